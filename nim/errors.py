@@ -1,0 +1,77 @@
+"""The errors a user meets: what cannot be done, what is allowed, what to type next, and the exit code."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class NimError(Exception):
+    """Base of every refusal. The exit code lives on the class and is documented from it."""
+
+    exit_code: ClassVar[int] = 1
+    about: ClassVar[str] = "an error inside the launcher"
+
+    def __init__(self, message: str, *, allowed: Sequence[str] = (), hint: str | None = None) -> None:
+        """`message` begins "cannot …"; `hint` is a command or a setting, not advice."""
+        super().__init__(message)
+        self.message = message
+        self.allowed = tuple(allowed)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.allowed:
+            lines.append(f"  allowed here: {', '.join(self.allowed)}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class SettingsError(NimError):
+    exit_code = 2
+    about = "a setting or an engine flag is wrong"
+
+
+class ManifestError(NimError):
+    exit_code = 3
+    about = "a manifest cannot be read"
+
+
+class HardwareError(NimError):
+    exit_code = 4
+    about = "the machine cannot be used as it is"
+
+
+class ProfileError(NimError):
+    exit_code = 5
+    about = "no profile fits, or the one asked for does not exist"
+
+
+class WeightsError(NimError):
+    exit_code = 6
+    about = "the model's files are missing, damaged or out of reach"
+
+
+class PreflightError(NimError):
+    exit_code = 7
+    about = "a port, directory, permission or program that the service needs is not there"
+
+
+class EngineLost(NimError):
+    exit_code = 70
+    about = "the engine ended although nobody asked it to"
+
+
+class GatewayLost(NimError):
+    exit_code = 71
+    about = "nginx or the supervisor ended although nobody asked it to"
+
+
+STOPPED_UNCLEANLY = 143
+"""Exit code of a stop that had to kill something or cut a stream."""
+
+
+def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
+    """The known names most like `name`, best first; empty when nothing is near."""
+    from difflib import get_close_matches  # slow to import, and needed only when something is wrong
+
+    return tuple(get_close_matches(name, known, n=count, cutoff=0.5))
