@@ -1,0 +1,11 @@
+"""Where the house's own data lies: beside the package, in a checkout and in an image alike."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILES = ROOT / "profiles"
+NGINX_TEMPLATES = ROOT / "nginx"
+SUPERVISORD_CONF = ROOT / "supervisord.conf"
+ENGINE_TEMPLATES = Path(__file__).resolve().parent / "templates"
+LICENSE = ROOT / "LICENSE"
+DEMO_MODEL = PROFILES / "demo" / "model"

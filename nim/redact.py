@@ -1,0 +1,33 @@
+"""What is secret, and how it is masked wherever it could be seen."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+MASK = "****"
+_SECRET_NAME = re.compile(r"(?i)(api[-_]?key|token$|[-_]token|password|passwd|secret|credential|private[-_]?key)")
+# Names that look secret and are not: counts of tokens and the like.
+_NOT_SECRET = re.compile(r"(?i)(tokens|tokenizer|token[-_](budget|id|limit|count)|per[-_]token|max[-_].*token)")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, option or JSON key of this name holds a secret."""
+    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
+
+
+def mask_env(env: Mapping[str, str]) -> dict[str, str]:
+    """The same variables, secret values masked."""
+    return {name: MASK if is_secret_name(name) and value else value for name, value in env.items()}
+
+
+def mask_argv(argv: Sequence[str]) -> tuple[str, ...]:
+    """The same arguments; what follows a secret flag is masked until the next flag."""
+    masked: list[str] = []
+    hiding = False
+    for token in argv:
+        if token.startswith("--"):
+            flag, equals, _ = token.partition("=")
+            hiding = is_secret_name(flag)
+            masked.append(f"{flag}={MASK}" if hiding and equals else token)
+        else:
+            masked.append(MASK if hiding else token)
+    return tuple(masked)
