@@ -88,10 +88,15 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them."""
+    """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them.
+
+    `user` is whom the workers must be to reach the engine's private socket: set when started as root.
+    """
 
     server_port: int
     health_port: int | None
+    listen_ipv6: bool
+    user: str | None
     worker_processes: int
     max_body_size: str
     read_timeout_seconds: int

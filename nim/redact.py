@@ -4,9 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 MASK = "****"
-_SECRET_NAME = re.compile(r"(?i)(api[-_]?key|token$|[-_]token|password|passwd|secret|credential|private[-_]?key)")
+_SECRET_NAME = re.compile(
+    r"(?i)(api[-_]?key|token$|[-_]token|password|passwd|secret|credential|private[-_]?key)"
+)
 # Names that look secret and are not: counts of tokens and the like.
-_NOT_SECRET = re.compile(r"(?i)(tokens|tokenizer|token[-_](budget|id|limit|count)|per[-_]token|max[-_].*token)")
+_NOT_SECRET = re.compile(
+    r"(?i)(tokens|tokenizer|token[-_](budget|id|limit|count)|per[-_]token|max[-_].*token)"
+)
 
 
 def is_secret_name(name: str) -> bool:

@@ -1,0 +1,84 @@
+"""What the guard knows about the service right now: written by it alone, read by everything that answers for it."""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Phase(StrEnum):
+    """The phases of one start, in order. `UNKNOWN` is a phase whose log lines we do not recognise."""
+
+    SELECT = "select"
+    FETCH = "fetch"
+    LOAD = "load"
+    COMPILE = "compile"
+    WARM_UP = "warm-up"
+    READY = "ready"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseDone:
+    """A phase that is over and how long it took."""
+
+    phase: Phase
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why the engine was last lost: its class, what happened, what to do, the end of its log."""
+
+    kind: str
+    message: str
+    hint: str
+    log: tuple[str, ...]
+    exit_code: int | None
+    signal: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One moment of the service. Times are Unix seconds; `progress` is 0 to 1 or unknown."""
+
+    phase: Phase
+    message: str
+    started_at: float
+    phase_since: float
+    ready: bool = False
+    progress: float | None = None
+    eta_seconds: float | None = None
+    done: tuple[PhaseDone, ...] = ()
+    restarts: tuple[tuple[str, int], ...] = ()
+    failure: Failure | None = None
+
+    def to_json(self) -> str:
+        """One JSON object; `from_json` reads it back to an equal value."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["phase"] = Phase(data["phase"])
+        data["done"] = tuple(PhaseDone(phase=Phase(d["phase"]), seconds=d["seconds"]) for d in data["done"])
+        data["restarts"] = tuple((kind, count) for kind, count in data["restarts"])
+        failure = data["failure"]
+        data["failure"] = Failure(**failure | {"log": tuple(failure["log"])}) if failure else None
+        return cls(**data)
+
+    def health(self) -> str:
+        """The body of a readiness answer that is not 200, compact as the documented ones are."""
+        body = {
+            "object": "health.response",
+            "message": self.message,
+            "status": "not_ready",
+            "phase": self.phase.value,
+            "progress": self.progress,
+            "eta_seconds": self.eta_seconds,
+        }
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
