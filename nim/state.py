@@ -1,4 +1,4 @@
-"""What the guard knows about the service right now: written by it alone, read by everything that answers for it."""
+"""What the guard knows about the service right now. It alone writes it; whoever answers reads it."""
 
 import json
 from dataclasses import asdict, dataclass

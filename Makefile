@@ -1,0 +1,49 @@
+# Two commands to know: `make serve` and `make test`. Both prepare what is missing, once.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup serve test lint types floors pytest docs engine-options demo-model bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(READY) ## virtual environment, Python packages, nginx
+
+$(READY): pyproject.toml .ci/setup
+	.ci/setup $(VENV)
+	touch $@
+
+serve: $(READY) ## serve the demo model, or what NIM_MODEL_NAME and its like ask for
+	exec ./entrypoint.sh
+
+test: lint types floors pytest ## everything that CI checks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+floors: $(READY)
+	$(BIN)/lint-imports
+
+pytest: $(READY)
+	$(BIN)/pytest -m "not image and not soak"
+
+docs: $(READY) ## write the generated references anew
+	$(BIN)/python -m nim.cli.reference
+
+engine-options: $(READY) ## write the option table of the installed vLLM anew
+	$(BIN)/python -m nim.engine.generate
+
+demo-model: $(READY) ## train the demo model anew
+	$(BIN)/python profiles/demo/build.py
+
+bench: $(READY) ## measure start-up and memory; prints a table
+	$(BIN)/python -m bench.start
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

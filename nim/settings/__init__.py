@@ -1,0 +1,7 @@
+"""LOOK: the environment becomes one frozen value."""
+
+from nim.settings.declared import Settings, declared
+from nim.settings.describe import settings_data, settings_markdown
+from nim.settings.read import read_settings
+
+__all__ = ["Settings", "declared", "read_settings", "settings_data", "settings_markdown"]

@@ -1,0 +1,244 @@
+"""Every variable of ours, once: name, kind, default, help. The reference is generated from this table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+
+from nim.settings.kinds import (
+    BOOLEAN,
+    FRACTION,
+    LEVEL,
+    NAMES,
+    PATH,
+    PORT,
+    SECONDS,
+    SIZE,
+    TEXT,
+    WHOLE,
+)
+from nim.settings.types import Setting, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The environment, read. `names_used` says which fields were given, and under which name."""
+
+    # Which model
+    model_name: str | None = setting(
+        "NIM_MODEL_NAME",
+        TEXT,
+        None,
+        "The model, by the name its manifest in `profiles/` gives it; or an absolute path, which is the same "
+        "as `NIM_MODEL_PATH`.",
+        default_text="the demo model",
+    )
+    model_path: str | None = setting(
+        "NIM_MODEL_PATH",
+        TEXT,
+        None,
+        "A model without a manifest: a local directory, or `hf://org/name[:revision]`, which the engine "
+        "downloads into the cache.",
+        aliases=("NIM_CUSTOM_MODEL", "NIM_FT_MODEL"),
+    )
+    manifest_path: str | None = setting(
+        "NIM_MANIFEST_PATH", PATH, None, "A manifest file to use instead of those in `profiles/`."
+    )
+    model_profile: str | None = setting(
+        "NIM_MODEL_PROFILE",
+        TEXT,
+        None,
+        "The profile: its id, a unique beginning of it, its label, or `default` for the automatic choice.",
+        default_text="chosen for this machine",
+    )
+    tags_selector: tuple[str, ...] = setting(
+        "NIM_TAGS_SELECTOR",
+        NAMES,
+        (),
+        "Tags that a profile must have to be chosen, such as `precision=fp8,tp=2`.",
+    )
+    served_model_name: tuple[str, ...] = setting(
+        "NIM_SERVED_MODEL_NAME",
+        NAMES,
+        (),
+        "The name in requests and in `/v1/models`; several with commas between them.",
+        option="served_model_name",
+        default_text="the model's name",
+    )
+
+    # Ports and the gateway
+    server_port: int = setting(
+        "NIM_SERVER_PORT", PORT, 8000, "The API's port.", quiet_aliases=("NIM_HTTP_API_PORT",)
+    )
+    health_port: int | None = setting(
+        "NIM_HEALTH_PORT",
+        PORT,
+        None,
+        "A second port that answers the health routes only. The API's port goes on answering them too.",
+    )
+    backend_port: int | None = setting(
+        "NIM_BACKEND_PORT",
+        PORT,
+        None,
+        "A loopback TCP port for the engine, for tools that must reach it directly.",
+        default_text="a private unix socket",
+    )
+    max_body_size: str = setting(
+        "NIM_PROXY_CLIENT_MAX_BODY_SIZE",
+        SIZE,
+        "0",
+        "The largest request body: `500m`, `2g`, or `0` for no limit.",
+    )
+
+    # The engine
+    max_model_len: int | None = setting(
+        "NIM_MAX_MODEL_LEN", WHOLE, None, "The context length in tokens.", option="max_model_len"
+    )
+    tensor_parallel_size: int | None = setting(
+        "NIM_TENSOR_PARALLEL_SIZE",
+        WHOLE,
+        None,
+        "GPUs that share each layer. Narrows the choice of profile, too.",
+        option="tensor_parallel_size",
+    )
+    pipeline_parallel_size: int | None = setting(
+        "NIM_PIPELINE_PARALLEL_SIZE",
+        WHOLE,
+        None,
+        "Groups of GPUs that share the stack of layers. Narrows the choice of profile, too.",
+        option="pipeline_parallel_size",
+    )
+    disable_cuda_graph: bool | None = setting(
+        "NIM_DISABLE_CUDA_GRAPH",
+        BOOLEAN,
+        None,
+        "Run without CUDA graphs and compilation: a quicker start, slower tokens.",
+        option="enforce_eager",
+    )
+    trust_custom_code: bool | None = setting(
+        "NIM_TRUST_CUSTOM_CODE",
+        BOOLEAN,
+        None,
+        "Let the model's own Python code run.",
+        option="trust_remote_code",
+        aliases=("NIM_FORCE_TRUST_REMOTE_CODE",),
+    )
+    kv_cache_percent: float | None = setting(
+        "NIM_KVCACHE_PERCENT",
+        FRACTION,
+        None,
+        "The share of each GPU's memory that the engine may take.",
+        option="gpu_memory_utilization",
+        aliases=("NIM_KV_CACHE_PERCENT", "NIM_GPU_MEM_FRACTION"),
+    )
+    max_batch_size: int | None = setting(
+        "NIM_MAX_BATCH_SIZE",
+        WHOLE,
+        None,
+        "How many requests the engine works on at once.",
+        option="max_num_seqs",
+    )
+    passthrough_args: str | None = setting(
+        "NIM_PASSTHROUGH_ARGS",
+        TEXT,
+        None,
+        "Flags for the engine, as in a shell or as a JSON array of strings. They override every other "
+        "variable.",
+    )
+    allow_nvfp4_emulation: bool = setting(
+        "NIM_ALLOW_NVFP4_EMULATION",
+        BOOLEAN,
+        False,
+        "Let NVFP4 profiles run on GPUs that have no FP4 arithmetic.",
+    )
+    engine_command: str | None = setting(
+        "NIM_ENGINE_COMMAND",
+        TEXT,
+        None,
+        "A program that is given the engine's arguments instead of vLLM: a wrapper such as `numactl` or a "
+        "profiler. `{engine}` in it stands for the engine's own command.",
+        default_text="vLLM as it is installed",
+    )
+    strict_args: bool = setting(
+        "NIM_STRICT_ARGS",
+        BOOLEAN,
+        True,
+        "Refuse engine flags that this vLLM does not have. `0` passes them on with a warning.",
+    )
+
+    # Places and logs
+    cache_path: str | None = setting(
+        "NIM_CACHE_PATH",
+        PATH,
+        None,
+        "Where downloads and compiled kernels are kept.",
+        default_text="`/opt/nim/.cache` in the image, else `~/.cache/nim`",
+    )
+    run_dir: str | None = setting(
+        "NIM_RUN_DIR",
+        PATH,
+        None,
+        "Where sockets, rendered files and state of this one service lie.",
+        quiet_aliases=("NIM_NGINX_DIR",),
+        default_text="`/tmp/nim-UID-PORT`",
+    )
+    log_level: str = setting(
+        "NIM_LOG_LEVEL", LEVEL, "INFO", "The least level that is logged; the engine follows it."
+    )
+    jsonl_logging: bool = setting(
+        "NIM_JSONL_LOGGING", BOOLEAN, False, "One JSON object a line instead of text, for every part."
+    )
+    shutdown_timeout: float = setting(
+        "NIM_SHUTDOWN_TIMEOUT",
+        SECONDS,
+        28.0,
+        "The seconds that a stop may take in all, below the 30 that Kubernetes grants by default.",
+    )
+
+    names_used: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+
+    def given(self, name: str) -> bool:
+        """Whether the field was set in the environment."""
+        return name in self.names_used
+
+
+def declared() -> dict[str, Setting]:
+    """Field name → declaration, in the order of the table."""
+    return {f.name: f.metadata["setting"] for f in fields(Settings) if "setting" in f.metadata}
+
+
+# Variables that users of NIM may still set. Each says what to use instead.
+NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
+    {
+        "NIM_CHAT_TEMPLATE": "NIM_PASSTHROUGH_ARGS='--chat-template FILE'",
+        "NIM_TOOL_CALL_PARSER": "NIM_PASSTHROUGH_ARGS='--tool-call-parser NAME'",
+        "NIM_TOOL_PARSER_PLUGIN": "NIM_PASSTHROUGH_ARGS='--tool-parser-plugin FILE'",
+        "NIM_ENABLE_AUTO_TOOL_CHOICE": "NIM_PASSTHROUGH_ARGS='--enable-auto-tool-choice'",
+        "NIM_ENABLE_CHUNKED_PREFILL": "NIM_PASSTHROUGH_ARGS='--enable-chunked-prefill'",
+        "NIM_KV_CACHE_DTYPE": "NIM_PASSTHROUGH_ARGS='--kv-cache-dtype TYPE'",
+        "NIM_MAX_LORA_RANK": "NIM_PASSTHROUGH_ARGS='--max-lora-rank N'",
+        "NIM_MAX_GPU_LORAS": "NIM_PASSTHROUGH_ARGS='--max-loras N'",
+        "NIM_MAX_CPU_LORAS": "NIM_PASSTHROUGH_ARGS='--max-cpu-loras N'",
+        "NIM_DRAFT_MODEL_PATH": "NIM_PASSTHROUGH_ARGS with --speculative-config",
+        "NIM_SPECDEC_ENABLE": "a profile variant, or NIM_PASSTHROUGH_ARGS with --speculative-config",
+        "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
+        "NIM_DISABLE_MODEL_DOWNLOAD": "HF_HUB_OFFLINE=1",
+        "NIM_RUNTIME_CACHE_PATH": "NIM_CACHE_PATH",
+        "NIM_SSL_MODE": "a TLS proxy before the service",
+        "NIM_SSL_KEY_PATH": "a TLS proxy before the service",
+        "NIM_SSL_CERTS_PATH": "a TLS proxy before the service",
+        "NIM_SSL_CA_CERTS_PATH": "a TLS proxy before the service",
+    }
+)
+
+# Written by the NIM operator or the images themselves, and harmless: no warning.
+IGNORED: frozenset[str] = frozenset(
+    {
+        "NIM_GRPC_API_PORT",
+        "NIM_MPI_ALLOW_RUN_AS_ROOT",
+        "NIM_SDK_USE_NATIVE_TLS",
+        "NIM_TELEMETRY_MODE",
+        "NIM_TRITON_GRPC_PORT",
+        "NIM_TRITON_METRICS_PORT",
+    }
+)

@@ -1,0 +1,84 @@
+"""The kinds of value that a variable can hold, each with its reader."""
+
+from nim.settings.types import Kind
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError("expected 1 or 0 (true, false, yes, no, on and off are understood)")
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise ValueError("expected a whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError("expected a port between 1 and 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise ValueError("expected seconds, 0 or more")
+    return seconds
+
+
+def _fraction(text: str) -> float:
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction <= 1:
+        raise ValueError("expected a fraction above 0, at most 1")
+    return fraction
+
+
+def _size(text: str) -> str:
+    number = text.rstrip("kKmMgG")
+    if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
+        raise ValueError("expected a size such as 0 (no limit), 500m or 2g")
+    return text.lower()
+
+
+def _level(text: str) -> str:
+    level = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG"}.get(text.upper(), text.upper())
+    if level not in LOG_LEVELS:
+        raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
+    return level
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError("expected a name, or several with commas between them")
+    return names
+
+
+TEXT = Kind(name="text", read=_text)
+PATH = Kind(name="path", read=_text)
+BOOLEAN = Kind(name="boolean", read=_boolean)
+WHOLE = Kind(name="whole number", read=_whole)
+PORT = Kind(name="port", read=_port)
+SECONDS = Kind(name="seconds", read=_seconds)
+FRACTION = Kind(name="fraction", read=_fraction)
+SIZE = Kind(name="size", read=_size)
+LEVEL = Kind(name="log level", read=_level)
+NAMES = Kind(name="names", read=_names)

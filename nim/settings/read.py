@@ -1,0 +1,59 @@
+"""Environment → `Settings`. Bad values are refused here, at the door, with the variable's name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from nim.errors import SettingsError, nearest
+from nim.redact import MASK, is_secret_name
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, Settings, declared
+from nim.settings.types import Setting
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read every declared variable. An empty one counts as unset, as Kubernetes writes absent values."""
+    values: dict[str, Any] = {}
+    names_used: dict[str, str] = {}
+    warnings: list[str] = []
+    for field_name, declaration in declared().items():
+        name = _name_given(declaration, environ, warnings)
+        if name is not None:
+            values[field_name] = _read(declaration, name, environ[name])
+            names_used[field_name] = name
+    warnings.extend(_unknown(environ))
+    return Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
+
+
+def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
+    """The name under which it was given. Two names with two values: the newer name wins, and it is said."""
+    given = [name for name in declaration.names if environ.get(name)]
+    for name in given:
+        if name in declaration.aliases:
+            warnings.append(f"{name} is an older name: use {declaration.name}")
+    for other in given[1:]:
+        if environ[other] != environ[given[0]]:
+            warnings.append(f"{other} is ignored: {given[0]} is set and says otherwise")
+    return given[0] if given else None
+
+
+def _read(declaration: Setting, name: str, text: str) -> Any:
+    try:
+        return declaration.kind.read(text)
+    except ValueError as error:
+        shown = MASK if is_secret_name(name) else text
+        message = f"cannot use {name} '{shown}' (from the environment): {error}"
+        raise SettingsError(message, hint=f"nim settings {declaration.name}") from None
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    known = [name for declaration in declared().values() for name in declaration.names]
+    warnings = []
+    for name in sorted(environ):
+        if not name.startswith("NIM_") or name in known or name in IGNORED or not environ[name]:
+            continue
+        if name in NOT_SUPPORTED:
+            warnings.append(f"{name} is not supported: use {NOT_SUPPORTED[name]}")
+        else:
+            near = nearest(name, known, count=1)
+            warnings.append(f"{name} is not known" + (f": did you mean {near[0]}?" if near else ""))
+    return warnings

@@ -1,0 +1,87 @@
+"""The door of the environment: what is read, what is refused, what is said."""
+
+import pytest
+
+from nim.errors import SettingsError
+from nim.settings import Settings, declared, read_settings
+
+
+def test_an_empty_environment_is_all_defaults() -> None:
+    assert read_settings({}) == Settings()
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert read_settings({"NIM_SERVER_PORT": ""}).server_port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("NIM_SERVER_PORT", "9000", "server_port", 9000),
+        ("NIM_HTTP_API_PORT", "9000", "server_port", 9000),
+        ("NIM_SERVED_MODEL_NAME", "a, b", "served_model_name", ("a", "b")),
+        ("NIM_DISABLE_CUDA_GRAPH", "false", "disable_cuda_graph", False),
+        ("NIM_LOG_LEVEL", "warn", "log_level", "WARNING"),
+        ("NIM_KV_CACHE_PERCENT", "0.5", "kv_cache_percent", 0.5),
+        ("NIM_PROXY_CLIENT_MAX_BODY_SIZE", "500M", "max_body_size", "500m"),
+        ("NIM_PASSTHROUGH_ARGS", "--x '{\"a\": 1}'", "passthrough_args", "--x '{\"a\": 1}'"),
+    ],
+)
+def test_a_variable_is_read_into_its_field(name: str, text: str, field: str, value: object) -> None:
+    settings = read_settings({name: text})
+    assert getattr(settings, field) == value
+    assert settings.names_used[field] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("NIM_SERVER_PORT", "abc", "expected a port between 1 and 65535"),
+        ("NIM_SERVER_PORT", "70000", "expected a port between 1 and 65535"),
+        ("NIM_SERVER_PORT", "٨", "expected a port between 1 and 65535"),
+        ("NIM_TENSOR_PARALLEL_SIZE", "0", "expected a whole number above 0"),
+        ("NIM_MAX_MODEL_LEN", "-1", "expected a whole number above 0"),
+        ("NIM_DISABLE_CUDA_GRAPH", "maybe", "expected 1 or 0"),
+        ("NIM_LOG_LEVEL", "chatty", "expected one of DEBUG"),
+        ("NIM_KVCACHE_PERCENT", "1.5", "expected a fraction"),
+        ("NIM_SHUTDOWN_TIMEOUT", "nan", "expected seconds"),
+        ("NIM_PROXY_CLIENT_MAX_BODY_SIZE", "big", "expected a size"),
+        ("NIM_SERVED_MODEL_NAME", ",", "expected a name"),
+    ],
+)
+def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, text: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({name: text})
+    assert name in str(refused.value)
+    assert f"'{text}'" in str(refused.value)
+    assert expected in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_an_older_name_works_and_says_the_newer_one() -> None:
+    settings = read_settings({"NIM_CUSTOM_MODEL": "/models/x"})
+    assert settings.model_path == "/models/x"
+    assert settings.warnings == ("NIM_CUSTOM_MODEL is an older name: use NIM_MODEL_PATH",)
+
+
+def test_the_operator_sets_both_port_names_and_is_not_warned() -> None:
+    assert read_settings({"NIM_SERVER_PORT": "8000", "NIM_HTTP_API_PORT": "8000"}).warnings == ()
+
+
+def test_two_names_that_disagree_are_reported() -> None:
+    settings = read_settings({"NIM_SERVER_PORT": "9000", "NIM_HTTP_API_PORT": "8000"})
+    assert settings.server_port == 9000
+    assert settings.warnings == ("NIM_HTTP_API_PORT is ignored: NIM_SERVER_PORT is set and says otherwise",)
+
+
+def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
+    assert "did you mean NIM_SERVER_PORT?" in read_settings({"NIM_SERVR_PORT": "1"}).warnings[0]
+
+
+def test_a_variable_that_is_not_supported_says_what_to_use() -> None:
+    assert "--chat-template FILE" in read_settings({"NIM_CHAT_TEMPLATE": "x"}).warnings[0]
+
+
+def test_no_name_is_declared_twice() -> None:
+    names = [name for setting in declared().values() for name in setting.names]
+    assert len(names) == len(set(names))
