@@ -76,9 +76,14 @@ def test_no_entry_is_forgotten(layered: list[Entry]) -> None:
     assert sum(1 + len(value.previous) for value in resolved.values()) == len(layered)
 
 
-@given(OBJECTS, OBJECTS, OBJECTS)
-def test_merging_objects_is_associative(a: Any, b: Any, c: Any) -> None:
-    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+@given(OBJECTS, OBJECTS)
+def test_merging_loses_no_key_and_what_is_said_last_stands(weak: Any, strong: Any) -> None:
+    merged = merge(weak, strong)
+    assert merged.keys() == weak.keys() | strong.keys()
+    for key, value in strong.items():
+        assert merged[key] == merge(weak.get(key), value)
+    for key in weak.keys() - strong.keys():
+        assert merged[key] == weak[key]
 
 
 @given(JSON)
