@@ -1,0 +1,22 @@
+"""The machine as a value: looked at, read from a file, or made up; the same for all who decide by it."""
+
+from nim.hardware.describe import describe_hardware
+from nim.hardware.detect import detect_hardware
+from nim.hardware.driver import refuse_old_driver
+from nim.hardware.made_up import hardware_from_gpus
+from nim.hardware.store import hardware_from_json, hardware_to_json, load_hardware
+from nim.hardware.types import Gpu, Hardware, Host, Mig
+
+__all__ = [
+    "Gpu",
+    "Hardware",
+    "Host",
+    "Mig",
+    "describe_hardware",
+    "detect_hardware",
+    "hardware_from_gpus",
+    "hardware_from_json",
+    "hardware_to_json",
+    "load_hardware",
+    "refuse_old_driver",
+]

@@ -1,0 +1,53 @@
+"""Hardware as people read it."""
+
+from nim.hardware.types import GIB, Gpu, Hardware
+
+_UNKNOWN = "unknown"
+
+
+def describe_hardware(hardware: Hardware) -> str:
+    """Plain lines, one per GPU and one per fact of the machine; sizes in GiB."""
+    lines = [f"GPUs: {len(hardware.gpus) or '<none>'} (from {hardware.source})"]
+    lines += [f"  {_gpu(gpu)}" for gpu in hardware.gpus]
+    lines += [f"  note: {note}" for note in hardware.notes]
+    lines += [
+        f"Driver: {hardware.driver_version or _UNKNOWN} (CUDA up to {hardware.cuda_version or _UNKNOWN})",
+        f"CPUs: {_cpus(hardware)}",
+        f"Memory: {_memory(hardware)}",
+        f"Shared memory: {_gib(hardware.shm_free_bytes)} of {_gib(hardware.shm_bytes)} free",
+    ]
+    return "\n".join(lines)
+
+
+def _gpu(gpu: Gpu) -> str:
+    facts = [
+        f"[{gpu.pci_id or _UNKNOWN}] ({gpu.index}) {gpu.name or 'unknown GPU'}",
+        f"MIG {gpu.mig.profile or _UNKNOWN}" if gpu.mig else "",
+        _gpu_memory(gpu),
+        f"compute {'.'.join(map(str, gpu.compute_capability)) if gpu.compute_capability else _UNKNOWN}",
+        "" if gpu.utilization_percent is None else f"{gpu.utilization_percent}% busy",
+        gpu.uuid or "",
+        gpu.pci_address or "",
+    ]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def _gpu_memory(gpu: Gpu) -> str:
+    if gpu.memory_total_bytes is None:
+        return "shares the host's memory" if gpu.unified_memory else "memory unknown"
+    return f"{_gib(gpu.memory_free_bytes)} of {_gib(gpu.memory_total_bytes)} free"
+
+
+def _cpus(hardware: Hardware) -> str:
+    quota = "" if hardware.cpu_quota is None else f", limited to {hardware.cpu_quota:g}"
+    return f"{hardware.cpu_count or _UNKNOWN} ({hardware.cpu_arch or _UNKNOWN}){quota}"
+
+
+def _memory(hardware: Hardware) -> str:
+    limit = "" if hardware.memory_limit_bytes is None else f", limited to {_gib(hardware.memory_limit_bytes)}"
+    available, total = _gib(hardware.host_memory_available_bytes), _gib(hardware.host_memory_bytes)
+    return f"{available} of {total} available{limit}"
+
+
+def _gib(size_bytes: int | None) -> str:
+    return _UNKNOWN if size_bytes is None else f"{size_bytes / GIB:.1f} GiB"

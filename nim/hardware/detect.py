@@ -1,0 +1,35 @@
+"""This machine, looked at. Looking changes nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.hardware.limits import look_at_host
+from nim.hardware.nvidia import Inventory, load_nvml, take_inventory
+from nim.hardware.types import Hardware, Host
+from nim.hardware.visible import hiding_variable, visible_gpus
+
+
+def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:
+    """What `environ` lets an engine see of this machine.
+
+    HardwareError where the environment names GPUs that are not there, or the driver is broken.
+    """
+    host = look_at_host(root)
+    if hiding := hiding_variable(environ):
+        return join(Inventory(notes=(f"{hiding} hides every GPU",)), environ, host, source="none")
+    nvml = load_nvml()
+    if nvml is None:
+        return join(Inventory(notes=("NVIDIA's driver is not installed here",)), environ, host, source="none")
+    return join(take_inventory(nvml), environ, host, source="nvml")
+
+
+def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source: str) -> Hardware:
+    """The devices as the environment narrows and orders them, and the machine around them."""
+    return Hardware(
+        gpus=visible_gpus(inventory.gpus, environ, inventory.notes),
+        source=source,
+        driver_version=inventory.driver_version,
+        cuda_version=inventory.cuda_version,
+        notes=inventory.notes,
+        **{name: getattr(host, name) for name in Host.__slots__},
+    )

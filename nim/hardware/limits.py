@@ -1,0 +1,124 @@
+"""The machine around the GPUs: memory, CPUs, cgroup limits, /dev/shm. Only small files are read."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nim.hardware.types import Host
+
+_NO_LIMIT = 1 << 60
+"""cgroup v1 writes "no limit" as a number near 2**63, rounded down to a page."""
+
+
+def look_at_host(root: Path = Path("/")) -> Host:
+    """What /proc, /sys and /dev under `root` say; what is not there is None."""
+    memory = read_meminfo(root)
+    shm_bytes, shm_free_bytes = shm_size(root)
+    return Host(
+        cpu_count=usable_cpus(),
+        cpu_quota=cpu_quota(root),
+        cpu_arch=os.uname().machine or None,
+        host_memory_bytes=memory.get("MemTotal"),
+        host_memory_available_bytes=memory.get("MemAvailable"),
+        memory_limit_bytes=memory_limit(root),
+        shm_bytes=shm_bytes,
+        shm_free_bytes=shm_free_bytes,
+    )
+
+
+def usable_cpus() -> int | None:
+    """How many CPUs this process may run on."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count()
+
+
+def read_meminfo(root: Path) -> dict[str, int]:
+    """/proc/meminfo in bytes."""
+    sizes = {}
+    for line in (_read(root / "proc/meminfo") or "").splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if words and words[0].isdigit():
+            sizes[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
+    return sizes
+
+
+def shm_size(root: Path) -> tuple[int | None, int | None]:
+    """Size and free bytes of /dev/shm, through which the engine's processes talk."""
+    try:
+        found = os.statvfs(root / "dev/shm")
+    except OSError:
+        return None, None
+    return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
+
+
+def memory_limit(root: Path) -> int | None:
+    """The least memory limit, in bytes, of this process's cgroup and all above it; version 1 or 2."""
+    limits = [_bytes(folder / "memory.max") for folder in _unified_folders(root)]
+    limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _v1_folders(root, "memory")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def cpu_quota(root: Path) -> float | None:
+    """How many CPUs' worth of time the cgroups grant, at the tightest of them."""
+    quotas = [_ratio((_read(folder / "cpu.max") or "").split()) for folder in _unified_folders(root)]
+    for folder in _v1_folders(root, "cpu"):
+        words = [_read(folder / name) or "" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        quotas.append(_ratio([word.strip() for word in words]))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _unified_folders(root: Path) -> Iterator[Path]:
+    mount = root / "sys/fs/cgroup"
+    hybrid = mount / "unified"
+    yield from _with_parents(hybrid if hybrid.is_dir() else mount, _own_cgroup(root, ""))
+
+
+def _v1_folders(root: Path, controller: str) -> Iterator[Path]:
+    mount = root / "sys/fs/cgroup"
+    names = (controller, "cpu,cpuacct") if controller == "cpu" else (controller,)
+    existing = next((mount / name for name in names if (mount / name).is_dir()), None)
+    if existing:
+        yield from _with_parents(existing, _own_cgroup(root, controller))
+
+
+def _own_cgroup(root: Path, controller: str) -> str:
+    """This process's cgroup path. Version 2 is the line without a controller."""
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controller in controllers.split(","):
+            return path
+    return "/"
+
+
+def _with_parents(mount: Path, path: str) -> Iterator[Path]:
+    """The cgroup and all above it, up to the mount.
+
+    In a container the mount often is the container's own cgroup while the path is the host's: then
+    the deeper folders do not exist, and the mount itself is what counts.
+    """
+    parts = [part for part in path.split("/") if part]
+    if ".." not in parts:
+        for depth in range(len(parts), 0, -1):
+            yield mount.joinpath(*parts[:depth])
+    yield mount
+
+
+def _bytes(path: Path) -> int | None:
+    text = (_read(path) or "").strip()
+    return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
+
+
+def _ratio(words: list[str]) -> float | None:
+    """Quota over period; "max" and -1 are no quota."""
+    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
