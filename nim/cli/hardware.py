@@ -1,0 +1,18 @@
+"""`nim hardware`: what this machine has. The JSON form can be replayed with `--hardware FILE`."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from nim.cli.machine import add_machine_options, find_hardware
+from nim.hardware import describe_hardware, hardware_to_json
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the machine."""
+    parser = argparse.ArgumentParser(prog="nim hardware", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="as data, to keep or to send")
+    add_machine_options(parser)
+    options = parser.parse_args(arguments)
+    hardware = find_hardware(options, environ)
+    print(hardware_to_json(hardware) if options.json else describe_hardware(hardware))
+    return 0

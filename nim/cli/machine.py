@@ -1,0 +1,21 @@
+"""The two options with which a verb looks at another machine than this one."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.hardware import Hardware, detect_hardware, hardware_from_gpus, load_hardware
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """`--hardware FILE` and `--gpus 8xH200`, one or the other."""
+    machine = parser.add_mutually_exclusive_group()
+    machine.add_argument("--hardware", metavar="FILE", help="the machine that `nim hardware --json` wrote")
+    machine.add_argument("--gpus", metavar="GPUS", help="a made-up machine, such as 8xH200 or 2xB200")
+
+
+def find_hardware(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
+    """The machine that was asked for, or this one."""
+    if options.hardware:
+        return load_hardware(Path(options.hardware))
+    return hardware_from_gpus(options.gpus) if options.gpus else detect_hardware(environ)

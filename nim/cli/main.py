@@ -1,0 +1,82 @@
+"""Which verb: `nim VERB …`, the names NIM's users know, or no verb at all, which serves."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+
+from nim import __version__
+from nim.errors import NimError, SettingsError, nearest
+
+Verb = Callable[[Sequence[str], Mapping[str, str]], int]
+
+# verb → module and what it is for. Modules are imported when their verb is used: start-up pays for one.
+VERBS: Mapping[str, tuple[str, str]] = {
+    "serve": ("nim.cli.serve", "start the service (also without a verb)"),
+    "plan": ("nim.cli.plan", "what a start would do, and why: no GPU, network or engine needed"),
+    "profiles": ("nim.cli.profiles", "the profiles of a model, and which of them this machine can run"),
+    "hardware": ("nim.cli.hardware", "what this machine has"),
+    "settings": ("nim.cli.settings", "every variable, its default and what it does"),
+    "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),
+    "drain": ("nim.cli.drain", "stop a running service gently, and wait until it has stopped"),
+}
+ALIASES = {"nim-serve": "serve", "list-model-profiles": "profiles"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code; a refusal is printed to stderr, whole."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(arguments)
+    except NimError as refusal:
+        print(f"nim: {refusal}", file=sys.stderr)
+        return refusal.exit_code
+    except BrokenPipeError:
+        # The reader of our output left. That is its right, and no error of ours.
+        sys.stderr.close()
+        return 0
+
+
+def nim_serve() -> int:
+    """`nim-serve …`, as NIM calls it."""
+    return main(["serve", *sys.argv[1:]])
+
+
+def list_model_profiles() -> int:
+    """`list-model-profiles …`, as NIM calls it."""
+    return main(["profiles", *sys.argv[1:]])
+
+
+def usage() -> str:
+    """The verbs, one a line."""
+    lines = ["usage: nim [VERB] …", ""]
+    lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
+    lines += ["", "`nim VERB -h` says more. Without a verb: `nim serve`, and flags go to the engine."]
+    return "\n".join(lines)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(usage())
+        return 0
+    if arguments[:1] == ["--version"]:
+        print(__version__)
+        return 0
+    verb, rest = _verb(arguments)
+    run: Verb = import_module(VERBS[verb][0]).run
+    return run(rest, os.environ)
+
+
+def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The verb and what follows it. A flag or a model in its place means `serve`."""
+    if not arguments:
+        return "serve", ()
+    first = ALIASES.get(arguments[0], arguments[0])
+    if first in VERBS:
+        return first, arguments[1:]
+    if first.startswith("-") or "/" in first:
+        return "serve", arguments
+    near = nearest(first, [*VERBS, *ALIASES])
+    raise SettingsError(
+        f"cannot run '{first}': there is no such verb", allowed=near or tuple(VERBS), hint="nim -h"
+    )

@@ -1,0 +1,43 @@
+"""`nim settings [NAME …]`: every variable, its default and what it does."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+
+from nim.errors import SettingsError, nearest
+from nim.settings import settings_data, settings_markdown
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (every verb is called alike)
+    """Print the table, or the variables named."""
+    parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="as data")
+    output.add_argument("--markdown", action="store_true", help="as the reference in docs/")
+    options = parser.parse_args(arguments)
+    if options.markdown:
+        print(settings_markdown(), end="")
+        return 0
+    rows = _chosen(options.names)
+    print(json.dumps(rows, indent=1) if options.json else "\n\n".join(_text(row) for row in rows))
+    return 0
+
+
+def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
+    rows = settings_data()
+    by_name = {name: row for row in rows for name in (row["name"], *row["aliases"])}
+    for name in names:
+        if name not in by_name:
+            raise SettingsError(
+                f"cannot describe '{name}': there is no such setting",
+                allowed=nearest(name, list(by_name)),
+                hint="nim settings",
+            )
+    return [by_name[name] for name in names] if names else rows
+
+
+def _text(row: dict[str, object]) -> str:
+    flag = f", sets {row['flag']}" if row["flag"] else ""
+    default = "unset" if row["default"] in (None, ()) else row["default"]
+    return f"{row['name']} ({row['kind']}, default {default}{flag})\n  {row['help']}"

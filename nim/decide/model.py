@@ -1,0 +1,87 @@
+"""Which model is asked for: a manifest, a directory, a repository on the hub, or several of these together."""
+
+from dataclasses import dataclass
+
+from nim.errors import SettingsError
+from nim.settings import Settings
+
+DEFAULT_MODEL = "nim/demo"
+HUB = "hf://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the model's files are: a directory, or a repository that the engine downloads by itself."""
+
+    path: str | None = None
+    repository: str | None = None
+    revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name where no manifest gives one: the repository's, or the directory's last part."""
+        return self.repository or (self.path or "").rstrip("/").rpartition("/")[2]
+
+    @property
+    def uri(self) -> str:
+        """As it is written in NIM_MODEL_PATH."""
+        if self.repository is None:
+            return self.path or ""
+        return HUB + self.repository + (f":{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWish:
+    """`manifest` is a file or a model's name; `source`, where given, is used instead of the manifest's."""
+
+    manifest_file: str | None = None
+    manifest_name: str | None = None
+    source: Source | None = None
+    place: str = "the default"
+
+
+def wished_model(settings: Settings, positional: str | None) -> ModelWish:
+    """What the command line and the environment ask for.
+
+    A source alone needs no manifest. Beside a manifest it says where that model's files already lie.
+    """
+    name, name_is_path = settings.model_name, (settings.model_name or "").startswith("/")
+    text, place = _source_text(settings, positional, name if name_is_path else None)
+    source = read_source(text, place) if text else None
+    wished_name = None if name_is_path else name
+    if settings.manifest_path:
+        return ModelWish(manifest_file=settings.manifest_path, source=source, place="NIM_MANIFEST_PATH")
+    if wished_name:
+        return ModelWish(manifest_name=wished_name, source=source, place="NIM_MODEL_NAME")
+    if source:
+        return ModelWish(source=source, place=place)
+    return ModelWish(manifest_name=DEFAULT_MODEL)
+
+
+def read_source(text: str, place: str) -> Source:
+    """`hf://org/name[:revision]` or a directory. Whether it exists is for those to see who look."""
+    if text.startswith(HUB):
+        repository, _, revision = text.removeprefix(HUB).partition(":")
+        if len(repository.split("/")) != 2 or not all(repository.split("/")):
+            raise SettingsError(
+                f"cannot use {place} '{text}': expected hf://org/name or hf://org/name:revision"
+            )
+        return Source(repository=repository, revision=revision or None)
+    scheme, separator, _ = text.partition("://")
+    if separator:
+        raise SettingsError(
+            f"cannot use {place} '{text}': models from {scheme}:// are not supported",
+            allowed=("a directory", "hf://org/name"),
+            hint="download the model first, then give its directory",
+        )
+    return Source(path=text)
+
+
+def _source_text(
+    settings: Settings, positional: str | None, path_in_name: str | None
+) -> tuple[str | None, str]:
+    if positional:
+        return positional, "the command line's model"
+    if settings.model_path:
+        return settings.model_path, settings.names_used["model_path"]
+    return path_in_name, "NIM_MODEL_NAME"
