@@ -1,0 +1,111 @@
+"""The application: each management route, what it is made of, and nothing else."""
+
+import json
+import time
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from nim.middleware import answers, metrics
+from nim.middleware.gpus import Gpus
+from nim.middleware.openapi import Description
+from nim.middleware.refusals import in_openai_shape, refusal
+from nim.middleware.upstreams import UPSTREAMS, Connected
+from nim.middleware.watched import Watched
+from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.state import Phase, State
+
+# What the documented health answers say about keeping them.
+NO_STORE = {"Cache-Control": "no-store, no-cache, must-revalidate"}
+
+PLAN = web.AppKey("plan", Watched[Plan])
+STATE = web.AppKey("state", Watched[State])
+MANIFEST = web.AppKey("manifest", Watched[dict[str, Any] | None])
+DESCRIPTION = web.AppKey("description", Description)
+GPUS = web.AppKey("gpus", Gpus)
+
+
+def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
+    """The application for one start. Its files are looked at when asked: they change as the engine loads."""
+    app = web.Application(middlewares=[in_openai_shape])
+    app[PLAN] = Watched(plan.file(PLAN_FILE), Plan.from_json, plan)
+    app[STATE] = Watched(plan.file(STATE_FILE), State.from_json, _before_any_state())
+    app[MANIFEST] = Watched(plan.file(MANIFEST_FILE), _document, None)
+    app[DESCRIPTION] = Description(plan.gateway.route_groups)
+    app[GPUS] = gpus or Gpus()
+    app.cleanup_ctx.append(Connected(plan))
+    app.router.add_get("/v1/health/startup", startup)
+    app.router.add_get("/v1/metadata", metadata)
+    app.router.add_get("/v1/version", version)
+    app.router.add_get("/v1/license", license_text)
+    app.router.add_get("/v1/manifest", manifest)
+    app.router.add_get("/v1/metrics", exposition)
+    app.router.add_get("/openapi.json", openapi)
+    return app
+
+
+async def startup(request: web.Request) -> web.Response:
+    """200 when ready, else 503; both tell how far the start has come."""
+    state = request.app[STATE].value()
+    status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    answer = _json(answers.startup(state), status)
+    answer.headers.update(NO_STORE)
+    return answer
+
+
+async def metadata(request: web.Request) -> web.Response:
+    """What runs here and why."""
+    return _json(answers.metadata(request.app[PLAN].value(), request.app[STATE].value()))
+
+
+async def version(request: web.Request) -> web.Response:
+    """The release and the API's version."""
+    return _json(answers.version(request.app[PLAN].value()))
+
+
+async def license_text(request: web.Request) -> web.Response:
+    """The licence with its text."""
+    return _json(answers.licence(request.app[PLAN].value().model))
+
+
+async def manifest(request: web.Request) -> web.Response:
+    """The manifest; a model that is served without one has none to show."""
+    document = request.app[MANIFEST].value()
+    if document is None:
+        message = "cannot show a manifest: this model is served without one; GET /v1/metadata has its profile"
+        request_id = request.headers.get("X-Request-Id")
+        return refusal(HTTPStatus.NOT_FOUND, message, "no_manifest", request_id)
+    return _json(answers.manifest(document, request.app[PLAN].value()))
+
+
+async def exposition(request: web.Request) -> web.Response:
+    """Prometheus text, within a second whatever the engine does."""
+    app = request.app
+    text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS])
+    return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """The service's OpenAPI document."""
+    app = request.app
+    text = await app[DESCRIPTION].read(app[STATE].value(), app[UPSTREAMS])
+    return web.Response(body=text, content_type="application/json")
+
+
+def _json(body: answers.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(status=status, body=text.encode(), content_type="application/json")
+
+
+def _document(text: str) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise TypeError("a manifest is an object")
+    return document
+
+
+def _before_any_state() -> State:
+    """What is true before the guard has written a word."""
+    now = time.time()
+    return State(phase=Phase.UNKNOWN, message="starting", started_at=now, phase_since=now)

@@ -1,0 +1,123 @@
+"""What the GPUs do right now, read through NVML in a thread that nobody has to wait for."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS = 1.0
+PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReading:
+    """One GPU at one moment. What its driver does not tell (a MIG slice, shared memory) is None."""
+
+    index: int
+    uuid: str | None
+    name: str | None
+    utilization_ratio: float | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    power_watts: float | None
+    temperature_celsius: float | None
+
+
+def load_nvml() -> Any | None:
+    """NVML, initialised; None on a machine without NVIDIA's driver."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")  # asked first: without it the bindings would be 2 MB for nothing
+    except OSError:
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        log.warning("cannot read the GPUs: %s", error)
+        return None
+    return pynvml
+
+
+class Gpus:
+    """The GPUs of this machine. A reading serves for a second; a driver that hangs costs its series only."""
+
+    def __init__(self, load: Callable[[], Any | None] = load_nvml) -> None:
+        self._load = load
+        self._nvml: Any | None = None
+        self._absent = False
+        self._reading: asyncio.Future[tuple[GpuReading, ...]] | None = None
+        self._read_at = 0.0
+
+    async def read(self) -> tuple[GpuReading, ...]:
+        """One value per GPU; empty when there is none, or when the driver does not answer in time."""
+        if self._absent:
+            return ()
+        loop = asyncio.get_running_loop()
+        reading = self._reading
+        if reading is None or (reading.done() and loop.time() - self._read_at >= FRESH_SECONDS):
+            reading = self._reading = loop.create_future()
+            # A daemon: a thread that hangs inside the driver must not hold up our own end.
+            Thread(target=self._read_into, args=(loop, reading), name="nvml", daemon=True).start()
+        await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+        return reading.result() if reading.done() else ()
+
+    def _read_into(
+        self, loop: asyncio.AbstractEventLoop, reading: asyncio.Future[tuple[GpuReading, ...]]
+    ) -> None:
+        """In the thread: read, and hand the result to the loop, unless it is gone by now."""
+        gpus = self._read_all()
+
+        def settle() -> None:
+            self._read_at = loop.time()
+            reading.set_result(gpus)
+
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle)
+
+    def _read_all(self) -> tuple[GpuReading, ...]:
+        try:
+            self._nvml = self._nvml or self._load()
+            if self._nvml is None:
+                self._absent = True
+                return ()
+            found = [_read(self._nvml, index) for index in range(self._nvml.nvmlDeviceGetCount())]
+            return tuple(gpu for gpu in found if gpu is not None)
+        except Exception as error:  # whatever the driver does, a scrape is answered
+            log.debug("cannot read the GPUs: %r", error)
+            return ()
+
+
+def _read(nvml: Any, index: int) -> GpuReading | None:
+    """One GPU; None for one that fell off its bus, which must not hide the others."""
+    try:
+        gpu = nvml.nvmlDeviceGetHandleByIndex(index)
+    except nvml.NVMLError:
+        return None
+
+    def told(function: str, *arguments: Any) -> Any | None:
+        try:
+            return getattr(nvml, function)(gpu, *arguments)
+        except nvml.NVMLError:
+            return None
+
+    used = told("nvmlDeviceGetUtilizationRates")
+    memory = told("nvmlDeviceGetMemoryInfo")
+    power_milliwatts = told("nvmlDeviceGetPowerUsage")
+    return GpuReading(
+        index=index,
+        uuid=told("nvmlDeviceGetUUID"),
+        name=told("nvmlDeviceGetName"),
+        utilization_ratio=used.gpu / 100 if used else None,
+        memory_used_bytes=memory.used if memory else None,
+        memory_total_bytes=memory.total if memory else None,
+        power_watts=power_milliwatts / 1000 if power_milliwatts is not None else None,
+        temperature_celsius=told("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+    )

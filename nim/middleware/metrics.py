@@ -1,0 +1,134 @@
+"""Prometheus text: the engine's as it came, and ours behind it, under names of our own."""
+
+import asyncio
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from nim.middleware.connections import Connections
+from nim.middleware.gpus import GpuReading, Gpus
+from nim.middleware.upstreams import Upstreams, fetch
+from nim.plan import Plan
+from nim.state import State
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+# A scraper that waits a second still gets ours when nobody else answers.
+PATIENCE_SECONDS = 0.8
+
+_OUR_NAMES = re.compile(rb"^(?:# (?:HELP|TYPE) )?(nim_[a-zA-Z0-9_:]*)", re.MULTILINE)
+_GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] = (
+    ("nim_gpu_utilization_ratio", "Share of time that the GPU computed.", lambda gpu: gpu.utilization_ratio),
+    ("nim_gpu_memory_used_bytes", "GPU memory in use.", lambda gpu: gpu.memory_used_bytes),
+    ("nim_gpu_memory_total_bytes", "GPU memory there is.", lambda gpu: gpu.memory_total_bytes),
+    ("nim_gpu_power_watts", "Electrical power that the GPU draws.", lambda gpu: gpu.power_watts),
+    ("nim_gpu_temperature_celsius", "Temperature of the GPU.", lambda gpu: gpu.temperature_celsius),
+)
+
+
+async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
+    """The whole text: everyone is asked at once, and whoever does not answer in time is left out."""
+    engine, page, readings = await asyncio.gather(
+        fetch(upstreams.engine, "/metrics", PATIENCE_SECONDS),
+        fetch(upstreams.gateway, "/status", PATIENCE_SECONDS),
+        gpus.read(),
+    )
+    ours = [
+        *of_service(plan, state),
+        _gauge("nim_engine_up", "Whether the engine answered for its metrics in time.", engine is not None),
+        *of_gateway(Connections.from_page(page)),
+        *of_gpus(readings),
+    ]
+    return joined(engine, ours)
+
+
+def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
+    """The engine's bytes untouched, then those of our families whose names it does not use itself."""
+    engine = engine or b""
+    taken = {name.decode() for name in _OUR_NAMES.findall(engine)}
+    registry = CollectorRegistry()
+    registry.register(_Families([family for family in ours if not _names(family) & taken]))
+    newline = b"" if not engine or engine.endswith(b"\n") else b"\n"
+    return engine + newline + generate_latest(registry)
+
+
+def of_service(plan: Plan, state: State) -> Iterator[Metric]:
+    """What the plan and the state tell; there from second 0."""
+    info = GaugeMetricFamily(
+        "nim_info", "What is served; always 1.", labels=("release", "profile", "model", "plan")
+    )
+    info.add_metric((plan.release, plan.profile.label, plan.model.name, plan.hash), 1)
+    yield info
+    yield _gauge("nim_ready", "Whether the service takes requests.", state.ready)
+    yield _gauge("nim_uptime_seconds", "Time since this service started.", time.time() - state.started_at)
+    yield _phases(state)
+    restarts = CounterMetricFamily(
+        "nim_engine_restarts", "Restarts of the engine by the class of its loss.", labels=("class",)
+    )
+    for kind, count in state.restarts:
+        restarts.add_metric((kind,), count)
+    yield restarts
+
+
+def of_gateway(connections: Connections | None) -> Iterator[Metric]:
+    """What nginx counts; nothing when it does not answer."""
+    if connections is None:
+        return
+    now = GaugeMetricFamily("nim_gateway_connections", "Client connections by activity.", labels=("state",))
+    for activity in ("reading", "writing", "waiting"):
+        now.add_metric((activity,), getattr(connections, activity))
+    yield now
+    yield CounterMetricFamily(
+        "nim_gateway_connections_accepted", "Client connections taken.", connections.accepted
+    )
+    yield CounterMetricFamily(
+        "nim_gateway_connections_handled", "Client connections taken and served.", connections.handled
+    )
+    yield CounterMetricFamily("nim_gateway_requests", "Requests, probes included.", connections.requests)
+
+
+def of_gpus(readings: Sequence[GpuReading]) -> Iterator[Metric]:
+    """One series a GPU for what its driver tells; no GPU, no series."""
+    for name, about, read in _GPU_GAUGES:
+        gauge = GaugeMetricFamily(name, about, labels=("gpu", "uuid", "name"))
+        for gpu in readings:
+            value = read(gpu)
+            if value is not None:
+                gauge.add_metric((str(gpu.index), gpu.uuid or "", gpu.name or ""), value)
+        if gauge.samples:
+            yield gauge
+
+
+class _Families(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, about, float(value))
+
+
+def _phases(state: State) -> Metric:
+    """A phase that was entered twice is one series: its times add up."""
+    family = GaugeMetricFamily(
+        "nim_startup_phase_seconds", "Duration of each phase of the start that is over.", labels=("phase",)
+    )
+    seconds: dict[str, float] = defaultdict(float)
+    for done in state.done:
+        seconds[done.phase.value] += done.seconds
+    for phase, total in seconds.items():
+        family.add_metric((phase,), total)
+    return family
+
+
+def _names(family: Metric) -> set[str]:
+    """Every name that the family's text holds."""
+    return {family.name, *(f"{family.name}{suffix}" for suffix in ("_total", "_created"))}

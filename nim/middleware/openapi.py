@@ -1,0 +1,79 @@
+"""The one document of the whole service: the engine's own routes that the gateway lets through, and ours."""
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from nim.middleware import contract
+from nim.middleware.answers import API_VERSION
+from nim.middleware.upstreams import Upstreams, fetch
+from nim.routes import let_through
+from nim.state import State
+
+log = logging.getLogger(__name__)
+
+# The engine builds its document when first asked for it, which may take it a moment.
+PATIENCE_SECONDS = 3.0
+
+Document = dict[str, Any]
+
+
+class Description:
+    """The document as bytes. The engine is asked once in each of its lives; before, ours stands alone."""
+
+    def __init__(self, groups: Collection[str]) -> None:
+        self._groups = tuple(groups)
+        self._merged: bytes | None = None
+        self._life: tuple[tuple[str, int], ...] = ()
+
+    async def read(self, state: State, upstreams: Upstreams) -> bytes:
+        """The merged document, or our part alone, which says so in `x-engine`."""
+        if self._merged is None or self._life != state.restarts:
+            self._life, self._merged = state.restarts, await self._ask(upstreams)
+        return self._merged or _encoded(alone(self._groups))
+
+    async def _ask(self, upstreams: Upstreams) -> bytes | None:
+        text = await fetch(upstreams.engine, "/openapi.json", PATIENCE_SECONDS)
+        try:
+            return _encoded(merged(json.loads(text), self._groups)) if text else None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("cannot merge the engine's OpenAPI document: %r", error)
+            return None
+
+
+def alone(groups: Collection[str]) -> Document:
+    """Our routes by themselves: what there is to describe until the engine answers."""
+    return {"openapi": "3.1.0", "x-engine": "not up"} | _ours(groups)
+
+
+def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
+    """The engine's document without what the gateway keeps to itself, and our routes added."""
+    ours = _ours(groups)
+    components = engine.get("components", {})
+    schemas = components.get("schemas", {}) | ours["components"]["schemas"]
+    return {
+        **engine,
+        **ours,
+        "tags": [*engine.get("tags", ()), *ours["tags"]],
+        "paths": _open(engine["paths"], groups) | ours["paths"],
+        "components": {**components, "schemas": schemas},
+    }
+
+
+def _ours(groups: Collection[str]) -> Document:
+    return {
+        "info": {"title": "nim", "version": API_VERSION},
+        "tags": [{"name": contract.TAG, "description": "What the service says about itself"}],
+        "paths": _open(contract.paths(), groups),
+        "components": {"schemas": contract.schemas()},
+    }
+
+
+def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
+    """The paths that the gateway lets through."""
+    return {path: item for path, item in paths.items() if let_through(path, groups)}
+
+
+def _encoded(document: Document) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

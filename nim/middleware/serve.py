@@ -1,0 +1,81 @@
+"""The process: read the plan, listen on the private socket, answer, end at once when told to."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from nim.errors import NimError, PreflightError
+from nim.middleware.app import build_app
+from nim.plan import MIDDLEWARE_SOCKET, PLAN_FILE, Plan
+
+log = logging.getLogger(__name__)
+
+# Answers under way at the end get this long; together with the rest it stays under a second.
+GRACE_SECONDS = 0.3
+
+
+def main(arguments: Sequence[str], run_dir: str | None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. The argument outranks the environment's run directory."""
+    try:
+        plan = read_plan(arguments[0] if arguments else run_dir)
+        level = logging.getLevelNamesMapping().get(plan.log_level.upper(), logging.INFO)
+        logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        asyncio.run(serve(plan))
+    except NimError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def read_plan(run_dir: str | None) -> Plan:
+    """The plan that the launcher left in the run directory."""
+    if not run_dir:
+        raise PreflightError("cannot serve without a run directory", hint="python -m nim.middleware RUN_DIR")
+    path = Path(run_dir) / PLAN_FILE
+    try:
+        return Plan.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f'cannot read the plan "{path}": {error}'
+        raise PreflightError(message, hint="nim serve writes it") from error
+
+
+async def serve(plan: Plan) -> None:
+    """Answer on the socket in the run directory; return when a signal asks for the end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    path = plan.file(MIDDLEWARE_SOCKET)
+    taken = listener(path)
+    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=GRACE_SECONDS)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, taken).start()
+        log.info('middleware answers at "%s"', path)
+        await stop.wait()
+    finally:
+        path.unlink(missing_ok=True)
+        await runner.cleanup()
+
+
+def listener(path: Path) -> socket.socket:
+    """A socket that only our own user can reach; what a killed predecessor left there is removed."""
+    if path.is_socket():
+        path.unlink()
+    taken = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o077)
+    try:
+        taken.bind(str(path))
+    except OSError as error:
+        taken.close()
+        message = f'cannot listen at "{path}": {error.strerror or error}'
+        raise PreflightError(message, hint="NIM_RUN_DIR") from error
+    finally:
+        os.umask(before)
+    return taken

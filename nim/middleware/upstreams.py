@@ -1,0 +1,73 @@
+"""Whom this process asks: the engine for its metrics and its document, nginx for its connections."""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from aiohttp import (
+    BaseConnector,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    UnixConnector,
+    web,
+)
+
+from nim.plan import STATUS_SOCKET, Engine, Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstreams:
+    """One client session each, kept for the life of the process."""
+
+    engine: ClientSession
+    gateway: ClientSession
+
+
+UPSTREAMS = web.AppKey("upstreams", Upstreams)
+
+
+class Connected:
+    """The cleanup context that opens the sessions with the application and closes them with it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    async def __call__(self, app: web.Application) -> AsyncIterator[None]:
+        status = UnixConnector(str(self._plan.file(STATUS_SOCKET)))
+        async with (
+            _session(_engine(self._plan.engine), _base(self._plan.engine)) as engine,
+            _session(status, "http://gateway") as gateway,
+        ):
+            app[UPSTREAMS] = Upstreams(engine=engine, gateway=gateway)
+            yield
+
+
+async def fetch(session: ClientSession, path: str, timeout_seconds: float) -> bytes | None:
+    """The body of a 200, whole; None for anything else, the other side being down, slow or unwilling."""
+    try:
+        async with session.get(path, timeout=ClientTimeout(total=timeout_seconds)) as answer:
+            if answer.status == web.HTTPOk.status_code:
+                return await answer.read()
+            log.debug("%s answered %d", path, answer.status)
+    except (ClientError, OSError, TimeoutError) as error:
+        log.debug("cannot fetch %s: %r", path, error)
+    return None
+
+
+def _engine(engine: Engine) -> BaseConnector:
+    return UnixConnector(engine.socket) if engine.socket else TCPConnector()
+
+
+def _base(engine: Engine) -> str:
+    return "http://engine" if engine.socket else f"http://127.0.0.1:{engine.port}"
+
+
+def _session(connector: BaseConnector, base_url: str) -> ClientSession:
+    # The classic text format is asked for by name: only that can be joined with ours.
+    headers = {"Accept": "text/plain;version=0.0.4, application/json", "Accept-Encoding": "identity"}
+    return ClientSession(base_url, connector=connector, cookie_jar=DummyCookieJar(), headers=headers)

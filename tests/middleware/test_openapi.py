@@ -1,0 +1,137 @@
+"""/openapi.json: one document of what the gateway lets through, whoever answers it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from aiohttp import ClientSession
+
+from nim.middleware import contract
+from nim.plan import Plan
+from nim.routes import ROUTES, Group, Target
+from tests.middleware.conftest import Serve, Upstream, put_state, state
+
+ENGINE_S = {
+    "openapi": "3.1.0",
+    "info": {"title": "FastAPI", "version": "0.1.0"},
+    "tags": [{"name": "chat"}],
+    "paths": {
+        "/v1/chat/completions": {"post": {"operationId": "chat"}},
+        "/v1/responses/{response_id}": {"get": {"operationId": "retrieve"}},
+        "/v1/load_lora_adapter": {"post": {"operationId": "load"}},
+        "/sleep": {"post": {"operationId": "sleep"}},
+        "/metrics": {"get": {"operationId": "metrics"}},
+        "/health": {"get": {"operationId": "health"}},
+        "/of/a/later/version": {"get": {"operationId": "later"}},
+    },
+    "components": {"schemas": {"Chat": {"type": "object"}}, "securitySchemes": {"key": {"type": "http"}}},
+}
+OURS = {
+    f"/v1/{name}"
+    for name in (
+        "health/live",
+        "health/ready",
+        "health/startup",
+        "license",
+        "manifest",
+        "metadata",
+        "metrics",
+        "version",
+    )
+}
+
+
+async def document(service: ClientSession) -> Any:
+    async with service.get("/openapi.json") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+        return await answer.json()
+
+
+def references(node: Any) -> Iterator[str]:
+    """Every `$ref` in a document."""
+    if isinstance(node, dict):
+        yield from (target for key, target in node.items() if key == "$ref")
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from references(inner)
+
+
+async def test_our_part_alone_before_the_engine_is_up(plan: Plan, serve: Serve) -> None:
+    body = await document(await serve(plan))
+    assert body["x-engine"] == "not up"
+    assert set(body["paths"]) == OURS
+    operations = [item["get"]["operationId"] for item in body["paths"].values()]
+    assert len(set(operations)) == len(OURS)
+    assert set(references(body)) == {f"#/components/schemas/{name}" for name in contract.schemas()}
+
+
+@pytest.mark.parametrize("name", contract.schemas())
+def test_our_schemas_are_schemas(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(contract.schemas()[name])
+
+
+def test_every_management_route_of_the_table_is_described() -> None:
+    assert {route.path for route in ROUTES if route.group is Group.MANAGEMENT} == set(contract.paths())
+
+
+async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
+    service = await serve(plan)
+    for path in [route.path for route in ROUTES if route.target is Target.MIDDLEWARE]:
+        async with service.get(path) as answer:
+            body = await answer.read()
+            assert answer.status in {200, 503} or b"no_manifest" in body, path
+
+
+async def test_the_engine_s_open_routes_come_with_ours(plan: Plan, serve: Serve, engine: Upstream) -> None:
+    engine.openapi = ENGINE_S
+    body = await document(await serve(plan))
+    assert set(body["paths"]) == OURS | {"/v1/chat/completions", "/v1/responses/{response_id}"}
+    assert body["paths"]["/v1/chat/completions"] == {"post": {"operationId": "chat"}}
+    assert body["info"] == {"title": "nim", "version": "1.0.0"}
+    assert [tag["name"] for tag in body["tags"]] == ["chat", "management"]
+    assert body["components"]["securitySchemes"] == {"key": {"type": "http"}}
+    assert set(body["components"]["schemas"]) == {"Chat", *contract.schemas()}
+    assert "x-engine" not in body
+
+
+async def test_a_group_that_is_opened_is_described_and_one_that_is_closed_is_not(
+    plan: Plan, serve: Serve, engine: Upstream
+) -> None:
+    engine.openapi = ENGINE_S
+    gateway = replace(plan.gateway, route_groups=("adapters", "docs"))
+    assert set((await document(await serve(replace(plan, gateway=gateway))))["paths"]) == {
+        "/v1/load_lora_adapter"
+    }
+
+
+async def test_the_engine_is_asked_once_in_each_of_its_lives(
+    plan: Plan, serve: Serve, engine: Upstream
+) -> None:
+    engine.openapi = ENGINE_S
+    service = await serve(plan)
+    first = await document(service)
+    assert await document(service) == first
+    assert engine.asked == ["/openapi.json"]
+    engine.openapi = ENGINE_S | {"paths": {"/tokenize": {}}}
+    put_state(plan, state(restarts=(("unknown", 1),)))
+    assert set((await document(service))["paths"]) == OURS | {"/tokenize"}
+    assert engine.asked == ["/openapi.json"] * 2
+
+
+async def test_the_engine_that_came_up_in_between_is_found(plan: Plan, serve: Serve) -> None:
+    assert plan.engine.socket is not None
+    service = await serve(plan)
+    assert "x-engine" in await document(service)
+    async with Upstream(Path(plan.engine.socket)).up():
+        assert "x-engine" not in await document(service)
+
+
+@pytest.mark.parametrize("nonsense", [[], {"openapi": "3.1.0"}, {"paths": [1]}, "text", {"paths": None}])
+async def test_a_document_that_is_none_is_as_if_there_were_no_engine(
+    plan: Plan, serve: Serve, engine: Upstream, nonsense: Any
+) -> None:
+    engine.openapi = nonsense
+    body = await document(await serve(plan))
+    assert (body["x-engine"], set(body["paths"])) == ("not up", OURS)
