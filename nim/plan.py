@@ -68,7 +68,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The engine's program. `env` is added to the inherited environment.
+    """The engine's program. `env` is added to the inherited environment, `unset` is taken from it.
 
     Exactly one of `socket` (path of a unix socket) and `port` (loopback TCP) is what the gateway connects to.
     """
@@ -77,6 +77,7 @@ class Engine:
     version: str | None
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    unset: tuple[str, ...]
     socket: str | None
     port: int | None
 
@@ -163,7 +164,7 @@ class Plan:
         data.pop("hash")
         data["model"] = Model(**_tuples(data["model"], "served_names"))
         data["profile"] = ChosenProfile(**data["profile"])
-        data["engine"] = Engine(**_tuples(data["engine"], "argv"))
+        data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
         data["gateway"] = Gateway(**_tuples(data["gateway"], "route_groups"))
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])

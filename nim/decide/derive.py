@@ -1,12 +1,14 @@
 """What follows from other values: the engine's address, its name for the model, the environment it needs.
 
-Everything here yields to whatever a person wrote, except what the launcher owns: the address.
+All of it yields to what a person wrote, except the address and the choice of GPUs, which the launcher owns.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nim.decide.layers import Entry, entries
+from nim.decide.layers import VISIBLE_DEVICES, Entry, entries
+from nim.decide.model import Source
+from nim.decide.select import Selection
 from nim.plan import ENGINE_SOCKET
 from nim.values import Layer, Origin
 
@@ -31,14 +33,13 @@ HOUSE_VARIABLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the derived values follow from. Paths are absolute."""
+    """Where the service lives. Paths are absolute; `user` is set when it runs as root."""
 
     run_dir: str
     cache_dir: str
-    log_level: str
-    backend_port: int | None
-    model_name: str
-    revision: str | None
+    user: str | None
+    has_ipv6: bool
+    worker_processes: int
 
 
 def default_entries() -> Iterator[Entry]:
@@ -47,24 +48,40 @@ def default_entries() -> Iterator[Entry]:
     yield from entries(Layer.DEFAULT, "nim", HOUSE_VARIABLES)
 
 
-def derived_entries(around: Surroundings) -> Iterator[Entry]:
+def derived_entries(
+    around: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
+) -> Iterator[Entry]:
     """The layer between the defaults and the profile."""
-    yield _derived("served_model_name", [around.model_name], "the model's name")
-    if around.revision:
-        yield _derived("revision", around.revision, "the revision in the model's URI")
+    yield _derived("served_model_name", [model_name], "the model's name")
+    if source.revision:
+        yield _derived("revision", source.revision, "the revision in the model's URI")
+    if selection.utilization is not None:
+        yield _derived("gpu_memory_utilization", selection.utilization, "what is free on the GPUs")
     yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", f"{around.cache_dir}/vllm", "NIM_CACHE_PATH")
-    yield _derived("VLLM_LOGGING_LEVEL", around.log_level, "NIM_LOG_LEVEL")
+    yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
 
 
-def address_entries(around: Surroundings) -> Iterator[Entry]:
-    """Where the engine listens. On a unix socket it still gets a port of its own: it looks that up on stop."""
-    if around.backend_port is None:
+def address_entries(around: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+    """Where the engine listens. On a unix socket it still gets a port: on stop it asks who uses that one."""
+    if backend_port is None:
         yield _derived("uds", f"{around.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
+        yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
         return
-    origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
     yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
-    yield Entry(name="port", value=around.backend_port, origin=origin)
+    origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
+    yield Entry(name="port", value=backend_port, origin=origin)
+
+
+def device_entries(selection: Selection) -> Iterator[Entry]:
+    """Which GPUs the engine sees: those that the choice was made for, in the user's order."""
+    if not selection.devices:
+        return
+    yield _derived("CUDA_DEVICE_ORDER", "PCI_BUS_ID", "the order in which GPUs are counted")
+    uuids = [device.uuid for device in selection.devices]
+    if all(uuids):
+        names = ",".join(uuid for uuid in uuids if uuid)
+        yield _derived(VISIBLE_DEVICES, names, f"the GPUs of {selection.chosen.label}")
 
 
 def _derived(name: str, value: object, place: str) -> Entry:

@@ -1,7 +1,7 @@
 """The seven layers, each as a list of entries: option, value, origin. `resolve` settles them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from nim.errors import ManifestError
 from nim.settings import Settings, declared
 from nim.values import Layer, Origin
 
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 JSON_ARGS_TAG = "nim_json_args"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
@@ -56,9 +57,16 @@ def settings_entries(settings: Settings) -> Iterator[Entry]:
             )
 
 
-def environment_entries(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[Entry]:
-    """The engine's own variables that the user set: they beat the profile's."""
-    for name in sorted({name for name in environ if name.startswith("VLLM_")} | (set(names) & set(environ))):
+def environment_entries(
+    environ: Mapping[str, str], weaker: Iterable[Entry], strays: Collection[str]
+) -> Iterator[Entry]:
+    """The engine's own variables, and those that a weaker layer sets, where the user says otherwise.
+
+    `strays` are nobody's wish. Which GPUs the user lets us see was heard when the hardware was looked at.
+    """
+    also = {entry.name for entry in weaker if entry.name.isupper() and environ.get(entry.name)}
+    names = {name for name in environ if name.startswith("VLLM_")} | also
+    for name in sorted(names - {*strays, VISIBLE_DEVICES}):
         yield Entry(name=name, value=environ[name], origin=Origin(layer=Layer.ENV, place=name))
 
 

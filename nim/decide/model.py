@@ -1,4 +1,4 @@
-"""Which model is asked for: a manifest, a directory, a repository on the hub, or several of these together."""
+"""Which model is asked for: a manifest, a directory, a repository on the hub, or several together."""
 
 from dataclasses import dataclass
 

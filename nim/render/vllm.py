@@ -17,7 +17,7 @@ def render_args(
     table: OptionTable,
     verbatim: Sequence[str] = (),
 ) -> str:
-    """The text of `vllm.args`: the command, the model, each option in the order given, then `verbatim` as it is."""
+    """The text of `vllm.args`: command, model, each option in the order given, then `verbatim` as it is."""
 
     def tokens(name: str, value: Any) -> tuple[str, ...]:
         return option_tokens(table.options[name], value)

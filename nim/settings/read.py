@@ -21,7 +21,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             values[field_name] = _read(declaration, name, environ[name])
             names_used[field_name] = name
     warnings.extend(_unknown(environ))
-    return Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
+    settings = Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
+    _refuse_shared_ports(settings)
+    return settings
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
@@ -43,6 +45,20 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
         shown = MASK if is_secret_name(name) else text
         message = f"cannot use {name} '{shown}' (from the environment): {error}"
         raise SettingsError(message, hint=f"nim settings {declaration.name}") from None
+
+
+def _refuse_shared_ports(settings: Settings) -> None:
+    """Two listeners cannot have one port."""
+    holders: dict[int, str] = {}
+    for field in ("server_port", "health_port", "backend_port"):
+        port, name = getattr(settings, field), settings.names_used.get(field, declared()[field].name)
+        if port in holders:
+            raise SettingsError(
+                f"cannot use {name} '{port}': {holders[port]} is the same port",
+                hint=f"another {name}" + ("; unset, it is the server's port" if field == "health_port" else ""),
+            )
+        if port is not None:
+            holders[port] = name
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,265 @@
+"""Environment, arguments and a machine → a plan: the rooms in their order, one step each."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nim import paths
+from nim.decide.command import engine_command
+from nim.decide.derive import (
+    Surroundings,
+    address_entries,
+    default_entries,
+    derived_entries,
+    device_entries,
+)
+from nim.decide.fit import Wishes
+from nim.decide.layers import (
+    Entry,
+    entries,
+    environment_entries,
+    profile_entries,
+    settings_entries,
+)
+from nim.decide.model import ModelWish, Source, read_source, wished_model
+from nim.decide.resolve import resolve
+from nim.decide.select import Selection, select
+from nim.engine import (
+    InstalledEngine,
+    OptionTable,
+    ParsedArguments,
+    check_values,
+    check_variables,
+    find_engine,
+    load_options,
+    parse_arguments,
+    service_links,
+    tokenize,
+)
+from nim.errors import PreflightError
+from nim.hardware import Hardware
+from nim.manifest import (
+    Manifest,
+    find_manifest,
+    load_manifest,
+    local_path,
+    manifest_for_model,
+    manifest_to_json,
+)
+from nim.manifest.facts import read_model_config, read_runtime_config
+from nim.plan import Model, Plan
+from nim.redact import mask_argv
+from nim.render.assemble import Decided, assemble
+from nim.settings import Settings
+from nim.values import Layer, Value
+
+IMAGE_ROOT = Path("/opt/nim")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a verb was asked. `made_up` says that the machine is not this one, so no engine is looked for."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    hardware: Hardware
+    arguments: tuple[str, ...] = ()
+    made_up: bool = False
+
+
+def decide(request: Request) -> tuple[Plan, Selection]:
+    """The plan of a start, and how its profile was chosen."""
+    settings = request.settings
+    table = load_options()
+    written = read_written(request, table)
+    wish = wished_model(settings, written.model)
+    manifest = read_manifest_for(wish)
+    engine = None if request.made_up else find_engine()
+    selection = select(manifest, request.hardware, wishes_of(settings, written.entries, engine, request))
+    source = source_of(wish, manifest, selection)
+    around = look_around(settings, request.environ)
+    name = manifest.name or source.name
+    weaker = (
+        *default_entries(),
+        *derived_entries(around, source, name, settings.log_level, selection),
+        *address_entries(around, settings.server_port, settings.backend_port),
+        *device_entries(selection),
+        *chosen_entries(selection),
+        *runtime_config_entries(source, table, settings),
+    )
+    strays = service_links(request.environ)
+    own = environment_entries(request.environ, weaker, strays)
+    config = resolve((*weaker, *own, *written.entries))
+    decided = Decided(
+        settings=settings,
+        around=around,
+        model=model_of(manifest, source, config),
+        selection=selection,
+        config=config,
+        command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
+        engine_version=engine.version if engine else table.version,
+        table=table,
+        manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
+        unset=strays,
+        verbatim=written.verbatim,
+        warnings=written.warnings,
+    )
+    return assemble(decided), selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
+
+    entries: tuple[Entry, ...]
+    model: str | None
+    verbatim: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_written(request: Request, table: OptionTable) -> Written:
+    """The three strongest layers."""
+    settings = request.settings
+    passthrough = tokenize(settings.passthrough_args or "", place="NIM_PASSTHROUGH_ARGS")
+    parsed = [
+        (
+            Layer.PASSTHROUGH,
+            "NIM_PASSTHROUGH_ARGS",
+            _parse(passthrough, "NIM_PASSTHROUGH_ARGS", settings, table),
+        ),
+        (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
+    ]
+    own = list(settings_entries(settings))
+    for layer, place, arguments in parsed:
+        own += entries(layer, place, arguments.values)
+    warnings = [warning for _, _, arguments in parsed for warning in arguments.warnings]
+    warnings += check_variables(request.environ, table)
+    models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
+    verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
+    return Written(
+        entries=tuple(own),
+        model=models[-1] if models else None,
+        verbatim=tuple(verbatim),
+        warnings=tuple(warnings),
+    )
+
+
+def read_manifest_for(wish: ModelWish) -> Manifest:
+    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+    if wish.manifest_file:
+        return load_manifest(Path(wish.manifest_file))
+    if wish.manifest_name:
+        return find_manifest(wish.manifest_name, paths.PROFILES)
+    assert wish.source is not None
+    facts = read_model_config(Path(wish.source.path), wish.place) if wish.source.path else {}
+    return manifest_for_model(wish.source.uri, facts, name=wish.source.name)
+
+
+def source_of(wish: ModelWish, manifest: Manifest, selection: Selection) -> Source:
+    """Where the weights are: where the user says they lie, else where the profile says."""
+    if wish.source:
+        source = wish.source
+    else:
+        text = selection.profile.source or ""
+        path = local_path(manifest, text)
+        source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
+    if source.path:
+        source = replace(source, path=str(Path(source.path).absolute()))
+        read_model_config(Path(source.path or ""), wish.place)
+    return source
+
+
+def chosen_entries(selection: Selection) -> Iterator[Entry]:
+    """What the chosen profile brings along."""
+    engine, label = selection.profile.engine, selection.chosen.label
+    return profile_entries(label, selection.profile.tags, engine.args, engine.env)
+
+
+def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Iterator[Entry]:
+    """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
+    if source.path is None:
+        return
+    config = read_runtime_config(Path(source.path))
+    place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
+    flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
+    yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
+    yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
+
+
+def wishes_of(
+    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
+) -> Wishes:
+    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    said = {name: value.value for name, value in resolve(written).items()}
+    return Wishes(
+        profile=settings.model_profile,
+        tags_selector=settings.tags_selector,
+        lora=bool(said.get("enable_lora", False)),
+        max_model_len=said.get("max_model_len"),
+        gpu_memory_utilization=said.get("gpu_memory_utilization"),
+        tensor_parallel_size=said.get("tensor_parallel_size"),
+        pipeline_parallel_size=said.get("pipeline_parallel_size"),
+        allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
+        engine_build=None if request.made_up or engine is None else engine.build,
+    )
+
+
+def refuse_missing_engine(settings: Settings) -> None:
+    """Without vLLM nothing can be served, and that is known before anything starts."""
+    if settings.engine_command is None and find_engine() is None:
+        raise PreflightError(
+            "cannot start the engine: vLLM is not installed in this Python",
+            hint="make setup, or pip install 'nim[gpu]' ('nim[cpu]' without an NVIDIA GPU)",
+        )
+
+
+def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+    """The user, the directories and the network of this service."""
+    uid = os.geteuid()
+    home = IMAGE_ROOT if paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
+    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
+    ipv6 = Path("/proc/net/if_inet6")
+    return Surroundings(
+        run_dir=str(Path(run_dir).absolute()),
+        cache_dir=str(Path(cache).absolute()),
+        user="root" if uid == 0 else None,
+        has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
+        worker_processes=min(os.cpu_count() or 1, 2),
+    )
+
+
+def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) -> Model:
+    """What is served, under which names."""
+    license_ = manifest.model.license if manifest.model else None
+    context = config.get("max_model_len")
+    file = local_path(manifest, license_.file) if license_ and license_.file else None
+    return Model(
+        name=manifest.name or source.name,
+        served_names=tuple(config["served_model_name"].value),
+        source=source.uri if source.repository else (source.path or ""),
+        path=source.path or source.repository,
+        license_file=file,
+        license_name=license_.name if license_ else None,
+        max_model_len=context.value
+        if context
+        else (manifest.model.max_model_len if manifest.model else None),
+    )
+
+
+def command_text(plan: Plan) -> str:
+    """The engine's command for a human, one flag a line, secrets masked."""
+    lines: list[list[str]] = [[]]
+    for word in mask_argv(plan.engine.argv):
+        if word.startswith("-") and lines[-1]:
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n    ".join(shlex.join(line) for line in lines)
+
+
+def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:
+    return parse_arguments(tokens, table, place=place, strict=settings.strict_args)

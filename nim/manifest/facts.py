@@ -1,0 +1,63 @@
+"""What a model's own directory says: `config.json`, and `runtime_config.json` where there is one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nim.errors import SettingsError, WeightsError
+
+MODEL_FILES = ("config.json", "params.json")
+RUNTIME_CONFIG = "runtime_config.json"
+RESERVED = "NIM_PASSTHROUGH_ARGS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """Engine options by name, and the flags under the reserved key, which the options override."""
+
+    place: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    passthrough: str = ""
+
+
+def read_model_config(directory: Path, place: str) -> dict[str, Any]:
+    """The model's `config.json`. A directory without one is refused: it is not a model."""
+    if not directory.is_dir():
+        raise WeightsError(
+            f"cannot serve '{directory}' (from {place}): there is no such directory",
+            hint="NIM_MODEL_PATH=hf://org/name, or the path as the container sees it",
+        )
+    found = next((directory / name for name in MODEL_FILES if (directory / name).is_file()), None)
+    if found is None:
+        raise WeightsError(
+            f"cannot serve '{directory}' (from {place}): it has no config.json",
+            hint=f"ls {directory}: the directory must hold the model's files themselves",
+        )
+    try:
+        return _object(found)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read '{found}': {error}", hint="download the model again") from None
+
+
+def read_runtime_config(directory: Path) -> RuntimeConfig:
+    """The model's `runtime_config.json`; empty where there is none."""
+    path = directory / RUNTIME_CONFIG
+    if not path.is_file():
+        return RuntimeConfig(place=str(path))
+    try:
+        values = _object(path)
+        passthrough = values.pop(RESERVED, "")
+        if not isinstance(passthrough, str):
+            raise ValueError(f"{RESERVED} must be text")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read '{path}': {error}", hint=f"python3 -m json.tool {path}") from None
+    return RuntimeConfig(place=str(path), options=values, passthrough=passthrough)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_bytes())
+    if not isinstance(values, dict):
+        raise ValueError("it is not a JSON object")
+    return values

@@ -1,0 +1,138 @@
+"""Everything that was decided → one `Plan`, its files rendered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nim import __version__
+from nim.decide.derive import Surroundings
+from nim.decide.select import Selection
+from nim.engine import OptionTable
+from nim.plan import (
+    ARGS_FILE,
+    ENGINE_SOCKET,
+    MANIFEST_FILE,
+    NGINX_FILE,
+    Engine,
+    Gateway,
+    Model,
+    Plan,
+    RenderedFile,
+)
+from nim.redact import MASK, is_secret_name
+from nim.render.nginx import render_nginx
+from nim.render.vllm import read_args, render_args
+from nim.routes import OPEN_BY_DEFAULT, Group
+from nim.settings import Settings
+from nim.values import Layer, Value
+
+# Hours: a long generation is silent for minutes, and a stalled one is the guard's business, not a timer's.
+STREAM_TIMEOUT_SECONDS = 14_400
+CLIENT_KEEPALIVE_SECONDS = 3_600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What the thinking floors came to. `verbatim` are engine arguments that are passed on unread."""
+
+    settings: Settings
+    around: Surroundings
+    model: Model
+    selection: Selection
+    config: Mapping[str, Value]
+    command: tuple[str, ...]
+    engine_version: str | None
+    table: OptionTable
+    manifest: str
+    unset: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def assemble(decided: Decided) -> Plan:
+    """The plan. Its argument list is read back from the rendered file: what is printed is what runs."""
+    settings, around = decided.settings, decided.around
+    args = _render_args(decided)
+    engine = Engine(
+        name="vllm",
+        version=decided.engine_version,
+        argv=read_args(args),
+        env=_engine_env(decided.config),
+        unset=decided.unset,
+        socket=None if settings.backend_port else f"{around.run_dir}/{ENGINE_SOCKET}",
+        port=settings.backend_port,
+    )
+    gateway = _gateway(decided)
+    nginx = render_nginx(
+        gateway,
+        run_dir=around.run_dir,
+        engine_address=engine.address,
+        log_level=settings.log_level,
+        json_logs=settings.jsonl_logging,
+    )
+    return Plan(
+        release=__version__,
+        run_dir=around.run_dir,
+        cache_dir=around.cache_dir,
+        log_level=settings.log_level,
+        json_logs=settings.jsonl_logging,
+        shutdown_timeout_seconds=settings.shutdown_timeout,
+        model=decided.model,
+        profile=decided.selection.chosen,
+        engine=engine,
+        gateway=gateway,
+        config={name: _shown(name, value) for name, value in decided.config.items()},
+        refused=decided.selection.refused,
+        warnings=(*settings.warnings, *decided.selection.warnings, *decided.warnings),
+        files=(
+            RenderedFile(path=NGINX_FILE, text=nginx),
+            RenderedFile(path=ARGS_FILE, text=args),
+            RenderedFile(path=MANIFEST_FILE, text=decided.manifest),
+        ),
+    )
+
+
+def _render_args(decided: Decided) -> str:
+    options = {name: value.value for name, value in decided.config.items() if not _is_variable(name)}
+    weights = decided.model.path or decided.model.source
+    return render_args(decided.command, weights, options, decided.table, decided.verbatim)
+
+
+def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:
+    """What is added to the inherited environment. The user's secrets are inherited, not written down."""
+    return {
+        name: str(value.value)
+        for name, value in config.items()
+        if _is_variable(name) and not (is_secret_name(name) and value.origin.layer is Layer.ENV)
+    }
+
+
+def _gateway(decided: Decided) -> Gateway:
+    settings, around = decided.settings, decided.around
+    groups = {*OPEN_BY_DEFAULT, *([Group.ADAPTERS] if _lora(decided.config) else [])}
+    return Gateway(
+        server_port=settings.server_port,
+        health_port=settings.health_port,
+        listen_ipv6=around.has_ipv6,
+        user=around.user,
+        worker_processes=around.worker_processes,
+        max_body_size=settings.max_body_size,
+        read_timeout_seconds=STREAM_TIMEOUT_SECONDS,
+        send_timeout_seconds=STREAM_TIMEOUT_SECONDS,
+        keepalive_timeout_seconds=CLIENT_KEEPALIVE_SECONDS,
+        route_groups=tuple(group for group in Group if group in groups),
+    )
+
+
+def _lora(config: Mapping[str, Value]) -> bool:
+    return "enable_lora" in config and bool(config["enable_lora"].value)
+
+
+def _is_variable(name: str) -> bool:
+    return name.isupper()
+
+
+def _shown(name: str, value: Value) -> Value:
+    if not is_secret_name(name):
+        return value
+    hidden = tuple(Value(value=MASK, origin=older.origin) for older in value.previous)
+    return Value(value=MASK, origin=value.origin, previous=hidden)

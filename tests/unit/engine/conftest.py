@@ -1,0 +1,9 @@
+import pytest
+
+from nim.engine.table import OptionTable, load_options
+
+
+@pytest.fixture(scope="session")
+def table() -> OptionTable:
+    """The committed table."""
+    return load_options()

@@ -1,0 +1,281 @@
+import shlex
+from typing import Any
+
+import pytest
+
+from nim.engine.arguments import ParsedArguments, check_values, parse_arguments
+from nim.engine.refusals import OWNED
+from nim.engine.table import OptionTable
+from nim.engine.tokens import tokenize
+from nim.errors import SettingsError
+
+PLACE = "NIM_PASSTHROUGH_ARGS"
+
+
+def parse(table: OptionTable, line: str, *, strict: bool = True) -> ParsedArguments:
+    return parse_arguments(tokenize(line, place=PLACE), table, place=PLACE, strict=strict)
+
+
+def refusal(table: OptionTable, line: str) -> SettingsError:
+    with pytest.raises(SettingsError) as error:
+        parse(table, line)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("--max-model-len 8192", {"max_model_len": 8192}),
+        ("--max_model_len=8192", {"max_model_len": 8192}),
+        (
+            "--max-model-len 8k --max-num-batched-tokens 8K",
+            {"max_model_len": 8000, "max_num_batched_tokens": 8192},
+        ),
+        ("--max-model-len 25.6k", {"max_model_len": 25600}),
+        ("--max-model-len auto", {"max_model_len": -1}),
+        ("--max-model-len -1", {"max_model_len": -1}),
+        (
+            "-tp 2 -pp=3 -n2 -r 1",
+            {"tensor_parallel_size": 2, "pipeline_parallel_size": 3, "nnodes": 2, "node_rank": 1},
+        ),
+        ("-O3", {"optimization_level": "3"}),
+        ("-O=1", {"optimization_level": "1"}),
+        ("-O 2", {"optimization_level": "2"}),
+        (
+            "--enforce-eager --no-enable-prefix-caching",
+            {"enforce_eager": True, "enable_prefix_caching": False},
+        ),
+        ("--device-memory-utilization 0.5", {"gpu_memory_utilization": 0.5}),
+        ("--moe-backend FlashInfer-TRTLLM", {"moe_backend": "flashinfer_trtllm"}),
+        ("--device-ids 0, --seed 1", {"device_ids": [0, ""], "seed": 1}),
+        ("--quantization None --chat-template ''", {"quantization": None, "chat_template": None}),
+        ("--hf-token --seed 1", {"hf_token": True, "seed": 1}),
+        ("--hf-token x", {"hf_token": "x"}),
+        ("--cudagraph-capture-sizes 1 2 4", {"cudagraph_capture_sizes": [1, 2, 4]}),
+        ("--middleware a --middleware b", {"middleware": ["a", "b"]}),
+        ("--hf-overrides '{\"a\": 1}'", {"hf_overrides": {"a": 1}}),
+        ("--hf-overrides some.module", {"hf_overrides": "some.module"}),
+        ("--kv-transfer-config.kv_connector X", {"kv_transfer_config": {"kv_connector": "X"}}),
+        (
+            "--compilation_config.pass_config.fuse_norm_quant true --compilation-config.mode=3 "
+            "--compilation-config.custom_ops+ none --compilation-config.custom_ops+=+a,-b",
+            {
+                "compilation_config": {
+                    "pass_config": {"fuse_norm_quant": True},
+                    "mode": 3,
+                    "custom_ops": ["none", "+a", "-b"],
+                }
+            },
+        ),
+        (
+            "--kv-transfer-config '{\"kv_buffer_size\": 80m}'",
+            {"kv_transfer_config": {"kv_buffer_size": 80_000_000}},
+        ),
+        ("--kv-transfer-config.kv_buffer_size 1K", {"kv_transfer_config": {"kv_buffer_size": 1024}}),
+    ],
+)
+def test_values(table: OptionTable, line: str, values: dict[str, Any]) -> None:
+    parsed = parse(table, line)
+    assert parsed.values == values
+    assert parsed.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["{{ x }}", "%(x)s", "$HOME", "a;b", "#x", "it's", 'a"b', "a\nb", "🚀", "a=b"]
+)
+def test_awkward_text_is_left_alone(table: OptionTable, value: str) -> None:
+    assert parse(table, shlex.join(["--chat-template", value])).values == {"chat_template": value}
+    assert parse(table, shlex.join([f"--chat-template={value}"])).values == {"chat_template": value}
+
+
+def test_one_word_is_the_model(table: OptionTable) -> None:
+    assert parse(table, "some/model --seed 1").model_tag == "some/model"
+    assert parse(table, "--seed 1 -- some/model").model_tag == "some/model"
+    assert parse(table, "--enforce-eager some/model --seed 1").model_tag == "some/model"
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "warning"),
+    [
+        ("--seed 1 --seed 2", {"seed": 2}, '"--seed" is given more than once'),
+        ("--enforce-eager --no-enforce-eager", {"enforce_eager": False}, "the last, false, wins"),
+        ("--hf-token planted --hf-token planted", {"hf_token": "planted"}, "the last, ****, wins"),
+        (
+            '--speculative-config \'{"method": "mtp"}\' --speculative-config.num_speculative_tokens 2',
+            {"speculative_config": {"num_speculative_tokens": 2}},
+            'the last, {"num_speculative_tokens":2}, wins',
+        ),
+        (
+            "--speculative-config.method a --speculative-config.method b",
+            {"speculative_config": {"method": "b"}},
+            '"--speculative-config.method" is given more than once',
+        ),
+        (
+            "--speculative-config {method:mtp,num_speculative_tokens:2}",
+            {"speculative_config": {"method": "mtp", "num_speculative_tokens": 2}},
+            'understood as \'{"method":"mtp","num_speculative_tokens":2}\'',
+        ),
+        (
+            "--speculative-config {method: mtp, num_speculative_tokens: 2} --seed 1",
+            {"speculative_config": {"method": "mtp", "num_speculative_tokens": 2}, "seed": 1},
+            "understood as",
+        ),
+        (
+            "--compilation-config.pass_config {fuse_norm_quant:true}",
+            {"compilation_config": {"pass_config": {"fuse_norm_quant": True}}},
+            "understood as",
+        ),
+        ("--log-config-file x", {"log_config_file": "x"}, "--logging-config.pylogging_config_file"),
+        ("--tool-call-parser qwen3_codr", {"tool_call_parser": "qwen3_codr"}, 'the nearest is "qwen3_coder"'),
+    ],
+)
+def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning: str) -> None:
+    parsed = parse(table, line)
+    assert parsed.values == values
+    (only,) = parsed.warnings
+    assert warning in only
+    assert PLACE in only
+    assert "planted" not in only
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("--max-modle-len 1", "no such option", "--max-model-len"),
+        ("-max-model-len 1", "no such option", "--max-model-len"),
+        ("--parallel-tensor-size 1", "no such option", "--tensor-parallel-size"),
+        ("--frobnicate 1 2", "no such option", "NIM_STRICT_ARGS=0"),
+        ("--max-model 1", "written in full", "--max-model-len"),
+        ("--speculative-c.method mtp", "written in full", "--speculative-config"),
+        ("-t 2", "no such option", ""),
+        ("--task generate", "no longer has it (last seen in 0.11.0)", "--runner"),
+        ("--guided_decoding_backend x", "no longer has it", "--structured-outputs-config.backend"),
+        ("--swap-space 4", "no longer has it", "remove it"),
+        ("--seed", "no value follows it", "--seed INTEGER"),
+        ("--seed --enforce-eager", "no value follows it", "--seed=--enforce-eager"),
+        ("--seed -- x", "no value follows it", "--seed INTEGER"),
+        ("--api-key -planted-secret", "no value follows it", "****"),
+        ("--compilation-config.mode", "no value follows it", "JSON_OBJECT"),
+        ("--compilation-config.mode --seed 1", "no value follows it", ""),
+        ("--seed 1.8e+06", '"1.8e+06" is not a whole number', "--seed 1800000"),
+        ("--seed 3k", '"3k" is not a whole number', "--seed 3000"),
+        ("--seed x", '"x" is not a whole number', ""),
+        ("--max-model-len 1.5K", "fraction", "--max-model-len 1.5k"),
+        ("--watermark nan", '"nan" is not a number', ""),
+        ("--enforce-eager=true", "its presence is its value", ""),
+        ("--enforce-eager true", "--enforce-eager takes no value", ""),
+        ("--seed.x 1", "--seed is not a JSON object", "--seed INTEGER"),
+        ("--kv-cache-dtype nvpf4", "not among its choices", "--kv-cache-dtype nvfp4"),
+        ("--max-lora-rank 3", "not among its choices", ""),
+        ("-O5", "not among its choices", ""),
+        ("a b", "no option goes with it", "quotes"),
+        ("-- -x", "no option goes with it", ""),
+        ("–max-model-len 8", "typographic dash", "--max-model-len"),
+        ("--speculative-config mtp", "not JSON", ""),
+        ("--speculative-config '[1]'", "[1] is not a JSON object", ""),
+        ("--allowed-origins '{}'", "{} is not a JSON array", ""),
+        ('--speculative-config \'{"method": "a", "method": "b"}\'', "written twice", ""),
+        ("--speculative-config {methdo:mtp}", 'no key "methdo"', ""),
+        ("--compilation-config '{\"cuda-graph\": 1}'", 'no key "cuda-graph"', ""),
+        ("--lora-modules x", "neither name=path nor a JSON object", "NAME=PATH"),
+        ('--lora-modules \'{"name": "a"}\'', "needs a name and a path", "path"),
+        ("--hf-overrides '{\"a\": 1'", "not JSON", "--hf-overrides '{\"a\":1}'"),
+        (
+            "--speculative-config method:mtp num_speculative_tokens:2",
+            "not JSON",
+            '--speculative-config \'{"method":"mtp","num_speculative_tokens":2}\'',
+        ),
+        (
+            "--default-chat-template-kwargs \"{'thinking': True}\"",
+            "not JSON",
+            "--default-chat-template-kwargs '{\"thinking\":true}'",
+        ),
+    ],
+)
+def test_refusals_say_what_to_write(table: OptionTable, line: str, message: str, hint: str) -> None:
+    error = refusal(table, line)
+    assert message in error.message
+    assert error.message.startswith("cannot ")
+    assert PLACE in error.message
+    assert hint in (error.hint or "")
+    assert "planted" not in str(error)
+
+
+def test_a_wrong_choice_names_all(table: OptionTable) -> None:
+    assert refusal(table, "--dtype fp9").allowed == (
+        "auto",
+        "bfloat16",
+        "float",
+        "float16",
+        "float32",
+        "half",
+    )
+
+
+def test_the_corrected_form_can_be_pasted(table: OptionTable) -> None:
+    hint = refusal(table, "--speculative-config {method:mtp n,num_speculative_tokens:2}").hint
+    expected = {"method": "mtp n", "num_speculative_tokens": 2}
+    assert parse(table, hint or "").values == {"speculative_config": expected}
+
+
+def test_secrets_in_json_are_masked_in_the_corrected_form(table: OptionTable) -> None:
+    error = refusal(table, '--default-chat-template-kwargs \'{"password": "planted", "a": b c}\'')
+    assert "planted" not in str(error)
+    assert '"a":"b c"' in (error.hint or "")
+
+
+def test_everything_wrong_is_said_at_once(table: OptionTable) -> None:
+    error = refusal(table, "--max-modle-len 1 --seed x --port 8000")
+    assert error.message.startswith("cannot use 3 arguments from NIM_PASSTHROUGH_ARGS:")
+    for part in ("--max-model-len", '"x" is not a whole number', "NIM_SERVER_PORT"):
+        assert part in str(error)
+
+
+@pytest.mark.parametrize("name", sorted(OWNED))
+def test_what_the_launcher_owns_is_refused_with_what_to_use(table: OptionTable, name: str) -> None:
+    option = table.options[name]
+    line = option.flag if option.count == "none" else f"{option.flag} 1"
+    assert refusal(table, line).hint == OWNED[name]
+    lenient = parse(table, f"{line} --seed 1", strict=False)
+    assert lenient.values == {"seed": 1}
+    assert lenient.rest == ()
+    assert OWNED[name] in lenient.warnings[0]
+
+
+def test_a_lenient_check_warns_and_passes_on(table: OptionTable) -> None:
+    line = (
+        "--new-flag 1 2 --seed 3 --max-model 5 --seed x --compilation-config.nothing 1 --task=generate "
+        "--enforce-eager=true --speculative-config {a:b c} --max-num-seqs"
+    )
+    parsed = parse(table, line, strict=False)
+    assert parsed.values == {"seed": 3}
+    rest = "--new-flag 1 2 --max-model 5 --seed x --task=generate --enforce-eager=true --speculative-config"
+    assert parsed.rest == (*rest.split(), "{a:b", "c}", "--max-num-seqs", "--compilation-config.nothing", "1")
+    assert len(parsed.warnings) == 8
+    assert all("passed on as it is" in warning for warning in parsed.warnings)
+
+
+def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
+    given = {
+        "max-model-len": "8k",
+        "served_lora": None,
+        "enable_lora": True,
+        "speculative_config": {"method": "mtp"},
+    }
+    del given["served_lora"]
+    parsed = check_values(given, table, place="runtime_config.json")
+    assert parsed.values == {
+        "max_model_len": 8000,
+        "enable_lora": True,
+        "speculative_config": {"method": "mtp"},
+    }
+
+
+def test_a_file_is_refused_as_a_whole(table: OptionTable) -> None:
+    given = {"max_modle_len": 1, "task": "x", "port": 1, "dtype": "fp9", "seed": None}
+    with pytest.raises(SettingsError) as error:
+        check_values(given, table, place="runtime_config.json")
+    assert "cannot use 4 arguments from runtime_config.json" in error.value.message
+    lenient = check_values(given, table, place="runtime_config.json", strict=False)
+    assert lenient.values == {"seed": None}
+    assert len(lenient.warnings) == 4

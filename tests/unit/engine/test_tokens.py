@@ -1,0 +1,119 @@
+import json
+import shlex
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nim.engine.tokens import joined, tokenize
+from nim.errors import SettingsError
+from tests.unit.engine.strategies import AWKWARD
+
+PLACE = "NIM_PASSTHROUGH_ARGS"
+words = st.lists(
+    st.one_of(st.sampled_from(AWKWARD), st.text().filter(lambda text: "\0" not in text)), max_size=6
+)
+
+
+def split(text: str) -> list[str]:
+    return list(tokenize(text, place=PLACE))
+
+
+@given(words)
+@example(AWKWARD)
+@example(["[", "{", '{"a":1}', '["x"]'])
+def test_what_a_shell_joined_comes_apart_unharmed(tokens: list[str]) -> None:
+    assert split(shlex.join(tokens)) == tokens
+    assert split(joined(tokens)) == tokens
+
+
+@given(words)
+def test_a_json_array_of_strings_is_its_strings(tokens: list[str]) -> None:
+    assert split(json.dumps(tokens)) == tokens
+
+
+@given(st.text(alphabet="ab '\"\\\t\r\n$;#%*~`", max_size=30))
+def test_the_rules_are_those_of_posix(text: str) -> None:
+    """All but a backslash at the end of a line, which a shell takes away."""
+    mended = text.replace("\\\n", "")
+    try:
+        expected = shlex.split(mended)
+    except ValueError:
+        with pytest.raises(SettingsError):
+            split(mended)
+    else:
+        assert split(mended) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", []),
+        (" \n\t ", []),
+        ("''", [""]),
+        ("--a #b ;c $D `e` *", ["--a", "#b", ";c", "$D", "`e`", "*"]),
+        ("--a 1\n--b 2", ["--a", "1", "--b", "2"]),
+        ("--a 1 \\\n  --b 2", ["--a", "1", "--b", "2"]),
+        ('--a "x\\\ny"', ["--a", "xy"]),
+        ('--a "\\$x \\" \\\\"', ["--a", '\\$x " \\']),
+        ("--a=b' 'c", ["--a=b c"]),
+    ],
+)
+def test_splitting(text: str, tokens: list[str]) -> None:
+    assert split(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ('--s {"method":"mtp","n":2} --t', ["--s", '{"method":"mtp","n":2}', "--t"]),
+        ('--s {"method": "m t p", "n": 2}', ["--s", '{"method": "m t p", "n": 2}']),
+        ('--s={"a": [1, 2]} x', ['--s={"a": [1, 2]}', "x"]),
+        ('--s ["a", "b"]', ["--s", '["a", "b"]']),
+        ("--s {}", ["--s", "{}"]),
+        # What is not JSON as it stands, or does not end at white space, goes by the shell's rules.
+        ('--s {"a": 1', ["--s", "{a:", "1"]),
+        ('--s {"a":1}x', ["--s", "{a:1}x"]),
+        ('x{"a":1}', ["x{a:1}"]),
+        ("--s '{\"a\": 1}'", ["--s", '{"a": 1}']),
+    ],
+)
+def test_json_without_outer_quotes_is_one_token(text: str, tokens: list[str]) -> None:
+    assert split(text) == tokens
+
+
+def test_a_json_array_takes_numbers_as_written_and_objects() -> None:
+    text = '["--x", 8192, 1.8e+06, 0.90, {"a": "é 🚀", "n": 1.5}]'
+    assert split(text) == ["--x", "8192", "1.8e+06", "0.90", '{"a":"é 🚀","n":1.5}']
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        ("--a 'b c", "the ' at column 5 is never closed", "--a 'b c'"),
+        ('--a "b c', 'the " at column 5 is never closed', "--a 'b c'"),
+        ("--a it's", "the ' at column 7 is never closed", '--a "it\'s"'),
+        ("--a\n--b='c", "the ' at line 2, column 5 is never closed", "--a --b=c"),
+        ("--a b\\", "nothing follows the backslash at column 6", "written twice"),
+        ('["--a", ', "as a JSON array: expecting value at line 1, column", '["--max-model-len", "8192"]'),
+        ('["--a", true]', "true", "--enable-x"),
+        ('["--a", null]', "null", "--enable-x"),
+        ('["--a", [1]]', "[1]", "--enable-x"),
+        ('["a\\u0000b"]', "zero byte", ""),
+        ('["\\ud800"]', "surrogate", ""),
+        ("[" * 100_000, "nested too deep", ""),
+    ],
+)
+def test_errors_say_where_and_what_to_type(text: str, problem: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        split(text)
+    assert problem in error.value.message
+    assert PLACE in error.value.message
+    assert hint in (error.value.hint or "")
+
+
+def test_the_corrected_form_splits_and_hides_secrets() -> None:
+    with pytest.raises(SettingsError) as error:
+        split("--hf-token planted-secret --chat-template 'x y")
+    assert "planted-secret" not in str(error.value)
+    assert split(error.value.hint or "")[-1] == "x y"

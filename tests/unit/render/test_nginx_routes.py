@@ -1,0 +1,47 @@
+"""The table of routes and the page made from it."""
+
+import pytest
+
+from nim.errors import SettingsError
+from nim.routes import (
+    CAN_BE_OPENED,
+    OPEN_BY_DEFAULT,
+    ROUTES,
+    Group,
+    describe_routes,
+    let_through,
+    open_routes,
+)
+
+
+def test_no_route_is_in_the_table_twice() -> None:
+    rows = [(method, route.path) for route in ROUTES for method in route.methods]
+    assert len(rows) == len(set(rows))
+
+
+def test_a_path_is_in_one_group_only() -> None:
+    groups: dict[str, set[Group]] = {}
+    for route in ROUTES:
+        groups.setdefault(route.path, set()).add(route.group)
+    assert [path for path, found in groups.items() if len(found) > 1] == []
+
+
+def test_what_is_open_by_default_can_be_opened_and_hidden_cannot() -> None:
+    assert set(OPEN_BY_DEFAULT) < set(CAN_BE_OPENED) == set(Group) - {Group.HIDDEN}
+    with pytest.raises(SettingsError, match="hidden"):
+        open_routes(["hidden"])
+
+
+def test_let_through_follows_the_groups() -> None:
+    assert let_through("/v1/responses/{response_id}", ["inference"])
+    assert not let_through("/v1/load_lora_adapter", ["inference"])
+    assert let_through("/v1/load_lora_adapter", ["inference", "adapters"])
+    assert not let_through("/nowhere", ["inference"])
+
+
+def test_the_page_has_every_route_and_says_why_one_is_hidden() -> None:
+    page = describe_routes()
+    for route in ROUTES:
+        assert f"| `{route.path}` |" in page
+        assert route.note or route.group is not Group.HIDDEN, route.path
+    assert "Open by default." in page
