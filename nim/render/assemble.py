@@ -111,7 +111,7 @@ def _gateway(decided: Decided) -> Gateway:
     groups = {*OPEN_BY_DEFAULT, *([Group.ADAPTERS] if _lora(decided.config) else [])}
     return Gateway(
         server_port=settings.server_port,
-        health_port=settings.health_port,
+        health_port=None if settings.health_port == settings.server_port else settings.health_port,
         listen_ipv6=around.has_ipv6,
         user=around.user,
         worker_processes=around.worker_processes,

