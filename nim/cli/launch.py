@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ from nim.settings import Settings
 from nim.values import Layer, Value
 
 IMAGE_ROOT = Path("/opt/nim")
+MOST_OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,7 @@ def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
         user="root" if uid == 0 else None,
         has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
         worker_processes=min(os.cpu_count() or 1, 2),
+        open_files=_open_files(),
     )
 
 
@@ -259,6 +262,12 @@ def command_text(plan: Plan) -> str:
             lines.append([])
         lines[-1].append(word)
     return " \\\n    ".join(shlex.join(line) for line in lines)
+
+
+def _open_files() -> int:
+    """The most files that a process of ours may have open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
 
 
 def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:

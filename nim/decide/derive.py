@@ -16,12 +16,14 @@ from nim.values import Layer, Origin
 ENGINE_KEEPALIVE_SECONDS = 3600
 
 # `/inference/v1/generate` and the render routes exist only with `enable_scale_out`; cache hits show up in
-# `usage` only with the second; `/docs` needs no internet with the third; nginx logs the requests.
+# `usage` only with the second; `/docs` needs no internet with the third; nginx logs the requests; a page of any
+# origin may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
 HOUSE_OPTIONS = {
     "enable_scale_out": True,
     "enable_prompt_tokens_details": True,
     "enable_offline_docs": True,
     "disable_uvicorn_access_log": True,
+    "allowed_origins": ["*"],
 }
 HOUSE_VARIABLES = {
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(ENGINE_KEEPALIVE_SECONDS),
@@ -40,6 +42,7 @@ class Surroundings:
     user: str | None
     has_ipv6: bool
     worker_processes: int
+    open_files: int
 
 
 def default_entries() -> Iterator[Entry]:

@@ -68,6 +68,7 @@ def assemble(decided: Decided) -> Plan:
         engine_address=engine.address,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
+        open_files=around.open_files,
     )
     return Plan(
         release=__version__,

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from nim.engine.loose_json import is_open
 from nim.engine.refusals import OWNED
 from nim.engine.rendering import option_tokens
 from nim.engine.table import Count, Kind, Option, OptionTable
+
+# For a busy machine: how long one example takes says nothing.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 AWKWARD = [
     "a b",

@@ -2,12 +2,15 @@ import shlex
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nim.engine.arguments import ParsedArguments, check_values, parse_arguments
 from nim.engine.refusals import OWNED
-from nim.engine.table import OptionTable
+from nim.engine.table import OptionTable, load_options
 from nim.engine.tokens import tokenize
 from nim.errors import SettingsError
+from tests.unit.engine.strategies import AWKWARD, texts, unhurried
 
 PLACE = "NIM_PASSTHROUGH_ARGS"
 
@@ -55,10 +58,13 @@ def refusal(table: OptionTable, line: str) -> SettingsError:
         ("--middleware a --middleware b", {"middleware": ["a", "b"]}),
         ("--hf-overrides '{\"a\": 1}'", {"hf_overrides": {"a": 1}}),
         ("--hf-overrides some.module", {"hf_overrides": "some.module"}),
+        (
+            "--kv_transfer_config.kv_port=1 --kv-transfer-config.kv_role a",
+            {"kv_transfer_config": {"kv_port": 1, "kv_role": "a"}},
+        ),
         ("--kv-transfer-config.kv_connector X", {"kv_transfer_config": {"kv_connector": "X"}}),
         (
-            "--compilation_config.pass_config.fuse_norm_quant true --compilation-config.mode=3 "
-            "--compilation-config.custom_ops+ none --compilation-config.custom_ops+=+a,-b",
+            "-cc.pass_config.fuse_norm_quant true -cc.mode=3 -cc.custom_ops+ none -cc.custom_ops+=+a,-b",
             {
                 "compilation_config": {
                     "pass_config": {"fuse_norm_quant": True},
@@ -68,10 +74,10 @@ def refusal(table: OptionTable, line: str) -> SettingsError:
             },
         ),
         (
-            "--kv-transfer-config '{\"kv_buffer_size\": 80m}'",
-            {"kv_transfer_config": {"kv_buffer_size": 80_000_000}},
+            "--kv-transfer-config '{\"kv_port\": 8k}'",
+            {"kv_transfer_config": {"kv_port": 8000}},
         ),
-        ("--kv-transfer-config.kv_buffer_size 1K", {"kv_transfer_config": {"kv_buffer_size": 1024}}),
+        ("--kv-transfer-config.kv_port 1K", {"kv_transfer_config": {"kv_port": 1024}}),
     ],
 )
 def test_values(table: OptionTable, line: str, values: dict[str, Any]) -> None:
@@ -152,9 +158,11 @@ def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning
         ("--guided_decoding_backend x", "no longer has it", "--structured-outputs-config.backend"),
         ("--swap-space 4", "no longer has it", "remove it"),
         ("--seed", "no value follows it", "--seed INTEGER"),
-        ("--seed --enforce-eager", "no value follows it", "--seed=--enforce-eager"),
+        ("--seed --enforce-eager", "no value follows it", "--seed INTEGER"),
+        ("--seed -x", "no value follows it", "--seed=-x"),
         ("--seed -- x", "no value follows it", "--seed INTEGER"),
-        ("--api-key -planted-secret", "no value follows it", "****"),
+        ("--api-key -planted-secret", "no value follows it", "--api-key=****"),
+        ("--compilation-config.mode --x", "no value follows it", "--compilation-config.mode=--x"),
         ("--compilation-config.mode", "no value follows it", "JSON_OBJECT"),
         ("--compilation-config.mode --seed 1", "no value follows it", ""),
         ("--seed 1.8e+06", '"1.8e+06" is not a whole number', "--seed 1800000"),
@@ -255,15 +263,32 @@ def test_a_lenient_check_warns_and_passes_on(table: OptionTable) -> None:
     assert all("passed on as it is" in warning for warning in parsed.warnings)
 
 
+FLAGS = list(load_options().spellings)
+anything = st.one_of(
+    texts,
+    st.sampled_from([*FLAGS, *AWKWARD, "--", "-O", "-O3", "{a:", "[", "{", "}", "9" * 5000, "9" * 400 + "k"]),
+    st.builds("{}={}".format, st.sampled_from(FLAGS), texts),
+    st.builds("{}.{}".format, st.sampled_from(FLAGS), texts),
+)
+
+
+@unhurried
+@given(st.lists(anything, max_size=6))
+def test_any_tokens_are_read_or_refused(table: OptionTable, tokens: list[str]) -> None:
+    lenient = parse_arguments(tokens, table, place=PLACE, strict=False)
+    assert set(lenient.rest) <= set(tokens)
+    try:
+        strict = parse_arguments(tokens, table, place=PLACE)
+    except SettingsError:
+        assert lenient.warnings
+    else:
+        assert strict == lenient
+        assert strict.rest == ()
+
+
 def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
-    given = {
-        "max-model-len": "8k",
-        "served_lora": None,
-        "enable_lora": True,
-        "speculative_config": {"method": "mtp"},
-    }
-    del given["served_lora"]
-    parsed = check_values(given, table, place="runtime_config.json")
+    values = {"max-model-len": "8k", "enable_lora": True, "speculative_config": {"method": "mtp"}}
+    parsed = check_values(values, table, place="runtime_config.json")
     assert parsed.values == {
         "max_model_len": 8000,
         "enable_lora": True,
@@ -272,10 +297,10 @@ def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
 
 
 def test_a_file_is_refused_as_a_whole(table: OptionTable) -> None:
-    given = {"max_modle_len": 1, "task": "x", "port": 1, "dtype": "fp9", "seed": None}
+    values = {"max_modle_len": 1, "task": "x", "port": 1, "dtype": "fp9", "seed": None}
     with pytest.raises(SettingsError) as error:
-        check_values(given, table, place="runtime_config.json")
+        check_values(values, table, place="runtime_config.json")
     assert "cannot use 4 arguments from runtime_config.json" in error.value.message
-    lenient = check_values(given, table, place="runtime_config.json", strict=False)
+    lenient = check_values(values, table, place="runtime_config.json", strict=False)
     assert lenient.values == {"seed": None}
     assert len(lenient.warnings) == 4

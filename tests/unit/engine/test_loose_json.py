@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nim.engine.loose_json import NotJSONError, guess, is_open, masked, read_json, read_loosely, write_json
-from tests.unit.engine.strategies import json_values
+from tests.unit.engine.strategies import json_values, unhurried
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./-]{0,8}", fullmatch=True).filter(
     lambda name: name.lower() not in ("true", "false", "null", "none")
@@ -22,12 +22,14 @@ bare_values = st.dictionaries(
 )
 
 
+@unhurried
 @given(bare_values, st.booleans())
 def test_json_whose_quotes_a_shell_ate_is_read_as_it_was(value: dict[str, Any], compact: bool) -> None:
     text = json.dumps(value, separators=(",", ":")) if compact else json.dumps(value)
     assert read_loosely(" ".join(shlex.split(text))) == value
 
 
+@unhurried
 @given(json_values)
 def test_writing_is_undone_by_reading(value: Any) -> None:
     text = write_json(value)

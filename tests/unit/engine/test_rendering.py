@@ -8,12 +8,13 @@ from nim.engine.arguments import parse_arguments
 from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.table import OptionTable, load_options
 from nim.errors import SettingsError
-from tests.unit.engine.strategies import sets_of_values, spoken
+from tests.unit.engine.strategies import sets_of_values, spoken, unhurried
 
 PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 
 
+@unhurried
 @given(sets_of_values(TABLE))
 def test_reading_undoes_rendering(values: dict[str, Any]) -> None:
     tokens = render_arguments(values, TABLE)
@@ -25,6 +26,7 @@ def test_reading_undoes_rendering(values: dict[str, Any]) -> None:
     assert render_arguments(parsed.values, TABLE) == tokens
 
 
+@unhurried
 @given(sets_of_values(TABLE), st.data())
 def test_every_spelling_reads_alike(values: dict[str, Any], data: st.DataObject) -> None:
     tokens = [t for name, v in values.items() for t in data.draw(spoken(TABLE.options[name], v))]

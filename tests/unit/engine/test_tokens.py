@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nim.engine.tokens import joined, tokenize
 from nim.errors import SettingsError
-from tests.unit.engine.strategies import AWKWARD
+from tests.unit.engine.strategies import AWKWARD, unhurried
 
 PLACE = "NIM_PASSTHROUGH_ARGS"
 words = st.lists(
@@ -19,6 +19,7 @@ def split(text: str) -> list[str]:
     return list(tokenize(text, place=PLACE))
 
 
+@unhurried
 @given(words)
 @example(AWKWARD)
 @example(["[", "{", '{"a":1}', '["x"]'])
@@ -27,11 +28,13 @@ def test_what_a_shell_joined_comes_apart_unharmed(tokens: list[str]) -> None:
     assert split(joined(tokens)) == tokens
 
 
+@unhurried
 @given(words)
 def test_a_json_array_of_strings_is_its_strings(tokens: list[str]) -> None:
     assert split(json.dumps(tokens)) == tokens
 
 
+@unhurried
 @given(st.text(alphabet="ab '\"\\\t\r\n$;#%*~`", max_size=30))
 def test_the_rules_are_those_of_posix(text: str) -> None:
     """All but a backslash at the end of a line, which a shell takes away."""

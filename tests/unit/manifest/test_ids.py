@@ -42,7 +42,7 @@ def test_id_follows_what_the_profile_does() -> None:
 
 
 def test_id_does_not_follow_the_order_of_keys() -> None:
-    turned = replace(PROFILE, tags=dict(reversed(PROFILE.tags.items())))
+    turned = replace(PROFILE, tags=dict(reversed(list(PROFILE.tags.items()))))
     assert content_id("acme/rocket", turned) == content_id("acme/rocket", PROFILE)
 
 

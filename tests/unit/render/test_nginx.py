@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -43,6 +43,7 @@ def unquoted(word: str) -> str:
     return text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="$", exclude_categories=["Cc", "Cs"])))
 def test_quoted_text_is_read_back_as_it_was(text: str) -> None:
     assert unquoted(quote(text)) == text

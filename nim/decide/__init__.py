@@ -1,0 +1,1 @@
+"""Decisions: values in, values out. Nothing here reads, writes, waits or starts anything."""

@@ -1,0 +1,108 @@
+"""How a person names a profile: NIM_MODEL_PROFILE and NIM_TAGS_SELECTOR against a manifest."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nim.errors import ProfileError, SettingsError, nearest
+from nim.manifest import Manifest, Profile
+
+AUTOMATIC = "default"
+VARIANT_TAG = "variant"
+PROFILE_VARIABLE = "NIM_MODEL_PROFILE"
+TAGS_VARIABLE = "NIM_TAGS_SELECTOR"
+_MEMORY_SUFFIX = re.compile(r"-\d+(\.\d+)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked for by name. `profile` None is the automatic choice among all."""
+
+    profile: Profile | None
+    variants: tuple[str, ...]
+
+
+def find_asked(manifest: Manifest, text: str | None, tags: Mapping[str, str]) -> Asked:
+    """`text` is `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; a tag `variant` adds variants, too."""
+    name, *variants = (text or AUTOMATIC).strip().split("+")
+    variants += [part for part in tags.get(VARIANT_TAG, "").split("+") if part]
+    for variant in variants:
+        _check_variant(manifest, variant)
+    automatic = name.lower() in ("", AUTOMATIC)
+    return Asked(
+        profile=None if automatic else find_profile(manifest, name), variants=tuple(dict.fromkeys(variants))
+    )
+
+
+def find_profile(manifest: Manifest, name: str) -> Profile:
+    """The one profile of an id, a beginning of its id, or a label with or without its memory suffix."""
+    wanted = name.lower()
+    by_id = [profile for profile in manifest.profiles if profile.id.startswith(wanted)]
+    found = by_id or [
+        profile for profile in manifest.profiles if plain_label(profile.label) == plain_label(wanted)
+    ]
+    if not found:
+        raise _unknown_profile(manifest, name)
+    if len(found) > 1:
+        names = tuple(f"{profile.id[:12]} ({profile.label})" for profile in found)
+        message = f"cannot use the profile '{name}' ({PROFILE_VARIABLE}): {len(found)} profiles are called so"
+        raise ProfileError(message, allowed=names, hint=f"{PROFILE_VARIABLE}={found[0].id}")
+    return found[0]
+
+
+def plain_label(label: str) -> str:
+    """A label as it is compared: without case, memory suffix, maker, and with LoRA written one way."""
+    plain = _MEMORY_SUFFIX.sub("", label.strip().lower().replace("_lora", "-lora"))
+    return plain.replace("-feat-lora", "-lora").replace("-nvidia-", "-")
+
+
+def with_variants(manifest: Manifest, profile: Profile, names: Sequence[str]) -> Profile:
+    """The profile with the named variants' options laid over its own, in order."""
+    if not names:
+        return profile
+    engine = profile.engine
+    for name in names:
+        engine = engine.under(manifest.variants[name].engine)
+    return replace(profile, engine=engine, tags={**profile.tags, VARIANT_TAG: "+".join(names)})
+
+
+def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
+    """`tag=value` items → tags. A tag that no profile has is an error."""
+    known = sorted({tag for profile in manifest.profiles for tag in profile.tags} | {VARIANT_TAG})
+    tags = {}
+    for item in items:
+        tag, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not value:
+            message = f"cannot read '{item}' ({TAGS_VARIABLE}): it is not tag=value"
+            raise SettingsError(message, hint=f"{TAGS_VARIABLE}=precision=fp8,tp=2")
+        if tag not in known:
+            message = f"cannot use the tag '{tag}' ({TAGS_VARIABLE}): no profile of the manifest has it"
+            raise ProfileError(
+                message, allowed=tuple(known), hint=_near(tag, known, f"{TAGS_VARIABLE}={{}}={value}")
+            )
+        tags[tag] = value
+    return tags
+
+
+def _check_variant(manifest: Manifest, name: str) -> None:
+    if name not in manifest.variants:
+        known = sorted(manifest.variants)
+        model = manifest.name or "the model"
+        message = f"cannot add the variant '{name}': the manifest of {model} has none so called"
+        raise ProfileError(
+            message, allowed=known, hint=_near(name, known, f"{PROFILE_VARIABLE}=default+{{}}")
+        )
+
+
+def _unknown_profile(manifest: Manifest, name: str) -> ProfileError:
+    labels = [profile.label for profile in manifest.profiles]
+    near = nearest(plain_label(name), [plain_label(label) for label in labels])
+    likely = [label for label in labels if plain_label(label) in near]
+    message = f"cannot use the profile '{name}' ({PROFILE_VARIABLE}): no id begins so, and no label is that"
+    hint = f"{PROFILE_VARIABLE}={likely[0]}" if likely else "list-model-profiles"
+    return ProfileError(message, allowed=(*(likely or labels)[:8], AUTOMATIC), hint=hint)
+
+
+def _near(name: str, known: Sequence[str], shape: str) -> str | None:
+    near = nearest(name, known, count=1)
+    return shape.format(near[0]) if near else None

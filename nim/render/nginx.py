@@ -1,0 +1,141 @@
+"""The gateway's configuration: one nginx.conf with everything in it, every path inside the run directory."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from nim import plan
+from nim.errors import SettingsError
+from nim.plan import Gateway
+from nim.render.jinja import environment
+from nim.routes import LIVE, READY, STARTUP, Group, Route, Target, open_routes
+
+_LOG_LEVELS = {
+    "trace": "info",  # below that nginx writes whole headers, secret ones too
+    "debug": "info",
+    "info": "warn",  # at `notice` nginx tells of each signal and process, which the supervisor does already
+    "warning": "warn",
+    "error": "error",
+    "critical": "crit",
+}
+_SEGMENT = "[A-Za-z0-9._:-]+"
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f$]")
+
+
+class Verbatim(str):
+    """Text that is nginx syntax already: made from the route table, never from a setting."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """An engine route as nginx has it: what it matches and where it is sent."""
+
+    match: Verbatim
+    upstream: Verbatim
+    websocket: bool
+
+
+def render_nginx(
+    gateway: Gateway,
+    *,
+    run_dir: str,
+    engine_address: str,
+    log_level: str,
+    json_logs: bool,
+    open_files: int = 4_096,
+    connections: int = 16_384,
+) -> str:
+    """The text of nginx.conf. `engine_address` is as `plan.Engine.address` has it.
+
+    `open_files` is the hard limit on open files, which nginx cannot raise; the default is a cautious one.
+    `connections` is the most that one worker holds, to clients and to the engine together.
+    """
+    connections = min(connections, open_files * 3 // 4)
+    spare = max(connections // 16, 64)
+    streams = max((connections - spare) // 2, 1)  # each is a client's connection and one to the engine
+    routes = open_routes(gateway.route_groups)
+    template = environment(write).get_template("nginx.conf.j2")
+    return template.render(
+        gateway=gateway,
+        run=_run_paths(run_dir),
+        engine_address=engine_address,
+        log_level=Verbatim(_LOG_LEVELS[log_level.lower()]),
+        json_logs=json_logs,
+        open_files=open_files,
+        connections=connections,
+        streams=streams,
+        idle_connections=min(streams, 512),
+        reuseport=gateway.worker_processes > 1,
+        live=LIVE,
+        ready=READY,
+        quiet=(STARTUP,),
+        health_routes=Group.MANAGEMENT in gateway.route_groups,
+        startup_routes=[route for route in open_routes([Group.MANAGEMENT]) if route.path == STARTUP],
+        middleware_routes=[route for route in routes if route.target is Target.MIDDLEWARE],
+        engine_routes=_locations(routes),
+    )
+
+
+def write(value: Any) -> str:
+    """One value as one nginx word: text is quoted, whatever it holds."""
+    match value:
+        case Verbatim():
+            return str(value)
+        case bool():
+            return "on" if value else "off"
+        case int():
+            return str(value)
+        case str():
+            return quote(value)
+    raise TypeError(f"nginx has no word for {value!r}")
+
+
+def quote(text: str) -> str:
+    """A quoted nginx string. nginx has no way to write a literal `$`, so text with one is refused."""
+    if _UNWRITABLE.search(text):
+        raise SettingsError(
+            f'cannot write {text!r} into nginx.conf: nginx has no way to write "$" and control characters',
+            hint="NIM_RUN_DIR with a plainer path",
+        )
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _run_paths(run_dir: str) -> dict[str, str]:
+    """What nginx reads and writes in the run directory."""
+    names = {
+        "pid": "nginx.pid",
+        "lock": "nginx.lock",
+        "error_log": f"{plan.LOG_DIR}/nginx",
+        "access_log": f"{plan.LOG_DIR}/access",
+        "client_body_temp": "client_body_temp",
+        "proxy_temp": "proxy_temp",
+        "fastcgi_temp": "fastcgi_temp",
+        "uwsgi_temp": "uwsgi_temp",
+        "scgi_temp": "scgi_temp",
+        "draining": plan.DRAINING_FILE,
+        "stalled": plan.STALLED_FILE,
+        "status_socket": plan.STATUS_SOCKET,
+        "middleware_socket": plan.MIDDLEWARE_SOCKET,
+    }
+    paths = {key: f"{run_dir}/{name}" for key, name in names.items()}
+    return paths | {"directory": run_dir, "not_ready": f"/{plan.NOT_READY_FILE}"}
+
+
+def _locations(routes: Iterable[Route]) -> list[Location]:
+    """One location for each path of the engine that is open, whatever its methods."""
+    by_path = {route.path: route for route in routes if route.target is Target.ENGINE}
+    return [_location(route) for route in by_path.values()]
+
+
+def _location(route: Route) -> Location:
+    """The engine gets the path of the table, never the client's spelling of it."""
+    if "{" not in route.path:
+        match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+    else:
+        pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
+        path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
+        match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
+    return Location(match=Verbatim(match), upstream=Verbatim(upstream), websocket=route.websocket)

@@ -1,0 +1,229 @@
+"""Every route that the service knows, each in one group; the gateway lets the open groups through.
+
+The engine's part is complete for the pinned engine: a test compares it with the engine's own routers.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nim.errors import SettingsError
+
+
+class Group(StrEnum):
+    """What is opened and closed together."""
+
+    INFERENCE = "inference"
+    DOCS = "docs"
+    MANAGEMENT = "management"
+    ADAPTERS = "adapters"
+    DEBUG = "debug"
+    HIDDEN = "hidden"
+
+
+class Target(StrEnum):
+    """Who answers."""
+
+    ENGINE = "engine"
+    MIDDLEWARE = "middleware"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One path with its methods. `{name}` is one segment; `note` says what it needs, or why it is hidden."""
+
+    methods: tuple[str, ...]
+    path: str
+    group: Group
+    target: Target
+    note: str = ""
+    websocket: bool = False
+
+
+OPEN_BY_DEFAULT = (Group.INFERENCE, Group.DOCS, Group.MANAGEMENT)
+CAN_BE_OPENED = (Group.INFERENCE, Group.DOCS, Group.MANAGEMENT, Group.ADAPTERS, Group.DEBUG)
+
+ABOUT = {
+    Group.INFERENCE: "What clients come for. Streams go from the engine to the client without a stop.",
+    Group.DOCS: "The API's description, usable without internet.",
+    Group.MANAGEMENT: "What the service says about itself.",
+    Group.ADAPTERS: "Loading and unloading LoRA adapters at run time. Opened when LoRA is on.",
+    Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
+    Group.HIDDEN: "Never let through.",
+}
+
+LIVE = "/v1/health/live"
+READY = "/v1/health/ready"
+STARTUP = "/v1/health/startup"
+HEALTH = (LIVE, READY, STARTUP)
+
+_SCALE_OUT = "the engine needs --enable-scale-out, which the launcher sets"
+_DEV_MODE = "the engine needs VLLM_SERVER_DEV_MODE=1"
+_LORA = "the engine needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+_POOLING = "the engine has it for pooling models"
+_SPEECH = "the engine has it for speech models"
+_TOKENIZER_INFO = "the engine needs --enable-tokenizer-info-endpoint"
+_PROFILER = "the engine needs --profiler-config"
+_COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and the cohere package"
+_SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
+
+
+def _engine(group: Group, method: str, *paths: str, note: str = "") -> tuple[Route, ...]:
+    """Routes of the engine that share group, method and note."""
+    return tuple(
+        Route(methods=(method,), path=path, group=group, target=Target.ENGINE, note=note) for path in paths
+    )
+
+
+def _websocket(group: Group, path: str, note: str) -> Route:
+    return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
+
+
+def _ours(group: Group, target: Target, *paths: str) -> tuple[Route, ...]:
+    """Routes that the gateway or the middleware answers."""
+    return tuple(Route(methods=("GET",), path=path, group=group, target=target) for path in paths)
+
+
+_INFERENCE = (
+    *_engine(Group.INFERENCE, "POST", "/v1/chat/completions", "/v1/completions", "/v1/responses"),
+    *_engine(Group.INFERENCE, "GET", "/v1/responses/{response_id}"),
+    *_engine(Group.INFERENCE, "POST", "/v1/responses/{response_id}/cancel"),
+    *_engine(Group.INFERENCE, "POST", "/v1/messages", "/v1/messages/count_tokens"),
+    *_engine(Group.INFERENCE, "GET", "/v1/models"),
+    *_engine(Group.INFERENCE, "POST", "/tokenize", "/detokenize", "/generative_scoring", "/v1/systemone"),
+    *_engine(Group.INFERENCE, "POST", "/inference/v1/generate", note=_SCALE_OUT),
+    *_engine(
+        Group.INFERENCE,
+        "POST",
+        "/v1/chat/completions/render",
+        "/v1/chat/completions/derender",
+        "/v1/completions/render",
+        "/v1/completions/derender",
+        "/v1/messages/render",
+        "/v1/responses/render",
+        note=_SCALE_OUT,
+    ),
+    *_engine(Group.INFERENCE, "POST", "/v1/embeddings", "/v2/embed", "/pooling", "/classify", note=_POOLING),
+    *_engine(Group.INFERENCE, "POST", "/score", "/v1/score", note=_POOLING),
+    *_engine(Group.INFERENCE, "POST", "/rerank", "/v1/rerank", "/v2/rerank", note=_POOLING),
+    *_engine(Group.INFERENCE, "POST", "/v1/audio/transcriptions", "/v1/audio/translations", note=_SPEECH),
+    _websocket(Group.INFERENCE, "/v1/realtime", _SPEECH),
+    *_engine(Group.INFERENCE, "POST", "/cohere/v2/chat", "/cohere/v2/chat/render", note=_COHERE),
+    *_engine(Group.INFERENCE, "GET", "/tokenizer_info", note=_TOKENIZER_INFO),
+)
+
+_DOCS = (
+    *_engine(
+        Group.DOCS,
+        "GET",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/static/swagger-ui-bundle.js",
+        "/static/swagger-ui.css",
+        note="the engine needs --enable-offline-docs, which the launcher sets",
+    ),
+    *_ours(Group.DOCS, Target.MIDDLEWARE, "/openapi.json"),
+)
+
+_MANAGEMENT = (
+    *_ours(Group.MANAGEMENT, Target.GATEWAY, LIVE, READY),
+    *_ours(Group.MANAGEMENT, Target.MIDDLEWARE, STARTUP, "/v1/metadata", "/v1/version", "/v1/license"),
+    *_ours(Group.MANAGEMENT, Target.MIDDLEWARE, "/v1/manifest", "/v1/metrics"),
+)
+
+_ADAPTERS = _engine(Group.ADAPTERS, "POST", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", note=_LORA)
+
+_DEBUG = (
+    *_engine(Group.DEBUG, "GET", "/load", "/kv_event_sources"),
+    *_engine(Group.DEBUG, "POST", "/v1/chat/completions/batch"),
+    *_engine(Group.DEBUG, "POST", "/inference/v1/abort_requests", note=_SCALE_OUT),
+    *_engine(Group.DEBUG, "POST", "/start_profile", "/stop_profile", note=_PROFILER),
+    *_engine(Group.DEBUG, "GET", "/server_info", "/is_sleeping", "/is_paused", note=_DEV_MODE),
+    *_engine(Group.DEBUG, "GET", "/weight_info", "/get_world_size", note=_DEV_MODE),
+    *_engine(
+        Group.DEBUG,
+        "POST",
+        "/reset_prefix_cache",
+        "/reset_mm_cache",
+        "/reset_encoder_cache",
+        "/sleep",
+        "/wake_up",
+        "/release_kv_cache_memory",
+        "/pause",
+        "/resume",
+        "/abort_requests",
+        "/init_weight_transfer_engine",
+        "/shutdown_weight_transfer_engine",
+        "/start_weight_update",
+        "/start_draft_weight_update",
+        "/update_weights",
+        "/finish_weight_update",
+        "/update_weight_version",
+        "/weight_checker",
+        note=_DEV_MODE,
+    ),
+)
+
+_HIDDEN = (
+    *_engine(Group.HIDDEN, "GET", "/health", note="the engine's own; /v1/health/ready asks it"),
+    *_engine(Group.HIDDEN, "GET", "/ready", "/readyz", note="of the engine's data-parallel supervisor"),
+    *_engine(Group.HIDDEN, "GET", "/metrics", note="the engine's own; /v1/metrics has it"),
+    *_engine(Group.HIDDEN, "GET", "/version", note="the engine's own; /v1/version and /v1/metadata have it"),
+    *_engine(Group.HIDDEN, "GET", "/redoc", note="needs the internet; /docs does not"),
+    *_engine(Group.HIDDEN, "POST", "/collective_rpc", note="calls any method inside the engine's workers"),
+    *_engine(Group.HIDDEN, "POST", "/scale_elastic_ep", "/is_scaling_elastic_ep", note="resizes the engine"),
+    *_engine(Group.HIDDEN, "POST", "/fault_tolerance/apply", note="stops and moves the engine's ranks"),
+    *_engine(Group.HIDDEN, "GET", "/fault_tolerance/status", note="belongs to /fault_tolerance/apply"),
+    *_engine(Group.HIDDEN, "GET", "/ping", note=_SAGEMAKER),
+    *_engine(Group.HIDDEN, "POST", "/ping", "/invocations", "/adapters", note=_SAGEMAKER),
+    *_engine(Group.HIDDEN, "DELETE", "/adapters/{adapter_name}", note=_SAGEMAKER),
+)
+
+ROUTES: tuple[Route, ...] = (*_INFERENCE, *_DOCS, *_MANAGEMENT, *_ADAPTERS, *_DEBUG, *_HIDDEN)
+
+
+def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
+    """The routes of these groups. A group that does not exist, or stays hidden, is a SettingsError."""
+    wanted = tuple(groups)
+    for name in wanted:
+        if name not in CAN_BE_OPENED:
+            raise SettingsError(
+                f'cannot open the route group "{name}"',
+                allowed=[group.value for group in CAN_BE_OPENED],
+                hint="nim routes",
+            )
+    return tuple(route for route in ROUTES if route.group in wanted)
+
+
+def let_through(path: str, groups: Collection[str]) -> bool:
+    """Whether a path, written as the table and OpenAPI write it, is open when these groups are."""
+    return any(route.path == path and route.group in groups for route in ROUTES)
+
+
+def describe_routes() -> str:
+    """The reference page, as Markdown: a table for each group."""
+    page = ["# Routes", "", _INTRODUCTION]
+    for group in Group:
+        page += ["", f"## {group.value}", "", f"{ABOUT[group]} {_default(group)}".rstrip(), ""]
+        page += ["| Route | Method | Answered by | Remark |", "|---|---|---|---|"]
+        page += [_row(route) for route in ROUTES if route.group is group]
+    return "\n".join(page) + "\n"
+
+
+def _default(group: Group) -> str:
+    if group is Group.HIDDEN:
+        return ""
+    return "Open by default." if group in OPEN_BY_DEFAULT else "Closed by default."
+
+
+def _row(route: Route) -> str:
+    method = "WebSocket" if route.websocket else ", ".join(route.methods)
+    return f"| `{route.path}` | {method} | {route.target.value} | {route.note} |"
+
+
+_INTRODUCTION = """\
+The gateway answers 404 for every path that is not in an open group. Paths are compared letter by letter,
+after percent-decoding and resolving `//`, `.` and `..`; the engine is sent the path as it stands here. The
+engine decides about the methods of its own routes; the other routes take `GET`, `HEAD` and `OPTIONS`.
+A route that the running engine does not have is the engine's own 404."""

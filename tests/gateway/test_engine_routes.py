@@ -1,0 +1,46 @@
+"""The table has every route of the pinned engine, and no route that the engine does not have."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nim.routes import ROUTES, Target
+from tests.gateway.list_engine_routes import ENVIRONMENT
+
+LISTER = Path(__file__).with_name("list_engine_routes.py")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    """The engine's version and routes, told by a process that may import it."""
+    found = subprocess.run(
+        [sys.executable, str(LISTER)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | ENVIRONMENT,
+    )
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
+
+
+@pytest.mark.engine
+def test_each_of_the_engines_routes_is_in_a_group(engine: Any) -> None:
+    table = {route.path for route in ROUTES}
+    missing = {path for _, path in engine["routes"]} - table
+    assert not missing, f"put these routes of vLLM {engine['version']} into a group of nim/routes.py"
+
+
+@pytest.mark.engine
+def test_the_table_names_the_engines_methods(engine: Any) -> None:
+    known = {(method, path) for method, path in engine["routes"] if method != "HEAD"}
+    ours = {
+        (method, route.path) for route in ROUTES if route.target is Target.ENGINE for method in route.methods
+    }
+    assert ours - known == set()
+    assert known - ours == {("GET", "/openapi.json")}, "which the middleware answers, with ours merged in"

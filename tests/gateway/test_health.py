@@ -1,0 +1,162 @@
+"""Live and ready, byte for byte, without anything of ours in the path; not ready, draining, stalled."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.gateway.client import Answer, ask
+from tests.gateway.conftest import Build, House
+from tests.gateway.nginx import free_port
+from tests.gateway.upstream import Received
+
+LIVE = b'{"object":"health.response","message":"live","status":"live"}'
+READY = b'{"object":"health.response","message":"ready","status":"ready"}'
+NO_STORE = "no-store, no-cache, must-revalidate"
+
+
+def documented(answer: Answer, body: bytes) -> None:
+    """The body and the headers are the documented ones, and there are no others."""
+    assert answer.status == 200
+    assert answer.body == body
+    headers = dict(answer.headers)
+    headers.pop("date")
+    assert headers == {
+        "server": "nginx",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "connection": "keep-alive",
+        "cache-control": NO_STORE,
+    }
+
+
+def not_ready(answer: Answer) -> dict[str, object]:
+    """The body of a not-ready answer, whose headers keep every cache away from it."""
+    assert answer.status == 503
+    assert answer.header("cache-control") == NO_STORE
+    assert answer.header("retry-after") == "5"
+    assert not {"etag", "last-modified", "accept-ranges"} & answer.names()
+    body: dict[str, object] = answer.json()
+    assert body["object"] == "health.response"
+    assert body["status"] == "not_ready"
+    return body
+
+
+async def refuse(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+
+async def stay_silent(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def test_live_is_the_documented_61_bytes(house: House) -> None:
+    assert len(LIVE) == 61
+    documented(await house.ask("/v1/health/live"), LIVE)
+    assert house.engine.connections == house.middleware.connections == 0
+
+
+async def test_ready_is_the_documented_63_bytes_and_asks_the_engine(house: House) -> None:
+    assert len(READY) == 63
+    documented(await house.ask("/v1/health/ready"), READY)
+    [asked] = house.engine.received
+    assert (asked.method, asked.target, asked.body) == ("GET", "/health", b"")
+    assert house.middleware.connections == 0
+
+
+async def test_live_needs_neither_engine_nor_middleware(house: House) -> None:
+    await house.engine.close()
+    await house.middleware.close()
+    documented(await house.ask("/v1/health/live"), LIVE)
+
+
+async def test_not_ready_shows_what_the_guard_wrote_and_nothing_older(house: House) -> None:
+    await house.engine.close()
+    file = house.nginx.run_dir / "not_ready.json"
+    for phase in ("fetch", "load"):
+        health = {"object": "health.response", "message": phase, "status": "not_ready", "phase": phase}
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(health), encoding="utf-8")
+        fresh.rename(file)
+        answer = await house.ask(
+            "/v1/health/ready", headers={"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}
+        )
+        assert not_ready(answer) == health
+
+
+async def test_not_ready_before_anything_was_written(house: House) -> None:
+    await house.engine.close()
+    body = not_ready(await house.ask("/v1/health/ready"))
+    assert (body["phase"], body["progress"], body["eta_seconds"]) == ("unknown", None, None)
+
+
+@pytest.mark.parametrize("answering", [refuse, stay_silent])
+async def test_not_ready_when_the_engine_refuses_or_hangs(house: House, answering: object) -> None:
+    house.engine.answering = answering  # type: ignore[assignment]
+    not_ready(await house.ask("/v1/health/ready"))
+
+
+@pytest.mark.parametrize("name", ["draining", "stalled"])
+async def test_not_ready_while_a_file_says_so_although_the_engine_is_well(house: House, name: str) -> None:
+    file = house.nginx.run_dir / name
+    file.touch()
+    not_ready(await house.ask("/v1/health/ready"))
+    assert house.engine.received == []
+    documented(await house.ask("/v1/health/live"), LIVE)
+    file.unlink()
+    documented(await house.ask("/v1/health/ready"), READY)
+
+
+async def test_ready_again_as_soon_as_the_engine_is_back(house: House) -> None:
+    await house.engine.close()
+    not_ready(await house.ask("/v1/health/ready"))
+    house.nginx.engine_socket.unlink(missing_ok=True)
+    await house.engine.listen(house.nginx.engine_socket)
+    documented(await house.ask("/v1/health/ready"), READY)
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/health/live", LIVE), ("/v1/health/ready", READY)])
+async def test_head_and_options(house: House, path: str, body: bytes) -> None:
+    head = await house.ask(path, method="HEAD")
+    assert (head.status, head.body, head.header("content-length")) == (200, b"", str(len(body)))
+    options = await house.ask(path, method="OPTIONS")
+    assert (options.status, options.header("allow"), options.body) == (204, "GET, HEAD, OPTIONS", b"")
+
+
+async def test_head_of_not_ready(house: House) -> None:
+    (house.nginx.run_dir / "draining").touch()
+    answer = await house.ask("/v1/health/ready", method="HEAD")
+    assert (answer.status, answer.body) == (503, b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
+async def test_other_methods_are_refused_with_those_allowed(house: House, method: str) -> None:
+    for path in ("/v1/health/live", "/v1/health/ready"):
+        answer = await house.ask(path, method=method, body=b"{}")
+        assert (answer.status, answer.header("allow")) == (405, "GET, HEAD, OPTIONS")
+        assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_health_port_answers_health_and_nothing_else(build: Build) -> None:
+    port = free_port()
+    house = await build(health_port=port)
+    documented(await ask(port, "/v1/health/live"), LIVE)
+    documented(await ask(port, "/v1/health/ready"), READY)
+    assert (await ask(port, "/v1/health/startup")).status == 200
+    for path in ("/v1/models", "/v1/metadata", "/v1/metrics", "/health", "/"):
+        assert (await ask(port, path)).json()["error"]["code"] == "not_found"
+    documented(await house.ask("/v1/health/ready"), READY)
+
+
+async def test_probes_leave_no_line_in_the_log_whatever_they_find(build: Build) -> None:
+    house = await build(health_port=free_port())
+    for path in ("/v1/health/live", "/v1/health/ready", "/v1/health/startup"):
+        await house.ask(path)
+    await house.engine.close()
+    await house.ask("/v1/health/ready")
+    (house.nginx.run_dir / "not_ready.json").write_text("{}", encoding="utf-8")
+    await house.ask("/v1/health/ready")
+    await house.ask("/v1/models")
+    [line] = await house.nginx.logged_json(1)
+    assert line["message"] == "GET /v1/models"
+    assert "/health" not in house.nginx.errors()

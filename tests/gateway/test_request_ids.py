@@ -1,0 +1,200 @@
+"""One id from the client to the engine, the answer and the log; and what the log says, and what not."""
+
+import asyncio
+import os
+import re
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.client import ask, tell
+from tests.gateway.conftest import Build, House
+from tests.gateway.nginx import Nginx, gateway_of, until
+from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, Received, Upstream, chunk
+
+MADE = re.compile(r"[0-9a-f]{32}\Z")
+PIPE_BUF = 4096
+
+
+@pytest.mark.parametrize(
+    "sane", ["a", "req_0-1.2:3", "x" * 128, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+)
+async def test_a_sane_id_is_taken_everywhere(house: House, sane: str) -> None:
+    for path, side in (("/v1/models", house.engine), ("/v1/metadata", house.middleware)):
+        answer = await house.ask(path, headers={"X-Request-Id": sane})
+        assert answer.header("x-request-id") == sane
+        assert side.received[-1].header("x-request-id") == sane
+    missing = await house.ask("/none", headers={"X-Request-Id": sane})
+    assert missing.header("x-request-id") == missing.json()["error"]["request_id"] == sane
+    assert [line["request_id"] for line in await house.nginx.logged_json(3)] == [sane] * 3
+
+
+@pytest.mark.parametrize(
+    "insane", ["", " ", "x" * 129, "a b", 'a"b', "a/b", "a\tb", "ä", "a,b", "${jndi}", "a\\n"]
+)
+async def test_any_other_is_replaced(house: House, insane: str) -> None:
+    answer = await house.ask("/v1/models", headers={"X-Request-Id": insane})
+    made = answer.header("x-request-id")
+    assert made
+    assert MADE.match(made)
+    assert house.engine.received[0].header("x-request-id") == made
+    [line] = await house.nginx.logged_json(1)
+    assert line["request_id"] == made
+
+
+async def test_each_request_gets_an_id_of_its_own(house: House) -> None:
+    made = {(await house.ask("/v1/models")).header("x-request-id") for _ in range(5)}
+    assert len(made) == 5
+
+
+async def test_of_two_ids_at_most_one_arrives(house: House) -> None:
+    answer = await tell(
+        house.port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\nX-Request-Id: two\r\n\r\n"
+    )
+    [received] = house.engine.received
+    assert received.header("x-request-id") == answer.header("x-request-id")
+
+
+async def test_trace_context_and_the_clients_own_headers_pass(house: House) -> None:
+    headers = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "vendor=1",
+        "authorization": "Bearer secret",
+        "x-api-key": "secret",
+        "anthropic-version": "2023-06-01",
+        "accept-encoding": "gzip",
+        "user-agent": "test/1",
+    }
+    await house.ask("/v1/models", headers=headers)
+    [received] = house.engine.received
+    assert headers.items() <= dict(received.headers).items()
+    assert received.header("host") == "gateway.test"
+
+
+async def test_server_timing_splits_the_engines_time_from_the_whole(house: House) -> None:
+    async def slow(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02 if request.target == "/v1/models" else 1.02)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    house.engine.answering = slow
+    for path, least in (("/v1/models", 20), ("/tokenize", 1020)):
+        said = (await house.ask(path)).header("server-timing")
+        assert said
+        found = re.fullmatch(r"engine;dur=([0-9]+), total;dur=([0-9]+)", said)
+        assert found
+        engine, total = int(found[1]), int(found[2])
+        assert least - 2 <= engine <= total + 2, "nginx's clock ticks in milliseconds"
+    assert "server-timing" not in (await house.ask("/none")).names()
+
+
+async def test_a_line_of_json_says_what_happened(house: House) -> None:
+    async def stream(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(EVENT_STREAM + chunk(b"data: x\n\n") + END_OF_STREAM)
+
+    house.engine.answering = stream
+    await house.ask(
+        "/v1/chat/completions?api_key=secret", method="POST", body=b"{}", headers={"User-Agent": 'a "b"\\'}
+    )
+    [line] = await house.nginx.logged_json(1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", line.pop("time"))
+    assert MADE.match(line.pop("request_id"))
+    for number in ("bytes", "seconds", "first_byte_seconds"):
+        assert isinstance(line.pop(number), int | float)
+    assert line == {
+        "level": "INFO",
+        "component": "gateway",
+        "message": "POST /v1/chat/completions",
+        "status": 200,
+        "client": "127.0.0.1",
+        "user_agent": 'a "b"\\',
+    }
+
+
+async def test_refusals_are_logged_as_the_client_asked_them(house: House) -> None:
+    await tell(house.port, b"DELETE /none?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    await tell(house.port, b"nonsense\r\n\r\n")
+    await house.engine.close()
+    house.nginx.engine_socket.unlink(missing_ok=True)
+    await house.ask("/v1/models")
+    lines = await house.nginx.logged_json(3)
+    said = [(line["message"], line["status"], line["level"], line["first_byte_seconds"]) for line in lines]
+    assert said == [
+        ("DELETE /none", 404, "INFO", None),
+        ("-", 400, "INFO", None),
+        ("GET /v1/models", 503, "WARNING", None),
+    ]
+
+
+@pytest.mark.parametrize("json_logs", [True, False])
+async def test_no_line_is_longer_than_a_pipe_keeps_whole(build: Build, json_logs: bool) -> None:
+    house = await build(options={"json_logs": json_logs})
+    path = b"/" + b'\xff\x7f"\\' * 10000
+    agent = b'\xfe"\\\x80' * 10000
+    answer = await tell(
+        house.port,
+        b"GET "
+        + path
+        + b" HTTP/1.1\r\nHost: a\r\nX-Request-Id: "
+        + b"i" * 128
+        + b"\r\nUser-Agent: "
+        + agent
+        + b"\r\n\r\n",
+    )
+    assert answer.status in {400, 404}
+    log = house.nginx.run_dir / "log/access"
+    await until(lambda: log.read_bytes().endswith(b"\n"))
+    [line] = log.read_bytes().splitlines(keepends=True)
+    assert len(line) <= PIPE_BUF
+    assert line.isascii()
+
+
+async def test_a_line_for_people(build: Build) -> None:
+    house = await build(options={"json_logs": False})
+    await house.ask("/v1/models?key=secret", headers={"X-Request-Id": "mine"})
+    await until(lambda: bool(house.nginx.logged()))
+    [line] = house.nginx.logged()
+    assert re.fullmatch(
+        r"INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} gateway\] GET /v1/models 200 \d+ bytes [\d.]+ s "
+        r"\(first byte [\d.]+ s\) client=127.0.0.1 request_id=mine",
+        line,
+    )
+
+
+async def test_logs_go_through_pipes(tmp_path: Path) -> None:
+    """As in the house, where the logs are pipes that PID 1 reads."""
+    (tmp_path / "log").mkdir()
+    for name in ("nginx", "access"):
+        os.mkfifo(tmp_path / "log" / name)
+    lines: list[bytes] = []
+    reading = os.open(tmp_path / "log/access", os.O_RDWR)
+    holding = os.open(tmp_path / "log/nginx", os.O_RDWR)
+    nginx = Nginx(run_dir=tmp_path, gateway=gateway_of(worker_processes=2))
+    engine = Upstream()
+    await engine.listen(nginx.engine_socket)
+
+    def read() -> None:
+        with os.fdopen(reading, "rb") as pipe:
+            while len(lines) < 40:
+                lines.append(pipe.readline())
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert nginx_says_nothing(nginx)
+        await nginx.start()
+        answers = await asyncio.gather(*(ask(nginx.port, "/v1/models") for _ in range(40)))
+        assert {answer.status for answer in answers} == {200}
+        await until(lambda: len(lines) == 40)
+    finally:
+        nginx.stop()
+        await engine.close()
+        os.close(holding)
+    assert all(line.startswith(b'{"time":') and line.endswith(b'"}\n') for line in lines)
+    assert stat.S_ISFIFO((tmp_path / "log/access").stat().st_mode)
+
+
+def nginx_says_nothing(nginx: Nginx) -> bool:
+    nginx.write()
+    return nginx.test() == ""

@@ -1,0 +1,168 @@
+"""Only open routes pass, each to the one who answers it, under the name that the table gives it."""
+
+import pytest
+
+from nim.routes import ROUTES, Group, Route, Target, open_routes
+from tests.gateway.client import tell
+from tests.gateway.conftest import Build, House
+from tests.gateway.nginx import ALL_GROUPS
+from tests.gateway.upstream import Upstream
+
+USUAL = ("inference", "docs", "management")
+
+
+def spelled(route: Route) -> str:
+    """The route's path with something in its parameters."""
+    return route.path.replace("{response_id}", "resp_1a2b").replace("{adapter_name}", "mine")
+
+
+def behind(house: House, route: Route) -> Upstream:
+    return house.engine if route.target is Target.ENGINE else house.middleware
+
+
+@pytest.mark.parametrize("groups", [USUAL, ALL_GROUPS], ids=["usual", "all"])
+async def test_every_open_route_reaches_whoever_answers_it(build: Build, groups: tuple[str, ...]) -> None:
+    house = await build(route_groups=groups)
+    for route in open_routes(groups):
+        if route.target is Target.GATEWAY:
+            continue
+        for method in route.methods:
+            body = b'{"a":1}' if method == "POST" else None
+            answer = await house.ask(spelled(route) + "?b=%20c&d=/../e", method=method, body=body)
+            received = behind(house, route).received.pop()
+            assert (answer.status, answer.body) == (200, b"{}"), route.path
+            assert (received.method, received.body) == (method, body or b"")
+            assert received.target == spelled(route) + "?b=%20c&d=/../e"
+
+
+@pytest.mark.parametrize(
+    "groups", [(), USUAL, ("inference",), ALL_GROUPS], ids=["none", "usual", "one", "all"]
+)
+async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ...]) -> None:
+    house = await build(route_groups=groups)
+    closed = {route.path: route for route in ROUTES if route.group not in groups}
+    assert any(route.group is Group.HIDDEN for route in closed.values())
+    for route in closed.values():
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = await house.ask(spelled(route), method=method)
+            assert answer.status == 404, route.path
+            assert answer.json()["error"]["type"] in {"invalid_request_error", "not_found_error"}
+    assert house.engine.received == house.middleware.received == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/models/",
+        "/v1/models/x",
+        "/V1/models",
+        "/v1/Models",
+        "/v1/models%00",
+        "/v1/models;x",
+        "/v1/models.json",
+        "/v1/models%20",
+        "/v1/modelsx",
+        "/metrics",
+        "/metrics/",
+        "/metricsx",
+        "//metrics",
+        "/%6d%65trics",
+        "/v1/models/../../metrics",
+        "/v1/models/%2e%2e/%2e%2e/metrics",
+        "/v1/models/..%2f..%2fmetrics",
+        "/v1/models/..%5c..%5cmetrics",
+        "/v1/responses/",
+        "/v1/responses/a/",
+        "/v1/responses/a/b",
+        "/v1/responses/a/cancel/",
+        "/v1/responses/a%0acancel",
+        "/v1/responses/a%0a",
+        "/v1/responses/..%2f..%2fmetrics",
+        "/v1/responses/%252e%252e%252fmetrics",
+        "/v1/responses/a%20b",
+        "/v1/responses/a%3fb",
+        "/_error",
+        "/_error/unreachable",
+        "/_error/middleware",
+        "/_health/engine",
+        "/_health/not_ready",
+        "/not_ready.json",
+        "/status",
+        "/nginx.conf",
+    ],
+)
+async def test_no_spelling_gets_around_it(house: House, target: str) -> None:
+    (house.nginx.run_dir / "not_ready.json").write_text("{}", encoding="utf-8")
+    answer = await house.ask(target)
+    assert answer.status in {400, 404}
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert house.engine.received == house.middleware.received == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//v1/models",
+        "/v1//models",
+        "/v1/%6dodels",
+        "/v1%2Fmodels",
+        "/v1/./models",
+        "/v1/x/../models",
+        "/metrics/../v1/models",
+        "/metrics%2f..%2fv1/models",
+        "/%2e/v1/models",
+        "/v1/models#fragment",
+        "http://elsewhere.test/v1/models",
+    ],
+)
+async def test_what_the_engine_sees_is_the_tables_own_spelling(house: House, target: str) -> None:
+    assert (await house.ask(target + "?q=1" if "#" not in target else target)).status == 200
+    [received] = house.engine.received
+    assert received.target.removesuffix("?q=1") == "/v1/models"
+
+
+async def test_parameters_keep_their_value(house: House) -> None:
+    for path in ("/v1/responses/resp_0-9.A:z", "/v1/responses/resp_0-9.A:z/cancel"):
+        assert (await house.ask(f"{path}?stream=true")).status == 200
+    assert (await house.ask("/v1/responses/%72esp_1")).status == 200
+    targets = [request.target for request in house.engine.received]
+    assert targets == [
+        "/v1/responses/resp_0-9.A:z?stream=true",
+        "/v1/responses/resp_0-9.A:z/cancel?stream=true",
+        "/v1/responses/resp_1",
+    ]
+
+
+async def test_methods_of_engine_routes_are_the_engines_business(house: House) -> None:
+    for method in ("OPTIONS", "DELETE", "PATCH", "HEAD"):
+        assert (await house.ask("/v1/models", method=method)).status == 200
+    assert [request.method for request in house.engine.received] == ["OPTIONS", "DELETE", "PATCH", "HEAD"]
+
+
+async def test_methods_of_the_services_own_routes(house: House) -> None:
+    for path in ("/v1/metadata", "/openapi.json"):
+        options = await house.ask(path, method="OPTIONS")
+        assert (options.status, options.header("allow")) == (204, "GET, HEAD, OPTIONS")
+        post = await house.ask(path, method="POST", body=b"{}")
+        assert (post.status, post.header("allow")) == (405, "GET, HEAD, OPTIONS")
+        assert (await house.ask(path, method="HEAD")).status == 200
+    assert [request.method for request in house.middleware.received] == ["HEAD", "HEAD"]
+
+
+async def test_trace_is_refused_everywhere(house: House) -> None:
+    answer = await tell(house.port, b"TRACE /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (answer.status, answer.header("allow")) == (405, None)
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_connections_are_counted_on_a_socket_of_their_own(house: House) -> None:
+    import asyncio
+
+    reader, writer = await asyncio.open_unix_connection(str(house.nginx.run_dir / "status.sock"))
+    writer.write(b"GET /status HTTP/1.0\r\n\r\n")
+    page = await reader.read()
+    writer.close()
+    assert b"server accepts handled requests" in page

@@ -1,0 +1,257 @@
+"""Each event leaves when it arrives, a client that leaves is noticed behind, and big bodies pass."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import h11
+import pytest
+
+from tests.gateway.client import Client, connected
+from tests.gateway.conftest import Build, House
+from tests.gateway.nginx import PATIENCE_SECONDS, until
+from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, OK, Received, chunk
+
+Answering = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+STREAMING = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"]
+
+
+def event(number: int) -> bytes:
+    """A server-sent event."""
+    return b'data: {"token": %d}\n\n' % number
+
+
+class Paced:
+    """An engine that sends event k + 1 only when it is told that event k has arrived."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.arrived = asyncio.Semaphore(0)
+
+    async def __call__(
+        self, _request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(EVENT_STREAM)
+        for number in range(self.count):
+            writer.write(chunk(event(number)))
+            await writer.drain()
+            await self.arrived.acquire()
+        writer.write(END_OF_STREAM)
+
+
+@pytest.mark.parametrize("path", STREAMING)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_each_event_leaves_before_the_next_is_made(build: Build, path: str, workers: int) -> None:
+    house = await build(worker_processes=workers)
+    house.engine.answering = paced = Paced(20)
+    events: list[bytes] = []
+    async with connected(house.port) as client, asyncio.timeout(PATIENCE_SECONDS):
+        await client.request("POST", path, body=b'{"stream":true}')
+        async for part in client.events("POST"):
+            match part:
+                case h11.Response():
+                    headers = {key.decode(): value.decode() for key, value in part.headers}
+                case h11.Data():
+                    events.append(bytes(part.data))
+                    paced.arrived.release()
+    assert events == [event(number) for number in range(20)]
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["x-accel-buffering"] == "no"
+
+
+async def test_only_streams_ask_not_to_be_buffered(house: House) -> None:
+    assert "x-accel-buffering" not in (await house.ask("/v1/models")).names()
+
+
+class Watching:
+    """An engine that notices when its client is gone, after `said` and then in silence."""
+
+    def __init__(self, said: bytes) -> None:
+        self.said = said
+        self.gone = asyncio.Event()
+
+    async def __call__(
+        self, _request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(self.said)
+        await writer.drain()
+        assert await reader.read() == b""
+        self.gone.set()
+        raise ConnectionError
+
+
+@pytest.mark.parametrize(
+    "said", [b"", EVENT_STREAM, EVENT_STREAM + chunk(event(0))], ids=["silent", "head", "event"]
+)
+async def test_a_client_that_leaves_is_noticed_behind(house: House, said: bytes) -> None:
+    house.engine.answering = watching = Watching(said)
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        await until(lambda: bool(house.engine.received))
+        if said:
+            await anext(client.events("POST"))
+        assert not watching.gone.is_set()
+    await asyncio.wait_for(watching.gone.wait(), PATIENCE_SECONDS)
+
+
+async def test_a_client_that_leaves_a_busy_stream_is_noticed_behind(house: House) -> None:
+    gone = asyncio.Event()
+
+    async def chatter(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(EVENT_STREAM)
+        try:
+            while True:
+                writer.write(chunk(event(0)))
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        finally:
+            gone.set()
+
+    house.engine.answering = chatter
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        await anext(client.events("POST"))
+    await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
+
+
+async def test_a_stream_that_breaks_behind_is_cut_not_ended(house: House) -> None:
+    async def break_off(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(EVENT_STREAM + chunk(event(0)))
+        await writer.drain()
+        raise ConnectionError
+
+    house.engine.answering = break_off
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        with pytest.raises(h11.RemoteProtocolError, match="incomplete"):
+            await client.answer("POST")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+async def test_a_body_of_100_mb_passes_whole_with_its_length(house: House, chunked: bool) -> None:
+    piece = bytes(range(256)) * 4096
+    digest = hashlib.sha256()
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {100 * len(piece)}"
+    async with connected(house.port) as client:
+        await client.send(f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
+        for _ in range(100):
+            digest.update(piece)
+            await client.send(chunk(piece) if chunked else piece)
+        await client.send(END_OF_STREAM if chunked else b"")
+        assert (await client.answer("POST")).status == 200
+    [received] = house.engine.received
+    assert hashlib.sha256(received.body).digest() == digest.digest()
+    assert received.header("content-length") == str(100 * len(piece))
+    assert "transfer-encoding" not in {key for key, _ in received.headers}
+
+
+async def test_the_engine_hears_of_a_request_when_its_body_is_whole(house: House) -> None:
+    async with connected(house.port) as client:
+        await client.send(b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        assert (await house.ask("/v1/models")).status == 200
+        assert [request.target for request in house.engine.received] == ["/v1/models"]
+        await client.send(b"cd")
+        assert (await client.answer("POST")).status == 200
+    assert house.engine.received[1].body == b"abcd"
+
+
+async def test_an_answer_of_10_mb_passes_whole(house: House) -> None:
+    body = bytes(range(256)) * 40960
+
+    async def big(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    house.engine.answering = big
+    assert (await house.ask("/v1/embeddings", method="POST", body=b"{}")).body == body
+
+
+async def test_expect_continue_is_answered(house: House) -> None:
+    async with connected(house.port) as client:
+        await client.send(
+            b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+        events = client.events("POST")
+        first = await anext(events)
+        assert isinstance(first, h11.InformationalResponse)
+        assert first.status_code == 100
+        await client.send(b"{}")
+        assert isinstance(await anext(events), h11.Response)
+
+
+async def test_realtime_becomes_a_tunnel(house: House) -> None:
+    async def tunnel(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (request.header("upgrade"), request.header("connection")) == ("websocket", "upgrade")
+        assert request.header("sec-websocket-key") == "abc"
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        while data := await reader.read(100):
+            writer.write(data.upper())
+            await writer.drain()
+        raise ConnectionError
+
+    house.engine.answering = tunnel
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(
+        b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
+        b"Upgrade: WebSocket\r\nSec-WebSocket-Key: abc\r\n\r\n"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        for word in (b"one", b"two"):
+            writer.write(word)
+            assert await reader.readexactly(3) == word.upper()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_realtime_without_upgrade_is_a_plain_request(house: House) -> None:
+    assert (await house.ask("/v1/realtime", headers={"Upgrade": "h2c"})).status == 200
+    [received] = house.engine.received
+    assert not {"upgrade", "connection"} & {key for key, _ in received.headers}
+
+
+async def one_request(client: Client) -> int:
+    await client.request("POST", "/v1/chat/completions", body=b"{}")
+    return (await client.answer("POST")).status
+
+
+async def test_connections_are_kept_on_both_sides(house: House) -> None:
+    async with connected(house.port) as client:
+        for _ in range(50):
+            assert await one_request(client) == 200
+    for _ in range(50):
+        assert (await house.ask("/v1/models")).status == 200
+    assert (await house.ask("/v1/health/ready")).status == 200
+    assert len(house.engine.received) == 101
+    assert house.engine.connections == 1
+
+
+async def test_as_many_connections_as_requests_at_once(house: House) -> None:
+    waiting = asyncio.Event()
+
+    async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await waiting.wait()
+        writer.write(OK)
+
+    house.engine.answering = wait
+    for _ in range(3):
+        waiting.clear()
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(house.ask("/v1/models")) for _ in range(16)]
+            seen = len(house.engine.received) + 16
+            await until(lambda seen=seen: len(house.engine.received) == seen)  # type: ignore[misc]
+            waiting.set()
+        assert {task.result().status for task in asked} == {200}
+    assert house.engine.connections == 16
+
+
+async def test_after_a_restart_no_request_meets_a_connection_of_the_old_engine(house: House) -> None:
+    for _ in range(5):
+        assert (await house.ask("/v1/models")).status == 200
+        await house.engine.close()
+        house.nginx.engine_socket.unlink(missing_ok=True)
+        await house.engine.listen(house.nginx.engine_socket)
+    assert (await house.ask("/v1/models")).status == 200
+    assert house.engine.connections == 6

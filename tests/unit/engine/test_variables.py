@@ -1,0 +1,51 @@
+import pytest
+
+from nim.engine.table import OptionTable
+from nim.engine.variables import check_variables, service_links
+
+
+def test_known_and_foreign_variables_pass(table: OptionTable) -> None:
+    env = {
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
+        "VLLM_SSM_CONV_STATE_LAYOUT": "DS",
+        "PATH": "/bin",
+        "VLL": "x",
+    }
+    assert check_variables(env, table) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("VLLM_ALLOW_LONG_MAX_MODEL_LENGTH", "the nearest is VLLM_ALLOW_LONG_MAX_MODEL_LEN"),
+        ("VLLM_USE_FLASHINFER_MOE_FP4", "no longer has it (last seen in 0.20.2); use --moe-backend"),
+        ("VLLM_ATTENTION_BACKEND", "use --attention-backend"),
+        ("VLLM_USE_V1", "no longer has it"),
+        ("VLLM_", "does not know it"),
+    ],
+)
+def test_unknown_ones_are_named_with_what_to_use(table: OptionTable, name: str, part: str) -> None:
+    (warning,) = check_variables({name: "planted-secret"}, table)
+    assert name in warning
+    assert part in warning
+    assert "planted" not in warning
+
+
+def test_what_kubernetes_sets_for_services_is_one_warning(table: OptionTable) -> None:
+    env = {
+        "VLLM_PORT": "tcp://10.0.0.1:80",
+        "VLLM_SERVICE_HOST": "10.0.0.1",
+        "VLLM_SERVICE_PORT": "80",
+        "VLLM_SERVICE_PORT_HTTP": "80",
+        "VLLM_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "VLLM_PORT_80_TCP_ADDR": "10.0.0.1",
+        "VLLM_GATEWAY_PORT": "tcp://10.0.0.2:80",
+        "VLLM_GATEWAY_SERVICE_HOST": "10.0.0.2",
+    }
+    assert service_links(env) == tuple(sorted(env))
+    (warning,) = check_variables(env, table)
+    assert "enableServiceLinks: false" in warning
+
+
+def test_a_port_that_is_a_number_is_no_service_link() -> None:
+    assert service_links({"VLLM_PORT": "8001", "OTHER_PORT": "tcp://x"}) == ()
