@@ -15,9 +15,9 @@ from nim.values import Layer, Origin
 # vLLM must keep an idle connection longer than nginx does, or a request meets one that just closed.
 ENGINE_KEEPALIVE_SECONDS = 3600
 
-# `/inference/v1/generate` and the render routes exist only with `enable_scale_out`; cache hits show up in
-# `usage` only with the second; `/docs` needs no internet with the third; nginx logs the requests; a page of any
-# origin may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
+# `/inference/v1/generate` and the render routes exist only with the first; cache hits show up in `usage` only
+# with the second; `/docs` needs no internet with the third; nginx logs the requests; and a page of any origin
+# may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
 HOUSE_OPTIONS = {
     "enable_scale_out": True,
     "enable_prompt_tokens_details": True,
@@ -59,7 +59,7 @@ def derived_entries(
     if source.revision:
         yield _derived("revision", source.revision, "the revision in the model's URI")
     if selection.utilization is not None:
-        yield _derived("gpu_memory_utilization", selection.utilization, "what is free on the GPUs")
+        yield _derived("gpu_memory_utilization", selection.utilization, "the memory that the profile needs")
     yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", f"{around.cache_dir}/vllm", "NIM_CACHE_PATH")
     yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")

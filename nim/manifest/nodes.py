@@ -1,0 +1,203 @@
+"""YAML text → nodes that know their line. Nothing is converted here, so nothing can be converted wrongly."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn, cast
+
+from yaml import MappingNode, Node, ScalarNode, SequenceNode, YAMLError
+from yaml.composer import Composer, ComposerError
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.scanner import Scanner
+
+from nim.errors import ManifestError
+
+MAX_DEPTH = 32
+# Plain text that readers of YAML 1.1 and 1.2 take for different things.
+_AMBIGUOUS = re.compile(
+    r"y|n|yes|no|on|off|<<|="
+    r"|[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?0[xob][0-9a-f_]+"  # 010, 1_000, 0x10
+    r"|[-+]?\d+(:[0-5]?\d)+(\.\d*)?|\d{4}-\d\d?-\d\d?([t \d:.+z-]*)"  # 1:30, 2024-01-31
+    r"|[-+]?(\d+\.?\d*|\.\d+)e[-+]?\d+|[-+]?(\d+\.|\.\d+)|[-+]?\.inf|\.nan"  # 1e3, 1., .5
+    r"|[-+]?\d+(\.\d+)?",  # longer than any number here
+    re.IGNORECASE,
+)
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]{1,30}")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
+    word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")
+}
+
+
+class Place:
+    """The file that is being read: it knows how to say where something is wrong."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def at(self, node: Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}"
+
+    def refuse(
+        self, node: Node, why: str, *, allowed: tuple[str, ...] = (), hint: str | None = None
+    ) -> NoReturn:
+        """`why` follows "cannot …" and ends before the place."""
+        raise ManifestError(f"cannot {why} ({self.at(node)})", allowed=allowed, hint=hint)
+
+
+def compose(text: str, place: Place) -> MappingNode:
+    """The one document of `text`, which must be a mapping."""
+    try:
+        node = _parse(text)
+    except YAMLError as error:
+        raise _syntax_error(error, place) from None
+    if not isinstance(node, MappingNode):
+        raise ManifestError(
+            f"cannot read the manifest {place.name}: it is not a mapping",
+            hint="begin it with `schema_version: 2.0.0`",
+        )
+    if "*" in text:
+        _refuse_aliases(node, place, set())
+    return node
+
+
+def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node]]:
+    """A mapping's keys with their nodes and values. A key that is written twice is an error."""
+    if not isinstance(node, MappingNode):
+        place.refuse(node, f"read {what}: {_kind(node)} stands where a mapping belongs")
+    seen: dict[str, Node] = {}
+    for key, value in node.value:
+        name = text_of(key, place, f"a key of {what}")
+        if name in seen:
+            place.refuse(
+                key,
+                f"use '{name}' in {what} twice: it stands in line {seen[name].start_mark.line + 1} already",
+            )
+        seen[name] = key
+        yield name, key, value
+
+
+def elements(node: Node, place: Place, what: str) -> list[Node]:
+    """A list's elements."""
+    if not isinstance(node, SequenceNode):
+        place.refuse(node, f"read {what}: {_kind(node)} stands where a list belongs")
+    return cast(list[Node], node.value)
+
+
+def text_of(node: Node, place: Place, what: str) -> str:
+    """A string. Plain text that YAML takes for something else must be quoted."""
+    value = value_of(node, place, what)
+    if not isinstance(value, str):
+        written = cast(str, node.value) if isinstance(node, ScalarNode) else "…"
+        place.refuse(
+            node,
+            f"read {what}: {_kind(node)} stands where a string belongs",
+            hint=f'write "{written}" in quotes',
+        )
+    return value
+
+
+def raw_text_of(node: Node, place: Place, what: str) -> str:
+    """A scalar as it is written, whatever YAML would make of it: for ids, which may look like numbers."""
+    if not isinstance(node, ScalarNode):
+        place.refuse(node, f"read {what}: {_kind(node)} stands where a string belongs")
+    return cast(str, node.value)
+
+
+def value_of(node: Node, place: Place, what: str) -> Any:
+    """Whatever JSON can say. What YAML's versions read differently is refused."""
+    if isinstance(node, MappingNode):
+        return {name: value_of(value, place, what) for name, _, value in items(node, place, what)}
+    if isinstance(node, SequenceNode):
+        return [value_of(value, place, what) for value in node.value]
+    return _scalar(cast(ScalarNode, node), place, what)
+
+
+def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bool | None:
+    """A quoted scalar is a string; a plain one is what YAML 1.2 makes of it."""
+    text = cast(str, node.value)
+    if node.style:
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if text[0] in "yYnNoO<=+-.0123456789" and _AMBIGUOUS.fullmatch(text):
+        hint = f'write "{text}" in quotes if you mean the text, else true, false or a plain decimal number'
+        place.refuse(node, f"read {what}: readers of YAML disagree on what a bare {text} means", hint=hint)
+    return text
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    return f"'{node.value}'" if node.value else "nothing"
+
+
+def _parse(text: str) -> Node | None:
+    """By libyaml where PyYAML has it, which is ten times as fast."""
+    try:
+        from yaml._yaml import CParser
+    except ImportError:
+        return _PythonParser(text).get_single_node()
+
+    class FastParser(_Unresolved, CParser):
+        """libyaml's parser; tags stay unresolved."""
+
+    return FastParser(text).get_single_node()
+
+
+class _Unresolved:
+    """What a composer asks of a resolver: here, nothing. `value_of` decides what a scalar is.
+
+    It is told of every level and stops what is nested too deep: libyaml's recursion would end the process.
+    """
+
+    depth = 0
+
+    def resolve(self, *_: object) -> str:
+        return ""
+
+    def descend_resolver(self, *_: object) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ComposerError(None, None, f"it is nested deeper than {MAX_DEPTH} levels", None)
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
+
+class _PythonParser(_Unresolved, Reader, Scanner, Parser, Composer):
+    """PyYAML's own parser."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+
+
+def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    where = f"{place.name}:{mark.line + 1}" if mark else place.name
+    said = (getattr(error, name, None) for name in ("context", "problem", "reason"))
+    problem = ", ".join(str(words) for words in said if words) or "it is not YAML"
+    return ManifestError(
+        f"cannot read the manifest as YAML: {problem} ({where})", hint=f"nim profiles --check {place.name}"
+    )
+
+
+def _refuse_aliases(node: Node, place: Place, seen: set[int]) -> None:
+    """A node that is reached twice is an alias: written out, a manifest stays readable and of finite size."""
+    if id(node) in seen:
+        place.refuse(
+            node, "use a YAML anchor and its alias in a manifest", hint="write the value out where it is used"
+        )
+    seen.add(id(node))
+    children = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value
+    for child in children if isinstance(node, MappingNode | SequenceNode) else ():
+        _refuse_aliases(child, place, seen)

@@ -1,0 +1,54 @@
+"""Manifests of schema version 1: a map from id to profile, as images of the first generation carry them."""
+
+import re
+from collections.abc import Sequence
+
+from yaml import MappingNode, Node, SequenceNode
+
+from nim.manifest.nodes import Place, items, raw_text_of, text_of
+from nim.manifest.types import Profile
+
+
+def is_v1(keys: Sequence[str]) -> bool:
+    """Whether every top-level key is an id."""
+    return bool(keys) and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+
+
+def read_v1(node: Node, place: Place) -> tuple[Profile, ...]:
+    """Tags and files of every profile. Keys that nobody reads are passed over, as its other readers do."""
+    return tuple(_profile(name, value, place) for name, _, value in items(node, place, "the manifest"))
+
+
+def _profile(profile_id: str, node: Node, place: Place) -> Profile:
+    what = f"profile {profile_id[:12]}…"
+    found = {name: value for name, _, value in items(node, place, what)}
+    tags = {}
+    if "tags" in found:
+        tags = {
+            name: text_of(value, place, f"tag {name}") for name, _, value in items(found["tags"], place, what)
+        }
+    files = _files(found["workspace"], place) if "workspace" in found else {}
+    return Profile(id=profile_id, tags=tags, files=files, line=node.start_mark.line + 1)
+
+
+def _files(workspace: Node, place: Place) -> dict[str, str]:
+    """File name → URI, or the bare name where the manifest does not say where a file lies."""
+    files: dict[str, str] = {}
+    for component in _children(_child(workspace, "components", place)):
+        source = _child(component, "src", place)
+        repository = _child(source, "repo_id", place)
+        base = raw_text_of(repository, place, "repo_id") + "?file=" if repository else ""
+        for file in _children(_child(source, "files", place)):
+            name = raw_text_of(file, place, "a file's name")
+            files[name] = base + name
+    return files
+
+
+def _child(node: Node | None, key: str, place: Place) -> Node | None:
+    if not isinstance(node, MappingNode):
+        return None
+    return next((value for name, _, value in items(node, place, "the workspace") if name == key), None)
+
+
+def _children(node: Node | None) -> Sequence[Node]:
+    return node.value if isinstance(node, SequenceNode) else ()
