@@ -50,7 +50,7 @@ from nim.manifest import (
     manifest_for_model,
     manifest_to_json,
 )
-from nim.manifest.facts import read_model_config, read_runtime_config
+from nim.manifest.facts import read_model_config, read_runtime_config, weights_bytes
 from nim.plan import Model, Plan
 from nim.redact import mask_argv
 from nim.render.assemble import Decided, assemble
@@ -78,9 +78,10 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     table = load_options()
     written = read_written(request, table)
     wish = wished_model(settings, written.model)
-    manifest = read_manifest_for(wish)
     engine = None if request.made_up else find_engine()
-    selection = select(manifest, request.hardware, wishes_of(settings, written.entries, engine, request))
+    wishes = wishes_of(settings, written.entries, engine, request)
+    manifest = read_manifest_for(wish, wishes)
+    selection = select(manifest, request.hardware, wishes)
     source = source_of(wish, manifest, selection)
     around = look_around(settings, request.environ)
     name = manifest.name or source.name
@@ -149,15 +150,22 @@ def read_written(request: Request, table: OptionTable) -> Written:
     )
 
 
-def read_manifest_for(wish: ModelWish) -> Manifest:
+def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
-    facts = read_model_config(Path(wish.source.path), wish.place) if wish.source.path else {}
-    return manifest_for_model(wish.source.uri, facts, name=wish.source.name)
+    directory = Path(wish.source.path) if wish.source.path else None
+    return manifest_for_model(
+        str(directory.absolute()) if directory else wish.source.uri,
+        read_model_config(directory, wish.place) if directory else None,
+        name=wish.source.name,
+        weights_bytes=weights_bytes(directory) if directory else None,
+        tensor_parallel_size=wishes.tensor_parallel_size,
+        pipeline_parallel_size=wishes.pipeline_parallel_size,
+    )
 
 
 def source_of(wish: ModelWish, manifest: Manifest, selection: Selection) -> Source:
@@ -205,6 +213,7 @@ def wishes_of(
         gpu_memory_utilization=said.get("gpu_memory_utilization"),
         tensor_parallel_size=said.get("tensor_parallel_size"),
         pipeline_parallel_size=said.get("pipeline_parallel_size"),
+        nodes=said.get("nnodes") or 1,
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )

@@ -24,7 +24,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
-    manifest = read_manifest_for(wished_model(settings, options.model))
-    listing = list_profiles(manifest, hardware, wishes_of(settings, (), engine, request))
+    wishes = wishes_of(settings, (), engine, request)
+    manifest = read_manifest_for(wished_model(settings, options.model), wishes)
+    listing = list_profiles(manifest, hardware, wishes)
     print(json.dumps(listing_data(listing), indent=1) if options.json else listing_text(listing), end="")
     return 0

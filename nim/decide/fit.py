@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from nim.decide.memory import Estimate
-from nim.hardware.types import Gpu, Hardware
+from nim.hardware.types import GIB, Gpu, Hardware
 from nim.manifest import Profile
 
 
@@ -138,6 +138,7 @@ def _kind(gpu: Gpu) -> tuple[object, ...]:
 
 
 def _best_first(group: Group) -> tuple[int, ...]:
-    memory = max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0)
+    # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
+    memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
     major, minor = group.gpus[0].compute_capability or (0, 0)
     return -memory, -major, -minor, -len(group.gpus), group.gpus[0].index

@@ -9,6 +9,8 @@ from typing import Any
 from nim.errors import SettingsError, WeightsError
 
 MODEL_FILES = ("config.json", "params.json")
+# The engine loads the first kind that is there.
+WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 RUNTIME_CONFIG = "runtime_config.json"
 RESERVED = "NIM_PASSTHROUGH_ARGS"
 
@@ -54,6 +56,15 @@ def read_runtime_config(directory: Path) -> RuntimeConfig:
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read '{path}': {error}", hint=f"python3 -m json.tool {path}") from None
     return RuntimeConfig(place=str(path), options=values, passthrough=passthrough)
+
+
+def weights_bytes(directory: Path) -> int | None:
+    """The size of the weight files; None where there is none that we know."""
+    for pattern in WEIGHTS:
+        files = list(directory.glob(pattern))
+        if files:
+            return sum(file.stat().st_size for file in files)
+    return None
 
 
 def _object(path: Path) -> dict[str, Any]:
