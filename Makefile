@@ -42,7 +42,8 @@ engine-options: $(READY) ## write the option table of the installed vLLM anew
 demo-model: $(READY) ## train the demo model anew
 	$(BIN)/python profiles/demo/build.py
 
-bench: $(READY) ## measure start-up and memory; prints a table
+bench: $(READY) ## measure start-up, memory and thinking; prints tables
+	$(BIN)/python -m bench.decide
 	$(BIN)/python -m bench.start
 
 clean: ## remove the virtual environment and caches

@@ -1,4 +1,5 @@
 import shlex
+from datetime import date
 from typing import Any
 
 import pytest
@@ -162,7 +163,7 @@ def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning
         ("--seed -x", "no value follows it", "--seed=-x"),
         ("--seed -- x", "no value follows it", "--seed INTEGER"),
         ("--api-key -planted-secret", "no value follows it", "--api-key=****"),
-        ("--compilation-config.mode --x", "no value follows it", "--compilation-config.mode=--x"),
+        ("--seed --enforce-eagr", "cannot use 2 arguments", ""),
         ("--compilation-config.mode", "no value follows it", "JSON_OBJECT"),
         ("--compilation-config.mode --seed 1", "no value follows it", ""),
         ("--seed 1.8e+06", '"1.8e+06" is not a whole number', "--seed 1800000"),
@@ -207,6 +208,13 @@ def test_refusals_say_what_to_write(table: OptionTable, line: str, message: str,
     assert PLACE in error.message
     assert hint in (error.hint or "")
     assert "planted" not in str(error)
+
+
+def test_an_option_and_its_value_in_one_argument_are_told_apart(table: OptionTable) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse_arguments(["--api-key planted-secret"], table, place=PLACE)
+    assert "one argument with a blank in it" in error.value.message
+    assert "planted" not in str(error.value)
 
 
 def test_a_wrong_choice_names_all(table: OptionTable) -> None:
@@ -293,6 +301,23 @@ def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
         "max_model_len": 8000,
         "enable_lora": True,
         "speculative_config": {"method": "mtp"},
+    }
+
+
+def test_a_file_is_warned_about_like_a_line(table: OptionTable) -> None:
+    values = {"log_config_file": "x", "tool_call_parser": "qwen3_codr", "speculative_config": "{method:mtp}"}
+    parsed = check_values(values, table, place="runtime_config.json")
+    assert parsed.values["speculative_config"] == {"method": "mtp"}
+    assert len(parsed.warnings) == 3
+    assert all("runtime_config.json" in warning for warning in parsed.warnings)
+
+
+def test_what_yaml_knows_and_json_does_not_is_refused(table: OptionTable) -> None:
+    values = {"seed": date(2026, 1, 1), "override_generation_config": {"a": date(2026, 1, 1)}}
+    with pytest.raises(SettingsError, match="cannot use 2 arguments"):
+        check_values(values, table, place="a profile")
+    assert check_values({"hf_overrides": {1: 2}}, table, place="a profile").values == {
+        "hf_overrides": {"1": 2}
     }
 
 

@@ -94,7 +94,7 @@ def test_tokens(table: OptionTable, name: str, value: Any, tokens: tuple[str, ..
         ("speculative_config", [1], "is not a JSON object"),
         ("speculative_config", 1, "is not a JSON object"),
         ("speculative_config", {"methdo": "mtp"}, 'no key "methdo"'),
-        ("override_generation_config", {"a": float("nan")}, "no NaN"),
+        ("override_generation_config", {"a": float("nan")}, "JSON cannot say it"),
         ("gpu_memory_utilization", float("inf"), "is not a number"),
         ("chat_template", "--", "ends the options"),
         ("chat_template", "a\0", "zero byte"),

@@ -1,0 +1,80 @@
+"""How two option tables differ, and what the newer one no longer has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Raw = Mapping[str, Any]
+
+# What decides whether an argument is taken. Help texts, defaults and hints may change freely.
+_MEANING = ("flags", "negatives", "kind", "count", "repeats", "nullable", "choices", "keys")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """What changed between a table and another one, by name."""
+
+    table: str
+    installed: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: Mapping[str, Mapping[str, tuple[Any, Any]]]
+    variables_added: tuple[str, ...]
+    variables_removed: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether an argument means the same to both."""
+        found = (self.added, self.removed, self.changed, self.variables_added, self.variables_removed)
+        return self.table == self.installed and not any(found)
+
+
+def drift_between(table: Raw, installed: Raw) -> Drift:
+    """The differences of two parsed table files."""
+    old, new = table["options"], installed["options"]
+    return Drift(
+        table=table["version"],
+        installed=installed["version"],
+        added=_only(new, old),
+        removed=_only(old, new),
+        changed={name: diff for name in sorted(old.keys() & new) if (diff := _changes(old[name], new[name]))},
+        variables_added=_only(installed["variables"], table["variables"]),
+        variables_removed=_only(table["variables"], installed["variables"]),
+    )
+
+
+def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
+    """The history, with what `older` had and `newer` has not. What it says of replacements stays."""
+    now = _spellings(newer)
+    lost = {s for s in _spellings(older) - now if s.startswith("--")}
+    lost_variables = set(older["variables"]) - set(newer["variables"])
+    return {
+        **history,
+        "releases": sorted({*history["releases"], older["version"]}, key=_release),
+        "options": _with(history["options"], lost, older["version"]),
+        "variables": _with(history["variables"], lost_variables, older["version"]),
+    }
+
+
+def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
+    merged = {name: dict(row) for name, row in rows.items()}
+    for name in lost:
+        row = merged.setdefault(name, {"last_seen": version})
+        row["last_seen"] = max(row["last_seen"], version, key=_release)
+    return dict(sorted(merged.items()))
+
+
+def _changes(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
+    return {key: (old.get(key), new.get(key)) for key in _MEANING if old.get(key) != new.get(key)}
+
+
+def _only(these: Raw, others: Raw) -> tuple[str, ...]:
+    return tuple(sorted(these.keys() - others.keys()))
+
+
+def _spellings(raw: Raw) -> set[str]:
+    return {s for row in raw["options"].values() for s in (*row["flags"], *row.get("negatives", ()))}
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]

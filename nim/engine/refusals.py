@@ -1,0 +1,193 @@
+"""Why an argument is refused, and what to write instead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from nim.engine.scalars import MisfitError
+from nim.engine.table import Count, Gone, Kind, Option, OptionTable
+from nim.engine.tokens import joined
+from nim.errors import SettingsError, nearest
+from nim.redact import MASK, is_secret_name, mask_argv
+
+# Options that the launcher sets itself, by name, and the setting to use instead.
+OWNED: Mapping[str, str] = MappingProxyType(
+    {
+        "config": "NIM_PASSTHROUGH_ARGS, or runtime_config.json in the model's directory",
+        "grpc": "nothing: the gateway needs the engine's HTTP server",
+        "help": "vllm serve --help=all",
+        "host": "NIM_SERVER_PORT for the service; the engine listens for the gateway alone",
+        "model": "NIM_MODEL_PATH",
+        "port": "NIM_SERVER_PORT for the service, NIM_BACKEND_PORT for the engine behind it",
+        "served_model_name": "NIM_SERVED_MODEL_NAME",
+        "ssl_ca_certs": "NIM_SSL_CA_CERTS_PATH",
+        "ssl_cert_reqs": "NIM_SSL_MODE",
+        "ssl_certfile": "NIM_SSL_CERTS_PATH",
+        "ssl_keyfile": "NIM_SSL_KEY_PATH",
+        "uds": "NIM_BACKEND_PORT for a TCP port; the engine's socket has a path of its own",
+    }
+)
+
+_UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
+_MAX_LISTED = 8
+_ALIKE = 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One argument that cannot be used: `message` begins "cannot"."""
+
+    message: str
+    allowed: tuple[str, ...] = ()
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return str(SettingsError(self.message, allowed=self.allowed, hint=self.hint))
+
+    def one_line(self) -> str:
+        """For a warning."""
+        allowed = f"; allowed here: {', '.join(self.allowed)}" if self.allowed else ""
+        hint = f"; hint: {self.hint}" if self.hint and _UNCHECKED not in self.hint else ""
+        return f"{self.message}{allowed}{hint}"
+
+
+def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
+    """One error for everything that is wrong in one place."""
+    if len(refusals) == 1:
+        only = refusals[0]
+        return SettingsError(only.message, allowed=only.allowed, hint=only.hint)
+    lines = [line for refusal in refusals for line in str(refusal).splitlines()]
+    return SettingsError(
+        "\n".join([f"cannot use {len(refusals)} arguments from {place}:", *(f"  {line}" for line in lines)])
+    )
+
+
+def owned(option: Option, said: str, place: str) -> Refusal:
+    """The launcher sets this option itself."""
+    return Refusal(
+        message=f'cannot set "{said}" in {place}: the launcher sets it itself', hint=OWNED[option.name]
+    )
+
+
+def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
+    """There is no such option: removed, cut short, or misspelt."""
+    if gone := table.gone.get(flag):
+        return _removed(said, gone, table, place)
+    if longer := table.starting_with(flag) if len(flag) > len("--") else ():
+        return _cut_short(said, longer, place)
+    bare = {spelling.lstrip("-"): spelling for spelling in table.spellings}
+    near = tuple(bare[name] for name in _alike(flag.lstrip("-"), bare)) or _by_words(flag, table)
+    return Refusal(
+        message=f'cannot pass "{said}" from {place}: vLLM {table.version} has no such option',
+        hint=near[0] if near else f"vllm serve --help=all lists them; {_UNCHECKED}",
+    )
+
+
+def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
+    """The same for an option's name as a key."""
+    if gone := table.gone.get("--" + name.replace("_", "-")):
+        return _removed(name, gone, table, place)
+    near = _alike(name.replace("-", "_"), table.options)
+    return Refusal(
+        message=f'cannot use "{name}" from {place}: vLLM {table.version} has no such option',
+        hint=near[0] if near else f"vllm serve --help=all lists them; {_UNCHECKED}",
+    )
+
+
+def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
+    """The option does not take this value. `said` is a flag, or a key of a file."""
+    return Refusal(
+        message=f'cannot use the value of "{said}" from {place}: {why.reason}',
+        allowed=why.allowed,
+        hint=_written(said, option, why.write),
+    )
+
+
+def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refusal:
+    """The option stands alone, or before a value that begins with a dash."""
+    meant = MASK if is_secret_name(option.name) else dashing
+    hint = f"{said} {placeholder(option)}" if dashing is None else joined([f"{said}={meant}"])
+    return Refusal(
+        message=f'cannot use "{said}" from {place}: no value follows it',
+        allowed=tuple(str(choice) for choice in option.choices),
+        hint=hint,
+    )
+
+
+def needless_value(said: str, option: Option, place: str) -> Refusal:
+    """`--flag=value` of an option that is there or not."""
+    return Refusal(
+        message=f'cannot use "{said}" from {place} with a value: its presence is its value',
+        allowed=(option.flag, *option.negatives[:1]),
+    )
+
+
+def no_keys(said: str, option: Option, place: str) -> Refusal:
+    """`--option.key` of an option that is no JSON object."""
+    return Refusal(
+        message=f'cannot set "{said}" in {place}: {option.flag} is not a JSON object',
+        hint=f"{option.flag} {placeholder(option)}".rstrip(),
+    )
+
+
+def stray(token: str, previous: Option | None, place: str) -> Refusal:
+    """A word where an option was due; `previous` is the one before it."""
+    shown = MASK if previous is not None and is_secret_name(previous.name) else token
+    message = f'cannot use "{shown}" from {place}: '
+    if token.startswith("-") and " " in token:
+        only = token.partition(" ")[0]
+        reason = f'cannot use "{only} …" from {place}: it is one argument with a blank in it'
+        return Refusal(message=reason, hint="the option and its value as two arguments")
+    if token.startswith(("–", "—")):
+        return Refusal(message=f"{message}it begins with a typographic dash", hint="--" + token.lstrip("–—-"))
+    if previous is not None and previous.count is Count.NONE:
+        allowed = (previous.flag, *previous.negatives[:1])
+        return Refusal(message=f"{message}{previous.flag} takes no value", allowed=allowed)
+    return Refusal(message=f"{message}no option goes with it", hint="quotes around a value with blanks")
+
+
+def placeholder(option: Option) -> str:
+    """What stands for the value in a usage line."""
+    return {Kind.FLAG: "", Kind.BOOLEAN: ""}.get(option.kind, str(option.kind).upper().replace(" ", "_"))
+
+
+def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
+    return Refusal(
+        message=(
+            f'cannot pass "{said}" from {place}: vLLM {table.version} no longer has it'
+            f" (last seen in {gone.last_seen})"
+        ),
+        hint=gone.use or f"remove it; {_UNCHECKED}",
+    )
+
+
+def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
+    """The engine would complete it today, and perhaps to something else tomorrow."""
+    one = len(longer) == 1
+    return Refusal(
+        message=f'cannot pass "{said}" from {place}: options must be written in full',
+        allowed=() if one else tuple(sorted(longer)[:_MAX_LISTED]),
+        hint=longer[0] if one else None,
+    )
+
+
+def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The one spelt most like this, if it is a slip away rather than another word."""
+    from difflib import SequenceMatcher  # slow to import, and needed only when something is wrong
+
+    near = nearest(name, tuple(known), 1)
+    return tuple(found for found in near if SequenceMatcher(None, name, found).ratio() > _ALIKE)
+
+
+def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
+    """An option whose words are these in another order."""
+    words = set(flag.strip("-").split("-"))
+    return tuple(o.flag for o in table.options.values() if words == set(o.name.split("_")))
+
+
+def _written(said: str, option: Option, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not said.startswith("-"):
+        return f"{said}: {value}"
+    return joined(mask_argv((option.flag, value)))

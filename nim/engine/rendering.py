@@ -1,0 +1,92 @@
+"""Option values as engine tokens: the inverse of reading them. Canonical spellings, in the order given."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nim.engine import refusals
+from nim.engine.loose_json import write_json
+from nim.engine.readings import read_value
+from nim.engine.scalars import MisfitError
+from nim.engine.table import Count, Kind, Option, OptionTable
+
+_NEGATIVE_INTEGER = re.compile(r"-\d+")
+_VALUES = "the options to render"
+
+
+def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str, ...]:
+    """The tokens for these options by name. Raises SettingsError for what the engine cannot be told."""
+    tokens: list[str] = []
+    for name, value in values.items():
+        option = table.named(name)
+        if option is None:
+            raise refusals.refuse_all([refusals.unknown_name(name, table, _VALUES)], _VALUES)
+        tokens.extend(option_tokens(option, value))
+    return tuple(tokens)
+
+
+def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
+    """The tokens for one option.
+
+    true is the flag, false its `--no-` form (nothing for a flag that has none), null nothing, an object one
+    JSON token, a list the flag and its items. A value that begins with a dash is joined by `=`.
+    """
+    try:
+        return _tokens(option, read_value(option, value).value)
+    except MisfitError as why:
+        raise refusals.refuse_all([refusals.misfit(option.name, option, why, _VALUES)], _VALUES) from None
+
+
+def _tokens(option: Option, value: Any) -> tuple[str, ...]:
+    if value is None:
+        # Leaving it out means null, unless the engine's default is something else.
+        return (option.flag, "None") if option.nullable and option.default is not None else ()
+    if isinstance(value, bool):
+        return _yes_or_no(option, value)
+    if option.repeats:
+        return tuple(token for item in value for token in _with_value(option, _text(option, item)))
+    if option.count is Count.MANY:
+        return _with_items(option, [_text(option, item) for item in value])
+    return _with_value(option, _text(option, value))
+
+
+def _yes_or_no(option: Option, value: bool) -> tuple[str, ...]:
+    if value:
+        return (option.flag,)
+    return option.negatives[:1]
+
+
+def _with_value(option: Option, text: str) -> tuple[str, ...]:
+    _check_sayable(text)
+    return (f"{option.flag}={text}",) if text.startswith("-") else (option.flag, text)
+
+
+def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
+    if not texts:
+        if option.default:
+            raise MisfitError("an empty list cannot be said", allowed=("one item or more",))
+        return ()
+    if len(texts) == 1:
+        return _with_value(option, texts[0])
+    for text in texts:
+        _check_sayable(text)
+        if text.startswith("-") and not _NEGATIVE_INTEGER.fullmatch(text):
+            raise MisfitError(f'"{text}" begins with a dash, which an item of a list cannot')
+    return (option.flag, *texts)
+
+
+def _check_sayable(text: str) -> None:
+    if text == "--":
+        raise MisfitError('"--" cannot be a value: it ends the options')
+    if "\0" in text:
+        raise MisfitError("an argument cannot hold a zero byte")
+
+
+def _text(option: Option, value: Any) -> str:
+    if value is None:
+        return "None"
+    if option.kind is Kind.COMMA_LIST:
+        return ",".join(str(item) for item in value)
+    if isinstance(value, str):
+        return value
+    return repr(value) if isinstance(value, int | float) else write_json(value)

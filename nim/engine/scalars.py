@@ -1,0 +1,85 @@
+"""Numbers and names as the engine reads them from text."""
+
+import math
+import re
+from collections.abc import Sequence
+
+_FACTORS = {letter: 1000**power for power, letter in enumerate("kmgt", start=1)}
+_FACTORS |= {letter.upper(): 1024**power for power, letter in enumerate("kmgt", start=1)}
+_HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
+
+
+class MisfitError(ValueError):
+    """A value that the option does not take: why, what it does take, and what to write."""
+
+    def __init__(self, reason: str, *, allowed: Sequence[str] = (), write: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.allowed = tuple(allowed)
+        self.write = write
+
+
+def integer(text: str) -> int:
+    """A whole number; 1.8e+06 is refused rather than cut short."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    raise MisfitError(f'"{text}" is not a whole number', write=_whole(text))
+
+
+def human_integer(text: str) -> int:
+    """8k is 8000 and 8K is 8192. Raises MisfitError."""
+    stripped = text.strip()
+    match = _HUMAN.fullmatch(stripped)
+    if not match:
+        return integer(stripped)
+    digits, letter = match.groups()
+    factor: int = _FACTORS[letter]
+    if letter.islower():
+        product = float(digits) * factor
+        return int(product) if math.isfinite(product) else integer(stripped)
+    if "." in digits:
+        raise MisfitError(
+            f'"{text}" has a fraction, which the binary {letter} does not take', write=digits + letter.lower()
+        )
+    return integer(digits) * factor
+
+
+def auto_integer(text: str) -> int:
+    """The same, and auto, which is -1."""
+    return -1 if text.strip().lower() in ("-1", "auto") else human_integer(text)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise MisfitError(f'"{text}" is not a number')
+    return found
+
+
+def folded(text: str) -> str:
+    """Lower case, with underscores."""
+    return text.lower().replace("-", "_")
+
+
+def comma_list(text: str) -> list[int | str]:
+    """Device numbers and names."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def _whole(text: str) -> str | None:
+    """The whole number that a text means in another way of writing it."""
+    try:
+        return str(human_integer(text)) if _HUMAN.fullmatch(text.strip()) else _integral(float(text))
+    except (MisfitError, ValueError):
+        return None
+
+
+def _integral(number: float) -> str | None:
+    return str(int(number)) if math.isfinite(number) and number.is_integer() else None
