@@ -1,10 +1,14 @@
 """`nim serve [MODEL] [ENGINE FLAGS]`: decide, check, then become the process that runs the service."""
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 from nim.cli.launch import Request, decide, refuse_missing_engine
+from nim.cli.plan import dry_run_text
 from nim.hardware import detect_hardware, refuse_old_driver
+from nim.logs import Form
+from nim.plan import Plan
 from nim.process import start
 from nim.settings import read_settings
 
@@ -31,13 +35,23 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     rest = tuple(word for word in arguments if word != "--dry-run")
     request = Request(settings=settings, environ=environ, hardware=hardware, arguments=rest)
     if len(rest) < len(arguments):
-        from nim.cli.plan import dry_run_text
-
         print(dry_run_text(decide(request)[0]), end="")
         return 0
     refuse_old_driver(hardware, DRIVER_NEEDED)
     refuse_missing_engine(settings)
     plan, _ = decide(request)
-    for warning in plan.warnings:
-        print(f"nim: {warning}", file=sys.stderr)
+    announce(plan)
     return start(plan, environ)
+
+
+def announce(plan: Plan) -> None:
+    """Say what is about to run and why, and what the user should know of it, in the form of the log."""
+    form = Form(as_json=plan.json_logs, level=plan.log_level)
+    profile = plan.profile
+    chosen = (
+        f"serving {plan.model.name} with profile {profile.label} ({profile.because}), plan {plan.hash[:12]}"
+    )
+    for level, message in [("INFO", chosen), *(("WARNING", warning) for warning in plan.warnings)]:
+        if form.wants(level):
+            sys.stderr.write(form.line(level, "nim", message, at=time.time()))
+    sys.stderr.flush()

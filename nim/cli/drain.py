@@ -1,0 +1,36 @@
+"""`nim drain`: stop a running service gently, and wait until it has stopped. Made for a preStop hook."""
+
+import argparse
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from nim.cli.launch import look_around
+from nim.errors import PreflightError
+from nim.process import drain
+from nim.settings import read_settings
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Begin the stop that SIGTERM begins, and wait for its end."""
+    parser = argparse.ArgumentParser(prog="nim drain", description=__doc__)
+    parser.add_argument("--no-wait", action="store_true", help="return at once")
+    options = parser.parse_args(arguments)
+    settings = read_settings(environ)
+    pid = drain(look_around(settings, environ).run_dir)
+    print(f"stopping the service of process {pid}")
+    return 0 if options.no_wait else _wait(pid, settings.shutdown_timeout)
+
+
+def _wait(pid: int, seconds: float) -> int:
+    """Until the process is gone; its budget and a little for the clean-up."""
+    deadline = time.monotonic() + seconds + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return 0
+        time.sleep(0.1)
+    raise PreflightError(
+        f"cannot see the service of process {pid} end: its time is over", hint=f"kill -9 {pid}"
+    )
