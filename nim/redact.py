@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 
 MASK = "****"
 _SECRET_NAME = re.compile(
-    r"(?i)(api[-_]?key|token$|[-_]token|password|passwd|secret|credential|private[-_]?key)"
+    r"(?i)(api[-_]?keys?|access[-_]key([-_]id)?|private[-_]key|(^|[-_])tokens?|passw(or)?d|passphrase"
+    r"|secrets?|credentials?)$"
 )
-# Names that look secret and are not: counts of tokens and the like.
-_NOT_SECRET = re.compile(
-    r"(?i)(tokens|tokenizer|token[-_](budget|id|limit|count)|per[-_]token|max[-_].*token)"
-)
+# Names that end like a secret and are none.
+_NOT_SECRET = re.compile(r"(?i)(allow[-_]credentials|tokens|(bos|eos|pad|unk|sep|cls|mask|image)[-_]token)$")
 
 
 def is_secret_name(name: str) -> bool:

@@ -50,13 +50,15 @@ from nim.manifest import (
     manifest_for_model,
     manifest_to_json,
 )
-from nim.manifest.facts import read_model_config, read_runtime_config, weights_bytes
+from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.plan import Model, Plan
 from nim.redact import mask_argv
 from nim.render.assemble import Decided, assemble
 from nim.settings import Settings
-from nim.values import Layer, Value
+from nim.values import Layer, Origin, Value
 
+# Options that name a file, which may lie beside the weights.
+FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
 IMAGE_ROOT = Path("/opt/nim")
 MOST_OPEN_FILES = 65_536
 
@@ -95,7 +97,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = resolve((*weaker, *own, *written.entries))
+    config = beside_the_model(resolve((*weaker, *own, *written.entries)), source)
     decided = Decided(
         settings=settings,
         around=around,
@@ -198,6 +200,18 @@ def runtime_config_entries(source: Source, table: OptionTable, settings: Setting
     yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
     options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
     yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
+
+
+def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
+    """Templates and plugins may be named as they are called in the model's own directory."""
+    for name in FILES_BESIDE if source.path else ():
+        value = config.get(name)
+        found = find_beside(Path(source.path or ""), str(value.value)) if value else None
+        if value and found:
+            place = f"{value.origin.place}, found in the model's directory"
+            origin = Origin(layer=value.origin.layer, place=place)
+            config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
+    return config
 
 
 def wishes_of(

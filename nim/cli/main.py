@@ -7,6 +7,7 @@ from importlib import import_module
 
 from nim import __version__
 from nim.errors import NimError, SettingsError, nearest
+from nim.settings import with_file_twins
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
@@ -18,6 +19,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "hardware": ("nim.cli.hardware", "what this machine has"),
     "settings": ("nim.cli.settings", "every variable, its default and what it does"),
     "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),
+    "doctor": ("nim.cli.doctor", "whether the house fits the engine that is installed"),
     "drain": ("nim.cli.drain", "stop a running service gently, and wait until it has stopped"),
 }
 ALIASES = {"nim-serve": "serve", "list-model-profiles": "profiles"}
@@ -64,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     verb, rest = _verb(arguments)
     run: Verb = import_module(VERBS[verb][0]).run
-    return run(rest, os.environ)
+    return run(rest, with_file_twins(os.environ))
 
 
 def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:

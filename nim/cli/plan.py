@@ -4,8 +4,10 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from nim.cli.diff import difference, read_plan_data
 from nim.cli.launch import Request, command_text, decide
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.decide.explain import explain
@@ -19,6 +21,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(prog="nim plan", description=__doc__, allow_abbrev=False)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="the whole plan as one object")
+    output.add_argument("--diff", metavar="FILE", help="what changed since a plan that --json wrote")
     output.add_argument("--explain", action="store_true", help="how the profile was chosen")
     add_machine_options(parser)
     options, rest = parser.parse_known_args(arguments)
@@ -30,7 +33,10 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         made_up=bool(options.gpus or options.hardware),
     )
     plan, selection = decide(request)
-    if options.json:
+    if options.diff:
+        new = json.loads(json.dumps(plan_data(plan)))
+        print(difference(read_plan_data(Path(options.diff)), new), end="")
+    elif options.json:
         print(json.dumps(plan_data(plan), ensure_ascii=False, indent=1))
     else:
         print(explain(selection) if options.explain else dry_run_text(plan), end="")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nim.decide.layers import VISIBLE_DEVICES, Entry, entries
+from nim.decide.memory import ENGINE_UTILIZATION
 from nim.decide.model import Source
 from nim.decide.select import Selection
 from nim.plan import ENGINE_SOCKET
@@ -59,7 +60,7 @@ def derived_entries(
     if source.revision:
         yield _derived("revision", source.revision, "the revision in the model's URI")
     if selection.utilization is not None:
-        yield _derived("gpu_memory_utilization", selection.utilization, "the memory that the profile needs")
+        yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
     yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", f"{around.cache_dir}/vllm", "NIM_CACHE_PATH")
     yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
@@ -85,6 +86,13 @@ def device_entries(selection: Selection) -> Iterator[Entry]:
     if all(uuids):
         names = ",".join(uuid for uuid in uuids if uuid)
         yield _derived(VISIBLE_DEVICES, names, f"the GPUs of {selection.chosen.label}")
+
+
+def _why_share(utilization: float) -> str:
+    """The engine's own default would either not be granted or not be enough."""
+    if utilization < ENGINE_UTILIZATION:
+        return f"what is free on the GPUs: the engine's {ENGINE_UTILIZATION} is more"
+    return f"what the weights need: the engine's {ENGINE_UTILIZATION} is less"
 
 
 def _derived(name: str, value: object, place: str) -> Entry:

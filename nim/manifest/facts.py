@@ -58,6 +58,12 @@ def read_runtime_config(directory: Path) -> RuntimeConfig:
     return RuntimeConfig(place=str(path), options=values, passthrough=passthrough)
 
 
+def find_beside(directory: Path, name: str) -> str | None:
+    """A file that is named relative to the model's directory, absolute; None where it is not that."""
+    path = directory / name
+    return str(path.absolute()) if name and not Path(name).is_absolute() and path.is_file() else None
+
+
 def weights_bytes(directory: Path) -> int | None:
     """The size of the weight files; None where there is none that we know."""
     for pattern in WEIGHTS:

@@ -7,6 +7,7 @@ from nim import __version__
 from nim.decide.derive import Surroundings
 from nim.decide.select import Selection
 from nim.engine import OptionTable
+from nim.errors import SettingsError
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
@@ -28,6 +29,8 @@ from nim.values import Layer, Value
 # Hours: a long generation is silent for minutes, and a stalled one is the guard's business, not a timer's.
 STREAM_TIMEOUT_SECONDS = 14_400
 CLIENT_KEEPALIVE_SECONDS = 3_600
+# Where the engine looks for what it would also take as an option.
+SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Decided:
 def assemble(decided: Decided) -> Plan:
     """The plan. Its argument list is read back from the rendered file: what is printed is what runs."""
     settings, around = decided.settings, decided.around
+    _refuse_secrets(decided.config)
     args = _render_args(decided)
     engine = Engine(
         name="vllm",
@@ -90,6 +94,17 @@ def assemble(decided: Decided) -> Plan:
             RenderedFile(path=MANIFEST_FILE, text=decided.manifest),
         ),
     )
+
+
+def _refuse_secrets(config: Mapping[str, Value]) -> None:
+    """Every process of the machine can read another's arguments; a variable only its own user's."""
+    for name, value in config.items():
+        if is_secret_name(name) and not _is_variable(name):
+            raise SettingsError(
+                f"cannot pass a secret by --{name.replace('_', '-')} (from {value.origin.place}): "
+                "whoever lists the processes can read it",
+                hint=f"{SECRET_VARIABLES.get(name, 'a VLLM_* variable')}=…",
+            )
 
 
 def _render_args(decided: Decided) -> str:

@@ -2,6 +2,6 @@
 
 from nim.settings.declared import Settings, declared
 from nim.settings.describe import settings_data, settings_markdown
-from nim.settings.read import read_settings
+from nim.settings.read import read_settings, with_file_twins
 
-__all__ = ["Settings", "declared", "read_settings", "settings_data", "settings_markdown"]
+__all__ = ["Settings", "declared", "read_settings", "settings_data", "settings_markdown", "with_file_twins"]

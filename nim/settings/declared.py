@@ -231,6 +231,17 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
+SECRETS = (
+    "HF_TOKEN",
+    "NGC_API_KEY",
+    "NGC_CLI_API_KEY",
+    "MODELSCOPE_API_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "VLLM_API_KEY",
+)
+
 # Written by the NIM operator or the images themselves, and harmless: no warning.
 IGNORED: frozenset[str] = frozenset(
     {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nim.settings.declared import NOT_SUPPORTED, declared
+from nim.settings.declared import NOT_SUPPORTED, SECRETS, declared
 from nim.settings.types import Setting
 
 
@@ -18,6 +18,13 @@ def settings_markdown() -> str:
         "|---|---|---|---|---|",
     ]
     lines += [_row(setting) for setting in declared().values()]
+    lines += [
+        "",
+        "## Secrets",
+        "",
+        "Passed on to the engine and shown nowhere. Each may be given as a file, by",
+    ]
+    lines += ["the name with `_FILE` behind it: " + ", ".join(f"`{name}`" for name in SECRETS) + "."]
     lines += ["", "## Older names", "", "| Name | Use |", "|---|---|"]
     for setting in declared().values():
         lines += [f"| `{name}` | `{setting.name}` |" for name in setting.names[1:]]

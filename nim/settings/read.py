@@ -1,13 +1,34 @@
 """Environment → `Settings`. Bad values are refused here, at the door, with the variable's name."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
-from nim.settings.declared import IGNORED, NOT_SUPPORTED, Settings, declared
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, SECRETS, Settings, declared
 from nim.settings.types import Setting
+
+
+def with_file_twins(environ: Mapping[str, str]) -> dict[str, str]:
+    """`NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are."""
+    values = dict(environ)
+    for name in SECRETS:
+        path = values.pop(f"{name}_FILE", "")
+        if path and environ.get(name):
+            message = f"cannot use {name}_FILE '{path}': {name} is set, too"
+            raise SettingsError(message, hint=f"unset {name} or {name}_FILE")
+        if path:
+            values[name] = _file_text(f"{name}_FILE", path)
+    return values
+
+
+def _file_text(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {name} '{path}': {error}", hint=f"ls -l '{path}'") from None
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

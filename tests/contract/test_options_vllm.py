@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nim.engine.arguments import parse_arguments
+from nim.engine.arguments import check_values, parse_arguments
 from nim.engine.installed import find_engine
 from nim.engine.rendering import render_arguments
 from nim.engine.table import OPTIONS_DIR, Kind, load_options
-from nim.errors import SettingsError
-from nim.paths import ROOT
+from nim.errors import NimError, SettingsError
+from nim.manifest import load_manifest
+from nim.manifest.find import manifest_paths
+from nim.paths import PROFILES, ROOT
+from tests.golden.test_golden import cases, decided
 from tests.unit.engine.strategies import sets_of_values, spoken
 
 PLACE = "NIM_PASSTHROUGH_ARGS"
@@ -249,3 +253,26 @@ def test_what_vllm_refuses_is_refused(judge: Judge, line: str) -> None:
 def test_the_judge_would_say_no(judge: Judge) -> None:
     assert judge.differences(["--seed", "1"], {"seed": 2}) == {"differ": {"seed": "1"}}
     assert judge.differences(["--seed", "1"], {}) == {"differ": {"seed": "1"}}
+
+
+@pytest.mark.parametrize("folder", cases(), ids=lambda folder: folder.name)
+def test_each_golden_command_means_to_vllm_what_it_means_to_us(judge: Judge, folder: Path) -> None:
+    try:
+        plan, _ = decided(yaml.safe_load((folder / "case.yaml").read_text(encoding="utf-8")), folder)
+    except NimError:
+        return  # the golden case itself says what is refused
+    values = {name: value.value for name, value in plan.config.items() if not name.isupper()}
+    assert plan.engine.argv[:2] == ("vllm", "serve")
+    said = {name: value for name, value in values.items() if value is not None and value is not False}
+    assert judge.differences(list(plan.engine.argv[3:]), said) == {"differ": {}}
+    for token in plan.engine.argv[3:]:
+        assert not token.startswith("--") or TABLE.find(token.partition("=")[0]) is not None
+
+
+@pytest.mark.parametrize("path", manifest_paths(PROFILES), ids=lambda path: path.stem)
+def test_each_profile_is_known_to_vllm(judge: Judge, path: Path) -> None:
+    for profile in load_manifest(path).profiles:
+        values = check_values(profile.engine.args, TABLE, place=path.name).values
+        tokens = render_arguments(values, TABLE)
+        said = {name: value for name, value in values.items() if value is not False}
+        assert judge.differences(list(tokens), said) == {"differ": {}}, profile.label

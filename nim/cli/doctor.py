@@ -1,0 +1,33 @@
+"""`nim doctor options`: whether the option table is that of the vLLM that is installed."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nim.errors import PreflightError
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Compare, print what differs, return 1 if anything does. The engine's parser takes seconds to build."""
+    parser = argparse.ArgumentParser(prog="nim doctor", description=__doc__)
+    parser.add_argument("subject", choices=["options"], help="what to look at")
+    parser.add_argument("--json", action="store_true", help="as data")
+    options = parser.parse_args(arguments)
+    command = (sys.executable, "-m", "nim.engine.generate", "--check")
+    done = subprocess.run(command, env=dict(environ), capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1) or not done.stdout:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise PreflightError(f"cannot build the engine's own parser: {last}", hint="make setup")
+    print(done.stdout if options.json else _text(json.loads(done.stdout)), end="")
+    return done.returncode
+
+
+def _text(drift: Mapping[str, Any]) -> str:
+    lines = [f"table: vLLM {drift['table']}; installed: vLLM {drift['installed']}"]
+    for title in ("added", "removed", "variables_added", "variables_removed"):
+        lines += [f"{title.replace('_', ' ')}: {', '.join(drift[title])}"] if drift[title] else []
+    lines += [f"changed: {name} ({', '.join(what)})" for name, what in drift["changed"].items()]
+    return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"]) + "\n"

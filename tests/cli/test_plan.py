@@ -1,0 +1,205 @@
+"""`nim plan` and `nim-serve --dry-run`: one object with everything, nothing secret, what changed since."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nim.engine import load_options, parse_arguments, tokenize
+
+ROOT = Path(__file__).resolve().parents[2]
+ULTRA = "nvidia/nemotron-3-ultra-550b-a55b"
+NVFP4 = (
+    "--kv-cache-dtype nvfp4 --mamba-ssm-cache-dtype float16 --enable-mamba-cache-stochastic-rounding "
+    "--mamba-cache-philox-rounds 5"
+)
+MTP = '--speculative-config \'{"method":"mtp","num_speculative_tokens":%d}\''
+THROUGHPUT = (
+    "--max-model-len 262144 --enable-prefix-caching --mamba-cache-mode align --max-num-batched-tokens 32768 "
+    "--block-size 64 --max-num-seqs 72 "
+) + MTP % 1
+PARSERS = "--enable-auto-tool-choice --tool-call-parser qwen3_coder --reasoning-parser nemotron_v3"
+
+
+def nim(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """A verb with these variables and none of the tester's own."""
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_", "HF_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "nim", *words],
+        env={**clean, "HOME": "/home/user", **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def plan(gpus: str, **env: str) -> Any:
+    done = nim("plan", "--gpus", gpus, "--json", **{"NIM_MODEL_NAME": ULTRA} | env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_one_object_has_it_all() -> None:
+    whole = plan("2xB200")
+    assert whole["profile"]["label"] == "vllm-nvidia-b200-nvfp4-tp2-pp1"
+    assert len(whole["profile"]["id"]) == 64
+    assert whole["profile"]["tags"]["precision"] == "nvfp4"
+    assert whole["engine"]["argv"][:3] == ["vllm", "serve", "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-NVFP4"]
+    assert whole["engine"]["env"]["VLLM_USE_FLASHINFER_MOE_FP4"] == "1"
+    assert whole["config"]["max_num_seqs"]["value"] == 64
+    assert whole["config"]["max_num_seqs"]["source"] == "PROFILE"
+    assert {"needed", "found"} <= next(iter(whole["refused"].values())).keys()
+    assert {"nginx.conf", "vllm.args", "manifest.json"} <= whole["files"].keys()
+    rendered = [json.loads(line) for line in whole["files"]["vllm.args"].splitlines()]
+    assert rendered == whole["engine"]["argv"]
+
+
+def test_what_a_value_overrode_is_told_to_the_end() -> None:
+    value = plan("2xB200", NIM_MAX_BATCH_SIZE="32", NIM_PASSTHROUGH_ARGS="--max-num-seqs 8")["config"][
+        "max_num_seqs"
+    ]
+    told = []
+    while value:
+        told.append((value["value"], value["source"]))
+        value = value.get("previous")
+    assert told == [(8, "PASSTHROUGH"), (32, "ENV"), (64, "PROFILE")]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "env", "seed"),
+    [
+        ("2xB200", {}, f"{NVFP4} --max-num-seqs 64"),
+        ("2xB200", {"NIM_PASSTHROUGH_ARGS": f"{NVFP4} --max-num-seqs 64"}, f"{NVFP4} --max-num-seqs 64"),
+        (
+            "8xB200",
+            {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1", "NIM_PASSTHROUGH_ARGS": "--max-model-len 1048576"},
+            f"{NVFP4} --max-model-len 1048576",
+        ),
+        ("8xB200", {"NIM_PASSTHROUGH_ARGS": MTP % 2}, f"{NVFP4} {MTP % 2}"),
+        (
+            "8xB200",
+            {"VLLM_SSM_CONV_STATE_LAYOUT": "DS", "NIM_PASSTHROUGH_ARGS": THROUGHPUT},
+            f"{NVFP4} {THROUGHPUT}",
+        ),
+        ("8xB200", {"NIM_MODEL_PROFILE": "default+throughput-chat"}, f"{NVFP4} {THROUGHPUT}"),
+        ("8xH200", {"NIM_PASSTHROUGH_ARGS": PARSERS}, PARSERS),
+    ],
+    ids=[
+        "NVFP4 by the profile",
+        "NVFP4 by hand",
+        "1M context",
+        "MTP",
+        "throughput",
+        "throughput by name",
+        "parsers",
+    ],
+)
+def test_the_day_0_guides_examples_arrive_in_the_engines_arguments(
+    gpus: str, env: dict[str, str], seed: str
+) -> None:
+    whole = plan(gpus, **env)
+    table = load_options()
+    ours = parse_arguments(_but_owned(whole["engine"]["argv"][3:]), table, place="rendered").values
+    theirs = parse_arguments(tokenize(seed, place="seed"), table, place="seed").values
+    assert {name: ours.get(name) for name in theirs} == dict(theirs)
+    for name, value in env.items():
+        if name.startswith("VLLM_"):
+            assert whole["engine"]["env"][name] == value
+
+
+def _but_owned(argv: list[str]) -> list[str]:
+    """What a user may write: the launcher's own flags cannot be parsed as a user's."""
+    rest, skipping = [], False
+    for word in argv:
+        if word.startswith("--"):
+            skipping = word in {"--uds", "--port", "--served-model-name"}
+        if not skipping:
+            rest.append(word)
+    return rest
+
+
+AWKWARD = [
+    "{{ x }}",
+    "%(y)s 100%",
+    "$HOME `id` $(id)",
+    "a; b & c | d",
+    "# no comment",
+    'it\'s "quoted"',
+    "two\nlines",
+    "🚀 é",
+]
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+@pytest.mark.parametrize("form", [shlex.join, json.dumps], ids=["shell", "JSON"])
+def test_awkward_values_arrive_as_they_were_written(value: str, form: Any) -> None:
+    whole = plan("8xB200", NIM_PASSTHROUGH_ARGS=form(["--chat-template", value]))
+    argv = whole["engine"]["argv"]
+    assert argv[argv.index("--chat-template") + 1] == value
+
+
+def test_equal_starts_have_equal_hashes_wherever_they_run() -> None:
+    first = plan("2xB200", NIM_RUN_DIR="/tmp/one")["hash"]
+    assert plan("2xB200", NIM_RUN_DIR="/tmp/two")["hash"] == first
+    assert plan("2xB200", NIM_MAX_MODEL_LEN="4096")["hash"] != first
+
+
+def test_the_difference_of_two_plans_names_who_made_it(tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(plan("2xB200")))
+    done = nim("plan", "--gpus", "2xB200", "--diff", str(old), NIM_MODEL_NAME=ULTRA, NIM_MAX_MODEL_LEN="4096")
+    was, now = done.stdout.rstrip("\n").split(" → ")
+    assert was == "max_model_len: 262144 (PROFILE: profile vllm-nvidia-b200-nvfp4-tp2-pp1)"
+    assert now == "4096 (ENV: NIM_MAX_MODEL_LEN)"
+    same = nim("plan", "--gpus", "2xB200", "--diff", str(old), NIM_MODEL_NAME=ULTRA)
+    assert same.stdout == "no difference\n"
+
+
+def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    done = nim("plan", "--gpus", "2xB200", "--diff", str(tmp_path / "x.json"), NIM_MODEL_NAME=ULTRA)
+    assert done.returncode == 2
+    assert "as a plan" in done.stderr
+
+
+def test_the_dry_run_prints_nims_sections() -> None:
+    done = nim("serve", "--dry-run", "--max-num-seqs", "4")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    assert text.startswith("Selected profile: ")
+    event = json.loads(text[text.index("{") : text.index("\nEngine Environment")])
+    assert event["event"] == "nim_config_resolved"
+    assert event["config"]["max_num_seqs"]["source"] == "CLI"
+    assert "Backend Arguments" in text
+    assert "    --max-num-seqs 4 \\\n" in text
+
+
+SECRETS = {
+    "HF_TOKEN": "hf_planted1",
+    "NGC_API_KEY": "nvapi-planted2",
+    "VLLM_API_KEY": "sk-planted3",
+    "AWS_SECRET_ACCESS_KEY": "planted4",
+}
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--explain"], []])
+def test_no_secret_is_ever_printed(words: list[str]) -> None:
+    done = nim("plan", "--gpus", "2xB200", *words, **SECRETS, NIM_MODEL_NAME=ULTRA)
+    assert done.returncode == 0, done.stderr
+    assert "planted" not in done.stdout + done.stderr
+
+
+def test_a_secret_among_the_flags_is_refused_unseen() -> None:
+    done = nim("plan", "--gpus", "2xB200", "--api-key", "sk-planted5", NIM_MODEL_NAME=ULTRA)
+    assert done.returncode == 2
+    assert "planted" not in done.stdout + done.stderr
+    assert "VLLM_API_KEY" in done.stderr
