@@ -252,6 +252,8 @@ def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
     return Surroundings(
         run_dir=str(Path(run_dir).absolute()),
         cache_dir=str(Path(cache).absolute()),
+        runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/vllm").absolute()),
+        offline=settings.disable_model_download,
         user="root" if uid == 0 else None,
         has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
         worker_processes=min(os.cpu_count() or 1, 2),

@@ -40,6 +40,8 @@ class Surroundings:
 
     run_dir: str
     cache_dir: str
+    runtime_cache_dir: str
+    offline: bool
     user: str | None
     has_ipv6: bool
     worker_processes: int
@@ -62,7 +64,9 @@ def derived_entries(
     if selection.utilization is not None:
         yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
     yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
-    yield _derived("VLLM_CACHE_ROOT", f"{around.cache_dir}/vllm", "NIM_CACHE_PATH")
+    yield _derived("VLLM_CACHE_ROOT", around.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
+    if around.offline:
+        yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
     yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
 
 

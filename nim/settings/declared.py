@@ -41,7 +41,7 @@ class Settings:
         aliases=("NIM_CUSTOM_MODEL", "NIM_FT_MODEL"),
     )
     manifest_path: str | None = setting(
-        "NIM_MANIFEST_PATH", PATH, None, "A manifest file to use instead of those in `profiles/`."
+        "NIM_MANIFEST_PATH", PATH, None, "A manifest file to use instead of those in `profiles/`.", ours=True
     )
     model_profile: str | None = setting(
         "NIM_MODEL_PROFILE",
@@ -157,12 +157,87 @@ class Settings:
         "A program that is given the engine's arguments instead of vLLM: a wrapper such as `numactl` or a "
         "profiler. `{engine}` in it stands for the engine's own command.",
         default_text="vLLM as it is installed",
+        ours=True,
     )
     strict_args: bool = setting(
         "NIM_STRICT_ARGS",
         BOOLEAN,
         True,
         "Refuse engine flags that this vLLM does not have. `0` passes them on with a warning.",
+        ours=True,
+    )
+
+    # What NIM 1.x and NVIDIA's platform still write: each sets the engine's option of that name
+    chat_template: str | None = setting(
+        "NIM_CHAT_TEMPLATE",
+        PATH,
+        None,
+        "A chat template: a file, or its name in the model's directory.",
+        option="chat_template",
+    )
+    tool_call_parser: str | None = setting(
+        "NIM_TOOL_CALL_PARSER",
+        TEXT,
+        None,
+        "How tool calls are read from the model's text.",
+        option="tool_call_parser",
+    )
+    tool_parser_plugin: str | None = setting(
+        "NIM_TOOL_PARSER_PLUGIN",
+        PATH,
+        None,
+        "A file with a tool parser of one's own.",
+        option="tool_parser_plugin",
+    )
+    enable_auto_tool_choice: bool | None = setting(
+        "NIM_ENABLE_AUTO_TOOL_CHOICE",
+        BOOLEAN,
+        None,
+        "Let the model choose its tools.",
+        option="enable_auto_tool_choice",
+    )
+    enable_chunked_prefill: bool | None = setting(
+        "NIM_ENABLE_CHUNKED_PREFILL",
+        BOOLEAN,
+        None,
+        "Work on long prompts in pieces.",
+        option="enable_chunked_prefill",
+    )
+    kv_cache_dtype: str | None = setting(
+        "NIM_KV_CACHE_DTYPE", TEXT, None, "The number format of the KV cache.", option="kv_cache_dtype"
+    )
+    max_lora_rank: int | None = setting(
+        "NIM_MAX_LORA_RANK", WHOLE, None, "The largest rank of an adapter.", option="max_lora_rank"
+    )
+    max_gpu_loras: int | None = setting(
+        "NIM_MAX_GPU_LORAS", WHOLE, None, "Adapters in GPU memory at once.", option="max_loras"
+    )
+    max_cpu_loras: int | None = setting(
+        "NIM_MAX_CPU_LORAS", WHOLE, None, "Adapters in host memory at once.", option="max_cpu_loras"
+    )
+    cors_allow_origins: tuple[str, ...] = setting(
+        "NIM_CORS_ALLOW_ORIGINS",
+        NAMES,
+        (),
+        "Origins whose pages may ask.",
+        option="allowed_origins",
+        default_text="`*`",
+    )
+    cors_allow_methods: tuple[str, ...] = setting(
+        "NIM_CORS_ALLOW_METHODS",
+        NAMES,
+        (),
+        "Methods that pages may use.",
+        option="allowed_methods",
+        default_text="the engine's",
+    )
+    cors_allow_headers: tuple[str, ...] = setting(
+        "NIM_CORS_ALLOW_HEADERS",
+        NAMES,
+        (),
+        "Headers that pages may send.",
+        option="allowed_headers",
+        default_text="the engine's",
     )
 
     # Places and logs
@@ -173,6 +248,19 @@ class Settings:
         "Where downloads and compiled kernels are kept.",
         default_text="`/opt/nim/.cache` in the image, else `~/.cache/nim`",
     )
+    runtime_cache_path: str | None = setting(
+        "NIM_RUNTIME_CACHE_PATH",
+        PATH,
+        None,
+        "Where compiled kernels are kept, if not with the downloads.",
+        default_text="`vllm` in the cache",
+    )
+    disable_model_download: bool = setting(
+        "NIM_DISABLE_MODEL_DOWNLOAD",
+        BOOLEAN,
+        False,
+        "Fetch nothing: what is not in the cache is missing.",
+    )
     run_dir: str | None = setting(
         "NIM_RUN_DIR",
         PATH,
@@ -180,6 +268,7 @@ class Settings:
         "Where sockets, rendered files and state of this one service lie.",
         quiet_aliases=("NIM_NGINX_DIR",),
         default_text="`/tmp/nim-UID-PORT`",
+        ours=True,
     )
     log_level: str = setting(
         "NIM_LOG_LEVEL", LEVEL, "INFO", "The least level that is logged; the engine follows it."
@@ -192,6 +281,7 @@ class Settings:
         SECONDS,
         28.0,
         "The seconds that a stop may take in all, below the 30 that Kubernetes grants by default.",
+        ours=True,
     )
 
     names_used: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -210,20 +300,28 @@ def declared() -> dict[str, Setting]:
 # Variables that users of NIM may still set. Each says what to use instead.
 NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
-        "NIM_CHAT_TEMPLATE": "NIM_PASSTHROUGH_ARGS='--chat-template FILE'",
-        "NIM_TOOL_CALL_PARSER": "NIM_PASSTHROUGH_ARGS='--tool-call-parser NAME'",
-        "NIM_TOOL_PARSER_PLUGIN": "NIM_PASSTHROUGH_ARGS='--tool-parser-plugin FILE'",
-        "NIM_ENABLE_AUTO_TOOL_CHOICE": "NIM_PASSTHROUGH_ARGS='--enable-auto-tool-choice'",
-        "NIM_ENABLE_CHUNKED_PREFILL": "NIM_PASSTHROUGH_ARGS='--enable-chunked-prefill'",
-        "NIM_KV_CACHE_DTYPE": "NIM_PASSTHROUGH_ARGS='--kv-cache-dtype TYPE'",
-        "NIM_MAX_LORA_RANK": "NIM_PASSTHROUGH_ARGS='--max-lora-rank N'",
-        "NIM_MAX_GPU_LORAS": "NIM_PASSTHROUGH_ARGS='--max-loras N'",
-        "NIM_MAX_CPU_LORAS": "NIM_PASSTHROUGH_ARGS='--max-cpu-loras N'",
         "NIM_DRAFT_MODEL_PATH": "NIM_PASSTHROUGH_ARGS with --speculative-config",
         "NIM_SPECDEC_ENABLE": "a profile variant, or NIM_PASSTHROUGH_ARGS with --speculative-config",
         "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
-        "NIM_DISABLE_MODEL_DOWNLOAD": "HF_HUB_OFFLINE=1",
-        "NIM_RUNTIME_CACHE_PATH": "NIM_CACHE_PATH",
+        "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
+        "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",
+        "NIM_CORS_EXPOSE_HEADERS": "a proxy before the service",
+        "NIM_CORS_MAX_AGE": "a proxy before the service",
+        "NIM_ENABLE_OTEL": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
+        "NIM_OTEL_EXPORTER_OTLP_ENDPOINT": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
+        "NIM_LEADER_ROLE": "one node: several are not supported yet",
+        "NIM_MIDDLEWARE_CONFIG_PATH": "NIM_PASSTHROUGH_ARGS='--middleware MODULE'",
+        "NIM_MULTI_NODE": "one node: several are not supported yet",
+        "NIM_NODE_MANAGER_PORT": "one node: several are not supported yet",
+        "NIM_NODE_RANK": "one node: several are not supported yet",
+        "NIM_NUM_COMPUTE_NODES": "one node: several are not supported yet",
+        "NIM_PEFT_API_TIMEOUT_SECS": "`/v1/load_lora_adapter`",
+        "NIM_PEFT_REFRESH_INTERVAL": "`/v1/load_lora_adapter`",
+        "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
+        "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
+        "NIM_PRIMARY_NODE": "one node: several are not supported yet",
+        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "nothing: `nim routes` tells what is let through",
+        "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
         "NIM_SSL_MODE": "a TLS proxy before the service",
         "NIM_SSL_KEY_PATH": "a TLS proxy before the service",
         "NIM_SSL_CERTS_PATH": "a TLS proxy before the service",
@@ -245,8 +343,10 @@ SECRETS = (
 # Written by the NIM operator or the images themselves, and harmless: no warning.
 IGNORED: frozenset[str] = frozenset(
     {
+        "NIM_CACHE_PROBE_TIMEOUT",
         "NIM_GRPC_API_PORT",
         "NIM_MPI_ALLOW_RUN_AS_ROOT",
+        "NIM_RUNTIME_MAX_WORKER_THREADS",
         "NIM_SDK_USE_NATIVE_TLS",
         "NIM_TELEMETRY_MODE",
         "NIM_TRITON_GRPC_PORT",

@@ -18,7 +18,7 @@ class Setting:
     """One variable: declared once, read, documented and explained from here.
 
     `option` is the engine option that it sets; `aliases` are older names, each accepted with a warning
-    unless the operator itself writes them (`quiet_aliases`).
+    unless the operator itself writes them (`quiet_aliases`). `ours` are those that NIM does not have.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Setting:
     aliases: tuple[str, ...] = ()
     quiet_aliases: tuple[str, ...] = ()
     default_text: str | None = None
+    ours: bool = False
     since: str = "0.1.0"
 
     @property

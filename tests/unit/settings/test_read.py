@@ -2,8 +2,10 @@
 
 import pytest
 
+from nim.engine import load_options
 from nim.errors import SettingsError
 from nim.settings import Settings, declared, read_settings
+from nim.settings.declared import IGNORED, NOT_SUPPORTED
 
 
 def test_an_empty_environment_is_all_defaults() -> None:
@@ -79,9 +81,42 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 
 def test_a_variable_that_is_not_supported_says_what_to_use() -> None:
-    assert "--chat-template FILE" in read_settings({"NIM_CHAT_TEMPLATE": "x"}).warnings[0]
+    assert "--lora-modules" in read_settings({"NIM_PEFT_SOURCE": "x"}).warnings[0]
 
 
 def test_no_name_is_declared_twice() -> None:
     names = [name for setting in declared().values() for name in setting.names]
     assert len(names) == len(set(names))
+
+
+# Every variable that NIM LLM 2.x, its operator, or NVIDIA's platform writes.
+OF_NIM = """
+NIM_MODEL_PATH NIM_MODEL_NAME NIM_MODEL_PROFILE NIM_TAGS_SELECTOR NIM_SERVED_MODEL_NAME
+NIM_MAX_MODEL_LEN NIM_TENSOR_PARALLEL_SIZE NIM_PIPELINE_PARALLEL_SIZE NIM_NUM_COMPUTE_NODES
+NIM_DISABLE_CUDA_GRAPH NIM_PASSTHROUGH_ARGS NIM_TRUST_CUSTOM_CODE NIM_SPECDEC_ENABLE
+NIM_DRAFT_MODEL_PATH NIM_ALLOW_NVFP4_EMULATION NIM_KVCACHE_PERCENT NIM_KV_CACHE_PERCENT
+NIM_GPU_MEM_FRACTION NIM_MAX_BATCH_SIZE NIM_CHAT_TEMPLATE NIM_TOOL_CALL_PARSER
+NIM_TOOL_PARSER_PLUGIN NIM_ENABLE_AUTO_TOOL_CHOICE NIM_FT_MODEL NIM_CUSTOM_MODEL
+NIM_FORCE_TRUST_REMOTE_CODE NIM_ENABLE_CHUNKED_PREFILL NIM_KV_CACHE_DTYPE NIM_CACHE_PATH
+NIM_RUNTIME_CACHE_PATH NIM_CACHE_PROBE_TIMEOUT NIM_DISABLE_MODEL_DOWNLOAD NIM_REPOSITORY_OVERRIDE
+NIM_SDK_USE_NATIVE_TLS NIM_RUNTIME_MAX_WORKER_THREADS NIM_SERVER_PORT NIM_HEALTH_PORT
+NIM_BACKEND_PORT NIM_HTTP_API_PORT NIM_NGINX_DIR NIM_PROXY_CLIENT_MAX_BODY_SIZE
+NIM_PROXY_MGMT_ENDPOINT_PATTERN NIM_CORS_ALLOW_ORIGINS NIM_CORS_ALLOW_METHODS NIM_CORS_ALLOW_HEADERS
+NIM_CORS_EXPOSE_HEADERS NIM_CORS_MAX_AGE NIM_SSL_MODE NIM_SSL_KEY_PATH NIM_SSL_CERTS_PATH
+NIM_SSL_CA_CERTS_PATH NIM_MIDDLEWARE_CONFIG_PATH NIM_SAGEMAKER_MODE NIM_TELEMETRY_MODE NIM_LOG_LEVEL
+NIM_JSONL_LOGGING NIM_CAPTURE_ENABLE NIM_CAPTURE_ARGS NIM_PEFT_SOURCE NIM_PEFT_REFRESH_INTERVAL
+NIM_PEFT_API_TIMEOUT_SECS NIM_MAX_LORA_RANK NIM_MAX_GPU_LORAS NIM_MAX_CPU_LORAS NIM_MULTI_NODE
+NIM_NODE_RANK NIM_LEADER_ROLE NIM_MPI_ALLOW_RUN_AS_ROOT NIM_GRPC_API_PORT NIM_TRITON_GRPC_PORT
+NIM_TRITON_METRICS_PORT NIM_PRIMARY_NODE NIM_NODE_MANAGER_PORT NIM_ENABLE_OTEL
+NIM_PER_REQ_METRICS_ENABLE
+"""
+
+
+@pytest.mark.parametrize("name", OF_NIM.split())
+def test_each_variable_of_nim_works_or_says_what_to_use(name: str) -> None:
+    assert name in {*NOT_SUPPORTED, *IGNORED, *(n for s in declared().values() for n in s.names)}
+
+
+def test_each_option_that_a_variable_sets_exists() -> None:
+    options = load_options().options
+    assert all(setting.option in options for setting in declared().values() if setting.option)

@@ -1,0 +1,132 @@
+"""The hardware that recipes name, as GPUs of the table: kinds of GPU, machines of them, and whole generations."""
+
+import re
+from dataclasses import dataclass
+
+from nim.hardware.table import PRODUCTS, Product
+
+EVERY_GPU = "nvidia"
+"""Recipes call all of NVIDIA's GPUs so."""
+CPU_KEYS = ("cpu", "xeon6", "xeon5")
+GPUS_PER_MACHINE = 8
+# Fewer than eight stand in one machine.
+_SMALL_MACHINES = {
+    "NVIDIA GB200": 4,
+    "NVIDIA GB300": 4,
+    "NVIDIA GB10": 1,
+    "NVIDIA GH200 480GB": 1,
+    "NVIDIA GH200 144G HBM3e": 1,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Hardware that a recipe names. `chain` are the names that hold for it, the most general first.
+
+    `name` is the tag gpu, and `device_id` the PCI device id where it tells these GPUs from others. A `whole`
+    machine has exactly `gpus` of them and all are used; elsewhere `gpus` is the most that one machine has.
+    """
+
+    key: str
+    chain: tuple[str, ...]
+    name: str
+    products: tuple[Product, ...]
+    gpus: int = GPUS_PER_MACHINE
+    whole: bool = False
+    device_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One kind of GPU: its name as it stands in what NVML calls it, and its generation."""
+
+    name: str
+    family: str
+    gpus: int = GPUS_PER_MACHINE
+    whole: bool = False
+    by_device: bool = True
+
+
+# The names that recipes use, without the number of GPUs that may follow (`_2x`).
+_KINDS = {
+    "a100": _Kind(name="A100", family="ampere", by_device=False),
+    "h100": _Kind(name="H100", family="hopper"),
+    "h200": _Kind(name="H200", family="hopper"),
+    "b200": _Kind(name="B200", family="blackwell"),
+    "b300": _Kind(name="B300", family="blackwell"),
+    "gb200": _Kind(name="GB200", family="blackwell", gpus=4),
+    "gb300": _Kind(name="GB300", family="blackwell", gpus=4),
+    "dgx_station_gb300": _Kind(name="GB300", family="blackwell", gpus=1, whole=True, by_device=False),
+    "dgx_spark_gb10": _Kind(name="GB10", family="blackwell", gpus=1, whole=True),
+    "rtx_pro_5000": _Kind(name="RTX PRO 5000 72GB", family="blackwell", gpus=1, whole=True, by_device=False),
+    "rtx_pro_6000": _Kind(name="RTX PRO 6000", family="blackwell", gpus=1, whole=True, by_device=False),
+    "rtx_5090": _Kind(name="RTX 5090", family="blackwell", gpus=1, whole=True),
+    "rtx_4090": _Kind(name="RTX 4090", family="ada", gpus=1, whole=True),
+}
+FAMILIES = {
+    "ampere": ((8, 0), (8, 9)),
+    "ada": ((8, 9), (9, 0)),
+    "hopper": ((9, 0), (10, 0)),
+    "blackwell": ((10, 0), (99, 0)),
+}
+"""Generation → the first compute capability that is of it, and the first that is not any more."""
+
+
+def find_target(key: str) -> Target | None:
+    """The hardware of this name; None for what is not an NVIDIA GPU, or is not known."""
+    if key in FAMILIES:
+        return Target(key=key, chain=(key,), name=key, products=_family_products(key))
+    counted = re.fullmatch(r"(\w+)_([2-9]|1[0-9])x", key)
+    kind = _KINDS.get(counted[1] if counted else key)
+    if kind is None:
+        return None
+    products = products_called(kind.name)[: 1 if kind.by_device else None]
+    return Target(
+        key=key,
+        chain=(kind.family, key),
+        name=kind.name,
+        products=products,
+        gpus=int(counted[2]) if counted else kind.gpus,
+        whole=kind.whole or counted is not None,
+        device_id=products[0].pci_id if kind.by_device else None,
+    )
+
+
+def is_family(target: Target) -> bool:
+    """Whether it is a whole generation."""
+    return target.key in FAMILIES
+
+
+def products_called(name: str) -> tuple[Product, ...]:
+    """The products whose name has these words."""
+    pattern = name_pattern((name,))
+    return tuple(product for product in PRODUCTS if re.search(pattern, product.name, re.IGNORECASE))
+
+
+def machine_size(product: Product) -> int:
+    """How many of this GPU one machine has at most."""
+    return _SMALL_MACHINES.get(product.name, GPUS_PER_MACHINE)
+
+
+def name_pattern(names: tuple[str, ...]) -> str:
+    """For the tag product_name_regex: one of these names, with blanks or dashes between its words."""
+    return rf"\b({'|'.join(name.replace(' ', '.') for name in names)})\b"
+
+
+def family_names(target: Target, without: frozenset[str]) -> tuple[str, ...]:
+    """The names of a generation's GPUs. All forms of a GPU that one of the targets in `without` names are out."""
+    taken = {plain_name(product) for key in without if (t := find_target(key)) for product in t.products}
+    names = dict.fromkeys(plain_name(product) for product in target.products)
+    return tuple(name for name in names if name not in taken)
+
+
+def plain_name(product: Product) -> str:
+    """The words that tell a GPU from others: `H100` for all its forms, `RTX PRO 6000` for its editions."""
+    bare = re.sub(r"^(NVIDIA|Tesla) (GeForce )?", "", product.name)
+    found = re.match(r"RTX (PRO )?[A-Z]?\d+( Ada)?|[A-Z]+\d+[A-Z]?", bare)
+    return found[0] if found else bare
+
+
+def _family_products(family: str) -> tuple[Product, ...]:
+    first, end = FAMILIES[family]
+    return tuple(product for product in PRODUCTS if first <= product.compute_capability < end)

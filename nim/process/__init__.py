@@ -1,0 +1,24 @@
+"""The acting end: a plan becomes processes, and one of them stays to answer for all the others.
+
+`start` replaces the calling process by PID 1 of the service; `drain` asks a running service to stop.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from nim.plan import Plan
+
+
+def start(plan: "Plan", environ: Mapping[str, str]) -> NoReturn:
+    """Check everything, write the run directory, become PID 1. PreflightError: nothing was started."""
+    from nim.process.launch import launch  # PID 1 itself needs nothing of it
+
+    launch(plan, environ)
+
+
+def drain(run_dir: str) -> int:
+    """Have the service of a run directory begin its stop; its pid. PreflightError: none runs there."""
+    from nim.process.rundir import ask_to_drain
+
+    return ask_to_drain(run_dir)

@@ -1,0 +1,116 @@
+"""What the guard lets others know: state.json, the body of readiness, and the files that nginx looks for."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from nim.plan import DRAINING_FILE, NOT_READY_FILE, STATE_FILE
+from nim.process.phases import DOING, IN_ORDER, Step
+from nim.state import Failure, Phase, PhaseDone, State
+
+# While it is there, nginx answers readiness with 503 whatever the engine says.
+STALLED_FILE = "stalled"
+
+
+def write_file(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace a file in one step: a reader has the old text or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+        os.fchmod(fd, mode)
+        file.write(text)
+    temporary.replace(path)
+
+
+def first_state(now: float) -> State:
+    """Before anything runs."""
+    return State(phase=Phase.SELECT, message=DOING[Phase.SELECT], started_at=now, phase_since=now)
+
+
+class Board:
+    """Goes on from the state that the launcher wrote, writes out each change. `now` gives Unix seconds."""
+
+    def __init__(self, run_dir: Path, now: Callable[[], float] = time.time) -> None:
+        self._run_dir, self._now = run_dir, now
+        self.state = State.from_json((run_dir / STATE_FILE).read_text(encoding="utf-8"))
+
+    def step(self, step: Step) -> None:
+        """The start of the engine goes on."""
+        self._enter(step.phase, step.message, step.progress)
+
+    def ready(self) -> float:
+        """Requests are served from now on; the seconds since the engine was started."""
+        self._enter(Phase.READY, "ready", ready=True)
+        (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
+        return sum(done.seconds for done in self.state.done)
+
+    def stalled(self, message: str) -> None:
+        """Not ready, although the engine may still say it is."""
+        self._enter(Phase.UNKNOWN, message)
+        self._raise_flag(STALLED_FILE)
+
+    def lost(self, failure: Failure, message: str) -> None:
+        """The engine is gone and comes back."""
+        counts = dict(self.state.restarts)
+        counts[failure.kind] = counts.get(failure.kind, 0) + 1
+        self._enter(Phase.RESTARTING, message)
+        self._change(replace(self.state, failure=failure, restarts=tuple(sorted(counts.items()))))
+        self._raise_flag(STALLED_FILE)
+
+    def failed(self, failure: Failure) -> None:
+        """The engine is gone for good."""
+        self._enter(Phase.STOPPED, failure.message)
+        self._change(replace(self.state, failure=failure))
+
+    def starting_again(self) -> None:
+        """A new start: its phases are counted from here."""
+        now = self._now()
+        self._change(replace(self.state, done=(), phase=Phase.SELECT, phase_since=now))
+
+    def draining(self) -> None:
+        """The end has begun."""
+        self._enter(Phase.DRAINING, "draining: the service is stopping")
+        self._raise_flag(DRAINING_FILE)
+
+    def stopped(self) -> None:
+        """Nothing runs any more."""
+        if self.state.phase is not Phase.STOPPED:
+            self._enter(Phase.STOPPED, "stopped")
+        for name in (DRAINING_FILE, STALLED_FILE):
+            (self._run_dir / name).unlink(missing_ok=True)
+
+    def _raise_flag(self, name: str) -> None:
+        """Last, so that whoever is then told "not ready" is told why."""
+        with suppress(OSError):
+            (self._run_dir / name).touch(mode=0o600)
+
+    def _enter(
+        self, phase: Phase, message: str, progress: float | None = None, *, ready: bool = False
+    ) -> None:
+        state, now = self.state, self._now()
+        changed = replace(state, message=message, progress=progress, ready=ready)
+        if phase is not state.phase:
+            passed = PhaseDone(phase=state.phase, seconds=round(max(now - state.phase_since, 0), 3))
+            done = (*state.done, passed) if state.phase in IN_ORDER else state.done
+            changed = replace(changed, phase=phase, phase_since=now, done=done)
+        self._change(changed)
+
+    def _change(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self._publish()
+
+    def _publish(self) -> None:
+        """A full disk must not end the service: what is told is then older than it should be."""
+        shown = self.state
+        if (
+            shown.ready
+        ):  # readiness is then asked of the engine itself, and this is for when it fails to answer
+            shown = replace(shown, phase=Phase.UNKNOWN, message="the engine does not answer")
+        with suppress(OSError):
+            write_file(self._run_dir / STATE_FILE, self.state.to_json())
+            write_file(self._run_dir / NOT_READY_FILE, shown.health())

@@ -1,0 +1,109 @@
+"""Why the engine was lost: its class, from the end of its log and from how it ended."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from nim.process.kinds import HOST_OOM, KINDS, UNKNOWN, Kind
+from nim.process.records import Record
+from nim.process.supervisor import Exit
+from nim.state import Failure
+
+# How many lines of the log are told with a failure.
+TOLD_LINES = 12
+
+# Frames of tracebacks, what libraries print at exit, vLLM's own tidying up.
+_NOISE = re.compile(
+    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] ?)?(?:\s|\^|Traceback |nanobind: |See https?://|\[shutdown\]|"
+    r"During handling|The above exception|$)"
+)
+_PREFIX = re.compile(r"\(\S+ pid=\d+\) ")
+_KILLED = re.compile(r"exit code: -9|': -9|died unexpectedly")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is known when the engine has ended. `log` is the end of its log, oldest first.
+
+    `lost_part` names a process of the engine that had ended before it. `kernel_killed`: since the start the
+    kernel has killed something for want of memory.
+    """
+
+    end: Exit
+    log: Sequence[Record]
+    lost_part: str | None = None
+    kernel_killed: bool = False
+
+
+def classify(loss: Loss) -> tuple[Kind, Failure]:
+    """The class, and all that is to be told about it."""
+    kind, sign = (HOST_OOM, None) if _out_of_memory(loss) else _find(loss.log)
+    failure = Failure(
+        kind=kind.name,
+        message=_message(loss) if kind is UNKNOWN else kind.message,
+        hint=kind.hint,
+        log=tuple(_told(loss.log, sign)),
+        exit_code=loss.end.code,
+        signal=loss.end.signal,
+    )
+    return kind, failure
+
+
+def kernel_kills(directory: Path = Path("/")) -> int | None:
+    """How many processes the kernel has killed for want of memory: in our container, else on this machine."""
+    for name in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
+        try:
+            lines = (directory / name).read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+    return None
+
+
+def _out_of_memory(loss: Loss) -> bool:
+    """The kernel has killed something, and it was this engine that missed something."""
+    if not loss.kernel_killed:
+        return False
+    told = any(_KILLED.search(record.message) for record in loss.log)
+    return loss.end.signal == SIGKILL or loss.lost_part is not None or told
+
+
+def _message(loss: Loss) -> str:
+    if loss.lost_part:
+        return f"{loss.lost_part}, a process of the engine, had ended before it"
+    if loss.end.signal is not None:
+        return f"the engine was {loss.end}, which nobody here had asked for"
+    return UNKNOWN.message
+
+
+def _find(log: Sequence[Record]) -> tuple[Kind, Record | None]:
+    """The class, and the record that shows it."""
+    bad = [record for record in log if not _is_good_news(record)]
+    for kind in KINDS:
+        for record in bad:
+            if kind.shows_in(record.message):
+                return kind, record
+    return UNKNOWN, None
+
+
+def _is_good_news(record: Record) -> bool:
+    """vLLM's own INFO, in which words of a user's could be mistaken for signs. A bare line may be bad."""
+    return record.level in ("DEBUG", "INFO") and bool(_PREFIX.match(record.message))
+
+
+def _told(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
+    """The last lines that say something, and before them the one that shows the class."""
+    last = [record for record in log if not _NOISE.match(record.message)][-TOLD_LINES:]
+    if sign and sign not in last:
+        yield sign.message
+    yield from _without_repeats(record.message for record in last)
+
+
+def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    before = None
+    for line in lines:
+        if line != before:
+            yield line
+        before = line

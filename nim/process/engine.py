@@ -1,0 +1,49 @@
+"""The engine's program, which supervisord runs: `python -I -m nim.process.engine RUN_DIR` becomes the engine.
+
+What it execs is the list in the run directory, word for word: no shell ever sees it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from nim.plan import ARGS_FILE, LOG_DIR, PLAN_FILE, Plan
+from nim.process.spawn import die_with_parent
+
+
+def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
+    """Become the engine. What goes wrong before that is said on stderr, as the engine would."""
+    os.umask(0o077)
+    die_with_parent(signal.SIGTERM)
+    _log_into(run_dir / LOG_DIR / "engine")
+    plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
+    lines = (run_dir / ARGS_FILE).read_text(encoding="utf-8").split("\n")
+    argv = [json.loads(line) for line in lines if line]
+    if plan.engine.socket:  # the last engine left it behind, and this one could not bind it then
+        Path(plan.engine.socket).unlink(missing_ok=True)
+    kept = {name: value for name, value in environ.items() if name not in plan.engine.unset}
+    env = kept | dict(plan.engine.env)
+    program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
+    try:
+        os.execve(program, argv, env)  # noqa: S606
+    except OSError as error:
+        sys.exit(f'cannot start the engine "{program}": {error.strerror}')
+
+
+def _log_into(pipe: Path) -> None:
+    """Write into the pipe itself, not by way of supervisord; without a reader, leave things as they are."""
+    with suppress(OSError):
+        fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(fd, True)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), os.environ)

@@ -1,0 +1,192 @@
+"""Keeps the engine: follows its start, notices the loss of any part of it, says why, starts it again."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from nim.plan import Plan
+from nim.process.board import Board
+from nim.process.classify import Loss, classify, kernel_kills
+from nim.process.keeper import LOOK_SECONDS
+from nim.process.kinds import Kind
+from nim.process.loop import Loop, Script, Steps, until
+from nim.process.parts import Parts
+from nim.process.phases import Start
+from nim.process.programs import Program
+from nim.process.readiness import Probe, Readiness, address_of
+from nim.process.records import Record
+from nim.process.restarts import Policy, Restarts
+from nim.process.supervisor import Exit
+from nim.process.tree import Process
+from nim.state import Failure
+
+LOG_LINES = 500
+# vLLM's API server ends 1 to 6 seconds after its core or a worker. One that does not is ended.
+PART_LOST_SECONDS = 8.0
+STRAYS_GONE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ties:
+    """What the keeper of the engine needs of others.
+
+    `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `give_up`: it is lost
+    for good.
+    """
+
+    say: Callable[[str, str], None]
+    catch_up: Callable[[], None]
+    strays: Callable[[], tuple[Process, ...]]
+    give_up: Callable[[Failure, Exit], None]
+
+
+class EngineKeeper:
+    """One engine, through all its lives."""
+
+    def __init__(
+        self, plan: Plan, loop: Loop, program: Program, board: Board, policy: Policy, ties: Ties
+    ) -> None:
+        self.program = program
+        self._loop, self._board, self._ties = loop, board, ties
+        self._policy, self._restarts = policy, Restarts(policy)
+        self._address = address_of(plan.engine)
+        self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
+        self._readiness = Readiness(loop, self._address, self._is_ready)
+        self._parts = Parts(loop, self._part_lost)
+        self._script: Script | None = None
+        self._doubt: Probe | None = None
+        self._served = False
+        self._ready_at: float | None = None
+        self._begin()
+        program.on_exit = self._ended
+
+    def start(self) -> None:
+        """Start the engine and ask from now on whether it is ready."""
+        self._begin()
+        self.program.start()
+        self._readiness.begin()
+
+    def read(self, record: Record) -> None:
+        """A line of its log."""
+        self._log.append(record)
+        if self.program.process:
+            self._parts.meet(record, self.program.process)
+            self.progress(record.message)
+
+    def progress(self, text: str) -> None:
+        """A line, or what a progress bar shows."""
+        step = self._start.read(text)
+        if self._ready_at is None and self.program.alive:
+            if step:
+                self._board.step(step)
+            if self._start.serving:
+                self._readiness.hurry()
+
+    def let_go(self) -> None:
+        """From now on its end is wanted."""
+        self.program.on_exit = lambda _: None
+        self._forget()
+
+    def _begin(self) -> None:
+        self._start = Start(fetches=self._fetches)
+        self._log: deque[Record] = deque(maxlen=LOG_LINES)
+        self._lost_part: str | None = None
+        self._kills = kernel_kills()
+
+    # while it runs
+
+    def _is_ready(self) -> None:
+        self._served = True
+        self._ready_at = self._loop.now()
+        seconds = self._board.ready()
+        passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._board.state.done)
+        self._ties.say("INFO", f"ready after {seconds:.1f} s ({passed})")
+        if self.program.process:
+            self._parts.watch_all(self.program.process)
+
+    def _part_lost(self, process: Process) -> None:
+        """Not ready until it is known what that means."""
+        name = f"{process.name} (pid {process.pid})"
+        if self._script:
+            return
+        self._ties.say("WARNING", f"{name}, a process of the engine, has ended")
+        self._lost_part = name
+        if self._ready_at is not None:
+            self._board.stalled(f"{name}, a process of the engine, has ended")
+        self._script = Script(self._loop, self._doubt_it())
+
+    def _doubt_it(self) -> Steps:
+        """It ends by itself, which ends this script; or it works on; or it has to be ended."""
+        yield PART_LOST_SECONDS
+        self._script = None
+        if self._ready_at is None:
+            self.program.signal(SIGKILL)
+        else:
+            self._doubt = Probe(self._loop, self._address, self._heard_in_doubt)
+
+    def _heard_in_doubt(self, well: bool) -> None:
+        self._doubt = None
+        if well:
+            self._lost_part = None
+            self._ties.say("INFO", "the engine works on without it")
+            self._is_ready()
+        else:
+            self.program.signal(SIGKILL)
+
+    # after it
+
+    def _forget(self) -> None:
+        """Ask nothing, watch nothing, plan nothing."""
+        self._readiness.end()
+        self._parts.forget()
+        for pending in (self._script, self._doubt):
+            if pending:
+                pending.cancel()
+        self._script = self._doubt = self._ready_at = None
+
+    def _ended(self, end: Exit) -> None:
+        """Nobody asked for that: a loss, whatever its exit code."""
+        well_seconds = 0.0 if self._ready_at is None else self._loop.now() - self._ready_at
+        self._forget()
+        self._ties.catch_up()
+        killed = self._kernel_killed()
+        loss = Loss(end=end, log=tuple(self._log), lost_part=self._lost_part, kernel_killed=killed)
+        kind, failure = classify(loss)
+        delay = self._pause(kind, well_seconds)
+        if delay is None:
+            self._ties.give_up(failure, end)
+            return
+        again = f"restart {self._restarts.in_a_row} of {self._policy.tries} in {delay:g} s"
+        self._ties.say("ERROR", f"engine lost ({end}): {kind.name}: {failure.message}; {again}")
+        self._board.lost(failure, f"the engine was lost ({kind.name}); {again}")
+        self._script = Script(self._loop, self._revive(delay))
+
+    def _pause(self, kind: Kind, well_seconds: float) -> float | None:
+        """None if there shall be no restart: an orchestrator knows better what to do with a failed start."""
+        if not self._served or not kind.retry:
+            return None
+        return self._restarts.lost(well_seconds)
+
+    def _kernel_killed(self) -> bool:
+        now = kernel_kills()
+        return now is not None and self._kills is not None and now > self._kills
+
+    def _revive(self, delay: float) -> Steps:
+        """What is left of the old engine goes before the pause: it holds memory that the new one needs."""
+        self.program.signal(SIGKILL)
+        yield from clear_strays(self._loop, self._ties.strays)
+        yield from until(self._loop, lambda: False, delay)
+        self._script = None
+        self._board.starting_again()
+        self.start()
+
+
+def clear_strays(loop: Loop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
+    """Kill what outlived its parent and wait until it is gone."""
+    deadline = loop.now() + STRAYS_GONE_SECONDS
+    while (left := strays()) and loop.now() < deadline:
+        for process in left:
+            process.send(SIGKILL)
+        yield LOOK_SECONDS

@@ -1,0 +1,244 @@
+"""The one that decides: starts the programs, keeps them, ends the service in order, knows its exit code."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
+from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
+from nim.process import report, restarts
+from nim.process.board import Board, write_file
+from nim.process.budget import Budget
+from nim.process.connections import count_connections
+from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
+from nim.process.journal import Journal
+from nim.process.keeper import Keeper
+from nim.process.loop import Loop, Script, Steps, until
+from nim.process.programs import Program
+from nim.process.records import Record
+from nim.process.restarts import Policy
+from nim.process.supervisor import Exit, Supervisor, SupervisorError
+from nim.process.tree import Process, strays
+from nim.state import Failure
+
+FAST_STOP_SECONDS = 1.0
+SUPERVISOR_STOP_SECONDS = 2.0
+# What someone who presses Ctrl-C again grants to what was just told to end.
+IMPATIENT_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What is restarted how often."""
+
+    engine: Policy = restarts.ENGINE
+    nginx: Policy = restarts.NGINX
+    middleware: Policy = restarts.MIDDLEWARE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the guard works with. `supervisor_pid` is a child of this process."""
+
+    plan: Plan
+    loop: Loop
+    supervisor: Supervisor
+    supervisor_pid: int
+    journal: Journal
+    catch_up: Callable[[], None]
+    policies: Policies = field(default_factory=Policies)
+
+
+class Guard:
+    """Lives until `exit_code` is known and the loop stopped."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around, self._loop, self._plan = around, around.loop, around.plan
+        self._say = around.journal.say
+        self._run_dir = Path(around.plan.run_dir)
+        self.exit_code = 0
+        self._failure: Failure | None = None
+        self._supervisor_lives = True
+        self._hurry = 0
+        self._ending: Script | None = None
+        self.board = Board(self._run_dir)
+        self.engine = self._keep_engine()
+        self.nginx = self._keep("nginx", around.policies.nginx, STATUS_SOCKET, ", and with it its streams")
+        self.middleware = self._keep("middleware", around.policies.middleware, MIDDLEWARE_SOCKET, "")
+        around.supervisor.on_up = self._start
+
+    def _keep(self, name: str, policy: Policy, leftover: str, consequence: str) -> Keeper:
+        return Keeper(
+            self._program(name),
+            self._loop,
+            policy,
+            self._say,
+            leftovers=(self._run_dir / leftover,),
+            consequence=consequence,
+            give_up=self._gateway_lost,
+        )
+
+    def _keep_engine(self) -> EngineKeeper:
+        ties = Ties(
+            say=self._say, catch_up=self._around.catch_up, strays=self._strays, give_up=self._engine_lost
+        )
+        policy = self._around.policies.engine
+        return EngineKeeper(self._plan, self._loop, self._program("engine"), self.board, policy, ties)
+
+    def _program(self, name: str) -> Program:
+        return Program(name, self._loop, self._around.supervisor, self._say)
+
+    def _start(self) -> None:
+        self._loop.after(0, self._start_programs)
+
+    def _start_programs(self) -> None:
+        """The gateway first: it is what is asked whether the service lives."""
+        if not self._ending:
+            self.nginx.program.start()
+            self.engine.start()
+            self.middleware.program.start()
+
+    def _strays(self) -> tuple[Process, ...]:
+        return strays(os.getpid(), {self._around.supervisor_pid})
+
+    # what comes from outside
+
+    def on_signal(self, number: int) -> None:
+        """Every signal to stop begins the same stop. Only Ctrl-C, pressed again, shortens it."""
+        if self._ending is None:
+            self._say("INFO", f"stopping: {signal.Signals(number).name}")
+            self._ending = Script(self._loop, self._stop())
+        elif number == signal.SIGINT:
+            self._hurry += 1
+            self._ending.poke()
+
+    def on_children(self) -> None:
+        """Reap whoever has ended: the supervisor, or a process that had lost its parent."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self._around.supervisor_pid:
+                    self._supervisor_gone(ended[1])
+        if self._ending:
+            self._ending.poke()
+
+    def _supervisor_gone(self, status: int) -> None:
+        self._supervisor_lives = False
+        if not self._ending:
+            code = os.waitstatus_to_exitcode(status)
+            end = Exit(code=code) if code >= 0 else Exit(signal=-code)
+            self._fail(GatewayLost.exit_code, _gateway_failure("supervisord", end), "supervisord", end)
+
+    # the ends
+
+    def _engine_lost(self, failure: Failure, end: Exit) -> None:
+        self._fail(EngineLost.exit_code, failure, "engine", end)
+
+    def _gateway_lost(self, end: Exit) -> None:
+        self._fail(GatewayLost.exit_code, _gateway_failure("nginx", end), "nginx", end)
+
+    def _fail(self, code: int, failure: Failure, what: str, end: Exit) -> None:
+        if self._ending:
+            return
+        self.exit_code, self._failure = code, failure
+        self.board.failed(failure)
+        text = report.block(failure, what, end)
+        record = Record(level="CRITICAL", message=f"{what} lost: {failure.kind} ({end}): {failure.message}")
+        self._around.journal.block(text, record, kind=failure.kind, hint=failure.hint, log=failure.log)
+        report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
+        self._ending = Script(self._loop, self._leave())
+
+    def _stop(self) -> Steps:
+        """Unready, settle, drain the gateway, then the engine, then everything else."""
+        budget = Budget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
+        began = self._loop.now()
+        self._let_go()
+        self.board.draining()
+        yield from self._wait(lambda: False, budget.settle)
+        yield from self._drain(began + budget.settle + budget.drain)
+        self.middleware.program.stop()
+        self.engine.program.stop()
+        if not (yield from self._wait(lambda: not self._running(), budget.engine, patience=2)):
+            self._unclean(f"{' and '.join(self._running())} did not end in time and will be killed")
+        elif not (yield from self._wait(lambda: not self._strays(), budget.kill, patience=2)):
+            names = ", ".join(f"{process.name} (pid {process.pid})" for process in self._strays())
+            self._unclean(f"{names} outlived the engine and will be killed")
+        yield from self._leave()
+
+    def _drain(self, deadline: float) -> Steps:
+        """No new work; what runs may end until the deadline."""
+        nginx = self.nginx.program
+        was_serving = self.engine.program.alive
+        nginx.stop()
+        if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
+            cut = count_connections(self._plan.gateway.server_port)
+            self._unclean(f"{cut} connections did not end in time and are cut")
+            nginx.signal(signal.SIGTERM)
+        elif was_serving and not self.engine.program.alive:
+            self._unclean("the engine ended before its streams did")
+
+    def _unclean(self, why: str) -> None:
+        self._say("WARNING", why)
+        self.exit_code = STOPPED_UNCLEANLY
+
+    def _wait(
+        self, true: Callable[[], bool], seconds: float, patience: int = 1
+    ) -> Generator[float, None, bool]:
+        """As `until`, but no longer than the user's patience: so many times Ctrl-C was pressed again."""
+        yield from until(self._loop, lambda: true() or self._hurry >= patience, max(seconds, 0))
+        return (yield from until(self._loop, true, IMPATIENT_SECONDS if self._hurry >= patience else 0))
+
+    def _running(self) -> list[str]:
+        programs = (keeper.program for keeper in (self.nginx, self.engine, self.middleware))
+        return [program.name for program in programs if program.alive]
+
+    def _leave(self) -> Steps:
+        """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
+        self._let_go()
+        self.engine.program.signal(signal.SIGKILL)
+        for keeper in (self.nginx, self.middleware):
+            keeper.program.signal(signal.SIGTERM)
+        yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
+        for keeper in (self.nginx, self.middleware):
+            keeper.program.signal(signal.SIGKILL)
+        yield from self._end_supervisor()
+        yield from clear_strays(self._loop, self._strays)
+        self.board.stopped()
+        with suppress(OSError):
+            text = report.verdict(self.exit_code, self._failure, time.time())
+            write_file(self._run_dir / VERDICT_FILE, text)
+        self._loop.stop()
+
+    def _end_supervisor(self) -> Steps:
+        if self._supervisor_lives:
+            try:
+                self._around.supervisor.shut_down()
+            except SupervisorError:  # it may not have come so far
+                os.kill(self._around.supervisor_pid, signal.SIGTERM)
+            yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
+        if self._supervisor_lives:
+            os.kill(self._around.supervisor_pid, signal.SIGKILL)
+            yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
+
+    def _let_go(self) -> None:
+        for keeper in (self.engine, self.nginx, self.middleware):
+            keeper.let_go()
+            keeper.program.on_exit = self._poke
+
+    def _poke(self, _: Exit) -> None:
+        if self._ending:
+            self._ending.poke()
+
+
+def _gateway_failure(what: str, end: Exit) -> Failure:
+    return Failure(
+        kind="gateway_lost",
+        message=f"{what} ended again and again, or could not be started",
+        hint="the records of nginx above; `nim doctor`",
+        log=(),
+        exit_code=end.code,
+        signal=end.signal,
+    )

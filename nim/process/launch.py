@@ -1,0 +1,101 @@
+"""From a plan to PID 1: check, write, check again, exec. Nothing runs before everything has been checked."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
+from typing import NoReturn
+
+from nim.errors import PreflightError
+from nim.logs import Form
+from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.process import preflight, rundir
+from nim.process.board import first_state, write_file
+from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
+from nim.process.spawn import adopt_orphans, spawn_supervisor
+
+# Held back from the first check until PID 1 handles them, so that none of them leaves something half-started.
+HELD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD)
+
+INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
+
+
+def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
+    """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
+    os.umask(0o077)
+    run_dir = Path(plan.run_dir)
+    lock = rundir.take(run_dir)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+    try:
+        nginx = preflight.check(plan, environ)
+        _write(plan, run_dir)
+        _check_nginx(nginx, run_dir)
+    except BaseException:
+        with suppress(OSError):
+            remove_pipes(run_dir)
+            (run_dir / PLAN_FILE).unlink(missing_ok=True)
+        rundir.release(run_dir, lock)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    _warn(plan)
+    for_supervisord = {
+        "NIM_RUN_DIR": plan.run_dir,
+        "NIM_PYTHON": sys.executable,
+        "NIM_NGINX": nginx,
+        # Only for when PID 1 has been killed and supervisord ends the programs by itself.
+        "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
+    }
+    _become_init(run_dir, lock, {**environ, **for_supervisord})
+
+
+def _become_init(run_dir: Path, lock: int, environ: Mapping[str, str]) -> NoReturn:
+    """Start supervisord, which needs 80 ms to import itself, and exec PID 1 meanwhile."""
+    adopt_orphans()
+    supervisor = spawn_supervisor(run_dir, environ)
+    os.set_inheritable(lock, True)
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisor)}
+    try:
+        os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+    except OSError:
+        os.kill(supervisor, signal.SIGKILL)
+        raise
+
+
+def _write(plan: Plan, run_dir: Path) -> None:
+    """Everything that the programs read, each file in one step."""
+    state = first_state(time.time())
+    files = [(file.path, file.text, file.mode) for file in plan.files]
+    files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
+    files += [(NOT_READY_FILE, state.health(), 0o600)]
+    try:
+        make_pipes(run_dir)
+        for name, text, mode in files:
+            (run_dir / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(run_dir / name, text, mode)
+    except OSError as error:
+        raise PreflightError(
+            f'cannot write "{error.filename}": {error.strerror}',
+            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… where there is room",
+        ) from error
+
+
+def _check_nginx(nginx: str, run_dir: Path) -> None:
+    """nginx opens its logs in the test too, and waits until somebody reads them."""
+    held = [open_pipe(run_dir, name) for name in NAMES]
+    try:
+        preflight.check_nginx(nginx, run_dir)
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def _warn(plan: Plan) -> None:
+    form = Form(as_json=plan.json_logs, level=plan.log_level)
+    for warning in preflight.warnings():
+        if form.wants("WARNING"):
+            sys.stderr.write(form.line("WARNING", "nim", warning, at=time.time()))
+    sys.stderr.flush()

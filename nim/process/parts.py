@@ -1,0 +1,46 @@
+"""The processes that an engine consists of. The one that answers requests can outlive those that compute."""
+
+import re
+from collections.abc import Callable
+
+from nim.process.loop import Loop
+from nim.process.records import Record
+from nim.process.tree import Process, Watch, all_processes, below
+
+# vLLM puts names and pids of its processes before what they say.
+_SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")
+
+
+class Parts:
+    """Watches all processes below one, and calls `lost` with each that ends."""
+
+    def __init__(self, loop: Loop, lost: Callable[[Process], None]) -> None:
+        self._loop, self._lost = loop, lost
+        self._watched: dict[int, Watch] = {}
+
+    def watch_all(self, top: Process) -> None:
+        """Watch what runs now. Before an engine is ready, compilers and the like come and go."""
+        for process in below(top.pid, all_processes()):
+            self._watch(process)
+
+    def meet(self, record: Record, top: Process) -> None:
+        """A part that speaks for the first time is watched from then on, however far the start has come."""
+        match = _SPEAKER.match(record.message)
+        if match and int(match[1]) not in self._watched:
+            for process in below(top.pid, all_processes()):
+                if process.pid == int(match[1]):
+                    self._watch(process)
+
+    def forget(self) -> None:
+        """Watch nothing any more."""
+        for watch in self._watched.values():
+            watch.close()
+        self._watched.clear()
+
+    def _watch(self, process: Process) -> None:
+        if process.pid not in self._watched:
+            self._watched[process.pid] = Watch(self._loop, process, lambda: self._ended(process))
+
+    def _ended(self, process: Process) -> None:
+        del self._watched[process.pid]
+        self._lost(process)

@@ -1,0 +1,79 @@
+"""vLLM's log lines → how far its start is. A line that is not known here says nothing."""
+
+import re
+from dataclasses import dataclass
+
+from nim.state import Phase
+
+IN_ORDER = (Phase.SELECT, Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP)
+
+DOING = {
+    Phase.SELECT: "the engine is starting",
+    Phase.FETCH: "the engine is fetching the model",
+    Phase.LOAD: "the engine is loading the weights",
+    Phase.COMPILE: "the engine is compiling the model",
+    Phase.WARM_UP: "the engine is warming up",
+}
+
+# The lines of vLLM 0.32, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
+_KNOWN = tuple(
+    (phase, re.compile(pattern))
+    for phase, pattern in (
+        (Phase.FETCH, r"Starting to load model "),
+        (Phase.LOAD, r"Time spent downloading weights for "),
+        (Phase.LOAD, r"Loading \w+ checkpoint shards: .*\| (?P<done>\d+)/(?P<all>\d+) "),
+        (Phase.LOAD, r"Prefetching checkpoint files: \d+% \((?P<done>\d+)/(?P<all>\d+)\)"),
+        (Phase.LOAD, r"(?:Loading weights|Model loading) took "),
+        (Phase.COMPILE, r"Starting torch\.compile|Using cache directory: .* for vLLM's torch\.compile"),
+        (Phase.COMPILE, r"Dynamo bytecode transform time|Compiling a graph for compile range"),
+        (Phase.COMPILE, r"Directly load the compiled graph|Warming up model for the compilation"),
+        (Phase.WARM_UP, r"Capturing CUDA graphs .*\| (?P<done>\d+)/(?P<all>\d+) "),
+        (
+            Phase.WARM_UP,
+            r"Available KV cache memory|KV cache size: |Graph capturing finished|Warming up done",
+        ),
+        (
+            Phase.WARM_UP,
+            r"init engine \(profile, create kv cache, warmup model\) took |Starting vLLM server on ",
+        ),
+    )
+)
+_SERVING = "Application startup complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where the start is now. `progress` is 0 to 1, or unknown."""
+
+    phase: Phase
+    message: str
+    progress: float | None = None
+
+
+class Start:
+    """Follows one start of the engine. `fetches`: the engine is to fetch the model itself."""
+
+    def __init__(self, *, fetches: bool) -> None:
+        self._fetches = fetches
+        self.serving = False
+        self.phase = Phase.SELECT
+
+    def read(self, line: str) -> Step | None:
+        """What a line tells. The phases go forward only: workers report the same ones at different times."""
+        self.serving = self.serving or _SERVING in line
+        for known, pattern in _KNOWN:
+            if match := pattern.search(line):
+                phase = known if known is not Phase.FETCH or self._fetches else Phase.LOAD
+                return self._step(phase, match)
+        return None
+
+    def _step(self, phase: Phase, match: re.Match[str]) -> Step | None:
+        if IN_ORDER.index(phase) < IN_ORDER.index(self.phase):
+            return None
+        self.phase = phase
+        counts = match.groupdict()
+        if "done" not in counts:
+            return Step(phase=phase, message=DOING[phase])
+        done, total = int(counts["done"]), int(counts["all"])
+        message = f"{DOING[phase]}: {done} of {total}"
+        return Step(phase=phase, message=message, progress=done / total if total else None)

@@ -1,0 +1,139 @@
+"""What has to be there before anything starts, looked for so that its absence is one clear sentence."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from nim.errors import PreflightError
+from nim.plan import NGINX_FILE, Plan
+from nim.process.connections import find_listener
+
+# Debian does not put it on everyone's PATH.
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+# Below that, PyTorch's workers run out of shared memory; containers get 64 MiB unless told otherwise.
+SHM_BYTES = 256 * 1024 * 1024
+NGINX_TEST_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port that the service wants, and the variable that moves it."""
+
+    number: int
+    variable: str
+    host: str
+
+
+def check(plan: Plan, environ: Mapping[str, str]) -> str:
+    """Raise PreflightError for the first thing that is missing; the path of nginx."""
+    nginx = _find_nginx(environ)
+    if find_spec("supervisor") is None:
+        raise PreflightError(
+            "cannot start: the Python package supervisor is not installed", hint="pip install supervisor"
+        )
+    _check_engine(plan, environ)
+    _check_ports(tuple(_ports(plan)))
+    return nginx
+
+
+def warnings(shm: Path = Path("/dev/shm")) -> Iterator[str]:  # noqa: S108 (looked at only)
+    """What can go wrong later."""
+    with suppress(OSError):
+        room = os.statvfs(shm)
+        if (size := room.f_frsize * room.f_blocks) < SHM_BYTES:
+            yield (
+                f"{shm} has only {size // 2**20} MiB, which several GPUs need more of; "
+                "give the container more (--shm-size=16g, or an emptyDir of medium Memory)"
+            )
+
+
+def check_nginx(nginx: str, run_dir: Path) -> None:
+    """Have nginx itself read what was rendered for it; what it objects to is in the error."""
+    command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / NGINX_FILE))
+    try:
+        test = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=NGINX_TEST_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PreflightError(f"cannot test nginx's configuration: {error}", hint=" ".join(command)) from error
+    if test.returncode != 0:
+        words = "\n  ".join(line for line in test.stderr.splitlines() if line)
+        raise PreflightError(f"cannot start nginx:\n  {words}", hint=" ".join(command))
+
+
+def _find_nginx(environ: Mapping[str, str]) -> str:
+    path = shutil.which("nginx", path=f"{environ.get('PATH', os.defpath)}:{SBIN}")
+    if path is None:
+        raise PreflightError(
+            "cannot start the gateway: nginx is not installed", hint="apt-get install nginx-light"
+        )
+    return path
+
+
+def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
+    program = plan.engine.argv[0]
+    path = plan.engine.env.get("PATH") or environ.get("PATH", os.defpath)
+    if shutil.which(program, path=path) is None:
+        raise PreflightError(
+            f'cannot start the engine: there is no program "{program}"',
+            hint="NIM_ENGINE_COMMAND=… another program, or `make setup` for vLLM",
+        )
+
+
+def _ports(plan: Plan) -> Iterator[Port]:
+    gateway = plan.gateway
+    yield Port(number=gateway.server_port, variable="NIM_SERVER_PORT", host="0.0.0.0")  # noqa: S104 (as nginx does)
+    if gateway.health_port is not None:
+        yield Port(number=gateway.health_port, variable="NIM_HEALTH_PORT", host="0.0.0.0")  # noqa: S104
+    if plan.engine.port is not None:
+        yield Port(number=plan.engine.port, variable="NIM_BACKEND_PORT", host="127.0.0.1")
+
+
+def _check_ports(ports: tuple[Port, ...]) -> None:
+    """Take each port for a moment, all at once."""
+    seen: dict[int, Port] = {}
+    with ExitStack() as taken:
+        for port in ports:
+            if port.number in seen:
+                first = seen[port.number].variable
+                raise PreflightError(
+                    f"cannot use port {port.number} twice: for {first} and for {port.variable}",
+                    hint=f"{port.variable}={port.number + 1}",
+                )
+            seen[port.number] = port
+            taken.enter_context(_take(port))
+
+
+def _take(port: Port) -> socket.socket:
+    link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        link.bind((port.host, port.number))
+        link.listen()
+    except PermissionError as error:
+        link.close()
+        raise PreflightError(
+            f"cannot listen on port {port.number} ({port.variable}): this user may not",
+            allowed=("1024 to 65535",),
+            hint=f"{port.variable}=8000",
+        ) from error
+    except OSError as error:
+        link.close()
+        holder = find_listener(port.number)
+        who = f"process {holder.pid} ({holder.command}) listens there" if holder else error.strerror
+        raise PreflightError(
+            f"cannot listen on port {port.number} ({port.variable}): {who}",
+            hint=f"{port.variable}=… another port" + (f", or kill {holder.pid}" if holder else ""),
+        ) from error
+    return link

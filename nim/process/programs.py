@@ -1,0 +1,67 @@
+"""One program under supervisord: started, stopped, and its end noticed in the same moment."""
+
+from collections.abc import Callable
+
+from nim.process.loop import Loop
+from nim.process.supervisor import Exit, Supervisor, SupervisorError
+from nim.process.tree import Process, Watch, group_lives, look, send_group
+
+
+class Program:
+    """`on_exit` is called from the loop whenever the program ends, asked or not."""
+
+    def __init__(
+        self, name: str, loop: Loop, supervisor: Supervisor, say: Callable[[str, str], None]
+    ) -> None:
+        self.name = name
+        self.process: Process | None = None
+        self.group: int | None = None
+        self.started_at = 0.0
+        self.on_exit: Callable[[Exit], None] = lambda _: None
+        self._loop, self._supervisor, self._say = loop, supervisor, say
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None
+
+    def start(self) -> None:
+        """Start it. If that fails, that is an exit like any other."""
+        self.started_at = self._loop.now()
+        try:
+            pid = self._supervisor.start(self.name)
+        except SupervisorError as error:
+            self._say("ERROR", str(error))
+            self._loop.after(0, lambda: self.on_exit(Exit()))
+            return
+        self.process = look(pid) if pid else None
+        if self.process is None:
+            self._loop.after(0, self._ended)
+            return
+        self.group = self.process.pid
+        Watch(self._loop, self.process, self._ended)
+
+    def stop(self) -> None:
+        """Ask it to end, in its own way."""
+        if self.process is None:
+            return
+        try:
+            self._supervisor.stop(self.name)
+        except SupervisorError as error:
+            self._say("WARNING", str(error))
+
+    def signal(self, number: int) -> None:
+        """Signal everything in its process group, also after its own end."""
+        if self.group is not None:
+            send_group(self.group, number)
+
+    def _ended(self) -> None:
+        try:
+            end = self._supervisor.end_of(self.name)
+        except SupervisorError as error:
+            self._say("DEBUG", str(error))
+            end = Exit()
+        self.process = None
+        if self.group is not None and not group_lives(self.group):
+            self.group = None
+        self.on_exit(end)

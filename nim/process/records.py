@@ -1,0 +1,83 @@
+"""A line of some program's log → its level and its message, each program in its own dialect."""
+
+import re
+from dataclasses import dataclass
+
+_VLLM = re.compile(r"(.*?\(\S+ pid=\d+\) )([A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d (.*)", re.DOTALL)
+_UVICORN = re.compile(r"([A-Z]+):\s+(.*)", re.DOTALL)
+_GLOG = re.compile(r"\[?([IWEF])\d{4} \d\d:\d\d:\d\d")
+_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+_NGINX = re.compile(r"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|nginx:) \[(\w+)\] (.*)", re.DOTALL)
+_LOGGING = re.compile(r"([A-Z]+) ([\w.]+: .*)", re.DOTALL)
+_ACCESS = re.compile(r'([A-Z]+) |.*?"level":"([A-Z]+)"')
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_TRACEBACK = "Traceback (most recent call last):"
+
+_SAME = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+_GLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}
+# A socket that is not there yet is `crit` to nginx, and nothing of the kind to a service that starts.
+_NGINX_LEVELS = {
+    "debug": "DEBUG",
+    "info": "INFO",
+    "notice": "INFO",
+    "warn": "WARNING",
+    "error": "ERROR",
+    "crit": "ERROR",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line, read. A line without a level of its own is INFO, unless it goes on with an error."""
+
+    level: str
+    message: str
+
+
+class EngineLines:
+    """vLLM's log, uvicorn's, C++ libraries' and Python's own tracebacks and warnings, all in one stream."""
+
+    def __init__(self) -> None:
+        self._in_traceback = False
+
+    def read(self, line: str) -> Record:
+        """The record of a line, given those that came before."""
+        line = _COLOUR.sub("", line)
+        if (match := _VLLM.match(line)) and match[2] in _SAME:
+            return Record(level=match[2], message=match[1] + match[3])
+        if (match := _UVICORN.match(line)) and match[1] in _SAME:
+            return Record(level=match[1], message=match[2])
+        if match := _GLOG.match(line):
+            return Record(level=_GLOG_LEVELS[match[1]], message=line)
+        return Record(level=self._level_of_bare(line), message=line)
+
+    def _level_of_bare(self, line: str) -> str:
+        """A traceback is an error, down to the first line that is not indented: the exception itself."""
+        if _TRACEBACK in line:
+            self._in_traceback = True
+        elif self._in_traceback and not line.startswith(" "):
+            self._in_traceback = False
+            return "ERROR"
+        if self._in_traceback:
+            return "ERROR"
+        return "WARNING" if _WARNING.match(line) else "INFO"
+
+
+def read_nginx(line: str) -> Record:
+    """nginx's error log and what it says before it has one."""
+    if match := _NGINX.match(line):
+        return Record(level=_NGINX_LEVELS.get(match[1], "CRITICAL"), message=match[2])
+    return Record(level="ERROR", message=line)
+
+
+def read_middleware(line: str) -> Record:
+    """What Python's logging writes as "LEVEL name: message"; anything else it prints is a failure."""
+    if (match := _LOGGING.match(line)) and match[1] in _SAME:
+        return Record(level=match[1], message=match[2])
+    return Record(level="ERROR", message=line)
+
+
+def read_access(line: str) -> Record:
+    """A record that nginx has written in its final form; only its level is of interest."""
+    match = _ACCESS.match(line)
+    return Record(level=(match[1] or match[2]) if match else "INFO", message=line)

@@ -1,0 +1,42 @@
+"""How often, and after what pause, something that was lost is started again."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The pause doubles with each loss in a row; the row ends when something has run well for a while.
+
+    `tries`: so many restarts in a row are made; None is without end.
+    """
+
+    first_delay_seconds: float
+    longest_delay_seconds: float
+    tries: int | None
+    healthy_seconds: float
+
+
+ENGINE = Policy(first_delay_seconds=1, longest_delay_seconds=60, tries=5, healthy_seconds=300)
+NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
+MIDDLEWARE = Policy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
+
+
+class Restarts:
+    """The losses in a row of one program."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.in_a_row = 0
+
+    def lost(self, well_seconds: float) -> float | None:
+        """The pause before the next start, or None when there shall be none.
+
+        `well_seconds`: for how long it had run well.
+        """
+        if well_seconds >= self._policy.healthy_seconds:
+            self.in_a_row = 0
+        self.in_a_row += 1
+        if self._policy.tries is not None and self.in_a_row > self._policy.tries:
+            return None
+        doubled = self._policy.first_delay_seconds * 2.0 ** min(self.in_a_row - 1, 32)
+        return min(doubled, self._policy.longest_delay_seconds)

@@ -1,0 +1,148 @@
+"""The run directory of one service: private, writable, and held by one service at a time."""
+
+import fcntl
+import os
+import signal
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from nim.errors import PreflightError
+from nim.plan import DRAINING_FILE, LOCK_FILE, VERDICT_FILE
+from nim.process.board import STALLED_FILE
+
+# The longest path that a unix socket can have, and the longest name that we give one.
+SOCKET_PATH_BYTES = 107
+LONGEST_SOCKET_NAME = "middleware.sock"
+# Characters that would mean something to nginx or supervisord; there is no need for them in this path.
+_TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
+
+
+def take(path: Path) -> int:
+    """Make the directory, refuse it if it cannot be ours alone; the descriptor that holds its lock."""
+    _check_path(path)
+    _make(path)
+    _check_owner(path)
+    lock = _lock(path)
+    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE):  # of a service that was here before
+        (path / name).unlink(missing_ok=True)
+    return lock
+
+
+def release(path: Path, lock: int) -> None:
+    """Give the directory back."""
+    with suppress(OSError):
+        (path / LOCK_FILE).unlink(missing_ok=True)
+    os.close(lock)
+
+
+def ask_to_drain(run_dir: str) -> int:
+    """Signal the service that holds the directory; its pid."""
+    path = Path(run_dir)
+    with suppress(OSError):
+        fd = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _holder(fd)
+            if pid is not None:
+                os.kill(pid, signal.SIGUSR1)
+                return pid
+        finally:
+            os.close(fd)
+    raise PreflightError(
+        f'cannot drain: no service runs in "{run_dir}"', hint="NIM_RUN_DIR=… as the service has it"
+    )
+
+
+def _check_path(path: Path) -> None:
+    socket_path = str(path / LONGEST_SOCKET_NAME)
+    if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: the path of a socket in it is too long',
+            allowed=(f"at most {SOCKET_PATH_BYTES - len(LONGEST_SOCKET_NAME) - 1} bytes",),
+            hint="NIM_RUN_DIR=/run/nim",
+        )
+    if not path.is_absolute() or _TROUBLE & set(str(path)):
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: it must be an absolute path of plain characters',
+            hint="NIM_RUN_DIR=/run/nim",
+        )
+
+
+def _make(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError as error:
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: "{error.filename}" is not a directory',
+            hint=f"rm '{error.filename}', or NIM_RUN_DIR=… elsewhere",
+        ) from error
+    except OSError as error:
+        raise PreflightError(
+            f'cannot make the run directory "{path}": {error.strerror}',
+            hint="NIM_RUN_DIR=… where this user may write, or mount something writable there (--tmpfs)",
+        ) from error
+
+
+def _check_owner(path: Path) -> None:
+    """It holds sockets that whoever can reach them can command, so it is for one user alone."""
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: it is not a directory', hint=f"rm '{path}'"
+        )
+    if found.st_uid != os.geteuid():
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: it belongs to user {found.st_uid}, '
+            f"and this is user {os.geteuid()}",
+            hint=f"chown {os.geteuid()} '{path}', or NIM_RUN_DIR=… elsewhere",
+        )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        raise PreflightError(
+            f'cannot use "{path}" as the run directory: others may enter it (mode {mode:o})',
+            hint=f"chmod 700 '{path}', or NIM_RUN_DIR=… elsewhere",
+        )
+
+
+def _lock(path: Path) -> int:
+    """Hold the lock and say who does. A file that was removed meanwhile is not the lock any more."""
+    while True:
+        fd = _open_lock(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(fd)
+            os.close(fd)
+            raise PreflightError(
+                f'cannot use "{path}" as the run directory: process {holder or "?"} serves from it',
+                hint=f"kill {holder}, or NIM_RUN_DIR=… for a second service" if holder else "NIM_RUN_DIR=…",
+            ) from None
+        if _is_current(path / LOCK_FILE, fd):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            return fd
+        os.close(fd)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise PreflightError(
+            f'cannot write in the run directory "{path}": {error.strerror}',
+            hint=f"chmod 700 '{path}', or NIM_RUN_DIR=… where this user may write",
+        ) from error
+
+
+def _is_current(lock: Path, fd: int) -> bool:
+    with suppress(OSError):
+        return lock.stat().st_ino == os.fstat(fd).st_ino
+    return False
+
+
+def _holder(fd: int) -> int | None:
+    text = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdecimal() else None

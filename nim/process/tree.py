@@ -1,0 +1,133 @@
+"""The processes of this machine as the kernel lists them, and how their end is noticed."""
+
+import os
+import signal
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim.process.loop import Loop, Timer
+
+# Where the kernel has no pidfd_open, or a sandbox forbids it.
+LOOK_AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process. With `started` (clock ticks since boot) a reused pid is never taken for it."""
+
+    pid: int
+    parent: int
+    group: int
+    started: int
+    state: str
+    name: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs: neither gone, nor a zombie, nor another with its pid."""
+        now = look(self.pid)
+        return now is not None and now.started == self.started and now.state not in "ZX"
+
+    def send(self, number: int) -> None:
+        """Signal this very process."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+def look(pid: int) -> Process | None:
+    """The process of this pid, if there is one."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    fields = rest.split()
+    return Process(
+        pid=pid,
+        state=fields[0],
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        started=int(fields[19]),
+        name=name,
+    )
+
+
+def all_processes() -> dict[int, Process]:
+    """Everything that runs, by pid."""
+    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (a name is enough)
+    return {process.pid: process for process in found if process}
+
+
+def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
+    """All descendants of a process, without itself, parents before children."""
+    children: dict[int, list[Process]] = {}
+    for process in table.values():
+        children.setdefault(process.parent, []).append(process)
+    found = list(children.get(root, ()))
+    for process in found:
+        found += children.get(process.pid, ())
+    return tuple(found)
+
+
+def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
+    """What fell to `keeper` when its own parent died, and all below it; `kept` are its rightful children."""
+    table = all_processes()
+    adopted = [p for p in table.values() if p.parent == keeper and p.pid not in kept]
+    found = [process for root in adopted for process in (root, *below(root.pid, table))]
+    return tuple(process for process in found if process.state not in "ZX")
+
+
+def send_group(group: int, number: int) -> None:
+    """Signal a process group that may be gone."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def group_lives(group: int) -> bool:
+    """Whether anything of a process group still runs; zombies do not count."""
+    return any(p.group == group and p.state not in "ZX" for p in all_processes().values())
+
+
+class Watch:
+    """Calls back once, at once, when a process ends, whoever's child it is."""
+
+    def __init__(self, loop: Loop, process: Process, callback: Callable[[], None]) -> None:
+        self._loop, self._process, self._callback = loop, process, callback
+        self._fd, self._timer = -1, None
+        try:
+            self._fd = os.pidfd_open(process.pid)
+        except OSError:
+            self._timer = loop.after(0, self._look)
+        else:
+            loop.watch(self._fd, self._gone)
+
+    _timer: Timer | None
+
+    def close(self) -> None:
+        """Never call back."""
+        if self._fd >= 0:
+            self._loop.unwatch(self._fd)
+            os.close(self._fd)
+        if self._timer:
+            self._timer.cancel()
+        self._fd, self._timer = -1, None
+
+    def _look(self) -> None:
+        if self._process.alive:
+            self._timer = self._loop.after(LOOK_AGAIN_SECONDS, self._look)
+        else:
+            self._gone()
+
+    def _gone(self) -> None:
+        self.close()
+        self._callback()
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
