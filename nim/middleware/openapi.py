@@ -13,8 +13,8 @@ from nim.state import State
 
 log = logging.getLogger(__name__)
 
-# The engine builds its document when first asked for it, which may take it a moment.
-PATIENCE_SECONDS = 3.0
+# The engine builds its document when first asked for it: a second, and several where the machine is busy.
+PATIENCE_SECONDS = 20.0
 
 Document = dict[str, Any]
 

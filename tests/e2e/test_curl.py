@@ -127,17 +127,35 @@ def test_generate_takes_and_gives_tokens(service: Service) -> None:
     assert json.loads(out)["choices"][0]["token_ids"]
 
 
-def test_generative_scoring(service: Service) -> None:
-    ids = [
+def labels(service: Service) -> list[int]:
+    """The tokens of the two labels to score."""
+    return [
         post(service, "/tokenize", f'{{"model": "${{MODEL_NAME}}", "prompt": "{word}"}}')["tokens"][-1]
         for word in (" yes", " no")
     ]
+
+
+def test_generative_scoring(service: Service) -> None:
+    body = f"""{{
+    "model": "${{MODEL_NAME}}",
+    "query": "Is the sky blue?",
+    "items": [""],
+    "label_token_ids": {labels(service)}
+    }}"""
+    (scored,) = post(service, "/generative_scoring", body)["data"]
+    assert scored["score"] > 0.9
+
+
+def test_generative_scoring_as_it_was_once_written_is_the_engines_own_refusal(service: Service) -> None:
+    # The line in NIM's documentation has `prompt`; this vLLM wants `query` and `items`, and says so itself.
     body = f"""{{
     "model": "${{MODEL_NAME}}",
     "prompt": "Is the sky blue?",
-    "label_token_ids": {ids}
+    "label_token_ids": {labels(service)}
     }}"""
-    assert "error" not in post(service, "/generative_scoring", body)
+    error = post(service, "/generative_scoring", body)["error"]
+    assert error["code"] == 400
+    assert "query" in error["message"]
 
 
 @pytest.mark.parametrize(
