@@ -1,6 +1,7 @@
 """Bad input: a clear error at once, the right exit code, and nothing half-started."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -181,8 +182,20 @@ def test_a_run_directory_that_cannot_be_written(serve: Serve, tmp_path: Path) ->
     assert str(tmp_path / "file") in refused.text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="hiding nginx needs a mount")
 def test_nginx_is_not_installed(serve: Serve, tmp_path: Path) -> None:
-    refused = serve(PATH=str(tmp_path))
+    # In a mount namespace of its own, a file that cannot be run lies over nginx.
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    (tmp_path / "nothing").write_text("")
+    hide = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        'mount --bind "$0" "$1" && shift && exec "$@"',
+        str(tmp_path / "nothing"),
+    ]
+    refused = serve(program=[*hide, nginx, sys.executable, "-m", "nim"])
     assert refused.code == 7
     assert "nginx" in refused.text
     assert "apt-get install" in refused.text
