@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +51,6 @@ from nim.manifest import (
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.plan import Model, Plan
-from nim.redact import mask_argv
 from nim.render.assemble import Decided, assemble
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
@@ -277,16 +275,6 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def command_text(plan: Plan) -> str:
-    """The engine's command for a human, one flag a line, secrets masked."""
-    lines: list[list[str]] = [[]]
-    for word in mask_argv(plan.engine.argv):
-        if word.startswith("-") and lines[-1]:
-            lines.append([])
-        lines[-1].append(word)
-    return " \\\n    ".join(shlex.join(line) for line in lines)
 
 
 def _open_files() -> int:

@@ -2,23 +2,160 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from nim import paths
 from nim.cli.launch import Request, read_manifest_for, wishes_of
 from nim.cli.machine import add_machine_options, find_hardware
+from nim.decide.fit import Wishes
 from nim.decide.listing import list_profiles, listing_data, listing_text
 from nim.decide.model import wished_model
-from nim.engine import find_engine
+from nim.decide.recipe import Choice, RecipeRefused, import_recipe
+from nim.decide.recipe_draft import Draft
+from nim.decide.recipe_report import Outcome, refusal_words, report_data, report_text
+from nim.decide.recipe_text import draft_text
+from nim.decide.select import NoProfileFits, select
+from nim.engine import OptionTable, check_values, check_variables, find_engine, load_options
+from nim.errors import ManifestError, NimError, SettingsError
+from nim.hardware import hardware_from_gpus
+from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
+from nim.manifest.check import check_manifest
+from nim.manifest.ids import write_ids
+from nim.manifest.recipe import load_recipe
+from nim.manifest.schema import schema_text
 from nim.settings import read_settings
+
+IMPORT = "import"
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the listing."""
-    parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__)
+    """List the profiles, or do to manifests what is asked."""
+    if arguments[:1] == [IMPORT]:
+        return run_import(arguments[1:])
+    options = _parser().parse_args(arguments)
+    if options.schema:
+        print(schema_text(), end="")
+        return 0
+    if options.write_ids:
+        return _write_ids([Path(name) for name in options.write_ids])
+    if options.check is not None:
+        return _check(list(_manifest_files(options.check)), as_json=options.json)
+    return _list(options, environ)
+
+
+def run_import(arguments: Sequence[str]) -> int:
+    """`nim profiles import`: public vLLM recipes become manifests."""
+    options = _import_parser().parse_args(arguments)
+    files = dict(_recipe_files(options.recipes))
+    output = Path(options.output) if options.output else None
+    several = len(files) > 1 or any(Path(name).is_dir() for name in options.recipes)
+    if several and output and not output.is_dir():
+        raise SettingsError(f"cannot write {len(files)} manifests to '{output}': it is not a directory")
+    work = _Import(options, output, load_options())
+    if not (several or options.json):
+        return work.one(*files)
+    outcomes = [work.outcome(file, name) for file, name in files.items()]
+    print(json.dumps(report_data(outcomes), indent=1) if options.json else report_text(outcomes), end="")
+    return ManifestError.exit_code if any(outcome.failed for outcome in outcomes) else 0
+
+
+class _Import:
+    """One call of `nim profiles import`."""
+
+    def __init__(self, options: argparse.Namespace, output: Path | None, table: OptionTable) -> None:
+        self._options, self._output, self._table = options, output, table
+
+    def one(self, file: Path) -> int:
+        """One recipe: its manifest goes to the output, or is printed. A refusal is an error."""
+        draft = self._draft(file)
+        text = draft_text(draft)
+        if self._output is None:
+            print(text, end="")
+            return 0
+        written = self._write(draft, text, self._output)
+        manifest = read_manifest(text, name=str(written), path=written)
+        outcome = Outcome(recipe=str(file), manifest=manifest, chosen=self._chosen(manifest))
+        print(report_text([outcome]).partition("\n")[0])
+        print(f"written to {written}; its head names what did not come along")
+        return 0
+
+    def outcome(self, file: Path, name: str) -> Outcome:
+        """One recipe of several: a refusal is a line of the report."""
+        try:
+            draft = self._draft(file)
+            text = draft_text(draft)
+            manifest = read_manifest(text, name=name)
+            written = self._write(draft, text, self._output) if self._output else None
+        except RecipeRefused as refusal:
+            return Outcome(recipe=name, refused=refusal.reasons)
+        except NimError as error:
+            return Outcome(recipe=name, error=" ".join(str(error).split()))
+        return Outcome(
+            recipe=name,
+            manifest=manifest,
+            file=str(written) if written else None,
+            left_out=draft.notes,
+            chosen=self._chosen(manifest),
+        )
+
+    def _draft(self, file: Path) -> Draft:
+        choice = Choice(variants=tuple(self._options.variant), drop_unknown=self._options.drop_unknown)
+        return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
+
+    def _write(self, draft: Draft, text: str, output: Path) -> Path:
+        """Into a directory under the name that finds it, else to the file."""
+        path = output / f"{draft.name.rpartition('/')[2].lower()}.yaml" if output.is_dir() else output
+        if path.exists() and not self._options.force:
+            message = f"cannot write '{path}': it is there already"
+            raise SettingsError(message, hint="--force overwrites it")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(f"cannot write '{path}': {error.strerror}") from None
+        return path
+
+    def _chosen(self, manifest: Manifest) -> str | None:
+        """What the GPUs that were asked about would run."""
+        if not self._options.gpus:
+            return None
+        try:
+            return select(manifest, hardware_from_gpus(self._options.gpus), Wishes()).chosen.label
+        except NoProfileFits as refusal:
+            return refusal_words(refusal)
+
+
+def _parser() -> argparse.ArgumentParser:
+    epilog = "`nim profiles import -h` says how public vLLM recipes become manifests."
+    parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
     parser.add_argument("--json", action="store_true", help="as data")
+    work = parser.add_mutually_exclusive_group()
+    work.add_argument("--check", nargs="*", metavar="FILE", help="what is wrong with manifests (all shipped)")
+    work.add_argument("--write-ids", nargs="+", metavar="FILE", help="set the ids of manifests right")
+    work.add_argument("--schema", action="store_true", help="the JSON schema of a manifest")
     add_machine_options(parser)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _import_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nim profiles import", description=run_import.__doc__)
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="a recipe, or a directory of them")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the manifest, or a directory for it")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument(
+        "--variant", action="append", default=[], metavar="NAME", help="import these of its variants alone"
+    )
+    parser.add_argument(
+        "--drop-unknown", action="store_true", help="leave out options that the engine does not have"
+    )
+    parser.add_argument("--gpus", metavar="GPUS", help="say what these would run, such as 8xH200")
+    parser.add_argument("--json", action="store_true", help="what became of each recipe, as data")
+    return parser
+
+
+def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = read_settings(environ)
     made_up = bool(options.gpus or options.hardware)
     hardware = find_hardware(options, environ)
@@ -27,5 +164,70 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     wishes = wishes_of(settings, (), engine, request)
     manifest = read_manifest_for(wished_model(settings, options.model), wishes)
     listing = list_profiles(manifest, hardware, wishes)
-    print(json.dumps(listing_data(listing), indent=1) if options.json else listing_text(listing), end="")
+    text = json.dumps(listing_data(listing), indent=1) + "\n" if options.json else listing_text(listing)
+    print(text, end="")
     return 0
+
+
+def _check(files: Sequence[Path], *, as_json: bool) -> int:
+    """What is wrong with each manifest, and what there is to know of it."""
+    table = load_options()
+    found = [(file, *_problems(file, table)) for file in files]
+    if as_json:
+        rows = [{"file": str(file), "problems": bad, "notes": notes} for file, bad, notes in found]
+        print(json.dumps(rows, indent=1))
+    for file, bad, notes in [] if as_json else found:
+        for line in [*bad, *(f"note: {note}" for note in notes)] or ["all is well"]:
+            print(f"{file}: {line}")
+    return ManifestError.exit_code if any(bad for _, bad, _ in found) else 0
+
+
+def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
+    try:
+        manifest = load_manifest(file)
+    except ManifestError as error:
+        return [" ".join(str(error).split())], []
+    engines = {profile.label: profile.engine for profile in manifest.profiles}
+    engines |= {f"+{name}": variant.engine for name, variant in manifest.variants.items()}
+    bad = [*check_manifest(manifest)]
+    bad += [line for name, engine in engines.items() for line in _bad_options(name, engine, table)]
+    env = {name: value for engine in engines.values() for name, value in engine.env.items()}
+    return bad, list(check_variables(env, table))
+
+
+def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:
+    values = {option.replace("-", "_"): value for option, value in engine.args.items()}
+    try:
+        check_values(values, table, place=name)
+    except SettingsError as error:
+        yield " ".join(str(error).split())
+
+
+def _write_ids(files: Sequence[Path]) -> int:
+    for file in files:
+        print(f"{file}: {write_ids(file)} ids written")
+    return 0
+
+
+def _manifest_files(names: Sequence[str]) -> Iterator[Path]:
+    """The files that are named, those of directories that are named, or all that are shipped."""
+    for path in [Path(name) for name in names] or [paths.PROFILES]:
+        yield from manifest_paths(path) if path.is_dir() else [path]
+
+
+def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """The files that are named, and the recipes in directories that are named; each with what to call it."""
+    for path in map(Path, names):
+        if not path.is_dir():
+            yield path, str(path)
+            continue
+        found = [file for file in sorted(path.rglob("*.yaml")) if _is_recipe(file)]
+        if not found:
+            raise SettingsError(f"cannot import from '{path}': there is no recipe in this directory")
+        yield from ((file, str(file.relative_to(path))) for file in found)
+
+
+def _is_recipe(file: Path) -> bool:
+    """Whether it has the two keys without which there is none."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("model", "variants"))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nim.cli.launch import Request, decide, refuse_missing_engine
-from nim.cli.plan import dry_run_text
+from nim.cli.show import dry_run_text
 from nim.hardware import detect_hardware, refuse_old_driver
 from nim.logs import Form
 from nim.plan import Plan
