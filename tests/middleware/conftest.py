@@ -62,6 +62,7 @@ def plan(tmp_path: Path) -> Plan:
             version="0.32.0",
             argv=("python",),
             env={},
+            unset=(),
             socket=str(tmp_path / ENGINE_SOCKET),
             port=None,
         ),
