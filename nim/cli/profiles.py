@@ -41,7 +41,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.write_ids:
         return _write_ids([Path(name) for name in options.write_ids])
     if options.check is not None:
-        return _check(list(_manifest_files(options.check)), as_json=options.json)
+        named = [*options.check, *([options.model] if options.model else [])]
+        return _check(list(_manifest_files(named)), as_json=options.json)
     return _list(options, environ)
 
 

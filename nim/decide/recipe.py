@@ -1,4 +1,4 @@
-"""A public vLLM recipe → a manifest: what comes along, what does not and why, and when there is nothing to import."""
+"""A public vLLM recipe → a manifest: what comes along, what does not, and why."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from nim.decide.memory import BYTES_PER_PARAMETER
 from nim.decide.recipe_draft import Draft, DraftCheckpoint
+from nim.decide.recipe_hardware import find_target
 from nim.decide.recipe_layers import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
 from nim.decide.recipe_options import Reason
 from nim.decide.recipe_profiles import Found, Weights, other_hardware, profiles_of
@@ -43,7 +44,7 @@ def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choi
     chosen, notes = _choose_variants(recipe, table, choice, name)
     size = _billions(recipe.model.parameter_count) if _is_of_the_recipe(recipe, chosen[0].variant) else None
     chosen = [replace(one, gb=_weights(one, size)) for one in chosen]
-    found = [profiles_of(recipe, one, table, on_cpu=one is chosen[0]) for one in chosen]
+    found = profiles_of(recipe, chosen, table)
     named = variants_of(recipe, [one.variant for one in chosen], _foreign(found), table)
     refused = list(dict.fromkeys([*(why for one in found for why in one.refused), *named.refused]))
     if refused and not choice.drop_unknown:
@@ -68,7 +69,7 @@ def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choi
         description=" ".join(recipe.meta.description.split()),
         total_billions=size,
         active_billions=_billions(recipe.model.active_parameters) if size else None,
-        max_model_len=_length(recipe.model.context_length),
+        max_model_len=recipe.model.context_length or None,
         checkpoints=tuple(_checkpoint(recipe, one, size) for one in kept),
         variants=named.variants,
         profiles=tuple(profiles),
@@ -80,7 +81,7 @@ def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None
     """Recipes for another program than the pinned engine, or for a newer one."""
     images = recipe.model.docker_image
     images = [*images.values()] if isinstance(images, Mapping) else [images]
-    if recipe.omni is not None or any("omni" in str(image).partition(":")[0] for image in images if image):
+    if recipe.omni is not None or any("vllm-omni" in str(image) for image in images):
         why = "it is served by vLLM-Omni, which makes images, speech and video; this engine is `vllm serve`"
         raise RecipeRefused(name, [Reason(key="omni", text=why)])
     wanted = recipe.model.min_vllm_version
@@ -120,7 +121,7 @@ def _choose_variants(
 def _against(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, Weights]) -> str | None:
     """Why a variant does not come along."""
     variant = recipe.variants[key]
-    if variant.supported_hardware and not list(_ours(variant.supported_hardware)):
+    if variant.supported_hardware and not any(find_target(one) for one in variant.supported_hardware):
         return f"it is for {', '.join(variant.supported_hardware)}, and this engine runs on none of them"
     if variant.precision not in BYTES_PER_PARAMETER:
         known = ", ".join(BYTES_PER_PARAMETER)
@@ -131,12 +132,6 @@ def _against(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, 
         source = variant.model_id or recipe.model.model_id
         return f"{source} is {variant.precision} as '{other.variant}' is; --variant {key} imports it alone"
     return None
-
-
-def _ours(keys: Sequence[str]) -> Iterator[str]:
-    from nim.decide.recipe_hardware import find_target
-
-    return (key for key in keys if find_target(key))
 
 
 def _weights(weights: Weights, billions: float | None) -> float | None:
@@ -170,6 +165,9 @@ def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
         yield Reason(key="model.flashinfer_autotune", text=text)
     if others := list(other_hardware(recipe, variants)):
         yield Reason(key="hardware", text=f"this engine does not run on {', '.join(others)}")
+    if recipe.default_strategy not in (None, *_SAID_HERE):
+        text = f"{recipe.default_strategy}: the profiles are for {TENSOR_PARALLEL} instead"
+        yield Reason(key="default_strategy", text=text)
     if ways := [way for way in recipe.compatible_strategies if way not in _SAID_HERE]:
         why = f"{', '.join(ways)}: a profile is one engine with tp × pp GPUs"
         yield Reason(key="compatible_strategies", text=why)
@@ -178,7 +176,8 @@ def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
     for dependency in recipe.dependencies:
         if dependency.brand in (None, "NVIDIA"):
             note = " ".join(f"{dependency.command} ({dependency.note})".split())
-            yield Reason(key="dependencies", text=f"to be installed beside the engine: {note}")
+            when = "may" if dependency.optional else "must"
+            yield Reason(key="dependencies", text=f"{when} be installed beside the engine: {note}")
 
 
 def _images(images: object) -> list[str]:
@@ -189,7 +188,7 @@ def _images(images: object) -> list[str]:
 
 
 def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
-    """Whether what the recipe says of its model holds for this variant: it is the first, or has no own name."""
+    """Whether what the recipe says of its model holds for it: it is the first, or has no name of its own."""
     return variant == next(iter(recipe.variants)) or recipe.variants[variant].model_id is None
 
 
@@ -201,10 +200,6 @@ def _billions(text: str | None) -> float | None:
     """`550B`, `2.8T`, `350M`; None for what is prose."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([MBT])", (text or "").strip())
     return round(float(found[1]) * _BILLIONS[found[2]], 6) if found else None
-
-
-def _length(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0 else None
 
 
 def _is_newer(wanted: str | None, has: str) -> bool:

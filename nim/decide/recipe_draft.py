@@ -1,4 +1,4 @@
-"""What an imported recipe comes to, before it is text: a manifest whose values know where the recipe says them."""
+"""What a recipe comes to before it is text: a manifest whose values know where the recipe says them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

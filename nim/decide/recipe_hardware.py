@@ -1,4 +1,4 @@
-"""The hardware that recipes name, as GPUs of the table: kinds of GPU, machines of them, and whole generations."""
+"""The hardware that recipes name, as GPUs of the table: kinds of GPU, machines of them, generations."""
 
 import re
 from dataclasses import dataclass
@@ -108,13 +108,18 @@ def machine_size(product: Product) -> int:
     return _SMALL_MACHINES.get(product.name, GPUS_PER_MACHINE)
 
 
+def is_desktop(product: Product) -> bool:
+    """Whether a recipe means it only by its name: Blackwell for desks has other kernels than for racks."""
+    return product.compute_capability >= (12, 0)
+
+
 def name_pattern(names: tuple[str, ...]) -> str:
     """For the tag product_name_regex: one of these names, with blanks or dashes between its words."""
     return rf"\b({'|'.join(name.replace(' ', '.') for name in names)})\b"
 
 
 def family_names(target: Target, without: frozenset[str]) -> tuple[str, ...]:
-    """The names of a generation's GPUs. All forms of a GPU that one of the targets in `without` names are out."""
+    """The names of a generation's GPUs, less all forms of those that the targets in `without` name."""
     taken = {plain_name(product) for key in without if (t := find_target(key)) for product in t.products}
     names = dict.fromkeys(plain_name(product) for product in target.products)
     return tuple(name for name in names if name not in taken)

@@ -1,8 +1,8 @@
 """Which parts of a recipe hold for one of its variants on one kind of hardware, the weakest first.
 
-What holds everywhere comes before what holds for a kind of hardware: the model's, the variant's, the strategy's,
-the features'; then the same for all of NVIDIA's GPUs, for the generation, and for the very machine. A strategy's
-word on a kind of hardware stands in for the model's and the variant's on it.
+What holds everywhere comes before what holds for a kind of hardware: the model's, the variant's, the
+strategy's, the features'; then the same for all of NVIDIA's GPUs, for the generation, and for the very
+machine. A strategy's word on a kind of hardware stands in for the model's and the variant's on it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -89,11 +89,11 @@ def works_with(feature: Feature, strategy: str) -> bool:
 
 def default_tp(recipe: Recipe, setting: Setting) -> int | None:
     """How many GPUs the recipe wants to share each layer, where it says so apart from its arguments."""
-    said = _strategy(recipe, setting.strategy).tp
+    said: int | Mapping[str, int] | None = _strategy(recipe, setting.strategy).tp
     if isinstance(said, Mapping):
         said = next((said[key] for key in reversed(setting.chain) if key in said), None)
-        return _whole(said) or recipe.variants[setting.variant].tp
-    return recipe.variants[setting.variant].tp or _whole(said)
+        return said or recipe.variants[setting.variant].tp
+    return recipe.variants[setting.variant].tp or said
 
 
 def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
@@ -183,7 +183,3 @@ def _override(key: str, override: Override | None, *, image_only: bool = False) 
     if image_only:
         return Part(key=key, image=override.docker_image)
     return Part(key=key, args=override.extra_args, env=override.extra_env, image=override.docker_image)
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

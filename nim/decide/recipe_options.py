@@ -1,4 +1,4 @@
-"""A recipe's arguments against the option table of the pinned engine: what it takes, what not, what is not for it."""
+"""A recipe's arguments against the option table of the pinned engine: what it takes, and what not."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,11 @@ _PLUGINS = ("tool_parser_plugin", "reasoning_parser_plugin", "tool_call_parser_p
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$\w|\$\{|<\w|/path/to/")
 _MOST_ALLOWED = 8
+# What an option opens, for who did not write it.
+_MIND = {
+    "trust_remote_code": "runs code that comes with the model",
+    "allowed_local_media_path": "lets every client have files of this machine read",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,7 @@ class _Check:
             self._take_variables(part)
         values = parse_arguments(self._tokens, self._table, place=PLACE).values
         args = {
-            name.replace("_", "-"): Said(value=value, key=self._origins[name])
+            name.replace("_", "-"): Said(value=value, key=self._origins[name], note=_MIND.get(name))
             for name, value in values.items()
         }
         return Checked(
@@ -108,13 +113,12 @@ class _Check:
         self._refused += refused
         if refused and part.whole:
             return
-        plugin = next((group for group, name, _ in found if name in _PLUGINS and _is_near(group)), None)
-        if plugin:
-            why = f'the file "{plugin[-1]}" that it needs does not come with the engine'
-            self._left_out.append(Reason(key=part.key, text=why))
-            return
+        absent = [group for group, name, _ in found if name in _PLUGINS and _is_near(group)]
+        for group in absent:
+            missing = f'the file "{group[-1]}" that it needs does not come with the engine'
+            self._left_out.append(Reason(key=part.key, text=missing))
         for group, name, why in found:
-            if name and not why:
+            if name and not why and not (absent and (part.whole or name in (*_PLUGINS, *_PARSERS))):
                 self._take(part.key, group, name)
 
     def _take(self, key: str, group: Sequence[str], name: str) -> None:
@@ -126,7 +130,7 @@ class _Check:
         elif name in OWNED:
             self._leave_out(key, group, f"the launcher sets it itself ({OWNED[name]})")
         elif name == "chat_template" and _is_near(group):
-            self._leave_out(key, group, "the file does not come with the engine; the model's own template serves")
+            self._leave_out(key, group, "this file does not come with the engine; the model's own serves")
         else:
             self._tokens += group
             self._origins[name] = key

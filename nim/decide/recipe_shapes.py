@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What one set of weights needs. `vram_gb` is what its GPUs must have in all, of which the engine takes a share.
+    """What one set of weights needs. `vram_gb` is what its GPUs have in all; the engine takes a share of it.
 
     `tp` is what the recipe insists on; `several_nodes` says that it joins machines by pipeline stages.
     """
@@ -77,7 +77,7 @@ def general_shapes(need: Need) -> tuple[Shape, ...]:
 
 
 def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
-    """The same for the hardware that is named: all of a whole machine; else the smallest, and what is larger."""
+    """The same for named hardware: all of a whole machine; else the smallest that does, and larger ones."""
     if target.whole:
         return (Shape(tp=target.gpus),)
     found: set[Shape] = set()
@@ -98,9 +98,7 @@ def smallest(product: Product, need: Need) -> Shape | None:
             return Shape(tp=tp)
     joined = need.several_nodes and need.tp in (None, size) and product.memory_gb >= CLUSTER_MEMORY_GB
     stages: Sequence[int] = range(2, MOST_STAGES + 1) if joined and size > 1 else ()
-    return next(
-        (Shape(tp=size, pp=pp) for pp in stages if fits(product, Shape(tp=size, pp=pp), need)), None
-    )
+    return next((Shape(tp=size, pp=pp) for pp in stages if fits(product, Shape(tp=size, pp=pp), need)), None)
 
 
 def _ordered(shapes: Iterable[Shape | None]) -> tuple[Shape, ...]:

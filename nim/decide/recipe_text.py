@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
@@ -54,9 +55,10 @@ def _lines(draft: Draft) -> Iterator[str]:
 
 
 def _head(draft: Draft) -> Iterator[str]:
-    yield f"# Imported from the recipe {PurePath(draft.recipe).name}, with the options of vLLM {draft.engine_version}."
+    name, version = PurePath(draft.recipe).name, draft.engine_version
+    yield from _comment(f"Imported from the recipe {name}, with the options of vLLM {version}.")
     if draft.min_engine_version:
-        yield f"# The recipe asks for vLLM {draft.min_engine_version} or newer."
+        yield from _comment(f"The recipe asks for vLLM {draft.min_engine_version} or newer.")
     verified = ", ".join(draft.verified) or "unknown"
     yield from _comment(f"Verified by the recipe's authors on: {verified}.")
     yield "# memory_gb is the engine's share of the memory that the recipe wants of the GPUs."
@@ -74,7 +76,7 @@ def _model(draft: Draft) -> Iterator[str]:
     yield f"  name: {scalar(draft.name)}"
     if draft.description:
         yield f"  description: {scalar(draft.description)}"
-    yield f"  source: {draft.source}"
+    yield f"  source: {_uri(draft.source)}"
     yield "  # license: unknown, the recipe does not say"
     if draft.total_billions is None:
         yield "  # parameters: unknown, so the memory estimate is the recipe's own"
@@ -93,11 +95,11 @@ def _checkpoint(checkpoint: DraftCheckpoint, shared: Options) -> Iterator[str]:
     about = f"variants.{checkpoint.variant}: {checkpoint.about}" if checkpoint.about else checkpoint.variant
     yield from _comment(about, indent="  ")
     yield f"  {checkpoint.precision}:"
-    yield f"    source: {checkpoint.source}"
+    yield f"    source: {_uri(checkpoint.source)}"
     yield "    # download_gb: unknown"
     if checkpoint.weights_gb is not None:
-        note = "vram_minimum_gb: less than parameters times bytes, so parts are smaller; their own size is unknown"
-        yield from _comment(f"{note}.", indent="    ")
+        note = "vram_minimum_gb: less than parameters times bytes, so some parts are smaller; unknown which"
+        yield from _comment(note, indent="    ")
         yield f"    weights_gb: {_number(checkpoint.weights_gb)}"
     if shared.args or shared.env:
         yield "    engine:"
@@ -122,7 +124,7 @@ def _engine(options: Options, indent: str) -> Iterator[str]:
         if values:
             yield f"{indent}{title}:"
             for name, said in values.items():
-                yield f"{indent}  {name}: {_value(said, title)} # {said.key}{_noted(said)}"
+                yield f"{indent}  {name}: {_value(said, title)} # {_one_line(said.key)}{_noted(said)}"
 
 
 def _value(said: Said, title: str) -> str:
@@ -158,6 +160,10 @@ def scalar(text: str) -> str:
     return text if _PLAIN.fullmatch(text) and not _WORDS.fullmatch(text) else _quoted(text)
 
 
+def _uri(text: str) -> str:
+    return text if re.fullmatch(r"[a-z0-9]+://[A-Za-z0-9_./-]+", text) else _quoted(text)
+
+
 def _quoted(text: str) -> str:
     """In double quotes; what cannot be seen is escaped."""
     escaped = json.dumps(text, ensure_ascii=False)
@@ -165,18 +171,18 @@ def _quoted(text: str) -> str:
 
 
 def _plain_value(value: Any) -> str:
-    if isinstance(value, float):
-        return _number(value)
-    return json.dumps(value)
+    return _fraction(value) if isinstance(value, float) else json.dumps(value)
+
+
+def _fraction(value: float) -> str:
+    """Without an exponent: readers of YAML do not agree on those."""
+    text = f"{Decimal(repr(value)):f}"
+    return text if "." in text else f"{text}.0"
 
 
 def _number(value: float) -> str:
-    """Without an exponent: readers of YAML do not agree on those."""
-    text = repr(value)
-    if "e" in text:
-        text = f"{value:.20f}".rstrip("0")
-        return text + "0" if text.endswith(".") else text
-    return text.removesuffix(".0") if isinstance(value, float) else text
+    """A size: whole if it is."""
+    return _fraction(float(value)).removesuffix(".0")
 
 
 def _comment(text: str, *, indent: str = "", more: str = "") -> Iterator[str]:

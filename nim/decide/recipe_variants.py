@@ -16,6 +16,7 @@ from nim.decide.recipe_layers import (
     works_with,
 )
 from nim.decide.recipe_options import Reason, check_parts
+from nim.decide.recipe_shapes import can_calculate
 from nim.engine import OptionTable
 from nim.manifest.recipe import FeatureOverride, Mode, Recipe
 
@@ -38,13 +39,14 @@ class _Plan:
     parts: tuple[Part, ...]
 
 
-def variants_of(
-    recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable
-) -> Named:
+def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable) -> Named:
     """Every opt-in feature as a variant. `chosen` are the recipe's variants that profiles were made of."""
     named = Named()
-    found = []
+    found: list[DraftVariant] = []
     for plan in _plans(recipe, chosen, foreign, named):
+        if not plan.name or any(plan.name == other.name for other in found):
+            named.left_out.append(Reason(key=plan.parts[0].key, text=f"no name for it: '{plan.name}'"))
+            continue
         checked = check_parts(plan.parts, table)
         named.refused += checked.refused
         named.left_out += checked.left_out
@@ -54,9 +56,7 @@ def variants_of(
     return named
 
 
-def _plans(
-    recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named
-) -> Iterator[_Plan]:
+def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named) -> Iterator[_Plan]:
     strategy = strategy_of(recipe)
     for name in _asked_for(recipe):
         feature = recipe.features[name]
@@ -72,8 +72,9 @@ def _plans(
             if any(suits(mode, Setting(variant=one, chain=gpu_chain())) for one in chosen):
                 part = Part(key=f"{place}.modes.{key}", args=mode.args, whole=True)
                 about = _mode_summary(recipe, mode, chosen)
-                overrides = mode.hardware_overrides
-                yield from _with_hardware(part.key, slug(f"{name}-{key}"), about, (base, part), overrides, foreign)
+                overrides = _within_reach(recipe, mode, chosen)
+                called, both = slug(f"{name}-{key}"), (base, part)
+                yield from _with_hardware(part.key, called, about, both, overrides, foreign)
     yield from _expert_parallel(recipe, strategy)
 
 
@@ -115,8 +116,24 @@ def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
     return f"{mode.description.rstrip(' .')} (for {precisions} alone)"
 
 
+def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
+    """The hardware that can calculate in a precision of those that the mode is for."""
+    precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
+    return {
+        key: override
+        for key, override in mode.hardware_overrides.items()
+        if key == EVERY_GPU
+        or any(
+            can_calculate(product, precision)
+            for precision in precisions
+            if (target := find_target(key))
+            for product in target.products
+        )
+    }
+
+
 def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
-    """Experts spread over the GPUs instead of each shared by all, where the recipe has that as a second way."""
+    """Experts spread over the GPUs instead of shared by all, where the recipe has that as a second way."""
     said = recipe.strategy_overrides.get(EXPERT_PARALLEL)
     if EXPERT_PARALLEL not in recipe.compatible_strategies or strategy == EXPERT_PARALLEL:
         return
@@ -127,7 +144,8 @@ def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
     about = "spreads whole experts over the GPUs"
     overrides = said.hardware_overrides if said else {}
     if said:
-        parts.append(Part(key=key, args=(*said.extra_args, *said.vllm_args), env={**said.extra_env, **said.env}))
+        args, env = (*said.extra_args, *said.vllm_args), {**said.extra_env, **said.env}
+        parts.append(Part(key=key, args=args, env=env))
     yield _Plan(name="expert-parallel", summary=about, parts=tuple(parts))
     for hardware, override in overrides.items():
         if find_target(hardware):

@@ -1,10 +1,10 @@
 """A vLLM recipe as its file has it: how a model is served on which hardware, written for people.
 
-The field names are the file's keys; a key that no field names is an error with its line. What an importer has no
-use for is read as it is (`Any`), so that only what is used is demanded. Sizes in GB are 10^9 bytes.
+The field names are the file's keys; a key that no field names is an error with its line. What an importer
+has no use for is read as it is (`Any`), so that only what is used is demanded. Sizes in GB are 10^9 bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """What the model can do if the engine is told to: `strategies` are those that it works with; None is all."""
+    """What the model can do if the engine is told to. `strategies`: those that it works with; None is all."""
 
     label: str | None = None
     description: str = ""
@@ -82,7 +82,7 @@ class RecipeVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyOverride:
-    """What one way of spreading the model over GPUs adds. `tp` is a number, or one for each kind of hardware."""
+    """What one way of spreading the model over GPUs adds. `tp` is a number, or one for each hardware."""
 
     tp: Any = None
     extra_args: tuple[str, ...] = ()
@@ -183,7 +183,21 @@ def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
     recipe: Recipe = read(Recipe, node, place, "recipe")
     if not recipe.variants:
         raise ManifestError(f"cannot use the recipe '{name}': it has no variants, so no weights")
+    for key, number in _numbers(recipe):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise ManifestError(f"cannot use {number!r} as recipe.{key}: it is not a whole number ({name})")
     return recipe
+
+
+def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
+    """What is a number in some recipes and something else in others, where it is given."""
+    if recipe.model.context_length is not None:
+        yield "model.context_length", recipe.model.context_length
+    for name, strategy in recipe.strategy_overrides.items():
+        said = strategy.tp
+        for key, number in said.items() if isinstance(said, Mapping) else [("", said)]:
+            if number is not None:
+                yield f"strategy_overrides.{name}.tp{'.' if key else ''}{key}", number
 
 
 def _text(path: Path) -> str:
