@@ -15,7 +15,10 @@ Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 VERBS: Mapping[str, tuple[str, str]] = {
     "serve": ("nim.cli.serve", "start the service (also without a verb)"),
     "plan": ("nim.cli.plan", "what a start would do, and why: no GPU, network or engine needed"),
-    "profiles": ("nim.cli.profiles", "a model's profiles and which of them run here; manifests checked, or made from recipes"),
+    "profiles": (
+        "nim.cli.profiles",
+        "a model's profiles and which of them run here; manifests checked, or made from recipes",
+    ),
     "hardware": ("nim.cli.hardware", "what this machine has"),
     "settings": ("nim.cli.settings", "every variable, its default and what it does"),
     "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),

@@ -3,11 +3,12 @@
 import argparse
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nim import paths
-from nim.cli.launch import Request, read_manifest_for, wishes_of
+from nim.cli.launch import Request, read_manifest_for, read_written, wishes_of
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.decide.fit import Wishes
 from nim.decide.listing import list_profiles, listing_data, listing_text
@@ -162,11 +163,18 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
-    wishes = wishes_of(settings, (), engine, request)
+    written = read_written(request, load_options())
+    wishes = wishes_of(settings, written.entries, engine, request)
     manifest = read_manifest_for(wished_model(settings, options.model), wishes)
     listing = list_profiles(manifest, hardware, wishes)
-    text = json.dumps(listing_data(listing), indent=1) + "\n" if options.json else listing_text(listing)
-    print(text, end="")
+    if options.json:
+        print(json.dumps(listing_data(listing), indent=1))
+    elif sys.stdout.isatty():
+        from nim.cli.tables import print_listing  # rich is only for people
+
+        print_listing(listing)
+    else:
+        print(listing_text(listing), end="")
     return 0
 
 

@@ -1,10 +1,15 @@
 """`nim plan` and `nim-serve --dry-run`: one object with everything, nothing secret, what changed since."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import shlex
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +208,31 @@ def test_a_secret_among_the_flags_is_refused_unseen() -> None:
     assert done.returncode == 2
     assert "planted" not in done.stdout + done.stderr
     assert "VLLM_API_KEY" in done.stderr
+
+
+def test_profiles_are_nims_sections_in_a_pipe_and_a_table_on_a_terminal() -> None:
+    piped = nim("profiles", "--gpus", "2xB200", NIM_MODEL_NAME=ULTRA)
+    assert piped.stdout.startswith("SYSTEM INFO\n- Free GPUs:\n")
+    assert "- Incompatible with system:" in piped.stdout
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    with subprocess.Popen(
+        [sys.executable, "-m", "nim", "profiles", "--gpus", "2xB200"],
+        env={**os.environ, "NIM_MODEL_NAME": ULTRA, "TERM": "xterm"},
+        cwd=ROOT,
+        stdout=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal whose program has ended
+            while piece := os.read(ours, 65536):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0
+    assert "vllm-nvidia-b200-nvfp4-tp2-pp1" in shown.decode()
+    assert "┃" in shown.decode()
+
+
+def test_the_listing_is_data_with_json() -> None:
+    listed = json.loads(nim("profiles", "--gpus", "2xB200", "--json", NIM_MODEL_NAME=ULTRA).stdout)
+    assert [profile["label"] for profile in listed["compatible"]] == ["vllm-nvidia-b200-nvfp4-tp2-pp1"]
