@@ -69,7 +69,8 @@ class Board:
     def starting_again(self) -> None:
         """A new start: its phases are counted from here."""
         now = self._now()
-        self._change(replace(self.state, done=(), phase=Phase.SELECT, phase_since=now))
+        message = f"{DOING[Phase.SELECT]} again"
+        self._change(replace(self.state, phase=Phase.SELECT, message=message, phase_since=now, done=()))
 
     def draining(self) -> None:
         """The end has begun."""

@@ -16,7 +16,7 @@ TOLD_LINES = 12
 
 # Frames of tracebacks, what libraries print at exit, vLLM's own tidying up.
 _NOISE = re.compile(
-    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] ?)?(?:\s|\^|Traceback |nanobind: |See https?://|\[shutdown\]|"
+    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] )?(?:\s|\^|Traceback |nanobind: |See https?://|\[shutdown\]|"
     r"During handling|The above exception|$)"
 )
 _PREFIX = re.compile(r"\(\S+ pid=\d+\) ")
@@ -95,9 +95,12 @@ def _is_good_news(record: Record) -> bool:
 
 def _told(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
     """The last lines that say something, and before them the one that shows the class."""
-    last = [record for record in log if not _NOISE.match(record.message)][-TOLD_LINES:]
+    said = [record for record in log if not _NOISE.match(record.message)]
+    if any(record.level in ("ERROR", "CRITICAL") for record in said):
+        said = [record for record in said if not _is_good_news(record)]
+    last = said[-TOLD_LINES:]
     if sign and sign not in last:
-        yield sign.message
+        yield sign.message.strip()
     yield from _without_repeats(record.message for record in last)
 
 

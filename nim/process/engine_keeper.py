@@ -23,8 +23,8 @@ from nim.process.tree import Process
 from nim.state import Failure
 
 LOG_LINES = 500
-# vLLM's API server ends 1 to 6 seconds after its core or a worker. One that does not is ended.
-PART_LOST_SECONDS = 8.0
+# vLLM's API server ends 1 to 6 seconds after its core or a worker, later while it starts. Else it is ended.
+PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
 STRAYS_GONE_SECONDS = 30.0
 
 
@@ -57,7 +57,7 @@ class EngineKeeper:
         self._parts = Parts(loop, self._part_lost)
         self._script: Script | None = None
         self._doubt: Probe | None = None
-        self._served = False
+        self._served = self._let_go = False
         self._ready_at: float | None = None
         self._begin()
         program.on_exit = self._ended
@@ -71,22 +71,23 @@ class EngineKeeper:
     def read(self, record: Record) -> None:
         """A line of its log."""
         self._log.append(record)
-        if self.program.process:
+        if self.program.process and not self._let_go:
             self._parts.meet(record, self.program.process)
-            self.progress(record.message)
+        self.progress(record.message)
 
     def progress(self, text: str) -> None:
         """A line, or what a progress bar shows."""
-        step = self._start.read(text)
-        if self._ready_at is None and self.program.alive:
-            if step:
-                self._board.step(step)
-            if self._start.serving:
-                self._readiness.hurry()
+        if self._ready_at is not None or self._let_go or not self.program.alive:
+            return
+        if step := self._start.read(text):
+            self._board.step(step)
+        if self._start.serving:
+            self._readiness.hurry()
 
     def let_go(self) -> None:
         """From now on its end is wanted."""
         self.program.on_exit = lambda _: None
+        self._let_go = True
         self._forget()
 
     def _begin(self) -> None:
@@ -119,10 +120,10 @@ class EngineKeeper:
 
     def _doubt_it(self) -> Steps:
         """It ends by itself, which ends this script; or it works on; or it has to be ended."""
-        yield PART_LOST_SECONDS
+        yield PART_LOST_STARTING_SECONDS if self._ready_at is None else PART_LOST_SECONDS
         self._script = None
         if self._ready_at is None:
-            self.program.signal(SIGKILL)
+            self._kill()
         else:
             self._doubt = Probe(self._loop, self._address, self._heard_in_doubt)
 
@@ -131,9 +132,13 @@ class EngineKeeper:
         if well:
             self._lost_part = None
             self._ties.say("INFO", "the engine works on without it")
-            self._is_ready()
+            self._board.ready()
         else:
-            self.program.signal(SIGKILL)
+            self._kill()
+
+    def _kill(self) -> None:
+        self._ties.say("WARNING", "the engine does not end by itself and is killed")
+        self.program.signal(SIGKILL)
 
     # after it
 

@@ -3,13 +3,15 @@
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
-from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
+from nim.logs import severity
+from nim.plan import MIDDLEWARE_SOCKET, NGINX_FILE, STATUS_SOCKET, VERDICT_FILE, Plan
 from nim.process import report, restarts
 from nim.process.board import Board, write_file
 from nim.process.budget import Budget
@@ -25,6 +27,7 @@ from nim.process.supervisor import Exit, Supervisor, SupervisorError
 from nim.process.tree import Process, strays
 from nim.state import Failure
 
+NGINX_LOG_LINES = 10
 FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
 # What someone who presses Ctrl-C again grants to what was just told to end.
@@ -64,6 +67,7 @@ class Guard:
         self._failure: Failure | None = None
         self._supervisor_lives = True
         self._hurry = 0
+        self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
         self._ending: Script | None = None
         self.board = Board(self._run_dir)
         self.engine = self._keep_engine()
@@ -107,6 +111,11 @@ class Guard:
 
     # what comes from outside
 
+    def on_nginx_record(self, record: Record) -> None:
+        """Keep the last words of nginx, in case they are its last."""
+        if severity(record.level) >= severity("ERROR"):
+            self._nginx_log.append(record.message)
+
     def on_signal(self, number: int) -> None:
         """Every signal to stop begins the same stop. Only Ctrl-C, pressed again, shortens it."""
         if self._ending is None:
@@ -130,7 +139,9 @@ class Guard:
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
             end = Exit(code=code) if code >= 0 else Exit(signal=-code)
-            self._fail(GatewayLost.exit_code, _gateway_failure("supervisord", end), "supervisord", end)
+            message = "supervisord ended, which nobody here had asked for"
+            hint = "`dmesg` shows whether the kernel has killed it; the service can be started again"
+            self._fail(GatewayLost.exit_code, _gateway_failure(message, hint, end), "supervisord", end)
 
     # the ends
 
@@ -138,7 +149,10 @@ class Guard:
         self._fail(EngineLost.exit_code, failure, "engine", end)
 
     def _gateway_lost(self, end: Exit) -> None:
-        self._fail(GatewayLost.exit_code, _gateway_failure("nginx", end), "nginx", end)
+        message = "nginx ended again and again, or could not be started"
+        hint = f"nginx -t -c {self._run_dir / NGINX_FILE}"
+        log = tuple(self._nginx_log)
+        self._fail(GatewayLost.exit_code, _gateway_failure(message, hint, end, log), "nginx", end)
 
     def _fail(self, code: int, failure: Failure, what: str, end: Exit) -> None:
         if self._ending:
@@ -175,7 +189,7 @@ class Guard:
         nginx.stop()
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)
-            self._unclean(f"{cut} connections did not end in time and are cut")
+            self._unclean(f"connections cut because they did not end in time: {cut}")
             nginx.signal(signal.SIGTERM)
         elif was_serving and not self.engine.program.alive:
             self._unclean("the engine ended before its streams did")
@@ -233,12 +247,12 @@ class Guard:
             self._ending.poke()
 
 
-def _gateway_failure(what: str, end: Exit) -> Failure:
+def _gateway_failure(message: str, hint: str, end: Exit, log: tuple[str, ...] = ()) -> Failure:
     return Failure(
         kind="gateway_lost",
-        message=f"{what} ended again and again, or could not be started",
-        hint="the records of nginx above; `nim doctor`",
-        log=(),
+        message=message,
+        hint=hint,
+        log=log,
         exit_code=end.code,
         signal=end.signal,
     )

@@ -30,7 +30,7 @@ class Journal:
         """A record of some program's, if its level is wanted."""
         if self._form.wants(record.level):
             line = self._form.line(record.level, component, record.message, at=time.time(), **more)
-            self._sink.put(self.mask(line))
+            self._sink.put(self.mask(line), always=record.level == "CRITICAL" and component == OURS)
 
     def access(self, line: str) -> None:
         """A line that is a record already."""
@@ -42,7 +42,7 @@ class Journal:
         if self._form.as_json:
             self.record(OURS, record, **more)
         else:
-            self._sink.put(self.mask(text))
+            self._sink.put(self.mask(text), always=True)
 
     def mask(self, text: str) -> str:
         """The text without secrets."""

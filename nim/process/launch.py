@@ -15,11 +15,9 @@ from nim.logs import Form
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.process import preflight, rundir
 from nim.process.board import first_state, write_file
+from nim.process.loop import HANDLED_SIGNALS
 from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.process.spawn import adopt_orphans, spawn_supervisor
-
-# Held back from the first check until PID 1 handles them, so that none of them leaves something half-started.
-HELD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD)
 
 INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
@@ -29,7 +27,8 @@ def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
     os.umask(0o077)
     run_dir = Path(plan.run_dir)
     lock = rundir.take(run_dir)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+    # Held back until PID 1 handles them, so that none of them leaves something half-started.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     try:
         nginx = preflight.check(plan, environ)
         _write(plan, run_dir)
@@ -78,7 +77,7 @@ def _write(plan: Plan, run_dir: Path) -> None:
             write_file(run_dir / name, text, mode)
     except OSError as error:
         raise PreflightError(
-            f'cannot write "{error.filename}": {error.strerror}',
+            f'cannot write "{error.filename or run_dir}": {error.strerror}',
             hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… where there is room",
         ) from error
 

@@ -10,6 +10,16 @@ from itertools import count
 
 Steps = Generator[float, None, None]
 
+# SIGUSR1 is `nim drain`; each but SIGCHLD asks for the same stop.
+HANDLED_SIGNALS = (
+    signal.SIGCHLD,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+)
+
 
 class Timer:
     """Something that will be called once, unless it is cancelled."""
@@ -49,11 +59,15 @@ class Loop:
         return timer
 
     def on_signals(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
-        """Call for each of these signals, from the loop; those that were blocked until now arrive too."""
+        """Call for each of these signals, from the loop; those that were blocked until now arrive too.
+
+        One that whoever started us had ignored, as nohup does, stays ignored.
+        """
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in numbers:
-            signal.signal(number, lambda *_: None)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
 
         def deliver() -> None:
             for number in os.read(read, 4096):

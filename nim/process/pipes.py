@@ -68,9 +68,10 @@ class Pipe:
         return True
 
     def catch_up(self) -> None:
-        """Hand on all that has come by now."""
-        while self.read():
-            pass
+        """Hand on all that has come by now; who goes on writing is not waited for."""
+        for _ in range(CAPACITY_BYTES // READ_BYTES + 1):
+            if not self.read():
+                break
 
     def _hand_on(self, line: bytes) -> None:
         """A bar that was drawn over and over is what it showed last."""

@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_VLLM = re.compile(r"(.*?\(\S+ pid=\d+\) )([A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d (.*)", re.DOTALL)
+# With bounds: a line can be long and hold anything, and this must not take long over it.
+_SPEAKER = r"[^\n(]{0,64}\([^\s()]{1,64} pid=\d{1,10}\) "
+_VLLM = re.compile(rf"({_SPEAKER})([A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d (.*)", re.DOTALL)
 _UVICORN = re.compile(r"([A-Z]+):\s+(.*)", re.DOTALL)
 _GLOG = re.compile(r"\[?([IWEF])\d{4} \d\d:\d\d:\d\d")
 _WARNING = re.compile(r"\S+:\d+: \w*Warning: ")

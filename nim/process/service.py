@@ -20,7 +20,7 @@ from nim.plan import (
 from nim.process.board import STALLED_FILE
 from nim.process.guard import Guard, Policies, Surroundings
 from nim.process.journal import Journal, known_secrets
-from nim.process.loop import Loop
+from nim.process.loop import HANDLED_SIGNALS, Loop
 from nim.process.pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.process.records import EngineLines, Record, read_middleware, read_nginx
 from nim.process.supervisor import Supervisor
@@ -28,7 +28,6 @@ from nim.process.supervisor import Supervisor
 STDERR = 2
 # What a slow reader of stderr is granted at the end.
 LAST_WORDS_SECONDS = 1.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 SOCKETS = (ENGINE_SOCKET, MIDDLEWARE_SOCKET, STATUS_SOCKET, SUPERVISOR_SOCKET)
 
 
@@ -60,7 +59,7 @@ class Service:
 
     def run(self) -> int:
         """Until the guard has ended everything; the exit code."""
-        self.loop.on_signals((signal.SIGCHLD, *STOP_SIGNALS), self._signalled)
+        self.loop.on_signals(HANDLED_SIGNALS, self._signalled)
         self.guard.on_children()
         self.loop.run()
         for pipe in self.pipes.values():
@@ -77,7 +76,7 @@ class Service:
     def _pipe(self, name: str) -> Pipe:
         readers: dict[str, Callable[[str], None]] = {
             "engine": self._engine_line,
-            "nginx": lambda line: self.journal.record("nginx", read_nginx(line)),
+            "nginx": self._nginx_line,
             "access": self.journal.access,
             "middleware": lambda line: self.journal.record("middleware", read_middleware(line)),
             "supervisord": self._supervisor_line,
@@ -87,8 +86,14 @@ class Service:
         self.loop.watch(pipe.fd, pipe.read)
         return pipe
 
+    def _nginx_line(self, line: str) -> None:
+        record = read_nginx(line)
+        self.journal.record("nginx", record)
+        self.guard.on_nginx_record(record)
+
     def _engine_line(self, line: str) -> None:
-        record = self._engine_lines.read(line)
+        """What the guard is told can be served with a failure, so it has no secrets in it either."""
+        record = self._engine_lines.read(self.journal.mask(line))
         self.journal.record("engine", record)
         self.guard.engine.read(record)
 

@@ -31,12 +31,12 @@ class Sink:
         self._waiting = self._broken = False
         self._fd, self._write, self._release = _open(fd)
 
-    def put(self, line: str) -> None:
-        """Write the line, now or later; drop it when too many wait already."""
+    def put(self, line: str, *, always: bool = False) -> None:
+        """Write the line, now or later; drop it when too many wait already, unless it matters too much."""
         data = line.encode(errors="replace")
         if self._broken:
             return
-        if self._bytes + len(data) > QUEUE_BYTES:
+        if self._bytes + len(data) > QUEUE_BYTES and not always:
             self._dropped += 1
             return
         self._add(data)

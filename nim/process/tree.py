@@ -9,6 +9,8 @@ from pathlib import Path
 
 from nim.process.loop import Loop, Timer
 
+# The kernel cuts names to this, the command line may have them whole.
+NAME_CHARACTERS = 15
 # Where the kernel has no pidfd_open, or a sandbox forbids it.
 LOOK_AGAIN_SECONDS = 0.2
 
@@ -44,6 +46,8 @@ def look(pid: int) -> Process | None:
     except OSError:
         return None
     name, _, rest = text.partition("(")[2].rpartition(")")
+    if len(name) == NAME_CHARACTERS:
+        name = _whole(name, pid)
     fields = rest.split()
     return Process(
         pid=pid,
@@ -53,6 +57,15 @@ def look(pid: int) -> Process | None:
         started=int(fields[19]),
         name=name,
     )
+
+
+def _whole(name: str, pid: int) -> str:
+    """The name that a process gave itself, if it begins as the kernel has it."""
+    with suppress(OSError):
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+        if title.startswith(name):
+            return title
+    return name
 
 
 def all_processes() -> dict[int, Process]:

@@ -1,0 +1,18 @@
+"""Becomes the service of a plan, as `nim serve` does: `boot.py PLAN_FILE [impatient]`."""
+
+import os
+import sys
+from pathlib import Path
+
+from nim.errors import NimError
+from nim.plan import Plan
+from nim.process import launch, start
+
+IMPATIENT = Path(__file__).with_name("impatient.py")
+
+if "impatient" in sys.argv:
+    launch.INIT = ("-I", str(IMPATIENT))
+try:
+    start(Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8")), os.environ)
+except NimError as refusal:
+    sys.exit(f"{refusal}\nexit code {refusal.exit_code}")

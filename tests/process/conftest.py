@@ -1,0 +1,63 @@
+"""Services in temporary directories, and the certainty that each leaves no process behind."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nim.plan import Plan
+from nim.process.spawn import adopt_orphans
+from nim.process.tree import all_processes, below
+from tests.fakes.launch import wait_until
+from tests.process.plans import make_plan
+from tests.process.service import Service
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A temporary directory whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="nim-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def start(directory: Path) -> Iterator[Start]:
+    """Starts a service from a plan, or from the mood of the engine in an ordinary one."""
+    adopt_orphans()  # whatever escapes a service becomes our child, and is seen
+    before = {process.pid for process in below(os.getpid(), all_processes())}
+    services: list[Service] = []
+
+    def run(
+        plan: Plan | None = None, *, impatient: bool = False, unread: bool = False, **mood: Any
+    ) -> Service:
+        service = Service(plan or make_plan(directory, **mood), directory, impatient=impatient, unread=unread)
+        services.append(service)
+        return service
+
+    yield run
+    ended = [service.process.poll() is not None for service in services]
+    for service in services:
+        end(service)
+    escaped = [p for p in below(os.getpid(), all_processes()) if p.pid not in before and p.state not in "ZX"]
+    for process in escaped:
+        os.kill(process.pid, signal.SIGKILL)
+    assert not escaped, "processes outlived their service"
+    assert all(ended), "a test has left its service running"
+
+
+def end(service: Service) -> None:
+    """The hard way, for a test that failed."""
+    if service.process.poll() is None:
+        tree = service.processes()
+        service.process.kill()
+        for process in tree:
+            process.send(signal.SIGKILL)
+        service.process.wait()
+        wait_until(lambda: not any(process.alive for process in tree), "the end of its processes")
+    service.stderr.close()

@@ -1,0 +1,175 @@
+"""A running service, and what a test wants to know of it and do to it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from nim.plan import Plan
+from nim.process.tree import Process, all_processes, below
+from nim.state import Phase, State
+from tests.fakes.launch import Client, wait_until
+
+BOOT = Path(__file__).with_name("boot.py")
+EXIT_SECONDS = 40.0
+
+
+class Service:
+    """Started from a plan, in a session of its own as by a shell; its stderr is read unless `unread`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        directory: Path,
+        *,
+        impatient: bool = False,
+        unread: bool = False,
+        stderr: int = subprocess.PIPE,
+        within: tuple[str, ...] = (),
+        **env: str,
+    ) -> None:
+        self.plan, self.run_dir = plan, Path(plan.run_dir)
+        self.engine = Client(self.run_dir / "engine.sock")
+        self.lines: list[str] = []
+        file = directory / "plan.json"
+        file.write_text(plan.to_json(), encoding="utf-8")
+        self.process = subprocess.Popen(
+            [*within, sys.executable, str(BOOT), str(file), *(["impatient"] if impatient else [])],
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **env},
+            text=True,
+            start_new_session=True,
+        )
+        self.stderr: IO[str] = self.process.stderr or Path(os.devnull).open()  # noqa: SIM115
+        self._reader = threading.Thread(target=self.read_all, daemon=True)
+        if not unread:
+            self._reader.start()
+
+    def read_all(self) -> None:
+        """Until the end of stderr."""
+        for line in self.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def text(self) -> str:
+        """What it has said so far."""
+        return "\n".join(self.lines)
+
+    # asking
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body; 0 when nobody answers."""
+        link = http.client.HTTPConnection("127.0.0.1", self.plan.gateway.server_port, timeout=5)
+        try:
+            link.request("GET", path)
+            answer = link.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            link.close()
+
+    def live(self) -> bool:
+        return self.get("/v1/health/live")[0] == 200
+
+    def ready(self) -> bool:
+        return self.get("/v1/health/ready")[0] == 200
+
+    def state(self) -> State:
+        return State.from_json((self.run_dir / "state.json").read_text(encoding="utf-8"))
+
+    def verdict(self) -> Any:
+        return json.loads((self.run_dir / "verdict.json").read_text(encoding="utf-8"))
+
+    # its processes
+
+    def processes(self) -> tuple[Process, ...]:
+        """Everything below PID 1 of the service."""
+        return below(self.process.pid, all_processes())
+
+    def find(self, pattern: str) -> list[int]:
+        """The pids of its processes whose command line has this."""
+        return [p.pid for p in self.processes() if p.state != "Z" and re.search(pattern, command_line(p.pid))]
+
+    def find_one(self, pattern: str) -> int:
+        (pid,) = self.find(pattern)
+        return pid
+
+    @property
+    def supervisor(self) -> int:
+        return self.find_one(r"supervisor\.supervisord")
+
+    @property
+    def nginx(self) -> int:
+        return self.find_one(r"nginx: master")
+
+    @property
+    def api_server(self) -> int:
+        return self.find_one(r"fakes/engine\.py")
+
+    @property
+    def core(self) -> int:
+        return self.find_one(r"VLLM::EngineCore")
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+    # waiting
+
+    def wait_live(self) -> "Service":
+        wait_until(lambda: self.live() or self.process.poll() is not None, "live")
+        assert self.process.poll() is None, self.text
+        return self
+
+    def wait_ready(self) -> "Service":
+        wait_until(lambda: self.ready() or self.process.poll() is not None, "ready")
+        assert self.process.poll() is None, self.text
+        wait_until(lambda: self.state().phase is Phase.READY, "the state")
+        return self
+
+    def wait_restarts(self, count: int) -> None:
+        """Until the engine has been lost so often."""
+        wait_until(lambda: sum(n for _, n in self.state().restarts) == count, f"{count} restarts")
+
+    def wait_said(self, text: str) -> str:
+        """Until it has said so; the line."""
+        return str(wait_until(lambda: next((line for line in self.lines if text in line), ""), text))
+
+    # ending
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code, when all it had to say has been read."""
+        code = self.process.wait(EXIT_SECONDS)
+        if self._reader.is_alive() or self.lines:
+            self._reader.join(5)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit code after a signal."""
+        self.send(number)
+        return self.wait()
+
+    def assert_nothing_left(self) -> None:
+        """No socket, pipe or lock in the run directory, nobody on the port."""
+        left = [path.name for path in self.run_dir.rglob("*") if not path.is_dir() and not path.is_file()]
+        assert not left
+        assert not (self.run_dir / "lock").exists()
+        assert self.get("/v1/health/live")[0] == 0
+
+
+def command_line(pid: int) -> str:
+    """As ps shows it."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,225 @@
+"""Each part of a service killed: what comes back, what does not, and what is said about it."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nim.state import Phase
+from tests.fakes.launch import wait_until
+from tests.process.conftest import Start
+from tests.process.plans import make_plan, rendered
+from tests.process.service import Service
+from tests.process.test_stop import stream
+
+# before the first ready
+
+
+@pytest.mark.parametrize("kind", ["gpu_oom", "bad_argument", "unknown"])
+def test_an_engine_that_fails_to_start_ends_the_service_at_once_and_says_why(start: Start, kind: str) -> None:
+    service = start(crash_in="load", crash=kind)
+    assert service.wait() == 70
+    block = service.text[service.text.index(f"engine lost: {kind} (") :]
+    assert "    | " in block
+    assert "  hint: " in block
+    assert service.verdict()["exit_code"] == 70
+    assert service.verdict()["failure"]["kind"] == kind
+    failure = service.state().failure
+    assert failure is not None
+    assert failure.kind == kind
+    assert service.state().phase is Phase.STOPPED
+    service.assert_nothing_left()
+
+
+def test_an_engine_killed_while_loading_is_lost_and_not_restarted(start: Start) -> None:
+    service = start(hang_in="load").wait_live()
+    wait_until(lambda: service.state().phase is Phase.LOAD, "loading")
+    service.kill(service.api_server)
+    assert service.wait() == 70
+    assert "unknown (killed by SIGKILL)" in service.text
+
+
+def test_an_engine_that_cannot_even_be_executed(start: Start, directory: Path) -> None:
+    script = directory / "engine"
+    script.write_text("#!/nonexistent/interpreter\n")
+    script.chmod(0o700)
+    service = start(make_plan(directory, argv=(str(script),)))
+    assert service.wait() == 70
+    assert f'cannot start the engine "{script}": No such file or directory' in service.text
+
+
+# after it
+
+
+@pytest.mark.parametrize("part", ["api_server", "core"])
+def test_a_killed_engine_is_unready_within_a_second_and_comes_back(start: Start, part: str) -> None:
+    service = start(impatient=True, orphans=["group", "session"], core_death=0.5).wait_ready()
+    first, orphans = service.api_server, service.find("VLLM::Worker")
+    service.kill(getattr(service, part))
+    wait_until(lambda: not service.ready(), "unready")
+    assert service.live()
+    service.wait_restarts(1)
+    service.wait_ready()
+    assert service.api_server != first
+    assert not set(orphans) & set(service.find("VLLM::Worker"))
+    assert service.state().restarts == (("unknown", 1),)
+    assert service.stop() == 143  # the orphans of the second engine
+
+
+def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> None:
+    service = start(impatient=True, workers=2, core_death=3600).wait_ready()
+    service.kill(service.find("VLLM::Worker")[0])
+    wait_until(lambda: not service.ready(), "unready")
+    service.wait_restarts(1)
+    assert "the engine does not end by itself and is killed" in service.text
+    service.wait_ready()
+    assert service.stop() == 0
+
+
+def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:
+    service = start(impatient=True, orphans=["group"]).wait_ready()
+    first = service.api_server
+    service.kill(service.find_one("VLLM::Worker"))
+    service.wait_said("a process of the engine, has ended")
+    wait_until(lambda: not service.ready(), "unready")
+    service.wait_said("the engine works on without it")
+    service.wait_ready()
+    assert service.api_server == first
+    assert service.state().restarts == ()
+    assert service.stop() == 0
+
+
+def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> None:
+    service = start(impatient=True).wait_ready()
+    os.kill(service.api_server, signal.SIGTERM)
+    service.wait_restarts(1)
+    assert "engine lost (exit code 0)" in service.text
+    service.wait_ready()
+    assert service.stop() == 0
+
+
+def test_when_the_budget_of_restarts_is_spent_the_service_ends(start: Start) -> None:
+    service = start(impatient=True).wait_ready()
+    for count in (1, 2):
+        service.kill(service.api_server)
+        service.wait_restarts(count)
+        service.wait_ready()
+    service.kill(service.api_server)
+    assert service.wait() == 70
+    assert service.verdict()["failure"]["kind"] == "unknown"
+    service.assert_nothing_left()
+
+
+def test_a_restart_that_fails_counts_too(start: Start, directory: Path) -> None:
+    """The second start of this engine and all further ones fail."""
+    script = directory / "engine.sh"
+    plan = make_plan(directory)
+    again = " ".join(plan.engine.argv)
+    script.write_text(
+        f"#!/bin/sh\n[ -e {directory}/second ] && exit 1\ntouch {directory}/second\nexec {again}\n"
+    )
+    script.chmod(0o700)
+    service = start(make_plan(directory, argv=(str(script),)), impatient=True).wait_ready()
+    service.kill(service.api_server)
+    assert service.wait() == 70
+    assert service.text.count("; restart ") == 2
+
+
+def test_a_stop_during_the_pause_before_a_restart(start: Start) -> None:
+    service = start().wait_ready()
+    service.kill(service.api_server)
+    service.wait_restarts(1)
+    assert b'"phase":"restarting"' in service.get("/v1/health/ready")[1]
+    assert service.stop() == 0
+    service.assert_nothing_left()
+
+
+# the gateway
+
+
+def test_a_killed_nginx_comes_back_with_its_port(start: Start) -> None:
+    service = start().wait_ready()
+    first, engine = service.nginx, service.api_server
+    service.kill(first)
+    wait_until(lambda: service.find("nginx: master") not in ([], [first]), "another nginx")
+    service.wait_ready()
+    assert service.api_server == engine
+    assert "nginx lost (killed by SIGKILL), and with it its streams" in service.text
+    assert service.stop() == 0
+
+
+def test_three_losses_of_nginx_in_a_row_end_the_service(start: Start) -> None:
+    service = start(impatient=True).wait_ready()
+    for _ in range(2):
+        first = service.nginx
+        service.kill(first)
+        wait_until(lambda first=first: service.find("nginx: master") not in ([], [first]), "another nginx")  # type: ignore[misc]
+    service.kill(service.nginx)
+    assert service.wait() == 71
+    assert service.verdict()["exit_code"] == 71
+    service.assert_nothing_left()
+
+
+def test_a_killed_nginx_worker_leaves_the_streams_of_the_others_alone(start: Start, directory: Path) -> None:
+    plan = make_plan(directory, tokens=30, interval_ms=40)
+    service = start(
+        rendered(plan, gateway=replace(plan.gateway, worker_processes=2), shutdown_timeout_seconds=15.0)
+    ).wait_ready()
+    streams = [stream(service, 30) for _ in range(12)]
+    workers = service.find("nginx: worker")
+    service.kill(workers[0])
+    wait_until(lambda: len(set(service.find("nginx: worker")) - set(workers)) == 1, "another worker")
+    for thread, _ in streams:
+        thread.join(20)
+    whole = [lines[-2:-1] == [b"data: [DONE]\n"] for _, lines in streams]
+    assert any(whole)
+    assert service.ready()
+    assert service.stop() == 0
+
+
+def test_a_killed_middleware_comes_back_and_nothing_else_notices(start: Start) -> None:
+    service = start(impatient=True).wait_ready()
+    wait_until(lambda: service.get("/v1/version")[0] == 200, "the middleware")
+    engine, nginx, first = service.api_server, service.nginx, service.find_one(r"nim\.middleware")
+    service.kill(first)
+    wait_until(lambda: service.find(r"nim\.middleware") not in ([], [first]), "another middleware")
+    wait_until(lambda: service.get("/v1/version")[0] == 200, "its answer")
+    assert service.ready()
+    assert (service.api_server, service.nginx) == (engine, nginx)
+    assert service.stop() == 0
+
+
+# those above
+
+
+def test_without_its_supervisor_a_service_ends(start: Start) -> None:
+    service = start().wait_ready()
+    service.kill(service.supervisor)
+    assert service.wait() == 71
+    assert "supervisord lost" in service.text
+    service.assert_nothing_left()
+
+
+def test_nothing_outlives_a_killed_pid_1(start: Start, directory: Path) -> None:
+    service = start(rendered(make_plan(directory), shutdown_timeout_seconds=1.0)).wait_ready()
+    tree = service.processes()
+    service.kill(service.process.pid)
+    service.wait()
+    wait_until(lambda: not any(process.alive for process in tree), "the end of everything below it")
+
+
+def test_an_engine_that_is_stopped_does_not_hold_up_the_stop(start: Start, directory: Path) -> None:
+    service = start(rendered(make_plan(directory), shutdown_timeout_seconds=3.0)).wait_ready()
+    os.kill(service.api_server, signal.SIGSTOP)
+    assert service.stop() == 143
+    service.assert_nothing_left()
+
+
+def test_live_is_200_at_every_moment(start: Start) -> None:
+    service: Service = start(impatient=True).wait_ready()
+    service.kill(service.api_server)
+    while service.state().phase is not Phase.READY or not service.state().restarts:
+        assert service.live()
+    assert service.stop() == 0

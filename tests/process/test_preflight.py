@@ -1,0 +1,206 @@
+"""What is refused before anything starts, and that nothing has been started then."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nim.errors import PreflightError
+from nim.plan import NGINX_FILE, RenderedFile
+from nim.process import drain, preflight, rundir
+from tests.fakes.launch import wait_until
+from tests.process.conftest import Start
+from tests.process.plans import free_port, make_plan, rendered
+from tests.process.service import BOOT
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    link.bind(("127.0.0.1", 0))
+    link.listen()
+    return link
+
+
+def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    plan = make_plan(directory)
+    plan = rendered(plan, gateway=replace(plan.gateway, server_port=port))
+    with listener, pytest.raises(PreflightError) as refused:
+        preflight.check(plan, os.environ)
+    text = str(refused.value)
+    assert f"cannot listen on port {port} (NIM_SERVER_PORT): process {os.getpid()} (" in text
+    assert "hint: NIM_SERVER_PORT=" in text
+
+
+def test_every_port_has_its_own_variable(directory: Path, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    plan = make_plan(directory)
+    health = replace(plan, gateway=replace(plan.gateway, health_port=port))
+    backend = replace(plan, engine=replace(plan.engine, port=port, socket=None))
+    with listener:
+        for wanted, variable in ((health, "NIM_HEALTH_PORT"), (backend, "NIM_BACKEND_PORT")):
+            with pytest.raises(PreflightError, match=variable):
+                preflight.check(wanted, os.environ)
+
+
+def test_one_port_for_two_purposes(directory: Path) -> None:
+    plan = make_plan(directory)
+    plan = replace(plan, gateway=replace(plan.gateway, health_port=plan.gateway.server_port))
+    with pytest.raises(PreflightError, match="twice: for NIM_SERVER_PORT and for NIM_HEALTH_PORT"):
+        preflight.check(plan, os.environ)
+
+
+def test_free_ports_are_free_again_after_the_check(directory: Path) -> None:
+    plan = make_plan(directory)
+    preflight.check(plan, os.environ)
+    preflight.check(plan, os.environ)
+
+
+def test_without_nginx(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "SBIN", "")
+    with pytest.raises(PreflightError, match="apt-get install nginx-light"):
+        preflight.check(make_plan(directory), {"PATH": str(directory)})
+
+
+def test_without_the_engine(directory: Path) -> None:
+    with pytest.raises(PreflightError, match='there is no program "no-such-engine"'):
+        preflight.check(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
+
+
+def test_little_shared_memory_is_a_warning(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(preflight.warnings(directory)) == []
+    assert list(preflight.warnings(directory / "not there")) == []
+    monkeypatch.setattr(preflight, "SHM_BYTES", 1 << 62)
+    (warning,) = preflight.warnings(directory)
+    assert "--shm-size" in warning
+
+
+def test_nginx_own_words_are_in_the_refusal(directory: Path) -> None:
+    plan = make_plan(directory)
+    broken = replace(plan, files=(RenderedFile(path=NGINX_FILE, text="events {}\nno_such_directive on;\n"),))
+    done = boot(directory, broken.to_json())
+    assert done.returncode == 1
+    assert 'unknown directive "no_such_directive"' in done.stderr
+    assert done.stderr.endswith("exit code 7\n")
+    run_dir = Path(plan.run_dir)
+    assert not (run_dir / "plan.json").exists()
+    assert not (run_dir / "lock").exists()
+    assert not any(path.is_fifo() or path.is_socket() for path in run_dir.rglob("*"))
+
+
+def test_a_second_service_is_told_who_holds_the_directory(start: Start, directory: Path) -> None:
+    service = start().wait_live()
+    other = rendered(service.plan, gateway=replace(service.plan.gateway, server_port=free_port()))
+    done = boot(directory, other.to_json())
+    assert f"process {service.process.pid} serves from it" in done.stderr
+    assert service.live()
+    assert service.stop() == 0
+
+
+def test_the_lock_of_a_killed_service_holds_nobody_up(start: Start) -> None:
+    first = start().wait_live()
+    tree = first.processes()
+    first.kill(first.process.pid)
+    first.wait()
+    for process in tree:
+        process.send(9)
+    wait_until(lambda: not any(process.alive for process in tree), "the end of the first")
+    second = start(first.plan).wait_ready()
+    assert second.stop() == 0
+
+
+def test_the_run_directory_is_made_private(directory: Path) -> None:
+    path = directory / "a" / "run"
+    lock = rundir.take(path)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert (path / "lock").read_text() == f"{os.getpid()}\n"
+    rundir.release(path, lock)
+    assert not (path / "lock").exists()
+
+
+def test_a_file_in_the_place_of_the_directory(directory: Path) -> None:
+    (directory / "run").touch()
+    refuses(directory / "run", f"rm '{directory / 'run'}'")
+    refuses(directory / "run" / "below", f"rm '{directory / 'run'}'")
+
+
+def test_a_place_where_nothing_can_be_made() -> None:
+    refuses(Path("/proc/nim-test"), "NIM_RUN_DIR=…")
+
+
+MOUNTING = ("unshare", "--mount", "sh", "-c")
+
+
+@pytest.mark.skipif(subprocess.run([*MOUNTING, "true"], check=False).returncode != 0, reason="not allowed")
+@pytest.mark.parametrize(
+    ("options", "said"), [("ro", "Read-only file system"), ("size=8k", "No space left on device")]
+)
+def test_a_directory_that_cannot_be_written(directory: Path, options: str, said: str) -> None:
+    plan = make_plan(directory)
+    run_dir = Path(plan.run_dir)
+    run_dir.mkdir(mode=0o700)
+    file = directory / "refused.json"
+    file.write_text(plan.to_json())
+    script = f"mount -t tmpfs -o mode=700,{options} none {run_dir} && exec {sys.executable} {BOOT} {file}"
+    done = subprocess.run([*MOUNTING, script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr.startswith("cannot write ")
+    assert f'{run_dir}": {said}' in done.stderr
+    assert "NIM_RUN_DIR=" in done.stderr
+    assert done.stderr.endswith("exit code 7\n")
+
+
+def test_a_directory_that_others_may_enter(directory: Path) -> None:
+    (directory / "run").mkdir()
+    (directory / "run").chmod(0o755)
+    refuses(directory / "run", f"chmod 700 '{directory / 'run'}'")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_somebody_else(directory: Path) -> None:
+    (directory / "run").mkdir(mode=0o700)
+    os.chown(directory / "run", 65534, 65534)
+    refuses(directory / "run", "chown 0")
+
+
+def test_a_link_is_not_followed(directory: Path) -> None:
+    (directory / "elsewhere").mkdir(mode=0o700)
+    (directory / "run").symlink_to(directory / "elsewhere")
+    refuses(directory / "run", "rm '")
+
+
+@pytest.mark.parametrize("name", ["a'b", 'a"b', "a b$c", "a%b", "a;b", "a{b", "a#b"])
+def test_a_name_that_means_something_to_nginx_or_supervisord(directory: Path, name: str) -> None:
+    refuses(directory / name, "NIM_RUN_DIR=/run/nim")
+
+
+def test_a_path_too_long_for_a_socket(directory: Path) -> None:
+    refuses(directory / ("x" * 100), "NIM_RUN_DIR=/run/nim")
+
+
+def test_drain_where_nothing_runs(directory: Path) -> None:
+    with pytest.raises(PreflightError, match="no service runs"):
+        drain(str(directory))
+    (directory / "lock").write_text("1\n")
+    with pytest.raises(PreflightError, match="no service runs"):
+        drain(str(directory))
+
+
+def refuses(path: Path, hint: str) -> None:
+    with pytest.raises(PreflightError) as refused:
+        rundir.take(path)
+    assert str(refused.value).startswith(("cannot use ", "cannot make "))
+    assert hint in str(refused.value.hint)
+
+
+def boot(directory: Path, plan: str) -> subprocess.CompletedProcess[str]:
+    """Start a service that is expected to be refused."""
+    file = directory / "refused.json"
+    file.write_text(plan)
+    command = [sys.executable, str(BOOT), str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
