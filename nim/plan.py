@@ -4,7 +4,6 @@ A plan holds no secret: what is secret stays in the environment that the engine 
 Those who decide end here; those who act begin here.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -138,6 +137,8 @@ class Plan:
     @property
     def hash(self) -> str:
         """64 hex digits over what decides how the service behaves: equal plans, equal hash."""
+        import hashlib  # PID 1 reads a plan and never needs its hash
+
         decided = {
             "release": self.release,
             "model": asdict(self.model),

@@ -100,6 +100,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         settings=settings,
         around=around,
         model=model_of(manifest, source, config),
+        weights=source.path or source.repository or "",
         selection=selection,
         config=config,
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
@@ -268,7 +269,7 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         name=manifest.name or source.name,
         served_names=tuple(config["served_model_name"].value),
         source=source.uri if source.repository else (source.path or ""),
-        path=source.path or source.repository,
+        path=source.path,
         license_file=file,
         license_name=license_.name if license_ else None,
         max_model_len=context.value

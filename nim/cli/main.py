@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NimError as refusal:
         print(f"nim: {refusal}", file=sys.stderr)
         return refusal.exit_code
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # The reader of our output left. That is its right, and no error of ours.
         sys.stderr.close()

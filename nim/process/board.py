@@ -7,12 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from nim.plan import DRAINING_FILE, NOT_READY_FILE, STATE_FILE
+from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
 from nim.process.phases import DOING, IN_ORDER, Step
 from nim.state import Failure, Phase, PhaseDone, State
 
 # While it is there, nginx answers readiness with 503 whatever the engine says.
-STALLED_FILE = "stalled"
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:

@@ -16,10 +16,13 @@ from typing import NoReturn
 from nim.plan import ARGS_FILE, LOG_DIR, PLAN_FILE, Plan
 from nim.process.spawn import die_with_parent
 
+UMASK = "NIM_UMASK"
+
 
 def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     """Become the engine. What goes wrong before that is said on stderr, as the engine would."""
-    os.umask(0o077)
+    # What it downloads may be for others to read, too: the run directory is private by itself.
+    os.umask(int(environ.get(UMASK, "077"), 8))
     die_with_parent(signal.SIGTERM)
     _log_into(run_dir / LOG_DIR / "engine")
     plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
@@ -27,7 +30,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     argv = [json.loads(line) for line in lines if line]
     if plan.engine.socket:  # the last engine left it behind, and this one could not bind it then
         Path(plan.engine.socket).unlink(missing_ok=True)
-    kept = {name: value for name, value in environ.items() if name not in plan.engine.unset}
+    kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
     env = kept | dict(plan.engine.env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:

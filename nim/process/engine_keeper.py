@@ -66,6 +66,7 @@ class EngineKeeper:
         """Start the engine and ask from now on whether it is ready."""
         self._begin()
         self.program.start()
+        self._board.step(self._start.begin())
         self._readiness.begin()
 
     def read(self, record: Record) -> None:

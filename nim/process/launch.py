@@ -24,7 +24,7 @@ INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
 def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
-    os.umask(0o077)
+    umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
     lock = rundir.take(run_dir)
     # Held back until PID 1 handles them, so that none of them leaves something half-started.
@@ -45,6 +45,7 @@ def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
         "NIM_RUN_DIR": plan.run_dir,
         "NIM_PYTHON": sys.executable,
         "NIM_NGINX": nginx,
+        "NIM_UMASK": f"{umask:03o}",
         # Only for when PID 1 has been killed and supervisord ends the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }

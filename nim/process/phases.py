@@ -56,7 +56,11 @@ class Start:
     def __init__(self, *, fetches: bool) -> None:
         self._fetches = fetches
         self.serving = False
-        self.phase = Phase.SELECT
+        self.phase = Phase.FETCH if fetches else Phase.LOAD
+
+    def begin(self) -> Step:
+        """The engine runs: what it does before its first known line belongs to the phase that comes first."""
+        return Step(phase=self.phase, message=DOING[Phase.SELECT])
 
     def read(self, line: str) -> Step | None:
         """What a line tells. The phases go forward only: workers report the same ones at different times."""

@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nim.errors import PreflightError
-from nim.plan import DRAINING_FILE, LOCK_FILE, VERDICT_FILE
-from nim.process.board import STALLED_FILE
+from nim.plan import DRAINING_FILE, LOCK_FILE, STALLED_FILE, VERDICT_FILE
 
 # The longest path that a unix socket can have, and the longest name that we give one.
 SOCKET_PATH_BYTES = 107

@@ -13,11 +13,11 @@ from nim.plan import (
     LOCK_FILE,
     MIDDLEWARE_SOCKET,
     PLAN_FILE,
+    STALLED_FILE,
     STATUS_SOCKET,
     SUPERVISOR_SOCKET,
     Plan,
 )
-from nim.process.board import STALLED_FILE
 from nim.process.guard import Guard, Policies, Surroundings
 from nim.process.journal import Journal, known_secrets
 from nim.process.loop import HANDLED_SIGNALS, Loop

@@ -35,11 +35,12 @@ SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What the thinking floors came to. `verbatim` are engine arguments that are passed on unread."""
+    """What the thinking floors came to. `weights` names the model to the engine, `verbatim` goes unread."""
 
     settings: Settings
     around: Surroundings
     model: Model
+    weights: str
     selection: Selection
     config: Mapping[str, Value]
     command: tuple[str, ...]
@@ -109,8 +110,7 @@ def _refuse_secrets(config: Mapping[str, Value]) -> None:
 
 def _render_args(decided: Decided) -> str:
     options = {name: value.value for name, value in decided.config.items() if not _is_variable(name)}
-    weights = decided.model.path or decided.model.source
-    return render_args(decided.command, weights, options, decided.table, decided.verbatim)
+    return render_args(decided.command, decided.weights, options, decided.table, decided.verbatim)
 
 
 def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def test_an_engine_that_fails_to_start_ends_the_service_at_once_and_says_why(sta
 
 def test_an_engine_killed_while_loading_is_lost_and_not_restarted(start: Start) -> None:
     service = start(hang_in="load").wait_live()
-    wait_until(lambda: service.state().phase is Phase.LOAD, "loading")
+    wait_until(lambda: "loading the weights" in service.state().message, "loading")
     service.kill(service.api_server)
     assert service.wait() == 70
     assert "unknown (killed by SIGKILL)" in service.text

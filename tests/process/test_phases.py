@@ -89,7 +89,7 @@ def test_a_phase_does_not_come_back() -> None:
 def test_an_unknown_line_says_nothing(line: str) -> None:
     start = Start(fetches=True)
     assert start.read(line) is None
-    assert (start.phase, start.serving) == (Phase.SELECT, False)
+    assert (start.phase, start.serving) == (Phase.FETCH, False)
 
 
 def test_the_line_with_which_it_serves() -> None:

@@ -51,7 +51,7 @@ def test_a_service_starts_serves_and_stops_cleanly(start: Start) -> None:
 
 def test_it_is_live_long_before_it_is_ready(start: Start) -> None:
     service = start(hang_in="load").wait_live()
-    wait_until(lambda: service.state().phase is Phase.LOAD, "loading")
+    wait_until(lambda: "loading the weights" in service.state().message, "loading")
     status, body = service.get("/v1/health/ready")
     assert (status, b'"phase":"load"' in body) == (503, True)
     assert service.stop() == 0
