@@ -3,5 +3,12 @@
 case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 [ ! -L "$0" ] || here=$(dirname -- "$(readlink -f -- "$0")")
 python=$here/.venv/bin/python
-[ -x "$python" ] || python=python3
+if [ ! -x "$python" ]; then
+  if [ -d "$here/.venv" ]; then
+    echo "nim: cannot run $python as user $(id -u): it, or the Python that it stands for, is out of reach" >&2
+    echo "  hint: make setup, as this user or with a Python that everybody may run (PYTHON=/usr/bin/python3)" >&2
+    exit 7
+  fi
+  python=python3
+fi
 exec "$python" -m nim "$@"

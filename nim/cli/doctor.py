@@ -13,7 +13,7 @@ from nim.errors import PreflightError
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Compare, print what differs, return 1 if anything does. The engine's parser takes seconds to build."""
     parser = argparse.ArgumentParser(prog="nim doctor", description=__doc__)
-    parser.add_argument("subject", choices=["options"], help="what to look at")
+    parser.add_argument("subject", choices=["options"], nargs="?", default="options", help="what to look at")
     parser.add_argument("--json", action="store_true", help="as data")
     options = parser.parse_args(arguments)
     command = (sys.executable, "-m", "nim.engine.generate", "--check")

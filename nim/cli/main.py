@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from nim import __version__
 from nim.errors import NimError, SettingsError, nearest
+from nim.logs import Form
 from nim.settings import with_file_twins
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except NimError as refusal:
-        print(f"nim: {refusal}", file=sys.stderr)
+        _tell(refusal)
         return refusal.exit_code
     except KeyboardInterrupt:
         return 130
@@ -42,6 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output left. That is its right, and no error of ours.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print(f"nim: cannot write the answer: {error.strerror}", file=sys.stderr)  # a full disk
+        return 1
+
+
+def _tell(refusal: NimError) -> None:
+    """In the form that the log would have had: JSON where that was asked for."""
+    if os.environ.get("NIM_JSONL_LOGGING", "").lower() in ("", "0", "false", "no", "off"):
+        print(f"nim: {refusal}", file=sys.stderr)
+        return
+    more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
+    line = Form(as_json=True).line("CRITICAL", "nim", refusal.message, at=time.time(), **more)
+    sys.stderr.write(line)
 
 
 def nim_serve() -> int:
@@ -58,7 +75,11 @@ def usage() -> str:
     """The verbs, one a line."""
     lines = ["usage: nim [VERB] …", ""]
     lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
-    lines += ["", "`nim VERB -h` says more. Without a verb: `nim serve`, and flags go to the engine."]
+    lines += [
+        "",
+        "`nim VERB -h` says more; `nim --version` says which this is.",
+        "Without a verb: `nim serve`, and flags go to the engine.",
+    ]
     return "\n".join(lines)
 
 

@@ -15,15 +15,16 @@ OWNED: Mapping[str, str] = MappingProxyType(
     {
         "config": "NIM_PASSTHROUGH_ARGS, or runtime_config.json in the model's directory",
         "grpc": "nothing: the gateway needs the engine's HTTP server",
+        "headless": "nothing: the gateway needs the engine's HTTP server",
         "help": "vllm serve --help=all",
         "host": "NIM_SERVER_PORT for the service; the engine listens for the gateway alone",
         "model": "NIM_MODEL_PATH",
         "port": "NIM_SERVER_PORT for the service, NIM_BACKEND_PORT for the engine behind it",
         "served_model_name": "NIM_SERVED_MODEL_NAME",
-        "ssl_ca_certs": "NIM_SSL_CA_CERTS_PATH",
-        "ssl_cert_reqs": "NIM_SSL_MODE",
-        "ssl_certfile": "NIM_SSL_CERTS_PATH",
-        "ssl_keyfile": "NIM_SSL_KEY_PATH",
+        "ssl_ca_certs": "a TLS proxy before the service",
+        "ssl_cert_reqs": "a TLS proxy before the service",
+        "ssl_certfile": "a TLS proxy before the service",
+        "ssl_keyfile": "a TLS proxy before the service",
         "uds": "NIM_BACKEND_PORT for a TCP port; the engine's socket has a path of its own",
     }
 )

@@ -27,8 +27,9 @@ class RuntimeConfig:
 def read_model_config(directory: Path, place: str) -> dict[str, Any]:
     """The model's `config.json`. A directory without one is refused: it is not a model."""
     if not directory.is_dir():
+        what = "it is not a directory" if directory.exists() else "there is no such directory"
         raise WeightsError(
-            f"cannot serve '{directory}' (from {place}): there is no such directory",
+            f"cannot serve '{directory}' (from {place}): {what}",
             hint="NIM_MODEL_PATH=hf://org/name, or the path as the container sees it",
         )
     found = next((directory / name for name in MODEL_FILES if (directory / name).is_file()), None)

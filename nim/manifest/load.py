@@ -1,5 +1,6 @@
 """A manifest file → `Manifest`: read once, at the door, strictly."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def local_path(manifest: Manifest, source: str) -> str | None:
     if "://" in source:
         return source.removeprefix("file://") if source.startswith("file://") else None
     base = Path(manifest.path).parent if manifest.path else Path.cwd()
-    return str(base / source)
+    return os.path.normpath(base / source)
 
 
 def profile_from(entry: Entry, document: Document, line: int | None = None) -> Profile:

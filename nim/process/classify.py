@@ -16,7 +16,8 @@ TOLD_LINES = 12
 
 # Frames of tracebacks, what libraries print at exit, vLLM's own tidying up.
 _NOISE = re.compile(
-    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] )?(?:\s|\^|Traceback |nanobind: |See https?://|\[shutdown\]|"
+    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] )?"
+    r"(?:\s(?!\s*Value error)|\^|Triton is installed|Traceback |nanobind: |See https?://|\[shutdown\]|"
     r"During handling|The above exception|$)"
 )
 _PREFIX = re.compile(r"\(\S+ pid=\d+\) ")

@@ -103,7 +103,7 @@ BAD_ARGUMENT = Kind(
     retry=False,
     signs=(
         r"error: (?:unrecognized arguments|argument |ambiguous option|the following arguments)",
-        r"validation errors? for|User-specified max_model_len|Value error, ",
+        r"validation errors? for|User-specified max_model_len|Value error, |VLLMValidationError",
     ),
 )
 UNKNOWN = Kind(

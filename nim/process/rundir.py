@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from nim.plan import DRAINING_FILE, LOCK_FILE, STALLED_FILE, VERDICT_FILE
 
 # The longest path that a unix socket can have, and the longest name that we give one.
 SOCKET_PATH_BYTES = 107
+SUPERVISORD_PID_FILE = "supervisord.pid"
+LEFTOVER_SECONDS = 15.0
 LONGEST_SOCKET_NAME = "middleware.sock"
 # Characters that would mean something to nginx or supervisord; there is no need for them in this path.
 _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
@@ -23,6 +26,7 @@ def take(path: Path) -> int:
     _make(path)
     _check_owner(path)
     lock = _lock(path)
+    _wait_for_leftovers(path, lock)
     for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE):  # of a service that was here before
         (path / name).unlink(missing_ok=True)
     return lock
@@ -76,7 +80,7 @@ def _make(path: Path) -> None:
     except FileExistsError as error:
         raise PreflightError(
             f'cannot use "{path}" as the run directory: "{error.filename}" is not a directory',
-            hint=f"rm '{error.filename}', or NIM_RUN_DIR=… elsewhere",
+            hint="NIM_RUN_DIR=… elsewhere",
         ) from error
     except OSError as error:
         raise PreflightError(
@@ -90,19 +94,19 @@ def _check_owner(path: Path) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise PreflightError(
-            f'cannot use "{path}" as the run directory: it is not a directory', hint=f"rm '{path}'"
+            f'cannot use "{path}" as the run directory: it is not a directory', hint="NIM_RUN_DIR=… elsewhere"
         )
     if found.st_uid != os.geteuid():
         raise PreflightError(
             f'cannot use "{path}" as the run directory: it belongs to user {found.st_uid}, '
             f"and this is user {os.geteuid()}",
-            hint=f"chown {os.geteuid()} '{path}', or NIM_RUN_DIR=… elsewhere",
+            hint="NIM_RUN_DIR=… elsewhere, in a place of this user's own",
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise PreflightError(
             f'cannot use "{path}" as the run directory: others may enter it (mode {mode:o})',
-            hint=f"chmod 700 '{path}', or NIM_RUN_DIR=… elsewhere",
+            hint=f"NIM_RUN_DIR={path}/nim, which will be private",
         )
 
 
@@ -124,6 +128,31 @@ def _lock(path: Path) -> int:
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
             return fd
         os.close(fd)
+
+
+def _wait_for_leftovers(path: Path, lock: int) -> None:
+    """Where PID 1 was killed, its supervisord lives on, and holds the socket, until all has ended."""
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while (pid := _supervisord(path)) is not None:
+        if time.monotonic() > deadline:
+            release(path, lock)
+            raise PreflightError(
+                f'cannot use "{path}" as the run directory: the supervisord of a service that was killed '
+                f"is still ending it (process {pid})",
+                hint=f"try again in a moment, or kill -9 {pid}",
+            )
+        time.sleep(0.1)
+
+
+def _supervisord(path: Path) -> int | None:
+    """The pid of a supervisord that still belongs to this directory."""
+    with suppress(OSError, ValueError):
+        pid = int((path / SUPERVISORD_PID_FILE).read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        if b"supervisord" in command and f"NIM_RUN_DIR={path}".encode() in environment:
+            return pid
+    return None
 
 
 def _open_lock(path: Path) -> int:

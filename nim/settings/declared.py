@@ -322,10 +322,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_PRIMARY_NODE": "one node: several are not supported yet",
         "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "nothing: `nim routes` tells what is let through",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
-        "NIM_SSL_MODE": "a TLS proxy before the service",
-        "NIM_SSL_KEY_PATH": "a TLS proxy before the service",
-        "NIM_SSL_CERTS_PATH": "a TLS proxy before the service",
-        "NIM_SSL_CA_CERTS_PATH": "a TLS proxy before the service",
     }
 )
 
@@ -339,6 +335,15 @@ SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "VLLM_API_KEY",
 )
+
+# To go on without these would leave open what was meant to be closed: they are refused.
+REFUSED: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(
+        ("NIM_SSL_MODE", "NIM_SSL_KEY_PATH", "NIM_SSL_CERTS_PATH", "NIM_SSL_CA_CERTS_PATH"),
+        "a TLS proxy before the service",
+    )
+)
+OFF = frozenset({"disabled", "none", "off", "0", "false"})
 
 # Written by the NIM operator or the images themselves, and harmless: no warning.
 IGNORED: frozenset[str] = frozenset(

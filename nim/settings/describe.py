@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nim.settings.declared import NOT_SUPPORTED, SECRETS, declared
+from nim.settings.declared import NOT_SUPPORTED, REFUSED, SECRETS, declared
 from nim.settings.types import Setting
 
 
@@ -32,6 +32,7 @@ def settings_markdown() -> str:
         lines += [f"| `{name}` | `{setting.name}` |" for name in setting.names[1:]]
     lines += ["", "## Known to NIM, not supported here", "", "| Name | Use |", "|---|---|"]
     lines += [f"| `{name}` | {instead} |" for name, instead in NOT_SUPPORTED.items()]
+    lines += [f"| `{name}` | {instead}: refused, not ignored |" for name, instead in REFUSED.items()]
     return "\n".join(lines) + "\n"
 
 

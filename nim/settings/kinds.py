@@ -55,6 +55,8 @@ def _size(text: str) -> str:
     number = text.rstrip("kKmMgG")
     if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
         raise ValueError("expected a size such as 0 (no limit), 500m or 2g")
+    if len(number) > 9:
+        raise ValueError("expected a size of at most nine digits, with k, m or g behind them")
     return text.lower()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
-from nim.settings.declared import IGNORED, NOT_SUPPORTED, SECRETS, Settings, declared
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, OFF, REFUSED, SECRETS, Settings, declared
+from nim.settings.kinds import TEXT
 from nim.settings.types import Setting
 
 
@@ -61,7 +62,7 @@ def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list
 
 def _read(declaration: Setting, name: str, text: str) -> Any:
     try:
-        return declaration.kind.read(text)
+        return declaration.kind.read(text if declaration.kind is TEXT else text.strip())
     except ValueError as error:
         shown = MASK if is_secret_name(name) else text
         message = f"cannot use {name} '{shown}' (from the environment): {error}"
@@ -85,7 +86,11 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     for name in sorted(environ):
         if not name.startswith("NIM_") or name in known or name in IGNORED or not environ[name]:
             continue
-        if name in NOT_SUPPORTED:
+        if name in REFUSED:
+            if environ[name].lower() not in OFF:
+                message = f"cannot use {name} '{environ[name]}': the service has no TLS of its own"
+                raise SettingsError(message, hint=f"unset {name}, and put {REFUSED[name]}")
+        elif name in NOT_SUPPORTED:
             warnings.append(f"{name} is not supported: use {NOT_SUPPORTED[name]}")
         else:
             near = nearest(name, known, count=1)
