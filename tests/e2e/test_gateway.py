@@ -73,11 +73,10 @@ STREAMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("path", STREAMS)
 def test_events_arrive_while_the_engine_is_still_writing(service: Service, path: str) -> None:
-    limit = {"max_output_tokens": 120} if path == "/v1/responses" else {"max_tokens": 120}
+    limit = {"max_output_tokens": 400} if path == "/v1/responses" else {"max_tokens": 400}
     body = json.dumps({"model": MODEL, "stream": True, "temperature": 0} | limit | STREAMS[path])
-    arrivals = _reads(service.port, path, body)
-    # A gateway that collects would leave one read or two; a busy machine merges some of the 120.
-    assert len(arrivals) >= 10
+    # A gateway that collects leaves one read or two, each time. A busy machine merges many, but not always.
+    assert any(len(_reads(service.port, path, body)) >= 10 for _ in range(20))
 
 
 def _reads(port: int, path: str, body: str) -> list[float]:
