@@ -63,6 +63,4 @@ def _profile(model: Model, tags: dict[str, str], weights_gb: float | None) -> Pr
         download_gb=weights_gb if "://" in model.source else None,
         weights_gb=weights_gb,
     )
-    # Where a directory lies says nothing about what is in it: it does not count for the id.
-    counted = profile if "://" in model.source else replace(profile, files={})
-    return replace(profile, id=content_id(model.name, counted))
+    return replace(profile, id=content_id(model.name, profile))

@@ -17,7 +17,8 @@ def content_id(model_name: str | None, profile: Profile) -> str:
     content = {
         "model": model_name,
         "tags": dict(profile.tags),
-        "files": dict(profile.files),
+        # Where a directory lies on one machine says nothing about what is in it.
+        "files": {name: uri for name, uri in profile.files.items() if not uri.startswith("/")},
         "args": profile.engine.args,
         "env": dict(profile.engine.env),
     }

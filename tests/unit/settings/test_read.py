@@ -5,7 +5,7 @@ import pytest
 from nim.engine import load_options
 from nim.errors import SettingsError
 from nim.settings import Settings, declared, read_settings
-from nim.settings.declared import IGNORED, NOT_SUPPORTED
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
 
 
 def test_an_empty_environment_is_all_defaults() -> None:
@@ -114,9 +114,15 @@ NIM_PER_REQ_METRICS_ENABLE
 
 @pytest.mark.parametrize("name", OF_NIM.split())
 def test_each_variable_of_nim_works_or_says_what_to_use(name: str) -> None:
-    assert name in {*NOT_SUPPORTED, *IGNORED, *(n for s in declared().values() for n in s.names)}
+    assert name in {*NOT_SUPPORTED, *REFUSED, *IGNORED, *(n for s in declared().values() for n in s.names)}
 
 
 def test_each_option_that_a_variable_sets_exists() -> None:
     options = load_options().options
     assert all(setting.option in options for setting in declared().values() if setting.option)
+
+
+def test_tls_that_is_asked_for_and_not_given_is_refused() -> None:
+    with pytest.raises(SettingsError, match="NIM_SSL_MODE 'TLS'"):
+        read_settings({"NIM_SSL_MODE": "TLS"})
+    assert read_settings({"NIM_SSL_MODE": "disabled"}).warnings == ()
