@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test lint types floors pytest docs engine-options demo-model bench clean
+.PHONY: help setup serve test test-again lint types floors pytest docs engine-options demo-model bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,9 @@ floors: $(READY)
 
 pytest: $(READY)
 	$(BIN)/pytest -m "not image and not soak"
+
+test-again: $(READY) ## only the tests that failed last time
+	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
 
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference
