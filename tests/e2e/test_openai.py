@@ -198,15 +198,24 @@ def test_responses_stream_typed_events(client: openai.OpenAI) -> None:
 
 
 def test_a_response_in_the_background_can_be_cancelled(client: openai.OpenAI) -> None:
-    running = client.responses.create(
-        model=MODEL,
-        input="Count to one hundred.",
-        background=True,
-        max_output_tokens=3800,
-        extra_body={"ignore_eos": True},
-    )
-    assert client.responses.cancel(running.id).status == "cancelled"
-    assert client.responses.retrieve(running.id).status == "cancelled"
+    for _ in range(10):
+        running = client.responses.create(
+            model=MODEL,
+            input="Count to one hundred.",
+            background=True,
+            max_output_tokens=3800,
+            extra_body={"ignore_eos": True},
+        )
+        try:
+            cancelled = client.responses.cancel(running.id)
+        except (
+            openai.BadRequestError
+        ):  # it had ended before: a tiny model is quick, and this machine may be slow
+            continue
+        assert cancelled.status == "cancelled"
+        assert client.responses.retrieve(running.id).status == "cancelled"
+        return
+    pytest.fail("none of ten responses could be cancelled")
 
 
 def test_models_names_the_model_and_its_context(client: openai.OpenAI) -> None:
