@@ -54,7 +54,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     }
     environ = {**environ, **for_supervisord}
     adopt_orphans()
-    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(environ))}
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
     _start_gateway(run_dir)
     os.set_inheritable(lock, True)
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606

@@ -7,7 +7,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
+
+from nim.paths import SUPERVISORD_CONF
+from nim.plan import LOG_DIR
+from nim.process.pipes import NAMES
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -38,10 +43,17 @@ class Supervisord:
         finally:
             os._exit(127)
 
-    def begin(self, environ: Mapping[str, str]) -> int:
-        """Have it supervise the service of NIM_RUN_DIR, its programs in this environment; its pid."""
+    def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
+        """Have it supervise the service of a run directory, its programs in this environment; its pid."""
+        logs = run_dir / LOG_DIR
+        word = {
+            "configuration": str(SUPERVISORD_CONF),
+            "environ": dict(environ),
+            "log": str(logs / "supervisord"),
+            "pipes": [str(logs / name) for name in NAMES],
+        }
         with os.fdopen(self.word, "wb") as file, suppress(BrokenPipeError):  # PID 1 will see that it ended
-            file.write(json.dumps(dict(environ)).encode())
+            file.write(json.dumps(word).encode())
         return self.pid
 
     def dismiss(self) -> None:

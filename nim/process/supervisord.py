@@ -1,38 +1,32 @@
 """Stock supervisord, which takes 80 ms to import itself and does so while the launcher still decides.
 
-`python -I -m nim.process.supervisord` then reads from its standard input what it is to run, see `spawn`.
-If there is nothing, the service was refused, and there is nothing to supervise.
+`python -I -m nim.process.supervisord` then reads from its standard input what it is to run, see `spawn`: nothing,
+if the service was refused. It imports no room of ours, which would stay in memory for as long as it runs.
 """
 
 import json
 import os
 import sys
-from pathlib import Path
 
 import supervisor.http
 import supervisor.rpcinterface
 import supervisor.supervisord
 
-from nim.paths import SUPERVISORD_CONF
-from nim.process.pipes import NAMES, open_pipe
-
 
 def main() -> None:
     """Wait for the word, then be supervisord until the end, its log going into its pipe."""
-    word = sys.stdin.buffer.read()
-    if not word:
+    text = sys.stdin.buffer.read()
+    if not text:
         return
-    environ: dict[str, str] = json.loads(word)
+    word = json.loads(text)
     os.environ.clear()
-    os.environ.update(environ)
-    run_dir = Path(environ["NIM_RUN_DIR"])
-    # Held to the end: a program that is started before PID 1 reads its log waits for nobody.
-    held = {name: open_pipe(run_dir, name) for name in NAMES}
-    os.set_blocking(held["supervisord"], True)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (held["supervisord"], 1), (held["supervisord"], 2)):
+    os.environ.update(word["environ"])
+    for path in word["pipes"]:  # held to the end: who is started before PID 1 reads its log waits for nobody
+        os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(word["log"], os.O_RDWR)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    supervisor.supervisord.main(["-n", "-c", str(SUPERVISORD_CONF)])
+    supervisor.supervisord.main(["-n", "-c", word["configuration"]])
 
 
 if __name__ == "__main__":
