@@ -1,7 +1,7 @@
 """Stock supervisord, which takes 80 ms to import itself and does so while the launcher still decides.
 
-`python -I -m nim.process.supervisord` then reads from its standard input what it is to run, see `spawn`: nothing,
-if the service was refused. It imports no room of ours, which would stay in memory for as long as it runs.
+`python -I -m nim.process.supervisord` then reads from its standard input what it is to run, see `spawn`: an
+empty word if the service was refused. It imports no room of ours: each would stay in memory until the end.
 """
 
 import json
