@@ -19,7 +19,7 @@ class Advice:
 _NO_BUFFERS = (
     (NGINX, "proxy_buffering off;"),
     (INGRESS_NGINX, f'{_ANNOTATION}proxy-buffering: "off"'),
-    (HAPROXY, "no `http-response wait-for-body`; otherwise it streams by itself"),
+    (HAPROXY, "option http-no-delay; no `http-response wait-for-body`"),
     (APACHE, "ProxyPass … flushpackets=on"),
 )
 _CLIENT_ABORT = (

@@ -123,6 +123,6 @@ def _has_token(event: bytes) -> bool:
     """Not so the events around the tokens, nor the last token's: those may well come together."""
     try:
         choices = json.loads(event.partition(b"data:")[2])["choices"]
-        return bool(choices) and choices[0].get("finishreason") is None
+        return bool(choices) and choices[0].get("finish_reason") is None
     except (ValueError, LookupError, TypeError, AttributeError):
         return False
