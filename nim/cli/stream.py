@@ -74,12 +74,12 @@ async def _told(caller: Caller, service: Service, limits: Limits, *, quietly: bo
 
 
 def _conclusion(findings: Iterable[Finding]) -> str:
-    """What each finding does to clients, and what to set against it."""
-    bad = [finding for finding in findings if finding.is_bad]
+    """What the findings do to clients, and what to set against them; once for those with one cause."""
+    bad = [finding.check for finding in findings if finding.is_bad]
     lines = [""] if bad else ["", "nothing found that would hurt a stream"]
-    for finding in bad:
-        advice = ADVICE[finding.check]
-        lines.append(f"{finding.check}: {advice.why}")
+    for advice in dict.fromkeys(ADVICE[check] for check in bad):
+        checks = ", ".join(check for check in bad if ADVICE[check] == advice)
+        lines.append(f"{checks}: {advice.why}")
         lines += [f"  {ingress:<22} {setting}" for ingress, setting in advice.settings]
     return "\n".join(lines) + "\n"
 

@@ -33,7 +33,13 @@ ADVICE: Mapping[str, Advice] = {
         why="users wait for the whole answer, and every time to first token is that of the last",
         settings=_NO_BUFFERS,
     ),
-    "events": Advice(why="text comes in bursts, and times between tokens mean nothing", settings=_NO_BUFFERS),
+    "events": Advice(
+        why="text comes in bursts, and times between tokens mean nothing",
+        settings=(
+            *_NO_BUFFERS,
+            (NIM, "the same at its own address: is it the ingress, or a busy machine?"),
+        ),
+    ),
     "compression": Advice(
         why="a compressor collects before it writes, and each event costs more than it saves",
         settings=(
@@ -45,7 +51,7 @@ ADVICE: Mapping[str, Advice] = {
         ),
     ),
     "framing": Advice(
-        why="without chunks a client cannot tell an end from a cut, and pays for a connection each time",
+        why="a client cannot tell a stream's end from a cut, or its connection is good for one answer only",
         settings=((NGINX, "proxy_http_version 1.1; chunked_transfer_encoding on;"),),
     ),
     "request-id": Advice(

@@ -1,6 +1,7 @@
 """How the service is asked: one connection a request, nothing followed, nothing retried."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -121,7 +122,8 @@ def reason(error: BaseException | None) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorError():
-            return error.os_error.strerror or str(error.os_error)
+            number = error.os_error.errno or 0
+            return os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
         case aiohttp.ClientPayloadError():
             return "the connection was closed in the middle of the answer"
     return str(error) or type(error).__name__

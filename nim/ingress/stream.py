@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 from nim.errors import PreflightError
 from nim.ingress.caller import Caller, Cut, reason
 from nim.ingress.service import Service
+from nim.ingress.watch import Watch
 
 STREAM_SECONDS = 180.0
 PROMPT = "Count to one hundred."
@@ -32,6 +33,7 @@ class Stream:
     header_seconds: float
     arrivals: tuple[float, ...]
     seconds: float
+    late_seconds: float
 
     @property
     def gaps(self) -> list[float]:
@@ -47,6 +49,11 @@ class Stream:
     def merged_share(self) -> float:
         """Events that came with another, as a share of all."""
         return 1 - self.pieces / len(self.arrivals)
+
+    @property
+    def unexplained_share(self) -> float:
+        """The same without those that came together only because this process was late to look."""
+        return self.merged_share - min(1.0, self.late_seconds / self.seconds)
 
     def gap_percentile(self, percent: int) -> float:
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
@@ -93,7 +100,7 @@ class Speech:
         """A whole stream."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STREAM_SECONDS), self.begun(tokens) as answer:
+            async with asyncio.timeout(STREAM_SECONDS), Watch() as watch, self.begun(tokens) as answer:
                 header_seconds = time.monotonic() - began
                 arrivals = [at - began async for at in _arrivals(answer)]
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
@@ -105,6 +112,7 @@ class Speech:
             header_seconds=header_seconds,
             arrivals=tuple(arrivals),
             seconds=time.monotonic() - began,
+            late_seconds=watch.late_seconds,
         )
 
 

@@ -17,7 +17,7 @@ from tests.process.plans import make_plan
 from tests.process.service import Service
 
 DOCTOR_SECONDS = 110
-PACE = {"tokens": 4000, "interval_ms": 25}
+PACE: dict[str, Any] = {"tokens": 4000, "interval_ms": 25}
 
 
 @dataclass(frozen=True, kw_only=True)

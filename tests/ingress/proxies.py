@@ -30,7 +30,7 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
         location / {{
             proxy_pass http://127.0.0.1:{behind};
             {settings}
@@ -53,14 +53,35 @@ backend service
 
 
 @contextmanager
-def nginx(directory: Path, behind: int, settings: str = "") -> Iterator[int]:
+def nginx(directory: Path, behind: int, settings: str = "", *, tls: bool = False) -> Iterator[int]:
     """An nginx with its defaults but for these directives; yields its port."""
+    certificate = _certificate(directory) if tls else ""
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
-    text = NGINX_CONF.format(directory=directory, port=port, behind=behind, settings=settings, user=user)
+    values = {"directory": directory, "port": port, "behind": behind, "settings": settings, "user": user}
+    text = NGINX_CONF.format(tls=certificate, **values)
     (directory / "front.conf").write_text(text, encoding="utf-8")
     command = ["nginx", "-p", str(directory), "-c", f"{directory}/front.conf", "-e", f"{directory}/errors"]
     with _running(command, port):
         yield port
+
+
+def _certificate(directory: Path) -> str:
+    """A fresh self-signed one, and the end of the `listen` directive that uses it."""
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    files = ["-keyout", str(key), "-out", str(certificate), "-days", "1"]
+    subprocess.run([*command, *subject, *files], check=True, capture_output=True)
+    return f" ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
 
 
 @contextmanager
