@@ -10,8 +10,8 @@ from nim.ingress.caller import Cut
 from nim.ingress.exam import Exam
 from nim.ingress.findings import Finding, Verdict, milliseconds
 
-GENERATION_SECONDS = 15.0
-HEARD_WITHIN_SECONDS = 5.0
+GENERATION_SECONDS = 10.0
+HEARD_WITHIN_SECONDS = 3.0
 SEEN_WITHIN_SECONDS = 10.0
 POLL_SECONDS = 0.1
 

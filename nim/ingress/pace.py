@@ -13,8 +13,8 @@ from nim.ingress.stream import Stream
 TOKENS, MOST_TOKENS = 64, 1024
 LONG_ENOUGH_SECONDS = 2.0
 FEWEST_EVENTS = 8
-ATTEMPTS = 4
-"""A proxy that holds back does so each time; a busy machine, here or there, only sometimes."""
+ATTEMPTS, ENOUGH, CLEARLY = 5, 2, 0.1
+"""A proxy that holds back does so each time, a busy machine only sometimes: two clear looks are enough."""
 
 MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
 HELD_SECONDS = 0.5
@@ -39,6 +39,8 @@ class Heard:
 
     @property
     def looks_bad(self) -> bool:
+        if len(self.stream.arrivals) < FEWEST_EVENTS:
+            return False
         return self.held_back or self.stream.merged_share > MERGED_IS_ODD
 
     @property
@@ -46,13 +48,10 @@ class Heard:
         """It looks bad, and this machine had no time to look."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
-    def is_better_than(self, other: "Heard") -> bool:
-        return (self.held_back, self.stream.merged_share) < (other.held_back, other.stream.merged_share)
-
 
 async def check_pace(exam: Exam) -> AsyncIterator[Finding]:
-    """Some streams, and what the last of them says of itself."""
-    heard = await _best(exam)
+    """The pace of streams, and their form."""
+    heard = await _clearest(exam)
     for finding in _findings(exam, heard):
         yield finding
     for finding in check_form(exam.service, heard.stream):
@@ -70,19 +69,15 @@ def _findings(exam: Exam, heard: Heard) -> Sequence[Finding]:
     return _buffering(heard), _events(heard)
 
 
-async def _best(exam: Exam) -> Heard:
+async def _clearest(exam: Exam) -> Heard:
     """What looks bad is looked at again, for long enough to tell a short delay from a whole answer's."""
-    best, tokens = None, min(TOKENS, exam.most_tokens)
-    for _ in range(ATTEMPTS):
-        heard = await _listen(exam, tokens)
-        if len(heard.stream.arrivals) < FEWEST_EVENTS or not heard.looks_bad:
-            return heard
-        if best is None or heard.is_better_than(best):
-            best = heard
-        longer = tokens * LONG_ENOUGH_SECONDS / heard.stream.seconds
-        tokens = min(max(tokens, ceil(longer)), MOST_TOKENS, exam.most_tokens)
-    assert best
-    return best
+    heard, tokens = [await _listen(exam, min(TOKENS, exam.most_tokens))], TOKENS
+    while heard[-1].looks_bad and len(heard) < ATTEMPTS:
+        if sum(each.stream.late_share < CLEARLY for each in heard) == ENOUGH:
+            break
+        tokens = ceil(tokens * max(1, LONG_ENOUGH_SECONDS / heard[-1].stream.seconds))
+        heard.append(await _listen(exam, min(tokens, MOST_TOKENS, exam.most_tokens)))
+    return min(heard, key=lambda each: (each.looks_bad, max(each.stream.late_share, CLEARLY), each.held_back))
 
 
 async def _listen(exam: Exam, tokens: int) -> Heard:

@@ -51,9 +51,14 @@ class Stream:
         return 1 - self.pieces / len(self.arrivals)
 
     @property
+    def late_share(self) -> float:
+        """How much of the time this process was late to look."""
+        return min(1.0, self.late_seconds / self.seconds)
+
+    @property
     def unexplained_share(self) -> float:
-        """The same without those that came together only because this process was late to look."""
-        return self.merged_share - min(1.0, self.late_seconds / self.seconds)
+        """Merged events without those that may have come together only because they were looked at late."""
+        return self.merged_share - self.late_share
 
     def gap_percentile(self, percent: int) -> float:
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
