@@ -9,6 +9,7 @@ from nim.ingress.caller import Answer, Caller, Cut
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
+GENERATED = "vllm:generation_tokens_total"
 FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, no password
 BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
 
@@ -23,6 +24,11 @@ class Counts:
     def running(self) -> float:
         """Requests that the engine has taken and not ended."""
         return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
+
+    @property
+    def generated(self) -> float:
+        """Tokens made so far, for everyone."""
+        return self.values.get(GENERATED, 0.0)
 
     def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
         """The mean of a histogram since then; None where more was counted than one request of ours."""
