@@ -1,4 +1,7 @@
-"""`nim doctor options`: whether the option table is that of the vLLM that is installed."""
+"""`nim doctor options`: whether the option table is that of the vLLM that is installed.
+
+`nim doctor stream --url …`: whether an ingress is fit for streams; `nim doctor stream -h` says more.
+"""
 
 import argparse
 import json
@@ -12,7 +15,15 @@ from nim.errors import PreflightError
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Compare, print what differs, return 1 if anything does. The engine's parser takes seconds to build."""
-    parser = argparse.ArgumentParser(prog="nim doctor", description=__doc__)
+    if arguments[:1] == ["stream"]:
+        from nim.cli.stream import (
+            run as examine_ingress,
+        )  # brings aiohttp, which the other subject does without
+
+        return examine_ingress(arguments[1:], environ)
+    parser = argparse.ArgumentParser(
+        prog="nim doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("subject", choices=["options"], nargs="?", default="options", help="what to look at")
     parser.add_argument("--json", action="store_true", help="as data")
     options = parser.parse_args(arguments)

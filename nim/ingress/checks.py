@@ -1,0 +1,39 @@
+"""All checks, one after the other: each has the engine to itself."""
+
+from collections.abc import AsyncIterator, Callable
+
+from nim.ingress.body import check_body
+from nim.ingress.caller import Caller, Cut
+from nim.ingress.disconnects import check_disconnects
+from nim.ingress.exam import Exam, Limits
+from nim.ingress.findings import Finding, Verdict
+from nim.ingress.headers import check_errors, check_headers, check_health
+from nim.ingress.pace import check_pace
+from nim.ingress.service import Service
+from nim.ingress.silence import check_silence
+
+__all__ = ["Limits", "examine"]
+
+# What a check of this name is called when its connection breaks before it has found anything.
+CHECKS: tuple[tuple[str, Callable[[Exam], AsyncIterator[Finding]]], ...] = (
+    ("events", check_pace),
+    ("request-id", check_headers),
+    ("health", check_health),
+    ("body", check_body),
+    ("disconnect-stream", check_disconnects),
+    ("silence", check_silence),
+    ("error-pages", check_errors),
+)
+
+
+async def examine(caller: Caller, service: Service, limits: Limits) -> AsyncIterator[Finding]:
+    """Each finding as soon as it is there."""
+    exam = Exam(caller=caller, service=service, limits=limits)
+    for name, check in CHECKS:
+        try:
+            async for finding in check(exam):
+                yield finding
+        except Cut as cut:
+            yield Finding(check=name, verdict=Verdict.FAIL, seen=f"the check was cut short: {cut.how}")
+        except TimeoutError:
+            yield Finding(check=name, verdict=Verdict.FAIL, seen="the check got no answer in time")

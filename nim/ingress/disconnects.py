@@ -1,0 +1,105 @@
+"""Whether the engine hears of it when a client leaves: long generations, left early, and its own count."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nim.errors import NimError
+from nim.ingress.caller import Cut
+from nim.ingress.exam import Exam
+from nim.ingress.findings import Finding, Verdict, milliseconds
+from nim.ingress.metrics import Counts
+
+GENERATION_SECONDS = 10.0
+HEARD_WITHIN_SECONDS = 3.0
+SEEN_WITHIN_SECONDS = 10.0
+POLL_SECONDS = 0.1
+LATE_SECONDS = 1.0
+TOO_SHORT = "the longest answer ends too soon by itself"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the engine counted, and how long that took to come."""
+
+    counts: Counts
+    seconds: float
+
+
+async def check_disconnects(exam: Exam) -> AsyncIterator[Finding]:
+    """Once in the middle of a stream, once while the answer is still awaited."""
+    tokens = exam.tokens_for(GENERATION_SECONDS)
+
+    async def stream() -> None:
+        async with exam.speech.begun(tokens) as answer:
+            async for _ in answer.content.iter_any():
+                pass
+
+    async def silence() -> None:
+        body = exam.speech.request(tokens, stream=False)
+        await exam.caller.ask("POST", exam.speech.path, json=body)
+
+    yield await _leave(exam, "disconnect-stream", tokens, stream)
+    yield await _leave(exam, "disconnect-silent", tokens, silence)
+
+
+async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
+    """Begin, leave when the engine counts it, and see how long it goes on counting it."""
+    before = await _idle(exam)
+    if before is None:
+        return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
+    if before.running:
+        return _unknown(check, f"the engine has {before.running:g} other requests")
+    began = time.monotonic()
+    task = asyncio.ensure_future(ask())
+    begun = await _until(exam, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+    task.cancel()
+    with suppress(asyncio.CancelledError, NimError, Cut, OSError, TimeoutError):
+        await task
+    if not begun:
+        return _unknown(check, "the engine did not count the request")
+    left = tokens * exam.token_seconds - (time.monotonic() - began)
+    patience = min(HEARD_WITHIN_SECONDS, left / 3)
+    if patience < 5 * POLL_SECONDS:
+        return _unknown(check, TOO_SHORT)
+    ended = await _until(exam, lambda running: running == 0, patience)
+    if ended is None:
+        seen = f"the engine was still at it {milliseconds(patience)} after the client left"
+        return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
+    return _ended(check, ended.seconds, to_the_end=ended.counts.generated - before.generated >= tokens)
+
+
+def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
+    """It may have ended because it was done, which proves the opposite unless it was nearly done anyway."""
+    if not to_the_end:
+        seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
+        return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
+    if seconds < LATE_SECONDS:
+        return _unknown(check, TOO_SHORT)
+    seen = f"the engine went on to the last token, {milliseconds(seconds)} after the client left"
+    return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
+
+
+async def _idle(exam: Exam) -> Counts | None:
+    """The numbers when what earlier checks began has had the time to end."""
+    await _until(exam, lambda running: running == 0, 3 * GENERATION_SECONDS)
+    return await exam.counts()
+
+
+async def _until(exam: Exam, true: Callable[[float], bool], seconds: float) -> Seen | None:
+    """When the number of requests was as wanted; None if it was not in this time."""
+    began = time.monotonic()
+    while counts := await exam.counts():
+        after = time.monotonic() - began
+        if true(counts.running):
+            return Seen(counts=counts, seconds=after)
+        if after > seconds:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
+    return None
+
+
+def _unknown(check: str, seen: str) -> Finding:
+    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be told: {seen}")

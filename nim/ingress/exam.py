@@ -1,0 +1,47 @@
+"""What all checks of one run share."""
+
+from dataclasses import dataclass, field
+from math import ceil
+
+from nim.ingress.caller import Caller
+from nim.ingress.metrics import Counts, scrape
+from nim.ingress.service import Service
+from nim.ingress.stream import Speech
+
+RESERVED_FOR_PROMPT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far to go: the silence that must be borne, and the body that must pass."""
+
+    idle_seconds: float
+    max_body_bytes: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Exam:
+    """`token_seconds` is the engine's pace, as far as the streams so far have shown it."""
+
+    caller: Caller
+    service: Service
+    limits: Limits
+    speech: Speech = field(init=False)
+    token_seconds: float = 0.02
+
+    def __post_init__(self) -> None:
+        self.speech = Speech(self.caller, self.service)
+
+    @property
+    def most_tokens(self) -> int:
+        """What the model's context has room for."""
+        return max(16, self.service.context - RESERVED_FOR_PROMPT)
+
+    def tokens_for(self, seconds: float) -> int:
+        """How long an answer keeps the engine busy for this time, if there is room for it."""
+        return min(self.most_tokens, ceil(seconds / self.token_seconds))
+
+    async def counts(self) -> Counts | None:
+        """The engine's numbers now."""
+        page = self.service.metrics_page
+        return await scrape(self.caller, page) if page else None

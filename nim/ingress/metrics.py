@@ -1,0 +1,70 @@
+"""What the engine counts, read through the same ingress: the other half of many a comparison."""
+
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from nim.ingress.caller import Answer, Caller, Cut
+
+PATHS = ("/v1/metrics", "/metrics")
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+GENERATED = "vllm:generation_tokens_total"
+FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, no password
+BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """One scrape: each name with its series added up."""
+
+    values: dict[str, float]
+
+    @property
+    def running(self) -> float:
+        """Requests that the engine has taken and not ended."""
+        return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
+
+    @property
+    def generated(self) -> float:
+        """Tokens made so far, for everyone."""
+        return self.values.get(GENERATED, 0.0)
+
+    def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
+        """The mean of a histogram since then; None where more was counted than one request of ours."""
+        number = self._since(before, f"{name}_count")
+        if not 0 < number <= at_most:
+            return None
+        return self._since(before, f"{name}_sum") / number
+
+    def _since(self, before: "Counts", name: str) -> float:
+        return self.values.get(name, 0.0) - before.values.get(name, 0.0)
+
+
+async def scrape(caller: Caller, path: str) -> Counts | None:
+    """None where there is no such page, or not the engine's numbers in it."""
+    try:
+        answer = await caller.ask("GET", path, headers={"Accept": "text/plain;version=0.0.4"})
+    except (Cut, TimeoutError):
+        return None
+    return _counts(answer) if answer.status == 200 else None
+
+
+def _counts(answer: Answer) -> Counts | None:
+    values: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(answer.body.decode()):
+            for sample in family.samples:
+                if sample.name.startswith("vllm:") and "le" not in sample.labels:
+                    values[sample.name] = values.get(sample.name, 0.0) + sample.value
+    except ValueError:
+        return None
+    return Counts(values=values) if RUNNING in values else None
+
+
+async def find_page(caller: Caller) -> str | None:
+    """The path under which this service tells the engine's numbers; None where it does not."""
+    for path in PATHS:
+        if await scrape(caller, path):
+            return path
+    return None
