@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--run-option", action="append", default=[], metavar="OPTION", help="for podman or docker")
     made.add_argument("--ready-seconds", type=float, default=1800, help="how long a start may take")
     made.add_argument("--only", action="append", default=[], metavar="TEXT", help="checks with this in their name")
+    made.add_argument("--commands-only", action="store_true", help="with --image or --program: serve nothing")
     made.add_argument("--list", action="store_true", help="name the checks and do nothing")
     made.add_argument("--json", action="store_true", help="as data")
     return made
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    checks = [one for one in CHECKS if not options.only or any(text in one.name for text in options.only)]
+    checks = [one for one in (IMAGE if options.commands_only else CHECKS) if _wanted(one, options.only)]
     if options.list:
         print("\n".join(f"{one.name:<{table.NAME_WIDTH}} {one.source}" for one in checks))
         return 0
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = list(_told(run(checks, target), quiet=options.json))
     print(table.as_json(results) if options.json else f"\n{table.summary(results)}")
     return int(any(one.verdict is Verdict.FAIL for one in results))
+
+
+def _wanted(one: Check, only: Sequence[str]) -> bool:
+    return not only or any(text in one.name for text in only)
 
 
 def _told(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
@@ -75,14 +80,30 @@ def _target(options: argparse.Namespace) -> Iterator[Target]:
     if target.launcher is None:
         yield target
         return
+    try:
+        if not options.commands_only:
+            _start(target, options.ready_seconds)
+        yield target
+    finally:
+        if target.running:
+            target.running.destroy()
+        target.launcher.close()
+
+
+def _start(target: Target, ready_seconds: float) -> None:
+    """As the operator starts it, and until it is ready or has ended: the checks tell which."""
+    assert target.launcher
     port = _free_port()
     target.url = f"http://127.0.0.1:{port}"
     target.running = target.launcher.serve(operator_environment(target.launcher.store(), port), port)
-    try:
-        _wait(target, options.ready_seconds)
-        yield target
-    finally:
-        target.running.destroy()
+    deadline = time.monotonic() + ready_seconds
+    while time.monotonic() < deadline and target.running.alive():
+        try:
+            if target.get("/v1/health/ready", within=5).status == 200:
+                return
+        except NoAnswer:
+            pass
+        time.sleep(0.2)
 
 
 def _launcher(options: argparse.Namespace) -> Launcher | None:
@@ -102,18 +123,6 @@ def _free_port() -> int:
         link.bind(("127.0.0.1", 0))
         port: int = link.getsockname()[1]
         return port
-
-
-def _wait(target: Target, seconds: float) -> None:
-    """Until it is ready, has ended, or time is over; the checks tell which."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and target.running and target.running.alive():
-        try:
-            if target.get("/v1/health/ready", within=5).status == 200:
-                return
-        except NoAnswer:
-            pass
-        time.sleep(0.5)
 
 
 if __name__ == "__main__":

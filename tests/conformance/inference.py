@@ -29,7 +29,8 @@ def events(answer: Answer) -> list[tuple[str, str]]:
     expect(kind.startswith("text/event-stream"), f"Content-Type is {kind!r}")
     text = answer.text.replace("\r\n", "\n")
     expect(text.endswith("\n\n"), "the last event is not ended by an empty line")
-    return [_event(block) for block in text.split("\n\n") if block.strip()]
+    found = [_event(block) for block in text.split("\n\n") if block.strip()]
+    return [one for one in found if one != ("", "")]  # comments, which keep connections alive
 
 
 def _event(block: str) -> tuple[str, str]:

@@ -53,6 +53,9 @@ class Launcher(Protocol):
     def serve(self, env: Mapping[str, str], port: int) -> Running:
         """The service, on this port."""
 
+    def close(self) -> None:
+        """Leave nothing behind."""
+
 
 @dataclass
 class Container:
@@ -84,6 +87,9 @@ class Container:
         if done.returncode:
             raise RuntimeError(f"cannot start {self.image}: {done.stderr.strip()}")
         return Contained(self.tool, name)
+
+    def close(self) -> None:
+        """Each container is removed by itself."""
 
     def _command(self, env: Mapping[str, str]) -> list[str]:
         store = ("--volume", f"{self.cache}:{STORE}") if self.cache else SCRATCH
@@ -139,6 +145,9 @@ class Program:
         log = (Path(self._directory.name) / f"log-{port}").open("w+", encoding="utf-8")  # noqa: SIM115
         process = subprocess.Popen([self.path], env=os.environ | dict(env), stdout=log, stderr=log, text=True)
         return Started(process, log)
+
+    def close(self) -> None:
+        self._directory.cleanup()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-FAULTS = frozenset(os.environ.get("STRANGER_FAULTS", "").split(","))
+FAULTS = set(os.environ.get("STRANGER_FAULTS", "").split(","))
 NO_STORE = "no-store, no-cache, must-revalidate"
 PROFILE = {"id": "ab" * 32, "tags": {"llm_engine": "vllm", "tp": "1"}}
 MANIFEST = {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [PROFILE]}
