@@ -1,4 +1,7 @@
-"""`python -m tests.conformance`: a table of pass and fail. Exit code 0: all pass; 1: some fail; 2: bad usage."""
+"""`python -m tests.conformance`: a table of pass and fail.
+
+Exit code 0: nothing fails; 1: something does; 2: bad usage.
+"""
 
 import argparse
 import socket
@@ -33,9 +36,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--api-key", help="sent with every request")
     made.add_argument("--tool", help="podman or docker (default: the first that works)")
     made.add_argument("--cache", help="a directory for /model-store; without it a temporary one")
-    made.add_argument("--run-option", action="append", default=[], metavar="OPTION", help="for podman or docker")
+    made.add_argument(
+        "--run-option", action="append", default=[], metavar="OPTION", help="for podman or docker"
+    )
     made.add_argument("--ready-seconds", type=float, default=1800, help="how long a start may take")
-    made.add_argument("--only", action="append", default=[], metavar="TEXT", help="checks with this in their name")
+    made.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="checks with this in their name"
+    )
     made.add_argument("--commands-only", action="store_true", help="with --image or --program: serve nothing")
     made.add_argument("--list", action="store_true", help="name the checks and do nothing")
     made.add_argument("--json", action="store_true", help="as data")

@@ -12,7 +12,8 @@ OPERATOR = "NIM operator"
 COMMANDS = "NIM documentation, actions of the image"
 MANIFESTS = ("/opt/nim/etc/default/model_manifest.yaml", "/etc/nim/config/model_manifest.yaml")
 # The operator's pod does the same and then sleeps; it reads the log.
-CAT = f"cat {MANIFESTS[0]} 2>/dev/null || cat {MANIFESTS[1]} 2>/dev/null || echo 'model_manifest.yaml not found'"
+NOT_FOUND = "model_manifest.yaml not found"
+CAT = f"cat {MANIFESTS[0]} 2>/dev/null || cat {MANIFESTS[1]} 2>/dev/null || echo '{NOT_FOUND}'"
 NATIVE = "com.nvidia.nim.model_download_protocol"
 
 
@@ -41,11 +42,13 @@ def operator_environment(store: str, port: int) -> dict[str, str]:
     }
 
 
-@check(IMAGE, "the manifest can be printed by sh and cat", f"{OPERATOR}, reading the manifest from a pod's log")
+@check(
+    IMAGE, "the manifest can be printed by sh and cat", f"{OPERATOR}, reading the manifest from a pod's log"
+)
 def manifest(target: Target) -> str:
     done = _image(target).run(["sh", "-c", CAT], {})
     expect(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]}")
-    if "model_manifest.yaml not found" in done.stdout:
+    if NOT_FOUND in done.stdout:
         return "none, so the operator takes it for model-free"
     found = problems(yaml.safe_load(done.stdout))
     expect(not found, "; ".join(found[:3]))
@@ -97,7 +100,9 @@ def create_model_store(target: Target) -> None:
     _help(target, "create-model-store")
 
 
-@check(IMAGE, "an unknown profile is refused with an exit code", f"{OPERATOR}, whose Job must see the failure")
+@check(
+    IMAGE, "an unknown profile is refused with an exit code", f"{OPERATOR}, whose Job must see the failure"
+)
 def unknown_profile(target: Target) -> str:
     done = _launcher(target).run(["nim-serve", "--dry-run"], {"NIM_MODEL_PROFILE": "0" * 64})
     expect(done.returncode != 0, "exit code 0")

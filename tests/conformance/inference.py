@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.conformance.check import Check, check, expect
+from tests.conformance.check import Check, Failed, check, expect
 from tests.conformance.target import Answer, Target
 
 INFERENCE: list[Check] = []
@@ -99,7 +99,8 @@ def _error(answer: Answer, status: int) -> None:
     expect(answer.status == status, f"answers {answer.status}, not {status}")
     page = answer.json()
     error = page.get("error") if isinstance(page, dict) else None
-    expect(isinstance(error, dict), f"there is no error object: {answer.text[:80]!r}")
+    if not isinstance(error, dict):
+        raise Failed(f"there is no error object: {answer.text[:80]!r}")
     expect(error.get("message"), "error.message is empty")
 
 

@@ -14,7 +14,16 @@ from typing import IO, Protocol
 COMMAND_SECONDS = 120.0
 STORE = "/model-store"
 # As the operator starts its pods: no root, no capabilities, no way to more of them.
-CONFINED = ("--user", "1000:2000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--shm-size", "1g")
+CONFINED = (
+    "--user",
+    "1000:2000",
+    "--cap-drop",
+    "ALL",
+    "--security-opt",
+    "no-new-privileges",
+    "--shm-size",
+    "1g",
+)
 SCRATCH = ("--tmpfs", f"{STORE}:mode=1777")
 
 Done = subprocess.CompletedProcess[str]
@@ -129,7 +138,7 @@ class Program:
     """A program on this machine that takes what the image would take."""
 
     path: str
-    image: None = None
+    image: str | None = None
     _directory: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
@@ -142,7 +151,7 @@ class Program:
         return self._directory.name
 
     def serve(self, env: Mapping[str, str], port: int) -> Running:
-        log = (Path(self._directory.name) / f"log-{port}").open("w+", encoding="utf-8")  # noqa: SIM115
+        log = (Path(self._directory.name) / f"log-{port}").open("w+", encoding="utf-8")
         process = subprocess.Popen([self.path], env=os.environ | dict(env), stdout=log, stderr=log, text=True)
         return Started(process, log)
 
@@ -184,7 +193,14 @@ def find_tool() -> str | None:
     return None
 
 
-def _done(command: Sequence[str], seconds: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None) -> Done:
+def _done(
+    command: Sequence[str], seconds: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None
+) -> Done:
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, check=False, env=None if env is None else dict(env)
+        command,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env=None if env is None else dict(env),
     )

@@ -74,7 +74,9 @@ def in_time(target: Target) -> str:
         for _ in range(ROUNDS):
             in_a_row = 0 if _content(target, path) else in_a_row + 1
             late += in_a_row > 0
-            expect(in_a_row < FAILURES, f"{path}: {FAILURES} times in a row no 200 within {PROBE_SECONDS:g} s")
+            expect(
+                in_a_row < FAILURES, f"{path}: {FAILURES} times in a row no 200 within {PROBE_SECONDS:g} s"
+            )
     return f"{2 * ROUNDS - late} of {2 * ROUNDS} within {PROBE_SECONDS:g} s"
 
 

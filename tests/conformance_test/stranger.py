@@ -16,7 +16,12 @@ FAULTS = set(os.environ.get("STRANGER_FAULTS", "").split(","))
 NO_STORE = "no-store, no-cache, must-revalidate"
 PROFILE = {"id": "ab" * 32, "tags": {"llm_engine": "vllm", "tp": "1"}}
 MANIFEST = {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [PROFILE]}
-METRICS = '# HELP up Up.\n# TYPE up gauge\nup{a="b\\"c"} 1\nvllm:seconds_bucket{le="+Inf"} 2 1700000000\nplain 1.5e3\n'
+METRICS = r"""# HELP up Up.
+# TYPE up gauge
+up{a="b\"c"} 1
+vllm:seconds_bucket{le="+Inf"} 2 1700000000
+plain 1.5e3
+"""
 MANAGEMENT = ("metadata", "version", "license", "manifest", "metrics")
 
 
@@ -39,7 +44,9 @@ def pages() -> Mapping[str, Any]:
             "object": either("models", "models", "list"),
             "data": either("no models", [], [base, adapter]),
         },
-        "/v1/metadata": {"modelInfo": either("metadata", [{}], [{"shortName": "a:1", "modelUrl": "hf://o/a"}])},
+        "/v1/metadata": {
+            "modelInfo": either("metadata", [{}], [{"shortName": "a:1", "modelUrl": "hf://o/a"}])
+        },
         "/v1/version": {"release": "1", "api": either("version", None, "1")},
         "/v1/license": {"content": either("license", "", "You may.")},
         "/v1/manifest": either("manifest", {"profiles": {}}, MANIFEST),
@@ -83,7 +90,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def refuse(self, status: int) -> None:
         error = json.dumps({"error": {"message": "no"}})
-        self.answer(status, either("html", "<html>no</html>", error), either("html", "text/html", "application/json"))
+        self.answer(
+            status, either("html", "<html>no</html>", error), either("html", "text/html", "application/json")
+        )
 
     def do_GET(self) -> None:
         word = self.path.rpartition("/")[2]
@@ -164,7 +173,7 @@ def command(name: str, *arguments: str) -> int:
         return int("path" in FAULTS and "/" in os.environ.get("NIM_MODEL_NAME", ""))
     if os.environ.get("NIM_MODEL_PROFILE"):
         print("no such profile", file=sys.stderr)
-        return either("forgiving", 0, 5)
+        return 0 if "forgiving" in FAULTS else 5
     return 0
 
 

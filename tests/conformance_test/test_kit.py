@@ -165,11 +165,16 @@ def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[s
 def test_the_table_and_the_list_are_for_people(program: str) -> None:
     env = os.environ | {"STRANGER_FAULTS": "license"}
     command = [sys.executable, "-m", "tests.conformance", "--program", program]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("FAIL") and "license has its text" in line for line in lines)
-    assert lines[lines.index(next(line for line in lines if line.startswith("FAIL"))) + 1].strip() == "content is empty"
+    assert (
+        lines[lines.index(next(line for line in lines if line.startswith("FAIL"))) + 1].strip()
+        == "content is empty"
+    )
     assert ", 1 fail, 5 skipped" in lines[-1]
 
 
@@ -194,4 +199,6 @@ def test_a_manifest_that_the_operator_cannot_read_is_told(document: Any, said: s
 def test_both_versions_of_a_manifest_are_read() -> None:
     assert not problems({"ab" * 32: {"tags": {"backend": "triton"}}})
     profile = {"id": "cd" * 32, "tags": {"llm_engine": "vllm"}}
-    assert not problems({"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [profile]})
+    assert not problems(
+        {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [profile]}
+    )

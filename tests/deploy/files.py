@@ -26,7 +26,9 @@ def _mapping(loader: Strict, node: yaml.MappingNode) -> dict[Any, Any]:
     twice = {key for key in keys if keys.count(key) > 1}
     assert not twice, f"written twice: {sorted(twice)}, {node.start_mark}"
     loader.flatten_mapping(node)
-    return {loader.construct_object(key, True): loader.construct_object(value, True) for key, value in node.value}
+    return {
+        loader.construct_object(key, True): loader.construct_object(value, True) for key, value in node.value
+    }
 
 
 Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

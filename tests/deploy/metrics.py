@@ -1,4 +1,4 @@
-"""The names of the service's metrics. `python -m tests.deploy.metrics URL` writes down those of a real one."""
+"""The names of the service's metrics. `python -m tests.deploy.metrics URL` writes down those of one."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Every name in the dashboard, the autoscaler and the adapter's rules is one that the real service exports."""
+"""Every name in the dashboard, the autoscaler and the adapter's rules is one that the service exports."""
 
 import json
 import re

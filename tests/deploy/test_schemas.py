@@ -1,4 +1,4 @@
-"""Every object against Kubernetes' own schemas, of the oldest release that the chart admits and of the newest."""
+"""Every object against Kubernetes' own schemas, of the oldest release the chart admits and of the newest."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from tests.deploy.files import MANIFESTS, VALUES, Object, manifest, read_all, values
-from tests.deploy.helm import CHART, render
+from tests.deploy.files import CHART, MANIFESTS, VALUES, Object, manifest, read_all, values
+from tests.deploy.helm import render
 
 RELEASES = ("1.26", "1.37")
 EVERYTHING: Object = {
@@ -55,6 +55,7 @@ SETTINGS: dict[str, Object] = {
 }
 
 # The Prometheus operator's schema is in no package: this much of it is what we use.
+TEXT = {"type": "string", "minLength": 1}
 SERVICE_MONITOR: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -68,9 +69,7 @@ SERVICE_MONITOR: dict[str, Any] = {
                 "type": "object",
                 "additionalProperties": False,
                 "required": ["port", "path"],
-                "properties": dict.fromkeys(
-                    ("port", "path", "interval", "scrapeTimeout"), {"type": "string", "minLength": 1}
-                ),
+                "properties": dict.fromkeys(("port", "path", "interval", "scrapeTimeout"), TEXT),
             },
         },
     },
@@ -107,7 +106,13 @@ def test_everything_has_every_kind() -> None:
     kinds = {
         kind
         for path in (CHART / "templates").rglob("*.yaml")
-        for kind in ("PersistentVolumeClaim", "ServiceMonitor", "Ingress", "PodDisruptionBudget", "ServiceAccount")
+        for kind in (
+            "PersistentVolumeClaim",
+            "ServiceMonitor",
+            "Ingress",
+            "PodDisruptionBudget",
+            "ServiceAccount",
+        )
         if f"kind: {kind}" in path.read_text(encoding="utf-8")
     }
     assert kinds | {"Deployment", "StatefulSet", "HorizontalPodAutoscaler", "Service", "Pod"} == made

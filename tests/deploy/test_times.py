@@ -18,7 +18,8 @@ LEAST_MARGIN_SECONDS = 5
 
 def start_seconds(startup: Object) -> int:
     """What the values say that a start may take."""
-    return math.ceil(startup["downloadGB"] * 1000 / startup["downloadMBps"] + startup["loadSeconds"])
+    download = float(startup["downloadGB"]) * 1000 / float(startup["downloadMBps"])
+    return math.ceil(download + float(startup["loadSeconds"]))
 
 
 def window(probe: Object) -> int:
@@ -53,7 +54,9 @@ def test_the_chart_grants_a_start_what_the_values_say(name: str) -> None:
         ({}, {"failureThreshold": 7}, 7),
     ],
 )
-def test_the_window_is_rounded_up_and_can_be_overridden(startup: Object, probe: Object, failures: int) -> None:
+def test_the_window_is_rounded_up_and_can_be_overridden(
+    startup: Object, probe: Object, failures: int
+) -> None:
     rendered = pod_of(render({"startup": startup, "startupProbe": probe}))
     assert rendered.container["startupProbe"]["failureThreshold"] == failures
 

@@ -29,7 +29,9 @@ def kubelet_of(service: Service, speed: float) -> Kubelet:
     """Its ports are where this service has them."""
     gateway = service.plan.gateway
     assert gateway.health_port
-    return Kubelet(CONTAINER, ports_of(CONTAINER, {8000: gateway.server_port, 8081: gateway.health_port}), speed)
+    return Kubelet(
+        CONTAINER, ports_of(CONTAINER, {8000: gateway.server_port, 8081: gateway.health_port}), speed
+    )
 
 
 def forever() -> bool:
