@@ -83,6 +83,7 @@ class Kubelet:
     speed: float = 1.0
     host: str = "127.0.0.1"
     asked: dict[str, int] = field(default_factory=dict)
+    ready: bool = False
 
     def watch(self, *, until: Callable[[], bool], seconds: float) -> Iterator[Event]:
         """Events as they happen, until `until` or the end of time, or until it would kill the container."""
@@ -90,6 +91,8 @@ class Kubelet:
         judges = self._judges(STARTING, begun) or self._judges(RUNNING, begun)
         while judges and time.monotonic() < begun + seconds and not until():
             event = self._next(judges)
+            if event in (Event.READY, Event.UNREADY):
+                self.ready = event is Event.READY
             if event is Event.STARTED:
                 judges = self._judges(RUNNING, begun)
             if event:

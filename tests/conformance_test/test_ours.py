@@ -1,4 +1,4 @@
-"""Our own commands, and our own image where there is one, before the kit. The service is before it in tests/e2e."""
+"""Our own commands, and our own image where there is one, before the kit; tests/e2e has the service."""
 
 import json
 import os

@@ -71,9 +71,7 @@ def played(image: str, tmp_path: Path) -> Iterator[Pod]:
 
 def test_the_manifest_starts_is_ready_and_stops_within_its_grace(played: Pod) -> None:
     kubelet = Kubelet(played.container, ports_of(played.container))
-    seen: list[Event] = []
-    for event in kubelet.watch(until=lambda: Event.READY in seen, seconds=START_SECONDS):
-        seen.append(event)
+    seen = list(kubelet.watch(until=lambda: kubelet.ready, seconds=START_SECONDS))
     assert seen == [Event.STARTED, Event.READY], podman("pod", "logs", POD).stdout[-4000:]
     assert _models() == 200
     name = f"{POD}-{played.container['name']}"

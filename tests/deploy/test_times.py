@@ -1,16 +1,18 @@
 """Windows of probes and the time for a stop: each is as long as what it waits for, by arithmetic."""
 
 import math
+import re
 
 import pytest
 
 from nim.manifest import find_manifest
 from nim.paths import PROFILES
 from nim.process.budget import Budget
-from tests.deploy.files import VALUES, Object, Pod, manifest, pod_of, values
+from tests.deploy.files import ROOT, VALUES, Object, Pod, manifest, pod_of, values
 from tests.deploy.helm import render
 from tests.deploy.test_values import over
 
+DOCUMENT = ROOT / "docs" / "kubernetes.md"
 PLAIN = {"demo.yaml": "values-cpu.yaml", "llama-3.1-8b.yaml": "values-llama-3.1-8b.yaml"}
 # A container with less than this after its own budget is killed in the middle of its last step.
 LEAST_MARGIN_SECONDS = 5
@@ -69,6 +71,23 @@ def test_the_download_that_is_stated_is_no_smaller_than_the_manifests(name: str)
     found = find_manifest(said["model"]["name"], PROFILES)
     sizes = [profile.download_gb for profile in found.profiles]
     assert said["startup"]["downloadGB"] >= max(size for size in sizes if size is not None)
+
+
+def test_the_figures_in_the_document_are_those_of_the_chart() -> None:
+    rows = re.findall(
+        r"^\| (\S.*?) \| (.*?) \| (\d+) s \| (\d+) s \| (\d+) \|$", DOCUMENT.read_text("utf-8"), re.M
+    )
+    assert [row[0].strip("`") for row in rows] == ["the defaults", *VALUES]
+    for name, download, load, total, failures in rows:
+        said = values(name.strip("`")) if name.startswith("`") else {}
+        startup = over(values(), said)["startup"]
+        size = (
+            f"{startup['downloadGB']} GB at {startup['downloadMBps']} MB/s"
+            if startup["downloadGB"]
+            else "nothing"
+        )
+        assert (download, int(load), int(total)) == (size, startup["loadSeconds"], start_seconds(startup))
+        assert pod_of(render(said)).container["startupProbe"]["failureThreshold"] == int(failures)
 
 
 def granted(pod: Pod) -> int:
