@@ -4,6 +4,7 @@ Exit code 0: nothing fails; 1: something does; 2: bad usage.
 """
 
 import argparse
+import shlex
 import socket
 import sys
 import time
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--model", help="the name in requests (default: the first of /v1/models)")
     made.add_argument("--model-path", help="a model's directory, as the program sees it")
     made.add_argument("--api-key", help="sent with every request")
-    made.add_argument("--tool", help="podman or docker (default: the first that works)")
+    made.add_argument("--tool", help="podman or docker, with its own options (default: the first that works)")
     made.add_argument("--cache", help="a directory for /model-store; without it a temporary one")
     made.add_argument(
         "--run-option", action="append", default=[], metavar="OPTION", help="for podman or docker"
@@ -118,8 +119,8 @@ def _launcher(options: argparse.Namespace) -> Launcher | None:
         return Program(options.program)
     if not options.image:
         return None
-    tool = options.tool or find_tool()
-    if tool is None:
+    tool = tuple(shlex.split(options.tool or find_tool() or ""))
+    if not tool:
         print("cannot start an image: neither podman nor docker works here", file=sys.stderr)
         sys.exit(2)
     return Container(options.image, tool, tuple(options.run_option), options.cache)

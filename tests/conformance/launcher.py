@@ -68,10 +68,10 @@ class Launcher(Protocol):
 
 @dataclass
 class Container:
-    """An image; `options` go to `run`."""
+    """An image. `tool` is podman or docker, with what must come before the verb; `options` go to `run`."""
 
     image: str | None
-    tool: str
+    tool: tuple[str, ...]
     options: tuple[str, ...] = ()
     cache: str | None = None
 
@@ -80,7 +80,7 @@ class Container:
 
     def label(self, name: str) -> str:
         form = '{{index .Config.Labels "' + name + '"}}'
-        done = _done([self.tool, "image", "inspect", "--format", form, str(self.image)])
+        done = _done([*self.tool, "image", "inspect", "--format", form, str(self.image)])
         text = done.stdout.strip()
         return "" if text == "<no value>" else text
 
@@ -103,34 +103,34 @@ class Container:
     def _command(self, env: Mapping[str, str]) -> list[str]:
         store = ("--volume", f"{self.cache}:{STORE}") if self.cache else SCRATCH
         words = [f"--env={name}={value}" for name, value in env.items()]
-        return [self.tool, "run", *CONFINED, *store, *self.options, *words]
+        return [*self.tool, "run", *CONFINED, *store, *self.options, *words]
 
 
 @dataclass
 class Contained:
     """A container that was started detached."""
 
-    tool: str
+    tool: tuple[str, ...]
     name: str
 
     def alive(self) -> bool:
-        done = _done([self.tool, "inspect", "--format", "{{.State.Running}}", self.name])
+        done = _done([*self.tool, "inspect", "--format", "{{.State.Running}}", self.name])
         return done.stdout.strip() == "true"
 
     def log(self) -> str:
-        done = _done([self.tool, "logs", self.name])
+        done = _done([*self.tool, "logs", self.name])
         return done.stdout + done.stderr
 
     def terminate(self, seconds: float) -> int | None:
-        _done([self.tool, "kill", "--signal", "TERM", self.name])
+        _done([*self.tool, "kill", "--signal", "TERM", self.name])
         try:
-            done = _done([self.tool, "wait", self.name], seconds)
+            done = _done([*self.tool, "wait", self.name], seconds)
         except subprocess.TimeoutExpired:
             return None
         return int(done.stdout.strip())
 
     def destroy(self) -> None:
-        _done([self.tool, "rm", "--force", self.name])
+        _done([*self.tool, "rm", "--force", self.name])
 
 
 @dataclass

@@ -37,11 +37,12 @@ def test_our_commands_are_those_that_users_know() -> None:
 @pytest.mark.image
 @pytest.mark.timeout(900)
 def test_our_image_conforms() -> None:
-    """CONFORMANCE_OPTIONS are added, such as `--run-option=--network=host`."""
+    """PODMAN may have podman's own options; CONFORMANCE_OPTIONS are the kit's."""
     image = os.environ.get("NIM_TEST_IMAGE", "")
     if not image:
         pytest.skip("no image: NIM_TEST_IMAGE names none")
     options = os.environ.get("CONFORMANCE_OPTIONS", "").split()
+    options += ["--tool", podman] if (podman := os.environ.get("PODMAN")) else []
     results = judge("--image", image, "--ready-seconds", "600", *options, seconds=850)
     assert set(failed(results)) <= MISSING, failed(results)
     assert results["the manifest can be printed by sh and cat"]["verdict"] == "pass"

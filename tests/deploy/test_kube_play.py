@@ -1,6 +1,7 @@
 """The plain manifest on the real image: podman makes the pod, the kubelet's part is played by the test.
 
-NIM_TEST_IMAGE names the image. Podman runs no probes by itself and knows no readiness.
+NIM_TEST_IMAGE names the image; ports 8000 and 8081 must be free. Podman runs no probes by itself
+and knows no readiness.
 """
 
 import http.client
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 START_SECONDS = 600.0
 STOP_SECONDS = 60.0
 POD = "nim-demo-pod"
+PODMAN = os.environ.get("PODMAN", "podman").split()
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def image() -> str:
     name = os.environ.get("NIM_TEST_IMAGE", "")
     if not name:
         pytest.skip("no image: NIM_TEST_IMAGE names none")
-    if shutil.which("podman") is None:
+    if shutil.which(PODMAN[0]) is None:
         pytest.skip("no podman")
     if podman("image", "exists", name).returncode:
         pytest.skip(f"no image: podman does not have {name}")
@@ -36,10 +38,8 @@ def image() -> str:
 
 
 def podman(*words: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """PODMAN_OPTIONS come first, for machines that need some, such as `--runtime runc`."""
-    options = os.environ.get("PODMAN_OPTIONS", "").split()
-    command = ["podman", *options, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    """With the options that PODMAN has, such as `podman --runtime runc`."""
+    return subprocess.run([*PODMAN, *words], capture_output=True, text=True, timeout=seconds, check=False)
 
 
 def as_pod(objects: list[Object], image: str) -> Object:

@@ -1,5 +1,7 @@
 """Every object against Kubernetes' own schemas, of the oldest release the chart admits and of the newest."""
 
+import json
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -81,7 +83,13 @@ def validate(one: Object, release: str) -> None:
     if one["kind"] == "ServiceMonitor":
         jsonschema.validate(one["spec"], SERVICE_MONITOR)
     else:
-        kubernetes_validate.validate(one, release, strict=True)
+        _validate(json.dumps(one), release)
+
+
+@cache
+def _validate(text: str, release: str) -> None:
+    """Most objects come again and again, and each reads two megabytes of schema."""
+    kubernetes_validate.validate(json.loads(text), release, strict=True)
 
 
 @pytest.mark.parametrize("release", RELEASES)

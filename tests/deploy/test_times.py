@@ -75,7 +75,7 @@ def test_the_download_that_is_stated_is_no_smaller_than_the_manifests(name: str)
 
 def test_the_figures_in_the_document_are_those_of_the_chart() -> None:
     rows = re.findall(
-        r"^\| (\S.*?) \| (.*?) \| (\d+) s \| (\d+) s \| (\d+) \|$", DOCUMENT.read_text("utf-8"), re.M
+        r"^\| (\S.*?) \| (.*?) \| (\d+) s \| (\d+) s \| (\d+) \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE
     )
     assert [row[0].strip("`") for row in rows] == ["the defaults", *VALUES]
     for name, download, load, total, failures in rows:
