@@ -1,0 +1,46 @@
+{{/* All arithmetic about time. Helm reads numbers as floats: each is made whole before it is written. */}}
+
+{{/* Seconds that a start may take: the download and what follows it. */}}
+{{- define "nim.startSeconds" -}}
+{{- $s := .Values.startup -}}
+{{- addf (divf (mulf $s.downloadGB 1000.0) $s.downloadMBps) $s.loadSeconds | ceil | int64 -}}
+{{- end -}}
+
+{{/* How often the startup probe may fail: its window is no shorter than the start. */}}
+{{- define "nim.startFailures" -}}
+{{- $p := .Values.startupProbe -}}
+{{- if $p.failureThreshold -}}
+{{- int64 $p.failureThreshold -}}
+{{- else -}}
+{{- $left := subf (float64 (include "nim.startSeconds" .)) $p.initialDelaySeconds -}}
+{{- max 1 (int64 (ceil (divf $left $p.periodSeconds))) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What Kubernetes grants: the hook's wait, the service's own budget, and a margin to end in. */}}
+{{- define "nim.graceSeconds" -}}
+{{- $s := .Values.shutdown -}}
+{{- add (int64 $s.delaySeconds) (int64 $s.seconds) 5 -}}
+{{- end -}}
+
+{{/* Begins the stop that SIGTERM begins. It does not wait for it: the container ends with the service. */}}
+{{- define "nim.preStop" -}}
+exec:
+  {{- if .Values.shutdown.delaySeconds }}
+  command: [sh, -c, "sleep {{ int64 .Values.shutdown.delaySeconds }}; exec nim drain --no-wait"]
+  {{- else }}
+  command: [nim, drain, --no-wait]
+  {{- end }}
+{{- end -}}
+
+{{/* One probe: dict "probe" "failures". */}}
+{{- define "nim.probe" -}}
+httpGet:
+  path: {{ .probe.path }}
+  port: health
+initialDelaySeconds: {{ int64 .probe.initialDelaySeconds }}
+periodSeconds: {{ int64 .probe.periodSeconds }}
+timeoutSeconds: {{ int64 .probe.timeoutSeconds }}
+successThreshold: {{ int64 .probe.successThreshold }}
+failureThreshold: {{ int64 .failures }}
+{{- end -}}

@@ -1,0 +1,181 @@
+"""A NIM-like program that is none of ours: right in all that the kit asks, but for the faults it is told.
+
+STRANGER_FAULTS names them, with commas. Without arguments it serves on NIM_SERVER_PORT; else it is a command.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+FAULTS = set(os.environ.get("STRANGER_FAULTS", "").split(","))
+NO_STORE = "no-store, no-cache, must-revalidate"
+PROFILE = {"id": "ab" * 32, "tags": {"llm_engine": "vllm", "tp": "1"}}
+MANIFEST = {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [PROFILE]}
+METRICS = r"""# HELP up Up.
+# TYPE up gauge
+up{a="b\"c"} 1
+vllm:seconds_bucket{le="+Inf"} 2 1700000000
+plain 1.5e3
+"""
+MANAGEMENT = ("metadata", "version", "license", "manifest", "metrics")
+
+
+def either(fault: str, wrong: Any, right: Any) -> Any:
+    """The wrong one where that is the fault."""
+    return wrong if fault in FAULTS else right
+
+
+def health(word: str) -> dict[str, str]:
+    return {"object": "health.response", "message": word, "status": word}
+
+
+def pages() -> Mapping[str, Any]:
+    """Every GET that answers JSON."""
+    model: dict[str, Any] = {"id": "a", "object": "model", "root": "a"}
+    adapter = {"id": "b", "object": "model", "root": "a"}
+    base = either("no base", model | {"root": "x"}, model)
+    return {
+        "/v1/models": {
+            "object": either("models", "models", "list"),
+            "data": either("no models", [], [base, adapter]),
+        },
+        "/v1/metadata": {
+            "modelInfo": either("metadata", [{}], [{"shortName": "a:1", "modelUrl": "hf://o/a"}])
+        },
+        "/v1/version": {"release": "1", "api": either("version", None, "1")},
+        "/v1/license": {"content": either("license", "", "You may.")},
+        "/v1/manifest": either("manifest", {"profiles": {}}, MANIFEST),
+        "/openapi.json": {"paths": {f"/v1/{name}": {} for name in either("openapi", (), MANAGEMENT)}},
+    }
+
+
+def chunk(**choice: Any) -> str:
+    return json.dumps({"object": either("chunk", "chunk", "chat.completion.chunk"), "choices": [choice]})
+
+
+def chat_events() -> str:
+    events = [chunk(delta={"content": "Hi"}, finish_reason=None), chunk(delta={}, finish_reason="stop")]
+    events += either("no end", [], ["[DONE]"])
+    field = either("field", "date: ", "data: ")
+    return ": a comment\n\n" + "".join(f"{field}{event}\n\n" for event in events)
+
+
+def message_events() -> str:
+    names = ["message_start", "content_block_delta", either("message stop", "message_end", "message_stop")]
+    return "".join(f"event: {name}\r\ndata: {json.dumps({'type': name})}\r\n\r\n" for name in names)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Be quiet."""
+
+    def answer(self, status: int, body: str, kind: str = "application/json", **headers: str) -> None:
+        data = body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        if (mine := self.headers.get("X-Request-Id")) and "request id" not in FAULTS:
+            self.send_header("X-Request-Id", mine)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def refuse(self, status: int) -> None:
+        error = json.dumps({"error": {"message": "no"}})
+        self.answer(
+            status, either("html", "<html>no</html>", error), either("html", "text/html", "application/json")
+        )
+
+    def do_GET(self) -> None:
+        word = self.path.rpartition("/")[2]
+        if self.path in ("/v1/health/live", "/v1/health/ready"):
+            self.health(word)
+        elif self.path == "/v1/metrics":
+            self.answer(200, either("metrics", "up = 1\n", METRICS), "text/plain; version=0.0.4")
+        elif self.path in pages():
+            self.answer(200, json.dumps(pages()[self.path]))
+        else:
+            self.refuse(404)
+
+    def health(self, word: str) -> None:
+        if f"slow {word}" in FAULTS:
+            time.sleep(1.5)
+        cache = either(f"{word} headers", "max-age=3600", NO_STORE)
+        separators = either(f"{word} body", (", ", ": "), (",", ":"))
+        text = json.dumps(health(word), separators=separators)
+        self.answer(either(f"{word} status", 202, 200), text, Cache_Control=cache)
+
+    def do_POST(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if "small" in FAULTS and len(data) > 1_000_000:
+            return self.refuse(413)
+        try:
+            body = json.loads(data)
+        except ValueError:
+            return self.refuse(either("broken json", 500, 400))
+        if body["model"] not in ("a", "b") and "unknown model" not in FAULTS:
+            return self.refuse(404)
+        routes: Mapping[str, Callable[[bool], None]] = {
+            "/v1/chat/completions": self.chat,
+            "/v1/completions": lambda _: self.say({"choices": [{"text": either("completions", None, "x")}]}),
+            "/v1/messages": self.message,
+            "/v1/messages/count_tokens": lambda _: self.say({"input_tokens": either("count", 0, 3)}),
+        }
+        return routes[self.path](bool(body.get("stream")))
+
+    def say(self, page: Any) -> None:
+        self.answer(200, json.dumps(page))
+
+    def chat(self, stream: bool) -> None:
+        if stream:
+            kind = either("no stream", "text/plain", "text/event-stream")
+            return self.answer(200, chat_events(), kind)
+        message = {"role": either("role", "user", "assistant"), "content": "Hi"}
+        usage = {"completion_tokens": 1}
+        return self.say({"object": "chat.completion", "choices": [{"message": message}], "usage": usage})
+
+    def message(self, stream: bool) -> None:
+        if "no messages" in FAULTS:
+            return self.refuse(404)
+        if stream:
+            return self.answer(200, message_events(), "text/event-stream")
+        return self.say({"type": "message", "stop_reason": "end_turn"})
+
+
+def serve() -> int:
+    """Until SIGTERM."""
+    if "deaf" in FAULTS:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(either("exit code", 3, 0)))
+    if "operator" in FAULTS and os.environ.get("OUTLINES_CACHE_DIR"):
+        return 2
+    address = ("127.0.0.1", int(os.environ["NIM_SERVER_PORT"]))
+    ThreadingHTTPServer(address, Handler).serve_forever()
+    return 0
+
+
+def command(name: str, *arguments: str) -> int:
+    """A command of the image."""
+    if "-h" in arguments:
+        print(either(f"help {name}", "", f"usage: {name}"))
+        return int(f"help code {name}" in FAULTS)
+    if name == "list-model-profiles":
+        print(either("profiles", "PROFILES", "MODEL PROFILES"))
+        return int("path" in FAULTS and "/" in os.environ.get("NIM_MODEL_NAME", ""))
+    if os.environ.get("NIM_MODEL_PROFILE"):
+        print("no such profile", file=sys.stderr)
+        return 0 if "forgiving" in FAULTS else 5
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(*sys.argv[1:]) if sys.argv[1:] else serve())

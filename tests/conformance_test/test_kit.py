@@ -1,0 +1,204 @@
+"""Each fault, planted in a stranger's program, fails the checks that are about it, and no others."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance import stop
+from tests.conformance.__main__ import CHECKS, main
+from tests.conformance.image import IMAGE
+from tests.conformance.manifest import problems
+from tests.conformance.stop import STOP
+from tests.conformance_test import stranger
+
+ROOT = Path(__file__).resolve().parents[2]
+STRANGER = Path(__file__).with_name("stranger.py")
+HEALTH = "the kubelet's probes are content"
+PORT = "the health port answers both"
+# Only an image has these.
+OF_IMAGES = {
+    "the manifest can be printed by sh and cat",
+    "it sleeps when told to",
+    "it is not labelled for the other protocol",
+}
+SKIPPED = OF_IMAGES | {PORT}
+
+FAULTS: dict[str, set[str]] = {
+    "": set(),
+    "live status": {"live answers 200", HEALTH, PORT},
+    "live body": {"live has the documented body"},
+    "live headers": {"live is JSON that nobody may keep"},
+    "ready status": {"ready answers 200", HEALTH, PORT},
+    "ready body": {"ready has the documented body"},
+    "ready headers": {"ready is JSON that nobody may keep"},
+    "slow live": {HEALTH},
+    "models": {"models is a list with names"},
+    "no base": {"among several models the base is found"},
+    "metadata": {"metadata names the model"},
+    "version": {"version names release and API"},
+    "license": {"license has its text"},
+    "manifest": {"manifest has profiles"},
+    "metrics": {"metrics are Prometheus text"},
+    "openapi": {"openapi.json lists them"},
+    "role": {"chat completions answer"},
+    "chunk": {"chat streams are well formed"},
+    "no end": {"chat streams are well formed"},
+    "field": {"chat streams are well formed"},
+    "no stream": {"chat streams are well formed"},
+    "completions": {"completions answer"},
+    "no messages": {"messages answer", "message streams begin and end"},
+    "message stop": {"message streams begin and end"},
+    "count": {"tokens of a message are counted"},
+    "html": {
+        "an unknown path is 404 with an error object",
+        "an unknown model is 404 with an error object",
+        "broken JSON is 400 with an error object",
+    },
+    "unknown model": {"an unknown model is 404 with an error object"},
+    "broken json": {"broken JSON is 400 with an error object"},
+    "request id": {"a request id comes back"},
+    "small": {"a body of 3 MB is taken"},
+}
+# These want a process or a command.
+PROGRAM_FAULTS: dict[str, set[str]] = {
+    "": set(),
+    "exit code": {"SIGTERM ends it within 30 s"},
+    "deaf": {"SIGTERM ends it within 30 s"},
+    "profiles": {"list-model-profiles lists"},
+    "help nim-serve": {"nim-serve explains itself"},
+    "help code list-model-profiles": {"list-model-profiles explains itself"},
+    "help download-to-cache": {"download-to-cache explains itself"},
+    "help create-model-store": {"create-model-store explains itself"},
+    "forgiving": {"an unknown profile is refused with an exit code"},
+    "path": {"NIM_MODEL_NAME may be a path"},
+}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The stranger's server, in this process: a fault is planted by a word."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), stranger.Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    """The stranger as a program by itself."""
+    path = tmp_path / "stranger"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -I {STRANGER} "$@"\n', encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def judge(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and results by name."""
+    code = main([*arguments, "--json", "--ready-seconds", "30"])
+    return code, {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+
+
+def names(results: dict[str, Any], verdict: str) -> set[str]:
+    return {name for name, one in results.items() if one["verdict"] == verdict}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_service_fails_its_own_checks_and_no_others(
+    fault: str, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stranger, "FAULTS", {fault})
+    code, results = judge(capsys, "--url", url, "--health-url", url)
+    told = {name: results[name]["reason"] for name in names(results, "fail")}
+    assert set(told) == FAULTS[fault], told
+    assert all(told.values())
+    assert code == (1 if FAULTS[fault] else 0)
+    assert names(results, "skipped") == {one.name for one in (*IMAGE, *STOP)}
+
+
+@pytest.mark.parametrize("fault", PROGRAM_FAULTS)
+def test_a_fault_of_the_program_fails_its_own_checks_and_no_others(
+    fault: str, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRANGER_FAULTS", fault)
+    if fault == "deaf":
+        monkeypatch.setattr(stop, "GRACE_SECONDS", 0.5)
+    code, results = judge(capsys, "--program", program, "--model-path", "/models/a")
+    assert names(results, "fail") == PROGRAM_FAULTS[fault]
+    assert code == (1 if PROGRAM_FAULTS[fault] else 0)
+    assert names(results, "skipped") == SKIPPED
+
+
+def test_a_service_that_does_not_take_the_operators_environment_fails(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRANGER_FAULTS", "operator")
+    code, results = judge(capsys, "--program", program, "--only", "environment", "--only", "answers 200")
+    assert code == 1
+    assert names(results, "fail") == set(results)
+
+
+def test_each_check_fails_for_some_fault() -> None:
+    """Else it might be one that cannot fail."""
+    of_others = {"the operator's environment is taken"}
+    failing = set().union(*FAULTS.values(), *PROGRAM_FAULTS.values())
+    assert {one.name for one in CHECKS} - OF_IMAGES == failing | of_others
+
+
+def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    code, results = judge(capsys, "--url", "http://127.0.0.1:1", "--only", "answer")
+    assert code == 1
+    assert names(results, "fail") == set(results) - names(results, "skipped") != set()
+
+
+def test_the_table_and_the_list_are_for_people(program: str) -> None:
+    env = os.environ | {"STRANGER_FAULTS": "license"}
+    command = [sys.executable, "-m", "tests.conformance", "--program", program]
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("FAIL") and "license has its text" in line for line in lines)
+    assert (
+        lines[lines.index(next(line for line in lines if line.startswith("FAIL"))) + 1].strip()
+        == "content is empty"
+    )
+    assert ", 1 fail, 5 skipped" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], "no mapping"),
+        ({}, "no profile"),
+        ({"schema_version": "1.0", "profile_selection_criteria": "x", "profiles": []}, "not 2"),
+        ({"schema_version": "2.0.0", "profiles": []}, "profile_selection_criteria is missing"),
+        ({"schema_version": "2.0.0", "profile_selection_criteria": "x", "profiles": {}}, "not a list"),
+        ({"abc": {"tags": {"llm_engine": "vllm"}}}, "not 64 hex digits"),
+        ({"ab" * 32: {}}, "no tags"),
+        ({"ab" * 32: {"tags": {"tp": "1"}}}, "names no engine"),
+        ({"ab" * 32: {"tags": {"backend": "vllm", "tp": 1}}}, "the tag tp is no string"),
+    ],
+)
+def test_a_manifest_that_the_operator_cannot_read_is_told(document: Any, said: str) -> None:
+    assert any(said in problem for problem in problems(document))
+
+
+def test_both_versions_of_a_manifest_are_read() -> None:
+    assert not problems({"ab" * 32: {"tags": {"backend": "triton"}}})
+    profile = {"id": "cd" * 32, "tags": {"llm_engine": "vllm"}}
+    assert not problems(
+        {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [profile]}
+    )

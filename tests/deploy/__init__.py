@@ -1,0 +1,1 @@
+"""What is shipped for clusters: read, rendered and judged without a cluster."""
