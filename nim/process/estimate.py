@@ -103,10 +103,13 @@ class Estimate:
         return left if counted is None else max(left, counted)
 
     def _by_progress(self, now: float) -> float | None:
-        """At the pace since the first count. A phase has more to it than what is counted: a least value."""
+        """At the pace since the first count: a least value, as a phase has more to it than what is counted.
+
+        None when the next count is overdue: nothing is known of one that has stopped counting.
+        """
         if self._first is None or self._last is None or self._last[0] <= self._first[0]:
             return None
         (first, began), (last, seen) = self._first, self._last
         pace = (last - first) / max(seen - began, 1e-3)
         left = (1 - last) / pace - (now - seen)
-        return max(left, 0)
+        return left if left >= 0 else None

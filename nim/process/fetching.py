@@ -68,13 +68,14 @@ class Fetching:
         self._total, self._say = download.total_bytes, say
         self._looks: deque[tuple[float, int]] = deque()
         self._first_bytes = 0
-        self._grew_from = self._grew_to = self._said_at = 0.0
+        self._grew_from: float | None = None
+        self._grew_to = self._said_at = 0.0
         self.needed: bool | None = None
 
     @property
     def seconds(self) -> float:
         """For how long bytes have arrived."""
-        return self._grew_to - self._grew_from
+        return 0.0 if self._grew_from is None else self._grew_to - self._grew_from
 
     @property
     def have_bytes(self) -> int:
@@ -144,6 +145,7 @@ class Fetching:
     def _grew(self, have: int, now: float) -> None:
         """From the look before the first that shows growth to the last that does."""
         if have - self._first_bytes >= LEAST_BYTES:
-            self._grew_from = self._grew_from or self._looks[-1][0]
+            if self._grew_from is None:
+                self._grew_from = self._looks[-1][0]
             self._grew_to = now
             self.needed = True

@@ -64,8 +64,11 @@ class Leavings:
         return ours
 
     def _add(self, found: Segments) -> None:
+        """What has gone meanwhile, by itself, needs no record any more."""
         if found.keys() - self._ours.keys():
-            self._ours |= found
+            present = listed(self._directory)
+            merged = self._ours | dict(found)
+            self._ours = {name: inode for name, inode in merged.items() if present.get(name) == inode}
             self._record.write(self._ours)
 
     def _swept(self, swept: tuple[list[str], int]) -> None:

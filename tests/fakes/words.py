@@ -62,6 +62,12 @@ def tell_load(model: str) -> None:
     log("Worker", "gpu_model_runner.py:5040", f"Starting to load model {model}...")
 
 
+def tell_fetched(model: str, seconds: float) -> None:
+    """The download is over."""
+    text = f"Time spent downloading weights for {model}: {seconds:.6f} seconds"
+    log("Worker", "weight_utils.py:541", text)
+
+
 def tell_shard(done: int, shards: int) -> None:
     """The progress bar of the checkpoint's files."""
     share = f"{100 * done // shards:3d}% Completed | {done}/{shards}"
