@@ -1,5 +1,6 @@
 """Sees to it that the shared memory of an engine that was killed goes, at the latest at the next start."""
 
+from collections import Counter
 from collections.abc import Callable
 from os import getpid
 from pathlib import Path
@@ -10,6 +11,8 @@ from nim.process.shared_memory import SHM, Record, Segments, listed, mapped, swe
 from nim.process.tree import all_processes, below
 
 LOOK_SECONDS = 5.0
+# Who makes a file maps it at once, but a busy machine can come in between.
+LOOKS_UNTIL_OTHERS = 6
 
 
 class Leavings:
@@ -23,6 +26,7 @@ class Leavings:
         self._held: bool | None = None
         self._ours: dict[str, int] = {}
         self._others: set[int] = set()
+        self._unclaimed: Counter[int] = Counter()
         self._timer: Timer | None = None
 
     def begin(self) -> None:
@@ -34,6 +38,7 @@ class Leavings:
             return
         old = dict(self._ours)
         self._others = set(listed(self._directory).values())
+        self._unclaimed.clear()
         self._aside.run(lambda: sweep(old, self._directory), self._swept)
         if self._timer is None:
             self._timer = self._loop.after(LOOK_SECONDS, self._look)
@@ -56,11 +61,12 @@ class Leavings:
             self._aside.run(self._look_at_maps, self._add)
 
     def _look_at_maps(self) -> Segments:
-        """What is new and belongs to us; whatever else is new is somebody else's from now on."""
+        """What is new and belongs to us; whatever else is new is somebody else's before long."""
         present = listed(self._directory)
         used = mapped((process.pid for process in below(getpid(), all_processes())), self._directory)
         ours = {name: inode for name, inode in present.items() if inode in used - self._others}
-        self._others |= {inode for inode in present.values() if inode not in used}
+        self._unclaimed.update(set(present.values()) - used - self._others)
+        self._others |= {inode for inode, looks in self._unclaimed.items() if looks >= LOOKS_UNTIL_OTHERS}
         return ours
 
     def _add(self, found: Segments) -> None:

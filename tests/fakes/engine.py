@@ -136,6 +136,7 @@ class Engine:
         listener, address = bind(service)
         self.segments = map_segments(mood.segments)
         service.children.start(mood)
+        words.PIDS.update({"EngineCore": service.children.core} if service.children.core else {})
         words.tell_load(service.model)
         await fetch(service)
         began = time.monotonic()

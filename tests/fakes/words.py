@@ -38,9 +38,13 @@ CRASHES: Mapping[str, tuple[str, int, str]] = {
 }
 
 
+PIDS: dict[str, int] = {}
+"""The process ids of those who speak, where they are not this process."""
+
+
 def log(who: str, where: str, text: str, level: str = "INFO") -> None:
     """One record on stdout as vLLM writes it: the prefix before every line."""
-    head = f"({who} pid={os.getpid()}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
+    head = f"({who} pid={PIDS.get(who, os.getpid())}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
     print("\n".join(f"{head} {line}" for line in text.split("\n")), flush=True)
 
 

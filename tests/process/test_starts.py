@@ -20,7 +20,7 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
-SLOW = {"start": 1.0, "load": 1.0, "compile": 0.5, "warm-up": 1.0}
+SLOW = {"start": 2.5, "load": 1.0, "compile": 0.5, "warm-up": 1.0}
 
 
 def startup(service: Service) -> Any:
@@ -52,7 +52,7 @@ def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, 
     second = start(plan).wait_live()
     told = [answer for answer in watched(second) if answer["phase"] != "select"]
     times = [answer["eta_seconds"] for answer in told if answer["eta_seconds"] is not None]
-    assert len({*times}) >= 3
+    assert len({answer["eta_seconds"] for answer in told if answer["phase"] == "load"} - {None}) >= 2
     assert times[0] == max(times)
     assert min(times) > 0
     assert told[-1]["eta_seconds"] is None
