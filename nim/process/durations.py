@@ -78,7 +78,8 @@ def recall(cache_dir: Path, key: str) -> Kept:
     except OSError as error:
         return Kept(problem=f'cannot read "{cache_dir / FILE}": {error.strerror}')
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        return Kept(problem=f'cannot use "{cache_dir / FILE}", which is damaged ({error!r}): it starts anew')
+        why = f"{type(error).__name__}: {error}"[:200]
+        return Kept(problem=f'cannot use "{cache_dir / FILE}", which is damaged: it starts anew ({why})')
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:
@@ -160,10 +161,12 @@ def _lock(fd: int) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise
+            time.sleep(0.02)
         except OSError:
-            return None
-        time.sleep(0.02)
+            return
+        else:
+            return

@@ -47,6 +47,8 @@ def test_it_stays_small(tmp_path: Path) -> None:
         b"",
         b"{",
         b"\xff\xfe",
+        b"\xff" * 10_000,
+        b'{"starts": {"a": [{"at": "' + b"x" * 10_000 + b'", "seconds": {}}]}}',
         b"[]",
         b"null",
         b'{"starts": []}',
