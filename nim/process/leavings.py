@@ -23,7 +23,6 @@ class Leavings:
     ) -> None:
         self._loop, self._say, self._directory = loop, say, directory
         self._aside, self._record = Aside(loop), Record(run_dir, directory)
-        self._held: bool | None = None
         self._ours: dict[str, int] = {}
         self._others: set[int] = set()
         self._unclaimed: Counter[int] = Counter()
@@ -31,11 +30,8 @@ class Leavings:
 
     def begin(self) -> None:
         """An engine is about to start: what the last one left goes, and what is there now is not its own."""
-        if self._held is None:
-            self._held = self._record.open()
-            self._ours = dict(self._record.read()) if self._held else {}
-        if not self._held:
-            return
+        if not self._record.held and self._record.open(create=False):
+            self._ours = dict(self._record.read())
         old = dict(self._ours)
         self._others = set(listed(self._directory).values())
         self._unclaimed.clear()
@@ -47,11 +43,9 @@ class Leavings:
         """Nothing of the engine runs any more, and nothing of it stays."""
         if self._timer:
             self._timer.cancel()
-        if self._held:
-            self._add(self._look_at_maps())
+        if self._record.held:
             self._swept(sweep(self._ours, self._directory))
-            self._record.close(remove=not self._ours)
-        self._held = False
+            self._record.close(remove=not self._present(self._ours))
 
     def _look(self) -> None:
         """Only where there is something new are the maps worth reading."""
@@ -71,11 +65,13 @@ class Leavings:
 
     def _add(self, found: Segments) -> None:
         """What has gone meanwhile, by itself, needs no record any more."""
-        if found.keys() - self._ours.keys():
-            present = listed(self._directory)
-            merged = self._ours | dict(found)
-            self._ours = {name: inode for name, inode in merged.items() if present.get(name) == inode}
+        if found.keys() - self._ours.keys() and (self._record.held or self._record.open(create=True)):
+            self._ours = self._present(self._ours | dict(found))
             self._record.write(self._ours)
+
+    def _present(self, segments: Segments) -> dict[str, int]:
+        present = listed(self._directory)
+        return {name: inode for name, inode in segments.items() if present.get(name) == inode}
 
     def _swept(self, swept: tuple[list[str], int]) -> None:
         gone, size = swept

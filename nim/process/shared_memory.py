@@ -32,9 +32,14 @@ class Record:
         self._path = directory / name
         self._fd = -1
 
-    def open(self) -> bool:
-        """Hold the record. Not if another has it, or it is not ours alone."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    @property
+    def held(self) -> bool:
+        """Whether it is open."""
+        return self._fd >= 0
+
+    def open(self, *, create: bool) -> bool:
+        """Hold the record; False if another has it, if it is not ours alone, or if there is none."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with suppress(OSError):
             fd = os.open(self._path, flags, 0o600)
             try:
@@ -42,11 +47,10 @@ class Record:
                 found = os.fstat(fd)
                 if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
                     raise PermissionError
+                self._fd = fd
             except OSError:
                 os.close(fd)
-                return False
-            self._fd = fd
-        return self._fd >= 0
+        return self.held
 
     def read(self) -> Segments:
         """What was recorded last; nothing, if that cannot be read."""
@@ -64,7 +68,7 @@ class Record:
 
     def close(self, *, remove: bool) -> None:
         """Let go of it."""
-        if self._fd >= 0:
+        if self.held:
             if remove:
                 self._path.unlink(missing_ok=True)
             os.close(self._fd)

@@ -62,14 +62,16 @@ def test_a_semaphore_is_known_although_it_was_made_under_another_name() -> None:
 
 def test_a_record_is_held_by_one_service_and_survives_it(tmp_path: Path) -> None:
     first, second = (Record(Path("/run/nim"), tmp_path) for _ in range(2))
-    assert first.open()
+    assert not first.open(create=False)
+    assert not list(tmp_path.iterdir())
+    assert first.open(create=True)
     assert first.read() == {}
     first.write({"a": 1, "b": 2})
     first.write({"c": 3})
-    assert not second.open()
-    assert Record(Path("/run/other"), tmp_path).open()
+    assert not second.open(create=True)
+    assert Record(Path("/run/other"), tmp_path).open(create=True)
     first.close(remove=False)
-    assert second.open()
+    assert second.open(create=False)
     assert second.read() == {"c": 3}
     second.close(remove=True)
     assert not list(tmp_path.glob(second._path.name))
@@ -80,7 +82,7 @@ def test_a_damaged_record_names_nothing(tmp_path: Path, text: str) -> None:
     record = Record(Path("/run/nim"), tmp_path)
     record._path.write_text(text, encoding="latin-1")
     record._path.chmod(0o600)
-    assert record.open()
+    assert record.open(create=True)
     assert record.read() == {}
     record.close(remove=True)
 
@@ -89,8 +91,8 @@ def test_a_record_that_others_could_have_written_is_not_believed(tmp_path: Path)
     record = Record(Path("/run/nim"), tmp_path)
     record._path.write_text('{"a": 1}')
     record._path.chmod(0o666)
-    assert not record.open()
+    assert not record.open(create=True)
     record._path.unlink()
     record._path.symlink_to(tmp_path / "elsewhere")
-    assert not record.open()
-    assert not Record(Path("/run/nim"), tmp_path / "nothing").open()
+    assert not record.open(create=True)
+    assert not Record(Path("/run/nim"), tmp_path / "nothing").open(create=True)

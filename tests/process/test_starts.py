@@ -5,6 +5,7 @@ import mmap
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
+# On a busy machine a stop may need more than its budget, which is not what is tested here.
+ENDED = (0, 143)
 SLOW = {"start": 2.5, "load": 1.0, "compile": 0.5, "warm-up": 1.0}
 
 
@@ -49,7 +52,7 @@ def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, 
     assert {answer["eta_seconds"] for answer in watched(first)} == {None}
     assert re.search(r"ready after [\d.]+ s: select", first.wait_said("ready after"))
     wait_until((directory / "cache" / FILE).exists, "the file")
-    assert first.stop() == 0
+    assert first.stop() in ENDED
 
     second = start(plan).wait_live()
     told = [answer for answer in watched(second) if answer["phase"] != "select"]
@@ -60,7 +63,7 @@ def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, 
     line = second.wait_said("ready after")
     assert (match := re.search(r"ready after [\d.]+ s \(expected ([\d.]+) s\): ", line))
     assert float(match[1]) > 3
-    assert second.stop() == 0
+    assert second.stop() in ENDED
     wait_until(lambda: len(recall(directory / "cache", key_of(plan)).runs) == 2, "both starts")
 
 
@@ -74,7 +77,7 @@ def test_readiness_metadata_and_metrics_tell_it_too(start: Start, directory: Pat
     assert 0 < json.loads(service.get("/v1/health/ready")[1])["eta_seconds"] <= 300.1
     assert 0 < json.loads(service.get("/v1/metadata")[1])["state"]["eta_seconds"] <= 300.1
     assert re.search(rb"(?m)^nim_startup_eta_seconds [\d.]+$", service.get("/v1/metrics")[1])
-    assert service.stop() in (0, 143)
+    assert service.stop() in ENDED
     assert service.state().eta_seconds is None
 
 
@@ -85,13 +88,13 @@ def test_a_damaged_file_costs_a_warning_and_is_replaced(start: Start, directory:
     service = start(plan).wait_ready()
     assert "WARNING" in service.wait_said("which is damaged")
     wait_until(lambda: recall(directory / "cache", key_of(plan)).runs, "a new file")
-    assert service.stop() == 0
+    assert service.stop() in ENDED
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(start: Start, directory: Path) -> None:
     service = start(rendered(make_plan(directory), cache_dir="/proc/nothing")).wait_ready()
     assert "DEBUG" in service.wait_said("cannot keep how long this start took")
-    assert service.stop() == 0
+    assert service.stop() in ENDED
 
 
 def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, directory: Path) -> None:
@@ -103,7 +106,7 @@ def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, direc
     service.wait_ready()
     wait_until(lambda: len(recall(directory / "cache", key_of(plan)).runs) == 2, "both starts")
     assert sum("(expected " in line for line in service.lines) == 1
-    assert service.stop() == 0
+    assert service.stop() in ENDED
 
 
 # downloads
@@ -127,19 +130,19 @@ def test_a_download_is_told_in_bytes(start: Start, directory: Path) -> None:
     assert any(" of 40.0 MB" in answer["message"] for answer in told)
     (kept,) = wait_until(lambda: recall(directory / "cache", key_of(service.plan)).runs, "the start")
     assert 0 < kept.download_seconds <= kept.seconds[Phase.FETCH]
-    assert service.stop() == 0
+    assert service.stop() in ENDED
 
 
 def test_a_model_that_was_fetched_before_is_not_waited_for_again(start: Start, directory: Path) -> None:
     plan = downloading(directory, seconds=6.0)
-    assert start(plan).wait_ready().stop() == 0
+    assert start(plan).wait_ready().stop() in ENDED
     (kept,) = wait_until(lambda: recall(directory / "cache", key_of(plan)).runs, "the start")
     cached = rendered(plan, engine=make_plan(directory, phases={"load": 1.0}).engine)
     service = start(cached).wait_ready()
     assert (expected := re.search(r"\(expected ([\d.]+) s\)", service.wait_said("ready after")))
     assert float(expected[1]) == pytest.approx(sum(kept.seconds.values()) - kept.download_seconds, abs=0.1)
     assert kept.download_seconds > 2
-    assert service.stop() == 0
+    assert service.stop() in ENDED
 
 
 # what a killed service leaves
@@ -157,14 +160,17 @@ def somebody() -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
+def record(service: Service) -> Path:
+    return SHM / f"nim-{os.geteuid()}-{zlib.crc32(str(service.run_dir).encode()):08x}.json"
+
+
 def segments(service: Service) -> set[Path]:
-    """What the record of a service names."""
-    found: set[Path] = set()
-    for path in SHM.glob(f"nim-{os.geteuid()}-*.json"):
-        names = json.loads(path.read_text().partition("\n")[0] or "{}")
-        engine = Path(f"/proc/{service.api_server}/maps").read_text()
-        found |= {SHM / name for name in names if str(SHM / name) in engine}
-    return found
+    """What the record of a service names of what its engine has now."""
+    if not record(service).exists():
+        return set()
+    names = json.loads(record(service).read_text().partition("\n")[0] or "{}")
+    engine = Path(f"/proc/{service.api_server}/maps").read_text()
+    return {SHM / name for name in names if str(SHM / name) in engine}
 
 
 def kill_everything(service: Service) -> None:
@@ -190,8 +196,9 @@ def test_shared_memory_of_a_killed_service_goes_at_its_next_start(
     assert "nginx lost" not in again.text
     wait_until(lambda: len(segments(again)) == 1, "its own record")
     (own,) = segments(again)
-    assert again.stop() == 0
+    assert again.stop() in ENDED
     assert not own.exists()
+    assert not record(again).exists()
     assert somebody.exists()
 
 
@@ -203,7 +210,9 @@ def test_shared_memory_of_a_killed_engine_goes_with_its_restart(start: Start, di
     service.wait_said(left.name)
     service.wait_ready()
     assert not left.exists()
-    assert service.stop() == 0
+    wait_until(lambda: segments(service), "the record of the next engine")
+    assert service.stop() in ENDED
+    assert not record(service).exists()
 
 
 def test_shared_memory_that_somebody_still_uses_stays(start: Start, directory: Path) -> None:
@@ -218,7 +227,7 @@ def test_shared_memory_that_somebody_still_uses_stays(start: Start, directory: P
     assert used.exists()
     assert not unused.exists()
     segment.close()
-    assert again.stop() == 0
+    assert again.stop() in ENDED
     assert not used.exists()
 
 
@@ -227,9 +236,9 @@ def test_two_services_leave_each_others_shared_memory_alone(start: Start, direct
     (held,) = wait_until(lambda: segments(one), "the record")
     (directory / "2").mkdir()
     two = start(make_plan(directory / "2", segments=1)).wait_ready()
-    assert two.stop() == 0
+    assert two.stop() in ENDED
     assert held.exists()
-    assert one.stop() == 0
+    assert one.stop() in ENDED
     assert not held.exists()
 
 
@@ -260,4 +269,4 @@ def test_health_on_a_port_of_its_own_follows_the_engine(start: Start, directory:
     service.kill(service.api_server)
     wait_until(lambda: service.get("/v1/health/ready", port)[0] == 503, "unready")
     assert service.get("/v1/health/live", port)[0] == 200
-    assert service.stop() == 0
+    assert service.stop() in ENDED
