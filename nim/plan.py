@@ -88,6 +88,14 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What the engine fetches by itself: the directory that grows by it, and its size where that is known."""
+
+    directory: str
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them.
 
@@ -117,7 +125,10 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One start, whole. `config` maps an option's name to its value with its whole history."""
+    """One start, whole. `config` maps an option's name to its value with its whole history.
+
+    `machine` is what it runs on, in words that are the same for machines of a kind.
+    """
 
     release: str
     run_dir: str
@@ -130,6 +141,8 @@ class Plan:
     engine: Engine
     gateway: Gateway
     config: Mapping[str, Value]
+    machine: str = ""
+    download: Download | None = None
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     files: tuple[RenderedFile, ...] = field(default=())
@@ -168,6 +181,7 @@ class Plan:
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
         data["gateway"] = Gateway(**_tuples(data["gateway"], "route_groups"))
+        data["download"] = Download(**data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])

@@ -16,6 +16,7 @@ from nim.decide.derive import (
     derived_entries,
     device_entries,
 )
+from nim.decide.download import download_of
 from nim.decide.fit import Wishes
 from nim.decide.layers import (
     Entry,
@@ -41,6 +42,7 @@ from nim.engine import (
 )
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
+from nim.hardware.describe import name_machine
 from nim.manifest import (
     Manifest,
     find_manifest,
@@ -109,6 +111,8 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         engine_version=engine.version if engine else table.version,
         table=table,
         manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
+        machine=name_machine(request.hardware, selection.devices),
+        download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
         warnings=written.warnings,

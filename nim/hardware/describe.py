@@ -1,5 +1,8 @@
 """Hardware as people read it."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 from nim.hardware.types import GIB, Gpu, Hardware
 
 _UNKNOWN = "unknown"
@@ -17,6 +20,17 @@ def describe_hardware(hardware: Hardware) -> str:
         f"Shared memory: {_gib(hardware.shm_free_bytes)} of {_gib(hardware.shm_bytes)} free",
     ]
     return "\n".join(lines)
+
+
+def name_machine(hardware: Hardware, devices: Sequence[Gpu]) -> str:
+    """What machines of one kind have in common, given the GPUs that are used: "8 × NVIDIA H200, 16 CPUs"."""
+    kinds = Counter(" ".join(_kind(gpu)) for gpu in devices)
+    return ", ".join([*(f"{count} × {kind}" for kind, count in kinds.items()), f"CPUs: {_cpus(hardware)}"])
+
+
+def _kind(gpu: Gpu) -> tuple[str, ...]:
+    name = gpu.name or "unknown GPU"
+    return (name, gpu.mig.profile or "MIG") if gpu.mig else (name,)
 
 
 def _gpu(gpu: Gpu) -> str:

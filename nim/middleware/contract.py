@@ -88,7 +88,7 @@ _HEALTH = {"object": {"const": "health.response"}, "message": _STRING, "status":
 _PROGRESS = {
     "phase": _STRING,
     "progress": _or_null(_NUMBER | {"minimum": 0, "maximum": 1}),
-    "eta_seconds": _or_null(_NUMBER),
+    "eta_seconds": _or_null(_NUMBER | {"minimum": 0}),
 }
 _LICENSE = {
     "name": _or_null(_STRING),
@@ -122,7 +122,7 @@ _METADATA = {
         message=_STRING,
         ready=_BOOLEAN,
         progress=_or_null(_NUMBER),
-        eta_seconds=_or_null(_NUMBER),
+        eta_seconds=_or_null(_NUMBER | {"minimum": 0}),
         restarts=_map(_INTEGER),
         failure=_or_null(_FAILURE),
     ),

@@ -67,6 +67,8 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
     yield _gauge("nim_ready", "Whether the service takes requests.", state.ready)
     yield _gauge("nim_uptime_seconds", "Time since this service started.", time.time() - state.started_at)
     yield _phases(state)
+    if state.eta_seconds is not None:
+        yield _gauge("nim_startup_eta_seconds", "Time until ready, as far as known.", state.eta_seconds)
     restarts = CounterMetricFamily(
         "nim_engine_restarts", "Restarts of the engine by the class of its loss.", labels=("class",)
     )

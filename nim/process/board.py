@@ -31,15 +31,23 @@ def first_state(now: float) -> State:
 
 
 class Board:
-    """Goes on from the state that the launcher wrote, writes out each change. `now` gives Unix seconds."""
+    """Goes on from the state that the launcher wrote, writes out each change. `now` gives Unix seconds.
+
+    `eta` tells how long it is until ready in a state; it is asked at each change and each `tick`.
+    """
 
     def __init__(self, run_dir: Path, now: Callable[[], float] = time.time) -> None:
         self._run_dir, self._now = run_dir, now
+        self.eta: Callable[[State], float | None] = lambda _: None
         self.state = State.from_json((run_dir / STATE_FILE).read_text(encoding="utf-8"))
 
     def step(self, step: Step) -> None:
         """The start of the engine goes on."""
         self._enter(step.phase, step.message, step.progress)
+
+    def tick(self) -> None:
+        """Nothing has happened, but time has passed."""
+        self._change(self.state)
 
     def ready(self) -> float:
         """Requests are served from now on; the seconds since the engine was started."""
@@ -100,6 +108,7 @@ class Board:
         self._change(changed)
 
     def _change(self, state: State) -> None:
+        state = replace(state, eta_seconds=self.eta(state))
         if state != self.state:
             self.state = state
             self._publish()

@@ -11,7 +11,9 @@ from nim.process.board import Board
 from nim.process.classify import Loss, classify, kernel_kills
 from nim.process.keeper import LOOK_SECONDS
 from nim.process.kinds import Kind
+from nim.process.leavings import Leavings
 from nim.process.loop import Loop, Script, Steps, until
+from nim.process.outlook import Outlook
 from nim.process.parts import Parts
 from nim.process.phases import Start
 from nim.process.programs import Program
@@ -55,6 +57,8 @@ class EngineKeeper:
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
         self._parts = Parts(loop, self._part_lost)
+        self._outlook = Outlook(plan, loop, board, ties.say)
+        self._leavings = Leavings(Path(plan.run_dir), loop, ties.say)
         self._script: Script | None = None
         self._doubt: Probe | None = None
         self._served = self._let_go = False
@@ -65,6 +69,8 @@ class EngineKeeper:
     def start(self) -> None:
         """Start the engine and ask from now on whether it is ready."""
         self._begin()
+        self._outlook.begin()
+        self._leavings.begin()
         self.program.start()
         self._board.step(self._start.begin())
         self._readiness.begin()
@@ -91,6 +97,10 @@ class EngineKeeper:
         self._let_go = True
         self._forget()
 
+    def clear_up(self) -> None:
+        """Nothing of it runs any more: nothing that it made stays."""
+        self._leavings.end()
+
     def _begin(self) -> None:
         self._start = Start(fetches=self._fetches)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
@@ -103,8 +113,7 @@ class EngineKeeper:
         self._served = True
         self._ready_at = self._loop.now()
         seconds = self._board.ready()
-        passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._board.state.done)
-        self._ties.say("INFO", f"ready after {seconds:.1f} s ({passed})")
+        self._outlook.ready(seconds)
         if self.program.process:
             self._parts.watch_all(self.program.process)
 
@@ -146,6 +155,7 @@ class EngineKeeper:
     def _forget(self) -> None:
         """Ask nothing, watch nothing, plan nothing."""
         self._readiness.end()
+        self._outlook.end()
         self._parts.forget()
         for pending in (self._script, self._doubt):
             if pending:

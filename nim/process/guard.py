@@ -220,6 +220,7 @@ class Guard:
             keeper.program.signal(signal.SIGKILL)
         yield from self._end_supervisor()
         yield from clear_strays(self._loop, self._strays)
+        self.engine.clear_up()
         self.board.stopped()
         with suppress(OSError):
             text = report.verdict(self.exit_code, self._failure, time.time())

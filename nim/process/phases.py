@@ -15,19 +15,23 @@ DOING = {
     Phase.WARM_UP: "the engine is warming up",
 }
 
+# What its loaders call their bars: each counts files or tensors.
+_LOADING = r"(?:Loading|Multi-thread loading) [\w ]{0,60}(?:shards|Streamer|loader)"
+
 # The lines of vLLM 0.32, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
 _KNOWN = tuple(
     (phase, re.compile(pattern))
     for phase, pattern in (
         (Phase.FETCH, r"Starting to load model "),
         (Phase.LOAD, r"Time spent downloading weights for "),
-        (Phase.LOAD, r"Loading \w+ checkpoint shards: .*\| (?P<done>\d+)/(?P<all>\d+) "),
+        (Phase.LOAD, _LOADING + r": .*\| (?P<done>\d+)/(?P<all>\d+) "),
         (Phase.LOAD, r"Prefetching checkpoint files: \d+% \((?P<done>\d+)/(?P<all>\d+)\)"),
+        (Phase.LOAD, r"Prefetching checkpoint files into page cache (?:started|finished)"),
         (Phase.LOAD, r"(?:Loading weights|Model loading) took "),
         (Phase.COMPILE, r"Starting torch\.compile|Using cache directory: .* for vLLM's torch\.compile"),
         (Phase.COMPILE, r"Dynamo bytecode transform time|Compiling a graph for compile range"),
         (Phase.COMPILE, r"Directly load the compiled graph|Warming up model for the compilation"),
-        (Phase.WARM_UP, r"Capturing CUDA graphs .*\| (?P<done>\d+)/(?P<all>\d+) "),
+        (Phase.WARM_UP, r"Capturing (?:[\w-]+ ){0,3}CUDA graphs .*\| (?P<done>\d+)/(?P<all>\d+) "),
         (
             Phase.WARM_UP,
             r"Available KV cache memory|KV cache size: |Graph capturing finished|Warming up done",

@@ -9,7 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from nim.errors import PreflightError
-from nim.plan import DRAINING_FILE, LOCK_FILE, STALLED_FILE, VERDICT_FILE
+from nim.plan import (
+    DRAINING_FILE,
+    LOCK_FILE,
+    MIDDLEWARE_SOCKET,
+    STALLED_FILE,
+    STATUS_SOCKET,
+    VERDICT_FILE,
+)
 
 # The longest path that a unix socket can have, and the longest name that we give one.
 SOCKET_PATH_BYTES = 107
@@ -27,7 +34,8 @@ def take(path: Path) -> int:
     _check_owner(path)
     lock = _lock(path)
     _wait_for_leftovers(path, lock)
-    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE):  # of a service that was here before
+    # Of a service that was here before; nginx and the middleware could not bind the sockets of one killed.
+    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, STATUS_SOCKET, MIDDLEWARE_SOCKET):
         (path / name).unlink(missing_ok=True)
     return lock
 

@@ -13,6 +13,7 @@ from nim.plan import (
     ENGINE_SOCKET,
     MANIFEST_FILE,
     NGINX_FILE,
+    Download,
     Engine,
     Gateway,
     Model,
@@ -47,6 +48,8 @@ class Decided:
     engine_version: str | None
     table: OptionTable
     manifest: str
+    machine: str = ""
+    download: Download | None = None
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -87,6 +90,8 @@ def assemble(decided: Decided) -> Plan:
         engine=engine,
         gateway=gateway,
         config={name: _shown(name, value) for name, value in decided.config.items()},
+        machine=decided.machine,
+        download=decided.download,
         refused=decided.selection.refused,
         warnings=(*settings.warnings, *decided.selection.warnings, *decided.warnings),
         files=(

@@ -9,6 +9,9 @@ Mood             | What it does
 -----------------|---------------------------------------------------------------------------------
 phases *         | {"start": s, "load": s, "compile": s, "warm-up": s, "serve": s}: seconds each phase takes
 shards *         | number of checkpoint files whose loading is reported
+fetch *          | {"directory": as the hub has it for the model, "bytes": n, "seconds": s, "files": 2}: a
+                 | download before loading, into blobs/*.incomplete
+segments *       | number of files in /dev/shm that it and its children map; an orderly end removes them
 hang_in *        | this phase never ends
 crash_in         | this phase dies half-way: "start" before the address is taken, "serve" after being ready
                  | (when ordered live: now; all answers fail, and it exits after core_death seconds)
@@ -50,12 +53,14 @@ routes are 403 unless enabled. Other than vLLM it makes the socket its own user'
 """
 
 import asyncio
+import mmap
 import os
 import signal
 import socket
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -67,6 +72,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.fakes import words
 from tests.fakes.door import Door
+from tests.fakes.download import fetch
 from tests.fakes.mood import Mood
 from tests.fakes.service import Service
 
@@ -86,6 +92,7 @@ class Engine:
         self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.ending: asyncio.Task[None] | None = None
         self.runner: web.AppRunner | None = None
+        self.segments: list[tuple[Path, mmap.mmap]] = []
 
     async def run(self) -> int:
         """Live until the end; the exit code."""
@@ -118,6 +125,8 @@ class Engine:
         if self.runner:
             await self.runner.cleanup()
         self.service.children.end()
+        for path, _ in self.segments:
+            path.unlink(missing_ok=True)
 
     async def start(self) -> None:
         """Go through vLLM's phases, in its words, until requests are answered."""
@@ -125,8 +134,11 @@ class Engine:
         await self.spend("start")
         words.tell_start(service.model, service.options)
         listener, address = bind(service)
+        self.segments = map_segments(mood.segments)
         service.children.start(mood)
+        words.PIDS.update({"EngineCore": service.children.core} if service.children.core else {})
         words.tell_load(service.model)
+        await fetch(service)
         began = time.monotonic()
         await self.spend("load", mood.shards, lambda done: words.tell_shard(done, mood.shards))
         words.tell_loaded(time.monotonic() - began)
@@ -249,6 +261,18 @@ def bind(service: Service) -> tuple[socket.socket, str]:
     finally:
         os.umask(before)
     return listener, f"unix:{path}"
+
+
+def map_segments(count: int) -> list[tuple[Path, mmap.mmap]]:
+    """Shared memory as vLLM has it between its processes."""
+    found = []
+    for _ in range(count):
+        path = Path("/dev/shm") / f"psm_{uuid.uuid4().hex[:8]}"
+        with path.open("xb+") as file:
+            path.chmod(0o600)
+            file.truncate(4096)
+            found.append((path, mmap.mmap(file.fileno(), 4096)))
+    return found
 
 
 async def live(argv: Sequence[str], environ: Mapping[str, str]) -> int:

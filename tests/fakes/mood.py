@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tests.fakes.words import CRASHES
 
@@ -16,6 +17,8 @@ class Mood:
 
     phases: Mapping[str, float] = field(default_factory=dict)
     shards: int = 2
+    fetch: Mapping[str, Any] = field(default_factory=dict)
+    segments: int = 0
     hang_in: str | None = None
     crash_in: str | None = None
     crash: str = "unknown"

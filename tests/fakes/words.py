@@ -38,9 +38,13 @@ CRASHES: Mapping[str, tuple[str, int, str]] = {
 }
 
 
+PIDS: dict[str, int] = {}
+"""The process ids of those who speak, where they are not this process."""
+
+
 def log(who: str, where: str, text: str, level: str = "INFO") -> None:
     """One record on stdout as vLLM writes it: the prefix before every line."""
-    head = f"({who} pid={os.getpid()}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
+    head = f"({who} pid={PIDS.get(who, os.getpid())}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
     print("\n".join(f"{head} {line}" for line in text.split("\n")), flush=True)
 
 
@@ -60,6 +64,12 @@ def tell_load(model: str) -> None:
     engine = f"Initializing a V1 LLM engine (v{VERSION}) with config: model='{model}'"
     log("EngineCore", "core.py:133", engine)
     log("Worker", "gpu_model_runner.py:5040", f"Starting to load model {model}...")
+
+
+def tell_fetched(model: str, seconds: float) -> None:
+    """The download is over."""
+    text = f"Time spent downloading weights for {model}: {seconds:.6f} seconds"
+    log("Worker", "weight_utils.py:541", text)
 
 
 def tell_shard(done: int, shards: int) -> None:

@@ -64,9 +64,10 @@ class Service:
 
     # asking
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, port: int | None = None) -> tuple[int, bytes]:
         """Status and body; 0 when nobody answers."""
-        link = http.client.HTTPConnection("127.0.0.1", self.plan.gateway.server_port, timeout=5)
+        port = port or self.plan.gateway.server_port
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             link.request("GET", path)
             answer = link.getresponse()

@@ -74,6 +74,33 @@ def test_progress_is_counted_not_guessed() -> None:
     assert (step.message, step.progress) == ("the engine is loading the weights: 3 of 4", 0.75)
 
 
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "Loading safetensors checkpoint shards",
+        "Loading pt checkpoint shards",
+        "Loading np_cache checkpoint shards",
+        "Multi-thread loading shards",
+        "Multi-thread loading pt checkpoint shards",
+        "Loading safetensors using Runai Model Streamer",
+        "Loading safetensors using InstantTensor loader",
+    ],
+)
+def test_every_loader_s_bar_counts(bar: str) -> None:
+    step = Start(fetches=True).read(f"{bar}:  25% Completed | 2/8 [00:01<00:03,  2.00it/s]")
+    assert step
+    assert (step.phase, step.progress) == (Phase.LOAD, 0.25)
+
+
+@pytest.mark.parametrize("what", ["", "prefill ", "decode ", "multi-module MTP "])
+def test_graphs_of_drafting_models_count_too(what: str) -> None:
+    step = Start(fetches=False).read(
+        f"Capturing {what}CUDA graphs (FULL):  50%|██   | 4/8 [00:01<00:01, 4it/s]"
+    )
+    assert step
+    assert (step.phase, step.progress) == (Phase.WARM_UP, 0.5)
+
+
 def test_a_phase_does_not_come_back() -> None:
     start = Start(fetches=False)
     assert start.read("Dynamo bytecode transform time: 5.10 s")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from nim.hardware import Gpu, Hardware, Mig, describe_hardware, hardware_from_gpus
+from nim.hardware.describe import name_machine
 
 GIB = 1024**3
 
@@ -65,3 +66,13 @@ def test_shared_memory_and_slices() -> None:
     slice_ = replace(h200.gpus[0], mig=Mig(profile="1g.18gb"), memory_free_bytes=None)
     text = describe_hardware(replace(h200, gpus=(slice_,)))
     assert "NVIDIA H200, MIG 1g.18gb, unknown of 140.4 GiB free" in text
+
+
+def test_machines_of_a_kind_have_one_name() -> None:
+    slice_ = Gpu(index=0, name="NVIDIA H200", uuid="MIG-1", mig=Mig(profile="1g.18gb"))
+    whole = [Gpu(index=n, name="NVIDIA H200", uuid=f"GPU-{n}") for n in range(2)]
+    hardware = Hardware(gpus=(), source="none", cpu_count=16, cpu_arch="x86_64", cpu_quota=4)
+    assert name_machine(hardware, [*whole, slice_]) == (
+        "2 × NVIDIA H200, 1 × NVIDIA H200 1g.18gb, CPUs: 16 (x86_64), limited to 4"
+    )
+    assert name_machine(hardware, []) == "CPUs: 16 (x86_64), limited to 4"

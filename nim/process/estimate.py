@@ -1,0 +1,115 @@
+"""Earlier starts and the present one → how long it will still take. Pure: the clock is handed in."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf, isfinite
+
+from nim.process.durations import Run
+from nim.process.phases import IN_ORDER
+from nim.state import Phase
+
+# A phase that takes longer than before is about to end for as long as this; then nobody knows.
+OVERRUN_SHARE, OVERRUN_SECONDS = 1.0, 5.0
+# What an overdue phase is said to need still, of what it took before: less than nothing is never true.
+OVERDUE_SHARE = 0.1
+# What the compile cache makes shorter.
+_CACHED = (Phase.COMPILE, Phase.WARM_UP)
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle of some values: one start on a busy machine does not move it."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[~middle]) / 2
+
+
+def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, float]:
+    """The seconds of each phase that most earlier starts went through.
+
+    A start that has to download takes its fetch phase from those that had to, too; infinite: there was none.
+    """
+    alike = [run for run in runs if run.warm == warm] or runs
+    expected: dict[Phase, float] = {}
+    for phase in IN_ORDER if runs else ():
+        among = alike if phase in _CACHED else runs
+        seen = [_without_download(run, phase) for run in among if phase in run.seconds]
+        if 2 * len(seen) > len(among):
+            expected[phase] = median(seen)
+    if runs and downloads:
+        downloaded = [run.download_seconds for run in runs if run.download_seconds > 0]
+        expected.setdefault(Phase.FETCH, 0)
+        expected[Phase.FETCH] += median(downloaded) if downloaded else inf
+    return expected
+
+
+def _without_download(run: Run, phase: Phase) -> float:
+    return max(run.seconds[phase] - (run.download_seconds if phase is Phase.FETCH else 0), 0)
+
+
+class Estimate:
+    """Follows one start. All times are of one clock that only goes forward."""
+
+    def __init__(self, expected: Mapping[Phase, float], phase: Phase, now: float) -> None:
+        self.expected = expected
+        self._phase, self._since = phase, now
+        self._passed: dict[Phase, float] = {}
+        self._first: tuple[float, float] | None = None
+        self._last: tuple[float, float] | None = None
+
+    @property
+    def total(self) -> float | None:
+        """The whole start, or None if there was none before."""
+        total = sum(self.expected.values())
+        return total if self.expected and isfinite(total) else None
+
+    def note(self, phase: Phase, progress: float | None, now: float) -> None:
+        """Where the start is now."""
+        if phase is not self._phase:
+            self._passed[self._phase] = self._passed.get(self._phase, 0) + now - self._since
+            self._phase, self._since = phase, now
+            self._first = self._last = None
+        if progress is not None and (self._last is None or progress > self._last[0]):
+            self._last = (progress, now)
+            self._first = self._first or self._last
+
+    def seconds(self, now: float) -> dict[Phase, float]:
+        """How long each phase took, the present one so far."""
+        present = self._passed.get(self._phase, 0) + now - self._since
+        return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in IN_ORDER}
+
+    def rest(self, now: float, download_seconds: float | None = None) -> float | None:
+        """Until ready, or None: nothing is known, or the start goes quite differently from those before.
+
+        `download_seconds`: what the present download will still take, where that can be measured.
+        """
+        if not self.expected or self._phase not in IN_ORDER:
+            return None
+        later = IN_ORDER[IN_ORDER.index(self._phase) + 1 :]
+        here = self._here(now) if download_seconds is None else download_seconds
+        if here is None:
+            return None
+        rest = here + sum(self.expected.get(phase, 0) for phase in later)
+        return rest if isfinite(rest) else None
+
+    def _here(self, now: float) -> float | None:
+        """The rest of this phase: what it took before, corrected by what its progress tells."""
+        elapsed = now - self._since
+        usual = self.expected.get(self._phase)
+        counted = self._by_progress(now)
+        if usual is None or not isfinite(usual):
+            return counted
+        if elapsed > usual + max(usual * OVERRUN_SHARE, OVERRUN_SECONDS):
+            return counted
+        left = max(usual - elapsed, usual * OVERDUE_SHARE)
+        return left if counted is None else max(left, counted)
+
+    def _by_progress(self, now: float) -> float | None:
+        """At the pace since the first count: a least value, as a phase has more to it than what is counted.
+
+        None when the next count is overdue: nothing is known of one that has stopped counting.
+        """
+        if self._first is None or self._last is None or self._last[0] <= self._first[0]:
+            return None
+        (first, began), (last, seen) = self._first, self._last
+        pace = (last - first) / max(seen - began, 1e-3)
+        left = (1 - last) / pace - (now - seen)
+        return left if left >= 0 else None

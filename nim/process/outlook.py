@@ -1,0 +1,139 @@
+"""How long until ready: earlier starts, the present one, a download that goes on, brought together."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim.plan import Plan
+from nim.process.aside import Aside
+from nim.process.board import Board
+from nim.process.durations import Kept, Run, key_of, recall, remember
+from nim.process.estimate import Estimate, expect
+from nim.process.fetching import Fetching, Found, look_at
+from nim.process.loop import Loop, Timer
+from nim.process.phases import DOING, IN_ORDER, Step
+from nim.state import Phase, State
+
+# How often it is told anew, though nothing has happened, and how often the disk is asked during a download.
+TICK_SECONDS, LOOK_SECONDS = 1.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What there was before a start: earlier ones, a compile cache with something in it, a model on disk."""
+
+    kept: Kept
+    warm: bool
+    found: Found | None
+
+
+class Outlook:
+    """Follows the starts of one engine, from each `begin` to `ready` or `end`."""
+
+    def __init__(self, plan: Plan, loop: Loop, board: Board, say: Callable[[str, str], None]) -> None:
+        self._loop, self._board, self._say = loop, board, say
+        self._aside, self._key = Aside(loop), key_of(plan)
+        self._cache, self._download = Path(plan.cache_dir), plan.download
+        engine_cache = Path(plan.engine.env.get("VLLM_CACHE_ROOT", self._cache / "vllm"))
+        self._compiled = engine_cache / "torch_compile_cache"
+        self._timer: Timer | None = None
+        self._number = 0
+        self._reset()
+        board.eta = self._eta
+
+    def begin(self) -> None:
+        """The engine is about to be started."""
+        self._reset()
+        number = self._number
+        self._aside.run(self._look_before, lambda before: self._heard(before, number))
+        self._timer = self._loop.after(TICK_SECONDS, self._tick)
+
+    def ready(self, seconds: float) -> None:
+        """It is ready, so long after its start: say it, and keep it for those that follow."""
+        passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._board.state.done)
+        usual = "" if self._expected is None else f" (expected {self._expected:.1f} s)"
+        self._say("INFO", f"ready after {seconds:.1f} s{usual}: {passed}")
+        run = Run(
+            at=time.time(),
+            seconds=self._estimate.seconds(self._loop.now()),
+            download_seconds=self._fetching.seconds if self._fetching else 0.0,
+            warm=self._warm,
+        )
+        self._aside.run(lambda: remember(self._cache, self._key, run), self._kept)
+        self.end()
+
+    def end(self) -> None:
+        """It is ready, or has ended before. What is still heard of it is of no interest."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._number += 1
+
+    def _reset(self) -> None:
+        self._estimate = Estimate({}, Phase.SELECT, self._loop.now())
+        self._expected: float | None = None
+        self._fetching = Fetching(self._download, self._say_fetched) if self._download else None
+        self._looked_at, self._warm = self._loop.now(), False
+
+    def _look_before(self) -> Before:
+        warm = False
+        with suppress(OSError), os.scandir(self._compiled) as entries:
+            warm = next(entries, None) is not None
+        found = look_at(Path(self._download.directory)) if self._download else None
+        return Before(kept=recall(self._cache, self._key), warm=warm, found=found)
+
+    def _heard(self, before: Before, number: int) -> None:
+        if number != self._number:
+            return
+        if before.kept.problem:
+            self._say("WARNING", before.kept.problem)
+        if before.found:
+            self._saw(before.found, number)
+        downloads = bool(self._fetching and self._fetching.needed)
+        self._warm = before.warm
+        self._estimate.expected = expect(before.kept.runs, warm=before.warm, downloads=downloads)
+        self._expected = self._estimate.total
+        self._board.tick()
+
+    def _kept(self, problem: str | None) -> None:
+        if problem:
+            self._say("DEBUG", problem)
+
+    def _tick(self) -> None:
+        """Time has passed, and bytes may have come."""
+        now = self._loop.now()
+        self._timer = self._loop.after(TICK_SECONDS, self._tick)
+        fetches = self._download and self._board.state.phase is Phase.FETCH
+        if self._download and fetches and now - self._looked_at >= LOOK_SECONDS:
+            directory, number = Path(self._download.directory), self._number
+            self._looked_at = float("inf")  # not again before there is an answer
+            self._aside.run(lambda: look_at(directory), lambda found: self._saw(found, number))
+        self._board.tick()
+
+    def _saw(self, found: Found, number: int) -> None:
+        if number != self._number or self._fetching is None:
+            return
+        self._looked_at = self._loop.now()
+        self._fetching.saw(found, self._looked_at)
+        if self._fetching.needed and self._board.state.phase is Phase.FETCH:
+            told = self._fetching.told(self._looked_at)
+            message = f"{DOING[Phase.FETCH]}: {told}" if self._fetching.have_bytes else DOING[Phase.FETCH]
+            step = Step(phase=Phase.FETCH, message=message, progress=self._fetching.progress)
+            self._board.step(step)
+
+    def _say_fetched(self, text: str) -> None:
+        if self._board.state.phase is Phase.FETCH:
+            self._say("INFO", text)
+
+    def _eta(self, state: State) -> float | None:
+        """Asked by the board for each state that it is about to tell."""
+        now = self._loop.now()
+        self._estimate.note(state.phase, state.progress if state.phase is not Phase.FETCH else None, now)
+        if state.ready or state.phase not in IN_ORDER or self._timer is None:
+            return None
+        download = self._fetching.rest(now) if self._fetching and state.phase is Phase.FETCH else None
+        rest = self._estimate.rest(now, download)
+        return None if rest is None else round(max(rest, 0), 1)

@@ -1,0 +1,138 @@
+"""What a killed engine leaves in shared memory, and how it goes without harm to anyone else's.
+
+A record of what the engine has mapped lies where the segments lie, so that it lasts as long as they do: a
+container that is started again has a new /tmp, but the pod's /dev/shm. Its lock is held by the service.
+"""
+
+import fcntl
+import json
+import os
+import stat
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nim.process.tree import all_processes
+
+SHM = Path("/dev/shm")  # noqa: S108 (nothing is made there but a file of our own)
+MOST_SEGMENTS = 4096
+
+Segments = Mapping[str, int]
+"""Names in the directory with their inodes: a name that was taken by another file is not ours any more."""
+
+
+class Record:
+    """The segments of one service's engine, in a file that no other service can hold at the same time."""
+
+    def __init__(self, run_dir: Path, directory: Path = SHM) -> None:
+        self.directory = directory
+        name = f"nim-{os.geteuid()}-{zlib.crc32(os.fsencode(run_dir)):08x}.json"
+        self._path = directory / name
+        self._fd = -1
+
+    @property
+    def held(self) -> bool:
+        """Whether it is open."""
+        return self._fd >= 0
+
+    def open(self, *, create: bool) -> bool:
+        """Hold the record; False if another has it, if it is not ours alone, or if there is none."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        with suppress(OSError):
+            fd = os.open(self._path, flags, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                    raise PermissionError
+                self._fd = fd
+            except OSError:
+                os.close(fd)
+        return self.held
+
+    def read(self) -> Segments:
+        """What was recorded last; nothing, if that cannot be read."""
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+            data: dict[str, Any] = json.loads(os.pread(self._fd, 1 << 20, 0).partition(b"\n")[0])
+            return {name: int(inode) for name, inode in data.items() if "/" not in name}
+        return {}
+
+    def write(self, segments: Segments) -> None:
+        """One line, and what stands behind it does not count: a kill in between leaves no broken record."""
+        text = json.dumps(segments).encode() + b"\n"
+        with suppress(OSError):
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of it."""
+        if self.held:
+            if remove:
+                self._path.unlink(missing_ok=True)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def listed(directory: Path) -> dict[str, int]:
+    """This user's files there."""
+    found: dict[str, int] = {}
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid():
+                    found[entry.name] = about.st_ino
+            if len(found) >= MOST_SEGMENTS:
+                break
+    return found
+
+
+def mapped(pids: Iterable[int], directory: Path) -> set[int]:
+    """The inodes of all files there that these processes have mapped, whatever they were called then."""
+    device, place = directory.stat().st_dev, f"{directory}/"
+    known = f"{os.major(device):02x}:{os.minor(device):02x}"
+    found: set[int] = set()
+    for pid in pids:
+        with suppress(OSError), open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:  # noqa: PTH123
+            for line in maps:
+                if place in line and len(fields := line.split(None, 5)) == 6 and fields[3] == known:
+                    found.add(int(fields[4]))
+    return found
+
+
+def in_use(directory: Path) -> set[int]:
+    """The inodes of all files there that any process has mapped or open."""
+    pids = tuple(all_processes())
+    found = mapped(pids, directory)
+    for pid in pids:
+        with suppress(OSError):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                found |= _opened(link, f"{directory}/")
+    return found
+
+
+def _opened(link: Path, place: str) -> set[int]:
+    with suppress(OSError):
+        if str(link.readlink()).startswith(place):
+            return {link.stat().st_ino}
+    return set()
+
+
+def sweep(segments: Segments, directory: Path) -> tuple[list[str], int]:
+    """Remove those that are there still and that nobody uses; their names and bytes."""
+    present = listed(directory)
+    left = {name: inode for name, inode in segments.items() if present.get(name) == inode}
+    if not left:
+        return [], 0
+    used = in_use(directory)
+    gone, size = list[str](), 0
+    for name in sorted(left):
+        with suppress(OSError):
+            about = (directory / name).lstat()
+            if about.st_ino == left[name] and about.st_ino not in used:
+                (directory / name).unlink()
+                gone.append(name)
+                size += about.st_blocks * 512
+    return gone, size
