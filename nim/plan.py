@@ -117,7 +117,10 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One start, whole. `config` maps an option's name to its value with its whole history."""
+    """One start, whole. `config` maps an option's name to its value with its whole history.
+
+    A stall time-out of 0, or an interval of probes of 0, means none.
+    """
 
     release: str
     run_dir: str
@@ -132,6 +135,8 @@ class Plan:
     config: Mapping[str, Value]
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
+    stall_timeout_seconds: float = 0.0
+    probe_interval_seconds: float = 0.0
     files: tuple[RenderedFile, ...] = field(default=())
 
     @property
