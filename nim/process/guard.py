@@ -53,6 +53,7 @@ class Surroundings:
     supervisor_pid: int
     journal: Journal
     catch_up: Callable[[], None]
+    api_key: str | None = None
     policies: Policies = field(default_factory=Policies)
 
 
@@ -88,7 +89,11 @@ class Guard:
 
     def _keep_engine(self) -> EngineKeeper:
         ties = Ties(
-            say=self._say, catch_up=self._around.catch_up, strays=self._strays, give_up=self._engine_lost
+            say=self._say,
+            catch_up=self._around.catch_up,
+            strays=self._strays,
+            give_up=self._engine_lost,
+            api_key=self._around.api_key,
         )
         policy = self._around.policies.engine
         return EngineKeeper(self._plan, self._loop, self._program("engine"), self.board, policy, ties)

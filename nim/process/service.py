@@ -52,6 +52,7 @@ class Service:
                 supervisor_pid=supervisor_pid,
                 journal=self.journal,
                 catch_up=lambda: self.pipes["engine"].catch_up(),
+                api_key=environ.get("VLLM_API_KEY"),
                 policies=policies,
             )
         )
