@@ -98,10 +98,10 @@ class Stalls:
             self._probe(vitals)
 
     def _probe(self, vitals: Vitals) -> None:
-        """When it has been idle for long enough."""
+        """When nothing has been seen of it for so long: it is idle, or what it does takes its time."""
         now = self._loop.now()
         due = self._patience.alive_at + self._probe_interval
-        if self._probes and self._probe_out is None and vitals.idle and not vitals.asleep and now >= due:
+        if self._probes and self._probe_out is None and not vitals.asleep and now >= due:
             if self._patience.asked_at is None:
                 self._patience.asked(now)
             request = post(*self._probes[0], self._key)
@@ -118,7 +118,7 @@ class Stalls:
         elif status != FOUND:
             self._probes.clear()
         if not self._probes:
-            self._ears.say("INFO", f"the idle engine is not probed: it answers a probe with {status}")
+            self._ears.say("INFO", f"the engine is not probed any more: it answers a probe with {status}")
         self._judge()
 
     def _judge(self) -> None:

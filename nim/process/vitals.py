@@ -19,7 +19,6 @@ class Core:
     """One engine core. Whatever of `signs` changes, the core has done it."""
 
     running: float = 0
-    waiting: float = 0
     signs: list[bytes] = field(default_factory=list)
 
 
@@ -29,11 +28,6 @@ class Vitals:
 
     cores: Mapping[bytes, Core]
     asleep: bool
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not any(core.running or core.waiting for core in self.cores.values())
 
 
 def read_vitals(text: bytes) -> Vitals | None:
@@ -46,8 +40,6 @@ def read_vitals(text: bytes) -> Vitals | None:
         core.signs.append(value)
         if name == b"num_requests_running":
             core.running += float(value)
-        elif name == b"num_requests_waiting":
-            core.waiting += float(value)
         elif name == b"engine_sleep_state" and b'"awake"' in labels:
             asleep = asleep or not float(value)
     known = any(len(core.signs) > 1 for core in cores.values())
