@@ -35,13 +35,14 @@ class Ties:
     """What the keeper of the engine needs of others.
 
     `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `give_up`: it is lost
-    for good. `api_key` is what the engine wants to be shown.
+    for good. `cut` names the streams that ended with it, since then. `api_key` is what it wants to see.
     """
 
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
     give_up: Callable[[Failure, Exit], None]
+    cut: Callable[[float], None] = lambda _: None
     api_key: str | None = None
 
 
@@ -100,6 +101,7 @@ class EngineKeeper:
         self._start = Start(fetches=self._fetches)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_part: str | None = None
+        self._lost_at: float | None = None
         self._killed_for: str | None = None
         self._kills = kernel_kills()
 
@@ -121,7 +123,7 @@ class EngineKeeper:
         if self._script:
             return
         self._ties.say("WARNING", f"{name}, a process of the engine, has ended")
-        self._lost_part = name
+        self._lost_part, self._lost_at = name, self._loop.now()
         if self._ready_at is not None:
             self._board.doubted(f"{name}, a process of the engine, has ended")
         self._script = Script(self._loop, self._doubt_it())
@@ -138,7 +140,7 @@ class EngineKeeper:
     def _heard_in_doubt(self, well: bool) -> None:
         self._doubt = None
         if well:
-            self._lost_part = None
+            self._lost_part = self._lost_at = None
             self._ties.say("INFO", "the engine works on without it")
             if not self._stalls.why:
                 self._board.ready()
@@ -181,6 +183,7 @@ class EngineKeeper:
         well_until = self._stalls.since if self._killed_for else self._loop.now()
         well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
         self._forget()
+        self._ties.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
         self._ties.catch_up()
         killed = self._kernel_killed()
         loss = Loss(

@@ -83,7 +83,7 @@ def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Star
     assert service.stop() == 143
     thread.join(5)
     assert b"data: [DONE]\n" not in lines
-    assert "connections cut because they did not end in time: 1" in service.text
+    assert "streams cut because they did not end in time: 1" in service.text
     service.assert_nothing_left()
 
 
