@@ -39,7 +39,7 @@ from nim.engine import (
     service_links,
     tokenize,
 )
-from nim.errors import PreflightError
+from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
 from nim.manifest import (
     Manifest,
@@ -96,6 +96,8 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = beside_the_model(resolve((*weaker, *own, *written.entries)), source)
+    if not request.made_up:
+        refuse_missing_files(config, source)
     decided = Decided(
         settings=settings,
         around=around,
@@ -211,6 +213,19 @@ def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Valu
             origin = Origin(layer=value.origin.layer, place=place)
             config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
     return config
+
+
+def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
+    """The engine would find out after half a minute. A template may also be given as its own text."""
+    for name in FILES_BESIDE:
+        text = str(config[name].value) if name in config else ""
+        if text and not set(text) & set("{}\n") and not Path(text).is_file():
+            looked = [text, *([str(Path(source.path) / text)] if source.path else [])]
+            raise SettingsError(
+                f'cannot find the file "{text}" for --{name.replace("_", "-")} '
+                f"({config[name].origin.place}): looked for {' and '.join(dict.fromkeys(looked))}",
+                hint="an absolute path, or the name of a file in the model's directory",
+            )
 
 
 def wishes_of(

@@ -3,14 +3,14 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from nim.cli.launch import Request, decide, refuse_missing_engine
-from nim.cli.show import dry_run_text
-from nim.hardware import detect_hardware, refuse_old_driver
 from nim.logs import Form
 from nim.plan import Plan
 from nim.process import start
-from nim.settings import read_settings
+
+if TYPE_CHECKING:
+    from nim.cli.launch import Request
 
 # CUDA 13, which the pinned engine is built for.
 DRIVER_NEEDED = 580
@@ -30,18 +30,45 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if any(word in ("-h", "--help") for word in arguments):
         print(USAGE, end="")
         return 0
-    settings = read_settings(environ)
-    hardware = detect_hardware(environ)
-    rest = tuple(word for word in arguments if word != "--dry-run")
-    request = Request(settings=settings, environ=environ, hardware=hardware, arguments=rest)
-    if len(rest) < len(arguments):
-        print(dry_run_text(decide(request)[0]), end="")
-        return 0
-    refuse_old_driver(hardware, DRIVER_NEEDED)
-    refuse_missing_engine(settings)
+    flags = tuple(word for word in arguments if word != "--dry-run")
+    if len(flags) == len(arguments):
+        start(lambda: plan_start(flags, environ), environ)
+    print(dry_run(flags, environ), end="")
+    return 0
+
+
+# The thinking rooms take half of the launcher's time to import: supervisord has been started by then.
+
+
+def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
+    """What shall run, after everything has been refused that is known not to."""
+    from nim.cli.launch import decide, refuse_missing_engine
+    from nim.hardware import refuse_old_driver
+
+    request = read(flags, environ)
+    refuse_old_driver(request.hardware, DRIVER_NEEDED)
+    refuse_missing_engine(request.settings)
     plan, _ = decide(request)
     announce(plan)
-    return start(plan, environ)
+    return plan
+
+
+def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """What would run, as text."""
+    from nim.cli.launch import decide
+    from nim.cli.show import dry_run_text
+
+    return dry_run_text(decide(read(flags, environ))[0])
+
+
+def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
+    """The environment and this machine."""
+    from nim.cli.launch import Request
+    from nim.hardware import detect_hardware
+    from nim.settings import read_settings
+
+    settings = read_settings(environ)
+    return Request(settings=settings, environ=environ, hardware=detect_hardware(environ), arguments=flags)
 
 
 def announce(plan: Plan) -> None:

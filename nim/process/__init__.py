@@ -3,18 +3,29 @@
 `start` replaces the calling process by PID 1 of the service; `drain` asks a running service to stop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from nim.plan import Plan
 
 
-def start(plan: "Plan", environ: Mapping[str, str]) -> NoReturn:
-    """Check everything, write the run directory, become PID 1. PreflightError: nothing was started."""
-    from nim.process.launch import launch  # PID 1 itself needs nothing of it
+def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoReturn:
+    """Check everything, write the run directory, become PID 1. Any NimError: nothing was started.
 
-    launch(plan, environ)
+    Supervisord imports itself while `make_plan` thinks; a refusal ends it again.
+    """
+    from nim.process.spawn import Supervisord  # PID 1 itself needs nothing of all this
+
+    supervisord = Supervisord.prepare()
+    try:
+        plan = make_plan()
+        from nim.process.launch import launch
+
+        launch(plan, environ, supervisord)
+    except BaseException:
+        supervisord.dismiss()
+        raise
 
 
 def drain(run_dir: str) -> int:

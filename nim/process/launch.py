@@ -12,18 +12,21 @@ from typing import NoReturn
 
 from nim.errors import PreflightError
 from nim.logs import Form
-from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.process import preflight, rundir
 from nim.process.board import first_state, write_file
 from nim.process.budget import Budget
 from nim.process.loop import HANDLED_SIGNALS
 from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.process.spawn import adopt_orphans, spawn_supervisor
+from nim.process.spawn import Supervisord, adopt_orphans
+from nim.process.supervisor import Supervisor, SupervisorError
 
+# Supervisord has its socket after 4 ms, where it finished importing itself in time.
+GATEWAY_SECONDS = 0.5
 INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
 
-def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
+def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
@@ -55,7 +58,12 @@ def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
         # Only for when PID 1 has been killed and supervisord ends the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }
-    _become_init(run_dir, lock, {**environ, **for_supervisord})
+    environ = {**environ, **for_supervisord}
+    adopt_orphans()
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
+    _start_gateway(run_dir)
+    os.set_inheritable(lock, True)
+    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
 
 def _drain_ms(plan: Plan) -> int:
@@ -63,17 +71,13 @@ def _drain_ms(plan: Plan) -> int:
     return max(round(Budget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
-def _become_init(run_dir: Path, lock: int, environ: Mapping[str, str]) -> NoReturn:
-    """Start supervisord, which needs 80 ms to import itself, and exec PID 1 meanwhile."""
-    adopt_orphans()
-    supervisor = spawn_supervisor(run_dir, environ)
-    os.set_inheritable(lock, True)
-    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisor)}
-    try:
-        os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
-    except OSError:
-        os.kill(supervisor, signal.SIGKILL)
-        raise
+def _start_gateway(run_dir: Path) -> None:
+    """So that it answers before PID 1 has imported itself. Where this fails, PID 1 does it, and says so."""
+    deadline = time.monotonic() + GATEWAY_SECONDS
+    while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with suppress(SupervisorError):
+        Supervisor(str(run_dir), catch_up=lambda: None).start("nginx")
 
 
 def _write(plan: Plan, run_dir: Path) -> None:

@@ -1,17 +1,66 @@
 """How supervisord is started, and what the kernel is asked to do when a parent dies."""
 
-import ctypes
+import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from nim.paths import SUPERVISORD_CONF
 from nim.plan import LOG_DIR
+from nim.process.pipes import NAMES
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisord:
+    """A supervisord that imports itself and then waits for the word. `word` is where that is written."""
+
+    pid: int
+    word: int
+
+    @classmethod
+    def prepare(cls) -> Self:
+        """Start it, in a session of its own. It ends by itself when its parent does, or says nothing."""
+        ear, word = os.pipe()
+        if pid := os.fork():
+            os.close(ear)
+            return cls(pid=pid, word=word)
+        try:
+            os.setsid()
+            for number in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            die_with_parent(signal.SIGTERM)
+            os.dup2(ear, 0)
+            os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.process.supervisord"))  # noqa: S606
+        finally:
+            os._exit(127)
+
+    def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
+        """Have it supervise the service of a run directory, its programs in this environment; its pid."""
+        logs = run_dir / LOG_DIR
+        word = {
+            "configuration": str(SUPERVISORD_CONF),
+            "environ": dict(environ),
+            "log": str(logs / "supervisord"),
+            "pipes": [str(logs / name) for name in NAMES],
+        }
+        with os.fdopen(self.word, "wb") as file, suppress(BrokenPipeError):  # PID 1 will see that it ended
+            file.write(json.dumps(word).encode())
+        return self.pid
+
+    def dismiss(self) -> None:
+        """There is nothing to supervise."""
+        os.close(self.word)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 def adopt_orphans() -> None:
@@ -29,25 +78,7 @@ def die_with_parent(number: int) -> None:
             os.kill(os.getpid(), number)
 
 
-def spawn_supervisor(run_dir: Path, environ: Mapping[str, str]) -> int:
-    """Start stock supervisord in a session of its own, its log going into its pipe; its pid."""
-    if pid := os.fork():
-        return pid
-    try:
-        os.setsid()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        die_with_parent(signal.SIGTERM)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(run_dir / LOG_DIR / "supervisord", os.O_RDWR)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        command = (sys.executable, "-I", "-m", "supervisor.supervisord", "-n", "-c", str(SUPERVISORD_CONF))
-        os.execve(sys.executable, command, environ)  # noqa: S606
-    finally:
-        os._exit(127)
-
-
 def _prctl(option: int, value: int) -> None:
+    import ctypes  # 5 ms that the launcher need not wait for
+
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

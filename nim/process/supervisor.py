@@ -71,9 +71,13 @@ class Supervisor:
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program; its pid, or None if it has ended already."""
+        """Start a program unless it runs; its pid, or None if it has ended already."""
         self._ends.pop(name, None)
-        self._call("startProcess", name, False)
+        try:
+            self._call("startProcess", name, False)
+        except SupervisorError as error:
+            if "ALREADY_STARTED" not in str(error):
+                raise
         return int(self._call("getProcessInfo", name)["pid"]) or None
 
     def stop(self, name: str) -> None:

@@ -175,6 +175,15 @@ def test_a_flag_that_the_engine_does_not_have(serve: Serve) -> None:
     assert "--max-model-len" in refused.text
 
 
+def test_a_chat_template_that_is_nowhere(serve: Serve) -> None:
+    refused = serve(NIM_CHAT_TEMPLATE="tools.jinja")
+    assert refused.code == 2
+    assert 'cannot find the file "tools.jinja" for --chat-template (NIM_CHAT_TEMPLATE)' in refused.text
+    assert "profiles/demo/model/tools.jinja" in refused.text
+    assert "hint: " in refused.text
+    assert refused.nothing_started()
+
+
 def test_a_run_directory_that_cannot_be_written(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused = serve(NIM_RUN_DIR=str(tmp_path / "file" / "run"))

@@ -13,6 +13,6 @@ IMPATIENT = Path(__file__).with_name("impatient.py")
 if "impatient" in sys.argv:
     launch.INIT = ("-I", str(IMPATIENT))
 try:
-    start(Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8")), os.environ)
+    start(lambda: Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8")), os.environ)
 except NimError as refusal:
     sys.exit(f"{refusal}\nexit code {refusal.exit_code}")

@@ -19,6 +19,14 @@ from tests.process.service import Service
 Start = Callable[..., Service]
 
 
+@pytest.fixture(autouse=True)
+def hangups_are_heard() -> Iterator[None]:
+    """Whoever runs the tests under `nohup` hands an ignored SIGHUP down to every service."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """A temporary directory whose path is short enough for sockets."""

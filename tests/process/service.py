@@ -104,7 +104,7 @@ class Service:
 
     @property
     def supervisor(self) -> int:
-        return self.find_one(r"supervisor\.supervisord")
+        return self.find_one(r"process\.supervisord")
 
     @property
     def nginx(self) -> int:
