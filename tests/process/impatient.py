@@ -12,6 +12,6 @@ ENGINE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=2, he
 NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=3600)
 MIDDLEWARE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=None, healthy_seconds=60)
 
-engine_keeper.PART_LOST_SECONDS = 1.0
+engine_keeper.PART_LOST_SECONDS = engine_keeper.PART_LOST_STARTING_SECONDS = 1.0
 
 sys.exit(main(Path(sys.argv[1]), Policies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

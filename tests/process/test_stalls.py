@@ -25,7 +25,9 @@ FOR_EVER = 1_000_000
 def watched(directory: Path, stall: float = 1.5, probe: float = 0.0, **mood: Any) -> Plan:
     """A plan of a service that looks for stalls."""
     plan = make_plan(directory, **mood)
-    return rendered(plan, stall_timeout_seconds=stall, probe_interval_seconds=probe)
+    return rendered(
+        plan, stall_timeout_seconds=stall, probe_interval_seconds=probe, shutdown_timeout_seconds=12.0
+    )
 
 
 def metric(service: Service, name: str) -> float:
