@@ -240,6 +240,9 @@ vllm:num_requests_waiting_by_reason{engine="0",model_name="nim/{demo} 7",reason=
 vllm:engine_sleep_state{engine="0",model_name="nim/{demo} 7",sleep_state="awake"} 1.0
 vllm:engine_sleep_state{engine="0",model_name="nim/{demo} 7",sleep_state="discard_all"} 0.0
 vllm:generation_tokens_total{engine="0",model_name="nim/{demo} 7"} 41.0
+vllm:prompt_tokens_total{engine="0",model_name="nim/{demo} 7"} 17.0
+vllm:iteration_tokens_total_count{engine="0",model_name="nim/{demo} 7"} 40.0
+vllm:kv_cache_usage_perc{engine="0",model_name="nim/{demo} 7"} 0.25
 vllm:generation_tokens_created{engine="0",model_name="nim/{demo} 7"} 1.79e+09
 """
 
@@ -248,6 +251,7 @@ def test_the_lines_of_vllm_are_read() -> None:
     seen = read_vitals(REAL)
     assert seen
     assert (seen.cores[b"0"].running, seen.cores[b"1"].running) == (2, 0)
+    assert seen.cores[b"0"].signs == [b"2.0", b"1.0", b"0.0", b"41.0", b"17.0", b"40.0", b"0.25"]
     assert seen.cores[b"1"].signs == [b"0.0", b"3.0"]
     assert not seen.asleep
     asleep = read_vitals(REAL.replace(b'"awake"} 1.0', b'"awake"} 0.0'))
