@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from nim.plan import Plan
 from nim.state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
-from tests.process.plans import make_plan, rendered
+from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
 # With so few open files a worker has 160 places for requests.
@@ -27,6 +28,15 @@ def calm(directory: Path, **mood: Any) -> Plan:
     return rendered(make_plan(directory, **mood), shutdown_timeout_seconds=12.0)
 
 
+def health(port: int | None, name: str) -> int:
+    """The status of a health route on some port."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    link.request("GET", f"/v1/health/{name}")
+    status = link.getresponse().status
+    link.close()
+    return status
+
+
 def ask(service: Service) -> http.client.HTTPResponse:
     """A stream that is open."""
     link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port, timeout=60)
@@ -37,7 +47,9 @@ def ask(service: Service) -> http.client.HTTPResponse:
 
 def test_live_and_ready_answer_while_every_place_is_taken(start: Start, directory: Path) -> None:
     plan = make_plan(directory, tokens=FOR_EVER, stall_after=1)
-    service = start(rendered(plan, open_files=OPEN_FILES, shutdown_timeout_seconds=3.0)).wait_ready()
+    gateway = replace(plan.gateway, health_port=free_port())
+    plan = rendered(plan, open_files=OPEN_FILES, shutdown_timeout_seconds=3.0, gateway=gateway)
+    service = start(plan).wait_ready()
     streams = [ask(service) for _ in range(PLACES)]
     assert {stream.status for stream in streams} == {200}
     streams.append(ask(service))
@@ -45,6 +57,7 @@ def test_live_and_ready_answer_while_every_place_is_taken(start: Start, director
     for _ in range(50):
         assert service.live()
         assert service.ready()
+        assert health(gateway.health_port, "live") == health(gateway.health_port, "ready") == 200
     assert service.get("/v1/health/startup")[0] == 200
     assert service.get("/v1/metrics")[0] == 200
     for stream in streams:
