@@ -88,6 +88,9 @@ class Stalls:
         if not status:
             return
         vitals = read_vitals(body)
+        if vitals is None and status not in (FOUND, NOT_FOUND):
+            self._patience.heard_at = self._loop.now()
+            return
         if vitals is None:
             self.end()
             self._ears.say("INFO", f"stalls are not looked for: the engine's metrics ({status}) do not tell")

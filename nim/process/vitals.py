@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 # The share of the KV cache in use grows with each piece of a long prompt, when no token has come yet.
 _SIGN = re.compile(
     rb"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|generation_tokens_total"
-    rb"|prompt_tokens_total|iteration_tokens_total_count|engine_sleep_state)\{(.*)\} (\S+)$",
+    rb"|prompt_tokens_total|iteration_tokens_total_count|engine_sleep_state)"
+    rb"\{(.*)\} (\d+(?:\.\d+)?(?:e[-+]?\d+)?)$",
     re.MULTILINE,
 )
 _ENGINE = re.compile(rb'engine="(\w+)"')

@@ -81,6 +81,19 @@ def probes(service: Service) -> list[Any]:
     return [r for r in service.engine.get("/fake/received") if r["path"] in ("/v1/completions", "/pooling")]
 
 
+def test_metrics_that_fail_for_a_while_are_no_stall(start: Start, directory: Path) -> None:
+    service = start(watched(directory, stall=1.0, fail={"/metrics": 503})).wait_ready()
+    looks = len(service.engine.get("/fake/received"))
+    wait_until(lambda: len(service.engine.get("/fake/received")) > looks + 20, "looks")
+    assert service.ready()
+    service.engine.order(fail={}, stall_after=2)
+    stream(service, 9)
+    wait_stalled(service, "none of them has got on")
+    service.engine.order(stall_after=None)
+    service.wait_ready()
+    assert service.stop() == 0
+
+
 def test_without_probes_an_idle_engine_is_left_alone(start: Start, directory: Path) -> None:
     service = start(watched(directory, stall=0.5)).wait_ready()
     looks = len(service.engine.get("/fake/received"))
@@ -259,7 +272,15 @@ def test_the_lines_of_vllm_are_read() -> None:
     assert asleep.asleep
 
 
-@pytest.mark.parametrize("text", [b"", b"python_info 1\n", b"nonsense{"])
+OTHERS = (
+    b"",
+    b"python_info 1\n",
+    b"nonsense{",
+    b'vllm:num_requests_running{engine="0"} nothing\nvllm:num_requests_waiting{engine="0"} ..\n',
+)
+
+
+@pytest.mark.parametrize("text", OTHERS)
 def test_other_metrics_are_no_vitals(text: bytes) -> None:
     assert read_vitals(text) is None
 
