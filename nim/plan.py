@@ -128,6 +128,7 @@ class Plan:
     """One start, whole. `config` maps an option's name to its value with its whole history.
 
     `machine` is what it runs on, in words that are the same for machines of a kind.
+    A stall time-out of 0, or an interval of probes of 0, means none.
     """
 
     release: str
@@ -145,6 +146,8 @@ class Plan:
     download: Download | None = None
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
+    stall_timeout_seconds: float = 0.0
+    probe_interval_seconds: float = 0.0
     files: tuple[RenderedFile, ...] = field(default=())
 
     @property

@@ -15,6 +15,7 @@ class Phase(StrEnum):
     COMPILE = "compile"
     WARM_UP = "warm-up"
     READY = "ready"
+    STALLED = "stalled"
     DRAINING = "draining"
     RESTARTING = "restarting"
     STOPPED = "stopped"
@@ -54,6 +55,7 @@ class State:
     eta_seconds: float | None = None
     done: tuple[PhaseDone, ...] = ()
     restarts: tuple[tuple[str, int], ...] = ()
+    stalls: int = 0
     failure: Failure | None = None
 
     def to_json(self) -> str:

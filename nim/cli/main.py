@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 from nim import __version__
+from nim.cli.early import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
 from nim.logs import Form
 from nim.settings import with_file_twins
@@ -38,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NimError as refusal:
         _tell(refusal)
         return refusal.exit_code
+    except StoppedEarly as stopped:
+        _say("INFO", str(stopped))
+        return 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -53,12 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tell(refusal: NimError) -> None:
     """In the form that the log would have had: JSON where that was asked for."""
-    if os.environ.get("NIM_JSONL_LOGGING", "").lower() in ("", "0", "false", "no", "off"):
+    if not _as_json():
         print(f"nim: {refusal}", file=sys.stderr)
         return
     more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
-    line = Form(as_json=True).line("CRITICAL", "nim", refusal.message, at=time.time(), **more)
-    sys.stderr.write(line)
+    _say("CRITICAL", refusal.message, **more)
+
+
+def _say(level: str, message: str, **more: Any) -> None:
+    sys.stderr.write(Form(as_json=_as_json()).line(level, "nim", message, at=time.time(), **more))
+
+
+def _as_json() -> bool:
+    return os.environ.get("NIM_JSONL_LOGGING", "").lower() not in ("", "0", "false", "no", "off")
 
 
 def nim_serve() -> int:
@@ -91,6 +103,8 @@ def _run(arguments: Sequence[str]) -> int:
         print(__version__)
         return 0
     verb, rest = _verb(arguments)
+    if verb == "serve":
+        stop_early()
     run: Verb = import_module(VERBS[verb][0]).run
     return run(rest, with_file_twins(os.environ))
 

@@ -75,6 +75,7 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
     for kind, count in state.restarts:
         restarts.add_metric((kind,), count)
     yield restarts
+    yield CounterMetricFamily("nim_engine_stalls", "How often the engine stood still.", state.stalls)
 
 
 def of_gateway(connections: Connections | None) -> Iterator[Metric]:

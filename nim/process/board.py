@@ -55,9 +55,15 @@ class Board:
         (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
         return sum(done.seconds for done in self.state.done)
 
-    def stalled(self, message: str) -> None:
-        """Not ready, although the engine may still say it is."""
+    def doubted(self, message: str) -> None:
+        """Not ready until it is known what a loss means, although the engine may still say it is."""
         self._enter(Phase.UNKNOWN, message)
+        self._raise_flag(STALLED_FILE)
+
+    def stalled(self, message: str) -> None:
+        """Not ready, although the engine says it is: it stands still."""
+        self._enter(Phase.STALLED, message)
+        self._change(replace(self.state, stalls=self.state.stalls + 1))
         self._raise_flag(STALLED_FILE)
 
     def lost(self, failure: Failure, message: str) -> None:

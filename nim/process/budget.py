@@ -20,7 +20,15 @@ class Budget:
     @classmethod
     def of(cls, total: float, *, serving: bool) -> Self:
         """A service that never served has nobody to tell and nothing to drain."""
-        settle = min(3.0, total * 0.12) if serving else 0.0
+        settle = min(3.0, total * 0.12)
         engine = min(7.5, total * 0.4)
         kill = min(1.5, total * 0.1)
-        return cls(settle=settle, drain=max(total - settle - engine - kill, 0), engine=engine, kill=kill)
+        drain = max(total - settle - engine - kill, 0)
+        if not serving:
+            settle, engine = 0.0, engine + settle
+        return cls(settle=settle, drain=drain, engine=engine, kill=kill)
+
+    @property
+    def cut(self) -> float:
+        """When nginx itself cuts what still runs: early enough to name that within the time to drain."""
+        return self.drain - min(0.5, self.drain * 0.1)

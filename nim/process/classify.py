@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.process.kinds import HOST_OOM, KINDS, UNKNOWN, Kind
+from nim.process.kinds import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
 from nim.process.records import Record
 from nim.process.supervisor import Exit
 from nim.state import Failure
@@ -29,27 +29,35 @@ class Loss:
     """What is known when the engine has ended. `log` is the end of its log, oldest first.
 
     `lost_part` names a process of the engine that had ended before it. `kernel_killed`: since the start the
-    kernel has killed something for want of memory.
+    kernel has killed something for want of memory. `stalled` says how it stood still, if it was
+    killed for that.
     """
 
     end: Exit
     log: Sequence[Record]
     lost_part: str | None = None
     kernel_killed: bool = False
+    stalled: str | None = None
 
 
 def classify(loss: Loss) -> tuple[Kind, Failure]:
     """The class, and all that is to be told about it."""
-    kind, sign = (HOST_OOM, None) if _out_of_memory(loss) else _find(loss.log)
+    kind, sign = _kind_of(loss)
     failure = Failure(
         kind=kind.name,
-        message=_message(loss) if kind is UNKNOWN else kind.message,
+        message=_message(loss) if kind in (STALLED, UNKNOWN) else kind.message,
         hint=kind.hint,
         log=tuple(_told(loss.log, sign)),
         exit_code=loss.end.code,
         signal=loss.end.signal,
     )
     return kind, failure
+
+
+def _kind_of(loss: Loss) -> tuple[Kind, Record | None]:
+    if loss.stalled:
+        return STALLED, None
+    return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss.log)
 
 
 def kernel_kills(directory: Path = Path("/")) -> int | None:
@@ -72,6 +80,8 @@ def _out_of_memory(loss: Loss) -> bool:
 
 
 def _message(loss: Loss) -> str:
+    if loss.stalled:
+        return f"{STALLED.message}: {loss.stalled}"
     if loss.lost_part:
         return f"{loss.lost_part}, a process of the engine, had ended before it"
     if loss.end.signal is not None:

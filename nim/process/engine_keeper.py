@@ -7,6 +7,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 from nim.plan import Plan
+from nim.process.ask import Ask, address_of
 from nim.process.board import Board
 from nim.process.classify import Loss, classify, kernel_kills
 from nim.process.keeper import LOOK_SECONDS
@@ -17,9 +18,10 @@ from nim.process.outlook import Outlook
 from nim.process.parts import Parts
 from nim.process.phases import Start
 from nim.process.programs import Program
-from nim.process.readiness import Probe, Readiness, address_of
+from nim.process.readiness import Readiness, ask_health
 from nim.process.records import Record
 from nim.process.restarts import Policy, Restarts
+from nim.process.stalls import Ears, Stalls
 from nim.process.supervisor import Exit
 from nim.process.tree import Process
 from nim.state import Failure
@@ -35,13 +37,15 @@ class Ties:
     """What the keeper of the engine needs of others.
 
     `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `give_up`: it is lost
-    for good.
+    for good. `cut` names the streams that ended with it, since then. `api_key` is what it wants to see.
     """
 
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
     give_up: Callable[[Failure, Exit], None]
+    cut: Callable[[float], None] = lambda _: None
+    api_key: str | None = None
 
 
 class EngineKeeper:
@@ -59,8 +63,10 @@ class EngineKeeper:
         self._parts = Parts(loop, self._part_lost)
         self._outlook = Outlook(plan, loop, board, ties.say)
         self._leavings = Leavings(Path(plan.run_dir), loop, ties.say)
+        ears = Ears(say=ties.say, stalled=self._stalled, flowing=self._flowing, hopeless=self._hopeless)
+        self._stalls = Stalls(plan, loop, ears, ties.api_key)
         self._script: Script | None = None
-        self._doubt: Probe | None = None
+        self._doubt: Ask | None = None
         self._served = self._let_go = False
         self._ready_at: float | None = None
         self._begin()
@@ -105,6 +111,8 @@ class EngineKeeper:
         self._start = Start(fetches=self._fetches)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_part: str | None = None
+        self._lost_at: float | None = None
+        self._killed_for: str | None = None
         self._kills = kernel_kills()
 
     # while it runs
@@ -116,6 +124,7 @@ class EngineKeeper:
         self._outlook.ready(seconds)
         if self.program.process:
             self._parts.watch_all(self.program.process)
+        self._stalls.begin()
 
     def _part_lost(self, process: Process) -> None:
         """Not ready until it is known what that means."""
@@ -123,9 +132,9 @@ class EngineKeeper:
         if self._script:
             return
         self._ties.say("WARNING", f"{name}, a process of the engine, has ended")
-        self._lost_part = name
+        self._lost_part, self._lost_at = name, self._loop.now()
         if self._ready_at is not None:
-            self._board.stalled(f"{name}, a process of the engine, has ended")
+            self._board.doubted(f"{name}, a process of the engine, has ended")
         self._script = Script(self._loop, self._doubt_it())
 
     def _doubt_it(self) -> Steps:
@@ -135,16 +144,32 @@ class EngineKeeper:
         if self._ready_at is None:
             self._kill()
         else:
-            self._doubt = Probe(self._loop, self._address, self._heard_in_doubt)
+            self._doubt = ask_health(self._loop, self._address, self._heard_in_doubt)
 
     def _heard_in_doubt(self, well: bool) -> None:
         self._doubt = None
         if well:
-            self._lost_part = None
+            self._lost_part = self._lost_at = None
             self._ties.say("INFO", "the engine works on without it")
-            self._board.ready()
+            if not self._stalls.why:
+                self._board.ready()
         else:
             self._kill()
+
+    def _stalled(self, why: str) -> None:
+        self._ties.say("ERROR", f"not ready: {why}")
+        self._board.stalled(why)
+
+    def _flowing(self) -> None:
+        self._ties.say("INFO", "the engine gets on again")
+        if not (self._script or self._doubt):
+            self._board.ready()
+
+    def _hopeless(self, why: str) -> None:
+        self._killed_for = why
+        self._stalls.end()
+        self._ties.say("ERROR", f"{why}; it is killed")
+        self.program.signal(SIGKILL)
 
     def _kill(self) -> None:
         self._ties.say("WARNING", "the engine does not end by itself and is killed")
@@ -156,6 +181,7 @@ class EngineKeeper:
         """Ask nothing, watch nothing, plan nothing."""
         self._readiness.end()
         self._outlook.end()
+        self._stalls.end()
         self._parts.forget()
         for pending in (self._script, self._doubt):
             if pending:
@@ -164,11 +190,19 @@ class EngineKeeper:
 
     def _ended(self, end: Exit) -> None:
         """Nobody asked for that: a loss, whatever its exit code."""
-        well_seconds = 0.0 if self._ready_at is None else self._loop.now() - self._ready_at
+        well_until = self._stalls.since if self._killed_for else self._loop.now()
+        well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
         self._forget()
+        self._ties.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
         self._ties.catch_up()
         killed = self._kernel_killed()
-        loss = Loss(end=end, log=tuple(self._log), lost_part=self._lost_part, kernel_killed=killed)
+        loss = Loss(
+            end=end,
+            log=tuple(self._log),
+            lost_part=self._lost_part,
+            kernel_killed=killed,
+            stalled=self._killed_for,
+        )
         kind, failure = classify(loss)
         delay = self._pause(kind, well_seconds)
         if delay is None:

@@ -16,6 +16,7 @@ from nim.process import report, restarts
 from nim.process.board import Board, write_file
 from nim.process.budget import Budget
 from nim.process.connections import count_connections
+from nim.process.cuts import Cuts
 from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
 from nim.process.journal import Journal
 from nim.process.keeper import Keeper
@@ -32,6 +33,8 @@ FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
 # What someone who presses Ctrl-C again grants to what was just told to end.
 IMPATIENT_SECONDS = 0.3
+# Whose streams ended so shortly before the end of all, and were not told yet, lost them by it.
+CUTS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,8 @@ class Surroundings:
     supervisor: Supervisor
     supervisor_pid: int
     journal: Journal
-    catch_up: Callable[[], None]
+    catch_up: Callable[[str], None]
+    api_key: str | None = None
     policies: Policies = field(default_factory=Policies)
 
 
@@ -70,12 +74,14 @@ class Guard:
         self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
         self._ending: Script | None = None
         self.board = Board(self._run_dir)
+        self.cuts = Cuts(self._loop, self._say)
+        self.stopping_since = self._loop.now()
         self.engine = self._keep_engine()
-        self.nginx = self._keep("nginx", around.policies.nginx, STATUS_SOCKET, ", and with it its streams")
-        self.middleware = self._keep("middleware", around.policies.middleware, MIDDLEWARE_SOCKET, "")
+        self.nginx = self._keep("nginx", around.policies.nginx, STATUS_SOCKET, self._streams_lost)
+        self.middleware = self._keep("middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: "")
         around.supervisor.on_up = self._start
 
-    def _keep(self, name: str, policy: Policy, leftover: str, consequence: str) -> Keeper:
+    def _keep(self, name: str, policy: Policy, leftover: str, consequence: Callable[[], str]) -> Keeper:
         return Keeper(
             self._program(name),
             self._loop,
@@ -88,7 +94,12 @@ class Guard:
 
     def _keep_engine(self) -> EngineKeeper:
         ties = Ties(
-            say=self._say, catch_up=self._around.catch_up, strays=self._strays, give_up=self._engine_lost
+            say=self._say,
+            catch_up=lambda: self._around.catch_up("engine"),
+            strays=self._strays,
+            give_up=self._engine_lost,
+            cut=lambda since: self.cuts.tell_soon("the engine was lost", since),
+            api_key=self._around.api_key,
         )
         policy = self._around.policies.engine
         return EngineKeeper(self._plan, self._loop, self._program("engine"), self.board, policy, ties)
@@ -113,6 +124,7 @@ class Guard:
 
     def on_nginx_record(self, record: Record) -> None:
         """Keep the last words of nginx, in case they are its last."""
+        self.cuts.read_error(record.message)
         if severity(record.level) >= severity("ERROR"):
             self._nginx_log.append(record.message)
 
@@ -120,6 +132,7 @@ class Guard:
         """Every signal to stop begins the same stop. Only Ctrl-C, pressed again, shortens it."""
         if self._ending is None:
             self._say("INFO", f"stopping: {signal.Signals(number).name}")
+            self.stopping_since = self._loop.now()
             self._ending = Script(self._loop, self._stop())
         elif number == signal.SIGINT:
             self._hurry += 1
@@ -158,12 +171,18 @@ class Guard:
         if self._ending:
             return
         self.exit_code, self._failure = code, failure
+        self.stopping_since = self._loop.now()
         self.board.failed(failure)
         text = report.block(failure, what, end)
         record = Record(level="CRITICAL", message=f"{what} lost: {failure.kind} ({end}): {failure.message}")
         self._around.journal.block(text, record, kind=failure.kind, hint=failure.hint, log=failure.log)
         report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
         self._ending = Script(self._loop, self._leave())
+
+    def _streams_lost(self) -> str:
+        """What its master leaves behind still holds the connections, but tells nobody what they are."""
+        count = count_connections(self._plan.gateway.server_port)
+        return f", and with it its streams ({count} connections were open; nobody can name them)"
 
     def _stop(self) -> Steps:
         """Unready, settle, drain the gateway, then the engine, then everything else."""
@@ -186,13 +205,24 @@ class Guard:
         """No new work; what runs may end until the deadline."""
         nginx = self.nginx.program
         was_serving = self.engine.program.alive
+        began = self._loop.now()
+        cut_at = began + Budget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)
-            self._unclean(f"connections cut because they did not end in time: {cut}")
+            self._unclean(f"connections cut because they did not end in time: {cut}; nginx cannot name them")
             nginx.signal(signal.SIGTERM)
+            return
+        self._catch_up_with_nginx()
+        if cut := self.cuts.tell("they did not end in time", cut_at):
+            self._unclean(f"streams cut because they did not end in time: {cut}")
         elif was_serving and not self.engine.program.alive:
+            self.cuts.tell("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
+
+    def _catch_up_with_nginx(self) -> None:
+        for log in ("nginx", "access"):
+            self._around.catch_up(log)
 
     def _unclean(self, why: str) -> None:
         self._say("WARNING", why)
@@ -213,6 +243,8 @@ class Guard:
         """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
         self._let_go()
         self.engine.program.signal(signal.SIGKILL)
+        if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
+            self._say("WARNING", f"connections cut: {cut}")
         for keeper in (self.nginx, self.middleware):
             keeper.program.signal(signal.SIGTERM)
         yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
@@ -221,6 +253,8 @@ class Guard:
         yield from self._end_supervisor()
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
+        self._catch_up_with_nginx()
+        self.cuts.tell("the service ended", self._loop.now() - CUTS_SECONDS)
         self.board.stopped()
         with suppress(OSError):
             text = report.verdict(self.exit_code, self._failure, time.time())

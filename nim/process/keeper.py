@@ -26,7 +26,7 @@ class Keeper:
         say: Callable[[str, str], None],
         *,
         leftovers: tuple[Path, ...],
-        consequence: str,
+        consequence: Callable[[], str],
         give_up: Callable[[Exit], None],
     ) -> None:
         self.program = program
@@ -49,7 +49,7 @@ class Keeper:
             self._give_up(end)
             return
         when = f"again in {delay:g} s" if delay else "again at once"
-        self._say("ERROR", f"{lost}{self._consequence}; it is started {when}")
+        self._say("ERROR", f"{lost}{self._consequence()}; it is started {when}")
         self._revival = Script(self._loop, self._revive(delay))
 
     def _revive(self, delay: float) -> Steps:

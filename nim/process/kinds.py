@@ -106,6 +106,12 @@ BAD_ARGUMENT = Kind(
         r"validation errors? for|User-specified max_model_len|Value error, |VLLMValidationError",
     ),
 )
+STALLED = Kind(
+    name="stalled",
+    message="the engine stood still and was killed",
+    hint="NIM_STALL_TIMEOUT=… longer, if one step of this model can take so long",
+    retry=True,
+)
 UNKNOWN = Kind(
     name="unknown",
     message="the engine ended for a reason that is not known here",

@@ -15,6 +15,7 @@ from nim.logs import Form
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.process import preflight, rundir
 from nim.process.board import first_state, write_file
+from nim.process.budget import Budget
 from nim.process.loop import HANDLED_SIGNALS
 from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.process.spawn import Supervisord, adopt_orphans
@@ -29,9 +30,13 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
-    lock = rundir.take(run_dir)
     # Held back until PID 1 handles them, so that none of them leaves something half-started.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    try:
+        lock = rundir.take(run_dir)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     try:
         nginx = preflight.check(plan, environ)
         _write(plan, run_dir)
@@ -49,6 +54,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         "NIM_PYTHON": sys.executable,
         "NIM_NGINX": nginx,
         "NIM_UMASK": f"{umask:03o}",
+        "NIM_DRAIN_MS": f"{_drain_ms(plan)}",
         # Only for when PID 1 has been killed and supervisord ends the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }
@@ -58,6 +64,11 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     _start_gateway(run_dir)
     os.set_inheritable(lock, True)
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def _drain_ms(plan: Plan) -> int:
+    """0 would be without end."""
+    return max(round(Budget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
 def _start_gateway(run_dir: Path) -> None:

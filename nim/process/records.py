@@ -13,8 +13,20 @@ _NGINX = re.compile(r"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|nginx:) \[(\w+)\] (.*)",
 _LOGGING = re.compile(r"([A-Z]+) ([\w.]+: .*)", re.DOTALL)
 _ACCESS = re.compile(r'([A-Z]+) |.*?"level":"([A-Z]+)"')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What libraries say of themselves as a Python ends, after everything that matters.
+_PARTING = re.compile(
+    r"nanobind: |\s*- leaked (?:instance|type|function|keep_alive)|\s*- \.\.\. skipped remainder|See https://nanobind"
+    r"|\S*resource_tracker\.py:\d+: UserWarning|\s+warnings\.warn\('resource_tracker"
+)
+# nginx's words for connections that it was made to leave; how many, and why, is said by whoever ordered that.
+_LEFT = re.compile(r"\d+#\d+: (?:\*\d+ open socket #\d+ left in connection \d+|aborting)$")
+_WORKER_LOST = re.compile(r"\d+#\d+: worker process (\d+) exited on signal (\d+)")
 _TRACEBACK = "Traceback (most recent call last):"
 
+_WORKER_GONE = (
+    "worker process {} was ended by signal {}: its streams are cut, and nobody can name them; "
+    "those of other workers go on, and another takes its place"
+)
 _SAME = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 _GLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}
 # A socket that is not there yet is `crit` to nginx, and nothing of the kind to a service that starts.
@@ -45,6 +57,8 @@ class EngineLines:
     def read(self, line: str) -> Record:
         """The record of a line, given those that came before."""
         line = _COLOUR.sub("", line)
+        if _PARTING.match(line):
+            return Record(level="DEBUG", message=line)
         if (match := _VLLM.match(line)) and match[2] in _SAME:
             return Record(level=match[2], message=match[1] + match[3])
         if (match := _UVICORN.match(line)) and match[1] in _SAME:
@@ -68,6 +82,10 @@ class EngineLines:
 def read_nginx(line: str) -> Record:
     """nginx's error log and what it says before it has one."""
     if match := _NGINX.match(line):
+        if _LEFT.match(match[2]):
+            return Record(level="DEBUG", message=match[2])
+        if lost := _WORKER_LOST.match(match[2]):
+            return Record(level="ERROR", message=_WORKER_GONE.format(*lost.groups()))
         return Record(level=_NGINX_LEVELS.get(match[1], "CRITICAL"), message=match[2])
     return Record(level="ERROR", message=line)
 

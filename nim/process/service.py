@@ -51,7 +51,8 @@ class Service:
                 supervisor=self.supervisor,
                 supervisor_pid=supervisor_pid,
                 journal=self.journal,
-                catch_up=lambda: self.pipes["engine"].catch_up(),
+                catch_up=lambda name: self.pipes[name].catch_up(),
+                api_key=environ.get("VLLM_API_KEY"),
                 policies=policies,
             )
         )
@@ -65,8 +66,10 @@ class Service:
         self.loop.run()
         for pipe in self.pipes.values():
             pipe.catch_up()
+        code, seconds = self.guard.exit_code, self.loop.now() - self.guard.stopping_since
+        self.journal.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
         self.journal.close(LAST_WORDS_SECONDS)
-        return self.guard.exit_code
+        return code
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -78,7 +81,7 @@ class Service:
         readers: dict[str, Callable[[str], None]] = {
             "engine": self._engine_line,
             "nginx": self._nginx_line,
-            "access": self.journal.access,
+            "access": self._access_line,
             "middleware": lambda line: self.journal.record("middleware", read_middleware(line)),
             "supervisord": self._supervisor_line,
         }
@@ -86,6 +89,10 @@ class Service:
         pipe = Pipe(open_pipe(self.run_dir, name), readers[name], progress)
         self.loop.watch(pipe.fd, pipe.read)
         return pipe
+
+    def _access_line(self, line: str) -> None:
+        self.journal.access(line)
+        self.guard.cuts.read(self.journal.mask(line))
 
     def _nginx_line(self, line: str) -> None:
         record = read_nginx(line)

@@ -85,6 +85,8 @@ def assemble(decided: Decided) -> Plan:
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
         shutdown_timeout_seconds=settings.shutdown_timeout,
+        stall_timeout_seconds=settings.stall_timeout,
+        probe_interval_seconds=settings.probe_interval,
         model=decided.model,
         profile=decided.selection.chosen,
         engine=engine,

@@ -283,6 +283,22 @@ class Settings:
         "The seconds that a stop may take in all, below the 30 that Kubernetes grants by default.",
         ours=True,
     )
+    stall_timeout: float = setting(
+        "NIM_STALL_TIMEOUT",
+        SECONDS,
+        60.0,
+        "Not ready when the engine has work and for so many seconds nothing came of it; killed and started "
+        "again after five times as long. `0`: stalls are not looked for.",
+        ours=True,
+    )
+    probe_interval: float = setting(
+        "NIM_PROBE_INTERVAL",
+        SECONDS,
+        30.0,
+        "An idle engine is asked for one token after so many seconds. `0`: never, and a stall that begins "
+        "while it is idle is not noticed.",
+        ours=True,
+    )
 
     names_used: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()

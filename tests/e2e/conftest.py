@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,13 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    directory = tmp_path_factory.mktemp("e2e")
+    with serving(tmp_path_factory.mktemp("e2e")) as running:
+        yield running
+
+
+@contextmanager
+def serving(directory: Path, **settings: str) -> Iterator[Service]:
+    """A service of its own, ready; at the end it must stop cleanly."""
     port, health_port = free_ports(2)
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))},
@@ -72,6 +79,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "NIM_RUN_DIR": str(directory / "run"),
         "NIM_CACHE_PATH": str(directory / "cache"),
         "VLLM_ENABLE_RESPONSES_API_STORE": "1",
+        **settings,
     }
     log = directory / "log"
     with log.open("wb") as out:
@@ -81,7 +89,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         _wait_until_ready(running)
         yield running
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         code = process.wait(STOP_SECONDS)
     assert code == 0, log.read_text()[-4000:]
 

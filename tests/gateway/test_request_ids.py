@@ -100,13 +100,14 @@ async def test_a_line_of_json_says_what_happened(house: House) -> None:
     [line] = await house.nginx.logged_json(1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", line.pop("time"))
     assert MADE.match(line.pop("request_id"))
-    for number in ("bytes", "seconds", "first_byte_seconds"):
+    for number in ("bytes", "seconds", "first_byte_seconds", "connection"):
         assert isinstance(line.pop(number), int | float)
     assert line == {
         "level": "INFO",
         "component": "gateway",
         "message": "POST /v1/chat/completions",
         "status": 200,
+        "complete": True,
         "client": "127.0.0.1",
         "user_agent": 'a "b"\\',
     }
@@ -157,7 +158,7 @@ async def test_a_line_for_people(build: Build) -> None:
     [line] = house.nginx.logged()
     assert re.fullmatch(
         r"INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} gateway\] GET /v1/models 200 \d+ bytes [\d.]+ s "
-        r"\(first byte [\d.]+ s\) client=127.0.0.1 request_id=mine",
+        r"\(first byte [\d.]+ s\) client=127.0.0.1 connection=\d+ request_id=mine",
         line,
     )
 

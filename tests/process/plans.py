@@ -63,7 +63,7 @@ def make_plan(directory: Path, *, argv: tuple[str, ...] | None = None, **mood: A
     )
 
 
-def rendered(plan: Plan, **changes: Any) -> Plan:
+def rendered(plan: Plan, *, open_files: int = 4096, **changes: Any) -> Plan:
     """The plan with these changes, and the files that follow from them."""
     plan = replace(plan, **changes)
     nginx = render_nginx(
@@ -72,7 +72,7 @@ def rendered(plan: Plan, **changes: Any) -> Plan:
         engine_address=plan.engine.address,
         log_level=plan.log_level,
         json_logs=plan.json_logs,
-        open_files=4096,
+        open_files=open_files,
     )
     args = "".join(json.dumps(token) + "\n" for token in plan.engine.argv)
     files = {NGINX_FILE: nginx, ARGS_FILE: args, MANIFEST_FILE: "{}"}

@@ -21,7 +21,7 @@ from nim.process.budget import Budget
 from nim.process.connections import count_connections, find_listener
 from nim.process.loop import Loop, Script, Steps, until
 from nim.process.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
-from nim.process.readiness import Probe
+from nim.process.readiness import ask_health
 from nim.process.report import TERMINATION_BYTES, shortened, tell_kubernetes
 from nim.process.restarts import ENGINE, NGINX, Policy, Restarts
 from nim.process.sink import QUEUE_BYTES, Sink
@@ -299,13 +299,13 @@ def test_health_is_200_and_nothing_else(directory: Path, answer: bytes, well: bo
 
         def reply() -> None:
             link, _ = listener.accept()
-            assert link.recv(1000).startswith(b"GET /health HTTP/1.1\r\n")
+            assert link.recv(1000).startswith(b"GET /health HTTP/1.0\r\n")
             link.sendall(answer)
             link.close()
 
         thread = threading.Thread(target=reply)
         thread.start()
-        Probe(loop, path, heard.append)
+        ask_health(loop, path, heard.append)
         run_until(loop, lambda: bool(heard))
         thread.join()
     assert heard == [well]
@@ -316,7 +316,7 @@ def test_nobody_there_is_no(directory: Path) -> None:
         bound.bind(str(directory / "bound"))
         for address in (str(directory / "bound"), str(directory / "not there"), ("127.0.0.1", 1)):
             loop, heard = Loop(), list[bool]()
-            Probe(loop, address, heard.append)
+            ask_health(loop, address, heard.append)
             run_until(loop, lambda heard=heard: bool(heard))  # type: ignore[misc]
             assert heard == [False]
 
@@ -343,7 +343,7 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
     parser.read(SUPERVISORD_CONF)
     text = SUPERVISORD_CONF.read_text()
     assert set(re.findall(r"%\((\w+)\)s", text)) == {
-        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_STOP_SECONDS"
+        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS"
     }  # fmt: skip
     programs = [name for name in parser.sections() if name.startswith("program:")]
     assert programs == ["program:nginx", "program:middleware", "program:engine"]

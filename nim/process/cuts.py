@@ -1,0 +1,104 @@
+"""Which streams were cut, by name: from nginx's access log, and its error log where the engine broke off."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nim.process.loop import Loop
+
+# As many are told one by one; all of them are in the access log.
+TOLD = 20
+# nginx writes what it has logged within 0.25 s. Who left longer ago has nothing to do with a loss.
+SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 20_000
+
+_LINE = re.compile(
+    r"gateway\] (\S+ \S+) \d+ .*? ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
+)
+# After the head of the answer: before it, the client is told 502.
+_BROKEN_OFF = re.compile(r"\*(\d+) (?:upstream prematurely closed|recv\(\) failed).* while reading upstream")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request that is over, as the access log has it."""
+
+    what: str
+    seconds: float
+    connection: str
+    request_id: str
+    complete: bool
+
+    def __str__(self) -> str:
+        return f"{self.what}, open for {self.seconds:.3f} s, request_id={self.request_id}"
+
+
+class Cuts:
+    """Reads every line of both logs, and keeps those of the last seconds."""
+
+    def __init__(self, loop: Loop, say: Callable[[str, str], None]) -> None:
+        self._loop, self._say = loop, say
+        self._lines: deque[tuple[float, str]] = deque(maxlen=KEPT)
+        self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)
+
+    def read(self, line: str) -> None:
+        """A line of the access log."""
+        self._keep(self._lines, line)
+
+    def read_error(self, message: str) -> None:
+        """A line of the error log."""
+        if match := _BROKEN_OFF.search(message):
+            self._keep(self._broken_off, match[1])
+
+    def tell_soon(self, why: str, since: float) -> None:
+        """As `tell`, when nginx has had the time to log them."""
+        self._loop.after(SETTLED_SECONDS, lambda: self._tell(why, self._take(since)))
+
+    def tell(self, why: str, since: float) -> int:
+        """Name those that were cut since then, each once; how many there are."""
+        cut = self._take(since)
+        self._tell(why, cut)
+        return len(cut)
+
+    def _keep(self, lately: deque[tuple[float, str]], text: str) -> None:
+        now = self._loop.now()
+        while lately and lately[0][0] < now - KEPT_SECONDS:
+            lately.popleft()
+        lately.append((now, text))
+
+    def _take(self, since: float) -> list[Request]:
+        broken_off = {connection for _, connection in self._broken_off}
+        requests = [_read(line) for at, line in self._lines if at >= since]
+        self._lines.clear()
+        self._broken_off.clear()
+        return [r for r in requests if r and (not r.complete or r.connection in broken_off)]
+
+    def _tell(self, why: str, cut: list[Request]) -> None:
+        for request in cut[:TOLD]:
+            self._say("WARNING", f"stream cut ({why}): {request}")
+        if len(cut) > TOLD:
+            self._say("WARNING", f"streams cut ({why}): and {len(cut) - TOLD} more, all in the access log")
+
+
+def _read(line: str) -> Request | None:
+    """A line of the access log in either form."""
+    if match := _LINE.search(line):
+        return Request(
+            what=match[1],
+            seconds=float(match[2]),
+            connection=match[3],
+            request_id=match[4],
+            complete=match[5] is None,
+        )
+    try:
+        record = json.loads(line)
+        return Request(
+            what=record["message"],
+            seconds=record["seconds"],
+            connection=str(record["connection"]),
+            request_id=record["request_id"],
+            complete=record["complete"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

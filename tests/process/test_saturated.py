@@ -1,0 +1,121 @@
+"""Those who ask after the service's health are answered whatever the crowd, the engine or the moment."""
+
+import http.client
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nim.plan import Plan
+from nim.state import Phase
+from tests.fakes.launch import wait_until
+from tests.process.conftest import Start
+from tests.process.plans import free_port, make_plan, rendered
+from tests.process.service import Service
+
+# With so few open files a worker has 160 places for requests.
+OPEN_FILES, PLACES = 512, 160
+FOR_EVER = 1_000_000
+
+
+def calm(directory: Path, **mood: Any) -> Plan:
+    """A plan whose end is granted time, on a busy machine too."""
+    return rendered(make_plan(directory, **mood), shutdown_timeout_seconds=12.0)
+
+
+def health(port: int | None, name: str) -> int:
+    """The status of a health route on some port."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    link.request("GET", f"/v1/health/{name}")
+    status = link.getresponse().status
+    link.close()
+    return status
+
+
+def ask(service: Service) -> http.client.HTTPResponse:
+    """A stream that is open."""
+    link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port, timeout=60)
+    body = json.dumps({"prompt": "x", "stream": True, "max_tokens": FOR_EVER})
+    link.request("POST", "/v1/completions", body, {"Connection": "close"})
+    return link.getresponse()
+
+
+def test_live_and_ready_answer_while_every_place_is_taken(start: Start, directory: Path) -> None:
+    plan = make_plan(directory, tokens=FOR_EVER, stall_after=1)
+    gateway = replace(plan.gateway, health_port=free_port())
+    plan = rendered(plan, open_files=OPEN_FILES, shutdown_timeout_seconds=3.0, gateway=gateway)
+    service = start(plan).wait_ready()
+    streams = [ask(service) for _ in range(PLACES)]
+    assert {stream.status for stream in streams} == {200}
+    streams.append(ask(service))
+    assert streams[-1].status == 429
+    for _ in range(50):
+        assert service.live()
+        assert service.ready()
+        assert health(gateway.health_port, "live") == health(gateway.health_port, "ready") == 200
+    assert service.get("/v1/health/startup")[0] == 200
+    assert service.get("/v1/metrics")[0] == 200
+    for stream in streams:
+        stream.close()
+    service.send(signal.SIGTERM)
+    service.wait()
+
+
+def metrics(service: Service) -> dict[str, float]:
+    families = text_string_to_metric_families(service.get("/v1/metrics")[1].decode())
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+@pytest.mark.parametrize("part", ["api_server", "core"])
+def test_our_metrics_answer_while_the_engine_is_stopped(start: Start, directory: Path, part: str) -> None:
+    """A stopped API server never answers: whatever comes, comes in spite of it."""
+    service = start(calm(directory)).wait_ready()
+    wait_until(lambda: metrics(service).get("nim_engine_up") == 1, "all metrics")
+    pid = getattr(service, part)
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(3):
+        seen = metrics(service)
+        assert seen["nim_uptime_seconds"] > 0
+        if part == "api_server":
+            assert seen["nim_engine_up"] == 0
+            assert not any(name.startswith("vllm:") for name in seen)
+    assert service.live()
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: metrics(service).get("nim_engine_up") == 1, "all metrics again")
+    assert service.stop() == 0, service.text[-3000:]
+
+
+def test_metrics_answer_from_the_first_moment_on(start: Start, directory: Path) -> None:
+    service = start(calm(directory, hang_in="load")).wait_live()
+    wait_until(lambda: service.get("/v1/metrics")[0] == 200, "the middleware")
+    assert metrics(service)["nim_ready"] == 0
+    assert service.stop() == 0, service.text[-3000:]
+
+
+def test_a_dead_engine_is_not_hidden_by_its_list_of_models(start: Start, directory: Path) -> None:
+    """Whatever the API server still answers: without its core it is not ready, and it does not linger."""
+    service = start(calm(directory, core_death=3600), impatient=True).wait_ready()
+    service.kill(service.core)
+    wait_until(lambda: not service.ready(), "unready")
+    assert service.live()
+    service.wait_restarts(1)
+    service.wait_ready()
+    assert service.stop() == 0, service.text[-3000:]
+
+
+def test_a_core_that_dies_while_it_loads_ends_the_start_with_the_cause(start: Start, directory: Path) -> None:
+    """Nobody waits for the start-up budget to run out."""
+    service = start(calm(directory, hang_in="warm-up", core_death=0.5), impatient=True)
+    service.wait_live()
+    wait_until(lambda: service.state().phase in (Phase.LOAD, Phase.COMPILE, Phase.WARM_UP), "its start")
+    wait_until(lambda: service.find("VLLM::EngineCore"), "the core")
+    service.wait_said("EngineCore pid=")
+    service.kill(service.core)
+    assert service.wait() == 70
+    assert "engine core exited unexpectedly" in service.text
+    service.assert_nothing_left()
