@@ -228,7 +228,7 @@ async def test_the_engines_own_errors_pass_as_they_are(house: House, status: int
 
 
 async def test_too_many_at_once_leaves_connections_for_the_probes(build: Build) -> None:
-    house = await build(options={"connections": 128})
+    house = await build(connections=128)
     going = asyncio.Event()
 
     async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

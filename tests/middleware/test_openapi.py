@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from nim.middleware import contract
 from nim.plan import Plan
-from nim.routes import ROUTES, Group, Target
+from nim.routes import HEALTH, ROUTES, Group, Target
 from tests.middleware.conftest import Serve, Upstream, put_state, state
 
 ENGINE_S = {
@@ -29,6 +29,7 @@ ENGINE_S = {
     },
     "components": {"schemas": {"Chat": {"type": "object"}}, "securitySchemes": {"key": {"type": "http"}}},
 }
+OURS_TO_DESCRIBE = {Group.HEALTH, Group.MANAGEMENT}
 OURS = {
     f"/v1/{name}"
     for name in (
@@ -73,7 +74,7 @@ def test_our_schemas_are_schemas(name: str) -> None:
 
 
 def test_every_management_route_of_the_table_is_described() -> None:
-    assert {route.path for route in ROUTES if route.group is Group.MANAGEMENT} == set(contract.paths())
+    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(contract.paths())
 
 
 async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
@@ -102,7 +103,8 @@ async def test_a_group_that_is_opened_is_described_and_one_that_is_closed_is_not
     engine.openapi = ENGINE_S
     gateway = replace(plan.gateway, route_groups=("adapters", "docs"))
     assert set((await document(await serve(replace(plan, gateway=gateway))))["paths"]) == {
-        "/v1/load_lora_adapter"
+        "/v1/load_lora_adapter",
+        *HEALTH,
     }
 
 
