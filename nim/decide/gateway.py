@@ -13,7 +13,7 @@ from nim.values import Value
 KEEPALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 UPSTREAM_KEEPALIVE_SECONDS = 60
 USUAL_CONNECTIONS = 16_384
-FEWEST_CONNECTIONS = 128
+FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
@@ -101,4 +101,5 @@ def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, .
         raise SettingsError(
             f"cannot use NIM_PROXY_CONNECTIONS '{given}' (from the environment): {limit}", hint=more
         )
-    return room, (f"{limit} in each of the gateway's processes instead of {wanted}: {more}",)
+    said = f"{limit} in each of the gateway's processes instead of {wanted}: {more}"
+    return room, (said,) if room < FEW_CONNECTIONS else ()

@@ -86,6 +86,7 @@ def test_few_open_files_are_named_and_made_do_with() -> None:
     assert gateway.connections == 768
     assert "1024 open files" in warning
     assert "ulimit -n 21846" in warning
+    assert decided(open_files=20_000)[1] == ()
 
 
 @pytest.mark.parametrize(("environ", "open_files"), [({"NIM_PROXY_CONNECTIONS": "50000"}, 65_535), ({}, 100)])
