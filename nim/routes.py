@@ -120,13 +120,12 @@ _DOCS = (
     *_engine(
         Group.DOCS,
         "GET",
-        "/docs",
         "/docs/oauth2-redirect",
         "/static/swagger-ui-bundle.js",
         "/static/swagger-ui.css",
         note="the engine needs --enable-offline-docs, which the launcher sets",
     ),
-    *_ours(Group.DOCS, Target.MIDDLEWARE, "/openapi.json"),
+    *_ours(Group.DOCS, Target.MIDDLEWARE, "/docs", "/openapi.json"),
 )
 
 _HEALTH = (
