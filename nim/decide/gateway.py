@@ -21,6 +21,7 @@ def decide_gateway(
 ) -> tuple[Gateway, tuple[str, ...]]:
     """The gateway, and what its user should know about it."""
     connections, warnings = _connections(settings, around.open_files)
+    lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     gateway = Gateway(
         server_port=settings.server_port,
@@ -35,7 +36,7 @@ def decide_gateway(
         keepalive_timeout_seconds=settings.proxy_keepalive_timeout,
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
         connections=connections,
-        route_groups=_groups(settings, config),
+        route_groups=route_groups(settings, lora=lora),
     )
     return gateway, (*warnings, *more)
 
@@ -48,9 +49,8 @@ def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
     return None, (f"NIM_HEALTH_PORT '{settings.health_port}' {said}",)
 
 
-def _groups(settings: Settings, config: Mapping[str, Value]) -> tuple[Group, ...]:
-    """The adapters' routes are open when there can be adapters."""
-    lora = "enable_lora" in config and bool(config["enable_lora"].value)
+def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
+    """The groups that are open; the adapters' among them when there can be adapters."""
     usual = (*OPEN_BY_DEFAULT, Group.ADAPTERS) if lora else OPEN_BY_DEFAULT
     groups = open_groups(settings.routes, usual)
     if Group.ADAPTERS in groups and not lora:
