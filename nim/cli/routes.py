@@ -92,9 +92,9 @@ def _text(found: Found) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if found.strays is not None:
-        kept = hidden_in(found.states)
+        kept = {state.route.path: state.because for state in hidden_in(found.states)}
         lines += ["", f"Of the engine's routes, {len(kept)} are kept back:"]
-        lines += [f"  {state.route.path}: {state.because}" for state in kept] or ["  none"]
+        lines += [f"  {path}: {because}" for path, because in kept.items()] or ["  none"]
         lines += ["", "In no group, so closed:"]
         lines += [f"  {', '.join(stray.methods)} {stray.path}" for stray in found.strays] or ["  none"]
     return "\n".join(lines)
