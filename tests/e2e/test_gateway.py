@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -143,3 +146,35 @@ def _command_lines(pid: int) -> list[list[str]]:
         except OSError:
             continue
     return lines
+
+
+def test_nim_routes_knows_every_route_of_the_running_engine(service: Service) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nim", "routes", "--running", "--json"],
+        env=os.environ | {"NIM_RUN_DIR": str(service.run_dir)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["in_no_group"] == []
+    had = {route["path"] for route in found["routes"] if route["in_engine"]}
+    assert {"/v1/chat/completions", "/metrics", "/health"} <= had
+    described = set(service.json("/openapi.json")["paths"])
+    assert had & described == {route["path"] for route in found["routes"] if route["open"]} & had
+
+
+@pytest.mark.parametrize("method", ["FOO", "QUERY", "DELETE", "HEAD", "OPTIONS"])
+def test_odd_methods_are_answered_as_http_has_them(service: Service, method: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    connection.request(method, "/v1/models")
+    answer = connection.getresponse()
+    connection.close()
+    expected = {"FOO": 501, "HEAD": 200, "OPTIONS": 204}.get(method, 405)
+    assert answer.status == expected
+    assert answer.headers["x-request-id"]
+    assert (answer.headers["allow"] or "") == {"OPTIONS": "GET, HEAD, OPTIONS"}.get(
+        method, "GET" if expected == 405 else ""
+    )

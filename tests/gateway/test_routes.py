@@ -187,6 +187,7 @@ async def test_options_tells_the_methods_and_a_preflight_is_the_engines(
 ) -> None:
     options = await house.ask(path, method="OPTIONS")
     assert (options.status, options.header("allow"), options.body) == (204, allow, b"")
+    assert options.header("x-request-id")
     assert house.engine.received == []
     preflight = {"Origin": "https://a.test", "Access-Control-Request-Method": "POST"}
     assert (await house.ask(path, method="OPTIONS", headers=preflight)).status == 200
