@@ -94,7 +94,8 @@ def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, .
     if (wanted := given or USUAL_CONNECTIONS) <= room:
         return max(wanted, FEWEST_CONNECTIONS), ()
     limit = f"a process may have {open_files} open files, enough for {room} connections"
-    more = f"ulimit -n {-(-wanted * 4 // 3)}, or for a container --ulimit nofile={-(-wanted * 4 // 3)}"
+    enough = -(-wanted * 8 // 5)
+    more = f"ulimit -n {enough}, or for a container --ulimit nofile={enough}"
     if room < FEWEST_CONNECTIONS:
         raise SettingsError(f"cannot start the gateway: {limit}", hint=more)
     if given:

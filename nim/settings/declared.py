@@ -378,7 +378,7 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
         "NIM_PRIMARY_NODE": "one node: several are not supported yet",
-        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "nothing: `nim routes` tells what is let through",
+        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` tells what is let through",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
     }
 )

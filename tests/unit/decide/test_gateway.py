@@ -83,9 +83,9 @@ def test_to_keep_connections_as_long_as_the_engine_does_is_refused() -> None:
 
 def test_few_open_files_are_named_and_made_do_with() -> None:
     gateway, [warning] = decided(open_files=1024)
-    assert gateway.connections == 768
+    assert gateway.connections == 640
     assert "1024 open files" in warning
-    assert "ulimit -n 21846" in warning
+    assert "ulimit -n 26215" in warning
     assert decided(open_files=20_000)[1] == ()
 
 
@@ -97,7 +97,7 @@ def test_too_few_open_files_are_refused(environ: dict[str, str], open_files: int
 
 
 def test_connections_as_many_as_asked_for() -> None:
-    assert decided({"NIM_PROXY_CONNECTIONS": "50000"}, open_files=70_000)[0].connections == 50_000
+    assert decided({"NIM_PROXY_CONNECTIONS": "50000"}, open_files=80_000)[0].connections == 50_000
     assert decided({"NIM_PROXY_CONNECTIONS": "1000"}, open_files=65_536)[0].connections == 1000
 
 
