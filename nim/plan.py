@@ -100,6 +100,7 @@ class Gateway:
     """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them.
 
     `user` is whom the workers must be to reach the engine's private socket: set when started as root.
+    `connections` are the most that one worker holds, to clients and to the engine together.
     """
 
     server_port: int
@@ -112,6 +113,14 @@ class Gateway:
     send_timeout_seconds: int
     keepalive_timeout_seconds: int
     route_groups: tuple[str, ...]
+    client_timeout_seconds: int = 60
+    upstream_keepalive_timeout_seconds: int = 60
+    connections: int = 16_384
+
+
+def most_connections(open_files: int) -> int:
+    """What a worker can hold, if each second one has a body on disk; the rest is for logs and listeners."""
+    return open_files * 5 // 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ from nim.values import Layer, Origin, Value
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
 IMAGE_ROOT = Path("/opt/nim")
-MOST_OPEN_FILES = 65_536
+MOST_OPEN_FILES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

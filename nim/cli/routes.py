@@ -1,13 +1,135 @@
-"""`nim routes`: what the gateway lets through, group by group."""
+"""`nim routes`: each route, whether it is open, and why; compared with a running engine when one is named."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from nim.routes import describe_routes
+from nim.cli.fetch import fetch_document, fetch_engine_document
+from nim.cli.launch import look_around
+from nim.decide.gateway import route_groups
+from nim.decide.routes import RouteState, Stray, hidden_in, route_states, strays
+from nim.engine import load_options, parse_arguments, tokenize
+from nim.errors import PreflightError
+from nim.plan import PLAN_FILE, Plan
+from nim.routes import Group, describe_routes
+from nim.settings import Settings, read_settings
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (every verb is called alike)
-    """Print the table."""
-    argparse.ArgumentParser(prog="nim routes", description=__doc__).parse_args(arguments)
-    print(describe_routes(), end="")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is printed. `strays` is None when no engine was asked."""
+
+    states: tuple[RouteState, ...]
+    strays: tuple[Stray, ...] | None
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the table; ask an engine only when told to."""
+    parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--url", help="compare with the engine that answers there, such as http://127.0.0.1:8001"
+    )
+    where.add_argument(
+        "--running", action="store_true", help="compare with the engine of the service of NIM_RUN_DIR"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="as data")
+    output.add_argument("--markdown", action="store_true", help="as the reference in docs/")
+    options = parser.parse_args(arguments)
+    if options.markdown:
+        print(describe_routes(), end="")
+        return 0
+    settings = read_settings(environ)
+    found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
+    print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0
+
+
+def _of_settings(settings: Settings, url: str | None) -> Found:
+    """What a start with these variables would open."""
+    lora = _lora(settings)
+    return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
+
+
+def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
+    """What the service of this run directory has opened, by its own plan."""
+    run_dir = look_around(settings, environ).run_dir
+    try:
+        plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PreflightError(
+            f'cannot look at a running service: no plan of one in "{run_dir}" ({error})',
+            hint="NIM_RUN_DIR=… as the service has it",
+        ) from None
+    lora = "enable_lora" in plan.config and bool(plan.config["enable_lora"].value)
+    return _found(plan.gateway.route_groups, lora=lora, document=fetch_engine_document(plan.engine))
+
+
+def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
+    if document is None:
+        return Found(states=route_states(groups, lora=lora), strays=None)
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise PreflightError(
+            "cannot compare: what answers there is no OpenAPI document", hint="nim routes -h"
+        )
+    states = route_states(groups, lora=lora, engine_paths=document["paths"])
+    return Found(states=states, strays=strays(document))
+
+
+def _lora(settings: Settings) -> bool:
+    place = "NIM_PASSTHROUGH_ARGS"
+    words = tokenize(settings.passthrough_args or "", place=place)
+    said = parse_arguments(words, load_options(), place=place, strict=settings.strict_args)
+    return bool(said.values.get("enable_lora"))
+
+
+def _text(found: Found) -> str:
+    rows = [_row(state) for state in found.states]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if found.strays is not None:
+        kept = {state.route.path: state.because for state in hidden_in(found.states)}
+        lines += ["", f"Of the engine's routes, {len(kept)} are kept back:"]
+        lines += [f"  {path}: {because}" for path, because in kept.items()] or ["  none"]
+        lines += ["", "In no group, so closed:"]
+        lines += [f"  {', '.join(stray.methods)} {stray.path}" for stray in found.strays] or ["  none"]
+    return "\n".join(lines)
+
+
+def _row(state: RouteState) -> tuple[str, ...]:
+    route = state.route
+    method = "WebSocket" if route.websocket else ", ".join(route.methods)
+    why = [state.because]
+    if state.opened_by:
+        why.append(f"{state.opened_by} opens it")
+    if route.note and route.note != state.because:
+        why.append(route.note)
+    engine = {True: "engine has it", False: "engine has it not", None: ""}[state.in_engine]
+    word = "open" if state.is_open else "hidden" if route.group is Group.HIDDEN else "closed"
+    return word, method, route.path, route.group.value, engine, "; ".join(why)
+
+
+def _data(found: Found) -> dict[str, Any]:
+    rows = [
+        {
+            "path": state.route.path,
+            "methods": list(state.route.methods),
+            "websocket": state.route.websocket,
+            "group": state.route.group.value,
+            "answered_by": state.route.target.value,
+            "open": state.is_open,
+            "because": state.because,
+            "opened_by": state.opened_by,
+            "note": state.route.note,
+            "in_engine": state.in_engine,
+        }
+        for state in found.states
+    ]
+    unknown = None
+    if found.strays is not None:
+        unknown = [{"path": stray.path, "methods": list(stray.methods)} for stray in found.strays]
+    return {"routes": rows, "in_no_group": unknown}

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from nim.middleware import answers, metrics
+from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.gpus import Gpus
 from nim.middleware.openapi import Description
 from nim.middleware.refusals import in_openai_shape, refusal
@@ -42,6 +43,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.router.add_get("/v1/manifest", manifest)
     app.router.add_get("/v1/metrics", exposition)
     app.router.add_get("/openapi.json", openapi)
+    app.router.add_get("/docs", docs)
     return app
 
 
@@ -91,6 +93,12 @@ async def openapi(request: web.Request) -> web.Response:
     app = request.app
     text = await app[DESCRIPTION].read(app[STATE].value(), app[UPSTREAMS])
     return web.Response(body=text, content_type="application/json")
+
+
+async def docs(request: web.Request) -> web.Response:
+    """The page that shows that document."""
+    text = docs_page(request.app[PLAN].value().model)
+    return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
 
 def _json(body: answers.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nim import __version__
 from nim.decide.derive import Surroundings
+from nim.decide.gateway import decide_gateway
 from nim.decide.select import Selection
 from nim.engine import OptionTable
 from nim.errors import SettingsError
@@ -15,7 +16,6 @@ from nim.plan import (
     NGINX_FILE,
     Download,
     Engine,
-    Gateway,
     Model,
     Plan,
     RenderedFile,
@@ -23,13 +23,9 @@ from nim.plan import (
 from nim.redact import MASK, is_secret_name
 from nim.render.nginx import render_nginx
 from nim.render.vllm import read_args, render_args
-from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
 from nim.values import Layer, Value
 
-# Hours: a long generation is silent for minutes, and a stalled one is the guard's business, not a timer's.
-STREAM_TIMEOUT_SECONDS = 14_400
-CLIENT_KEEPALIVE_SECONDS = 3_600
 # Where the engine looks for what it would also take as an option.
 SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
 
@@ -69,7 +65,7 @@ def assemble(decided: Decided) -> Plan:
         socket=None if settings.backend_port else f"{around.run_dir}/{ENGINE_SOCKET}",
         port=settings.backend_port,
     )
-    gateway = _gateway(decided)
+    gateway, gateway_warnings = decide_gateway(settings, around, decided.config)
     nginx = render_nginx(
         gateway,
         run_dir=around.run_dir,
@@ -95,7 +91,7 @@ def assemble(decided: Decided) -> Plan:
         machine=decided.machine,
         download=decided.download,
         refused=decided.selection.refused,
-        warnings=(*settings.warnings, *decided.selection.warnings, *decided.warnings),
+        warnings=(*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings),
         files=(
             RenderedFile(path=NGINX_FILE, text=nginx),
             RenderedFile(path=ARGS_FILE, text=args),
@@ -127,27 +123,6 @@ def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:
         for name, value in config.items()
         if _is_variable(name) and not (is_secret_name(name) and value.origin.layer is Layer.ENV)
     }
-
-
-def _gateway(decided: Decided) -> Gateway:
-    settings, around = decided.settings, decided.around
-    groups = {*OPEN_BY_DEFAULT, *([Group.ADAPTERS] if _lora(decided.config) else [])}
-    return Gateway(
-        server_port=settings.server_port,
-        health_port=None if settings.health_port == settings.server_port else settings.health_port,
-        listen_ipv6=around.has_ipv6,
-        user=around.user,
-        worker_processes=around.worker_processes,
-        max_body_size=settings.max_body_size,
-        read_timeout_seconds=STREAM_TIMEOUT_SECONDS,
-        send_timeout_seconds=STREAM_TIMEOUT_SECONDS,
-        keepalive_timeout_seconds=CLIENT_KEEPALIVE_SECONDS,
-        route_groups=tuple(group for group in Group if group in groups),
-    )
-
-
-def _lora(config: Mapping[str, Value]) -> bool:
-    return "enable_lora" in config and bool(config["enable_lora"].value)
 
 
 def _is_variable(name: str) -> bool:

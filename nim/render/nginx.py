@@ -1,7 +1,7 @@
 """The gateway's configuration: one nginx.conf with everything in it, every path inside the run directory."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from nim import plan
 from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.routes import LIVE, READY, STARTUP, Group, Route, Target, open_routes
+from nim.routes import LIVE, READY, STARTUP, Route, Target, open_routes
 
 _LOG_LEVELS = {
     "trace": "info",  # below that nginx writes whole headers, secret ones too
@@ -36,6 +36,8 @@ class Location:
     match: Verbatim
     upstream: Verbatim
     websocket: bool
+    readable: bool
+    allow: str
 
 
 def render_nginx(
@@ -46,14 +48,12 @@ def render_nginx(
     log_level: str,
     json_logs: bool,
     open_files: int = 4_096,
-    connections: int = 16_384,
 ) -> str:
     """The text of nginx.conf. `engine_address` is as `plan.Engine.address` has it.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is a cautious one.
-    `connections` is the most that one worker holds, to clients and to the engine together.
     """
-    connections = min(connections, open_files * 3 // 4)
+    connections = min(gateway.connections, plan.most_connections(open_files))
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each is a client's connection and one to the engine
     routes = open_routes(gateway.route_groups)
@@ -72,8 +72,7 @@ def render_nginx(
         live=LIVE,
         ready=READY,
         quiet=(STARTUP,),
-        health_routes=Group.MANAGEMENT in gateway.route_groups,
-        startup_routes=[route for route in open_routes([Group.MANAGEMENT]) if route.path == STARTUP],
+        startup_routes=[route for route in routes if route.path == STARTUP],
         middleware_routes=[route for route in routes if route.target is Target.MIDDLEWARE],
         engine_routes=_locations(routes),
     )
@@ -126,16 +125,29 @@ def _run_paths(run_dir: str) -> dict[str, str]:
 
 def _locations(routes: Iterable[Route]) -> list[Location]:
     """One location for each path of the engine that is open, whatever its methods."""
-    by_path = {route.path: route for route in routes if route.target is Target.ENGINE}
-    return [_location(route) for route in by_path.values()]
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        if route.target is Target.ENGINE:
+            by_path.setdefault(route.path, []).append(route)
+    return [_location(same) for same in by_path.values()]
 
 
-def _location(route: Route) -> Location:
+def _location(same: Sequence[Route]) -> Location:
     """The engine gets the path of the table, never the client's spelling of it."""
+    route = same[0]
+    methods = {method for each in same for method in each.methods}
+    readable = "GET" in methods and not route.websocket
+    allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
     if "{" not in route.path:
         match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
     else:
         pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
         path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
         match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
-    return Location(match=Verbatim(match), upstream=Verbatim(upstream), websocket=route.websocket)
+    return Location(
+        match=Verbatim(match),
+        upstream=Verbatim(upstream),
+        websocket=route.websocket,
+        readable=readable,
+        allow=", ".join(allowed),
+    )

@@ -6,11 +6,13 @@ from types import MappingProxyType
 
 from nim.settings.kinds import (
     BOOLEAN,
+    DURATION,
     FRACTION,
     LEVEL,
     NAMES,
     PATH,
     PORT,
+    ROUTE_GROUPS,
     SECONDS,
     SIZE,
     TEXT,
@@ -87,6 +89,62 @@ class Settings:
         SIZE,
         "0",
         "The largest request body: `500m`, `2g`, or `0` for no limit.",
+    )
+    proxy_read_timeout: int = setting(
+        "NIM_PROXY_READ_TIMEOUT",
+        DURATION,
+        14_400,
+        "How long the engine may be silent before a request is given up: seconds, or `30m`, `4h`.",
+        ours=True,
+    )
+    proxy_send_timeout: int = setting(
+        "NIM_PROXY_SEND_TIMEOUT",
+        DURATION,
+        14_400,
+        "How long a client may take nothing of its answer, or the engine nothing of a request.",
+        ours=True,
+    )
+    proxy_client_timeout: int = setting(
+        "NIM_PROXY_CLIENT_TIMEOUT",
+        DURATION,
+        60,
+        "How long a client may take for its header, and pause inside its body.",
+        ours=True,
+    )
+    proxy_keepalive_timeout: int = setting(
+        "NIM_PROXY_KEEPALIVE_TIMEOUT",
+        DURATION,
+        3_600,
+        "How long a client's idle connection is kept. Longer than the load balancer before it does, so that "
+        "it is the balancer who closes.",
+        ours=True,
+    )
+    proxy_upstream_keepalive_timeout: int | None = setting(
+        "NIM_PROXY_UPSTREAM_KEEPALIVE_TIMEOUT",
+        DURATION,
+        None,
+        "How long an idle connection to the engine is kept; at most half as long as the engine does "
+        "(`VLLM_HTTP_TIMEOUT_KEEP_ALIVE`, 3600), so that no request meets one that it just closed.",
+        default_text="`60`, or half of the engine's",
+        ours=True,
+    )
+    proxy_connections: int | None = setting(
+        "NIM_PROXY_CONNECTIONS",
+        WHOLE,
+        None,
+        "The most connections that each of the gateway's processes holds: one for each client, and one more "
+        "while the engine works for it.",
+        default_text="`16384`, or what the limit on open files allows",
+        ours=True,
+    )
+    routes: tuple[str, ...] = setting(
+        "NIM_ROUTES",
+        ROUTE_GROUPS,
+        (),
+        "Which groups of routes are open: exactly these (`inference,management`), or what is different from "
+        "the usual (`+debug,-docs`). Health always is.",
+        default_text="`inference,docs,management`, and `adapters` with LoRA",
+        ours=True,
     )
 
     # The engine
@@ -336,7 +394,7 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
         "NIM_PRIMARY_NODE": "one node: several are not supported yet",
-        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "nothing: `nim routes` tells what is let through",
+        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` tells what is let through",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
     }
 )

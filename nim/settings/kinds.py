@@ -1,9 +1,11 @@
 """The kinds of value that a variable can hold, each with its reader."""
 
+from nim.settings.route_groups import read_groups
 from nim.settings.types import Kind
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+MOST_SECONDS = 7 * 24 * 3600
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -38,6 +40,17 @@ def _seconds(text: str) -> float:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
         raise ValueError("expected seconds, 0 or more")
+    return seconds
+
+
+def _duration(text: str) -> int:
+    number = text.rstrip("smhSMH")
+    unit = text[len(number) :].lower()
+    if not number.isascii() or not number.isdigit() or len(number) > 9 or len(unit) > 1:
+        raise ValueError("expected whole seconds such as 600, or 10m or 4h")
+    seconds = int(number) * {"m": 60, "h": 3600}.get(unit, 1)
+    if not 0 < seconds <= MOST_SECONDS:
+        raise ValueError("expected at least a second and at most a week (168h)")
     return seconds
 
 
@@ -80,7 +93,9 @@ BOOLEAN = Kind(name="boolean", read=_boolean)
 WHOLE = Kind(name="whole number", read=_whole)
 PORT = Kind(name="port", read=_port)
 SECONDS = Kind(name="seconds", read=_seconds)
+DURATION = Kind(name="duration", read=_duration)
 FRACTION = Kind(name="fraction", read=_fraction)
 SIZE = Kind(name="size", read=_size)
 LEVEL = Kind(name="log level", read=_level)
 NAMES = Kind(name="names", read=_names)
+ROUTE_GROUPS = Kind(name="route groups", read=read_groups)

@@ -62,6 +62,13 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test here waits for the service: on a busy machine for longer than a test may take."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(2 * READY_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("e2e")) as running:

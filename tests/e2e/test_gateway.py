@@ -2,12 +2,16 @@
 
 import http.client
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bench.service import children
 from nim.plan import Plan
@@ -110,14 +114,18 @@ def test_streams_tell_the_next_proxy_not_to_buffer(service: Service) -> None:
 def test_docs_need_no_internet(service: Service) -> None:
     status, page = service.get("/docs")
     assert status == 200
-    assert b"cdn" not in page.lower()
-    for word in page.split(b'"'):
-        if word.startswith(b"/") and word.endswith((b".js", b".css")):
-            assert service.get(word.decode())[0] == 200, word
+    assert b"<title>nim: nim/demo</title>" in page
+    assert b"//" not in page, "an address elsewhere"
+    needed = [word.decode() for word in page.split(b'"') if word.endswith((b".js", b".css", b".json"))]
+    assert len(needed) >= 3
+    for word in needed:
+        assert service.get(f"/{word}")[0] == 200, word
 
 
 def test_the_openapi_document_has_the_management_routes(service: Service) -> None:
-    routes = service.json("/openapi.json")["paths"]
+    document = service.json("/openapi.json")
+    OpenAPIV31SpecValidator(document).validate()
+    routes = document["paths"]
     assert {"/v1/chat/completions", "/v1/health/ready", "/v1/metadata", "/v1/manifest"} <= routes.keys()
     assert "/health" not in routes
 
@@ -138,3 +146,35 @@ def _command_lines(pid: int) -> list[list[str]]:
         except OSError:
             continue
     return lines
+
+
+def test_nim_routes_knows_every_route_of_the_running_engine(service: Service) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nim", "routes", "--running", "--json"],
+        env=os.environ | {"NIM_RUN_DIR": str(service.run_dir)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["in_no_group"] == []
+    had = {route["path"] for route in found["routes"] if route["in_engine"]}
+    assert {"/v1/chat/completions", "/metrics", "/health"} <= had
+    described = set(service.json("/openapi.json")["paths"])
+    assert had & described == {route["path"] for route in found["routes"] if route["open"]} & had
+
+
+@pytest.mark.parametrize("method", ["FOO", "QUERY", "DELETE", "HEAD", "OPTIONS"])
+def test_odd_methods_are_answered_as_http_has_them(service: Service, method: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    connection.request(method, "/v1/models")
+    answer = connection.getresponse()
+    connection.close()
+    expected = {"FOO": 501, "HEAD": 200, "OPTIONS": 204}.get(method, 405)
+    assert answer.status == expected
+    assert answer.headers["x-request-id"]
+    assert (answer.headers["allow"] or "") == {"OPTIONS": "GET, HEAD, OPTIONS"}.get(
+        method, "GET" if expected == 405 else ""
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nim.settings.kinds import MOST_SECONDS
 from tests.gateway.client import ask
 from tests.gateway.nginx import ALL_GROUPS, Nginx, free_port, gateway_of
 from tests.gateway.upstream import Upstream
@@ -24,15 +25,29 @@ GATEWAYS: list[dict[str, Any]] = [
         "max_body_size": "100m",
         "read_timeout_seconds": 1,
         "send_timeout_seconds": 1,
-        "keepalive_timeout_seconds": 0,
+        "keepalive_timeout_seconds": 1,
+        "client_timeout_seconds": 1,
+        "upstream_keepalive_timeout_seconds": 1,
+        "connections": 128,
     },
+    dict.fromkeys(
+        [
+            "read_timeout_seconds",
+            "send_timeout_seconds",
+            "keepalive_timeout_seconds",
+            "client_timeout_seconds",
+            "upstream_keepalive_timeout_seconds",
+        ],
+        MOST_SECONDS,
+    ),
+    {"connections": 50_000, "max_body_size": "999999999g"},
     *({"route_groups": groups} for groups in [(), ("inference",), ("docs",), ("management",), ALL_GROUPS]),
 ]
 OPTIONS: list[dict[str, Any]] = [
     *({"log_level": level} for level in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     {"json_logs": False},
     {"open_files": 1024},
-    {"open_files": 100_000, "connections": 50_000},
+    {"open_files": 100_000},
 ]
 ADDRESSES = [None, "127.0.0.1:8001", "unix:/tmp/a b;{}'\"\\#/engine.sock"]
 

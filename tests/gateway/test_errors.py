@@ -175,6 +175,8 @@ async def test_the_engine_ends_before_it_answers(house: House) -> None:
     assert (answer.status, answer.header("retry-after")) == (502, None)
     assert openai_error(answer)["code"] == "engine_lost"
     assert len(house.engine.received) == 1, "a generation is never sent twice"
+    answer = await house.ask("/v1/messages", method="POST", body=b"{}")
+    assert (answer.status, anthropic_error(answer)["type"]) == (502, "api_error")
 
 
 async def test_the_engine_is_silent_for_too_long(build: Build) -> None:
@@ -188,6 +190,8 @@ async def test_the_engine_is_silent_for_too_long(build: Build) -> None:
     answer = await house.ask("/v1/completions", method="POST", body=b"{}")
     of_the_gateway(answer)
     assert (answer.status, openai_error(answer)["code"]) == (504, "engine_timeout")
+    answer = await house.ask("/v1/messages/count_tokens", method="POST", body=b"{}")
+    assert (answer.status, anthropic_error(answer)["type"]) == (504, "timeout_error")
 
 
 async def test_the_gateway_itself_fails(house: House) -> None:
@@ -228,7 +232,7 @@ async def test_the_engines_own_errors_pass_as_they_are(house: House, status: int
 
 
 async def test_too_many_at_once_leaves_connections_for_the_probes(build: Build) -> None:
-    house = await build(options={"connections": 128})
+    house = await build(connections=128)
     going = asyncio.Event()
 
     async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -244,6 +248,13 @@ async def test_too_many_at_once_leaves_connections_for_the_probes(build: Build) 
         refused = await house.ask("/v1/messages", method="POST", body=b"{}")
         assert (refused.status, refused.header("retry-after")) == (429, "1")
         assert anthropic_error(refused)["type"] == "rate_limit_error"
+        refused = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+        error = openai_error(refused)
+        assert (refused.status, error["type"], error["code"]) == (
+            429,
+            "rate_limit_error",
+            "too_many_requests",
+        )
         assert (await house.ask("/v1/health/live")).status == 200
         assert (await house.ask("/v1/health/ready")).status == 200
         assert (await house.ask("/v1/metadata")).status == 200

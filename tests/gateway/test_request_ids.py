@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.client import ask, tell
+from tests.gateway.client import ask, connected, tell
 from tests.gateway.conftest import Build, House
 from tests.gateway.nginx import Nginx, gateway_of, until
 from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, Received, Upstream, chunk
 
-MADE = re.compile(r"[0-9a-f]{32}\Z")
+MADE = re.compile(r"\d+-\d+-\d+-\d+-\d+\.\d{3}\Z")
 PIPE_BUF = 4096
 
 
@@ -44,9 +44,31 @@ async def test_any_other_is_replaced(house: House, insane: str) -> None:
     assert line["request_id"] == made
 
 
-async def test_each_request_gets_an_id_of_its_own(house: House) -> None:
-    made = {(await house.ask("/v1/models")).header("x-request-id") for _ in range(5)}
-    assert len(made) == 5
+async def test_each_request_gets_an_id_of_its_own(build: Build) -> None:
+    made: list[str | None] = []
+    house = await build(worker_processes=2)
+
+    async def many() -> None:
+        async with connected(house.port) as client:
+            await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+            made.extend([(await client.answer()).header("x-request-id") for _ in range(20)])
+
+    for _ in range(2):
+        await asyncio.gather(*(many() for _ in range(10)))
+        house.nginx.stop()
+        await house.nginx.start()
+    assert len(set(made)) == len(made) == 400
+    assert {request.header("x-request-id") for request in house.engine.received} == set(made)
+
+
+async def test_the_engine_is_told_the_id_that_the_client_gets(house: House) -> None:
+    answer = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+    made = answer.header("x-request-id")
+    assert made
+    assert MADE.match(made)
+    assert house.engine.received[0].header("x-request-id") == made
+    [line] = await house.nginx.logged_json(1)
+    assert line["request_id"] == made
 
 
 async def test_of_two_ids_at_most_one_arrives(house: House) -> None:

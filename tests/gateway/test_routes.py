@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.routes import ROUTES, Group, Route, Target, open_routes
-from tests.gateway.client import tell
+from nim.routes import ALWAYS_OPEN, ROUTES, Group, Route, Target, open_routes
+from tests.gateway.client import connected, tell
 from tests.gateway.conftest import Build, House
 from tests.gateway.nginx import ALL_GROUPS
 from tests.gateway.upstream import Upstream
@@ -40,7 +40,7 @@ async def test_every_open_route_reaches_whoever_answers_it(build: Build, groups:
 )
 async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ...]) -> None:
     house = await build(route_groups=groups)
-    closed = {route.path: route for route in ROUTES if route.group not in groups}
+    closed = {route.path: route for route in ROUTES if route.group not in (*ALWAYS_OPEN, *groups)}
     assert any(route.group is Group.HIDDEN for route in closed.values())
     for route in closed.values():
         for method in ("GET", "POST", "OPTIONS"):
@@ -84,6 +84,28 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
         "/v1/responses/%252e%252e%252fmetrics",
         "/v1/responses/a%20b",
         "/v1/responses/a%3fb",
+        "/v1/responses/a%0d%0aX-Y:%201",
+        "/v1/responses/a%00b",
+        "/v1/responses/%c0%ae%c0%ae%c0%afmetrics",
+        "/v1/responses/%uff0e%uff0e",
+        "/v1/models%2f%2e%2e%2f%2e%2e%2fmetrics",
+        "/v1/models/%2e%2e;/metrics",
+        "/v1/models/.;/..;/metrics",
+        "/v1/models/%2e%2e%5cmetrics",
+        "/./metrics",
+        "/metrics/.",
+        "/metrics/%2e",
+        "/%2fmetrics",
+        "///metrics///",
+        "/metrics?/v1/models",
+        "/metrics#/v1/models",
+        "/METRICS",
+        "/metrics%20",
+        "/metrics%09",
+        "/metrics%ff",
+        "http://gateway.test/metrics",
+        "http://127.0.0.1:8001/health",
+        "http://gateway.test//metrics?x",
         "/_error",
         "/_error/unreachable",
         "/_error/middleware",
@@ -137,9 +159,50 @@ async def test_parameters_keep_their_value(house: House) -> None:
 
 
 async def test_methods_of_engine_routes_are_the_engines_business(house: House) -> None:
-    for method in ("OPTIONS", "DELETE", "PATCH", "HEAD"):
-        assert (await house.ask("/v1/models", method=method)).status == 200
-    assert [request.method for request in house.engine.received] == ["OPTIONS", "DELETE", "PATCH", "HEAD"]
+    for method in ("PUT", "DELETE", "PATCH", "POST"):
+        assert (await house.ask("/v1/models", method=method, body=b"{}")).status == 200
+    assert [request.method for request in house.engine.received] == ["PUT", "DELETE", "PATCH", "POST"]
+
+
+async def test_head_is_asked_as_get_and_keeps_its_connection(house: House) -> None:
+    async with connected(house.port) as client:
+        for method in ("HEAD", "GET", "HEAD"):
+            await client.request(method, "/v1/models")
+            answer = await client.answer(method)
+            assert (answer.status, answer.header("content-length")) == (200, "2")
+            assert answer.body == (b"" if method == "HEAD" else b"{}")
+    assert [request.method for request in house.engine.received] == ["GET"] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+        ("/v1/chat/completions", "POST, OPTIONS"),
+        ("/v1/responses/a", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_options_tells_the_methods_and_a_preflight_is_the_engines(
+    house: House, path: str, allow: str
+) -> None:
+    options = await house.ask(path, method="OPTIONS")
+    assert (options.status, options.header("allow"), options.body) == (204, allow, b"")
+    assert options.header("x-request-id")
+    assert house.engine.received == []
+    preflight = {"Origin": "https://a.test", "Access-Control-Request-Method": "POST"}
+    assert (await house.ask(path, method="OPTIONS", headers=preflight)).status == 200
+    assert [request.method for request in house.engine.received] == ["OPTIONS"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/messages", "/v1/metadata", "/v1/health/live", "/none"])
+@pytest.mark.parametrize("method", ["FOO", "PROPFIND", "M-SEARCH"])
+async def test_a_method_that_nobody_knows_gets_no_further(house: House, path: str, method: str) -> None:
+    answer = await tell(house.port, f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    expected = {"/none": 404, "/v1/metadata": 405, "/v1/health/live": 405}.get(path, 501)
+    assert answer.status == expected
+    assert answer.json()["error"]["message"].startswith("cannot ")
+    assert answer.header("x-request-id")
+    assert house.engine.received == house.middleware.received == []
 
 
 async def test_methods_of_the_services_own_routes(house: House) -> None:

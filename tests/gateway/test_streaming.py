@@ -59,6 +59,36 @@ async def test_each_event_leaves_before_the_next_is_made(build: Build, path: str
     assert headers["x-accel-buffering"] == "no"
 
 
+async def test_many_streams_at_once_and_no_two_events_in_one(house: House) -> None:
+    async def stream(paced: Paced) -> list[bytes]:
+        async with connected(house.port) as client, asyncio.timeout(PATIENCE_SECONDS):
+            await client.request("POST", "/v1/chat/completions", body=b"{}")
+            events = []
+            async for part in client.events("POST"):
+                if isinstance(part, h11.Data):
+                    events.append(bytes(part.data))
+                    paced.arrived.release()
+            return events
+
+    engines = [Paced(10) for _ in range(64)]
+    free = iter(engines)
+
+    async def one_of_them(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await next(free)(request, reader, writer)
+
+    async def chain() -> list[list[bytes]]:
+        tasks = []
+        for number, paced in enumerate(engines):
+            tasks.append(asyncio.create_task(stream(paced)))
+            await until(lambda number=number: len(house.engine.received) == number + 1)  # type: ignore[misc]
+        return await asyncio.gather(*tasks)
+
+    house.engine.answering = one_of_them
+    assert await chain() == [[event(number) for number in range(10)]] * 64
+
+
 async def test_only_streams_ask_not_to_be_buffered(house: House) -> None:
     assert "x-accel-buffering" not in (await house.ask("/v1/models")).names()
 

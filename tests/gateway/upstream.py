@@ -44,12 +44,17 @@ async def answer_ok(request: Received, reader: asyncio.StreamReader, writer: asy
 
 @dataclass(slots=True)
 class Upstream:
-    """A server that remembers. `malformed` has what its strict parser refused."""
+    """A server that remembers. `malformed` has what its strict parser refused.
+
+    With an `idle_limit_seconds` it closes connections that are idle for so long, and counts them.
+    """
 
     answering: Answering = answer_ok
     received: list[Received] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
     connections: int = 0
+    closed_idle: int = 0
+    left_idle: int = 0
     idle_limit_seconds: float | None = None
     _server: asyncio.Server | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
@@ -95,8 +100,13 @@ class Upstream:
             parser = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
             if rest:
                 parser.receive_data(rest)
-            request = await self._request(parser, reader)
+            try:
+                request = await asyncio.wait_for(self._request(parser, reader), self.idle_limit_seconds)
+            except TimeoutError:
+                self.closed_idle += 1
+                return
             if request is None:
+                self.left_idle += 1
                 return
             self.received.append(request)
             await self.answering(request, reader, writer)

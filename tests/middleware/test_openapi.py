@@ -8,12 +8,15 @@ from typing import Any
 import jsonschema
 import pytest
 from aiohttp import ClientSession
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from nim.middleware import contract
 from nim.plan import Plan
-from nim.routes import ROUTES, Group, Target
+from nim.routes import HEALTH, ROUTES, Group, Target, let_through
 from tests.middleware.conftest import Serve, Upstream, put_state, state
 
+KEY = {"type": "http", "scheme": "bearer"}
 ENGINE_S = {
     "openapi": "3.1.0",
     "info": {"title": "FastAPI", "version": "0.1.0"},
@@ -27,8 +30,10 @@ ENGINE_S = {
         "/health": {"get": {"operationId": "health"}},
         "/of/a/later/version": {"get": {"operationId": "later"}},
     },
-    "components": {"schemas": {"Chat": {"type": "object"}}, "securitySchemes": {"key": {"type": "http"}}},
+    "components": {"schemas": {"Chat": {"type": "object"}}, "securitySchemes": {"key": KEY}},
 }
+DONE = {"description": "Done"}
+OURS_TO_DESCRIBE = {Group.HEALTH, Group.MANAGEMENT}
 OURS = {
     f"/v1/{name}"
     for name in (
@@ -73,7 +78,7 @@ def test_our_schemas_are_schemas(name: str) -> None:
 
 
 def test_every_management_route_of_the_table_is_described() -> None:
-    assert {route.path for route in ROUTES if route.group is Group.MANAGEMENT} == set(contract.paths())
+    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(contract.paths())
 
 
 async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
@@ -91,7 +96,7 @@ async def test_the_engine_s_open_routes_come_with_ours(plan: Plan, serve: Serve,
     assert body["paths"]["/v1/chat/completions"] == {"post": {"operationId": "chat"}}
     assert body["info"] == {"title": "nim", "version": "1.0.0"}
     assert [tag["name"] for tag in body["tags"]] == ["chat", "management"]
-    assert body["components"]["securitySchemes"] == {"key": {"type": "http"}}
+    assert body["components"]["securitySchemes"] == {"key": KEY}
     assert set(body["components"]["schemas"]) == {"Chat", *contract.schemas()}
     assert "x-engine" not in body
 
@@ -102,7 +107,8 @@ async def test_a_group_that_is_opened_is_described_and_one_that_is_closed_is_not
     engine.openapi = ENGINE_S
     gateway = replace(plan.gateway, route_groups=("adapters", "docs"))
     assert set((await document(await serve(replace(plan, gateway=gateway))))["paths"]) == {
-        "/v1/load_lora_adapter"
+        "/v1/load_lora_adapter",
+        *HEALTH,
     }
 
 
@@ -126,6 +132,34 @@ async def test_the_engine_that_came_up_in_between_is_found(plan: Plan, serve: Se
     assert "x-engine" in await document(service)
     async with Upstream(Path(plan.engine.socket)).up():
         assert "x-engine" not in await document(service)
+
+
+async def test_the_document_is_openapi_by_the_letter(plan: Plan, serve: Serve, engine: Upstream) -> None:
+    engine.openapi = ENGINE_S | {"paths": {"/tokenize": {"post": {"responses": {"200": DONE}}}}}
+    service = await serve(plan)
+    merged = await document(service)
+    OpenAPIV31SpecValidator(merged).validate()
+    assert "/tokenize" in merged["paths"]
+    with pytest.raises(OpenAPIValidationError):
+        OpenAPIV31SpecValidator(merged | {"paths": {"no slash": {}}}).validate()
+
+
+async def test_our_part_alone_is_openapi_by_the_letter(plan: Plan, serve: Serve) -> None:
+    OpenAPIV31SpecValidator(await document(await serve(plan))).validate()
+
+
+async def test_the_page_is_of_this_service_and_needs_nobody_else(plan: Plan, serve: Serve) -> None:
+    model = replace(plan.model, served_names=("<b>mine</b>",))
+    service = await serve(replace(plan, model=model))
+    async with service.get("/docs") as answer:
+        page = await answer.text()
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "'self'" in answer.headers["Content-Security-Policy"]
+    assert "<title>nim: &lt;b&gt;mine&lt;/b&gt;</title>" in page
+    assert "//" not in page, "an address elsewhere"
+    for reference in ("static/swagger-ui.css", "static/swagger-ui-bundle.js", "openapi.json"):
+        assert f'"{reference}"' in page
+        assert let_through(f"/{reference}", ["docs"])
 
 
 @pytest.mark.parametrize("nonsense", [[], {"openapi": "3.1.0"}, {"paths": [1]}, "text", {"paths": None}])

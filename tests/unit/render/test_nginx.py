@@ -94,7 +94,7 @@ def test_a_group_that_cannot_be_opened_is_refused(group: str) -> None:
         render_nginx(replace(GATEWAY, route_groups=(group,)), json_logs=True, **HOW)
 
 
-@pytest.mark.parametrize(("open_files", "connections"), [(1024, 768), (65_536, 16_384), (1_048_576, 16_384)])
+@pytest.mark.parametrize(("open_files", "connections"), [(1024, 640), (65_536, 16_384), (1_048_576, 16_384)])
 def test_connections_fit_the_limit_on_open_files(open_files: int, connections: int) -> None:
     text = render_nginx(GATEWAY, json_logs=True, open_files=open_files, **HOW)
     assert f"worker_connections {connections};" in text

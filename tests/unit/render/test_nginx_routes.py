@@ -45,3 +45,4 @@ def test_the_page_has_every_route_and_says_why_one_is_hidden() -> None:
         assert f"| `{route.path}` |" in page
         assert route.note or route.group is not Group.HIDDEN, route.path
     assert "Open by default." in page
+    assert "Always open." in page

@@ -26,6 +26,11 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("NIM_LOG_LEVEL", "warn", "log_level", "WARNING"),
         ("NIM_KV_CACHE_PERCENT", "0.5", "kv_cache_percent", 0.5),
         ("NIM_PROXY_CLIENT_MAX_BODY_SIZE", "500M", "max_body_size", "500m"),
+        ("NIM_PROXY_READ_TIMEOUT", "90", "proxy_read_timeout", 90),
+        ("NIM_PROXY_READ_TIMEOUT", "90s", "proxy_read_timeout", 90),
+        ("NIM_PROXY_READ_TIMEOUT", "5M", "proxy_read_timeout", 300),
+        ("NIM_PROXY_READ_TIMEOUT", "168h", "proxy_read_timeout", 604800),
+        ("NIM_ROUTES", "+Debug, -docs", "routes", ("+debug", "-docs")),
         ("NIM_PASSTHROUGH_ARGS", "--x '{\"a\": 1}'", "passthrough_args", "--x '{\"a\": 1}'"),
     ],
 )
@@ -49,6 +54,14 @@ def test_a_variable_is_read_into_its_field(name: str, text: str, field: str, val
         ("NIM_SHUTDOWN_TIMEOUT", "nan", "expected seconds"),
         ("NIM_PROXY_CLIENT_MAX_BODY_SIZE", "big", "expected a size"),
         ("NIM_SERVED_MODEL_NAME", ",", "expected a name"),
+        ("NIM_PROXY_READ_TIMEOUT", "0", "expected at least a second"),
+        ("NIM_PROXY_READ_TIMEOUT", "169h", "at most a week"),
+        ("NIM_PROXY_SEND_TIMEOUT", "2.5", "expected whole seconds"),
+        ("NIM_PROXY_KEEPALIVE_TIMEOUT", "1hm", "expected whole seconds"),
+        ("NIM_PROXY_CLIENT_TIMEOUT", "-1", "expected whole seconds"),
+        ("NIM_PROXY_CLIENT_TIMEOUT", "٨", "expected whole seconds"),
+        ("NIM_PROXY_CONNECTIONS", "0", "expected a whole number"),
+        ("NIM_ROUTES", "inferense", "did you mean inference"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, text: str, expected: str) -> None:

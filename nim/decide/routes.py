@@ -1,0 +1,91 @@
+"""Each route: whether it is open, why, and what would open it; and how the table fits a running engine's."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nim.routes import ALWAYS_OPEN, OPEN_BY_DEFAULT, ROUTES, Group, Route, Target
+
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteState:
+    """One route of the table. `in_engine` is None where no engine was asked, or it would not say."""
+
+    route: Route
+    is_open: bool
+    because: str
+    opened_by: str | None
+    in_engine: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A route that an engine has and the table has not: closed, like everything that is in no group."""
+
+    path: str
+    methods: tuple[str, ...]
+
+
+def route_states(
+    groups: Collection[str], *, lora: bool, engine_paths: Collection[str] | None = None
+) -> tuple[RouteState, ...]:
+    """Every route of the table, when these groups are open and the engine's document has these paths."""
+    states = []
+    for route in ROUTES:
+        is_open = route.group in (*ALWAYS_OPEN, *groups)
+        because, opened_by = _open(route.group) if is_open else _closed(route, lora=lora)
+        states.append(
+            RouteState(
+                route=route,
+                is_open=is_open,
+                because=because,
+                opened_by=opened_by,
+                in_engine=_in_engine(route, engine_paths),
+            )
+        )
+    return tuple(states)
+
+
+def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
+    """The paths of an OpenAPI document that are in no group."""
+    known = {route.path for route in ROUTES}
+    paths: Mapping[str, Any] = document["paths"]
+    return tuple(
+        Stray(path=path, methods=tuple(sorted(m.upper() for m in METHODS & item.keys())))
+        for path, item in sorted(paths.items())
+        if path not in known
+    )
+
+
+def hidden_in(states: Iterable[RouteState]) -> tuple[RouteState, ...]:
+    """What the engine has and the gateway keeps back."""
+    return tuple(state for state in states if state.in_engine and not state.is_open)
+
+
+def _open(group: Group) -> tuple[str, None]:
+    if group in ALWAYS_OPEN:
+        return "always open", None
+    if group in OPEN_BY_DEFAULT:
+        return "open by default", None
+    return "opened by NIM_ROUTES" if group is Group.DEBUG else "LoRA is on", None
+
+
+def _closed(route: Route, *, lora: bool) -> tuple[str, str | None]:
+    group = route.group
+    if group is Group.HIDDEN:
+        return route.note, None
+    if group is Group.ADAPTERS and not lora:
+        return "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora"
+    usual = group in OPEN_BY_DEFAULT or group is Group.ADAPTERS
+    return "closed by NIM_ROUTES" if usual else "closed by default", f"NIM_ROUTES=+{group.value}"
+
+
+def _in_engine(route: Route, engine_paths: Collection[str] | None) -> bool | None:
+    """A document names neither websockets nor the files of its own pages: absence there means nothing."""
+    if engine_paths is None or route.target is not Target.ENGINE:
+        return None
+    if route.path in engine_paths:
+        return True
+    return None if route.websocket or route.group is Group.DOCS else False

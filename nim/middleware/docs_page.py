@@ -1,0 +1,45 @@
+"""/docs: the API's description for people. The engine brings Swagger UI; the page around it is ours.
+
+The engine's own page has another program's name, and an icon from the internet.
+"""
+
+from html import escape
+
+from nim.plan import Model
+
+# The browser itself sees to it that nothing comes from elsewhere.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:",
+    "Cache-Control": "no-cache",
+}
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nim: {title}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui">
+<p>This page needs the engine, which is not up yet: <a href="v1/health/ready">how far it is</a>.
+What the service answers already is in <a href="openapi.json">openapi.json</a>.</p>
+</div>
+<script src="static/swagger-ui-bundle.js"></script>
+<script>
+if (window.SwaggerUIBundle) SwaggerUIBundle({{
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+}});
+</script>
+</body>
+</html>
+"""
+
+
+def docs_page(model: Model) -> str:
+    """The page for a service of this model. Its addresses are relative: a proxy may add a prefix."""
+    return _PAGE.format(title=escape(model.served_names[0] if model.served_names else model.name))

@@ -1,0 +1,48 @@
+"""`NIM_ROUTES`: either the groups themselves, or what is different from the usual ones."""
+
+from collections.abc import Collection
+
+from nim.errors import nearest
+from nim.routes import ALWAYS_OPEN, CAN_BE_OPENED, Group
+
+OPEN, CLOSE = "+", "-"
+
+
+def read_groups(text: str) -> tuple[str, ...]:
+    """`inference,docs` are exactly these; `+debug,-docs` are the usual ones with `debug` and without `docs`.
+
+    ValueError says what is wrong; the words come back as they are, without spaces and in lower case.
+    """
+    words = tuple(word.strip().lower() for word in text.split(",") if word.strip())
+    if not words:
+        raise ValueError(f"expected groups of {', '.join(CAN_BE_OPENED)}")
+    for word in words:
+        _check(word)
+    if len({word[0] in (OPEN, CLOSE) for word in words}) > 1:
+        raise ValueError("expected either groups alone, or each with + or - before it")
+    if len({word.lstrip(OPEN + CLOSE) for word in words}) < len(words):
+        raise ValueError("expected each group once")
+    return words
+
+
+def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group, ...]:
+    """The groups that are open, in the table's order. Without words, the usual ones."""
+    plain = {word for word in words if word[0] not in (OPEN, CLOSE)}
+    names = plain or {*usual} - {word[1:] for word in words if word[0] == CLOSE}
+    names |= {word[1:] for word in words if word[0] == OPEN}
+    return tuple(group for group in Group if group in names or group in ALWAYS_OPEN)
+
+
+def _check(word: str) -> None:
+    name = word[1:] if word[0] in (OPEN, CLOSE) else word
+    if name == Group.HIDDEN:
+        raise ValueError("the group hidden is never opened")
+    if word[0] == CLOSE and name in ALWAYS_OPEN:
+        raise ValueError(f"the group {name} cannot be closed: probes need it")
+    if name not in CAN_BE_OPENED:
+        near = nearest(name, CAN_BE_OPENED, count=1)
+        raise ValueError(
+            f"there is no group {name}"
+            + (f": did you mean {near[0]}?" if near else "")
+            + f" (there are {', '.join(CAN_BE_OPENED)})"
+        )

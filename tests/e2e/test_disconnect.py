@@ -1,0 +1,49 @@
+"""A client that leaves, and the real engine: what it was asked for is generated no further."""
+
+import json
+import socket
+import time
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.conftest import Service
+
+pytestmark = pytest.mark.engine
+
+LONG = 4000
+PATIENCE_SECONDS = 60
+
+
+def counted(service: Service, name: str) -> float:
+    """The sum of a metric of the engine's."""
+    status, text = service.get("/v1/metrics")
+    assert status == 200
+    families = text_string_to_metric_families(text.decode())
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+def wait_for_running(service: Service, expected: float) -> None:
+    """Until so many requests are worked on."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while counted(service, "vllm:num_requests_running") != expected:
+        assert time.monotonic() < deadline, f"never {expected} requests at work"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streaming", "silent"])
+def test_generation_stops_when_the_client_leaves(service: Service, stream: bool) -> None:
+    wait_for_running(service, 0)
+    before = counted(service, "vllm:generation_tokens_total")
+    asked = {"model": "nim/demo", "prompt": "Once", "max_tokens": LONG, "ignore_eos": True, "stream": stream}
+    body = json.dumps(asked).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE_SECONDS) as client:
+        client.sendall(head.encode() + body)
+        if stream:
+            assert client.recv(64).startswith(b"HTTP/1.1 200")
+        else:
+            wait_for_running(service, 1)
+    wait_for_running(service, 0)
+    assert counted(service, "vllm:generation_tokens_total") - before < LONG

@@ -1,0 +1,226 @@
+"""Limits and times: generous as they come, and each setting is what acts."""
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import h11
+import pytest
+
+from nim.decide.derive import Surroundings
+from nim.decide.gateway import decide_gateway
+from nim.plan import Gateway
+from nim.settings import read_settings
+from nim.values import Layer, Origin, Value
+from tests.gateway.client import connected
+from tests.gateway.conftest import Build, House
+from tests.gateway.nginx import PATIENCE_SECONDS, Nginx, free_port, until
+from tests.gateway.upstream import EVENT_STREAM, OK, Received, chunk
+
+HOUR = 3600
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
+MEGABYTE = 1 << 20
+
+
+def decided(*, engine_keeps: str = "3600", **environ: str) -> Gateway:
+    """The gateway that a start with these variables has, on a free port."""
+    around = Surroundings(
+        run_dir="/run/nim",
+        cache_dir="/cache",
+        runtime_cache_dir="/cache",
+        offline=False,
+        user=None,
+        has_ipv6=False,
+        worker_processes=1,
+        open_files=65_536,
+    )
+    origin = Origin(layer=Layer.DEFAULT, place="nim")
+    config = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": Value(value=engine_keeps, origin=origin)}
+    settings = read_settings({"NIM_SERVER_PORT": str(free_port()), **environ})
+    return decide_gateway(settings, around, config)[0]
+
+
+def in_force(nginx: Nginx, name: str) -> set[int]:
+    """A directive's values wherever it stands, in seconds, as nginx itself reads the file."""
+    nginx.write()
+    said = subprocess.run(nginx.command("-T"), capture_output=True, text=True, check=True).stdout
+    return {int(value) for value in re.findall(rf"^\s*{name} ([0-9]+)s;", said, re.MULTILINE)}
+
+
+def test_what_nobody_set_is_hours(tmp_path: Path) -> None:
+    nginx = Nginx(run_dir=tmp_path, gateway=decided())
+    assert max(in_force(nginx, "proxy_read_timeout")) >= HOUR
+    # The shorter ones are those of the management routes, which never stream.
+    assert in_force(nginx, "proxy_read_timeout") - {10} == {4 * HOUR}
+    assert in_force(nginx, "proxy_send_timeout") - {10} == {4 * HOUR}
+    assert in_force(nginx, "send_timeout") == {4 * HOUR}
+    assert in_force(nginx, "keepalive_timeout") == {HOUR, 60, 10}, "clients, engine, middleware"
+
+
+async def silence(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if request.target == "/v1/chat/completions":
+        writer.write(EVENT_STREAM + chunk(b"data: x\n\n"))
+    await reader.read()
+    raise ConnectionError
+
+
+async def test_the_read_timeout_cuts_what_is_silent(build: Build) -> None:
+    gateway = decided(NIM_PROXY_READ_TIMEOUT="2")
+    house = await build(read_timeout_seconds=gateway.read_timeout_seconds)
+    house.engine.answering = silence
+    assert (await house.ask("/v1/completions", method="POST", body=b"{}")).status == 504
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        with pytest.raises(h11.RemoteProtocolError, match="incomplete"):
+            await client.answer("POST")
+    assert "upstream timed out" in house.nginx.errors()
+
+
+async def test_silence_below_the_read_timeout_cuts_nothing(house: House) -> None:
+    house.engine.answering = silence
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        events = client.events("POST")
+        assert isinstance(await anext(events), h11.Response)
+        assert isinstance(await anext(events), h11.Data)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(events), 3)
+
+
+async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -> None:
+    gone = asyncio.Event()
+
+    async def pour(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(EVENT_STREAM)
+        try:
+            while True:
+                writer.write(chunk(b"x" * MEGABYTE))
+                await writer.drain()
+        finally:
+            gone.set()
+
+    gateway = decided(NIM_PROXY_SEND_TIMEOUT="1")
+    house = await build(send_timeout_seconds=gateway.send_timeout_seconds)
+    house.engine.answering = pour
+    async with connected(house.port) as client:
+        await client.request("POST", "/v1/chat/completions", body=b"{}")
+        await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("part", [POST, POST + b"Content-Length: 4\r\n\r\nab"], ids=["header", "body"])
+async def test_the_client_timeout_closes_without_a_word(build: Build, part: bytes) -> None:
+    """nginx answers no 408: it closes, which the access log tells as 408."""
+    gateway = decided(NIM_PROXY_CLIENT_TIMEOUT="1s")
+    house = await build(client_timeout_seconds=gateway.client_timeout_seconds)
+    async with connected(house.port) as client:
+        await client.send(part)
+        assert await client.ends() == b""
+    assert (await house.nginx.logged_json(1))[0]["status"] == 408
+    assert house.engine.received == []
+
+
+async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
+    gateway = decided(NIM_PROXY_KEEPALIVE_TIMEOUT="1s")
+    house = await build(keepalive_timeout_seconds=gateway.keepalive_timeout_seconds)
+    async with connected(house.port) as client:
+        await client.request("GET", "/v1/models")
+        assert (await client.answer()).header("connection") == "keep-alive"
+        assert await client.ends() == b""
+
+
+async def test_the_gateway_leaves_an_idle_connection_before_the_engine_closes_it(build: Build) -> None:
+    gateway = decided(engine_keeps="8")
+    house = await build(upstream_keepalive_timeout_seconds=gateway.upstream_keepalive_timeout_seconds)
+    house.engine.idle_limit_seconds = 8.0
+    for connections in (1, 2):
+        assert (await house.ask("/v1/models")).status == 200
+        assert house.engine.connections == connections
+        await until(lambda connections=connections: house.engine.left_idle == connections)  # type: ignore[misc]
+    assert house.engine.closed_idle == 0
+
+
+async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build) -> None:
+    async def slowly(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(OK)
+
+    house = await build(upstream_keepalive_timeout_seconds=1)
+    house.engine.answering = slowly
+    house.engine.idle_limit_seconds = 8.0
+    for pause in (0, 0.97, 0.99, 1.0, 1.01):
+        await asyncio.sleep(pause)
+        answers = await asyncio.gather(
+            *(house.ask("/v1/completions", method="POST", body=b"{}") for _ in range(20))
+        )
+        assert {answer.status for answer in answers} == {200}
+    assert len(house.engine.received) == 100, "none was sent twice"
+    await until(lambda: house.engine.left_idle == house.engine.connections)
+    assert house.engine.closed_idle == 0
+
+
+def worker(house: House) -> Path:
+    """The one worker's directory in /proc."""
+    assert house.nginx.program
+    master = house.nginx.program.pid
+    [pid] = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return Path("/proc", pid)
+
+
+def spooled(house: House) -> int:
+    """Bytes of request bodies on disk: files without a name, which end with the process that has them."""
+    files = (worker(house) / "fd").iterdir()
+    return sum(file.stat().st_size for file in files if "client_body_temp" in str(file.readlink()))
+
+
+def most_memory(house: House) -> int:
+    """The most that the worker ever had in memory, in bytes."""
+    return int((worker(house) / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
+async def test_a_big_body_waits_on_disk_and_not_in_memory(house: House) -> None:
+    while_asked: list[int] = []
+
+    async def look(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while_asked.append(spooled(house))
+        writer.write(OK)
+
+    house.engine.answering = look
+    body = b"x" * (100 * MEGABYTE)
+    assert (await house.ask("/v1/chat/completions", method="POST", body=body)).status == 200
+    assert while_asked == [len(body)]
+    await until(lambda: spooled(house) == 0)
+    assert most_memory(house) < 50 * MEGABYTE
+
+
+async def test_a_client_that_leaves_inside_its_body_leaves_nothing_behind(house: House) -> None:
+    async with connected(house.port) as client:
+        await client.send(POST + b"Content-Length: 20000000\r\n\r\n" + b"x" * 10_000_000)
+        await until(lambda: spooled(house) > 0)
+    await until(lambda: spooled(house) == 0)
+    assert (await house.ask("/v1/models")).status == 200
+    assert [request.target for request in house.engine.received] == ["/v1/models"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[None]:
+    """A disk of one megabyte for bodies, in the run directory that is about to be used."""
+    folder = tmp_path / "client_body_temp"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user may not mount a small disk")
+    yield
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+async def test_a_full_disk_is_an_error_in_json_and_small_bodies_pass(build: Build) -> None:
+    house = await build()
+    answer = await house.ask("/v1/chat/completions", method="POST", body=b"x" * (8 * MEGABYTE))
+    assert (answer.status, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "has written only" in house.nginx.errors()
+    assert house.engine.received == []
+    small = await house.ask("/v1/chat/completions", method="POST", body=b"x" * (2 * MEGABYTE))
+    assert small.status == 200
