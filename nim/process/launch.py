@@ -15,6 +15,7 @@ from nim.logs import Form
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.process import preflight, rundir
 from nim.process.board import first_state, write_file
+from nim.process.directories import check_directories
 from nim.process.loop import HANDLED_SIGNALS
 from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.process.spawn import adopt_orphans, spawn_supervisor
@@ -24,6 +25,7 @@ INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
 def launch(plan: Plan, environ: Mapping[str, str]) -> NoReturn:
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
+    check_directories(plan)  # with the user's own umask: a cache may be for others, too
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
     lock = rundir.take(run_dir)
