@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIRECTORY = ROOT / "build" / "image"
 BASE = "localhost/nim-base:bookworm"
 IMAGE = "localhost/nim:test"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # which Debian's own image sets, too
 TOOLS = ("debootstrap", "buildah", "podman", "runc")
 BUILD_SECONDS = 3000
 
@@ -49,7 +50,7 @@ class Storage:
             run("debootstrap", "--variant=minbase", "bookworm", str(system))
             with tarfile.open(archive, "w") as tar:
                 tar.add(system, arcname=".")
-            run(*self.podman, "import", str(archive), BASE)
+            run(*self.podman, "import", "--change", f"ENV PATH={PATH}", str(archive), BASE)
 
     def build(self) -> None:
         """`make image`, on the base; layers that have not changed are not built again."""
