@@ -4,8 +4,9 @@
 first=${1-}
 case $first in
   '' | -*) exec /opt/nim/bin/nim "$@" ;;
+  */*) [ ! -d "$first" ] || exec /opt/nim/bin/nim "$@" ;;
 esac
-if [ ! -d "$first" ] && [ -x "$(command -v -- "$first")" ]; then
+if [ -x "$(command -v -- "$first")" ]; then
   exec "$@"
 fi
 exec /opt/nim/bin/nim "$@"

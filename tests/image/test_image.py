@@ -18,7 +18,7 @@ SMALL_BYTES = 40 * 1024**2
 @pytest.fixture(scope="module")
 def config(storage: Storage) -> Any:
     (image,) = json.loads(run(*storage.podman, "image", "inspect", IMAGE))
-    return image["Config"]
+    return {**image["Config"], "Healthcheck": image["Healthcheck"]}
 
 
 def inside(storage: Storage, script: str) -> str:
