@@ -110,7 +110,8 @@ class Container:
     # waiting
 
     def wait_live(self) -> "Container":
-        return self._wait("/v1/health/live", LIVE_SECONDS)
+        """Until nginx answers, and what answers the management routes, a moment later."""
+        return self._wait("/v1/health/live", LIVE_SECONDS)._wait("/v1/metadata", LIVE_SECONDS)
 
     def wait_ready(self) -> "Container":
         return self._wait("/v1/health/ready", READY_SECONDS)
