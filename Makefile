@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again lint types floors pytest docs engine-options demo-model bench clean
+.PHONY: help setup serve test test-again lint types floors pytest image test-image constraints docs engine-options \
+  demo-model bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +37,17 @@ pytest: $(READY)
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
 
+image: ## build the container image: ENGINE=cpu|gpu BASE=… TAG=… (deploy/image/build has them all)
+	deploy/image/build
+
+test-image: $(READY) ## build the CPU image on a Debian made here, run it and ask it; as root
+	.ci/setup-image
+	$(BIN)/pytest -m image tests/image
+
+constraints: $(READY) ## write anew which versions the CPU image gets: those of this environment
+	deploy/image/constraints $(BIN)/python > deploy/image/constraints-cpu.txt.new
+	mv deploy/image/constraints-cpu.txt.new deploy/image/constraints-cpu.txt
+
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference
 
@@ -49,5 +61,6 @@ bench: $(READY) ## measure start-up, memory and thinking; prints tables
 	$(BIN)/python -m bench.decide
 	$(BIN)/python -m bench.start
 
-clean: ## remove the virtual environment and caches
+clean: ## remove the virtual environment, caches and test images
+	umount build/image/root/overlay 2>/dev/null || true
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

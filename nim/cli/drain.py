@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from nim.cli.launch import look_around
+from nim.cli.surroundings import look_around
 from nim.errors import PreflightError
 from nim.process import drain
 from nim.settings import read_settings

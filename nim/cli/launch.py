@@ -1,23 +1,18 @@
 """Environment, arguments and a machine → a plan: the rooms in their order, one step each."""
 
 import json
-import os
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nim import paths
+from nim.cli.surroundings import look_around
 from nim.decide.command import engine_command
-from nim.decide.derive import (
-    Surroundings,
-    address_entries,
-    default_entries,
-    derived_entries,
-    device_entries,
-)
+from nim.decide.cpu import cpu_entries
+from nim.decide.derive import address_entries, default_entries, derived_entries, device_entries
 from nim.decide.download import download_of
 from nim.decide.fit import Wishes
+from nim.decide.home import home_entries, place_entries
 from nim.decide.layers import (
     Entry,
     entries,
@@ -59,8 +54,6 @@ from nim.values import Layer, Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
-IMAGE_ROOT = Path("/opt/nim")
-MOST_OPEN_FILES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +80,21 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     source = source_of(wish, manifest, selection)
     around = look_around(settings, request.environ)
     name = manifest.name or source.name
+    said = (entry.name for entry in written.entries)
+    can_compile = around.can_compile or request.made_up
     weaker = (
         *default_entries(),
         *derived_entries(around, source, name, settings.log_level, selection),
         *address_entries(around, settings.server_port, settings.backend_port),
         *device_entries(selection),
+        *cpu_entries(selection, request.hardware, [*request.environ, *said], can_compile=can_compile),
+        *place_entries(around),
         *chosen_entries(selection),
         *runtime_config_entries(source, table, settings),
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = beside_the_model(resolve((*weaker, *own, *written.entries)), source)
+    config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
     if not request.made_up:
         refuse_missing_files(config, source)
     decided = Decided(
@@ -161,6 +158,8 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
+    if wish.is_default and paths.IMAGE_MANIFEST.exists():
+        return load_manifest(paths.IMAGE_MANIFEST.resolve())
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
@@ -260,25 +259,6 @@ def refuse_missing_engine(settings: Settings) -> None:
         )
 
 
-def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
-    """The user, the directories and the network of this service."""
-    uid = os.geteuid()
-    home = IMAGE_ROOT if paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
-    cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
-    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
-    ipv6 = Path("/proc/net/if_inet6")
-    return Surroundings(
-        run_dir=str(Path(run_dir).absolute()),
-        cache_dir=str(Path(cache).absolute()),
-        runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/vllm").absolute()),
-        offline=settings.disable_model_download,
-        user="root" if uid == 0 else None,
-        has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
-        worker_processes=min(os.cpu_count() or 1, 2),
-        open_files=_open_files(),
-    )
-
-
 def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) -> Model:
     """What is served, under which names."""
     license_ = manifest.model.license if manifest.model else None
@@ -295,12 +275,6 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def _open_files() -> int:
-    """The most files that a process of ours may have open."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
 
 
 def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:

@@ -31,6 +31,16 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 ALIASES = {"nim-serve": "serve", "list-model-profiles": "profiles"}
 
+# Commands of NIM's that this release does not have, and what there is instead.
+ABSENT = {
+    "create-model-store": "NIM_MODEL_PATH=… a directory that has the model",
+    "download-model": "NIM_MODEL_PATH=hf://org/name is downloaded at the first start",
+    "download-to-cache": "NIM_MODEL_PATH=hf://org/name is downloaded into NIM_CACHE_PATH at the first start",
+    "mirror": "HF_ENDPOINT=… a mirror of the hub",
+    "nim-serve-ray": "nim-serve: one node, several are not supported yet",
+    "show-build-info": "nim --version",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code; a refusal is printed to stderr, whole."""
@@ -118,6 +128,8 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return first, arguments[1:]
     if first.startswith("-") or "/" in first:
         return "serve", arguments
+    if first in ABSENT:
+        raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
     near = nearest(first, [*VERBS, *ALIASES])
     raise SettingsError(
         f"cannot run '{first}': there is no such verb", allowed=near or tuple(VERBS), hint="nim -h"

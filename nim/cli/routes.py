@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.fetch import fetch_document, fetch_engine_document
-from nim.cli.launch import look_around
+from nim.cli.surroundings import look_around
 from nim.decide.gateway import route_groups
 from nim.decide.routes import RouteState, Stray, hidden_in, route_states, strays
 from nim.engine import load_options, parse_arguments, tokenize

@@ -36,7 +36,10 @@ HOUSE_VARIABLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where the service lives. Paths are absolute; `user` is set when it runs as root."""
+    """Where the service lives. Paths are absolute; `user` is set when it runs as root.
+
+    `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
+    """
 
     run_dir: str
     cache_dir: str
@@ -46,6 +49,9 @@ class Surroundings:
     has_ipv6: bool
     worker_processes: int
     open_files: int
+    has_home: bool = True
+    has_name: bool = True
+    can_compile: bool = True
 
 
 def default_entries() -> Iterator[Entry]:

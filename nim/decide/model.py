@@ -32,12 +32,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelWish:
-    """`manifest` is a file or a model's name; `source`, where given, is used instead of the manifest's."""
+    """`manifest` is a file or a model's name; `source`, where given, is used instead of the manifest's.
+
+    `is_default`: nothing was asked for, and an image may have a model of its own.
+    """
 
     manifest_file: str | None = None
     manifest_name: str | None = None
     source: Source | None = None
     place: str = "the default"
+    is_default: bool = False
 
 
 def wished_model(settings: Settings, positional: str | None) -> ModelWish:
@@ -55,7 +59,7 @@ def wished_model(settings: Settings, positional: str | None) -> ModelWish:
         return ModelWish(manifest_name=wished_name, source=source, place="NIM_MODEL_NAME")
     if source:
         return ModelWish(source=source, place=place)
-    return ModelWish(manifest_name=DEFAULT_MODEL)
+    return ModelWish(manifest_name=DEFAULT_MODEL, is_default=True)
 
 
 def read_source(text: str, place: str) -> Source:

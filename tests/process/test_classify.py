@@ -55,6 +55,10 @@ def test_every_crash_of_the_fake_engine_has_its_class(crash: str) -> None:
             "ValueError: 16.0 GiB KV cache is needed, which is larger than the available KV cache memory",
         ),
         ("gpu_oom", "ValueError: No available memory for the cache blocks."),
+        (
+            "shared_memory",
+            "RuntimeError: Insufficient space in /dev/shm for shared-memory allocation: 160 MiB required",
+        ),
         ("missing_weights", "OSError: /models/x does not appear to have a file named config.json."),
         ("missing_weights", "FileNotFoundError: No such file or directory: '/m/model-00002.safetensors'"),
         ("authentication", "huggingface_hub.errors.GatedRepoError: 403 Client Error."),

@@ -12,6 +12,7 @@ import pytest
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.process import drain, preflight, rundir
+from nim.values import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
@@ -71,6 +72,21 @@ def test_without_nginx(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_without_the_engine(directory: Path) -> None:
     with pytest.raises(PreflightError, match='there is no program "no-such-engine"'):
         preflight.check(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
+
+
+def test_too_little_shared_memory_for_workers(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_gpu = make_plan(directory)
+    on_cpu = replace(one_gpu, profile=replace(one_gpu.profile, tags={"gpu": "cpu"}))
+    size = Value(value=2, origin=Origin(layer=Layer.PROFILE, place="a profile"))
+    two_gpus = replace(one_gpu, config={"tensor_parallel_size": size})
+    for plan in (one_gpu, on_cpu, two_gpus):
+        preflight.check_shared_memory(plan, directory)
+        preflight.check_shared_memory(plan, directory / "not there")
+    monkeypatch.setattr(preflight, "WORKER_SHM_BYTES", 1 << 62)
+    preflight.check_shared_memory(one_gpu, directory)
+    for plan in (on_cpu, two_gpus):
+        with pytest.raises(PreflightError, match=r"MiB free, and its workers need[^$]*hint: `--shm-size=1g`"):
+            preflight.check_shared_memory(plan, directory)
 
 
 def test_little_shared_memory_is_a_warning(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

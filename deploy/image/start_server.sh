@@ -1,0 +1,12 @@
+#!/bin/sh
+# The image's entry point. Without arguments it serves; flags and a model go to the engine; a verb of `nim` and
+# a command of the image do what they are called. What this starts becomes PID 1.
+first=${1-}
+case $first in
+  '' | -*) exec /opt/nim/bin/nim "$@" ;;
+  */*) [ ! -d "$first" ] || exec /opt/nim/bin/nim "$@" ;;
+esac
+if [ -x "$(command -v -- "$first")" ]; then
+  exec "$@"
+fi
+exec /opt/nim/bin/nim "$@"

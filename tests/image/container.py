@@ -1,0 +1,164 @@
+"""Containers of the image, run the way a cluster runs them, and what a test wants to know of one."""
+
+import http.client
+import json
+import os
+import resource
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.image.storage import IMAGE, Storage
+from tests.process.plans import free_port
+
+LIVE_SECONDS = 120
+READY_SECONDS = 900
+COMMAND_SECONDS = 300
+
+# What a careful cluster allows: nothing. `/tmp` is for the run directory, the cache is a volume.
+HARDENED = (
+    *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--passwd=false"),
+    *("--cap-drop", "all", "--security-opt", "no-new-privileges"),
+)
+ENOUGH_SHM = ("--shm-size", "256m")
+
+
+def once(storage: Storage, *words: str, options: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+    """A container that does what `words` say, and is gone."""
+    command = [*storage.podman, "run", "--rm", "--network", "none", *COMMON, *options, IMAGE, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+
+
+def _limit(kind: int, most: int) -> str:
+    """Below our own: whoever lacks the right to raise limits cannot hand on more than that."""
+    hard = resource.getrlimit(kind)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    return f"{least}:{least}"
+
+
+# Health checks of podman's own need systemd's timers.
+COMMON = (
+    "--no-healthcheck",
+    *("--ulimit", f"nofile={_limit(resource.RLIMIT_NOFILE, 20_000)}"),
+    *("--ulimit", f"nproc={_limit(resource.RLIMIT_NPROC, 30_000)}"),
+)
+
+
+class Container:
+    """A service in a container of its own, on this machine's network."""
+
+    def __init__(self, storage: Storage, *words: str, options: Sequence[str] = (), **env: str) -> None:
+        self._podman = storage.podman
+        self.name = f"nim-{uuid.uuid4().hex[:12]}"
+        self.port = free_port()
+        env |= {"NIM_SERVER_PORT": str(self.port)}
+        given = [f"--env={name}={value}" for name, value in env.items()]
+        network = ("--network", "host")
+        self.podman(
+            "run", "--detach", "--name", self.name, *network, *COMMON, *given, *options, IMAGE, *words
+        )
+
+    def podman(self, *words: str, seconds: float = COMMAND_SECONDS) -> str:
+        done = subprocess.run(
+            [*self._podman, *words], capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert done.returncode == 0, f"podman {words[0]} ended with {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    # asking
+
+    def get(self, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Status and body; 0 when nobody answers."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            headers = {"Content-Type": "application/json"}
+            link.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
+            answer = link.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            link.close()
+
+    def json(self, path: str, body: Any = None) -> Any:
+        status, answer = self.get(path, body)
+        assert status == 200, (path, status, answer, self.log())
+        return json.loads(answer)
+
+    def exec(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A command in the running container, as an exec probe or a preStop hook would."""
+        command = [*self._podman, "exec", self.name, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+
+    def log(self) -> str:
+        done = subprocess.run(
+            [*self._podman, "logs", self.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    def state(self) -> Any:
+        return json.loads(self.podman("inspect", "--type", "container", self.name))[0]["State"]
+
+    # waiting
+
+    def wait_live(self) -> "Container":
+        """Until nginx answers, and what answers the management routes, a moment later."""
+        return self._wait("/v1/health/live", LIVE_SECONDS)._wait("/v1/metadata", LIVE_SECONDS)
+
+    def wait_ready(self) -> "Container":
+        return self._wait("/v1/health/ready", READY_SECONDS)
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return int(self.podman("wait", self.name))
+
+    def _wait(self, path: str, seconds: float) -> "Container":
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.get(path)[0] == 200:
+                return self
+            assert self.state()["Running"], f"it ended:\n{self.log()[-6000:]}"
+            time.sleep(0.5)
+        raise AssertionError(f"{path} is not 200 after {seconds} s:\n{self.log()[-6000:]}")
+
+    # ending
+
+    def stop(self) -> int:
+        """As a kubelet stops a pod: the image's own signal, and 30 seconds; the exit code."""
+        self.podman("stop", "--time", "30", self.name)
+        return int(self.state()["ExitCode"])
+
+    def kill(self) -> int:
+        self.podman("kill", "--signal", "KILL", self.name)
+        return self.wait()
+
+    def start_again(self) -> "Container":
+        self.podman("start", self.name)
+        return self
+
+
+@contextmanager
+def running(storage: Storage, *words: str, options: Sequence[str] = (), **env: str) -> Iterator[Container]:
+    """A service that is gone afterwards."""
+    container = Container(storage, *words, options=options, **env)
+    try:
+        yield container
+    finally:
+        with suppress(AssertionError):
+            container.podman("rm", "--force", "--time", "0", container.name)
+
+
+def volume(directory: Path, user: str, place: str) -> tuple[str, str]:
+    """A directory that belongs to this user, mounted: as a volume with a fitting fsGroup."""
+    uid, gid = map(int, user.split(":"))
+    directory.mkdir(exist_ok=True)
+    os.chown(directory, uid, gid)
+    return "--volume", f"{directory}:{place}"

@@ -1,0 +1,88 @@
+"""Where the suite's images and containers live, apart from the machine's own, and the two tools that know it.
+
+What is built stays in `build/image` for the next run; `make clean` removes it.
+"""
+
+import os
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.image.packages import lent_packages
+
+ROOT = Path(__file__).resolve().parents[2]
+DIRECTORY = ROOT / "build" / "image"
+BASE = "localhost/nim-base:bookworm"
+IMAGE = "localhost/nim:test"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # which Debian's own image sets, too
+TOOLS = ("debootstrap", "buildah", "podman", "runc")
+BUILD_SECONDS = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An own storage below `directory`."""
+
+    directory: Path = DIRECTORY
+
+    @property
+    def flags(self) -> list[str]:
+        return [
+            *("--root", str(self.directory / "root")),
+            *("--runroot", str(self.directory / "run")),
+            *("--storage-driver", "overlay"),
+        ]
+
+    @property
+    def podman(self) -> list[str]:
+        """podman, with cgroups and a runtime that need no systemd."""
+        return ["podman", *self.flags, "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+
+    def make_base(self) -> None:
+        """A Debian of our own, as where no registry can be reached."""
+        if self.has(BASE):
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.directory) as work:
+            system, archive = Path(work, "system"), Path(work, "system.tar")
+            run("debootstrap", "--variant=minbase", "bookworm", str(system))
+            with tarfile.open(archive, "w") as tar:
+                tar.add(system, arcname=".")
+            run(*self.podman, "import", "--change", f"ENV PATH={PATH}", str(archive), BASE)
+
+    def build(self) -> None:
+        """`make image`, on the base; layers that have not changed are not built again."""
+        with tempfile.TemporaryDirectory() as work, lent_packages(Path(work)) as packages:
+            told = {
+                "BUILDER": " ".join(["buildah", *self.flags]),
+                "BUILD_OPTIONS": "--isolation chroot",
+                "BASE": BASE,
+                "TAG": IMAGE,
+                "ENGINE": "cpu",
+                **packages,
+            }
+            run("make", "-C", str(ROOT), "image", env={**os.environ, **told})
+
+    def has(self, image: str) -> bool:
+        return subprocess.run([*self.podman, "image", "exists", image], check=False).returncode == 0
+
+    def let_go(self) -> None:
+        """podman keeps a mount, which would be in the way of removing the storage."""
+        subprocess.run(["umount", str(self.directory / "root" / "overlay")], capture_output=True, check=False)
+
+
+def run(*command: str, env: dict[str, str] | None = None, seconds: float = BUILD_SECONDS) -> str:
+    """What it printed; a failure shows the end of it."""
+    done = subprocess.run(
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout
