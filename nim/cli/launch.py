@@ -9,7 +9,13 @@ from nim import paths
 from nim.cli.surroundings import look_around
 from nim.decide.command import engine_command
 from nim.decide.cpu import cpu_entries
-from nim.decide.derive import address_entries, default_entries, derived_entries, device_entries
+from nim.decide.derive import (
+    Surroundings,
+    address_entries,
+    default_entries,
+    derived_entries,
+    device_entries,
+)
 from nim.decide.download import download_of
 from nim.decide.fit import Wishes
 from nim.decide.home import home_entries, place_entries
@@ -80,15 +86,10 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     source = source_of(wish, manifest, selection)
     around = look_around(settings, request.environ)
     name = manifest.name or source.name
-    said = (entry.name for entry in written.entries)
-    can_compile = around.can_compile or request.made_up
     weaker = (
         *default_entries(),
         *derived_entries(around, source, name, settings.log_level, selection),
-        *address_entries(around, settings.server_port, settings.backend_port),
-        *device_entries(selection),
-        *cpu_entries(selection, request.hardware, [*request.environ, *said], can_compile=can_compile),
-        *place_entries(around),
+        *machine_entries(request, around, selection, written),
         *chosen_entries(selection),
         *runtime_config_entries(source, table, settings),
     )
@@ -186,6 +187,18 @@ def source_of(wish: ModelWish, manifest: Manifest, selection: Selection) -> Sour
         source = replace(source, path=str(Path(source.path).absolute()))
         read_model_config(Path(source.path or ""), wish.place)
     return source
+
+
+def machine_entries(
+    request: Request, around: Surroundings, selection: Selection, written: Written
+) -> Iterator[Entry]:
+    """What follows from where it runs: addresses, devices, a CPU's memory, places that can be written."""
+    yield from address_entries(around, request.settings.server_port, request.settings.backend_port)
+    yield from device_entries(selection)
+    said = [*request.environ, *(entry.name for entry in written.entries)]
+    can_compile = around.can_compile or request.made_up
+    yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
+    yield from place_entries(around)
 
 
 def chosen_entries(selection: Selection) -> Iterator[Entry]:
