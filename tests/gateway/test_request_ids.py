@@ -50,15 +50,15 @@ async def test_each_request_gets_an_id_of_its_own(build: Build) -> None:
 
     async def many() -> None:
         async with connected(house.port) as client:
-            await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
-            made.extend([(await client.answer()).header("x-request-id") for _ in range(20)])
+            # Refusals cost nginx so little that many fall into one millisecond.
+            await client.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+            made.extend([(await client.answer()).header("x-request-id") for _ in range(100)])
 
     for _ in range(2):
         await asyncio.gather(*(many() for _ in range(10)))
         house.nginx.stop()
         await house.nginx.start()
-    assert len(set(made)) == len(made) == 400
-    assert {request.header("x-request-id") for request in house.engine.received} == set(made)
+    assert len(set(made)) == len(made) == 2000
 
 
 async def test_the_engine_is_told_the_id_that_the_client_gets(house: House) -> None:
