@@ -56,15 +56,7 @@ def assemble(decided: Decided) -> Plan:
     settings, around = decided.settings, decided.around
     _refuse_secrets(decided.config)
     args = _render_args(decided)
-    engine = Engine(
-        name="vllm",
-        version=decided.engine_version,
-        argv=read_args(args),
-        env=_engine_env(decided.config),
-        unset=decided.unset,
-        socket=None if settings.backend_port else f"{around.run_dir}/{ENGINE_SOCKET}",
-        port=settings.backend_port,
-    )
+    engine = _engine(decided, args)
     gateway, gateway_warnings = decide_gateway(settings, around, decided.config)
     nginx = render_nginx(
         gateway,
@@ -97,6 +89,19 @@ def assemble(decided: Decided) -> Plan:
             RenderedFile(path=ARGS_FILE, text=args),
             RenderedFile(path=MANIFEST_FILE, text=decided.manifest),
         ),
+    )
+
+
+def _engine(decided: Decided, args: str) -> Engine:
+    port = decided.settings.backend_port
+    return Engine(
+        name="vllm",
+        version=decided.engine_version,
+        argv=read_args(args),
+        env=_engine_env(decided.config),
+        unset=decided.unset,
+        socket=None if port else f"{decided.around.run_dir}/{ENGINE_SOCKET}",
+        port=port,
     )
 
 

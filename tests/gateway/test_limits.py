@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import h11
@@ -170,8 +171,11 @@ def worker(house: House) -> Path:
 
 def spooled(house: House) -> int:
     """Bytes of request bodies on disk: files without a name, which end with the process that has them."""
-    files = (worker(house) / "fd").iterdir()
-    return sum(file.stat().st_size for file in files if "client_body_temp" in str(file.readlink()))
+    total = 0
+    for file in (worker(house) / "fd").iterdir():
+        with suppress(FileNotFoundError):  # it may be closed while we look
+            total += file.stat().st_size if "client_body_temp" in str(file.readlink()) else 0
+    return total
 
 
 def most_memory(house: House) -> int:
