@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again lint types floors pytest docs engine-options demo-model bench clean
+.PHONY: help setup serve test test-again lint types floors pytest soak soak-short docs engine-options demo-model bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,12 @@ pytest: $(READY)
 
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
+
+soak: $(READY) ## random faults under load: 200 rounds, and 10 with the real engine; SOAK_SEED=… for others
+	$(BIN)/pytest -m soak tests/soak
+
+soak-short: $(READY) ## ten of those rounds, always the same, in a minute
+	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak
 
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference

@@ -21,7 +21,7 @@ class Ended(StrEnum):
 
 
 class Outcome(StrEnum):
-    """WRONG and HANG must not be. FALSE_END: an engine that was told to end calls what it broke off complete."""
+    """WRONG and HANG must not be. FALSE_END: what was broken off is said to be complete."""
 
     WHOLE = "whole"
     ERROR = "error"

@@ -81,6 +81,7 @@ def _growth(who: str, held: list[Holding]) -> str:
     descriptors = [one.descriptors for one in held]
     memory = [one.memory_kib / 1024 for one in held]
     return (
-        f"{who:22} seen {len(held)} times: descriptors {descriptors[0]} → {descriptors[-1]} (most {max(descriptors)}), "
+        f"{who:22} seen {len(held)} times: "
+        f"descriptors {descriptors[0]} → {descriptors[-1]} (most {max(descriptors)}), "
         f"memory {memory[0]:.1f} → {memory[-1]:.1f} MiB (most {max(memory):.1f})"
     )

@@ -81,7 +81,7 @@ FAKE_DIALECTS: Sequence[str] = tuple(FAKE_FIELDS)
 
 
 class DemoQuestions:
-    """For the demo model: what it has learnt by heart, with a name or a colour that nobody else asks about."""
+    """For the demo model: what it knows by heart, with a name or a colour that nobody else asks about."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng

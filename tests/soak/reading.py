@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Reading:
-    """`ended`: the dialect's last event has come; `after_end`: something came after it. `ids` should be one."""
+    """`ended`: the dialect's last event has come; `after_end`: and something after it. `ids`: one."""
 
     text: str = ""
     finish: str | None = None

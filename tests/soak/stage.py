@@ -1,4 +1,4 @@
-"""One service on the stage: brought up, asked whether it is whole and well, and whether anything is left of it."""
+"""A service on the stage: brought up, asked whether it is whole and well, and whether anything is left."""
 
 import os
 import re
@@ -165,7 +165,7 @@ class Stage:
     # whether nothing is left
 
     def be_gone(self, *, files: bool = True) -> None:
-        """No process; the port is free; and, unless its PID 1 was killed, no socket, pipe, lock or segment."""
+        """No process, the port free; and, unless its PID 1 was killed, no socket, pipe, lock or segment."""
         deadline = time.monotonic() + GONE_SECONDS
         while (left := self._left(files)) and time.monotonic() < deadline:
             time.sleep(0.05)
