@@ -23,7 +23,8 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     """Become the engine. What goes wrong before that is said on stderr, as the engine would."""
     # What it downloads may be for others to read, too: the run directory is private by itself.
     os.umask(int(environ.get(UMASK, "077"), 8))
-    die_with_parent(signal.SIGTERM)
+    # Not SIGTERM: told to end, vLLM calls the answers complete that it breaks off, and nginx passes that on.
+    die_with_parent(signal.SIGKILL)
     _log_into(run_dir / LOG_DIR / "engine")
     plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
     lines = (run_dir / ARGS_FILE).read_text(encoding="utf-8").split("\n")

@@ -2,13 +2,15 @@
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
 from nim.state import Phase
-from tests.fakes.launch import wait_until
+from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
@@ -200,6 +202,24 @@ def test_without_its_supervisor_a_service_ends(start: Start) -> None:
     assert service.wait() == 71
     assert "supervisord lost" in service.text
     service.assert_nothing_left()
+
+
+def test_no_answer_that_a_lost_supervisor_cuts_short_is_called_complete(start: Start) -> None:
+    """vLLM that is told to end sends `response.completed` for each answer that it breaks off."""
+    service = start(tokens=1000, interval_ms=20, core=False).wait_ready()
+    client = Client(service.plan.gateway.server_port)
+    ask = {"input": "x", "stream": True}
+    answers = [client.send("POST", "/v1/responses", ask) for _ in range(20)]
+    for answer in answers:
+        answer.readline()
+    service.kill(service.supervisor)
+    assert service.wait() == 71
+    for answer in answers:
+        said: list[bytes] = []
+        with suppress(OSError, HTTPException):
+            said.extend(answer)
+        assert b"response.completed" not in b"".join(said)
+        answer.close()
 
 
 def test_nothing_outlives_a_killed_pid_1(start: Start, directory: Path) -> None:
