@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nim.plan import ENGINE_PARTS_DIR
 from nim.state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
@@ -78,6 +80,24 @@ def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> Non
     assert "the engine does not end by itself and is killed" in service.text
     service.wait_ready()
     assert service.stop() == 0
+
+
+def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: Start) -> None:
+    """vLLM gives them new names at each start and leaves them behind when it is killed."""
+    service = start(impatient=True).wait_ready()
+    place = Path(service.engine.get("/fake/argv?env=VLLM_RPC_BASE_PATH")["env"]["VLLM_RPC_BASE_PATH"])
+    assert place == service.run_dir / ENGINE_PARTS_DIR
+    assert place.stat().st_mode & 0o777 == 0o700
+    for name in ("first", "second"):
+        with socket.socket(socket.AF_UNIX) as part:
+            part.bind(str(place / name))
+        if name == "first":
+            service.kill(service.api_server)
+            service.wait_restarts(1)
+            service.wait_ready()
+            assert not [*place.iterdir()]
+    assert service.stop() == 0
+    assert not place.exists()
 
 
 def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:

@@ -140,11 +140,14 @@ def again_and_again(role: str, code: int) -> Callable[[Stage, Random], Codes]:
     return do
 
 
-_KILLS = tuple(kill(role) for role in ("API server", "core", "nginx master", "nginx worker", "middleware"))
+_KILLS = tuple(
+    kill(role)
+    for role in ("API server", "core", "engine worker", "nginx master", "nginx worker", "middleware")
+)
 KILLS = (
     Fault(name="kill the API server", do=kill("API server")),
     Fault(name="kill the core", do=kill("core")),
-    Fault(name="kill an engine worker", do=kill("engine worker"), fake_only=True),
+    Fault(name="kill an engine worker", do=kill("engine worker")),
     Fault(name="kill nginx's master", do=kill("nginx master")),
     Fault(name="kill a worker of nginx", do=kill("nginx worker")),
     Fault(name="kill the middleware", do=kill("middleware"), harmless=True),

@@ -66,7 +66,7 @@ def _choice(reading: Reading, data: Json) -> None:
     if usage := data.get("usage"):
         reading.prompt_tokens = usage["prompt_tokens"]
     for choice in data["choices"]:
-        if "token_ids" in choice:
+        if "id" not in data:
             reading.text = " ".join([*reading.text.split(), *map(str, choice["token_ids"])])
         else:
             said = choice.get("delta") or choice.get("message") or choice

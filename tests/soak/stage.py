@@ -105,6 +105,10 @@ class Stage:
                 process.send(signal.SIGKILL)
             time.sleep(0.1)
             self._reap()
+        for path in self.tmp.iterdir():
+            if not path.is_dir():
+                path.unlink()
+        self._segments.clear()
 
     # who plays
 
