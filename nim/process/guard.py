@@ -191,6 +191,9 @@ class Guard:
             cut = count_connections(self._plan.gateway.server_port)
             self._unclean(f"connections cut because they did not end in time: {cut}")
             nginx.signal(signal.SIGTERM)
+            # What vLLM breaks off it can call complete: nobody may be there to pass that on.
+            yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
+            nginx.signal(signal.SIGKILL)
         elif was_serving and not self.engine.program.alive:
             self._unclean("the engine ended before its streams did")
 
