@@ -29,18 +29,19 @@ class Loss:
     """What is known when the engine has ended. `log` is the end of its log, oldest first.
 
     `lost_part` names a process of the engine that had ended before it. `kernel_killed`: since the start the
-    kernel has killed something for want of memory.
+    kernel has killed something for want of memory. `was_ready`: it served before it was lost.
     """
 
     end: Exit
     log: Sequence[Record]
     lost_part: str | None = None
     kernel_killed: bool = False
+    was_ready: bool = False
 
 
 def classify(loss: Loss) -> tuple[Kind, Failure]:
     """The class, and all that is to be told about it."""
-    kind, sign = (HOST_OOM, None) if _out_of_memory(loss) else _find(loss.log)
+    kind, sign = (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
     failure = Failure(
         kind=kind.name,
         message=_message(loss) if kind is UNKNOWN else kind.message,
@@ -79,10 +80,14 @@ def _message(loss: Loss) -> str:
     return UNKNOWN.message
 
 
-def _find(log: Sequence[Record]) -> tuple[Kind, Record | None]:
-    """The class, and the record that shows it."""
-    bad = [record for record in log if not _is_good_news(record)]
-    for kind in KINDS:
+def _find(loss: Loss) -> tuple[Kind, Record | None]:
+    """The class, and the record that shows it.
+
+    A start that was successful cannot have had what lets no start succeed: signs of that are in what vLLM
+    says of its clients' requests, or of its own answers to them when it is dying.
+    """
+    bad = [record for record in loss.log if not _is_good_news(record)]
+    for kind in [kind for kind in KINDS if kind.retry or not loss.was_ready]:
         for record in bad:
             if kind.shows_in(record.message):
                 return kind, record

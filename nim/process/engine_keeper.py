@@ -154,11 +154,17 @@ class EngineKeeper:
 
     def _ended(self, end: Exit) -> None:
         """Nobody asked for that: a loss, whatever its exit code."""
+        was_ready = self._ready_at is not None
         well_seconds = 0.0 if self._ready_at is None else self._loop.now() - self._ready_at
         self._forget()
         self._ties.catch_up()
-        killed = self._kernel_killed()
-        loss = Loss(end=end, log=tuple(self._log), lost_part=self._lost_part, kernel_killed=killed)
+        loss = Loss(
+            end=end,
+            log=tuple(self._log),
+            lost_part=self._lost_part,
+            kernel_killed=self._kernel_killed(),
+            was_ready=was_ready,
+        )
         kind, failure = classify(loss)
         delay = self._pause(kind, well_seconds)
         if delay is None:

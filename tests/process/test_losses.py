@@ -122,6 +122,16 @@ def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> No
     assert service.stop() == 0
 
 
+def test_an_engine_that_was_ready_comes_back_whatever_its_last_words_are(start: Start) -> None:
+    """Its arguments were good enough for a start: what vLLM says of a client's request proves nothing."""
+    service = start(impatient=True).wait_ready()
+    service.engine.order(crash_in="serve", crash="bad_argument")
+    service.wait_restarts(1)
+    service.wait_ready()
+    assert service.state().restarts == (("unknown", 1),)
+    assert service.stop() == 0
+
+
 def test_when_the_budget_of_restarts_is_spent_the_service_ends(start: Start) -> None:
     service = start(impatient=True).wait_ready()
     for count in (1, 2):

@@ -30,6 +30,11 @@ def ordered(lifted: dict[str, Any] | None = None, **mood: Any) -> Callable[[Stag
     return do
 
 
+def crash_core(stage: Stage, rng: Random) -> Codes:
+    """Whatever it says at last: it has shown that it can start."""
+    return ordered(crash_in="serve", crash=rng.choice([*CRASHES]))(stage, rng)
+
+
 def drain(stage: Stage, rng: Random) -> Codes:
     """`nim drain`, as a preStop hook runs it: it returns when all is over."""
     command = (sys.executable, "-m", "nim", "drain")
@@ -87,7 +92,7 @@ def engine_with_orphans(stage: Stage, rng: Random) -> Codes:
 
 ORDERS = (
     Fault(name="the engine dies in mid-answer", do=ordered(die_after=3), fake_only=True),
-    Fault(name="the core crashes", do=ordered(crash_in="serve"), fake_only=True),
+    Fault(name="the core crashes", do=crash_core, fake_only=True),
     Fault(name="the engine cuts answers", do=ordered({"cut_after": None}, cut_after=3), fake_only=True),
     Fault(name="the engine answers 500", do=ordered({"fail": {}}, fail={"*": 500}), fake_only=True),
     Fault(
