@@ -26,6 +26,8 @@ LOG_LINES = 500
 # vLLM's API server ends 1 to 6 seconds after its core or a worker, later while it starts. Else it is ended.
 PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
 STRAYS_GONE_SECONDS = 30.0
+# How long the shared memory of a dead engine may take to be removed by whom Python left for that.
+TIDY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,8 @@ class EngineKeeper:
 
     def _kill(self) -> None:
         self._ties.say("WARNING", "the engine does not end by itself and is killed")
-        self.program.signal(SIGKILL)
+        if self.program.process:
+            self.program.process.send(SIGKILL)
 
     # after it
 
@@ -187,7 +190,6 @@ class EngineKeeper:
 
     def _revive(self, delay: float) -> Steps:
         """What is left of the old engine goes before the pause: it holds memory that the new one needs."""
-        self.program.signal(SIGKILL)
         yield from clear_strays(self._loop, self._ties.strays)
         yield from until(self._loop, lambda: False, delay)
         self._script = None
@@ -197,8 +199,9 @@ class EngineKeeper:
 
 def clear_strays(loop: Loop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
     """Kill what outlived its parent and wait until it is gone."""
-    deadline = loop.now() + STRAYS_GONE_SECONDS
-    while (left := strays()) and loop.now() < deadline:
+    began = loop.now()
+    while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
         for process in left:
-            process.send(SIGKILL)
+            if loop.now() > began + TIDY_SECONDS or not process.tidies_up:
+                process.send(SIGKILL)
         yield LOOK_SECONDS

@@ -215,7 +215,8 @@ class Guard:
     def _leave(self) -> Steps:
         """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
         self._let_go()
-        self.engine.program.signal(signal.SIGKILL)
+        if self.engine.program.process:
+            self.engine.program.process.send(signal.SIGKILL)
         for keeper in (self.nginx, self.middleware):
             keeper.program.signal(signal.SIGTERM)
         yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)

@@ -100,6 +100,28 @@ def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: 
     assert not place.exists()
 
 
+def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Start, directory: Path) -> None:
+    """Python leaves a process behind that removes it; killed with the others, it would not."""
+    names = directory / "names"
+    script = (
+        "import runpy, subprocess, sys; from multiprocessing import resource_tracker\n"
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        f"memory = SharedMemory(create=True, size=16); print(memory.name, file=open({str(names)!r}, 'a'))\n"
+        "subprocess.Popen(['sleep', '300'], pass_fds=[resource_tracker.getfd()])\n"  # a part, which holds it too
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    python, *engine = make_plan(directory).engine.argv
+    service = start(make_plan(directory, argv=(python, "-c", script, *engine)), impatient=True).wait_ready()
+    service.kill(service.api_server)
+    service.wait_restarts(1)
+    service.wait_ready()
+    service.kill(service.supervisor)
+    assert service.wait() == 71
+    made = names.read_text().split()
+    assert len(made) == 2
+    assert not [name for name in made if Path("/dev/shm", name).exists()]
+
+
 def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:
     service = start(impatient=True, orphans=["group"]).wait_ready()
     first = service.api_server
