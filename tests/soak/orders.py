@@ -39,8 +39,9 @@ def drain(stage: Stage, rng: Random) -> Codes:
     """`nim drain`, as a preStop hook runs it: it returns when all is over."""
     command = (sys.executable, "-m", "nim", "drain")
     env = {"NIM_RUN_DIR": str(stage.run_dir), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as draining:
+        stage.running.wait()
+        assert draining.wait(stage.kind.patience_seconds) == 0, draining.communicate()[1]
     return stage.clean_codes
 
 
