@@ -101,13 +101,13 @@ def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: 
 
 
 def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Start, directory: Path) -> None:
-    """Python leaves a process behind that removes it; killed with the others, it would not."""
+    """Python leaves a process behind that removes it, when whoever could use it has ended: here a `sleep`."""
     names = directory / "names"
     script = (
         "import runpy, subprocess, sys; from multiprocessing import resource_tracker\n"
         "from multiprocessing.shared_memory import SharedMemory\n"
         f"memory = SharedMemory(create=True, size=16); print(memory.name, file=open({str(names)!r}, 'a'))\n"
-        "subprocess.Popen(['sleep', '300'], pass_fds=[resource_tracker.getfd()])\n"  # a part, which holds it too
+        "subprocess.Popen(['sleep', '300'], pass_fds=[resource_tracker.getfd()])\n"
         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     python, *engine = make_plan(directory).engine.argv
