@@ -10,7 +10,6 @@ from tests.soak.remains import Holding
 
 # What a process may have more than when it was first looked at: connections that it keeps, a file or two.
 MORE_DESCRIPTORS, MORE_PER_CLIENT = 8, 4
-SEEN_OFTEN = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,9 +61,8 @@ class Ledger:
             yield _row(name, [round_ for round_ in self.rounds if round_.fault == name])
         yield _row("all that came back", [round_ for round_ in self.rounds if round_.code is None])
         yield _row("all", self.rounds)
-        for (role, pid, _), held in self._held.items():
-            if len(held) >= SEEN_OFTEN:
-                yield _growth(f"{role} {pid}", held)
+        for role in {role: None for role, _, _ in self._held}:
+            yield _growth(role, [held for who, held in self._held.items() if who[0] == role])
 
 
 def _row(name: str, rounds: Iterable[Round]) -> str:
@@ -77,11 +75,15 @@ def _row(name: str, rounds: Iterable[Round]) -> str:
     return f"{name:34} {len(rounds):6} {end:>8} {median(took):6.1f} {max(took):6.1f}  {counts}"
 
 
-def _growth(who: str, held: list[Holding]) -> str:
-    descriptors = [one.descriptors for one in held]
-    memory = [one.memory_kib / 1024 for one in held]
+def _growth(role: str, held: list[list[Holding]]) -> str:
+    """Of the one that lived longest, and the most that any of them has grown by."""
+    longest = max(held, key=len)
+    descriptors = [one.descriptors for one in longest]
+    memory = [one.memory_kib / 1024 for one in longest]
+    more_descriptors = max(one[-1].descriptors - one[0].descriptors for one in held)
+    more_memory = max(one[-1].memory_kib - one[0].memory_kib for one in held) / 1024
     return (
-        f"{who:22} seen {len(held)} times: "
+        f"{role:12} {len(held):3} lives, the longest of {len(longest)} rounds: "
         f"descriptors {descriptors[0]} → {descriptors[-1]} (most {max(descriptors)}), "
-        f"memory {memory[0]:.1f} → {memory[-1]:.1f} MiB (most {max(memory):.1f})"
+        f"memory {memory[0]:.1f} → {memory[-1]:.1f} MiB; of all: +{more_descriptors}, +{more_memory:.1f} MiB"
     )

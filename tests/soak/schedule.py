@@ -9,7 +9,7 @@ from tests.soak.kinds import FAKE, Kind
 from tests.soak.orders import ENDINGS, ORDERS, STARTS
 
 # The first life is long enough to see a leak in; later ones end at some time.
-FIRST_LIFE_ROUNDS, LIFE_ROUNDS = 30, (3, 9)
+FIRST_LIFE_ROUNDS, LIFE_ROUNDS = 30, (1, 5)
 
 
 def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
