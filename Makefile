@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again lint types floors pytest image test-image constraints docs engine-options \
+.PHONY: help setup serve test test-again lint types floors pytest image test-image soak soak-short constraints docs engine-options \
   demo-model bench clean
 
 help: ## this list
@@ -47,6 +47,12 @@ test-image: $(READY) ## build the CPU image on a Debian made here, run it and as
 constraints: $(READY) ## write anew which versions the CPU image gets: those of this environment
 	deploy/image/constraints $(BIN)/python > deploy/image/constraints-cpu.txt.new
 	mv deploy/image/constraints-cpu.txt.new deploy/image/constraints-cpu.txt
+
+soak: $(READY) ## random faults under load: 200 rounds, and 10 with the real engine; SOAK_SEED=… for others
+	$(BIN)/pytest -m soak tests/soak
+
+soak-short: $(READY) ## ten of those rounds, always the same, in a minute
+	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak
 
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference

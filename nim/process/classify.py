@@ -29,14 +29,15 @@ class Loss:
     """What is known when the engine has ended. `log` is the end of its log, oldest first.
 
     `lost_part` names a process of the engine that had ended before it. `kernel_killed`: since the start the
-    kernel has killed something for want of memory. `stalled` says how it stood still, if it was
-    killed for that.
+    kernel has killed something for want of memory. `was_ready`: it served before it was lost. `stalled` says
+    how it stood still, if it was killed for that.
     """
 
     end: Exit
     log: Sequence[Record]
     lost_part: str | None = None
     kernel_killed: bool = False
+    was_ready: bool = False
     stalled: str | None = None
 
 
@@ -57,7 +58,7 @@ def classify(loss: Loss) -> tuple[Kind, Failure]:
 def _kind_of(loss: Loss) -> tuple[Kind, Record | None]:
     if loss.stalled:
         return STALLED, None
-    return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss.log)
+    return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
 
 
 def kernel_kills(directory: Path = Path("/")) -> int | None:
@@ -89,10 +90,14 @@ def _message(loss: Loss) -> str:
     return UNKNOWN.message
 
 
-def _find(log: Sequence[Record]) -> tuple[Kind, Record | None]:
-    """The class, and the record that shows it."""
-    bad = [record for record in log if not _is_good_news(record)]
-    for kind in KINDS:
+def _find(loss: Loss) -> tuple[Kind, Record | None]:
+    """The class, and the record that shows it.
+
+    A start that was successful cannot have had what lets no start succeed: signs of that are in what vLLM
+    says of its clients' requests, or of its own answers to them when it is dying.
+    """
+    bad = [record for record in loss.log if not _is_good_news(record)]
+    for kind in [kind for kind in KINDS if kind.retry or not loss.was_ready]:
         for record in bad:
             if kind.shows_in(record.message):
                 return kind, record

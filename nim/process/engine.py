@@ -13,17 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from nim.plan import ARGS_FILE, LOG_DIR, PLAN_FILE, Plan
+from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
+from nim.process.rundir import SOCKET_PATH_BYTES, remove_directory
 from nim.process.spawn import die_with_parent
 
 UMASK = "NIM_UMASK"
+UUID_BYTES = 36
 
 
 def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     """Become the engine. What goes wrong before that is said on stderr, as the engine would."""
     # What it downloads may be for others to read, too: the run directory is private by itself.
     os.umask(int(environ.get(UMASK, "077"), 8))
-    die_with_parent(signal.SIGTERM)
+    # Not SIGTERM: told to end, vLLM calls the answers complete that it breaks off, and nginx passes that on.
+    die_with_parent(signal.SIGKILL)
     _log_into(run_dir / LOG_DIR / "engine")
     plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
     lines = (run_dir / ARGS_FILE).read_text(encoding="utf-8").split("\n")
@@ -31,12 +34,24 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     if plan.engine.socket:  # the last engine left it behind, and this one could not bind it then
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
-    env = kept | dict(plan.engine.env)
+    env = _room_for_parts(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:
         os.execve(program, argv, env)  # noqa: S606
     except OSError as error:
         sys.exit(f'cannot start the engine "{program}": {error.strerror}')
+
+
+def _room_for_parts(directory: Path) -> dict[str, str]:
+    """Where vLLM's processes have the sockets through which they talk; those of a killed one stay behind.
+
+    A path that is too long for them leaves them in the temporary directory, where vLLM would have them.
+    """
+    remove_directory(directory)
+    if len(os.fsencode(directory)) + len("/") + UUID_BYTES > SOCKET_PATH_BYTES:
+        return {}
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return {"VLLM_RPC_BASE_PATH": str(directory)}
 
 
 def _log_into(pipe: Path) -> None:

@@ -30,6 +30,8 @@ LOG_LINES = 500
 # vLLM's API server ends 1 to 6 seconds after its core or a worker, later while it starts. Else it is ended.
 PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
 STRAYS_GONE_SECONDS = 30.0
+# How long the shared memory of a dead engine may take to be removed by whom Python left for that.
+TIDY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +171,15 @@ class EngineKeeper:
         self._killed_for = why
         self._stalls.end()
         self._ties.say("ERROR", f"{why}; it is killed")
-        self.program.signal(SIGKILL)
+        self._end_at_once()
 
     def _kill(self) -> None:
         self._ties.say("WARNING", "the engine does not end by itself and is killed")
-        self.program.signal(SIGKILL)
+        self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        if self.program.process:
+            self.program.process.send(SIGKILL)
 
     # after it
 
@@ -190,17 +196,18 @@ class EngineKeeper:
 
     def _ended(self, end: Exit) -> None:
         """Nobody asked for that: a loss, whatever its exit code."""
+        was_ready = self._ready_at is not None
         well_until = self._stalls.since if self._killed_for else self._loop.now()
         well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
         self._forget()
         self._ties.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
         self._ties.catch_up()
-        killed = self._kernel_killed()
         loss = Loss(
             end=end,
             log=tuple(self._log),
             lost_part=self._lost_part,
-            kernel_killed=killed,
+            kernel_killed=self._kernel_killed(),
+            was_ready=was_ready,
             stalled=self._killed_for,
         )
         kind, failure = classify(loss)
@@ -225,7 +232,6 @@ class EngineKeeper:
 
     def _revive(self, delay: float) -> Steps:
         """What is left of the old engine goes before the pause: it holds memory that the new one needs."""
-        self.program.signal(SIGKILL)
         yield from clear_strays(self._loop, self._ties.strays)
         yield from until(self._loop, lambda: False, delay)
         self._script = None
@@ -235,8 +241,9 @@ class EngineKeeper:
 
 def clear_strays(loop: Loop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
     """Kill what outlived its parent and wait until it is gone."""
-    deadline = loop.now() + STRAYS_GONE_SECONDS
-    while (left := strays()) and loop.now() < deadline:
+    began = loop.now()
+    while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
         for process in left:
-            process.send(SIGKILL)
+            if loop.now() > began + TIDY_SECONDS or not process.tidies_up:
+                process.send(SIGKILL)
         yield LOOK_SECONDS

@@ -212,6 +212,9 @@ class Guard:
             cut = count_connections(self._plan.gateway.server_port)
             self._unclean(f"connections cut because they did not end in time: {cut}; nginx cannot name them")
             nginx.signal(signal.SIGTERM)
+            # What vLLM breaks off it can call complete: nobody may be there to pass that on.
+            yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
+            nginx.signal(signal.SIGKILL)
             return
         self._catch_up_with_nginx()
         if cut := self.cuts.tell("they did not end in time", cut_at):
@@ -242,7 +245,8 @@ class Guard:
     def _leave(self) -> Steps:
         """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
         self._let_go()
-        self.engine.program.signal(signal.SIGKILL)
+        if self.engine.program.process:
+            self.engine.program.process.send(signal.SIGKILL)
         if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
             self._say("WARNING", f"connections cut: {cut}")
         for keeper in (self.nginx, self.middleware):

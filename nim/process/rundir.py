@@ -47,6 +47,14 @@ def release(path: Path, lock: int) -> None:
     os.close(lock)
 
 
+def remove_directory(path: Path) -> None:
+    """Remove a directory of files and sockets, if it is there; what is in the way stays."""
+    with suppress(OSError):
+        for entry in path.iterdir():
+            entry.unlink()
+        path.rmdir()
+
+
 def ask_to_drain(run_dir: str) -> int:
     """Signal the service that holds the directory; its pid."""
     path = Path(run_dir)

@@ -9,6 +9,7 @@ from pathlib import Path
 from nim.logs import Form
 from nim.plan import (
     DRAINING_FILE,
+    ENGINE_PARTS_DIR,
     ENGINE_SOCKET,
     LOCK_FILE,
     MIDDLEWARE_SOCKET,
@@ -23,7 +24,7 @@ from nim.process.journal import Journal, known_secrets
 from nim.process.loop import HANDLED_SIGNALS, Loop
 from nim.process.pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.process.records import EngineLines, Record, read_middleware, read_nginx
-from nim.process.rundir import SUPERVISORD_PID_FILE
+from nim.process.rundir import SUPERVISORD_PID_FILE, remove_directory
 from nim.process.supervisor import Supervisor
 
 STDERR = 2
@@ -113,6 +114,7 @@ class Service:
 def clean(run_dir: Path) -> None:
     """Leave no socket, no pipe and no lock behind; the plan, the last state and the verdict stay."""
     remove_pipes(run_dir)
+    remove_directory(run_dir / ENGINE_PARTS_DIR)
     for name in (*SOCKETS, DRAINING_FILE, STALLED_FILE, LOCK_FILE, "nginx.pid", SUPERVISORD_PID_FILE):
         with suppress(OSError):
             (run_dir / name).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from nim.process.loop import Loop, Timer
 
 # The kernel cuts names to this, the command line may have them whole.
 NAME_CHARACTERS = 15
+TRACKER = b"multiprocessing.resource_tracker"
 # Where the kernel has no pidfd_open, or a sandbox forbids it.
 LOOK_AGAIN_SECONDS = 0.2
 
@@ -31,6 +32,13 @@ class Process:
         """Whether it still runs: neither gone, nor a zombie, nor another with its pid."""
         now = look(self.pid)
         return now is not None and now.started == self.started and now.state not in "ZX"
+
+    @property
+    def tidies_up(self) -> bool:
+        """Whether it is Python's tracker: left alone, it removes the shared memory of the dead, and ends."""
+        with suppress(OSError):
+            return TRACKER in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return False
 
     def send(self, number: int) -> None:
         """Signal this very process."""

@@ -4,6 +4,8 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import TextIO
 
 VERSION = "0.32.0"
 TRACE = 'Traceback (most recent call last):\n  File "vllm/v1/worker/gpu_worker.py", line 1, in run\n'
@@ -45,12 +47,18 @@ PIDS: dict[str, int] = {}
 def log(who: str, where: str, text: str, level: str = "INFO") -> None:
     """One record on stdout as vLLM writes it: the prefix before every line."""
     head = f"({who} pid={PIDS.get(who, os.getpid())}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
-    print("\n".join(f"{head} {line}" for line in text.split("\n")), flush=True)
+    say("\n".join(f"{head} {line}" for line in text.split("\n")))
 
 
 def warn(text: str) -> None:
     """A line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    say(text, sys.stderr)
+
+
+def say(text: str, where: TextIO | None = None) -> None:
+    """A line; that nobody reads any more is nothing to stumble over, as with Python's logging."""
+    with suppress(BrokenPipeError):
+        print(text, file=where, flush=True)
 
 
 def tell_start(model: str, options: object) -> None:
@@ -147,7 +155,7 @@ def tell_core_lost(dead: str) -> None:
 
 def tell_access(client: str, request_line: str, status: int, reason: str) -> None:
     """uvicorn's access log."""
-    print(f'INFO:     {client} - "{request_line}" {status} {reason}', flush=True)
+    say(f'INFO:     {client} - "{request_line}" {status} {reason}')
 
 
 def tell_crash(name: str, text: str | None, model: str) -> int:

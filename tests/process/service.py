@@ -32,6 +32,7 @@ class Service:
         unread: bool = False,
         stderr: int = subprocess.PIPE,
         within: tuple[str, ...] = (),
+        boot: Path = BOOT,
         **env: str,
     ) -> None:
         self.plan, self.run_dir = plan, Path(plan.run_dir)
@@ -40,7 +41,7 @@ class Service:
         file = directory / "plan.json"
         file.write_text(plan.to_json(), encoding="utf-8")
         self.process = subprocess.Popen(
-            [*within, sys.executable, str(BOOT), str(file), *(["impatient"] if impatient else [])],
+            [*within, sys.executable, str(boot), str(file), *(["impatient"] if impatient else [])],
             stderr=stderr,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **env},

@@ -99,6 +99,21 @@ def test_words_of_a_user_in_good_news_are_no_signs() -> None:
     assert kind_of(text) == "unknown"
 
 
+DYING = """\
+(APIServer pid=15150) ERROR 11-21 12:12:20 [serving.py:1225] Error in message stream converter.
+(APIServer pid=15150) ERROR 11-21 12:12:20 [serving.py:1225] pydantic_core._pydantic_core.ValidationError: \
+2 validation errors for ChatCompletionStreamResponse
+"""
+
+
+@pytest.mark.parametrize("text", [DYING, *(words for _, _, words in CRASHES.values())])
+def test_an_engine_that_was_ready_is_lost_for_a_reason_with_which_a_start_can_succeed(text: str) -> None:
+    """The first is what vLLM 0.32 says when its core is killed under a stream of /v1/messages."""
+    end = Exit(code=0)
+    assert classify(Loss(end=end, log=log(text), was_ready=True))[0].retry
+    assert kind_of(DYING) == "bad_argument"
+
+
 def test_the_cause_comes_before_its_consequence() -> None:
     assert kind_of("OSError: Address already in use\nRuntimeError: CUDA out of memory") == "gpu_oom"
 

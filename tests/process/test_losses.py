@@ -2,13 +2,17 @@
 
 import os
 import signal
+import socket
+from contextlib import suppress
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
+from nim.plan import ENGINE_PARTS_DIR
 from nim.state import Phase
-from tests.fakes.launch import wait_until
+from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
@@ -78,6 +82,46 @@ def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> Non
     assert service.stop() == 0
 
 
+def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: Start) -> None:
+    """vLLM gives them new names at each start and leaves them behind when it is killed."""
+    service = start(impatient=True).wait_ready()
+    place = Path(service.engine.get("/fake/argv?env=VLLM_RPC_BASE_PATH")["env"]["VLLM_RPC_BASE_PATH"])
+    assert place == service.run_dir / ENGINE_PARTS_DIR
+    assert place.stat().st_mode & 0o777 == 0o700
+    for name in ("first", "second"):
+        with socket.socket(socket.AF_UNIX) as part:
+            part.bind(str(place / name))
+        if name == "first":
+            service.kill(service.api_server)
+            service.wait_restarts(1)
+            service.wait_ready()
+            assert not [*place.iterdir()]
+    assert service.stop() == 0
+    assert not place.exists()
+
+
+def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Start, directory: Path) -> None:
+    """Python leaves a process behind that removes it, when whoever could use it has ended: here a `sleep`."""
+    names = directory / "names"
+    script = (
+        "import runpy, subprocess, sys; from multiprocessing import resource_tracker\n"
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        f"memory = SharedMemory(create=True, size=16); print(memory.name, file=open({str(names)!r}, 'a'))\n"
+        "subprocess.Popen(['sleep', '300'], pass_fds=[resource_tracker.getfd()])\n"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    python, *engine = make_plan(directory).engine.argv
+    service = start(make_plan(directory, argv=(python, "-c", script, *engine)), impatient=True).wait_ready()
+    service.kill(service.api_server)
+    service.wait_restarts(1)
+    service.wait_ready()
+    service.kill(service.supervisor)
+    assert service.wait() == 71
+    made = names.read_text().split()
+    assert len(made) == 2
+    assert not [name for name in made if Path("/dev/shm", name).exists()]
+
+
 def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:
     service = start(impatient=True, orphans=["group"]).wait_ready()
     first = service.api_server
@@ -97,6 +141,16 @@ def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> No
     service.wait_restarts(1)
     assert "engine lost (exit code 0)" in service.text
     service.wait_ready()
+    assert service.stop() == 0
+
+
+def test_an_engine_that_was_ready_comes_back_whatever_its_last_words_are(start: Start) -> None:
+    """Its arguments were good enough for a start: what vLLM says of a client's request proves nothing."""
+    service = start(impatient=True).wait_ready()
+    service.engine.order(crash_in="serve", crash="bad_argument")
+    service.wait_restarts(1)
+    service.wait_ready()
+    assert service.state().restarts == (("unknown", 1),)
     assert service.stop() == 0
 
 
@@ -200,6 +254,24 @@ def test_without_its_supervisor_a_service_ends(start: Start) -> None:
     assert service.wait() == 71
     assert "supervisord lost" in service.text
     service.assert_nothing_left()
+
+
+def test_no_answer_that_a_lost_supervisor_cuts_short_is_called_complete(start: Start) -> None:
+    """vLLM that is told to end sends `response.completed` for each answer that it breaks off."""
+    service = start(tokens=1000, interval_ms=20, core=False).wait_ready()
+    client = Client(service.plan.gateway.server_port)
+    ask = {"input": "x", "stream": True}
+    answers = [client.send("POST", "/v1/responses", ask) for _ in range(20)]
+    for answer in answers:
+        answer.readline()
+    service.kill(service.supervisor)
+    assert service.wait() == 71
+    for answer in answers:
+        said: list[bytes] = []
+        with suppress(OSError, HTTPException):
+            said.extend(answer)
+        assert b"response.completed" not in b"".join(said)
+        answer.close()
 
 
 def test_nothing_outlives_a_killed_pid_1(start: Start, directory: Path) -> None:

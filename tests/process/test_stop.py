@@ -89,6 +89,17 @@ def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Star
     service.assert_nothing_left()
 
 
+def test_the_engine_is_told_to_end_only_when_nginx_is_gone(start: Start, directory: Path) -> None:
+    """It calls answers complete that it breaks off, and nobody may pass that on."""
+    plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
+    service = start(plan).wait_ready()
+    stream(service, 100_000)
+    os.kill(service.nginx, signal.SIGSTOP)
+    assert service.stop() == 143
+    nginx, engine = "nginx (terminated by SIGKILL", "[shutdown] API server: shutdown triggered"
+    assert service.text.index(nginx) < service.text.index(engine)
+
+
 def test_an_engine_deaf_to_sigterm_is_killed_and_the_exit_code_says_so(start: Start, directory: Path) -> None:
     plan = rendered(make_plan(directory, deaf=True, workers=2), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()

@@ -1,0 +1,39 @@
+"""Which fault comes in which round: drawn by a seed, each as often as any other of its sort."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from random import Random
+
+from tests.soak.faults import ENDS, KILLS, PAUSES, Fault
+from tests.soak.kinds import FAKE, Kind
+from tests.soak.orders import ENDINGS, ORDERS, STARTS
+
+# The first life is long enough to see a leak in; later ones end at some time.
+FIRST_LIFE_ROUNDS, LIFE_ROUNDS = 30, (1, 5)
+
+
+def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
+    """So many rounds. In each life several losses are mended, then one ends it, or a start goes wrong.
+
+    `named`: only faults whose name has this.
+    """
+    rng = Random(seed)
+    mended, ends = (
+        _deck(
+            [fault for fault in faults if (kind is FAKE or not fault.fake_only) and named in fault.name], rng
+        )
+        for faults in ((*KILLS, *PAUSES, *ORDERS), (*ENDS, *ENDINGS, *STARTS))
+    )
+    drawn: list[Fault] = []
+    length = min(FIRST_LIFE_ROUNDS, rounds // 2)
+    while len(drawn) < rounds:
+        drawn += islice(mended, length)
+        drawn += islice(ends, 1 if kind is FAKE else 2)
+        length = rng.randint(*LIFE_ROUNDS) if kind is FAKE else 1
+    return drawn[:rounds]
+
+
+def _deck(cards: Sequence[Fault], rng: Random) -> Iterator[Fault]:
+    """Without end, if there are any; none comes again before all others have come."""
+    while cards:
+        yield from rng.sample(cards, len(cards))

@@ -1,0 +1,198 @@
+"""A service on the stage: brought up, asked whether it is whole and well, and whether anything is left."""
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from nim.process.tree import Process, all_processes, below, look
+from tests.process.plans import free_port
+from tests.process.service import Service, command_line
+from tests.soak import remains
+from tests.soak.judge import Outcome
+from tests.soak.kinds import Kind
+from tests.soak.load import Load
+
+GONE_SECONDS = 60.0
+ROLES = {
+    "supervisord": r"supervisor\.supervisord",
+    "nginx master": r"nginx: master",
+    "nginx worker": r"nginx: worker",
+    "middleware": r"nim\.middleware",
+    "API server": r"fakes/engine\.py|nim\.process\.(vllm_cpu|engine)|vllm serve",
+    "core": r"VLLM::EngineCore",
+    "engine worker": r"VLLM::Worker",
+}
+
+
+class FaultFound(AssertionError):
+    """The service did what it must not do."""
+
+
+class Stage:
+    """One run directory and one port, in which one service after the other lives."""
+
+    def __init__(self, kind: Kind, directory: Path, rng: Random) -> None:
+        self.kind, self.directory = kind, directory
+        self.port, self.run_dir, self.tmp = free_port(), directory / "run", directory / "tmp"
+        self.tmp.mkdir()
+        own = Random(rng.random())  # the clients' thread draws when it likes
+        self.load = Load(self.port, kind.questions(own), own, kind.clients)
+        self.mood: Mapping[str, Any] = {}
+        self.cast: Counter[str] = Counter()
+        self.service: Service | None = None
+        self.said: list[list[str]] = []
+        self._segments: set[str] = set()
+
+    @property
+    def running(self) -> Service:
+        assert self.service, "nothing runs"
+        return self.service
+
+    @property
+    def clean_codes(self) -> tuple[int, ...]:
+        """Of a stop that harms nobody: what outlives the engine has to be killed, which is said."""
+        return (143,) if self.mood.get("orphans") else (0,)
+
+    # coming and going
+
+    def begin(self, **mood: Any) -> None:
+        """Start a service and do not wait for it."""
+        self.mood = mood
+        plan = self.kind.plan(self.directory, self.port, mood)
+        self.service = Service(plan, self.directory, boot=self.kind.boot, TMPDIR=str(self.tmp))
+        self.said.append(self.service.lines)
+
+    def up(self, **mood: Any) -> None:
+        """Start a service and wait until it is well."""
+        self.begin(**mood)
+        self.cast.clear()
+        self.wait(self._answers, "a first readiness")
+        self.cast = self.roles()
+        self.be_well()
+
+    def ended(self) -> int:
+        """The exit code, when the service has ended; nothing may be left then."""
+        code = self.running.wait()
+        self.running.stderr.close()
+        self.service = None
+        return code
+
+    def down(self) -> None:
+        """The gentle end of a life that no fault has ended."""
+        if self.service:
+            self.service.send(signal.SIGTERM)
+            if (code := self.ended()) not in self.clean_codes:
+                raise FaultFound(f"exit code {code} after SIGTERM without any load")
+            self.be_gone()
+
+    def clear_away(self) -> None:
+        """The hard way, after a fault was found."""
+        if self.service:
+            self.service.process.kill()
+            self.service.process.wait()
+            self.service.stderr.close()
+            self.service = None
+        deadline = time.monotonic() + GONE_SECONDS
+        while (left := self._tree(os.getpid())) and time.monotonic() < deadline:
+            for process in left:
+                process.send(signal.SIGKILL)
+            time.sleep(0.1)
+            self._reap()
+        for path in self.tmp.iterdir():
+            if not path.is_dir():
+                path.unlink()
+        self._segments.clear()
+
+    # who plays
+
+    def roles(self) -> Counter[str]:
+        """How many of each there are; a stranger is named as the kernel does."""
+        return Counter(self.role(p) for p in self.running.processes())
+
+    def role(self, process: Process) -> str:
+        """What a process is in the service."""
+        if process.state in "ZX":
+            return f"zombie {process.name}"
+        line = command_line(process.pid)
+        found = (role for role, pattern in ROLES.items() if re.search(pattern, line))
+        return next(found, process.name)
+
+    def players(self, role: str) -> list[Process]:
+        """Those who play it now. PID 1 is what was started."""
+        if role == "PID 1":
+            return [process for process in [look(self.running.process.pid)] if process]
+        return [process for process in self.running.processes() if self.role(process) == role]
+
+    # whether all is well
+
+    def wait(self, true: Callable[[], bool], what: str) -> None:
+        """Until it is, while the service lives."""
+        deadline = time.monotonic() + self.kind.patience_seconds
+        while not true():
+            if (code := self.running.process.poll()) is not None:
+                raise FaultFound(f"the service ended with {code} before {what}")
+            if time.monotonic() > deadline:
+                raise FaultFound(f"waited in vain for {what}; {self._looks()}")
+            time.sleep(0.02)
+
+    def be_back(self) -> None:
+        """Until everybody is there and ready."""
+        self.wait(lambda: self._answers() and (not self.cast or self.roles() == self.cast), "its return")
+
+    def be_well(self) -> None:
+        """Back, answering everything right, and nobody there who should not be."""
+        self.be_back()
+        bad = [v for v in self.load.ask(self.load.questions.all_dialects()) if v.outcome is not Outcome.WHOLE]
+        if bad:
+            raise FaultFound(f"in calm, {bad[0].outcome}: {bad[0].why}")
+        own = {process.pid for process in self.running.processes()} | {self.running.process.pid}
+        for pid in own:
+            self._segments |= remains.shared_memory_of(pid)
+        strangers = [text for text in remains.processes_of(self.run_dir) if int(text.split()[0]) not in own]
+        if strangers:
+            raise FaultFound(f"beside the service: {strangers}")
+
+    def _answers(self) -> bool:
+        service = self.running
+        return service.ready() and service.get("/v1/version")[0] == 200 and service.state().ready
+
+    def _looks(self) -> str:
+        return f"{dict(self.roles())} instead of {dict(self.cast)}; {self.running.get('/v1/health/ready')}"
+
+    # whether nothing is left
+
+    def be_gone(self, *, files: bool = True) -> None:
+        """No process, the port free; and, unless its PID 1 was killed, no socket, pipe, lock or segment."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while (left := self._left(files)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._reap()
+        if left:
+            raise FaultFound(f"left behind: {left}")
+
+    def _left(self, files: bool) -> list[str]:
+        left = [f"{process.pid} {process.name}" for process in self._tree(os.getpid())]
+        left += remains.processes_of(self.run_dir)
+        if files:
+            left += remains.special_files(self.run_dir, self.tmp)
+            left += remains.still_there(self._segments)
+        return left if remains.port_is_free(self.port) else [*left, f"port {self.port}"]
+
+    @staticmethod
+    def _tree(pid: int) -> list[Process]:
+        return [process for process in below(pid, all_processes()) if process.state not in "ZX"]
+
+    @staticmethod
+    def _reap() -> None:
+        """Whatever fell to us when its PID 1 was killed; the service itself is waited for by its keeper."""
+        for process in below(os.getpid(), all_processes()):
+            if process.state == "Z" and process.parent == os.getpid():
+                with suppress(ChildProcessError):
+                    os.waitpid(process.pid, os.WNOHANG)
