@@ -1,0 +1,101 @@
+"""One run: block after block, each kept in a file once it is done, so that a run can be taken up again."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.gateway import native
+from bench.gateway.blocks import Block
+from bench.gateway.checks import Bench, check, until_it_answers
+from bench.gateway.cores import Cores
+from bench.gateway.figures import DIRECT, NOISE, Sample
+from bench.gateway.load import Client
+from bench.gateway.records import Record, Records
+from bench.gateway.requests import Requests
+from bench.gateway.running import START_SECONDS, Target, running, upstream
+from bench.gateway.scenarios import SCENARIOS, Failed
+from bench.peers.peer import Peer
+
+
+def say(text: str) -> None:
+    """Progress, apart from the tables."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def measure(blocks: Sequence[Block], cores: Cores, records: Records) -> None:
+    """Every block that has no record yet."""
+    with tempfile.TemporaryDirectory(prefix="nimb-") as folder:
+        programs = native.build(Path(folder))
+        for block in blocks:
+            if records.has(block.name):
+                say(f"{block.name}: measured before")
+                continue
+            with _bench(programs, cores, Path(folder) / block.name) as bench:
+                records.write(block.name, _measure(bench, block, cores))
+
+
+@contextmanager
+def _bench(programs: native.Programs, cores: Cores, folder: Path) -> Iterator[Bench]:
+    folder.mkdir()
+    with upstream(programs, cores, folder) as up:
+        yield Bench(up=up, client=Client(programs=programs, cores=cores), requests=Requests(folder))
+
+
+def _measure(bench: Bench, block: Block, cores: Cores) -> Record:
+    record = Record(missing=missing(block.peers))
+    with ExitStack() as stack:
+        targets = {DIRECT: bench.up.direct()}
+        for peer in block.peers:
+            if peer.name not in record.missing:
+                _start(stack, bench, peer, cores, targets, record)
+        targets[NOISE] = bench.up.direct(NOISE, "direct again: the noise")
+        _rounds(bench, block, targets, record)
+    return record
+
+
+def missing(peers: Sequence[Peer]) -> dict[str, str]:
+    """What is not installed, and what to type."""
+    found = {peer.name: peer.missing() for peer in peers}
+    return {name: how for name, how in found.items() if how}
+
+
+def _start(
+    stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, targets: dict[str, Target], record: Record
+) -> None:
+    """Start it and see that it does its work; one that does not start stops nobody else."""
+    began_at = time.monotonic()
+    try:
+        target = stack.enter_context(running(peer, bench.up, cores, bench.requests.folder))
+        until_it_answers(target, START_SECONDS)
+    except (RuntimeError, OSError) as error:
+        say(f"{peer.name}: {error}")
+        record.failed[peer.name] = str(error)
+        return
+    targets[peer.name] = target
+    record.started[peer.name] = time.monotonic() - began_at
+    record.checks[peer.name] = check(bench, target)
+    say(f"{peer.name}: {_told(record.checks[peer.name])}")
+
+
+def _told(checks: dict[str, str]) -> str:
+    bad = [f"{name}: {what}" for name, what in checks.items() if what]
+    return "; ".join(bad) or "does its work"
+
+
+def _rounds(bench: Bench, block: Block, targets: dict[str, Target], record: Record) -> None:
+    for turn, step in block.turns():
+        say(f"{block.name}: round {turn + 1}, {step.scenario}")
+        for name in step.order(list(targets), turn):
+            try:
+                figures = SCENARIOS[step.scenario].run(bench, targets[name], step.seconds)
+            except (Failed, OSError, ValueError) as error:
+                say(f"{name}, {step.scenario}: {error}")
+                record.troubles.append(f"{name}, {step.scenario}, round {turn + 1}: {error}")
+                continue
+            if figures:
+                record.samples.append(
+                    Sample(block=block.name, round=turn, scenario=step.scenario, target=name, figures=figures)
+                )
