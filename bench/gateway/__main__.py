@@ -5,18 +5,18 @@ About 15 minutes; with --quick, 2. `make bench-peers` installs the others.
 
 import argparse
 import platform
-import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.gateway import cores
 from bench.gateway.blocks import Block, blocks
 from bench.gateway.native import CannotMeasure
+from bench.gateway.real import BLOCKS
 from bench.gateway.records import Records
 from bench.gateway.report import report
-from bench.gateway.session import measure
+from bench.gateway.session import measure, measure_engine, raise_open_files
 
 RESULTS = Path(__file__).resolve().parents[1] / ".results" / "gateway"
 
@@ -25,18 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure what has not been measured, and print everything."""
     options = _options(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    wanted = _wanted(options)
+    known = {block.name: block for block in blocks(quick=options.quick)}
     records = Records(options.results)
     try:
-        if not options.resume and not options.report:
-            records.begin_anew()
         if not options.report:
-            _raise_open_files()
-            measure(wanted, cores.own(), records)
+            _measure(options, known, records)
     except CannotMeasure as error:
         print(error, file=sys.stderr)
         return 1
-    text = _machine() + report(records.read(block.name for block in wanted))
+    text = _machine() + report(records.read([*known, *BLOCKS]))
+    options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "table.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
@@ -45,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
+    parser.add_argument(
+        "--real", action="store_true", help="the real vLLM instead, and the gateway before it"
+    )
     parser.add_argument("--only", nargs="+", metavar="BLOCK", help="only these: main, or peers")
     parser.add_argument("--resume", action="store_true", help="keep the blocks that have been measured")
     parser.add_argument("--report", action="store_true", help="measure nothing, print the tables again")
@@ -52,18 +53,18 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _wanted(options: argparse.Namespace) -> list[Block]:
-    known = {block.name: block for block in blocks(quick=options.quick)}
-    unknown = set(options.only or ()) - set(known)
-    if unknown:
-        sys.exit(f"cannot measure {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    return [block for name, block in known.items() if not options.only or name in options.only]
-
-
-def _raise_open_files() -> None:
-    """As much as is allowed, for thousands of streams: what is started here inherits it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _measure(options: argparse.Namespace, known: Mapping[str, Block], records: Records) -> None:
+    if unknown := set(options.only or ()) - set(known):
+        raise CannotMeasure(f"cannot measure {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    wanted = [block for name, block in known.items() if not options.only or name in options.only]
+    if not options.resume:
+        records.forget(BLOCKS if options.real else [block.name for block in wanted])
+    how = "quick" if options.quick else "full"
+    raise_open_files()
+    if options.real:
+        measure_engine(records, how, quick=options.quick)
+    else:
+        measure(wanted, cores.own(), records, how)
 
 
 def _machine() -> str:

@@ -66,8 +66,11 @@ class Samples:
 
     def ratio(self, scenario: str, target: str, other: str, name: str) -> Figure | None:
         """Each round's own ratio, then the median: what slows the machine for a minute slows both."""
-        pairs = self._pairs(scenario, target, other, name)
-        return figure([one / two for one, two in pairs if two])
+        return figure(self.ratios(scenario, target, other, name))
+
+    def ratios(self, scenario: str, target: str, other: str, name: str) -> list[float]:
+        """Round by round."""
+        return [one / two for one, two in self._pairs(scenario, target, other, name) if two]
 
     def added(self, scenario: str, target: str, name: str, *, over: str = DIRECT) -> Figure | None:
         """Each round's own difference, then the median."""

@@ -42,6 +42,11 @@ class Reading:
     gap: Series | None
     delay: Series | None
 
+    def quantiles(self, name: str) -> dict[str, float]:
+        """A series as figures; none where nothing of it was seen."""
+        series: Series | None = getattr(self, name)
+        return {} if series is None else {f"{name}_p50": series.p50, f"{name}_p99": series.p99}
+
 
 def read(text: str) -> Reading:
     """The client's own words."""
@@ -81,16 +86,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """The compiled client on its core."""
+    """The compiled client, on its core where it has one."""
 
     programs: Programs
-    cores: Cores
+    cores: Cores | None
 
     def start(self, target: Target, load: Load) -> "subprocess.Popen[str]":
         """Under way; `finish` waits for what it says."""
         pids = ",".join(map(str, target.pids))
         argv = [str(self.programs.client), *load.arguments(), *(["-p", pids] if pids else [])]
-        command = on(self.cores.client, [*argv, target.address, str(load.request)])
+        argv += [target.address, str(load.request)]
+        command = on(self.cores.client, argv) if self.cores else argv
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if load.urgent:
             with suppress(PermissionError):  # not root: its own waits are measured with the rest

@@ -12,6 +12,7 @@ from bench.gateway.figures import Sample, Samples
 class Record:
     """What one block gave."""
 
+    about: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
@@ -32,7 +33,7 @@ def joined(records: Iterable[Record]) -> Record:
     """All of them as one. Who is in several blocks keeps what the first said."""
     whole = Record()
     for record in records:
-        for name in ("missing", "failed", "started", "checks"):
+        for name in ("about", "missing", "failed", "started", "checks"):
             mine = getattr(whole, name)
             mine |= {key: value for key, value in getattr(record, name).items() if key not in mine}
         whole.troubles += record.troubles
@@ -46,10 +47,10 @@ class Records:
 
     folder: Path
 
-    def begin_anew(self) -> None:
-        """Forget an earlier run."""
-        for path in self.folder.glob("*.json"):
-            path.unlink()
+    def forget(self, blocks: Iterable[str]) -> None:
+        """What an earlier run found."""
+        for name in blocks:
+            self._path(name).unlink(missing_ok=True)
 
     def has(self, block: str) -> bool:
         return self._path(block).exists()
@@ -62,7 +63,7 @@ class Records:
         draft.rename(self._path(block))
 
     def read(self, blocks: Iterable[str]) -> Record:
-        """All that there is of these."""
+        """All that there is of these, in their order."""
         there = [self._path(block) for block in blocks if self.has(block)]
         return joined(Record.of_json(path.read_text(encoding="utf-8")) for path in there)
 

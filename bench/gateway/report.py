@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.gateway.figures import DIRECT, NOISE, Figure, Samples
-from bench.gateway.goals import OURS, judge
+from bench.gateway.goals import OURS, Verdict, judge
 from bench.gateway.records import Record, samples_of
 from bench.peers import BESIDE, FAST
 
@@ -30,8 +30,10 @@ def report(record: Record) -> str:
         ("10 MB bodies", _table(samples, BODIES, _measured(samples, "upload"))),
         ("Idle streams, memory", _table(samples, MEMORY, _measured(samples, "idle"))),
         ("Live while 64 connections keep it busy", _table(samples, LIVE, _measured(samples, "live"))),
+        ("Before the real vLLM", _real(samples)),
         ("Does it do its work?", _checks(record)),
         ("Goals", _goals(samples)),
+        ("Measured", _list([f"{block}: {when}" for block, when in record.about.items()])),
         ("Troubles", _list([*_absent(record), *record.troubles])),
     ]
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts if text) + "\n"
@@ -141,6 +143,29 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+REAL: dict[str, Callable[[str], Cell]] = {
+    "tokens/s": lambda scenario: value(scenario, "events_per_second"),
+    "over direct": lambda scenario: over_direct(scenario, "events_per_second"),
+    "to the first, p50, ms": lambda scenario: value(scenario, "first_p50", 1e-3),
+    "p99": lambda scenario: value(scenario, "first_p99", 1e-3),
+    "between two, p50, ms": lambda scenario: value(scenario, "gap_p50", 1e-3),
+    "p99 ": lambda scenario: value(scenario, "gap_p99", 1e-3),
+    "CPU µs/token": lambda scenario: value(scenario, "cpu_us"),
+}
+
+
+def _real(samples: Samples) -> str:
+    """Row by row the engine itself, through the gateway, and itself again."""
+    rows = []
+    for scenario in dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real"):
+        transport, streams = scenario.split("-")
+        for target in (DIRECT, OURS, NOISE):
+            cells = [make(scenario)(samples, target) for make in REAL.values()]
+            who = {DIRECT: "direct", OURS: "gateway", NOISE: "direct again"}[target]
+            rows.append([f"{transport}, {streams} streams, {who}", *cells])
+    return table(["", *REAL], rows) if rows else ""
+
+
 def _checks(record: Record) -> str:
     if not record.checks:
         return ""
@@ -150,12 +175,13 @@ def _checks(record: Record) -> str:
 
 
 def _goals(samples: Samples) -> str:
-    rows = []
-    for verdict in judge(samples):
-        goal = verdict.goal
-        wanted = f"≤ {number(goal.limit)}" + (f" (ambition {number(goal.ambition)})" if goal.ambition else "")
-        rows.append([goal.text, spread(verdict.figure), wanted, verdict.word])
+    rows = [[one.text, spread(one.figure), _wanted(one), one.word] for one in judge(samples)]
     return table(["what", "measured", "goal", ""], rows)
+
+
+def _wanted(verdict: Verdict) -> str:
+    more = f" (ambition {number(verdict.ambition)})" if verdict.ambition else ""
+    return f"{'≥' if verdict.at_least else '≤'} {number(verdict.limit)}{more}"
 
 
 def _absent(record: Record) -> list[str]:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from json import loads
 
 from bench.gateway.checks import SILENCE_US, Bench, set_mock
 from bench.gateway.clocks import settle
@@ -38,7 +39,7 @@ def json(bench: Bench, target: Target, seconds: float, *, connections: int) -> F
     reading = _run(bench, target, Load(request=bench.requests.json(), connections=connections), seconds)
     figures = _cpu_per(target, reading, reading.requests)
     figures |= {"requests_per_second": reading.requests / reading.seconds}
-    return figures | _quantiles(reading, "latency")
+    return figures | reading.quantiles("latency")
 
 
 def paced(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figures:
@@ -47,7 +48,7 @@ def paced(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figu
     load = _spread(Load(request=bench.requests.stream(), connections=streams))
     reading = _run(bench, target, load, seconds)
     figures = _cpu_per(target, reading, reading.events)
-    return figures | {"events_per_second": reading.events / reading.seconds} | _quantiles(reading, "delay")
+    return figures | {"events_per_second": reading.events / reading.seconds} | reading.quantiles("delay")
 
 
 def tokens(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figures:
@@ -55,8 +56,8 @@ def tokens(bench: Bench, target: Target, seconds: float, *, streams: int) -> Fig
     set_mock(bench.up, interval_us=INTERVAL_US, events=SHORT_EVENTS)
     load = _spread(Load(request=bench.requests.stream(), connections=streams))
     reading = _run(bench, target, load, seconds)
-    figures = {"merged": reading.merged / reading.events}
-    return figures | _quantiles(reading, "first") | _quantiles(reading, "gap")
+    figures = {"merged": reading.merged / max(reading.events, 1)}
+    return figures | reading.quantiles("first") | reading.quantiles("gap")
 
 
 def upload(bench: Bench, target: Target, seconds: float) -> Figures:
@@ -83,7 +84,7 @@ def live(bench: Bench, target: Target, seconds: float) -> Figures:
     reading = bench.client.run(target, probe)
     crowded = bench.client.finish(process, crowd)
     busy = _cpu_per(target, crowded, 1)["cpu_us"] / crowded.seconds / 1e6
-    return _quantiles(reading, "latency") | {"busy": busy, "errors": float(reading.errors)}
+    return reading.quantiles("latency") | {"busy": busy, "errors": float(reading.errors)}
 
 
 def idle(bench: Bench, target: Target, seconds: float) -> Figures:
@@ -119,10 +120,8 @@ SCENARIOS = {
 
 
 def _held(process: "subprocess.Popen[str]") -> int:
-    import json as text
-
     assert process.stdout
-    said = text.loads(process.stdout.readline())
+    said = loads(process.stdout.readline())
     if not said["held"]:
         raise Failed(f"no stream could be held: {said['error']}")
     return int(said["held"])
@@ -146,16 +145,13 @@ def _run(bench: Bench, target: Target, load: Load, seconds: float) -> Reading:
 
 
 def _cpu_per(target: Target, reading: Reading, count: int) -> dict[str, float]:
+    if not count:
+        raise Failed(f"nothing came in {reading.seconds:.1f} s")
     return {"cpu_us": sum(reading.cpu_us) / count} if target.pids else {}
 
 
 def _bodies(target: Target, reading: Reading) -> Figures:
-    megabytes = reading.requests * BIG_BYTES / 1e6
-    return {**_quantiles(reading, "latency"), **_cpu_per(target, reading, 1), "megabytes": megabytes} | (
-        {"cpu_us_per_mb": sum(reading.cpu_us) / megabytes} if target.pids and megabytes else {}
-    )
-
-
-def _quantiles(reading: Reading, name: str) -> dict[str, float]:
-    series = getattr(reading, name)
-    return {} if series is None else {f"{name}_p50": series.p50, f"{name}_p99": series.p99}
+    if not reading.requests:
+        raise Failed(f"no body of 10 MB in {reading.seconds:.1f} s")
+    per_megabyte = _cpu_per(target, reading, reading.requests * BIG_BYTES // 1_000_000)
+    return reading.quantiles("latency") | {f"{name}_per_mb": value for name, value in per_megabyte.items()}

@@ -1,5 +1,7 @@
 """One run: block after block, each kept in a file once it is done, so that a run can be taken up again."""
 
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -7,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench.gateway import native
+from bench.gateway import native, real
 from bench.gateway.blocks import Block
 from bench.gateway.checks import Bench, check, until_it_answers
 from bench.gateway.cores import Cores
@@ -25,20 +27,54 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def measure(blocks: Sequence[Block], cores: Cores, records: Records) -> None:
+def raise_open_files() -> None:
+    """As much as is allowed, for thousands of streams: what is started here inherits it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def measure(blocks: Sequence[Block], cores: Cores, records: Records, how: str) -> None:
     """Every block that has no record yet."""
-    with tempfile.TemporaryDirectory(prefix="nimb-") as folder:
-        programs = native.build(Path(folder))
-        for block in blocks:
-            if records.has(block.name):
-                say(f"{block.name}: measured before")
-                continue
-            with _bench(programs, cores, Path(folder) / block.name) as bench:
-                records.write(block.name, _measure(bench, block, cores))
+    with _programs() as (programs, folder):
+        for block in _new([block.name for block in blocks], records):
+            [found] = [one for one in blocks if one.name == block]
+            with bench_at(programs, cores, folder / block) as bench:
+                record = _measure(bench, found, cores)
+            _keep(records, block, record, how)
+
+
+def measure_engine(records: Records, how: str, *, quick: bool) -> None:
+    """The same with the real engine."""
+    with _programs() as (programs, folder):
+        for block in _new(real.BLOCKS, records):
+            say(f"{block}: the real engine starts")
+            record = real.measure_real(programs, folder, block.removeprefix("real-"), quick=quick)
+            _keep(records, block, record, how)
 
 
 @contextmanager
-def _bench(programs: native.Programs, cores: Cores, folder: Path) -> Iterator[Bench]:
+def _programs() -> Iterator[tuple[native.Programs, Path]]:
+    with tempfile.TemporaryDirectory(prefix="nimb-") as name:
+        folder = Path(name)
+        yield native.build(folder), folder
+
+
+def _new(names: Sequence[str], records: Records) -> Iterator[str]:
+    for name in names:
+        if records.has(name):
+            say(f"{name}: measured before")
+        else:
+            yield name
+
+
+def _keep(records: Records, block: str, record: Record, how: str) -> None:
+    record.about[block] = f"{time.strftime('%Y-%m-%d %H:%M')}, {how}"
+    records.write(block, record)
+
+
+@contextmanager
+def bench_at(programs: native.Programs, cores: Cores, folder: Path) -> Iterator[Bench]:
+    """An upstream, a client and requests for them, in this folder."""
     folder.mkdir()
     with upstream(programs, cores, folder) as up:
         yield Bench(up=up, client=Client(programs=programs, cores=cores), requests=Requests(folder))
@@ -91,7 +127,7 @@ def _rounds(bench: Bench, block: Block, targets: dict[str, Target], record: Reco
         for name in step.order(list(targets), turn):
             try:
                 figures = SCENARIOS[step.scenario].run(bench, targets[name], step.seconds)
-            except (Failed, OSError, ValueError) as error:
+            except (Failed, OSError, ValueError, subprocess.SubprocessError) as error:
                 say(f"{name}, {step.scenario}: {error}")
                 record.troubles.append(f"{name}, {step.scenario}, round {turn + 1}: {error}")
                 continue

@@ -12,7 +12,8 @@ CONF = """
         level ERROR
     }}
 }}
-http://127.0.0.1:{port} {{
+http://:{port} {{
+    bind 127.0.0.1
     reverse_proxy 127.0.0.1:{upstream}
 }}
 """
