@@ -11,10 +11,8 @@ from typing import Any
 
 from bench.gateway import requests
 from bench.gateway.load import Client, Load
-from bench.gateway.running import Target, Upstream
-from bench.peers.peer import CHAT, KEY
+from bench.gateway.running import ANSWER_SECONDS, Target, Upstream, post
 
-TIMEOUT = 30.0
 NOTICED_SECONDS = 1.0
 WAIT_SECONDS = 5.0
 # A busy machine merges events now and then, a target that holds them back always does.
@@ -24,7 +22,7 @@ SILENCE_US = 3_600_000_000
 
 def mock(up: Upstream, path: str) -> Any:
     """Ask the mock, past every target."""
-    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=ANSWER_SECONDS)
     connection.request("GET", path)
     answer = json.loads(connection.getresponse().read())
     connection.close()
@@ -34,35 +32,6 @@ def mock(up: Upstream, path: str) -> Any:
 def set_mock(up: Upstream, *, interval_us: int = 20_000, events: int = 50, answer_bytes: int = 600) -> None:
     """How it answers from now on."""
     mock(up, f"/_set?interval_us={interval_us}&events={events}&answer_bytes={answer_bytes}")
-
-
-def post(target: Target, body: bytes) -> tuple[int, bytes]:
-    """One request and its whole answer."""
-    host, _, port = target.address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-    try:
-        connection.request("POST", CHAT, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def until_it_answers(target: Target, seconds: float) -> None:
-    """Some listen long before they can answer."""
-    deadline = time.monotonic() + seconds
-    body = requests.chat(stream=False).partition(b"\r\n\r\n")[2]
-    while True:
-        try:
-            status, said = post(target, body)
-        except (OSError, http.client.HTTPException) as error:
-            status, said = 0, repr(error).encode()
-        if status == 200:
-            return
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{target.name} does not answer: {status} {said[:500]!r}")
-        time.sleep(0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +99,7 @@ def _leaves(bench: Bench, target: Target, *, interval_us: int) -> str:
 def _streaming(target: Target) -> Iterator[None]:
     """A stream of which the first event has come."""
     host, _, port = target.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as link:
+    with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as link:
         link.sendall(requests.chat(stream=True))
         seen = b""
         while b"data:" not in seen:

@@ -1,22 +1,25 @@
 """Starts the upstream and the peers, each in a directory and a process group of its own, and ends them."""
 
+import http.client
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from bench.gateway.cores import Cores, on
 from bench.gateway.native import Programs
-from bench.peers.peer import Command, Peer, Site
+from bench.gateway.requests import chat
+from bench.peers.peer import CHAT, KEY, Command, Peer, Site
 from bench.service import children, free_port, pss_kib
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,35 @@ class Target:
     def pss_bytes(self) -> int:
         """The memory of its processes; what they share counts once."""
         return sum(pss_kib(pid) for pid in self.pids) * 1024
+
+
+def post(target: Target, body: bytes) -> tuple[int, bytes]:
+    """One request and its whole answer."""
+    host, _, port = target.address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_SECONDS)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    try:
+        connection.request("POST", CHAT, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def until_it_answers(target: Target, seconds: float) -> None:
+    """Some listen long before they can answer."""
+    deadline = time.monotonic() + seconds
+    body = chat(stream=False).partition(b"\r\n\r\n")[2]
+    while True:
+        try:
+            status, said = post(target, body)
+        except (OSError, http.client.HTTPException) as error:
+            status, said = 0, repr(error).encode()
+        if status == 200:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{target.name} does not answer: {status} {said[:500]!r}")
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +96,12 @@ def running(peer: Peer, up: Upstream, cores: Cores, folder: Path) -> Iterator[Ta
     directory.mkdir()
     site = Site(directory=directory, port=free_port(), upstream_port=up.port, upstream_socket=up.socket)
     command = peer.command(site)
-    log = directory / "output"
+    log = Path(os.devnull) if command.chatty else directory / "output"
     with _aside(command, cores, log), _process(on(cores.gateway, command.argv), command.env, log) as process:
         _until(lambda: listens(site.port), process, log)
-        pids = (process.pid, *children(process.pid))
-        address = f"127.0.0.1:{site.port}"
-        yield Target(name=peer.name, title=peer.title, address=address, pids=pids, peer=peer)
+        target = Target(name=peer.name, title=peer.title, address=f"127.0.0.1:{site.port}", peer=peer)
+        until_it_answers(target, START_SECONDS)
+        yield replace(target, pids=(process.pid, *children(process.pid)))
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from bench.gateway import native, real
 from bench.gateway.blocks import Block
-from bench.gateway.checks import Bench, check, until_it_answers
+from bench.gateway.checks import Bench, check
 from bench.gateway.cores import Cores
 from bench.gateway.figures import DIRECT, NOISE, Sample
 from bench.gateway.load import Client
 from bench.gateway.records import Record, Records
 from bench.gateway.requests import Requests
-from bench.gateway.running import START_SECONDS, Target, running, upstream
+from bench.gateway.running import Target, running, upstream
 from bench.gateway.scenarios import SCENARIOS, Failed
 from bench.peers.peer import Peer
 
@@ -105,7 +105,6 @@ def _start(
     began_at = time.monotonic()
     try:
         target = stack.enter_context(running(peer, bench.up, cores, bench.requests.folder))
-        until_it_answers(target, START_SECONDS)
     except (RuntimeError, OSError) as error:
         say(f"{peer.name}: {error}")
         record.failed[peer.name] = str(error)

@@ -8,13 +8,14 @@ import argparse
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.gateway import cores, native
+from bench.gateway.checks import Bench
 from bench.gateway.figures import Sample, Samples
 from bench.gateway.report import number, table
 from bench.gateway.running import Target, running
@@ -25,6 +26,10 @@ from bench.peers.peer import Peer
 
 BASE = "unchanged"
 SCENARIO_NAMES = ("json-64", "paced-64")
+
+
+class Outdated(Exception):
+    """A variant of something that the configuration has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Variant:
         for pattern, replacement in self.changes:
             conf, found = re.subn(pattern, replacement, conf, flags=re.MULTILINE)
             if not found:
-                raise native.CannotMeasure(f"cannot make {self.name!r}: nothing matches {pattern!r} any more")
+                raise Outdated(f"left out: nothing in the configuration matches {pattern!r}")
         return conf
 
     def peer(self, number: int) -> Peer:
@@ -78,6 +83,30 @@ VARIANTS = (
     Variant("multi_accept on", ((r"(worker_connections \d+;)", r"\1 multi_accept on;"),)),
     Variant("no reuseport", ((" reuseport;", ";"),)),
     Variant(
+        "id: no expression on an empty one", ((r"(map \$http_x_request_id .*)", r'\1\n "" $request_id;'),)
+    ),
+    Variant(
+        "log: nginx's own time and request, no level",
+        ((r"'\$logged_level \$logged_time gateway\] \$logged_request", "'$time_iso8601 gateway] $request"),),
+    ),
+    Variant(
+        "Server-Timing without expressions", ((r"\$server_timing always", "$upstream_header_time always"),)
+    ),
+    Variant(
+        "request_pool_size 8k",
+        ((r"^    server_tokens off;", "    server_tokens off; request_pool_size 8k;"),),
+    ),
+    Variant(
+        "request_pool_size 16k",
+        ((r"^    server_tokens off;", "    server_tokens off; request_pool_size 16k;"),),
+    ),
+    Variant(
+        "client_header_buffer_size 2k", (("client_header_buffer_size 4k", "client_header_buffer_size 2k"),)
+    ),
+    Variant(
+        "client_header_buffer_size 8k", (("client_header_buffer_size 4k", "client_header_buffer_size 8k"),)
+    ),
+    Variant(
         "none of it: log, Server-Timing, ids, limit_conn",
         (
             NO_LOG,
@@ -113,21 +142,36 @@ def _measure(rounds: int, seconds: float, scenarios: Sequence[str]) -> Samples:
     with tempfile.TemporaryDirectory(prefix="nimb-") as name, ExitStack() as stack:
         programs, own = native.build(Path(name)), cores.own()
         bench = stack.enter_context(bench_at(programs, own, Path(name) / "tune"))
-        targets = [
-            stack.enter_context(running(variant.peer(place), bench.up, own, bench.requests.folder))
-            for place, variant in enumerate(VARIANTS)
-        ]
-        for turn in range(rounds):
-            say(f"round {turn + 1}")
-            for scenario in scenarios:
-                for target in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
-                    try:
-                        figures = SCENARIOS[scenario].run(bench, target, seconds)
-                    except Failed as error:
-                        say(f"{target.title}: {error}")
-                        continue
-                    found.append(_sample(target, scenario, turn, figures["cpu_us"]))
+        targets = list(_start(stack, bench, own))
+        for turn, scenario, target in _turns(rounds, scenarios, targets):
+            try:
+                figures = SCENARIOS[scenario].run(bench, target, seconds)
+            except Failed as error:
+                say(f"{target.title}: {error}")
+            else:
+                found.append(_sample(target, scenario, turn, figures["cpu_us"]))
     return Samples.of(found)
+
+
+def _start(stack: ExitStack, bench: Bench, own: cores.Cores) -> Iterator[Target]:
+    """All variants at once: one that nobody asks costs nothing."""
+    for place, variant in enumerate(VARIANTS):
+        try:
+            yield stack.enter_context(running(variant.peer(place), bench.up, own, bench.requests.folder))
+        except Outdated as error:
+            say(f"{variant.name}: {error}")
+
+
+def _turns(
+    rounds: int, scenarios: Sequence[str], targets: Sequence[Target]
+) -> Iterator[tuple[int, str, Target]]:
+    """Each round begins with another variant."""
+    for turn in range(rounds):
+        say(f"round {turn + 1}")
+        start = turn % len(targets)
+        for scenario in scenarios:
+            for target in (*targets[start:], *targets[:start]):
+                yield turn, scenario, target
 
 
 def _sample(target: Target, scenario: str, turn: int, cpu_us: float) -> Sample:
@@ -138,16 +182,16 @@ def _sample(target: Target, scenario: str, turn: int, cpu_us: float) -> Sample:
 
 def _table(samples: Samples, scenarios: Sequence[str]) -> str:
     head = ["", *(f"{scenario}: {what}" for scenario in scenarios for what in ("CPU µs", "over unchanged"))]
-    rows = []
-    for variant in VARIANTS:
-        row = [variant.name]
-        for scenario in scenarios:
-            own = samples.figure(scenario, variant.name, "cpu_us")
-            ratio = samples.ratio(scenario, variant.name, BASE, "cpu_us")
-            row += [number(own.median) if own else "–"]
-            row += [f"{ratio.median:.3f} ±{ratio.spread:.3f}" if ratio else "–"]
-        rows.append(row)
+    rows = [[variant.name, *_cells(samples, scenarios, variant.name)] for variant in VARIANTS]
     return table(head, rows)
+
+
+def _cells(samples: Samples, scenarios: Sequence[str], name: str) -> Iterator[str]:
+    for scenario in scenarios:
+        own = samples.figure(scenario, name, "cpu_us")
+        ratio = samples.ratio(scenario, name, BASE, "cpu_us")
+        yield number(own.median) if own else "–"
+        yield f"{ratio.median:.3f} ±{ratio.spread:.3f}" if ratio else "–"
 
 
 if __name__ == "__main__":

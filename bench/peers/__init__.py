@@ -2,7 +2,7 @@
 
 from bench.peers import caddy, envoy, haproxy, litellm, nginx_stream, rust_routers
 from bench.peers.aiohttp_proxy import AIOHTTP
-from bench.peers.gateway import GATEWAY, GATEWAY_TCP
+from bench.peers.gateway import GATEWAY, GATEWAY_TCP, SERVICE
 from bench.peers.peer import Peer
 from bench.peers.place import Packages
 
@@ -18,6 +18,7 @@ FAST: tuple[Peer, ...] = (
 """Near enough to each other to be measured together."""
 
 BESIDE: tuple[Peer, ...] = (
+    SERVICE,
     envoy.ENVOY,
     caddy.CADDY,
     rust_routers.VLLM_ROUTER,

@@ -53,6 +53,17 @@ def _missing() -> str | None:
     return None if shutil.which("nginx") else "not installed: make setup"
 
 
+def _service(site: Site) -> Command:
+    """The whole service, with something in the engine's place that only leads to the upstream."""
+    engine = f"sh -c 'ln -s {site.upstream_socket} {site.directory}/run/{ENGINE_SOCKET}; exec sleep 36000'"
+    env = {
+        "NIM_RUN_DIR": str(site.directory / "run"),
+        "NIM_SERVER_PORT": str(site.port),
+        "NIM_ENGINE_COMMAND": engine,
+    }
+    return Command(argv=[str(ROOT / "entrypoint.sh")], env=env, chatty=True)
+
+
 GATEWAY = Peer(
     name="gateway",
     title="this gateway, unix socket",
@@ -66,5 +77,13 @@ GATEWAY_TCP = Peer(
     title="this gateway, TCP",
     command=partial(command, tcp=True),
     missing=_missing,
+    live=LIVE,
+)
+SERVICE = Peer(
+    name="service",
+    title="the whole service: this gateway, PID 1 reading its log, the rest",
+    command=_service,
+    missing=_missing,
+    transport="unix",
     live=LIVE,
 )

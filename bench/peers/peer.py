@@ -26,11 +26,15 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to start. `aside` runs beside it on the client's core and is not counted."""
+    """A program to start. `aside` runs beside it on the client's core and is not counted.
+
+    `chatty`: it says so much that nobody keeps it.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     aside: Sequence[str] = ()
+    chatty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench.gateway import native, requests
-from bench.gateway.checks import Bench, check, mock, post, set_mock
+from bench.gateway.checks import Bench, check, mock, set_mock
 from bench.gateway.cores import Cores
 from bench.gateway.load import Client, Load, Reading
-from bench.gateway.running import Target, upstream
+from bench.gateway.running import Target, post, upstream
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
