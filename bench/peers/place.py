@@ -8,15 +8,11 @@ FOLDER = Path(__file__).resolve().parents[1] / ".peers"
 ALL = "make bench-peers"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
-    """What a peer needs: packages of PyPI, pinned, in an environment of their own, or packages of Debian.
-
-    `marker` is a file that is there when it is installed.
-    """
+    """What a peer needs: packages of PyPI, pinned, in an environment of their own, or packages of Debian."""
 
     name: str
-    marker: str
     pip: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
 
@@ -24,29 +20,32 @@ class Packages:
     def folder(self) -> Path:
         return FOLDER / self.name
 
+    @property
+    def done(self) -> Path:
+        """A file that is there once all of it is."""
+        return self.folder / "installed"
+
     def path(self, inside: str) -> Path:
         """A file of the package."""
         return self.folder / inside
 
     def missing(self) -> str | None:
         """What to type, where it is not installed."""
-        if self.path(self.marker).exists():
+        if self.done.exists():
             return None
         how = f"pip install {' '.join(self.pip)}" if self.pip else f"apt-get install {' '.join(self.apt)}"
         return f"not installed: {ALL} ({how})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program(Packages):
-    """A program that may be installed on the machine already."""
+    """A program that may be on the machine already."""
+
+    inside: str
 
     def found(self) -> str | None:
         """The program's path."""
-        own = self.path(self.marker)
-        return str(own) if own.exists() else shutil.which(Path(self.marker).name, path=SEARCHED)
+        return str(self.path(self.inside)) if self.done.exists() else shutil.which(Path(self.inside).name)
 
     def missing(self) -> str | None:
         return None if self.found() else Packages.missing(self)
-
-
-SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

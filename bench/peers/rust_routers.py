@@ -6,8 +6,8 @@ from bench.peers.peer import Command, Peer, Site
 from bench.peers.place import Packages
 from bench.service import free_port
 
-SGLANG = Packages("sglang-router", "bin/pip", pip=("sglang-router==0.3.2",))
-VLLM = Packages("vllm-router", "bin/pip", pip=("vllm-router==0.1.17",))
+SGLANG = Packages(name="sglang-router", pip=("sglang-router==0.3.2",))
+VLLM = Packages(name="vllm-router", pip=("vllm-router==0.1.17",))
 
 
 def _command(site: Site, *, packages: Packages, module: str) -> Command:

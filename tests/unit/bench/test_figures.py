@@ -136,8 +136,8 @@ def test_a_report_names_what_is_missing() -> None:
     assert "- Envoy 1.40: not installed: …" in text
 
 
-def test_what_is_not_installed_says_what_to_type(tmp_path: Path) -> None:
-    missing = Packages("none-such", "bin/none", pip=("none-such==1.0",)).missing()
+def test_what_is_not_installed_says_what_to_type() -> None:
+    missing = Packages(name="none-such", pip=("none-such==1.0",)).missing()
     assert missing == "not installed: make bench-peers (pip install none-such==1.0)"
 
 
