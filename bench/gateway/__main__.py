@@ -4,8 +4,10 @@ About 15 minutes; with --quick, 2. `make bench-peers` installs the others.
 """
 
 import argparse
+import os
 import platform
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from bench.gateway.real import BLOCKS
 from bench.gateway.records import Records
 from bench.gateway.report import report
 from bench.gateway.session import measure, measure_engine, raise_open_files
+from bench.peers import caddy, haproxy
 
 RESULTS = Path(__file__).resolve().parents[1] / ".results" / "gateway"
 
@@ -68,8 +71,25 @@ def _measure(options: argparse.Namespace, known: Mapping[str, Block], records: R
 
 
 def _machine() -> str:
-    kernel = f"{platform.system()} {platform.release()}"
-    return f"{kernel}, {platform.machine()}, Python {platform.python_version()}\n\n"
+    """Where this is, and which versions are compared."""
+    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(": ")[2] for line in cpus if line.startswith("model name")), "unknown CPU")
+    where = f"{len(os.sched_getaffinity(0))} cores of {model}, {platform.system()} {platform.release()}"
+    said = [
+        _first_line("nginx", "-v"),
+        _first_line(haproxy.PROGRAM.found(), "-v"),
+        _first_line(caddy.PROGRAM.found(), "version"),
+    ]
+    return "\n".join(f"- {line}" for line in [where, *said] if line) + "\n\n"
+
+
+def _first_line(program: str | None, option: str) -> str:
+    try:
+        done = subprocess.run([program or "", option], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    name = Path(program or "").name
+    return f"{name}: {(done.stdout + done.stderr).partition(chr(10))[0].strip()}"
 
 
 if __name__ == "__main__":

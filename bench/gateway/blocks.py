@@ -44,7 +44,7 @@ class Block:
 
 
 def blocks(*, quick: bool) -> list[Block]:
-    """The main block, and one for each of the others."""
+    """The main block, and one for each of the others: in quiet, some 16 minutes, or 3."""
     return [_main(quick), *(_beside(peer, quick) for peer in BESIDE)]
 
 
@@ -70,12 +70,13 @@ def _main(quick: bool) -> Block:
 
 def _beside(peer: Peer, quick: bool) -> Block:
     rounds, seconds = (1, 0.7) if quick else (3, 1.5)
-    pair = (DIRECT, peer.name)
+    all_three, pair = (DIRECT, GATEWAY.name, peer.name), (DIRECT, peer.name)
     streams = (1, 16) if peer.slow else (1, 16, 64, 256)
+    long = 3 * seconds if peer.slow else seconds
     steps = [
-        Step(scenario="json-64", rounds=rounds, seconds=seconds * (2 if peer.slow else 1)),
-        Step(scenario="paced-64", rounds=rounds, seconds=seconds),
-        Step(scenario="json-1", rounds=rounds, seconds=seconds),
+        Step(scenario="json-64", rounds=rounds, seconds=long, only=all_three),
+        Step(scenario="paced-64", rounds=rounds, seconds=seconds, only=all_three),
+        Step(scenario="json-1", rounds=rounds, seconds=seconds, only=all_three),
         *(Step(scenario=f"tokens-{count}", rounds=1, seconds=seconds, only=pair) for count in streams),
         Step(scenario="upload", rounds=1, seconds=seconds, only=pair),
         Step(scenario="idle", rounds=1, seconds=1, only=pair),

@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.gateway import native, real
-from bench.gateway.blocks import Block
+from bench.gateway.blocks import MAIN, Block
 from bench.gateway.checks import Bench, check
 from bench.gateway.cores import Cores
 from bench.gateway.figures import DIRECT, NOISE, Sample
+from bench.gateway.goals import OURS
 from bench.gateway.load import Client
 from bench.gateway.records import Record, Records
 from bench.gateway.requests import Requests
@@ -85,8 +86,11 @@ def _measure(bench: Bench, block: Block, cores: Cores) -> Record:
     with ExitStack() as stack:
         targets = {DIRECT: bench.up.direct()}
         for peer in block.peers:
-            if peer.name not in record.missing:
-                _start(stack, bench, peer, cores, targets, record)
+            if peer.name in record.missing:
+                continue
+            if target := _start(stack, bench, peer, cores, record):
+                targets[peer.name] = target
+                _check(bench, target, block, record)
         targets[NOISE] = bench.up.direct(NOISE, "direct again: the noise")
         _rounds(bench, block, targets, record)
     return record
@@ -98,21 +102,25 @@ def missing(peers: Sequence[Peer]) -> dict[str, str]:
     return {name: how for name, how in found.items() if how}
 
 
-def _start(
-    stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, targets: dict[str, Target], record: Record
-) -> None:
-    """Start it and see that it does its work; one that does not start stops nobody else."""
+def _start(stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, record: Record) -> Target | None:
+    """One that does not start stops nobody else."""
     began_at = time.monotonic()
     try:
         target = stack.enter_context(running(peer, bench.up, cores, bench.requests.folder))
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         say(f"{peer.name}: {error}")
         record.failed[peer.name] = str(error)
-        return
-    targets[peer.name] = target
+        return None
     record.started[peer.name] = time.monotonic() - began_at
-    record.checks[peer.name] = check(bench, target)
-    say(f"{peer.name}: {_told(record.checks[peer.name])}")
+    return target
+
+
+def _check(bench: Bench, target: Target, block: Block, record: Record) -> None:
+    """See that it does its work; the gateway, which is in every block, once."""
+    if target.name == OURS and block.name != MAIN:
+        return
+    record.checks[target.name] = check(bench, target)
+    say(f"{target.name}: {_told(record.checks[target.name])}")
 
 
 def _told(checks: dict[str, str]) -> str:

@@ -126,10 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--scenarios", nargs="+", default=SCENARIO_NAMES, choices=list(SCENARIOS))
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="variants with such a word")
     options = parser.parse_args(argv)
     raise_open_files()
     try:
-        samples = _measure(options.rounds, options.seconds, options.scenarios)
+        samples = _measure(options)
     except native.CannotMeasure as error:
         print(error, file=sys.stderr)
         return 1
@@ -137,15 +138,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(rounds: int, seconds: float, scenarios: Sequence[str]) -> Samples:
+def _measure(options: argparse.Namespace) -> Samples:
     found = []
     with tempfile.TemporaryDirectory(prefix="nimb-") as name, ExitStack() as stack:
         programs, own = native.build(Path(name)), cores.own()
         bench = stack.enter_context(bench_at(programs, own, Path(name) / "tune"))
-        targets = list(_start(stack, bench, own))
-        for turn, scenario, target in _turns(rounds, scenarios, targets):
+        targets = list(_start(stack, bench, own, options.only))
+        for turn, scenario, target in _turns(options.rounds, options.scenarios, targets):
             try:
-                figures = SCENARIOS[scenario].run(bench, target, seconds)
+                figures = SCENARIOS[scenario].run(bench, target, options.seconds)
             except Failed as error:
                 say(f"{target.title}: {error}")
             else:
@@ -153,9 +154,11 @@ def _measure(rounds: int, seconds: float, scenarios: Sequence[str]) -> Samples:
     return Samples.of(found)
 
 
-def _start(stack: ExitStack, bench: Bench, own: cores.Cores) -> Iterator[Target]:
+def _start(stack: ExitStack, bench: Bench, own: cores.Cores, words: Sequence[str]) -> Iterator[Target]:
     """All variants at once: one that nobody asks costs nothing."""
     for place, variant in enumerate(VARIANTS):
+        if variant.changes and not any(word in variant.name for word in words):
+            continue
         try:
             yield stack.enter_context(running(variant.peer(place), bench.up, own, bench.requests.folder))
         except Outdated as error:
@@ -181,8 +184,13 @@ def _sample(target: Target, scenario: str, turn: int, cpu_us: float) -> Sample:
 
 
 def _table(samples: Samples, scenarios: Sequence[str]) -> str:
+    there = samples.targets()
     head = ["", *(f"{scenario}: {what}" for scenario in scenarios for what in ("CPU µs", "over unchanged"))]
-    rows = [[variant.name, *_cells(samples, scenarios, variant.name)] for variant in VARIANTS]
+    rows = [
+        [variant.name, *_cells(samples, scenarios, variant.name)]
+        for variant in VARIANTS
+        if variant.name in there
+    ]
     return table(head, rows)
 
 
