@@ -89,7 +89,8 @@ def _first_line(program: str | None, option: str) -> str:
     except OSError:
         return ""
     name = Path(program or "").name
-    return f"{name}: {(done.stdout + done.stderr).partition(chr(10))[0].strip()}"
+    said = (done.stdout + done.stderr).partition("\n")[0].strip()
+    return said if name.lower() in said.lower() else f"{name} {said}"
 
 
 if __name__ == "__main__":

@@ -74,6 +74,13 @@ VARIANTS = (
     Variant("no X-Request-Id returned", (without(r"add_header X-Request-Id \$nim_request_id always;"),)),
     Variant("id of counters, not random", ((r"default \$request_id;", ID),)),
     Variant("no id made", ((r"default \$request_id;", "default none;"),)),
+    Variant(
+        "log: two variables only", ((r"'\$logged_level \$logged_time .*\n.*';", "'$status $request_id';"),)
+    ),
+    Variant(
+        "id of counters, log buffer 64k",
+        ((r"default \$request_id;", ID), ("buffer=4k flush=250ms", "buffer=64k flush=1s")),
+    ),
     Variant("no limit_conn", (without("limit_conn streams"),)),
     Variant("proxy_buffer_size 4k", (("proxy_buffer_size 16k", "proxy_buffer_size 4k"),)),
     Variant("proxy_buffer_size 8k", (("proxy_buffer_size 16k", "proxy_buffer_size 8k"),)),

@@ -371,11 +371,12 @@ static void hold(struct conn *conns, uint64_t until) {
 }
 
 static void measure(struct conn *conns) {
-    uint64_t begin = now + (uint64_t)(option.warm * 1e9), end = begin + (uint64_t)(option.run * 1e9);
+    uint64_t begin = now + (uint64_t)(option.warm * 1e9);
     while (now < begin) turn(conns, begin);
     read_cpu(0);
     measuring = 1;
-    begin = now;
+    begin = now; /* later than it was to be, where the machine had something else to do */
+    uint64_t end = begin + (uint64_t)(option.run * 1e9);
     while (now < end) turn(conns, end);
     measuring = 0;
     read_cpu(1);
