@@ -19,7 +19,7 @@ from bench.gateway.running import Target, post, upstream
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-EVENTS = b"data: @000001 \n\ndata: @000002 \n\n", b"data: @00", b"0003 \n\ndata: [DONE]\n\n"
+EVENTS = b"event: named\ndata: @000001 \n\ndata: @000002 \n\n", b"data: @00", b"0003 \n\ndata: [DONE]\n\n"
 STREAM = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in EVENTS) + b"0\r\n\r\n"
 
 
@@ -38,13 +38,17 @@ def bench(programs: native.Programs, tmp_path: Path) -> Iterator[Bench]:
         yield Bench(up=up, client=client, requests=requests.Requests(tmp_path))
 
 
-def answered(programs: native.Programs, folder: Path, answer: bytes, piece: int) -> Reading:
+def answered(
+    programs: native.Programs, folder: Path, answer: bytes, piece: int, *, every_event: bool = False
+) -> Reading:
     """What the client says of one answer that comes in pieces of this size, and of nothing after it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=_answer, args=(server, answer, piece))
         thread.start()
         target = Target(name="one", title="", address=f"127.0.0.1:{server.getsockname()[1]}")
-        load = Load(request=requests.Requests(folder).stream(), warm_seconds=0, seconds=2)
+        load = Load(
+            request=requests.Requests(folder).stream(), warm_seconds=0, seconds=2, every_event=every_event
+        )
         reading = Client(programs=programs, cores=None).run(target, load)
         thread.join()
     return reading
@@ -69,6 +73,10 @@ def test_events_are_counted_in_whatever_pieces_they_come(
     assert (reading.events, reading.requests, reading.errors) == (3, 1, 0)
     if piece == 10_000:
         assert reading.merged == 2
+
+
+def test_every_event_is_counted_where_none_carries_a_time(programs: native.Programs, tmp_path: Path) -> None:
+    assert answered(programs, tmp_path, STREAM, 7, every_event=True).events == 4
 
 
 def test_an_error_is_an_error(programs: native.Programs, tmp_path: Path) -> None:
