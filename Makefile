@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again lint types floors pytest image test-image soak soak-short constraints docs engine-options \
-  demo-model bench clean
+.PHONY: help setup serve test test-again lint types floors pytest image test-image soak soak-short constraints docs \
+  engine-options demo-model bench bench-gateway bench-peers clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,12 @@ bench: $(READY) ## measure start-up, memory and thinking; prints tables
 	$(BIN)/python -m bench.decide
 	$(BIN)/python -m bench.start
 
+bench-gateway: $(READY) ## measure the gateway against what else could stand there (15 minutes)
+	$(BIN)/python -m bench.gateway
+
+bench-peers: $(READY) ## install what the gateway is measured against, into bench/.peers
+	$(BIN)/python -m bench.peers.install
+
 clean: ## remove the virtual environment, caches and test images
 	umount build/image/root/overlay 2>/dev/null || true
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/.peers bench/.results build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,36 @@
+"""Which core does what: the gateway has one to itself; of two, client and upstream share the other."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.gateway.native import CannotMeasure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cores:
+    """Numbers of cores."""
+
+    gateway: int
+    client: int
+    upstream: int
+
+
+def divide(available: Sequence[int]) -> Cores:
+    """The last one for the gateway: the first is where the kernel has most of its own work."""
+    if len(available) < 2:
+        raise CannotMeasure(
+            f"cannot measure on {len(available)} core: the gateway and the client need one each\n"
+            "  hint: run it on a machine, or in a container, with two or more"
+        )
+    return Cores(gateway=available[-1], client=available[0], upstream=available[-2])
+
+
+def own() -> Cores:
+    """Of the cores that this process may use."""
+    return divide(sorted(os.sched_getaffinity(0)))
+
+
+def on(core: int, argv: Sequence[str]) -> list[str]:
+    """The command, on this core alone."""
+    return ["taskset", "-c", str(core), *argv]

@@ -1,0 +1,78 @@
+"""The real vLLM, with the whole service before it: the gateway against the engine's own socket, in turns."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.gateway.figures import DIRECT, NOISE, Sample
+from bench.gateway.goals import OURS
+from bench.gateway.load import Client, Load
+from bench.gateway.native import Programs
+from bench.gateway.records import Record
+from bench.gateway.requests import Requests, chat
+from bench.gateway.running import Target
+from bench.service import children, free_port, service
+from nim.plan import ENGINE_SOCKET
+
+TRANSPORTS = ("unix", "tcp")
+BLOCKS = tuple(f"real-{transport}" for transport in TRANSPORTS)
+STREAMS = (1, 16, 64)
+TOKENS = 64
+START_SECONDS = 900.0
+MODEL = "nim/demo"
+
+
+def measure_real(programs: Programs, folder: Path, transport: str, *, quick: bool) -> Record:
+    """Tokens per second, time to the first and between them; the engine has all cores, as in service."""
+    record = Record()
+    client = Client(programs=programs, cores=None)
+    request = Requests(folder).file("real", _question())
+    rounds, seconds = (2, 3.0) if quick else (5, 4.0)
+    with _service(transport) as targets:
+        for turn in range(rounds):
+            for count in STREAMS:
+                load = Load(
+                    request=request, connections=count, warm_seconds=1, seconds=seconds, every_event=True
+                )
+                for target in _turned(targets, turn):
+                    record.samples.append(_sample(client, target, load, f"{transport}-{count}", turn))
+    return record
+
+
+def _question() -> bytes:
+    more = {"max_tokens": TOKENS, "ignore_eos": True, "temperature": 0}
+    return chat(stream=True, prompt="Hello! How are you?", model=MODEL, **more)
+
+
+def _turned(targets: tuple[Target, ...], turn: int) -> tuple[Target, ...]:
+    start = turn % len(targets)
+    return targets[start:] + targets[:start]
+
+
+@contextmanager
+def _service(transport: str) -> Iterator[tuple[Target, ...]]:
+    """The demo model, served; the engine reached directly, by the gateway, and directly again."""
+    port = free_port()
+    env = {"NIM_BACKEND_PORT": str(port)} if transport == "tcp" else {}
+    with service(env) as running:
+        running.wait_for("/v1/health/ready", limit=START_SECONDS)
+        engine = f"127.0.0.1:{port}" if transport == "tcp" else str(running.run_dir / ENGINE_SOCKET)
+        nginx = int((running.run_dir / "nginx.pid").read_text(encoding="ascii"))
+        yield (
+            Target(name=DIRECT, title="", address=engine),
+            Target(
+                name=OURS, title="", address=f"127.0.0.1:{running.address}", pids=(nginx, *children(nginx))
+            ),
+            Target(name=NOISE, title="", address=engine),
+        )
+
+
+def _sample(client: Client, target: Target, load: Load, scenario: str, turn: int) -> Sample:
+    reading = client.run(target, load)
+    if reading.errors or not reading.events:
+        raise RuntimeError(f"{target.name}, {scenario}: {reading.errors} errors: {reading.error}")
+    figures = {"events_per_second": reading.events / reading.seconds}
+    figures |= reading.quantiles("first") | reading.quantiles("gap")
+    if target.pids:
+        figures["cpu_us"] = sum(reading.cpu_us) / reading.events
+    return Sample(block="real", round=turn, scenario=scenario, target=target.name, figures=figures)

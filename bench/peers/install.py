@@ -1,0 +1,60 @@
+"""`make bench-peers`: installs what the gateway is compared with into bench/.peers, and nothing elsewhere."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.peers import PACKAGES
+from bench.peers.place import Packages
+
+
+def main() -> int:
+    """Install each that is missing; those that cannot be are told of, and the rest goes on."""
+    names = [packages.name for packages in PACKAGES]
+    parser = argparse.ArgumentParser(prog="python -m bench.peers.install", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(names)}")
+    wanted = parser.parse_args().names or names
+    if unknown := set(wanted) - set(names):
+        parser.error(f"cannot install {', '.join(sorted(unknown))}: known are {', '.join(names)}")
+    failed = [packages.name for packages in PACKAGES if packages.name in wanted and not _installed(packages)]
+    return 1 if failed else 0
+
+
+def _installed(packages: Packages) -> bool:
+    if packages.missing() is None:
+        print(f"{packages.name}: installed")
+        return True
+    try:
+        print(f"{packages.name}: installing {' '.join(packages.pip or packages.apt)}", flush=True)
+        _install(packages)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        print(f"{packages.name}: cannot install it: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _install(packages: Packages) -> None:
+    """Anew: what an earlier attempt left is of no use."""
+    shutil.rmtree(packages.folder, ignore_errors=True)
+    packages.folder.mkdir(parents=True)
+    _pip(packages) if packages.pip else _apt(packages)
+    packages.done.touch()
+
+
+def _pip(packages: Packages) -> None:
+    subprocess.run([sys.executable, "-m", "venv", packages.folder], check=True)
+    subprocess.run([packages.path("bin/pip"), "install", "-q", *packages.pip], check=True)
+
+
+def _apt(packages: Packages) -> None:
+    """Unpacked, not installed: no root, no service that starts by itself."""
+    subprocess.run(["apt-get", "download", "-qq", *packages.apt], check=True, cwd=packages.folder)
+    for archive in packages.folder.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", archive, packages.folder], check=True)
+        Path(archive).unlink()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
