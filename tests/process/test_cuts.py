@@ -20,7 +20,7 @@ from tests.process.test_stop import stream
 
 FOR_EVER = 1_000_000
 NAMED = re.compile(
-    r"stream cut \(([^)]+)\): POST /v1/completions, open for [\d.]+ s, request_id=([0-9a-f]{16,32})$"
+    r"stream cut \(([^)]+)\): POST /v1/completions, open for [\d.]+ s, request_id=([0-9.-]{9,80})$"
 )
 
 
