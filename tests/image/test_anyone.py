@@ -35,7 +35,8 @@ def test_anyone_is_served(storage: Storage, tmp_path: Path, user: str) -> None:
         answer = service.json("/v1/chat/completions", QUESTION)
         assert answer["choices"][0]["message"]["content"]
         if user == USERS[-1]:
-            assert service.exec("nim", "drain").returncode == 0
+            # With the service ends all that runs in its container, what waits for that end included.
+            assert service.exec("nim", "drain").returncode in (0, 137)
             assert service.wait() in (0, 143)
         else:
             assert service.stop() in (0, 143), service.log()

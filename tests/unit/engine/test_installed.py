@@ -12,8 +12,8 @@ def install(directory: Path, name: str, version: str) -> None:
     metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
-CPU_COMMAND = (sys.executable, "-m", "nim.process.vllm_cpu", "serve")
-GPU_COMMAND = (str(Path(sys.executable).parent / "vllm"), "serve")
+CPU_COMMAND = ("PYTHON", "-m", "nim.process.vllm_cpu", "serve")
+GPU_COMMAND = ("PYTHON", "-m", "vllm.entrypoints.cli.main", "serve")
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,12 @@ GPU_COMMAND = (str(Path(sys.executable).parent / "vllm"), "serve")
     ],
 )
 def test_the_engine_is_found_by_its_metadata(
-    tmp_path: Path, names: list[tuple[str, str]], found: tuple[str, str, tuple[str, ...]] | None
+    tmp_path: Path,
+    names: list[tuple[str, str]],
+    found: tuple[str, str, tuple[str, ...]] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "executable", "PYTHON")
     for name, version in names:
         install(tmp_path, name, version)
     engine = find_engine([str(tmp_path)])
@@ -38,6 +42,18 @@ def test_the_engine_is_found_by_its_metadata(
     else:
         version, build, command = found
         assert engine == InstalledEngine(name="vllm", version=version, build=build, command=command)  # type: ignore[arg-type]
+
+
+def test_vllm_s_own_script_is_used_where_it_lies_beside_the_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual environment that borrows the system's vLLM has none; its module does the same."""
+    install(tmp_path, "vllm", "0.32.0")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "vllm").touch()
+    engine = find_engine([str(tmp_path)])
+    assert engine is not None
+    assert engine.command == (str(tmp_path / "vllm"), "serve")
 
 
 def test_looking_does_not_import_the_engine() -> None:
