@@ -61,8 +61,9 @@ class Samples:
         }
 
     def figure(self, scenario: str, target: str, name: str) -> Figure | None:
-        """Over all rounds of all blocks."""
-        return figure(list(self.values(scenario, target, name).values()))
+        """Over all rounds of the first block that has it."""
+        values = self.values(scenario, target, name)
+        return figure([value for (block, _), value in values.items() if block == _first(values)])
 
     def ratio(self, scenario: str, target: str, other: str, name: str) -> Figure | None:
         """Each round's own ratio, then the median: what slows the machine for a minute slows both."""
@@ -82,4 +83,10 @@ class Samples:
 
     def _pairs(self, scenario: str, target: str, other: str, name: str) -> list[tuple[float, float]]:
         ones, others = self.values(scenario, target, name), self.values(scenario, other, name)
-        return [(value, others[key]) for key, value in ones.items() if key in others]
+        both = {key: (value, others[key]) for key, value in ones.items() if key in others}
+        return [pair for (block, _), pair in both.items() if block == _first(both)]
+
+
+def _first(values: Mapping[tuple[str, int], object]) -> str:
+    """Who is in several blocks is told of by the first: an hour and another load may lie between them."""
+    return next(iter(values))[0]

@@ -54,6 +54,13 @@ def test_rounds_of_different_blocks_are_not_compared() -> None:
     assert samples.ratio("json-64", "gateway", "envoy", "cpu_us") is None
 
 
+def test_who_is_in_several_blocks_is_told_of_by_the_first() -> None:
+    samples = Samples.of([sample("gateway", 0, cpu_us=1), sample("gateway", 0, block="envoy", cpu_us=9)])
+    found = samples.figure("json-64", "gateway", "cpu_us")
+    assert found
+    assert (found.median, found.count) == (1, 1)
+
+
 def test_a_difference_is_taken_round_by_round() -> None:
     samples = measured({"gateway": [10.0, 30.0], DIRECT: [8.0, 26.0]})
     found = samples.added("json-64", "gateway", "cpu_us")
