@@ -22,13 +22,15 @@ class Round:
     seconds: float | None = None
     code: int | None = None
     failure: str | None = None
+    false_ends: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         came = f"exit {self.code}" if self.code is not None else "back"
         when = f"{came} after {self.seconds:.1f} s" if self.seconds is not None else "no end seen"
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         failed = f"\n    FAILED: {self.failure}" if self.failure else ""
-        return f"round {self.number}: {self.fault}: {when}; {counts or 'no requests'}{failed}"
+        ends = "".join(f"\n    false end: {why}" for why in self.false_ends)
+        return f"round {self.number}: {self.fault}: {when}; {counts or 'no requests'}{ends}{failed}"
 
 
 class Ledger:

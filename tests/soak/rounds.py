@@ -59,6 +59,7 @@ class Rounds:
         time.sleep(0.2)
         verdicts = stage.load.end()
         round_.outcomes = Counter(verdict.outcome for verdict in verdicts)
+        round_.false_ends = [verdict.why for verdict in verdicts if verdict.outcome is Outcome.FALSE_END]
         _check_answers(fault, round_.code, verdicts)
         if round_.code is None:
             stage.be_well()
