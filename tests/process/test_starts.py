@@ -91,8 +91,9 @@ def test_a_damaged_file_costs_a_warning_and_is_replaced(start: Start, directory:
     assert service.stop() in ENDED
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing(start: Start, directory: Path) -> None:
-    service = start(rendered(make_plan(directory), cache_dir="/proc/nothing")).wait_ready()
+def test_a_file_that_cannot_be_written_costs_nothing(start: Start, directory: Path) -> None:
+    (directory / "cache" / FILE).mkdir(parents=True)
+    service = start(make_plan(directory)).wait_ready()
     assert "DEBUG" in service.wait_said("cannot keep how long this start took")
     assert service.stop() in ENDED
 
