@@ -6,6 +6,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
+from nim.errors import PreflightError
+
 if TYPE_CHECKING:
     from nim.plan import Plan
 
@@ -17,7 +19,13 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
     """
     from nim.process.spawn import Supervisord  # PID 1 itself needs nothing of all this
 
-    supervisord = Supervisord.prepare()
+    try:
+        supervisord = Supervisord.prepare()
+    except OSError as error:
+        raise PreflightError(
+            f"cannot start supervisord: {error.strerror}",
+            hint="ulimit -u, or the limit on processes of the container",
+        ) from error
     try:
         plan = make_plan()
         from nim.process.launch import launch

@@ -11,7 +11,7 @@ from nim.process.loop import Loop
 # As many are told one by one; all of them are in the access log.
 TOLD = 20
 # nginx writes what it has logged within 0.25 s. Who left longer ago has nothing to do with a loss.
-SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 20_000
+SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
 
 _LINE = re.compile(
     r"gateway\] (\S+ \S+) \d+ .*? ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
@@ -68,10 +68,10 @@ class Cuts:
         lately.append((now, text))
 
     def _take(self, since: float) -> list[Request]:
+        """What is taken is told; what was before may still be asked for."""
         broken_off = {connection for _, connection in self._broken_off}
         requests = [_read(line) for at, line in self._lines if at >= since]
-        self._lines.clear()
-        self._broken_off.clear()
+        self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
         return [r for r in requests if r and (not r.complete or r.connection in broken_off)]
 
     def _tell(self, why: str, cut: list[Request]) -> None:

@@ -187,11 +187,14 @@ class Guard:
     def _stop(self) -> Steps:
         """Unready, settle, drain the gateway, then the engine, then everything else."""
         budget = Budget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
-        began = self._loop.now()
+        began, was_serving = self._loop.now(), self.engine.program.alive
         self._let_go()
         self.board.draining()
         yield from self._wait(lambda: False, budget.settle)
         yield from self._drain(began + budget.settle + budget.drain)
+        if was_serving and not self.engine.program.alive:
+            self.cuts.tell("the engine ended before them", began)
+            self._unclean("the engine ended before its streams did")
         self.middleware.program.stop()
         self.engine.program.stop()
         if not (yield from self._wait(lambda: not self._running(), budget.engine, patience=2)):
@@ -204,9 +207,7 @@ class Guard:
     def _drain(self, deadline: float) -> Steps:
         """No new work; what runs may end until the deadline."""
         nginx = self.nginx.program
-        was_serving = self.engine.program.alive
-        began = self._loop.now()
-        cut_at = began + Budget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
+        cut_at = self._loop.now() + Budget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)
@@ -219,9 +220,6 @@ class Guard:
         self._catch_up_with_nginx()
         if cut := self.cuts.tell("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")
-        elif was_serving and not self.engine.program.alive:
-            self.cuts.tell("the engine ended before them", began)
-            self._unclean("the engine ended before its streams did")
 
     def _catch_up_with_nginx(self) -> None:
         for log in ("nginx", "access"):

@@ -78,7 +78,7 @@ def _start_gateway(run_dir: Path) -> None:
     deadline = time.monotonic() + GATEWAY_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
-    with suppress(SupervisorError):
+    with suppress(SupervisorError, KeyError, ValueError):
         Supervisor(str(run_dir), catch_up=lambda: None).start("nginx")
 
 

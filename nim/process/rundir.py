@@ -15,6 +15,7 @@ from nim.plan import (
     MIDDLEWARE_SOCKET,
     STALLED_FILE,
     STATUS_SOCKET,
+    SUPERVISOR_SOCKET,
     VERDICT_FILE,
 )
 
@@ -34,8 +35,9 @@ def take(path: Path) -> int:
     _check_owner(path)
     lock = _lock(path)
     _wait_for_leftovers(path, lock)
-    # Of a service that was here before; nginx and the middleware could not bind the sockets of one killed.
-    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, STATUS_SOCKET, MIDDLEWARE_SOCKET):
+    # Of a service that was here before; nobody could bind the sockets of one killed.
+    sockets = (STATUS_SOCKET, MIDDLEWARE_SOCKET, SUPERVISOR_SOCKET)
+    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, *sockets):
         (path / name).unlink(missing_ok=True)
     return lock
 
@@ -165,8 +167,8 @@ def _supervisord(path: Path) -> int | None:
     with suppress(OSError, ValueError):
         pid = int((path / SUPERVISORD_PID_FILE).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if b"supervisord" in command and f"NIM_RUN_DIR={path}".encode() in environment:
+        log = Path(f"/proc/{pid}/fd/1").readlink()
+        if b"nim.process.supervisord" in command and log.is_relative_to(path.resolve()):
             return pid
     return None
 

@@ -96,7 +96,7 @@ class Service:
         self.guard.cuts.read(self.journal.mask(line))
 
     def _nginx_line(self, line: str) -> None:
-        record = read_nginx(line)
+        record = read_nginx(self.journal.mask(line))
         self.journal.record("nginx", record)
         self.guard.on_nginx_record(record)
 
@@ -125,7 +125,8 @@ def serve(run_dir: Path, supervisor_pid: int, policies: Policies) -> int:
     try:
         code = Service(run_dir, supervisor_pid, os.environ, policies).run()
     except BaseException:
-        os.kill(supervisor_pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(supervisor_pid, signal.SIGTERM)
         raise
     clean(run_dir)
     return code

@@ -18,12 +18,12 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Supervisord:
-    """A supervisord that imports itself and then waits for the word. `word` is where that is written."""
+    """A supervisord that imports itself, then waits for the word. `word` is where that is written, once."""
 
     pid: int
-    word: int
+    word: int | None
 
     @classmethod
     def prepare(cls) -> Self:
@@ -39,6 +39,7 @@ class Supervisord:
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             die_with_parent(signal.SIGTERM)
             os.dup2(ear, 0)
+            os.set_inheritable(0, True)  # it was 0 already if there was no stdin
             os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.process.supervisord"))  # noqa: S606
         finally:
             os._exit(127)
@@ -52,15 +53,20 @@ class Supervisord:
             "log": str(logs / "supervisord"),
             "pipes": [str(logs / name) for name in NAMES],
         }
-        with os.fdopen(self.word, "wb") as file, suppress(BrokenPipeError):  # PID 1 will see that it ended
+        assert self.word is not None
+        ear, self.word = self.word, None
+        with suppress(BrokenPipeError), os.fdopen(ear, "wb") as file:  # PID 1 will see that it has ended
             file.write(json.dumps(word).encode())
         return self.pid
 
     def dismiss(self) -> None:
-        """There is nothing to supervise."""
-        os.close(self.word)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        """There is nothing to supervise; what it may have started already it is left to end."""
+        waits = self.word is not None
+        if self.word is not None:
+            os.close(self.word)
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL if waits else signal.SIGTERM)
+            os.waitpid(self.pid, 0)
 
 
 def adopt_orphans() -> None:

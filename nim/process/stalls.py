@@ -9,7 +9,7 @@ from nim.process.loop import Loop, Timer
 from nim.process.patience import Patience
 from nim.process.vitals import Vitals, read_vitals
 
-# A look costs vLLM 4 ms of CPU and us 1 ms.
+# A look costs vLLM 4 ms of CPU.
 LOOKS = 12
 SOONEST_LOOK_SECONDS, LATEST_LOOK_SECONDS = 0.1, 5.0
 # After so many further time-outs the engine is given up. With the default that is the 300 s which vLLM itself
@@ -17,7 +17,7 @@ SOONEST_LOOK_SECONDS, LATEST_LOOK_SECONDS = 0.1, 5.0
 HOPELESS_TIMEOUTS = 5
 # Who was not looking for so long has no right to judge: this process, or its whole container, was frozen.
 MISSED_LOOKS = 4
-FOUND, NOT_FOUND = 200, 404
+FOUND, NOT_FOUND, TOO_MANY = 200, 404, 429
 
 # The first that the engine has is asked. A token by its number needs no tokenizer and fills no block of the
 # prefix cache.
@@ -48,6 +48,7 @@ class Stalls:
         self._pause = min(max(self._timeout / LOOKS, SOONEST_LOOK_SECONDS), LATEST_LOOK_SECONDS)
         self.why: str | None = None
         self.since = 0.0
+        self._seen = False
         self._timer: Timer | None = None
         self._look_out: Ask | None = None
         self._probe_out: Ask | None = None
@@ -55,6 +56,7 @@ class Stalls:
     def begin(self) -> None:
         """The engine is ready."""
         self.end()
+        self._seen = False
         if self._timeout:
             self._probes = list(_PROBES) if self._probe_interval else []
             # One look less than the time-out, so that with the wait for the next look it is not exceeded.
@@ -88,13 +90,14 @@ class Stalls:
         if not status:
             return
         vitals = read_vitals(body)
-        if vitals is None and status not in (FOUND, NOT_FOUND):
+        if vitals is None and (self._seen or status not in (FOUND, NOT_FOUND)):
             self._patience.heard_at = self._loop.now()
             return
         if vitals is None:
             self.end()
             self._ears.say("INFO", f"stalls are not looked for: the engine's metrics ({status}) do not tell")
             return
+        self._seen = True
         self._patience.see(vitals, self._loop.now())
         self._judge()
         if self._timer:
@@ -118,7 +121,7 @@ class Stalls:
         self._patience.answered(self._loop.now(), by_the_model=status == FOUND)
         if status == NOT_FOUND:
             self._probes.pop(0)
-        elif status != FOUND:
+        elif status // 100 == 4 and status != TOO_MANY:
             self._probes.clear()
         if not self._probes:
             self._ears.say("INFO", f"the engine is not probed any more: it answers a probe with {status}")

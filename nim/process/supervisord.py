@@ -18,6 +18,7 @@ def main() -> None:
     text = sys.stdin.buffer.read()
     if not text:
         return
+    os.umask(0o077)
     word = json.loads(text)
     os.environ.clear()
     os.environ.update(word["environ"])

@@ -69,6 +69,18 @@ def test_a_lost_engine_s_streams_are_named(start: Start, directory: Path) -> Non
     assert len(named(service)) == 3
 
 
+def test_an_engine_that_dies_while_the_service_stops_takes_streams_along_that_are_named(
+    start: Start, directory: Path
+) -> None:
+    service = streaming(start, directory, 2, shutdown_timeout_seconds=12.0)
+    engine = service.api_server
+    service.send(signal.SIGTERM)
+    service.wait_said("stopping: SIGTERM")
+    service.kill(engine)
+    assert service.wait() == 143
+    assert [why for why, _ in named(service)] == ["the engine ended before them"] * 2
+
+
 def test_a_client_that_left_by_itself_was_not_cut(start: Start, directory: Path) -> None:
     service = streaming(start, directory, 0)
     link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port)

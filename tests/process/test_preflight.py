@@ -12,11 +12,13 @@ import pytest
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.process import drain, preflight, rundir
+from nim.process.tree import look
 from nim.values import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import BOOT
+from tests.process.test_stop import stream
 
 
 @pytest.fixture
@@ -129,6 +131,19 @@ def test_the_lock_of_a_killed_service_holds_nobody_up(start: Start) -> None:
     wait_until(lambda: not any(process.alive for process in tree), "the end of the first")
     second = start(first.plan).wait_ready()
     assert second.stop() == 0
+
+
+def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory: Path) -> None:
+    """Its nginx still drains a stream, and holds the port and the log pipes."""
+    first = start(tokens=100, interval_ms=20).wait_ready()
+    _, lines = stream(first, 100)
+    supervisor = first.supervisor
+    first.process.kill()
+    second = start(first.plan).wait_ready()
+    assert look(supervisor) is None
+    assert b"data: [DONE]\n" in lines
+    assert second.stop() == 0
+    first.wait()
 
 
 def test_the_run_directory_is_made_private(directory: Path) -> None:

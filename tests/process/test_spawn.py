@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from nim.process.spawn import Supervisord
 from nim.process.tree import look
@@ -35,6 +36,7 @@ def test_a_refused_start_leaves_no_supervisord() -> None:
 
 def test_a_supervisord_that_is_told_nothing_ends_by_itself() -> None:
     waiting = Supervisord.prepare()
+    assert waiting.word
     os.close(waiting.word)
     assert os.waitpid(waiting.pid, 0) == (waiting.pid, 0)
 
@@ -48,3 +50,17 @@ def test_a_launcher_that_is_killed_while_it_thinks_takes_its_supervisord_along()
     launcher.send_signal(signal.SIGKILL)
     assert launcher.wait(30) == -signal.SIGKILL
     wait_until(lambda: (left := look(pid)) is None or left.state in "ZX", "the end of supervisord")
+
+
+def test_without_a_stdin_it_waits_as_well(directory: Path) -> None:
+    script = "import os; os.close(0); from nim.process.spawn import Supervisord as S; S.prepare().dismiss()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_supervisor_that_has_ended_too_early_is_left_to_pid_1_to_notice(directory: Path) -> None:
+    waiting = Supervisord.prepare()
+    os.kill(waiting.pid, signal.SIGKILL)
+    os.waitpid(waiting.pid, 0)
+    assert waiting.begin(directory, {"WHATEVER": "x" * 100_000}) == waiting.pid
+    waiting.dismiss()
