@@ -23,6 +23,7 @@ def test_a_service_that_is_stopped_before_it_began_says_so(
         [sys.executable, "-m", "nim", "serve"], env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     writer = _opened_for_writing(manifest)
+    time.sleep(0.5)  # now it reads: a signal right before that would not wake it
     process.send_signal(number)
     out, said = process.communicate(timeout=60)
     os.close(writer)
