@@ -6,14 +6,15 @@
 {{- addf (divf (mulf $s.downloadGB 1000.0) $s.downloadMBps) $s.loadSeconds | ceil | int64 -}}
 {{- end -}}
 
-{{/* How often the startup probe may fail: its window is no shorter than the start. */}}
+{{/* How often the startup probe may fail. The last failure allowed ends the container at once, one period before the
+     next would come, hence the 1. */}}
 {{- define "nim.startFailures" -}}
 {{- $p := .Values.startupProbe -}}
 {{- if $p.failureThreshold -}}
 {{- int64 $p.failureThreshold -}}
 {{- else -}}
 {{- $left := subf (float64 (include "nim.startSeconds" .)) $p.initialDelaySeconds -}}
-{{- max 1 (int64 (ceil (divf $left $p.periodSeconds))) -}}
+{{- max 1 (add1 (int64 (ceil (divf $left $p.periodSeconds)))) -}}
 {{- end -}}
 {{- end -}}
 
