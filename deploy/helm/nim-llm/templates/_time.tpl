@@ -18,20 +18,10 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What Kubernetes grants: the hook's wait, the service's own budget, and a margin to end in. */}}
+{{/* What Kubernetes grants: the delay, the service's own budget, and a margin to end in. */}}
 {{- define "nim.graceSeconds" -}}
 {{- $s := .Values.shutdown -}}
 {{- add (int64 $s.delaySeconds) (int64 $s.seconds) 5 -}}
-{{- end -}}
-
-{{/* Begins the stop that SIGTERM begins. It does not wait for it: the container ends with the service. */}}
-{{- define "nim.preStop" -}}
-exec:
-  {{- if .Values.shutdown.delaySeconds }}
-  command: [sh, -c, "sleep {{ int64 .Values.shutdown.delaySeconds }}; exec nim drain --no-wait"]
-  {{- else }}
-  command: [nim, drain, --no-wait]
-  {{- end }}
 {{- end -}}
 
 {{/* One probe: dict "probe" "failures". */}}
