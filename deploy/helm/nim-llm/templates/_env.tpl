@@ -37,7 +37,7 @@
   valueFrom:
     secretKeyRef:
       name: {{ .secret }}
-      key: {{ .key }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.env }}
