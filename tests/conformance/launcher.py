@@ -24,7 +24,7 @@ CONFINED = (
     "--shm-size",
     "1g",
 )
-SCRATCH = ("--tmpfs", f"{STORE}:mode=1777")
+SCRATCH = ("--tmpfs", f"{STORE}:mode=1777,exec")
 
 Done = subprocess.CompletedProcess[str]
 
@@ -79,8 +79,11 @@ class Container:
         return _done([*self._command(env), "--rm", str(self.image), *arguments])
 
     def label(self, name: str) -> str:
-        form = '{{index .Config.Labels "' + name + '"}}'
+        # An image without labels has nothing to index.
+        form = '{{with .Config.Labels}}{{index . "' + name + '"}}{{end}}'
         done = _done([*self.tool, "image", "inspect", "--format", form, str(self.image)])
+        if done.returncode:
+            raise RuntimeError(f"cannot inspect {self.image}: {done.stderr.strip()}")
         text = done.stdout.strip()
         return "" if text == "<no value>" else text
 

@@ -16,6 +16,7 @@ import pytest
 from tests.conformance import stop
 from tests.conformance.__main__ import CHECKS, main
 from tests.conformance.image import IMAGE
+from tests.conformance.launcher import Container
 from tests.conformance.manifest import problems
 from tests.conformance.stop import STOP
 from tests.conformance_test import stranger
@@ -202,3 +203,9 @@ def test_both_versions_of_a_manifest_are_read() -> None:
     assert not problems(
         {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [profile]}
     )
+
+
+def test_an_image_that_cannot_be_inspected_is_not_one_without_a_label() -> None:
+    with pytest.raises(RuntimeError, match="cannot inspect none"):
+        Container("none", ("false",)).label("a.b")
+    assert 'index . "a.b"' in Container("none", ("echo",)).label("a.b")

@@ -16,8 +16,6 @@ from tests.deploy.helm import render
 from tests.deploy.test_schemas import EVERYTHING
 from tests.deploy.test_times import PLAIN
 
-# What is no setting of ours, and why it is there.
-OTHERS = {"HOME": "programs of the engine's keep caches there, and the image's own is read-only"}
 NAMES = {name for setting in declared().values() for name in setting.names}
 SECRET_NAMES = {form for name in SECRETS for form in (name, f"{name}_FILE")}
 
@@ -52,7 +50,7 @@ def environments() -> dict[str, dict[str, str | None]]:
 
 def check_environment(env: dict[str, str | None]) -> None:
     """Each name is declared, and the service takes the values as they are."""
-    assert set(env) <= NAMES | SECRET_NAMES | set(OTHERS)
+    assert set(env) <= NAMES | SECRET_NAMES
     ours = {name: value for name, value in env.items() if value is not None and name in NAMES}
     assert not read_settings(ours).warnings
 
@@ -82,7 +80,7 @@ def check_pod(pod: Pod) -> None:
     for name, path in paths.items():
         assert container[name]["httpGet"] == {"path": path, "port": "health"}
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-    assert {env["NIM_CACHE_PATH"], env["HOME"], "/dev/shm"} <= set(mounts)
+    assert {env["NIM_CACHE_PATH"], "/tmp", "/dev/shm"} <= set(mounts)
     # Not the volume itself: others may enter that, and the service refuses such a directory.
     assert (env["NIM_RUN_DIR"] or "").rpartition("/")[0] in mounts
 

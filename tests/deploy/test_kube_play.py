@@ -75,8 +75,6 @@ def test_the_manifest_starts_is_ready_and_stops_within_its_grace(played: Pod) ->
     assert seen == [Event.STARTED, Event.READY], podman("pod", "logs", POD).stdout[-4000:]
     assert _models() == 200
     name = f"{POD}-{played.container['name']}"
-    hook = podman("exec", name, *played.container["lifecycle"]["preStop"]["exec"]["command"])
-    assert hook.returncode == 0, hook.stderr
     begun = time.monotonic()
     done = podman("stop", "--time", str(played.spec["terminationGracePeriodSeconds"]), name, seconds=200)
     assert done.returncode == 0, done.stderr

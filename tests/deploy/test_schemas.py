@@ -14,7 +14,7 @@ from tests.deploy.helm import render
 RELEASES = ("1.26", "1.37")
 EVERYTHING: Object = {
     "secretsAs": "file",
-    "extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "api-key"}],
+    "extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "2026"}],
     "model": {"hfTokenSecret": "hf", "ngcAPISecret": "ngc", "modelPath": "hf://org/name"},
     "persistence": {"enabled": True, "storageClass": "fast", "annotations": {"a": "b"}},
     "serviceAccount": {"create": True, "annotations": {"a": "b"}},
@@ -49,6 +49,7 @@ SETTINGS: dict[str, Object] = {
     **{name: values(name) for name in VALUES},
     "everything": EVERYTHING,
     "everything as a Deployment": EVERYTHING | {"statefulSet": {"enabled": False}},
+    "a key that is a number": {"extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "2026"}]},
     "host path": {"hostPath": {"enabled": True}},
     "nfs": {"nfs": {"enabled": True, "server": "a", "path": "/b"}},
     "emptyDir with a limit": {"emptyDir": {"sizeLimit": "20Gi"}},

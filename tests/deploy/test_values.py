@@ -53,6 +53,8 @@ def test_the_secrets_are_those_that_are_declared() -> None:
         {"startup": {"downloadMBps": 0}},
         {"shutdown": {"seconds": "two minutes"}},
         {"livenessProbe": {"failureThreshold": None}},
+        {"startupProbe": {"successThreshold": 2}},
+        {"livenessProbe": {"successThreshold": 2}},
         {"secretsAs": "plain"},
         {"extraSecrets": [{"name": "MY_SECRET", "secret": "a", "key": "b"}]},
         {"nfs": {"enabled": True}},
@@ -69,6 +71,24 @@ def test_bad_values_are_refused_before_anything_is_rendered(bad: Object) -> None
 def test_several_nodes_are_refused_in_words() -> None:
     with pytest.raises(Refused, match="cannot spread one model over several nodes yet"):
         render({"multiNode": {"enabled": True}})
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"model": {"healthPort": 8000}}, "model.healthPort: cannot be 8000, which is model.openaiPort"),
+        ({"model": {"nimCache": "/tmp/"}}, "model.nimCache: cannot be /tmp/, where another volume"),
+        ({"autoscaling": {"enabled": True, "minReplicas": 5}}, "cannot be 5 with maxReplicas 4"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_in_words(bad: Object, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        render(bad)
+
+
+def test_the_readiness_probe_may_ask_for_several_successes() -> None:
+    assert render({"readinessProbe": {"successThreshold": 2}})
+    assert render({"autoscaling": {"enabled": False, "minReplicas": 5}})
 
 
 def test_the_notes_tell_the_times_and_the_price_of_an_empty_dir() -> None:

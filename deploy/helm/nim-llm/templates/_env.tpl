@@ -22,8 +22,6 @@
   value: {{ $model.logLevel | quote }}
 - name: NIM_JSONL_LOGGING
   value: {{ ternary "1" "0" $model.jsonLogging | quote }}
-- name: HOME
-  value: /tmp
 {{- range $name, $value := dict "NIM_MODEL_NAME" $model.name "NIM_MODEL_PATH" $model.modelPath "NIM_MODEL_PROFILE" $model.profile }}
 {{- if $value }}
 - name: {{ $name }}
@@ -39,7 +37,7 @@
   valueFrom:
     secretKeyRef:
       name: {{ .secret }}
-      key: {{ .key }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.env }}

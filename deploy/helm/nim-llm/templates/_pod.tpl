@@ -61,9 +61,13 @@ startupProbe:
   {{- include "nim.probe" (dict "probe" . "failures" .failureThreshold) | nindent 2 }}
 {{- end }}{{ end }}
 {{- end }}
+{{- with int64 .Values.shutdown.delaySeconds }}
+# SIGTERM follows, and begins the stop.
 lifecycle:
   preStop:
-    {{- include "nim.preStop" . | nindent 4 }}
+    exec:
+      command: [sleep, {{ . | quote }}]
+{{- end }}
 terminationMessagePolicy: FallbackToLogsOnError
 {{- with .Values.containerSecurityContext }}
 securityContext:

@@ -6,31 +6,22 @@
 {{- addf (divf (mulf $s.downloadGB 1000.0) $s.downloadMBps) $s.loadSeconds | ceil | int64 -}}
 {{- end -}}
 
-{{/* How often the startup probe may fail: its window is no shorter than the start. */}}
+{{/* How often the startup probe may fail. The last failure allowed ends the container at once, one period before the
+     next would come, hence the 1. */}}
 {{- define "nim.startFailures" -}}
 {{- $p := .Values.startupProbe -}}
 {{- if $p.failureThreshold -}}
 {{- int64 $p.failureThreshold -}}
 {{- else -}}
 {{- $left := subf (float64 (include "nim.startSeconds" .)) $p.initialDelaySeconds -}}
-{{- max 1 (int64 (ceil (divf $left $p.periodSeconds))) -}}
+{{- max 1 (add1 (int64 (ceil (divf $left $p.periodSeconds)))) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* What Kubernetes grants: the hook's wait, the service's own budget, and a margin to end in. */}}
+{{/* What Kubernetes grants: the delay, the service's own budget, and a margin to end in. */}}
 {{- define "nim.graceSeconds" -}}
 {{- $s := .Values.shutdown -}}
 {{- add (int64 $s.delaySeconds) (int64 $s.seconds) 5 -}}
-{{- end -}}
-
-{{/* Begins the stop that SIGTERM begins. It does not wait for it: the container ends with the service. */}}
-{{- define "nim.preStop" -}}
-exec:
-  {{- if .Values.shutdown.delaySeconds }}
-  command: [sh, -c, "sleep {{ int64 .Values.shutdown.delaySeconds }}; exec nim drain --no-wait"]
-  {{- else }}
-  command: [nim, drain, --no-wait]
-  {{- end }}
 {{- end -}}
 
 {{/* One probe: dict "probe" "failures". */}}

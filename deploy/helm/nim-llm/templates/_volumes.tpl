@@ -56,7 +56,7 @@ resources:
       {{- range . }}
       - secret:
           name: {{ .secret }}
-          items: [{key: {{ .key }}, path: {{ .name }}}]
+          items: [{key: {{ .key | quote }}, path: {{ .name }}}]
       {{- end }}
 {{- end }}
 {{- end }}
