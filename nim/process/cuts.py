@@ -61,6 +61,11 @@ class Cuts:
         self._tell(why, cut)
         return len(cut)
 
+    def forget(self) -> None:
+        """Nothing that has been read so far was cut by what comes."""
+        self._lines.clear()
+        self._broken_off.clear()
+
     def _keep(self, lately: deque[tuple[float, str]], text: str) -> None:
         now = self._loop.now()
         while lately and lately[0][0] < now - KEPT_SECONDS:

@@ -195,6 +195,7 @@ class Guard:
         if was_serving and not self.engine.program.alive:
             self.cuts.tell("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
+        self.cuts.forget()
         self.middleware.program.stop()
         self.engine.program.stop()
         if not (yield from self._wait(lambda: not self._running(), budget.engine, patience=2)):

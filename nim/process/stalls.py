@@ -17,7 +17,7 @@ SOONEST_LOOK_SECONDS, LATEST_LOOK_SECONDS = 0.1, 5.0
 HOPELESS_TIMEOUTS = 5
 # Who was not looking for so long has no right to judge: this process, or its whole container, was frozen.
 MISSED_LOOKS = 4
-FOUND, NOT_FOUND, TOO_MANY = 200, 404, 429
+FOUND, NOT_FOUND = 200, 404
 
 # The first that the engine has is asked. A token by its number needs no tokenizer and fills no block of the
 # prefix cache.
@@ -121,7 +121,7 @@ class Stalls:
         self._patience.answered(self._loop.now(), by_the_model=status == FOUND)
         if status == NOT_FOUND:
             self._probes.pop(0)
-        elif status // 100 == 4 and status != TOO_MANY:
+        elif status != FOUND:
             self._probes.clear()
         if not self._probes:
             self._ears.say("INFO", f"the engine is not probed any more: it answers a probe with {status}")

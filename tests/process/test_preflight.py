@@ -139,8 +139,9 @@ def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory
     _, lines = stream(first, 100)
     supervisor = first.supervisor
     first.process.kill()
-    second = start(first.plan).wait_ready()
-    assert look(supervisor) is None
+    second = start(first.plan)
+    wait_until(lambda: look(supervisor) is None, "the end of what was left behind")
+    second.wait_ready()
     assert b"data: [DONE]\n" in lines
     assert second.stop() == 0
     first.wait()
