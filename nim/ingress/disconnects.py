@@ -15,7 +15,7 @@ from nim.ingress.metrics import Counts
 GENERATION_SECONDS = 10.0
 HEARD_WITHIN_SECONDS = 3.0
 SEEN_WITHIN_SECONDS = 10.0
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 3.0
 POLL_SECONDS = 0.1
 LATE_SECONDS = 1.0
 TOO_SHORT = "the longest answer ends too soon by itself"
