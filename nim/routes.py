@@ -246,6 +246,6 @@ open (`NIM_ROUTES=inference,management`), or what is different from the usual (`
 
 Paths are compared letter by letter, after percent-decoding and resolving `//`, `.` and `..`; the engine is
 sent the path as it stands here. `HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that
-the engine answers the preflight of a browser. Every other method that HTTP knows is the engine's to judge on
-its own routes, and 405 on the others; one that it does not know is 501.
+the engine answers the preflight of a browser. On engine routes other methods are the engine's to judge (an
+unknown one: 501; `TRACE` and `CONNECT`: 405); elsewhere they are 405.
 A route that the running engine does not have is the engine's own 404."""

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ from nim.cli.early import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
 from nim.logs import Form
 from nim.settings import with_file_twins
+from nim.settings.kinds import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
@@ -80,7 +82,10 @@ def _say(level: str, message: str, **more: Any) -> None:
 
 
 def _as_json() -> bool:
-    return os.environ.get("NIM_JSONL_LOGGING", "").lower() not in ("", "0", "false", "no", "off")
+    """A value that is neither on nor off is refused, in plain text."""
+    with suppress(ValueError):
+        return bool(BOOLEAN.read(os.environ.get("NIM_JSONL_LOGGING", "").strip()))
+    return False
 
 
 def nim_serve() -> int:

@@ -14,8 +14,11 @@ from nim.decide.routes import RouteState, Stray, hidden_in, route_states, strays
 from nim.engine import load_options, parse_arguments, tokenize
 from nim.errors import PreflightError
 from nim.plan import PLAN_FILE, Plan
-from nim.routes import Group, describe_routes
+from nim.routes import ROUTES, Group, describe_routes
 from nim.settings import Settings, read_settings
+
+# No engine has these.
+OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,11 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise PreflightError(
             "cannot compare: what answers there is no OpenAPI document", hint="nim routes -h"
+        )
+    if not OUR_PATHS.isdisjoint(document["paths"]):
+        raise PreflightError(
+            "cannot compare: what answers there is the gateway, which shows only what is open",
+            hint="nim routes --running, or --url with the engine's own address",
         )
     states = route_states(groups, lora=lora, engine_paths=document["paths"])
     return Found(states=states, strays=strays(document))

@@ -39,5 +39,4 @@ def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
 
 def _text(row: dict[str, object]) -> str:
     flag = f", sets {row['flag']}" if row["flag"] else ""
-    default = "unset" if row["default"] in (None, ()) else row["default"]
-    return f"{row['name']} ({row['kind']}, default {default}{flag})\n  {row['help']}"
+    return f"{row['name']} ({row['kind']}, default {row['default_text']}{flag})\n  {row['help']}"

@@ -91,8 +91,14 @@ def _engine_seconds(engine: Value) -> int:
 def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, ...]]:
     """As many as were asked for, or as there is room for."""
     room, given = most_connections(open_files), settings.proxy_connections
+    if given and given < FEWEST_CONNECTIONS:
+        raise SettingsError(
+            f"cannot use NIM_PROXY_CONNECTIONS '{given}' (from the environment): "
+            f"expected at least {FEWEST_CONNECTIONS}",
+            hint=f"NIM_PROXY_CONNECTIONS={FEWEST_CONNECTIONS}",
+        )
     if (wanted := given or USUAL_CONNECTIONS) <= room:
-        return max(wanted, FEWEST_CONNECTIONS), ()
+        return wanted, ()
     limit = f"a process may have {open_files} open files, enough for {room} connections"
     enough = -(-wanted * 8 // 5)
     more = f"ulimit -n {enough}, or for a container --ulimit nofile={enough}"

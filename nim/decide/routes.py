@@ -35,7 +35,7 @@ def route_states(
     states = []
     for route in ROUTES:
         is_open = route.group in (*ALWAYS_OPEN, *groups)
-        because, opened_by = _open(route.group) if is_open else _closed(route, lora=lora)
+        because, opened_by = _open(route.group) if is_open else _closed(route, groups, lora=lora)
         states.append(
             RouteState(
                 route=route,
@@ -72,14 +72,24 @@ def _open(group: Group) -> tuple[str, None]:
     return "opened by NIM_ROUTES" if group is Group.DEBUG else "LoRA is on", None
 
 
-def _closed(route: Route, *, lora: bool) -> tuple[str, str | None]:
+def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:
     group = route.group
     if group is Group.HIDDEN:
         return route.note, None
     if group is Group.ADAPTERS and not lora:
         return "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora"
     usual = group in OPEN_BY_DEFAULT or group is Group.ADAPTERS
-    return "closed by NIM_ROUTES" if usual else "closed by default", f"NIM_ROUTES=+{group.value}"
+    why = "closed by NIM_ROUTES" if usual else "closed by default"
+    return why, f"NIM_ROUTES={_choice(group, groups, lora=lora)}"
+
+
+def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
+    """What opens it beside these: what differs from the usual, or all where something usual stays closed."""
+    wanted = {*groups, *ALWAYS_OPEN, group}
+    usual = {*OPEN_BY_DEFAULT, Group.ADAPTERS} if lora else {*OPEN_BY_DEFAULT}
+    if usual <= wanted:
+        return ",".join(f"+{each}" for each in Group if each in wanted - usual | {group})
+    return ",".join(each for each in Group if each in wanted and each not in ALWAYS_OPEN)
 
 
 def _in_engine(route: Route, engine_paths: Collection[str] | None) -> bool | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -122,6 +123,8 @@ def reason(error: BaseException | None) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorError():
+            if isinstance(error.os_error, ssl.SSLError):  # its errno is OpenSSL's, and no system error
+                return f"no TLS: {error.os_error.reason or error.os_error}"
             number = error.os_error.errno or 0
             return os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
         case aiohttp.ClientPayloadError():

@@ -15,6 +15,7 @@ from nim.ingress.metrics import Counts
 GENERATION_SECONDS = 10.0
 HEARD_WITHIN_SECONDS = 3.0
 SEEN_WITHIN_SECONDS = 10.0
+LOOK_SECONDS = 3.0
 POLL_SECONDS = 0.1
 LATE_SECONDS = 1.0
 TOO_SHORT = "the longest answer ends too soon by itself"
@@ -26,6 +27,10 @@ class Seen:
 
     counts: Counts
     seconds: float
+
+
+class Unseen(Exception):
+    """Nothing was heard of the engine's numbers in all the time."""
 
 
 async def check_disconnects(exam: Exam) -> AsyncIterator[Finding]:
@@ -41,8 +46,15 @@ async def check_disconnects(exam: Exam) -> AsyncIterator[Finding]:
         body = exam.speech.request(tokens, stream=False)
         await exam.caller.ask("POST", exam.speech.path, json=body)
 
-    yield await _leave(exam, "disconnect-stream", tokens, stream)
-    yield await _leave(exam, "disconnect-silent", tokens, silence)
+    yield await _told(exam, "disconnect-stream", tokens, stream)
+    yield await _told(exam, "disconnect-silent", tokens, silence)
+
+
+async def _told(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
+    try:
+        return await _leave(exam, check, tokens, ask)
+    except Unseen:
+        return _unknown(check, "no look at /v1/metrics got through")
 
 
 async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
@@ -54,10 +66,12 @@ async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitabl
         return _unknown(check, f"the engine has {before.running:g} other requests")
     began = time.monotonic()
     task = asyncio.ensure_future(ask())
-    begun = await _until(exam, lambda running: running > 0, SEEN_WITHIN_SECONDS)
-    task.cancel()
-    with suppress(asyncio.CancelledError, NimError, Cut, OSError, TimeoutError):
-        await task
+    try:
+        begun = await _until(exam, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, NimError, Cut, OSError, TimeoutError):
+            await task
     if not begun:
         return _unknown(check, "the engine did not count the request")
     left = tokens * exam.token_seconds - (time.monotonic() - began)
@@ -84,20 +98,26 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
 
 async def _idle(exam: Exam) -> Counts | None:
     """The numbers when what earlier checks began has had the time to end."""
+    if await exam.counts() is None:
+        return None
     await _until(exam, lambda running: running == 0, 3 * GENERATION_SECONDS)
     return await exam.counts()
 
 
 async def _until(exam: Exam, true: Callable[[float], bool], seconds: float) -> Seen | None:
-    """When the number of requests was as wanted; None if it was not in this time."""
-    began = time.monotonic()
-    while counts := await exam.counts():
+    """When the number of requests was as wanted; None if it was not in this time, as far as was seen."""
+    began, looked = time.monotonic(), False
+    while True:
+        counts = await exam.counts(LOOK_SECONDS)
         after = time.monotonic() - began
-        if true(counts.running):
+        if counts and true(counts.running):
             return Seen(counts=counts, seconds=after)
+        looked = looked or counts is not None
         if after > seconds:
-            return None
+            break
         await asyncio.sleep(POLL_SECONDS)
+    if not looked:
+        raise Unseen
     return None
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import ceil
 
-from nim.ingress.caller import Caller
+from nim.ingress.caller import PATIENCE_SECONDS, Caller
 from nim.ingress.metrics import Counts, scrape
 from nim.ingress.service import Service
 from nim.ingress.stream import Speech
@@ -41,7 +41,7 @@ class Exam:
         """How long an answer keeps the engine busy for this time, if there is room for it."""
         return min(self.most_tokens, ceil(seconds / self.token_seconds))
 
-    async def counts(self) -> Counts | None:
+    async def counts(self, seconds: float = PATIENCE_SECONDS) -> Counts | None:
         """The engine's numbers now."""
         page = self.service.metrics_page
-        return await scrape(self.caller, page) if page else None
+        return await scrape(self.caller, page, seconds) if page else None

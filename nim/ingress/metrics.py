@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.ingress.caller import Answer, Caller, Cut
+from nim.ingress.caller import PATIENCE_SECONDS, Answer, Caller, Cut
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
@@ -41,10 +41,11 @@ class Counts:
         return self.values.get(name, 0.0) - before.values.get(name, 0.0)
 
 
-async def scrape(caller: Caller, path: str) -> Counts | None:
+async def scrape(caller: Caller, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
     """None where there is no such page, or not the engine's numbers in it."""
     try:
-        answer = await caller.ask("GET", path, headers={"Accept": "text/plain;version=0.0.4"})
+        accept = {"Accept": "text/plain;version=0.0.4"}
+        answer = await caller.ask("GET", path, headers=accept, seconds=seconds)
     except (Cut, TimeoutError):
         return None
     return _counts(answer) if answer.status == 200 else None

@@ -52,5 +52,5 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 def _command(process: Path) -> str:
     with suppress(OSError):
         words = (process / "cmdline").read_bytes().split(b"\0")
-        return b" ".join(words).decode(errors="replace").strip()[:80]
+        return b" ".join(words).decode(errors="replace").strip()
     return "?"

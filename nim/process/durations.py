@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nim.logs import severity
 from nim.plan import Plan
 from nim.state import Phase
 
@@ -66,7 +67,13 @@ def key_of(plan: Plan) -> str:
     told = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
     engine = f"{plan.engine.name} {plan.engine.version}"
     parts = (plan.model.name, plan.model.source, plan.profile.id[:12], plan.machine, engine, f"{told:08x}")
-    return " | ".join(parts)
+    return " | ".join(parts if _shows_phases(plan) else (*parts, "few phases"))
+
+
+def _shows_phases(plan: Plan) -> bool:
+    """Most phases show in lines that vLLM logs at INFO."""
+    level = plan.engine.env.get("VLLM_LOGGING_LEVEL") or plan.log_level
+    return severity(level.upper()) <= severity("INFO")
 
 
 def recall(cache_dir: Path, key: str) -> Kept:

@@ -163,7 +163,7 @@ class EngineKeeper:
         self._board.stalled(why)
 
     def _flowing(self) -> None:
-        self._ties.say("INFO", "the engine gets on again")
+        self._ties.say("WARNING", "the engine gets on again")
         if not (self._script or self._doubt):
             self._board.ready()
 

@@ -1,6 +1,7 @@
 """What has to be there before anything starts, looked for so that its absence is one clear sentence."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nim.errors import PreflightError
-from nim.plan import NGINX_FILE, Plan
-from nim.process.connections import find_listener
+from nim.plan import NGINX_FILE, PLAN_FILE, Plan
+from nim.process.connections import Listener, find_listener
 
 # Debian does not put it on everyone's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -22,6 +23,7 @@ SHM = Path("/dev/shm")  # noqa: S108 (looked at only)
 SHM_BYTES = 256 * 1024 * 1024
 WORKER_SHM_BYTES = 241 * 1024 * 1024
 NGINX_TEST_SECONDS = 20.0
+_OUR_NGINX = re.compile(r"nginx: master .* -p (\S+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +153,17 @@ def _take(port: Port) -> socket.socket:
     except OSError as error:
         link.close()
         holder = find_listener(port.number)
-        who = f"process {holder.pid} ({holder.command}) listens there" if holder else error.strerror
+        who = f"process {holder.pid} ({holder.command[:80]}) listens there" if holder else error.strerror
         raise PreflightError(
             f"cannot listen on port {port.number} ({port.variable}): {who}",
-            hint=f"{port.variable}=… another port" + (f", or kill {holder.pid}" if holder else ""),
+            hint=f"{port.variable}=… another port" + (f", or {_end(holder)}" if holder else ""),
         ) from error
     return link
+
+
+def _end(holder: Listener) -> str:
+    """What ends it: killed alone, a gateway of ours would only be started again."""
+    ours = _OUR_NGINX.match(holder.command)
+    if ours and Path(ours[1], PLAN_FILE).exists():
+        return f"NIM_RUN_DIR={ours[1]} nim drain"
+    return f"kill {holder.pid}"

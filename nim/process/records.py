@@ -20,6 +20,9 @@ _PARTING = re.compile(
 )
 # nginx's words for connections that it was made to leave; how many, and why, is said by whoever ordered that.
 _LEFT = re.compile(r"\d+#\d+: (?:\*\d+ open socket #\d+ left in connection \d+|aborting)$")
+# Bodies above 4 MB are meant to go there; and one above the limit is its client's error, not ours.
+_BUFFERED = re.compile(r"\d+#\d+: \*\d+ a client request body is buffered to a temporary file ")
+_TOO_LARGE = re.compile(r"\d+#\d+: \*\d+ client intended to send too large (?:chunked )?body")
 _WORKER_LOST = re.compile(r"\d+#\d+: worker process (\d+) exited on signal (\d+)")
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -82,8 +85,10 @@ class EngineLines:
 def read_nginx(line: str) -> Record:
     """nginx's error log and what it says before it has one."""
     if match := _NGINX.match(line):
-        if _LEFT.match(match[2]):
+        if _LEFT.match(match[2]) or _BUFFERED.match(match[2]):
             return Record(level="DEBUG", message=match[2])
+        if _TOO_LARGE.match(match[2]):
+            return Record(level="INFO", message=match[2])
         if lost := _WORKER_LOST.match(match[2]):
             return Record(level="ERROR", message=_WORKER_GONE.format(*lost.groups()))
         return Record(level=_NGINX_LEVELS.get(match[1], "CRITICAL"), message=match[2])

@@ -1,7 +1,7 @@
 """The gateway's configuration: one nginx.conf with everything in it, every path inside the run directory."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from nim import plan
 from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.routes import LIVE, READY, STARTUP, Route, Target, open_routes
+from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_routes
 
 _LOG_LEVELS = {
     "trace": "info",  # below that nginx writes whole headers, secret ones too
@@ -69,6 +69,7 @@ def render_nginx(
         streams=streams,
         idle_connections=min(streams, 512),
         reuseport=gateway.worker_processes > 1,
+        routes_hint=_routes_hint(gateway.route_groups),
         live=LIVE,
         ready=READY,
         quiet=(STARTUP,),
@@ -76,6 +77,12 @@ def render_nginx(
         middleware_routes=[route for route in routes if route.target is Target.MIDDLEWARE],
         engine_routes=_locations(routes),
     )
+
+
+def _routes_hint(groups: Collection[str]) -> Verbatim:
+    """Where a client finds what is open."""
+    document = "/openapi.json"
+    return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
 
 def write(value: Any) -> str:

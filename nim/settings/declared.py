@@ -7,6 +7,7 @@ from types import MappingProxyType
 from nim.settings.kinds import (
     BOOLEAN,
     DURATION,
+    DURATION_OR_OFF,
     FRACTION,
     LEVEL,
     NAMES,
@@ -343,7 +344,7 @@ class Settings:
     )
     stall_timeout: float = setting(
         "NIM_STALL_TIMEOUT",
-        SECONDS,
+        DURATION_OR_OFF,
         60.0,
         "Not ready when the engine has work and for so many seconds nothing came of it; killed and started "
         "again after five times as long. `0`: stalls are not looked for.",
@@ -351,7 +352,7 @@ class Settings:
     )
     probe_interval: float = setting(
         "NIM_PROBE_INTERVAL",
-        SECONDS,
+        DURATION_OR_OFF,
         30.0,
         "An idle engine is asked for one token after so many seconds. `0`: never, and a stall that begins "
         "while it is idle is not noticed.",

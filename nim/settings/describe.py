@@ -43,6 +43,7 @@ def settings_data() -> list[dict[str, Any]]:
             "name": setting.name,
             "kind": setting.kind.name,
             "default": setting.default,
+            "default_text": _default(setting),
             "flag": _flag(setting),
             "aliases": list(setting.names[1:]),
             "since": setting.since,

@@ -1,10 +1,13 @@
 """The kinds of value that a variable can hold, each with its reader."""
 
+import re
+
 from nim.settings.route_groups import read_groups
 from nim.settings.types import Kind
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_FRACTION_OF_A_SECOND = re.compile(r"0+(\.[0-9]*)?|\.[0-9]+")
 MOST_SECONDS = 7 * 24 * 3600
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -46,12 +49,22 @@ def _seconds(text: str) -> float:
 def _duration(text: str) -> int:
     number = text.rstrip("smhSMH")
     unit = text[len(number) :].lower()
-    if not number.isascii() or not number.isdigit() or len(number) > 9 or len(unit) > 1:
+    if not number.isascii() or not number.isdigit() or len(unit) > 1:
         raise ValueError("expected whole seconds such as 600, or 10m or 4h")
-    seconds = int(number) * {"m": 60, "h": 3600}.get(unit, 1)
-    if not 0 < seconds <= MOST_SECONDS:
-        raise ValueError("expected at least a second and at most a week (168h)")
+    seconds = int(number[:9]) * {"m": 60, "h": 3600}.get(unit, 1)
+    if seconds > MOST_SECONDS:
+        raise ValueError("expected at most a week (168h)")
+    if seconds == 0:
+        raise ValueError("expected at least a second")
     return seconds
+
+
+def _duration_or_off(text: str) -> float:
+    if _FRACTION_OF_A_SECOND.fullmatch(text):
+        if text.strip("0."):
+            raise ValueError("expected 0, or at least 1 second")
+        return 0.0
+    return float(_duration(text))
 
 
 def _fraction(text: str) -> float:
@@ -94,6 +107,7 @@ WHOLE = Kind(name="whole number", read=_whole)
 PORT = Kind(name="port", read=_port)
 SECONDS = Kind(name="seconds", read=_seconds)
 DURATION = Kind(name="duration", read=_duration)
+DURATION_OR_OFF = Kind(name="duration or 0", read=_duration_or_off)
 FRACTION = Kind(name="fraction", read=_fraction)
 SIZE = Kind(name="size", read=_size)
 LEVEL = Kind(name="log level", read=_level)

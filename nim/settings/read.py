@@ -43,6 +43,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             values[field_name] = _read(declaration, name, environ[name])
             names_used[field_name] = name
     warnings.extend(_unknown(environ))
+    if values.get("probe_interval") and values.get("stall_timeout") == 0:
+        warnings.append("NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls")
     settings = Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
     _refuse_shared_ports(settings)
     return settings

@@ -13,7 +13,7 @@ def read_groups(text: str) -> tuple[str, ...]:
 
     ValueError says what is wrong; the words come back as they are, without spaces and in lower case.
     """
-    words = tuple(word.strip().lower() for word in text.split(",") if word.strip())
+    words = tuple(_word(word.strip().lower()) for word in text.split(",") if word.strip())
     if not words:
         raise ValueError(f"expected groups of {', '.join(CAN_BE_OPENED)}")
     for word in words:
@@ -33,8 +33,14 @@ def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group
     return tuple(group for group in Group if group in names or group in ALWAYS_OPEN)
 
 
+def _word(word: str) -> str:
+    return word[0] + word[1:].strip() if word[0] in (OPEN, CLOSE) else word
+
+
 def _check(word: str) -> None:
     name = word[1:] if word[0] in (OPEN, CLOSE) else word
+    if not name:
+        raise ValueError(f"expected a group after {word}")
     if name == Group.HIDDEN:
         raise ValueError("the group hidden is never opened")
     if word[0] == CLOSE and name in ALWAYS_OPEN:

@@ -83,6 +83,12 @@ def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(
     assert refused.nothing_started()
 
 
+def test_a_form_of_the_log_that_is_none_is_refused_in_plain_text(serve: Serve) -> None:
+    refused = serve(NIM_JSONL_LOGGING="maybe")
+    assert refused.code == 2
+    assert refused.text.startswith("nim: cannot use NIM_JSONL_LOGGING 'maybe'")
+
+
 def test_a_port_that_is_no_number(serve: Serve) -> None:
     refused = serve(NIM_SERVER_PORT="abc")
     assert refused.code == 2

@@ -51,10 +51,14 @@ def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, Any]]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """An engine's document at /openapi.json; at /other/openapi.json something else."""
+    """An engine's document at /openapi.json, a gateway's below /gateway; at /other/openapi.json none."""
 
     def do_GET(self) -> None:
-        body = json.dumps({"paths": PATHS} if self.path == "/openapi.json" else [1]).encode()
+        documents: dict[str, Any] = {
+            "/openapi.json": {"paths": PATHS},
+            "/gateway/openapi.json": {"paths": {"/v1/models": {}, "/v1/metadata": {}}},
+        }
+        body = json.dumps(documents.get(self.path, [1])).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -95,7 +99,9 @@ def test_it_follows_the_variables(nim: Nim) -> None:
     assert found["/docs"]["because"] == "closed by NIM_ROUTES"
     assert found["/v1/load_lora_adapter"]["because"] == "LoRA is on"
     closed = rows(nim("--json", NIM_ROUTES="inference", NIM_PASSTHROUGH_ARGS="--enable-lora"))
-    assert closed["/v1/load_lora_adapter"]["opened_by"] == "NIM_ROUTES=+adapters"
+    assert closed["/v1/load_lora_adapter"]["opened_by"] == "NIM_ROUTES=inference,adapters"
+    assert closed["/docs"]["opened_by"] == "NIM_ROUTES=inference,docs"
+    assert found["/docs"]["opened_by"] == "NIM_ROUTES=+docs,+debug"
     refused = nim(NIM_ROUTES="+adapters")
     assert (refused.returncode, "needs LoRA" in refused.stderr) == (2, True)
 
@@ -136,6 +142,7 @@ def test_what_cannot_be_compared_is_said(nim: Nim, engine: str) -> None:
         ("127.0.0.1:8001", 2, "hint: http://127.0.0.1:8001"),
         ("http://127.0.0.1:1", 7, "Connection refused"),
         (f"{engine}/other", 7, "no OpenAPI document"),
+        (f"{engine}/gateway", 7, "hint: nim routes --running"),
     ):
         refused = nim("--url", url)
         assert refused.returncode == code

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.client import Answer, connected, tell
+from tests.gateway.client import Answer, ask, connected, tell
 from tests.gateway.conftest import Build, House
-from tests.gateway.nginx import until
+from tests.gateway.nginx import free_port, until
 from tests.gateway.upstream import OK, Received
 
 
@@ -268,3 +268,19 @@ async def test_a_slow_header_is_cut_without_an_answer(house: House) -> None:
         await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
         client.writer.write_eof()
         assert await client.ends() == b""
+
+
+async def test_where_to_find_the_open_routes_is_said_where_they_are_to_be_found(build: Build) -> None:
+    health = free_port()
+    house = await build(health_port=health)
+    assert "GET /openapi.json has them" in (await house.ask("/none")).body.decode()
+    on_health_port = (await ask(health, "/none")).body.decode()
+    assert "`nim routes` has the others" in on_health_port
+    assert "/openapi.json" not in on_health_port
+
+
+async def test_a_closed_document_is_not_pointed_at(build: Build) -> None:
+    house = await build(route_groups=("inference",))
+    said = (await house.ask("/none")).body.decode()
+    assert "`nim routes` has them" in said
+    assert "/openapi.json" not in said

@@ -50,7 +50,7 @@ def test_no_such_host(doctor: Doctor) -> None:
 def test_tls_to_one_that_speaks_none(doctor: Doctor, port: int) -> None:
     report = doctor(None, f"--url=https://127.0.0.1:{port}")
     assert report.code == 7
-    assert f"cannot reach https://127.0.0.1:{port}: " in report.err
+    assert f"cannot reach https://127.0.0.1:{port}: no TLS: " in report.err
     assert f"hint: nim doctor stream --url http://127.0.0.1:{port}" in report.err
 
 

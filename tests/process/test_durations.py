@@ -131,3 +131,5 @@ def test_starts_are_alike_when_what_takes_time_is_alike(directory: Path) -> None
         replace(plan, model=replace(plan.model, name="another")),
     ]
     assert len({key_of(plan), *map(key_of, others)}) == 6
+    assert key_of(plan) == key_of(replace(plan, log_level="DEBUG"))
+    assert key_of(plan) != key_of(replace(plan, log_level="WARNING")), "whose phases do not show"

@@ -41,6 +41,14 @@ def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listene
     assert "hint: NIM_SERVER_PORT=" in text
 
 
+def test_a_port_that_another_service_has_is_freed_by_its_drain(start: Start) -> None:
+    service = start().wait_live()
+    with pytest.raises(PreflightError) as refused:
+        preflight.check(service.plan, os.environ)
+    assert f"or NIM_RUN_DIR={service.plan.run_dir} nim drain" in str(refused.value.hint)
+    assert service.stop() == 0
+
+
 def test_every_port_has_its_own_variable(directory: Path, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     plan = make_plan(directory)

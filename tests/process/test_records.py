@@ -48,6 +48,10 @@ def test_a_traceback_is_an_error_down_to_its_exception() -> None:
         ("2025/11/21 07:00:00 [crit] 12#12: *1 connect()", "ERROR", "12#12: *1 connect()"),
         ("2025/11/21 07:00:00 [alert] 12#12: worker exited", "CRITICAL", "12#12: worker exited"),
         ("nginx: [emerg] bind() to 0.0.0.0:80 failed", "CRITICAL", "bind() to 0.0.0.0:80 failed"),
+        ("2025/11/21 07:00:00 [warn] 1#1: *4 a client request body is buffered to a temporary file /x",
+         "DEBUG", "1#1: *4 a client request body is buffered to a temporary file /x"),
+        ("2025/11/21 07:00:00 [error] 12#13: *4 client intended to send too large body: 9 bytes",
+         "INFO", "12#13: *4 client intended to send too large body: 9 bytes"),
         ("something else", "ERROR", "something else"),
     ],
 )  # fmt: skip

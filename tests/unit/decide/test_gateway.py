@@ -99,6 +99,9 @@ def test_too_few_open_files_are_refused(environ: dict[str, str], open_files: int
 def test_connections_as_many_as_asked_for() -> None:
     assert decided({"NIM_PROXY_CONNECTIONS": "50000"}, open_files=80_000)[0].connections == 50_000
     assert decided({"NIM_PROXY_CONNECTIONS": "1000"}, open_files=65_536)[0].connections == 1000
+    assert decided({"NIM_PROXY_CONNECTIONS": "128"}, open_files=65_536)[0].connections == 128
+    with pytest.raises(SettingsError, match="expected at least 128"):
+        decided({"NIM_PROXY_CONNECTIONS": "127"}, open_files=65_536)
 
 
 def test_a_health_port_that_is_the_servers_is_said_to_be_none() -> None:
@@ -140,7 +143,7 @@ def test_routes_are_switched_by_group(text: str, lora: bool, groups: set[Group])
         ("inference,+debug", "either groups alone"),
         ("+debug,-debug", "each group once"),
         (",", "expected groups of"),
-        ("+", "there is no group"),
+        ("+", "expected a group after +"),
         ("adapters", "needs LoRA"),
         ("+adapters", "needs LoRA"),
     ],

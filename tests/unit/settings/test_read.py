@@ -55,13 +55,18 @@ def test_a_variable_is_read_into_its_field(name: str, text: str, field: str, val
         ("NIM_PROXY_CLIENT_MAX_BODY_SIZE", "big", "expected a size"),
         ("NIM_SERVED_MODEL_NAME", ",", "expected a name"),
         ("NIM_PROXY_READ_TIMEOUT", "0", "expected at least a second"),
-        ("NIM_PROXY_READ_TIMEOUT", "169h", "at most a week"),
+        ("NIM_PROXY_READ_TIMEOUT", "169h", ": expected at most a week"),
+        ("NIM_PROXY_READ_TIMEOUT", "9999999999", ": expected at most a week"),
+        ("NIM_STALL_TIMEOUT", "0.5", "expected 0, or at least 1 second"),
+        ("NIM_STALL_TIMEOUT", "1.5", "expected whole seconds"),
+        ("NIM_PROBE_INTERVAL", ".1", "expected 0, or at least 1 second"),
         ("NIM_PROXY_SEND_TIMEOUT", "2.5", "expected whole seconds"),
         ("NIM_PROXY_KEEPALIVE_TIMEOUT", "1hm", "expected whole seconds"),
         ("NIM_PROXY_CLIENT_TIMEOUT", "-1", "expected whole seconds"),
         ("NIM_PROXY_CLIENT_TIMEOUT", "٨", "expected whole seconds"),
         ("NIM_PROXY_CONNECTIONS", "0", "expected a whole number"),
         ("NIM_ROUTES", "inferense", "did you mean inference"),
+        ("NIM_ROUTES", "+", "expected a group after +"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, text: str, expected: str) -> None:
@@ -71,6 +76,17 @@ def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, text: s
     assert f"'{text}'" in str(refused.value)
     assert expected in str(refused.value)
     assert refused.value.exit_code == 2
+
+
+def test_stalls_are_looked_for_by_durations_or_not_at_all() -> None:
+    settings = read_settings({"NIM_STALL_TIMEOUT": "5m", "NIM_PROBE_INTERVAL": "0.0"})
+    assert (settings.stall_timeout, settings.probe_interval, settings.warnings) == (300.0, 0.0, ())
+    [warning] = read_settings({"NIM_STALL_TIMEOUT": "0", "NIM_PROBE_INTERVAL": "1h"}).warnings
+    assert "NIM_PROBE_INTERVAL does nothing" in warning
+
+
+def test_a_sign_may_stand_apart_from_its_group() -> None:
+    assert read_settings({"NIM_ROUTES": "+ debug, - docs"}).routes == ("+debug", "-docs")
 
 
 def test_an_older_name_works_and_says_the_newer_one() -> None:
