@@ -145,10 +145,11 @@ def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory
     """Its nginx still drains a stream, and holds the port and the log pipes."""
     first = start(tokens=100, interval_ms=20).wait_ready()
     _, lines = stream(first, 100)
-    supervisor = first.supervisor
+    supervisor = look(first.supervisor)
+    assert supervisor
     first.process.kill()
     second = start(first.plan)
-    wait_until(lambda: look(supervisor) is None, "the end of what was left behind")
+    wait_until(lambda: not supervisor.alive, "the end of what was left behind")
     second.wait_ready()
     assert b"data: [DONE]\n" in lines
     assert second.stop() == 0
