@@ -49,7 +49,8 @@ def generated_for_one_who_leaves(service: Service, stream: bool) -> float:
     return counted(service, "vllm:generation_tokens_total") - before
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("stream", [True, False], ids=["streaming", "silent"])
 def test_generation_stops_when_the_client_leaves(service: Service, stream: bool) -> None:
     """A machine that stands still for ten seconds lets the engine finish first, but not each time."""
-    assert any(generated_for_one_who_leaves(service, stream) < LONG for _ in range(5))
+    assert any(generated_for_one_who_leaves(service, stream) < LONG for _ in range(12))
