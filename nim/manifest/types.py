@@ -43,11 +43,6 @@ class KvCache:
     heads: int = field(metadata=about("key-value heads of a layer"))
     head_dim: int = field(metadata=about("size of one head"))
 
-    @property
-    def values_per_token(self) -> int:
-        """Keys and values of all layers."""
-        return 2 * self.layers * self.heads * self.head_dim
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:

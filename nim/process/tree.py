@@ -1,7 +1,6 @@
 """The processes of this machine as the kernel lists them, and how their end is noticed."""
 
 import os
-import signal
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,10 +144,3 @@ class Watch:
     def _gone(self) -> None:
         self.close()
         self._callback()
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL for 9."""
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
