@@ -67,7 +67,7 @@ bench: $(READY) ## measure start-up, memory and thinking; prints tables
 	$(BIN)/python -m bench.decide
 	$(BIN)/python -m bench.start
 
-bench-gateway: $(READY) ## measure the gateway against what else could stand there (15 minutes)
+bench-gateway: $(READY) ## measure the gateway against what else could stand there (30 minutes)
 	$(BIN)/python -m bench.gateway
 
 bench-peers: $(READY) ## install what the gateway is measured against, into bench/.peers

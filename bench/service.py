@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
+LOG_BYTES = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def _started(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[subp
         try:
             yield process, started_at
         except BaseException:
-            log.seek(0)
+            log.seek(max(log.tell() - LOG_BYTES, 0))
             shutil.copyfileobj(log, sys.stderr.buffer)
             raise
         finally:

@@ -1,6 +1,7 @@
 """`make bench-gateway`: the gateway as it is shipped, the bare upstream and the others, side by side.
 
-About 15 minutes; with --quick, 2. `make bench-peers` installs the others.
+A mock engine behind all of them, then the real vLLM: about 30 minutes; with --quick, 8. `make bench-peers`
+installs the others.
 """
 
 import argparse
@@ -46,10 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
-    parser.add_argument(
-        "--real", action="store_true", help="the real vLLM instead, and the gateway before it"
-    )
-    parser.add_argument("--only", nargs="+", metavar="BLOCK", help="only these: main, or peers")
+    names = ", ".join([*(block.name for block in blocks(quick=True)), *BLOCKS])
+    parser.add_argument("--only", nargs="+", metavar="BLOCK", help=f"only these: {names}")
     parser.add_argument("--resume", action="store_true", help="keep the blocks that have been measured")
     parser.add_argument("--report", action="store_true", help="measure nothing, print the tables again")
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder, {RESULTS} if not given")
@@ -57,17 +56,16 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, known: Mapping[str, Block], records: Records) -> None:
-    if unknown := set(options.only or ()) - set(known):
-        raise CannotMeasure(f"cannot measure {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    wanted = [block for name, block in known.items() if not options.only or name in options.only]
+    every = [*known, *BLOCKS]
+    if unknown := set(options.only or ()) - set(every):
+        raise CannotMeasure(f"cannot measure {', '.join(sorted(unknown))}: there are {', '.join(every)}")
+    wanted = [name for name in every if not options.only or name in options.only]
     if not options.resume:
-        records.forget(BLOCKS if options.real else [block.name for block in wanted])
+        records.forget(wanted)
     how = "quick" if options.quick else "full"
     raise_open_files()
-    if options.real:
-        measure_engine(records, how, quick=options.quick)
-    else:
-        measure(wanted, cores.own(), records, how)
+    measure([block for name, block in known.items() if name in wanted], cores.own(), records, how)
+    measure_engine([name for name in BLOCKS if name in wanted], records, how, quick=options.quick)
 
 
 def _machine() -> str:

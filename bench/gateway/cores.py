@@ -31,6 +31,6 @@ def own() -> Cores:
     return divide(sorted(os.sched_getaffinity(0)))
 
 
-def on(core: int, argv: Sequence[str]) -> list[str]:
-    """The command, on this core alone."""
-    return ["taskset", "-c", str(core), *argv]
+def on(core: int | None, argv: Sequence[str]) -> list[str]:
+    """The command, on this core alone; None: on any."""
+    return list(argv) if core is None else ["taskset", "-c", str(core), *argv]

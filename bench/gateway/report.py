@@ -159,9 +159,9 @@ def _real(samples: Samples) -> str:
     rows = []
     for scenario in dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real"):
         transport, streams = scenario.split("-")
-        for target in (DIRECT, OURS, NOISE):
+        for target in _measured(samples, scenario):
             cells = [make(scenario)(samples, target) for make in REAL.values()]
-            who = {DIRECT: "direct", OURS: "gateway", NOISE: "direct again"}[target]
+            who = {DIRECT: "direct", OURS: "this gateway", NOISE: "direct again"}.get(target, TITLES[target])
             rows.append([f"{transport}, {streams} streams, {who}", *cells])
     return table(["", *REAL], rows) if rows else ""
 

@@ -8,9 +8,10 @@ from bench.peers.peer import CHAT, KEY
 
 PROMPT = "Say something about the sea, the wind and the people who live by them. " * 12
 BIG_BYTES = 10_000_000
+MODEL = "bench"
 
 
-def chat(*, stream: bool, prompt: str = PROMPT, model: str = "bench", **more: object) -> bytes:
+def chat(*, stream: bool, prompt: str = PROMPT, model: str = MODEL, **more: object) -> bytes:
     """A chat completion."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": model, "stream": stream, "messages": messages, **more}).encode()

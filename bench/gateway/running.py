@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from bench.gateway.cores import Cores, on
 from bench.gateway.native import Programs
-from bench.gateway.requests import chat
+from bench.gateway.requests import MODEL, chat
 from bench.peers.peer import CHAT, KEY, Command, Peer, Site
 from bench.service import children, free_port, pss_kib
 
@@ -50,10 +50,10 @@ def post(target: Target, body: bytes) -> tuple[int, bytes]:
         connection.close()
 
 
-def until_it_answers(target: Target, seconds: float) -> None:
+def until_it_answers(target: Target, seconds: float, model: str) -> None:
     """Some listen long before they can answer."""
     deadline = time.monotonic() + seconds
-    body = chat(stream=False).partition(b"\r\n\r\n")[2]
+    body = chat(stream=False, model=model).partition(b"\r\n\r\n")[2]
     while True:
         try:
             status, said = post(target, body)
@@ -90,26 +90,29 @@ def upstream(programs: Programs, cores: Cores, folder: Path) -> Iterator[Upstrea
 
 
 @contextmanager
-def running(peer: Peer, up: Upstream, cores: Cores, folder: Path) -> Iterator[Target]:
-    """The peer, once it takes connections. What it says goes to a file beside it."""
+def running(
+    peer: Peer, up: Upstream, cores: Cores | None, folder: Path, model: str = MODEL
+) -> Iterator[Target]:
+    """The peer, once it answers for this model. What it says goes to a file beside it."""
     directory = folder / peer.name
     directory.mkdir()
     site = Site(directory=directory, port=free_port(), upstream_port=up.port, upstream_socket=up.socket)
     command = peer.command(site)
     log = Path(os.devnull) if command.chatty else directory / "output"
-    with _aside(command, cores, log), _process(on(cores.gateway, command.argv), command.env, log) as process:
+    argv = on(cores.gateway if cores else None, command.argv)
+    with _aside(command, cores, log), _process(argv, command.env, log) as process:
         _until(lambda: listens(site.port), process, log)
         target = Target(name=peer.name, title=peer.title, address=f"127.0.0.1:{site.port}", peer=peer)
-        until_it_answers(target, START_SECONDS)
+        until_it_answers(target, START_SECONDS, model)
         yield replace(target, pids=(process.pid, *children(process.pid)))
 
 
 @contextmanager
-def _aside(command: Command, cores: Cores, log: Path) -> Iterator[None]:
+def _aside(command: Command, cores: Cores | None, log: Path) -> Iterator[None]:
     if not command.aside:
         yield
         return
-    with _process(on(cores.client, command.aside), {}, log):
+    with _process(on(cores.client if cores else None, command.aside), {}, log):
         yield
 
 

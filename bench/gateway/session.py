@@ -44,12 +44,13 @@ def measure(blocks: Sequence[Block], cores: Cores, records: Records, how: str) -
             _keep(records, block, record, how)
 
 
-def measure_engine(records: Records, how: str, *, quick: bool) -> None:
+def measure_engine(blocks: Sequence[str], records: Records, how: str, *, quick: bool) -> None:
     """The same with the real engine."""
     with _programs() as (programs, folder):
-        for block in _new(real.BLOCKS, records):
+        for block in _new(blocks, records):
             say(f"{block}: the real engine starts")
-            record = real.measure_real(programs, folder, block.removeprefix("real-"), quick=quick)
+            (folder / block).mkdir()
+            record = real.measure_real(programs, folder / block, block.removeprefix("real-"), quick=quick)
             _keep(records, block, record, how)
 
 

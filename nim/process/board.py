@@ -11,8 +11,6 @@ from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
 from nim.process.phases import DOING, IN_ORDER, Step
 from nim.state import Failure, Phase, PhaseDone, State
 
-# While it is there, nginx answers readiness with 503 whatever the engine says.
-
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file in one step: a reader has the old text or the new one, never a part."""

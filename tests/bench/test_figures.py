@@ -94,7 +94,7 @@ def test_each_goal_and_step_names_what_is_measured() -> None:
     for goal in GOALS:
         assert isinstance(goal, Goal)
         assert goal.scenario in SCENARIOS
-        assert {goal.target, goal.other} <= names
+        assert {goal.target, goal.other or DIRECT} <= names
     for block in [*blocks(quick=True), *blocks(quick=False)]:
         for step in block.steps:
             assert step.scenario in SCENARIOS
