@@ -31,8 +31,9 @@ types: $(READY)
 floors: $(READY)
 	$(BIN)/lint-imports
 
+# Most tests wait for processes most of the time: three wait at once.
 pytest: $(READY)
-	$(BIN)/pytest -m "not image and not soak"
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not image and not soak"
 
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none

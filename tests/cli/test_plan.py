@@ -216,9 +216,10 @@ def test_profiles_are_nims_sections_in_a_pipe_and_a_table_on_a_terminal() -> Non
     assert "- Incompatible with system:" in piped.stdout
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     with subprocess.Popen(
         [sys.executable, "-m", "nim", "profiles", "--gpus", "2xB200"],
-        env={**os.environ, "NIM_MODEL_NAME": ULTRA, "TERM": "xterm"},
+        env={**environ, "NIM_MODEL_NAME": ULTRA, "TERM": "xterm"},
         cwd=ROOT,
         stdout=theirs,
     ) as process:
