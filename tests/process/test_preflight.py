@@ -143,14 +143,16 @@ def test_the_lock_of_a_killed_service_holds_nobody_up(start: Start) -> None:
 
 def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory: Path) -> None:
     """Its nginx still drains a stream, and holds the port and the log pipes."""
-    first = start(tokens=100, interval_ms=20).wait_ready()
-    _, lines = stream(first, 100)
+    plan = make_plan(directory, tokens=100, interval_ms=20)
+    first = start(rendered(plan, shutdown_timeout_seconds=20.0)).wait_ready()
+    reading, lines = stream(first, 100)
     supervisor = look(first.supervisor)
     assert supervisor
     first.process.kill()
     second = start(first.plan)
     wait_until(lambda: not supervisor.alive, "the end of what was left behind")
     second.wait_ready()
+    reading.join(20)
     assert b"data: [DONE]\n" in lines
     assert second.stop() == 0
     first.wait()
