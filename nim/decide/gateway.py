@@ -32,6 +32,7 @@ def decide_gateway(
         max_body_size=settings.max_body_size,
         read_timeout_seconds=settings.proxy_read_timeout,
         send_timeout_seconds=settings.proxy_send_timeout,
+        header_timeout_seconds=settings.proxy_header_timeout,
         client_timeout_seconds=settings.proxy_client_timeout,
         keepalive_timeout_seconds=settings.proxy_keepalive_timeout,
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),

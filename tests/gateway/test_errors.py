@@ -187,6 +187,14 @@ async def test_what_is_too_long_is_told_the_limit(
     assert "of more than 64 KB" in openai_error(answer)["message"]
 
 
+async def test_long_headers_pass_up_to_their_sum(house: House) -> None:
+    lines = [f"X{number}: " + "x" * 65_000 for number in range(8)]
+    assert (await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines)("/v1/models"))).status == 200
+    refused = await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines, *lines[:1])("/v1/models"))
+    assert refused.status == 431
+    assert "more than 512 KB together" in openai_error(refused)["message"]
+
+
 async def test_nobody_behind_names_a_program_and_its_version(house: House) -> None:
     for path in ("/v1/models", "/v1/metadata", "/v1/health/live", "/v1/health/ready", "/none"):
         assert (await house.ask(path)).header("server") == "nginx", path

@@ -89,15 +89,27 @@ async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -
         await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("part", [POST, POST + b"Content-Length: 4\r\n\r\nab"], ids=["header", "body"])
-async def test_the_client_timeout_closes_without_a_word(build: Build, part: bytes) -> None:
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [
+        ("NIM_PROXY_HEADER_TIMEOUT", POST),
+        ("NIM_PROXY_HEADER_TIMEOUT", b""),
+        ("NIM_PROXY_CLIENT_TIMEOUT", POST + b"Content-Length: 4\r\n\r\nab"),
+    ],
+    ids=["header", "nothing", "body"],
+)
+async def test_a_slow_client_is_closed_without_a_word(build: Build, setting: str, part: bytes) -> None:
     """nginx answers no 408: it closes, which the access log tells as 408."""
-    gateway, _ = decided({"NIM_PROXY_CLIENT_TIMEOUT": "1s"})
-    house = await build(client_timeout_seconds=gateway.client_timeout_seconds)
+    gateway, _ = decided({setting: "1s"})
+    house = await build(
+        header_timeout_seconds=gateway.header_timeout_seconds,
+        client_timeout_seconds=gateway.client_timeout_seconds,
+    )
     async with connected(house.port) as client:
         await client.send(part)
         assert await client.ends() == b""
-    assert (await house.nginx.logged_json(1))[0]["status"] == 408
+    if part:
+        assert (await house.nginx.logged_json(1))[0]["status"] == 408
     assert house.engine.received == []
 
 

@@ -24,6 +24,7 @@ def test_the_defaults_are_generous_and_say_nothing() -> None:
     [
         ("NIM_PROXY_READ_TIMEOUT", "read_timeout_seconds"),
         ("NIM_PROXY_SEND_TIMEOUT", "send_timeout_seconds"),
+        ("NIM_PROXY_HEADER_TIMEOUT", "header_timeout_seconds"),
         ("NIM_PROXY_CLIENT_TIMEOUT", "client_timeout_seconds"),
         ("NIM_PROXY_KEEPALIVE_TIMEOUT", "keepalive_timeout_seconds"),
         ("NIM_PROXY_UPSTREAM_KEEPALIVE_TIMEOUT", "upstream_keepalive_timeout_seconds"),
