@@ -32,7 +32,7 @@ def wait_for_running(service: Service, expected: float) -> None:
 
 
 def after_one_who_leaves(service: Service, stream: bool) -> tuple[float, float]:
-    """Tokens made for a request whose client leaves once it is worked on; seconds until nothing is worked on."""
+    """Tokens made for a request whose client leaves once it is worked on; seconds until that ends."""
     wait_for_running(service, 0)
     before = counted(service, "vllm:generation_tokens_total")
     asked = {"model": "nim/demo", "prompt": "Once", "max_tokens": LONG, "ignore_eos": True, "stream": stream}

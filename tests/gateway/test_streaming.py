@@ -95,7 +95,7 @@ async def test_only_streams_ask_not_to_be_buffered(house: House) -> None:
 
 
 class Watching:
-    """An engine that notices when its client is gone: after `said` in silence, or in the middle of talking."""
+    """An engine that says something, may go on talking, and notices when its client is gone."""
 
     def __init__(self, said: bytes, *, goes_on: bool = False) -> None:
         self.said, self.goes_on = said, goes_on
