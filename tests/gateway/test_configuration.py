@@ -42,6 +42,9 @@ GATEWAYS: list[dict[str, Any]] = [
         ],
         MOST_SECONDS,
     ),
+    {"allowed_origins": ("*",)},
+    {"allowed_origins": ("https://a.test", "https://a.test", f"http://{'a.' * 1000}test", "http://[::1]:1")},
+    {"allowed_origins": ('x://";{}', "x://$a", "x://\\", "default", "~", "null")},
     {"connections": 50_000, "max_body_size": "999999999g"},
     *({"route_groups": groups} for groups in [(), ("inference",), ("docs",), ("management",), ALL_GROUPS]),
 ]

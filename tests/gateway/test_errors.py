@@ -195,6 +195,35 @@ async def test_long_headers_pass_up_to_their_sum(house: House) -> None:
     assert "more than 512 KB together" in openai_error(refused)["message"]
 
 
+LONG_ORIGIN = f"https://{'b.' * 100}test"
+READABLE = "X-Request-Id, Retry-After"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "expected"),
+    [
+        (("*",), "https://a.test", "*"),
+        (("https://a.test", "https://b.test:8443"), "https://b.test:8443", "https://b.test:8443"),
+        (("https://a.test",), "https://a.test.evil.test", None),
+        (("https://a.test",), "https://a-test", None),
+        (("https://a.test", LONG_ORIGIN), LONG_ORIGIN, LONG_ORIGIN),
+        (("https://a.test",), "null", None),
+        ((), "https://a.test", None),
+    ],
+)
+async def test_pages_that_may_read_the_engines_answers_may_read_our_errors(
+    build: Build, allowed: tuple[str, ...], origin: str, expected: str | None
+) -> None:
+    house = await build(allowed_origins=allowed)
+    await house.engine.close()
+    await house.middleware.close()
+    for path in ("/v1/chat/completions", "/v1/metadata", "/none"):
+        answer = await house.ask(path, headers={"Origin": origin})
+        of_the_gateway(answer)
+        assert answer.header("access-control-allow-origin") == expected
+        assert answer.header("access-control-expose-headers") == (READABLE if allowed else None)
+
+
 async def test_nobody_behind_names_a_program_and_its_version(house: House) -> None:
     for path in ("/v1/models", "/v1/metadata", "/v1/health/live", "/v1/health/ready", "/none"):
         assert (await house.ask(path)).header("server") == "nginx", path

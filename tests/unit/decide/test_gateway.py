@@ -77,6 +77,14 @@ def test_connections_as_many_as_asked_for() -> None:
         decided({"NIM_PROXY_CONNECTIONS": "127"}, open_files=65_536)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, ()), ({"allowed_origins": ["*"]}, ("*",)), ({"allowed_origins": ("a", "b")}, ("a", "b"))],
+)
+def test_origins_are_the_engines(options: dict[str, object], expected: tuple[str, ...]) -> None:
+    assert decided(options=options)[0].allowed_origins == expected
+
+
 def test_a_health_port_that_is_the_servers_is_said_to_be_none() -> None:
     gateway, [warning] = decided({"NIM_HEALTH_PORT": "8000"})
     assert gateway.health_port is None
