@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -72,9 +72,9 @@ def test_a_page_may_read_the_gateways_errors_as_it_may_the_engines(service: Serv
 
 
 @contextmanager
-def counting(path: Path) -> Iterator[list[socket.socket]]:
-    """Stands in the place of a socket and leads to it; the connections that were made meanwhile."""
-    aside, place, made = path.with_name("aside.sock"), path.with_name("place.sock"), list[socket.socket]()
+def counting(path: Path) -> Iterator[list[Path]]:
+    """Stands in the place of a socket and leads to it; an entry for each connection made meanwhile."""
+    aside, place, made = path.with_name("aside.sock"), path.with_name("place.sock"), list[Path]()
     aside.hardlink_to(path)
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(place))
@@ -90,26 +90,29 @@ def counting(path: Path) -> Iterator[list[socket.socket]]:
             thread.join()
 
 
-def _lead(door: socket.socket, behind: Path, made: list[socket.socket]) -> None:
-    while True:
-        try:
+def _lead(door: socket.socket, behind: Path, made: list[Path]) -> None:
+    with suppress(OSError):  # the door is shut
+        while True:
             front, _ = door.accept()
-        except OSError:
-            return
-        back = socket.socket(socket.AF_UNIX)
+            made.append(behind)
+            threading.Thread(target=_forward, args=(front, behind), daemon=True).start()
+
+
+def _forward(front: socket.socket, behind: Path) -> None:
+    with front, socket.socket(socket.AF_UNIX) as back:
         back.connect(str(behind))
-        made.append(front)
-        for pair in ((front, back), (back, front)):
-            threading.Thread(target=_copy, args=pair, daemon=True).start()
+        other_way = threading.Thread(target=_copy, args=(back, front), daemon=True)
+        other_way.start()
+        _copy(front, back)
+        other_way.join()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # whoever closes first
         while data := source.recv(65536):
             sink.sendall(data)
+    with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        sink.close()
 
 
 def test_connections_to_the_engine_are_used_again(service: Service) -> None:
