@@ -102,6 +102,7 @@ class Gateway:
 
     `user` is whom the workers must be to reach the engine's private socket: set when started as root.
     `connections` are the most that one worker holds, to clients and to the engine together.
+    `allowed_origins` are those whose pages may read what the engine answers, and so our errors; `*` is any.
     """
 
     server_port: int
@@ -114,9 +115,11 @@ class Gateway:
     send_timeout_seconds: int
     keepalive_timeout_seconds: int
     route_groups: tuple[str, ...]
+    header_timeout_seconds: int = 20
     client_timeout_seconds: int = 60
     upstream_keepalive_timeout_seconds: int = 60
     connections: int = 16_384
+    allowed_origins: tuple[str, ...] = ()
 
 
 def most_connections(open_files: int) -> int:
@@ -193,7 +196,7 @@ class Plan:
         data["model"] = Model(**_tuples(data["model"], "served_names"))
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
-        data["gateway"] = Gateway(**_tuples(data["gateway"], "route_groups"))
+        data["gateway"] = Gateway(**_tuples(data["gateway"], "route_groups", "allowed_origins"))
         data["download"] = Download(**data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])

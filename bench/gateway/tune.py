@@ -59,7 +59,7 @@ def without(pattern: str) -> tuple[str, str]:
 
 
 NO_LOG = (r"^    access_log .*;$", "    access_log off;")
-ID = "default $connection-$connection_requests-$msec;"
+ID_MADE = r'default ("\$connection-[^"]*");'
 VARIANTS = (
     Variant("unchanged"),
     Variant("unchanged, too"),
@@ -73,14 +73,12 @@ VARIANTS = (
     Variant("no Server-Timing", (without("add_header Server-Timing"),)),
     Variant("no X-Accel-Buffering", (without("add_header X-Accel-Buffering"),)),
     Variant("no X-Request-Id returned", (without(r"add_header X-Request-Id \$nim_request_id always;"),)),
-    Variant("id of counters, not random", ((r"default \$request_id;", ID),)),
-    Variant("no id made", ((r"default \$request_id;", "default none;"),)),
+    Variant("id: random, as nginx makes it", ((ID_MADE, "default $request_id;"),)),
+    Variant("id: one for all", ((ID_MADE, "default none;"),)),
+    Variant("id: no expression on an empty one", ((ID_MADE, r'"" \1; default \1;'),)),
     Variant(
-        "log: two variables only", ((r"'\$logged_level \$logged_time .*\n.*';", "'$status $request_id';"),)
-    ),
-    Variant(
-        "id of counters, log buffer 64k",
-        ((r"default \$request_id;", ID), ("buffer=4k flush=250ms", "buffer=64k flush=1s")),
+        "log: two variables only",
+        ((r"'\$logged_level \$logged_time .*\n.*';", "'$status $nim_request_id';"),),
     ),
     Variant("no limit_conn", (without("limit_conn streams"),)),
     Variant("proxy_buffer_size 4k", (("proxy_buffer_size 16k", "proxy_buffer_size 4k"),)),
@@ -90,9 +88,6 @@ VARIANTS = (
     Variant("keepalive timers of 65 s", (("keepalive_timeout 3600s", "keepalive_timeout 65s"),)),
     Variant("multi_accept on", ((r"(worker_connections \d+;)", r"\1 multi_accept on;"),)),
     Variant("no reuseport", ((" reuseport;", ";"),)),
-    Variant(
-        "id: no expression on an empty one", ((r"(map \$http_x_request_id .*)", r'\1\n "" $request_id;'),)
-    ),
     Variant(
         "log: nginx's own time and request, no level",
         ((r"'\$logged_level \$logged_time gateway\] \$logged_request", "'$time_iso8601 gateway] $request"),),
@@ -109,10 +104,10 @@ VARIANTS = (
         ((r"^    server_tokens off;", "    server_tokens off; request_pool_size 16k;"),),
     ),
     Variant(
-        "client_header_buffer_size 2k", (("client_header_buffer_size 4k", "client_header_buffer_size 2k"),)
+        "client_header_buffer_size 4k", (("client_header_buffer_size 16k", "client_header_buffer_size 4k"),)
     ),
     Variant(
-        "client_header_buffer_size 8k", (("client_header_buffer_size 4k", "client_header_buffer_size 8k"),)
+        "client_header_buffer_size 8k", (("client_header_buffer_size 16k", "client_header_buffer_size 8k"),)
     ),
     Variant(
         "none of it: log, Server-Timing, ids, limit_conn",

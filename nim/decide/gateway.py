@@ -32,11 +32,13 @@ def decide_gateway(
         max_body_size=settings.max_body_size,
         read_timeout_seconds=settings.proxy_read_timeout,
         send_timeout_seconds=settings.proxy_send_timeout,
+        header_timeout_seconds=settings.proxy_header_timeout,
         client_timeout_seconds=settings.proxy_client_timeout,
         keepalive_timeout_seconds=settings.proxy_keepalive_timeout,
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
         connections=connections,
         route_groups=route_groups(settings, lora=lora),
+        allowed_origins=_allowed_origins(config),
     )
     return gateway, (*warnings, *more)
 
@@ -60,6 +62,12 @@ def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
             hint="NIM_PASSTHROUGH_ARGS=--enable-lora",
         )
     return groups
+
+
+def _allowed_origins(config: Mapping[str, Value]) -> tuple[str, ...]:
+    """As the engine has them, whoever set them."""
+    given = config.get("allowed_origins")
+    return tuple(map(str, given.value)) if given and isinstance(given.value, list | tuple) else ()
 
 
 def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:

@@ -20,6 +20,7 @@ _LOG_LEVELS = {
     "critical": "crit",
 }
 _SEGMENT = "[A-Za-z0-9._:-]+"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!-#%-~]+")
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f$]")
 
 
@@ -57,6 +58,8 @@ def render_nginx(
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each is a client's connection and one to the engine
     routes = open_routes(gateway.route_groups)
+    any_origin = "*" in gateway.allowed_origins
+    origins = [] if any_origin else _origins(gateway.allowed_origins)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
@@ -69,6 +72,8 @@ def render_nginx(
         streams=streams,
         idle_connections=min(streams, 512),
         reuseport=gateway.worker_processes > 1,
+        origins=origins,
+        allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
         routes_hint=_routes_hint(gateway.route_groups),
         live=LIVE,
         ready=READY,
@@ -77,6 +82,11 @@ def render_nginx(
         middleware_routes=[route for route in routes if route.target is Target.MIDDLEWARE],
         engine_routes=_locations(routes),
     )
+
+
+def _origins(allowed: Iterable[str]) -> list[str]:
+    """A pattern for each that a browser could send: words in nginx's own tables must be short and differ."""
+    return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:

@@ -105,11 +105,18 @@ class Settings:
         "How long a client may take nothing of its answer, or the engine nothing of a request.",
         ours=True,
     )
+    proxy_header_timeout: int = setting(
+        "NIM_PROXY_HEADER_TIMEOUT",
+        DURATION,
+        20,
+        "How long a client may take for a request's header, on a new connection from its first moment on.",
+        ours=True,
+    )
     proxy_client_timeout: int = setting(
         "NIM_PROXY_CLIENT_TIMEOUT",
         DURATION,
         60,
-        "How long a client may take for its header, and pause inside its body.",
+        "How long a client may pause inside its body.",
         ours=True,
     )
     proxy_keepalive_timeout: int = setting(

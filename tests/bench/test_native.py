@@ -1,41 +1,22 @@
 """The compiled client counts what arrives, in whatever pieces, and the mock answers as it is told to."""
 
-import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bench.gateway import native, requests
 from bench.gateway.checks import Bench, check, mock, set_mock
-from bench.gateway.cores import Cores
 from bench.gateway.load import Client, Load, Reading
-from bench.gateway.running import Target, post, upstream
+from bench.gateway.running import Target, post
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENTS = b"event: named\ndata: @000001 \n\ndata: @000002 \n\n", b"data: @00", b"0003 \n\ndata: [DONE]\n\n"
 STREAM = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in EVENTS) + b"0\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
-    return native.build(tmp_path_factory.mktemp("native"))
-
-
-@pytest.fixture
-def bench(programs: native.Programs, tmp_path: Path) -> Iterator[Bench]:
-    with ExitStack() as stack:
-        core = min(os.sched_getaffinity(0))
-        cores = Cores(gateway=core, client=core, upstream=core)
-        up = stack.enter_context(upstream(programs, cores, tmp_path))
-        client = Client(programs=programs, cores=None)
-        yield Bench(up=up, client=client, requests=requests.Requests(tmp_path))
 
 
 def answered(

@@ -147,6 +147,89 @@ async def test_refusals_in_anthropic_shape(build: Build, case: Case) -> None:
     assert anthropic_error(answer)["type"] == kinds.get(case.status, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "POST //v1/messages HTTP/1.1",
+        "POST /v1//messages HTTP/1.1",
+        "POST //v1///messages/count_tokens?a=b HTTP/1.1",
+        "POST HTTP://a/v1/messages HTTP/1.1",
+        "M-SEARCH /v1/messages HTTP/1.1",
+        "X_Y /v1/messages HTTP/1.1",
+    ],
+)
+async def test_every_spelling_of_messages_speaks_its_dialect(house: House, line: str) -> None:
+    await house.engine.close()
+    answer = await tell(house.port, f"{line}\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+    assert (answer.status, anthropic_error(answer)["type"]) in {(501, "api_error"), (503, "api_error")}
+
+
+@pytest.mark.parametrize("target", ["/v1/messages.x", "/v1/messages2", "/v1/message", "/x/v1/messages"])
+async def test_other_paths_do_not(house: House, target: str) -> None:
+    assert openai_error(await house.ask(target))["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("status", "before", "behind"),
+    [
+        (414, "GET /v1/models?", " HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (431, "GET /v1/models HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n"),
+    ],
+)
+async def test_what_is_too_long_is_told_the_limit(
+    house: House, status: int, before: str, behind: str
+) -> None:
+    rest_of_line = len(before.rsplit("\n")[-1] + behind.partition("\n")[0] + "\n")
+    fits = 64 * 1024 - rest_of_line
+    assert (await tell(house.port, f"{before}{'x' * fits}{behind}".encode())).status == 200
+    answer = await tell(house.port, f"{before}{'x' * (fits + 1)}{behind}".encode())
+    assert answer.status == status
+    assert "of more than 64 KB" in openai_error(answer)["message"]
+
+
+async def test_long_headers_pass_up_to_their_sum(house: House) -> None:
+    lines = [f"X{number}: " + "x" * 65_000 for number in range(8)]
+    assert (await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines)("/v1/models"))).status == 200
+    refused = await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines, *lines[:1])("/v1/models"))
+    assert refused.status == 431
+    assert "more than 512 KB together" in openai_error(refused)["message"]
+
+
+LONG_ORIGIN = f"https://{'b.' * 100}test"
+READABLE = "X-Request-Id, Retry-After"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "expected"),
+    [
+        (("*",), "https://a.test", "*"),
+        (("https://a.test", "https://b.test:8443"), "https://b.test:8443", "https://b.test:8443"),
+        (("https://a.test",), "https://a.test.evil.test", None),
+        (("https://a.test",), "https://a-test", None),
+        (("https://a.test", LONG_ORIGIN), LONG_ORIGIN, LONG_ORIGIN),
+        (("https://a.test",), "null", None),
+        ((), "https://a.test", None),
+    ],
+)
+async def test_pages_that_may_read_the_engines_answers_may_read_our_errors(
+    build: Build, allowed: tuple[str, ...], origin: str, expected: str | None
+) -> None:
+    house = await build(allowed_origins=allowed)
+    await house.engine.close()
+    await house.middleware.close()
+    for path in ("/v1/chat/completions", "/v1/metadata", "/none"):
+        answer = await house.ask(path, headers={"Origin": origin})
+        of_the_gateway(answer)
+        assert answer.header("access-control-allow-origin") == expected
+        assert answer.header("access-control-expose-headers") == (READABLE if allowed else None)
+
+
+async def test_nobody_behind_names_a_program_and_its_version(house: House) -> None:
+    for path in ("/v1/models", "/v1/metadata", "/v1/health/live", "/v1/health/ready", "/none"):
+        assert (await house.ask(path)).header("server") == "nginx", path
+    assert b"Server: engine/1" in OK, "that is what both behind say"
+
+
 async def test_chunked_body_over_the_limit(build: Build) -> None:
     house = await build(max_body_size="1k")
     start = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

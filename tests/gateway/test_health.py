@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
+import h11
 import pytest
 
-from tests.gateway.client import Answer, ask
+from tests.gateway.client import Answer, ask, connected
 from tests.gateway.conftest import Build, House
-from tests.gateway.nginx import free_port
+from tests.gateway.nginx import PATIENCE_SECONDS, free_port
 from tests.gateway.upstream import Received
 
 LIVE = b'{"object":"health.response","message":"live","status":"live"}'
@@ -146,6 +148,40 @@ async def test_health_port_answers_health_and_nothing_else(build: Build) -> None
     for path in ("/v1/models", "/v1/metadata", "/v1/metrics", "/health", "/"):
         assert (await ask(port, path)).json()["error"]["code"] == "not_found"
     documented(await house.ask("/v1/health/ready"), READY)
+
+
+async def test_idle_clients_make_way_for_probes(build: Build) -> None:
+    health_port = free_port()
+    house = await build(connections=128, health_port=health_port)
+    async with AsyncExitStack() as clients:
+        for _ in range(400):
+            client = await clients.enter_async_context(connected(house.port))
+            await client.request("GET", "/v1/models")
+            assert (await client.answer()).header("connection") == "keep-alive"
+        for port in (house.port, health_port):
+            documented(await ask(port, "/v1/health/live"), LIVE)
+            documented(await ask(port, "/v1/health/ready"), READY)
+
+
+async def answers(port: int) -> bool:
+    """Whether a probe finds a place."""
+    try:
+        return (await ask(port, "/v1/health/live")).status == 200
+    except (ConnectionError, h11.RemoteProtocolError):
+        return False
+
+
+async def test_half_sent_headers_give_their_places_back(build: Build) -> None:
+    """While they last probes are closed, too: nginx counts places for whole requests only."""
+    health_port = free_port()
+    house = await build(connections=128, health_port=health_port, header_timeout_seconds=3)
+    async with AsyncExitStack() as clients, asyncio.timeout(2 * PATIENCE_SECONDS):
+        while await answers(health_port):
+            client = await clients.enter_async_context(connected(house.port))
+            await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
+        for port in (health_port, house.port):
+            while not await answers(port):  # noqa: ASYNC110 - nginx sets no event
+                await asyncio.sleep(0.05)
 
 
 async def test_probes_leave_no_line_in_the_log_whatever_they_find(build: Build) -> None:

@@ -10,37 +10,15 @@ from pathlib import Path
 import h11
 import pytest
 
-from nim.decide.derive import Surroundings
-from nim.decide.gateway import decide_gateway
-from nim.plan import Gateway
-from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
 from tests.gateway.client import connected
 from tests.gateway.conftest import Build, House
 from tests.gateway.nginx import PATIENCE_SECONDS, Nginx, free_port, until
 from tests.gateway.upstream import EVENT_STREAM, OK, Received, chunk
+from tests.unit.decide.gateways import decided
 
 HOUR = 3600
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
 MEGABYTE = 1 << 20
-
-
-def decided(*, engine_keeps: str = "3600", **environ: str) -> Gateway:
-    """The gateway that a start with these variables has, on a free port."""
-    around = Surroundings(
-        run_dir="/run/nim",
-        cache_dir="/cache",
-        runtime_cache_dir="/cache",
-        offline=False,
-        user=None,
-        has_ipv6=False,
-        worker_processes=1,
-        open_files=65_536,
-    )
-    origin = Origin(layer=Layer.DEFAULT, place="nim")
-    config = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": Value(value=engine_keeps, origin=origin)}
-    settings = read_settings({"NIM_SERVER_PORT": str(free_port()), **environ})
-    return decide_gateway(settings, around, config)[0]
 
 
 def in_force(nginx: Nginx, name: str) -> set[int]:
@@ -51,7 +29,8 @@ def in_force(nginx: Nginx, name: str) -> set[int]:
 
 
 def test_what_nobody_set_is_hours(tmp_path: Path) -> None:
-    nginx = Nginx(run_dir=tmp_path, gateway=decided())
+    gateway, _ = decided({"NIM_SERVER_PORT": str(free_port())})
+    nginx = Nginx(run_dir=tmp_path, gateway=gateway)
     assert max(in_force(nginx, "proxy_read_timeout")) >= HOUR
     # The shorter ones are those of the management routes, which never stream.
     assert in_force(nginx, "proxy_read_timeout") - {10, 25} == {4 * HOUR}
@@ -68,7 +47,7 @@ async def silence(request: Received, reader: asyncio.StreamReader, writer: async
 
 
 async def test_the_read_timeout_cuts_what_is_silent(build: Build) -> None:
-    gateway = decided(NIM_PROXY_READ_TIMEOUT="2")
+    gateway, _ = decided({"NIM_PROXY_READ_TIMEOUT": "2"})
     house = await build(read_timeout_seconds=gateway.read_timeout_seconds)
     house.engine.answering = silence
     assert (await house.ask("/v1/completions", method="POST", body=b"{}")).status == 504
@@ -102,7 +81,7 @@ async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -
         finally:
             gone.set()
 
-    gateway = decided(NIM_PROXY_SEND_TIMEOUT="1")
+    gateway, _ = decided({"NIM_PROXY_SEND_TIMEOUT": "1"})
     house = await build(send_timeout_seconds=gateway.send_timeout_seconds)
     house.engine.answering = pour
     async with connected(house.port) as client:
@@ -110,20 +89,32 @@ async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -
         await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("part", [POST, POST + b"Content-Length: 4\r\n\r\nab"], ids=["header", "body"])
-async def test_the_client_timeout_closes_without_a_word(build: Build, part: bytes) -> None:
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [
+        ("NIM_PROXY_HEADER_TIMEOUT", POST),
+        ("NIM_PROXY_HEADER_TIMEOUT", b""),
+        ("NIM_PROXY_CLIENT_TIMEOUT", POST + b"Content-Length: 4\r\n\r\nab"),
+    ],
+    ids=["header", "nothing", "body"],
+)
+async def test_a_slow_client_is_closed_without_a_word(build: Build, setting: str, part: bytes) -> None:
     """nginx answers no 408: it closes, which the access log tells as 408."""
-    gateway = decided(NIM_PROXY_CLIENT_TIMEOUT="1s")
-    house = await build(client_timeout_seconds=gateway.client_timeout_seconds)
+    gateway, _ = decided({setting: "1s"})
+    house = await build(
+        header_timeout_seconds=gateway.header_timeout_seconds,
+        client_timeout_seconds=gateway.client_timeout_seconds,
+    )
     async with connected(house.port) as client:
         await client.send(part)
         assert await client.ends() == b""
-    assert (await house.nginx.logged_json(1))[0]["status"] == 408
+    if part:
+        assert (await house.nginx.logged_json(1))[0]["status"] == 408
     assert house.engine.received == []
 
 
 async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
-    gateway = decided(NIM_PROXY_KEEPALIVE_TIMEOUT="1s")
+    gateway, _ = decided({"NIM_PROXY_KEEPALIVE_TIMEOUT": "1s"})
     house = await build(keepalive_timeout_seconds=gateway.keepalive_timeout_seconds)
     async with connected(house.port) as client:
         await client.request("GET", "/v1/models")
@@ -132,7 +123,7 @@ async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
 
 
 async def test_the_gateway_leaves_an_idle_connection_before_the_engine_closes_it(build: Build) -> None:
-    gateway = decided(engine_keeps="8")
+    gateway, _ = decided(engine_keeps="8")
     house = await build(upstream_keepalive_timeout_seconds=gateway.upstream_keepalive_timeout_seconds)
     house.engine.idle_limit_seconds = 8.0
     for connections in (1, 2):

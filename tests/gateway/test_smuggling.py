@@ -10,7 +10,8 @@ from tests.gateway.upstream import Received
 
 HOST = b"Host: a\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST
-SECOND = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+# An open route: what is left over and taken for a request reaches the engine, which remembers it.
+SECOND = b"GET /v1/models?smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 REFUSED = {
     "length and chunks": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SECOND,
@@ -151,7 +152,10 @@ NORMALISED = {
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused_and_never_forwarded(house: House, name: str) -> None:
     method = REFUSED[name].partition(b" ")[0].decode()
-    answer = await tell(house.port, REFUSED[name], method="GET" if method == "CONNECT" else method)
+    async with connected(house.port) as client:
+        await client.send(REFUSED[name])
+        answer = await client.answer("GET" if method == "CONNECT" else method)
+        assert await client.ends() == b"", "nothing else is answered"
     assert answer.status in {400, 405, 413, 501, 505}
     assert b"<html" not in answer.body
     assert answer.json()["error"]["request_id"]
@@ -188,13 +192,13 @@ async def test_a_request_without_version_is_refused_or_gets_one(house: House) ->
 
 
 async def test_pipelined_requests_arrive_as_two(house: House) -> None:
-    one = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
-    two = POST + b"Content-Length: 2\r\n\r\nab"
+    one = POST + b"Content-Length: 2\r\n\r\nab"
     async with connected(house.port) as client:
-        await client.send(one + two)
-        assert (await client.answer("GET")).status == 200
+        await client.send(one + SECOND)
         assert (await client.answer("POST")).status == 200
-    assert [request.target for request in house.engine.received] == ["/v1/models", "/v1/chat/completions"]
+        assert (await client.answer("GET")).status == 200
+    targets = [request.target for request in house.engine.received]
+    assert targets == ["/v1/chat/completions", "/v1/models?smuggled"]
 
 
 async def test_an_answer_cannot_steer_the_gateway(house: House) -> None:

@@ -7,6 +7,7 @@ import pytest
 from nim.ingress import ADVICE
 from nim.ingress.body import MB
 from nim.ingress.pace import TOKENS
+from nim.ingress.silence import _and_longer
 from tests.fakes.launch import launch
 from tests.ingress.conftest import PACE, Doctor
 from tests.ingress.proxies import HAPROXY, collecting, haproxy, nginx
@@ -38,7 +39,12 @@ def test_nothing_in_between_nothing_found(doctor: Doctor, port: int) -> None:
     assert report.verdicts == dict.fromkeys(CHECKS, "ok") | unknown, report.out
     assert (report.code, report.data["findings"]) == (0, 0)
     assert report.data["service"]["ours"]
+    assert report.seen("silence").endswith("for 3 s was not cut; --idle 90 tells of the usual 60 s")
     assert report.facts("events")["events"] == 1 + TOKENS  # the opening, too, but not the end
+
+
+def test_who_bears_more_than_the_usual_needs_no_hint() -> None:
+    assert [bool(_and_longer(seconds)) for seconds in (10, 60, 61, 90)] == [True, True, False, False]
 
 
 def test_an_nginx_with_its_defaults(doctor: Doctor, port: int, tmp_path: Path) -> None:

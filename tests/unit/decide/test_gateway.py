@@ -1,40 +1,12 @@
 """What nginx is told, from the settings, the machine and the engine's own options."""
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from nim.decide.derive import Surroundings
-from nim.decide.gateway import decide_gateway
 from nim.errors import SettingsError
-from nim.plan import Gateway
 from nim.routes import Group
-from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
+from tests.unit.decide.gateways import decided
 
-AROUND = Surroundings(
-    run_dir="/run/nim",
-    cache_dir="/cache",
-    runtime_cache_dir="/cache/vllm",
-    offline=False,
-    user=None,
-    has_ipv6=False,
-    worker_processes=2,
-    open_files=65_536,
-)
 USUAL = (Group.HEALTH, Group.INFERENCE, Group.DOCS, Group.MANAGEMENT)
-
-
-def decided(
-    environ: dict[str, str] | None = None, *, engine_keeps: Any = "3600", lora: bool = False, **around: Any
-) -> tuple[Gateway, tuple[str, ...]]:
-    """The gateway for these variables, and its warnings."""
-    origin = Origin(layer=Layer.ENV, place="VLLM_HTTP_TIMEOUT_KEEP_ALIVE")
-    config = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": Value(value=engine_keeps, origin=origin)}
-    if lora:
-        config["enable_lora"] = Value(value=True, origin=origin)
-    return decide_gateway(read_settings(environ or {}), replace(AROUND, **around), config)
 
 
 def test_the_defaults_are_generous_and_say_nothing() -> None:
@@ -52,6 +24,7 @@ def test_the_defaults_are_generous_and_say_nothing() -> None:
     [
         ("NIM_PROXY_READ_TIMEOUT", "read_timeout_seconds"),
         ("NIM_PROXY_SEND_TIMEOUT", "send_timeout_seconds"),
+        ("NIM_PROXY_HEADER_TIMEOUT", "header_timeout_seconds"),
         ("NIM_PROXY_CLIENT_TIMEOUT", "client_timeout_seconds"),
         ("NIM_PROXY_KEEPALIVE_TIMEOUT", "keepalive_timeout_seconds"),
         ("NIM_PROXY_UPSTREAM_KEEPALIVE_TIMEOUT", "upstream_keepalive_timeout_seconds"),
@@ -104,6 +77,14 @@ def test_connections_as_many_as_asked_for() -> None:
         decided({"NIM_PROXY_CONNECTIONS": "127"}, open_files=65_536)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, ()), ({"allowed_origins": ["*"]}, ("*",)), ({"allowed_origins": ("a", "b")}, ("a", "b"))],
+)
+def test_origins_are_the_engines(options: dict[str, object], expected: tuple[str, ...]) -> None:
+    assert decided(options=options)[0].allowed_origins == expected
+
+
 def test_a_health_port_that_is_the_servers_is_said_to_be_none() -> None:
     gateway, [warning] = decided({"NIM_HEALTH_PORT": "8000"})
     assert gateway.health_port is None
@@ -126,7 +107,7 @@ def test_a_health_port_that_is_the_servers_is_said_to_be_none() -> None:
     ],
 )
 def test_routes_are_switched_by_group(text: str, lora: bool, groups: set[Group]) -> None:
-    gateway, _ = decided({"NIM_ROUTES": text}, lora=lora)
+    gateway, _ = decided({"NIM_ROUTES": text}, options={"enable_lora": lora})
     assert set(gateway.route_groups) == groups
     assert list(gateway.route_groups) == [group for group in Group if group in groups]
 

@@ -1,0 +1,30 @@
+"""The compiled mock and client, as the benchmarks start them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.gateway import native
+from bench.gateway.checks import Bench
+from bench.gateway.cores import Cores, divide
+from bench.gateway.session import bench_at
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
+    return native.build(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="session")
+def cores() -> Cores:
+    """As the benchmarks divide them; one alone has to do everything."""
+    mine = sorted(os.sched_getaffinity(0))
+    return divide(mine if len(mine) > 1 else mine * 2)
+
+
+@pytest.fixture
+def bench(programs: native.Programs, cores: Cores, tmp_path: Path) -> Iterator[Bench]:
+    with bench_at(programs, cores, tmp_path / "bench") as made:
+        yield made
