@@ -314,6 +314,13 @@ class Settings:
         "Where compiled kernels are kept, if not with the downloads.",
         default_text="`vllm` in the cache",
     )
+    cache_probe_timeout: float = setting(
+        "NIM_CACHE_PROBE_TIMEOUT",
+        DURATION_OR_OFF,
+        60.0,
+        "How long a start waits for the directories of cache and model: a mount whose server is gone never "
+        "answers. `0`: without end.",
+    )
     disable_model_download: bool = setting(
         "NIM_DISABLE_MODEL_DOWNLOAD",
         BOOLEAN,
@@ -430,7 +437,6 @@ REFUSED: Mapping[str, Absent] = MappingProxyType(
 # Written by the NIM operator or the images themselves, and harmless: no warning.
 IGNORED: frozenset[str] = frozenset(
     {
-        "NIM_CACHE_PROBE_TIMEOUT",
         "NIM_GRPC_API_PORT",
         "NIM_MPI_ALLOW_RUN_AS_ROOT",
         "NIM_RUNTIME_MAX_WORKER_THREADS",
