@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from tests.conformance.manifest import problems
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO_MODEL = ROOT / "profiles" / "demo" / "model"
+MANIFESTS = ROOT / "profiles"
+DEMO_MODEL = MANIFESTS / "demo" / "model"
 
 
 def judge(*arguments: str, seconds: float) -> dict[str, Any]:
@@ -30,6 +34,12 @@ def test_our_commands_are_those_that_users_know() -> None:
     results = judge("--program", program, "--commands-only", "--model-path", str(DEMO_MODEL), seconds=110)
     assert not failed(results)
     assert results["NIM_MODEL_NAME may be a path"]["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_manifest_is_one_that_the_operator_reads(path: Path) -> None:
+    """Any of them may be an image's own, and is then printed for it."""
+    assert not problems(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.image

@@ -127,6 +127,41 @@ def test_other_variables_can_be_set() -> None:
     assert pod_of(render({"env": env})).env.items() >= {"NIM_MODEL_PATH": "hf://a/b", "HF_TOKEN": "x"}.items()
 
 
+SECRETS_ASKED_FOR: Object = {
+    "model": {"hfTokenSecret": "hf", "ngcAPISecret": "ngc"},
+    "extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "api-key"}],
+}
+WHERE_THEY_ARE = {
+    "HF_TOKEN": ("hf", "HF_TOKEN"),
+    "NGC_API_KEY": ("ngc", "NGC_API_KEY"),
+    "VLLM_API_KEY": ("keys", "api-key"),
+}
+
+
+def test_secrets_as_variables_name_their_secret_and_its_key() -> None:
+    pod = pod_of(render(SECRETS_ASKED_FOR))
+    refs = {
+        entry["name"]: entry["valueFrom"]["secretKeyRef"]
+        for entry in pod.container["env"]
+        if "valueFrom" in entry
+    }
+    assert {name: (ref["name"], ref["key"]) for name, ref in refs.items()} == WHERE_THEY_ARE
+    assert not any(volume["name"] == "secrets" for volume in pod.spec["volumes"])
+
+
+def test_secrets_as_files_lie_where_the_service_is_told() -> None:
+    pod = pod_of(render({**SECRETS_ASKED_FOR, "secretsAs": "file"}))
+    (mount,) = [mount for mount in pod.container["volumeMounts"] if mount["name"] == "secrets"]
+    (volume,) = [volume for volume in pod.spec["volumes"] if volume["name"] == "secrets"]
+    files = {}
+    for source in volume["projected"]["sources"]:
+        (item,) = source["secret"]["items"]
+        files[f"{mount['mountPath']}/{item['path']}"] = (source["secret"]["name"], item["key"])
+    assert {pod.env[f"{name}_FILE"]: where for name, where in WHERE_THEY_ARE.items()} == files
+    assert not set(pod.env) & set(WHERE_THEY_ARE)
+    assert mount["readOnly"] is True
+
+
 def test_each_log_level_is_one_that_the_service_takes() -> None:
     levels = SCHEMA["properties"]["model"]["properties"]["logLevel"]["enum"]
     assert "TRACE" in levels
