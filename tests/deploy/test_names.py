@@ -10,8 +10,8 @@ PROBE = "enabled path initialDelaySeconds timeoutSeconds periodSeconds successTh
 # NIM's values, as far as they are public, by what they stand below.
 OF_NIM = {
     "": "affinity containerSecurityContext customArgs customCommand env extraVolumeMounts extraVolumes "
-    "healthPort imagePullSecrets initContainers nodeSelector podAnnotations podSecurityContext replicaCount resources "
-    "tolerations",
+    "healthPort imagePullSecrets initContainers nodeSelector podAnnotations podSecurityContext replicaCount "
+    "resources tolerations",
     "autoscaling": "enabled minReplicas maxReplicas metrics",
     "hostPath": "enabled path",
     "image": "repository tag pullPolicy",
