@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--url", help="a service that runs, such as http://localhost:8000")
     which.add_argument("--image", help="an image, which podman or docker starts and stops")
     which.add_argument("--program", help="a program that takes what the image would, started and stopped")
+    which.add_argument(
+        "--list", action="store_true", help="name what is expected and checked, and do nothing"
+    )
     made.add_argument("--health-url", help="its health port, such as http://localhost:8081")
     made.add_argument("--pid", type=int, help="with --url: send SIGTERM to this process at the end")
     made.add_argument("--model", help="the name in requests (default: the first of /v1/models)")
@@ -48,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
         "--only", action="append", default=[], metavar="TEXT", help="checks with this in their name"
     )
     made.add_argument("--commands-only", action="store_true", help="with --image or --program: serve nothing")
-    made.add_argument("--list", action="store_true", help="name the checks and do nothing")
     made.add_argument("--json", action="store_true", help="as data")
     return made
 

@@ -188,7 +188,15 @@ def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[s
     assert names(results, "fail") == set(results) - names(results, "skipped") != set()
 
 
-def test_the_table_and_the_list_are_for_people(program: str) -> None:
+def test_the_list_has_every_row_and_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(ROWS)
+    assert all(any(line.startswith(f"{'':5}{one.name} ") for line in lines) for one in CHECKS)
+    assert sum("not asked: " in line for line in lines) == len(NOT_ASKED)
+
+
+def test_the_table_is_for_people(program: str) -> None:
     env = os.environ | {"STRANGER_FAULTS": "license"}
     command = [sys.executable, "-m", "tests.conformance", "--program", program]
     done = subprocess.run(
