@@ -141,7 +141,7 @@ class Plan:
     """One start, whole. `config` maps an option's name to its value with its whole history.
 
     `machine` is what it runs on, in words that are the same for machines of a kind.
-    A stall time-out of 0, or an interval of probes of 0, means none.
+    A time-out of 0, for stalls or for the cache, or an interval of probes of 0, means none.
     """
 
     release: str
@@ -161,6 +161,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     stall_timeout_seconds: float = 0.0
     probe_interval_seconds: float = 0.0
+    cache_probe_seconds: float = 0.0
     files: tuple[RenderedFile, ...] = field(default=())
 
     @property

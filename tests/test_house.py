@@ -54,11 +54,14 @@ def test_each_verb_explains_itself() -> None:
 
 def test_what_this_release_has_not_is_no_verb_and_says_so() -> None:
     assert not ABSENT.keys() & {*VERBS, *ALIASES}
-    done = subprocess.run(
-        [ROOT / "entrypoint.sh", "mirror", "-h"], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("nim: cannot run 'mirror': this release does not have it\n  hint: ")
+    for name, instead in ABSENT.items():
+        for arguments, code in (([name], 2), ([name, "--all"], 2), ([name, "-h"], 0)):
+            done = subprocess.run(
+                [ROOT / "entrypoint.sh", *arguments], capture_output=True, text=True, timeout=30, check=False
+            )
+            assert done.returncode == code
+            assert instead in (done.stdout if code == 0 else done.stderr)
+        assert done.stdout.startswith(f"usage: {name} [-h]: ")
 
 
 def test_the_image_is_built_from_what_is_pinned() -> None:

@@ -6,7 +6,10 @@ case $first in
   '' | -*) exec /opt/nim/bin/nim "$@" ;;
   */*) [ ! -d "$first" ] || exec /opt/nim/bin/nim "$@" ;;
 esac
-if [ -x "$(command -v -- "$first")" ]; then
-  exec "$@"
-fi
+found=$(command -v -- "$first")
+case $found in
+  */*) [ -x "$found" ] || found= ;;
+esac
+# What the shell can do by itself, such as `echo`, is a program, too, and has no path here.
+[ -z "$found" ] || exec "$@"
 exec /opt/nim/bin/nim "$@"

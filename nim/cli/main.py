@@ -117,6 +117,9 @@ def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["--version"]:
         print(__version__)
         return 0
+    if len(arguments) > 1 and arguments[0] in ABSENT and {"-h", "--help"} & set(arguments[1:]):
+        print(f"usage: {arguments[0]} [-h]: this release does not have it; instead: {ABSENT[arguments[0]]}")
+        return 0
     verb, rest = _verb(arguments)
     if verb == "serve":
         stop_early()

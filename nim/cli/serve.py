@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nim.logs import Form
@@ -11,9 +12,12 @@ from nim.process import start
 
 if TYPE_CHECKING:
     from nim.cli.launch import Request
+    from nim.process.mounts import Place
 
 # CUDA 13, which the pinned engine is built for.
 DRIVER_NEEDED = 580
+# Settings that may name files or directories of the user's.
+READ = ("manifest_path", "model_path", "model_name")
 
 USAGE = """usage: nim serve [-h] [--dry-run] [MODEL] [ENGINE FLAGS]
 
@@ -44,13 +48,26 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """What shall run, after everything has been refused that is known not to."""
     from nim.cli.launch import decide, refuse_missing_engine
     from nim.hardware import refuse_old_driver
+    from nim.process.mounts import look
 
     request = read(flags, environ)
     refuse_old_driver(request.hardware, DRIVER_NEEDED)
     refuse_missing_engine(request.settings)
+    look(places(request), request.settings.cache_probe_timeout)
     plan, _ = decide(request)
     announce(plan)
     return plan
+
+
+def places(request: "Request") -> "Iterator[Place]":
+    """What is read in order to decide, and may lie on a mount of its own."""
+    from nim.process.mounts import Place
+
+    settings = request.settings
+    named = [(getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ]
+    for text, name in [*named, *((word, "the command line") for word in request.arguments[:1])]:
+        if "/" in text and "://" not in text and not text.startswith("-"):
+            yield Place(path=Path(text), variable=name)
 
 
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:

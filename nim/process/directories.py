@@ -3,48 +3,82 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Plan
+from nim.process.mounts import Place, touch
+
+TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
 
 
-def check_directories(plan: Plan) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory(Place):
+    """One that is written in: what it is for, what mounts one, and whether it should be this user's own."""
+
+    purpose: str
+    mount: str
+    own: bool = True
+
+
+def check_directories(plan: Plan, environ: Mapping[str, str]) -> None:
     """Make them and write in each. PreflightError names the first where that fails, and the remedy."""
-    for path, variable in _written(plan):
+    touch(_tried(plan, environ), plan.cache_probe_seconds)
+
+
+def _tried(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
+    for directory in _written(plan, environ):
+        yield directory
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path, prefix=".nim-"):
+            directory.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory.path, prefix=".nim-"):
                 pass
         except OSError as error:
-            raise _refusal(path, variable, error) from error
+            raise _refusal(directory, error) from error
 
 
-def _written(plan: Plan) -> Iterator[tuple[Path, str]]:
+def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
     """Who fetches nothing may have the downloads read-only; compiled kernels are always kept."""
     env = plan.engine.env
+    temporary = env.get("TMPDIR") or environ.get("TMPDIR") or TEMPORARY
+    yield _temporary(temporary)
     if env.get("HF_HUB_OFFLINE") != "1":
-        yield Path(plan.cache_dir), "NIM_CACHE_PATH"
+        yield _cache(plan.cache_dir, "NIM_CACHE_PATH")
     if "VLLM_CACHE_ROOT" in env:
-        yield Path(env["VLLM_CACHE_ROOT"]), "NIM_RUNTIME_CACHE_PATH"
+        yield _cache(env["VLLM_CACHE_ROOT"], "NIM_RUNTIME_CACHE_PATH")
     if "HOME" in env:
-        yield Path(env["HOME"]), "NIM_RUNTIME_CACHE_PATH"
+        yield _cache(env["HOME"], "NIM_RUNTIME_CACHE_PATH")
 
 
-def _refusal(path: Path, variable: str, error: OSError) -> PreflightError:
+def _cache(path: str, variable: str) -> Directory:
+    mount = f"--volume nim-cache:'{path}'"
+    return Directory(path=Path(path), variable=variable, purpose="cache directory", mount=mount)
+
+
+def _temporary(path: str) -> Directory:
+    mount = f"--tmpfs {path}, in Kubernetes an emptyDir"
+    purpose = "directory for temporary files"
+    return Directory(path=Path(path), variable="TMPDIR", purpose=purpose, mount=mount, own=False)
+
+
+def _refusal(directory: Directory, error: OSError) -> PreflightError:
+    path, variable = directory.path, directory.variable
     there = next(one for one in (path, *path.parents) if one.exists())
     found = there.stat()
     user = f"{os.geteuid()}:{os.getegid()}"
-    message = f'cannot write in the cache directory "{path}" ({variable}): {error.strerror}'
-    if error.errno in (errno.EACCES, errno.EPERM):
+    message = f'cannot write in the {directory.purpose} "{path}" ({variable}): {error.strerror}'
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    if denied:
         message += (
             f'; "{there}" belongs to {found.st_uid}:{found.st_gid} (mode {found.st_mode & 0o7777:o}), '
             f"and this is user {user}"
         )
+    if denied and directory.own:
         hint = f"chown -R {user} '{there}' (in Kubernetes fsGroup: {os.getegid()}), or {variable}=… elsewhere"
-    elif error.errno == errno.EROFS:
-        hint = f"mount something writable there (--volume nim-cache:'{path}'), or {variable}=… elsewhere"
+    elif denied or error.errno == errno.EROFS:
+        hint = f"mount something writable there ({directory.mount}), or {variable}=… elsewhere"
     else:
         hint = f"df -h '{there}', or {variable}=… elsewhere"
     return PreflightError(message, hint=hint)

@@ -29,7 +29,7 @@ INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
     """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
-    check_directories(plan)  # with the user's own umask: a cache may be for others, too
+    check_directories(plan, environ)  # with the user's own umask: a cache may be for others, too
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
     # Held back until PID 1 handles them, so that none of them leaves something half-started.

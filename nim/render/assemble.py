@@ -75,6 +75,7 @@ def assemble(decided: Decided) -> Plan:
         shutdown_timeout_seconds=settings.shutdown_timeout,
         stall_timeout_seconds=settings.stall_timeout,
         probe_interval_seconds=settings.probe_interval,
+        cache_probe_seconds=settings.cache_probe_timeout,
         model=decided.model,
         profile=decided.selection.chosen,
         engine=engine,

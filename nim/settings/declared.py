@@ -1,7 +1,7 @@
 """Every variable of ours, once: name, kind, default, help. The reference is generated from this table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 from nim.settings.kinds import (
@@ -19,7 +19,7 @@ from nim.settings.kinds import (
     TEXT,
     WHOLE,
 )
-from nim.settings.types import Setting, setting
+from nim.settings.types import Absent, Setting, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +321,13 @@ class Settings:
         "Where compiled kernels are kept, if not with the downloads.",
         default_text="`vllm` in the cache",
     )
+    cache_probe_timeout: float = setting(
+        "NIM_CACHE_PROBE_TIMEOUT",
+        DURATION_OR_OFF,
+        60.0,
+        "How long a start waits for the directories of cache and model: a mount whose server is gone never "
+        "answers. `0`: without end.",
+    )
     disable_model_download: bool = setting(
         "NIM_DISABLE_MODEL_DOWNLOAD",
         BOOLEAN,
@@ -393,15 +400,11 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_OTEL_EXPORTER_OTLP_ENDPOINT": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
         "NIM_LEADER_ROLE": "one node: several are not supported yet",
         "NIM_MIDDLEWARE_CONFIG_PATH": "NIM_PASSTHROUGH_ARGS='--middleware MODULE'",
-        "NIM_MULTI_NODE": "one node: several are not supported yet",
         "NIM_NODE_MANAGER_PORT": "one node: several are not supported yet",
-        "NIM_NODE_RANK": "one node: several are not supported yet",
-        "NIM_NUM_COMPUTE_NODES": "one node: several are not supported yet",
         "NIM_PEFT_API_TIMEOUT_SECS": "`/v1/load_lora_adapter`",
         "NIM_PEFT_REFRESH_INTERVAL": "`/v1/load_lora_adapter`",
         "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
-        "NIM_PRIMARY_NODE": "one node: several are not supported yet",
         "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` tells what is let through",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
     }
@@ -418,19 +421,29 @@ SECRETS = (
     "VLLM_API_KEY",
 )
 
-# To go on without these would leave open what was meant to be closed: they are refused.
-REFUSED: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(
-        ("NIM_SSL_MODE", "NIM_SSL_KEY_PATH", "NIM_SSL_CERTS_PATH", "NIM_SSL_CA_CERTS_PATH"),
-        "a TLS proxy before the service",
-    )
-)
 OFF = frozenset({"disabled", "none", "off", "0", "false"})
+
+_TLS = Absent(
+    because="the service has no TLS of its own, and would leave open what was meant to be closed",
+    instead="a TLS proxy before the service",
+    harmless=OFF,
+)
+_NODES = Absent(
+    because="one model on several nodes is not supported yet, and each node would serve alone",
+    instead="a profile that fits one node (`list-model-profiles`)",
+    harmless=OFF,
+)
+
+# To go on without these would be something else than what was meant: they are refused.
+REFUSED: Mapping[str, Absent] = MappingProxyType(
+    dict.fromkeys(("NIM_SSL_MODE", "NIM_SSL_KEY_PATH", "NIM_SSL_CERTS_PATH", "NIM_SSL_CA_CERTS_PATH"), _TLS)
+    | dict.fromkeys(("NIM_MULTI_NODE", "NIM_NODE_RANK", "NIM_PRIMARY_NODE"), _NODES)
+    | {"NIM_NUM_COMPUTE_NODES": replace(_NODES, harmless=OFF | {"1"})}
+)
 
 # Written by the NIM operator or the images themselves, and harmless: no warning.
 IGNORED: frozenset[str] = frozenset(
     {
-        "NIM_CACHE_PROBE_TIMEOUT",
         "NIM_GRPC_API_PORT",
         "NIM_MPI_ALLOW_RUN_AS_ROOT",
         "NIM_RUNTIME_MAX_WORKER_THREADS",

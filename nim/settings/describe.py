@@ -32,7 +32,7 @@ def settings_markdown() -> str:
         lines += [f"| `{name}` | `{setting.name}` |" for name in setting.names[1:]]
     lines += ["", "## Known to NIM, not supported here", "", "| Name | Use |", "|---|---|"]
     lines += [f"| `{name}` | {instead} |" for name, instead in NOT_SUPPORTED.items()]
-    lines += [f"| `{name}` | {instead}: refused, not ignored |" for name, instead in REFUSED.items()]
+    lines += [f"| `{name}` | {absent.instead}: refused, not ignored |" for name, absent in REFUSED.items()]
     return "\n".join(lines) + "\n"
 
 

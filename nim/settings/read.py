@@ -7,9 +7,9 @@ from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
-from nim.settings.declared import IGNORED, NOT_SUPPORTED, OFF, REFUSED, SECRETS, Settings, declared
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, SECRETS, Settings, declared
 from nim.settings.kinds import TEXT
-from nim.settings.types import Setting
+from nim.settings.types import Absent, Setting
 
 
 def with_file_twins(environ: Mapping[str, str]) -> dict[str, str]:
@@ -89,12 +89,16 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
         if not name.startswith("NIM_") or name in known or name in IGNORED or not environ[name]:
             continue
         if name in REFUSED:
-            if environ[name].lower() not in OFF:
-                message = f"cannot use {name} '{environ[name]}': the service has no TLS of its own"
-                raise SettingsError(message, hint=f"unset {name}, and put {REFUSED[name]}")
+            _refuse(name, environ[name], REFUSED[name])
         elif name in NOT_SUPPORTED:
             warnings.append(f"{name} is not supported: use {NOT_SUPPORTED[name]}")
         else:
             near = nearest(name, known, count=1)
             warnings.append(f"{name} is not known" + (f": did you mean {near[0]}?" if near else ""))
     return warnings
+
+
+def _refuse(name: str, text: str, absent: Absent) -> None:
+    if text.strip().lower() not in absent.harmless:
+        message = f"cannot use {name} '{text}' (from the environment): {absent.because}"
+        raise SettingsError(message, hint=f"unset {name}, and use {absent.instead}")

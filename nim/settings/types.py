@@ -38,6 +38,15 @@ class Setting:
         return (self.name, *self.quiet_aliases, *self.aliases)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A variable of NIM's that must not be ignored: why, what there is instead, what asks for nothing."""
+
+    because: str
+    instead: str
+    harmless: frozenset[str]
+
+
 def setting(name: str, kind: Kind, default: Any, about: str, **more: Any) -> Any:
     """A dataclass field that carries its declaration."""
     declaration = Setting(name=name, kind=kind, default=default, help=about, **more)

@@ -5,23 +5,26 @@ Exit code 0: nothing fails; 1: something does; 2: bad usage.
 
 import argparse
 import shlex
-import socket
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.conformance import table
 from tests.conformance.check import Check, Result, Verdict, run
-from tests.conformance.image import IMAGE, operator_environment
+from tests.conformance.image import IMAGE
 from tests.conformance.inference import INFERENCE
 from tests.conformance.launcher import Container, Launcher, Program, find_tool
+from tests.conformance.load import LOAD
 from tests.conformance.management import MANAGEMENT
 from tests.conformance.probes import PROBES
+from tests.conformance.profiles import PROFILES
+from tests.conformance.rows import NOT_ASKED, ROWS
+from tests.conformance.start import START, begin
 from tests.conformance.stop import STOP
-from tests.conformance.target import NoAnswer, Target
+from tests.conformance.target import Target
 
-CHECKS: tuple[Check, ...] = (*IMAGE, *PROBES, *MANAGEMENT, *INFERENCE, *STOP)
+COMMANDS: tuple[Check, ...] = (*IMAGE, *PROFILES)
+CHECKS: tuple[Check, ...] = (*COMMANDS, *START, *PROBES, *MANAGEMENT, *INFERENCE, *LOAD, *STOP)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--url", help="a service that runs, such as http://localhost:8000")
     which.add_argument("--image", help="an image, which podman or docker starts and stops")
     which.add_argument("--program", help="a program that takes what the image would, started and stopped")
+    which.add_argument(
+        "--list", action="store_true", help="name what is expected and checked, and do nothing"
+    )
     made.add_argument("--health-url", help="its health port, such as http://localhost:8081")
     made.add_argument("--pid", type=int, help="with --url: send SIGTERM to this process at the end")
     made.add_argument("--model", help="the name in requests (default: the first of /v1/models)")
@@ -45,21 +51,29 @@ def parser() -> argparse.ArgumentParser:
         "--only", action="append", default=[], metavar="TEXT", help="checks with this in their name"
     )
     made.add_argument("--commands-only", action="store_true", help="with --image or --program: serve nothing")
-    made.add_argument("--list", action="store_true", help="name the checks and do nothing")
     made.add_argument("--json", action="store_true", help="as data")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    checks = [one for one in (IMAGE if options.commands_only else CHECKS) if _wanted(one, options.only)]
+    checks = [one for one in (COMMANDS if options.commands_only else CHECKS) if _wanted(one, options.only)]
     if options.list:
-        print("\n".join(f"{one.name:<{table.NAME_WIDTH}} {one.source}" for one in checks))
+        print("\n".join(_listed(checks)))
         return 0
     with _target(options) as target:
         results = list(_told(run(checks, target), quiet=options.json))
     print(table.as_json(results) if options.json else f"\n{table.summary(results)}")
     return int(any(one.verdict is Verdict.FAIL for one in results))
+
+
+def _listed(checks: Sequence[Check]) -> Iterator[str]:
+    """What is expected, by what it is checked, or why it is not."""
+    for row, expectation in ROWS.items():
+        yield f"{row:<4} {expectation}"
+        yield from (f"{'':5}{one.name:<{table.NAME_WIDTH}} {one.source}" for one in checks if row in one.rows)
+        if row in NOT_ASKED:
+            yield f"{'':5}not asked: {NOT_ASKED[row]}"
 
 
 def _wanted(one: Check, only: Sequence[str]) -> bool:
@@ -90,28 +104,12 @@ def _target(options: argparse.Namespace) -> Iterator[Target]:
         return
     try:
         if not options.commands_only:
-            _start(target, options.ready_seconds)
+            begin(target, options.ready_seconds)
         yield target
     finally:
         if target.running:
             target.running.destroy()
         target.launcher.close()
-
-
-def _start(target: Target, ready_seconds: float) -> None:
-    """As the operator starts it, and until it is ready or has ended: the checks tell which."""
-    assert target.launcher
-    port = _free_port()
-    target.url = f"http://127.0.0.1:{port}"
-    target.running = target.launcher.serve(operator_environment(target.launcher.store(), port), port)
-    deadline = time.monotonic() + ready_seconds
-    while time.monotonic() < deadline and target.running.alive():
-        try:
-            if target.get("/v1/health/ready", within=5).status == 200:
-                return
-        except NoAnswer:
-            pass
-        time.sleep(0.2)
 
 
 def _launcher(options: argparse.Namespace) -> Launcher | None:
@@ -124,13 +122,6 @@ def _launcher(options: argparse.Namespace) -> Launcher | None:
         print("cannot start an image: neither podman nor docker works here", file=sys.stderr)
         sys.exit(2)
     return Container(options.image, tool, tuple(options.run_option), options.cache)
-
-
-def _free_port() -> int:
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        port: int = link.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

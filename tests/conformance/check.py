@@ -26,10 +26,11 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`run` raises Failed or Skipped; what it returns is a remark."""
+    """`run` raises Failed or Skipped, and returns a remark. `rows` are those of rows.py that it is about."""
 
     name: str
     source: str
+    rows: tuple[str, ...]
     run: Callable[[Target], str | None]
 
 
@@ -39,6 +40,7 @@ class Result:
 
     name: str
     source: str
+    rows: tuple[str, ...]
     verdict: Verdict
     reason: str
     seconds: float
@@ -47,11 +49,11 @@ class Result:
 Body = Callable[[Target], str | None]
 
 
-def check(into: list[Check], name: str, source: str) -> Callable[[Body], Body]:
+def check(into: list[Check], name: str, source: str, *rows: str) -> Callable[[Body], Body]:
     """Adds a function to a list of checks."""
 
     def add(run: Body) -> Body:
-        into.append(Check(name=name, source=source, run=run))
+        into.append(Check(name=name, source=source, rows=rows, run=run))
         return run
 
     return add
@@ -69,7 +71,14 @@ def run(checks: Iterable[Check], target: Target) -> Iterator[Result]:
         begun = time.monotonic()
         verdict, reason = _outcome(one, target)
         seconds = round(time.monotonic() - begun, 3)
-        yield Result(name=one.name, source=one.source, verdict=verdict, reason=reason, seconds=seconds)
+        yield Result(
+            name=one.name,
+            source=one.source,
+            rows=one.rows,
+            verdict=verdict,
+            reason=reason,
+            seconds=seconds,
+        )
 
 
 def _outcome(one: Check, target: Target) -> tuple[Verdict, str]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.conformance.check import Check, Failed, check, expect
+from tests.conformance.check import Check, Failed, Skipped, check, expect
 from tests.conformance.target import Answer, Target
 
 INFERENCE: list[Check] = []
@@ -44,7 +44,7 @@ def _event(block: str) -> tuple[str, str]:
     return "".join(fields.get("event", [])), "\n".join(fields.get("data", []))
 
 
-@check(INFERENCE, "chat completions answer", OPENAI)
+@check(INFERENCE, "chat completions answer", OPENAI, "C25")
 def chat(target: Target) -> None:
     page = _ok(target.post("/v1/chat/completions", _chat(target)))
     expect(page.get("object") == "chat.completion", f"object is {page.get('object')!r}")
@@ -52,7 +52,7 @@ def chat(target: Target) -> None:
     expect(page["usage"]["completion_tokens"] > 0, "no token is counted")
 
 
-@check(INFERENCE, "chat streams are well formed", f"{OPENAI}, server-sent events")
+@check(INFERENCE, "chat streams are well formed", f"{OPENAI}, server-sent events", "C25")
 def chat_stream(target: Target) -> str:
     found = events(target.post("/v1/chat/completions", _chat(target, stream=True)))
     expect(found and found[-1][1] == "[DONE]", "the stream does not end in [DONE]")
@@ -65,20 +65,20 @@ def chat_stream(target: Target) -> str:
     return f"{len(chunks)} chunks"
 
 
-@check(INFERENCE, "completions answer", OPENAI)
+@check(INFERENCE, "completions answer", OPENAI, "C25")
 def completion(target: Target) -> None:
     page = _ok(target.post("/v1/completions", {"model": target.served, "prompt": "Once", "max_tokens": 8}))
     expect(isinstance(page["choices"][0]["text"], str), "there is no text")
 
 
-@check(INFERENCE, "messages answer", ANTHROPIC)
+@check(INFERENCE, "messages answer", ANTHROPIC, "C25")
 def messages(target: Target) -> None:
     page = _ok(target.post("/v1/messages", _chat(target)))
     expect(page.get("type") == "message", f"type is {page.get('type')!r}")
     expect(page.get("stop_reason"), "there is no stop_reason")
 
 
-@check(INFERENCE, "message streams begin and end", f"{ANTHROPIC}, server-sent events")
+@check(INFERENCE, "message streams begin and end", f"{ANTHROPIC}, server-sent events", "C25")
 def messages_stream(target: Target) -> None:
     found = events(target.post("/v1/messages", _chat(target, stream=True)))
     names = [name for name, _ in found]
@@ -88,7 +88,7 @@ def messages_stream(target: Target) -> None:
     expect(not wrong, f"the data of {wrong[:1]} is of another type")
 
 
-@check(INFERENCE, "tokens of a message are counted", ANTHROPIC)
+@check(INFERENCE, "tokens of a message are counted", ANTHROPIC, "C25")
 def count_tokens(target: Target) -> None:
     body = {"model": target.served, "messages": QUESTION}
     page = _ok(target.post("/v1/messages/count_tokens", body))
@@ -104,32 +104,41 @@ def _error(answer: Answer, status: int) -> None:
     expect(error.get("message"), "error.message is empty")
 
 
-@check(INFERENCE, "an unknown path is 404 with an error object", OPENAI)
+@check(INFERENCE, "an unknown path is 404 with an error object", OPENAI, "C25")
 def unknown_path(target: Target) -> None:
     _error(target.get("/v1/there-is-no-such-path"), 404)
 
 
-@check(INFERENCE, "an unknown model is 404 with an error object", OPENAI)
+@check(INFERENCE, "an unknown model is 404 with an error object", OPENAI, "C25")
 def unknown_model(target: Target) -> None:
     body = _chat(target) | {"model": "there-is-no-such-model"}
     _error(target.post("/v1/chat/completions", body), 404)
 
 
-@check(INFERENCE, "broken JSON is 400 with an error object", OPENAI)
+@check(INFERENCE, "broken JSON is 400 with an error object", OPENAI, "C25")
 def broken_json(target: Target) -> None:
     _error(target.post("/v1/chat/completions", b'{"model": '), 400)
 
 
-@check(INFERENCE, "a request id comes back", "NIM documentation, X-Request-Id")
+@check(INFERENCE, "a request id comes back", "NIM documentation, X-Request-Id", "C25")
 def request_id(target: Target) -> None:
     mine = "conformance-0123456789abcdef"
     found = target.get("/v1/models", X_Request_Id=mine).headers.get("x-request-id")
     expect(found == mine, f"X-Request-Id is {found!r}")
 
 
-@check(INFERENCE, "a body of 3 MB is taken", "users of images and long prompts, who met 413")
+@check(INFERENCE, "a body of 3 MB is taken", "users of images and long prompts, who met 413", "C25")
 def large_body(target: Target) -> str:
     """Whether the engine can make sense of it is its own affair."""
     status = target.post("/v1/chat/completions", _chat(target, user="x" * LARGE_BYTES)).status
     expect(status in (200, 400), f"answers {status}")
     return f"answers {status}"
+
+
+@check(INFERENCE, "a dummy key is no hindrance", "clients that want some key, such as not-used", "C25")
+def dummy_key(target: Target) -> None:
+    if target.key:
+        raise Skipped("it was given a key of its own")
+    key = {"Authorization": "Bearer not-used", "x_api_key": "not-used"}
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        expect(target.post(path, _chat(target), **key).status == 200, f"{path} refuses it")

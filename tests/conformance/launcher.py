@@ -53,14 +53,17 @@ class Launcher(Protocol):
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
         """One command, to its end."""
 
+    def run_alone(self, command: Sequence[str]) -> Done:
+        """The same in the place of the entry point, as Kubernetes' `command:` is."""
+
     def label(self, name: str) -> str:
         """A label of the image."""
 
     def store(self) -> str:
         """A directory for models, as the program sees it."""
 
-    def serve(self, env: Mapping[str, str], port: int) -> Running:
-        """The service, on this port."""
+    def serve(self, env: Mapping[str, str], ports: Sequence[int]) -> Running:
+        """The service, on these ports."""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -78,6 +81,10 @@ class Container:
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
         return _done([*self._command(env), "--rm", str(self.image), *arguments])
 
+    def run_alone(self, command: Sequence[str]) -> Done:
+        first, *others = command
+        return _done([*self._command({}), "--rm", "--entrypoint", first, str(self.image), *others])
+
     def label(self, name: str) -> str:
         # An image without labels has nothing to index.
         form = '{{with .Config.Labels}}{{index . "' + name + '"}}{{end}}'
@@ -90,10 +97,10 @@ class Container:
     def store(self) -> str:
         return STORE
 
-    def serve(self, env: Mapping[str, str], port: int) -> Running:
+    def serve(self, env: Mapping[str, str], ports: Sequence[int]) -> Running:
         name = f"conformance-{uuid.uuid4().hex[:12]}"
         shared = any("--net" in option for option in self.options)
-        publish = [] if shared else ["--publish", f"127.0.0.1:{port}:{port}"]
+        publish = [] if shared else [f"--publish=127.0.0.1:{port}:{port}" for port in ports]
         command = [*self._command(env), "--detach", "--name", name, *publish, str(self.image)]
         done = _done(command)
         if done.returncode:
@@ -147,14 +154,17 @@ class Program:
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
         return _done([self.path, *arguments], env=os.environ | dict(env))
 
+    def run_alone(self, command: Sequence[str]) -> Done:
+        raise NotImplementedError(command)
+
     def label(self, name: str) -> str:
         raise NotImplementedError(name)
 
     def store(self) -> str:
         return self._directory.name
 
-    def serve(self, env: Mapping[str, str], port: int) -> Running:
-        log = (Path(self._directory.name) / f"log-{port}").open("w+", encoding="utf-8")
+    def serve(self, env: Mapping[str, str], ports: Sequence[int]) -> Running:
+        log = (Path(self._directory.name) / f"log-{ports[0]}").open("w+", encoding="utf-8")
         process = subprocess.Popen([self.path], env=os.environ | dict(env), stdout=log, stderr=log, text=True)
         return Started(process, log)
 

@@ -17,7 +17,7 @@ _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\.)*"'
 _SAMPLE = re.compile(rf"{_NAME}(?:\{{(?:{_LABEL}(?:,{_LABEL})*,?)?\}})? +\S+(?: +-?\d+)?")
 
 
-@check(MANAGEMENT, "models is a list with names", f"{OPERATOR}, reading /v1/models")
+@check(MANAGEMENT, "models is a list with names", f"{OPERATOR}, reading /v1/models", "C8")
 def models(target: Target) -> str:
     page = target.page("/v1/models")
     expect(page.get("object") == "list", f"object is {page.get('object')!r}, not 'list'")
@@ -28,7 +28,7 @@ def models(target: Target) -> str:
     return ", ".join(entry["id"] for entry in entries)
 
 
-@check(MANAGEMENT, "among several models the base is found", f"{OPERATOR}, reading /v1/models")
+@check(MANAGEMENT, "among several models the base is found", f"{OPERATOR}, reading /v1/models", "C8")
 def base_model(target: Target) -> None:
     """An adapter's root is another model than itself."""
     entries = target.page("/v1/models")["data"]
@@ -36,7 +36,7 @@ def base_model(target: Target) -> None:
     expect(len(entries) == 1 or bases, "no entry has object 'model' and a root equal to its id")
 
 
-@check(MANAGEMENT, "metadata names the model", f"{OPERATOR}, reading /v1/metadata")
+@check(MANAGEMENT, "metadata names the model", f"{OPERATOR}, reading /v1/metadata", "C6", "C7")
 def metadata(target: Target) -> str:
     info = target.page("/v1/metadata").get("modelInfo")
     expect(isinstance(info, list) and info, f"modelInfo is {info!r}")
@@ -45,7 +45,7 @@ def metadata(target: Target) -> str:
     return str(name)
 
 
-@check(MANAGEMENT, "version names release and API", DOCUMENTED)
+@check(MANAGEMENT, "version names release and API", DOCUMENTED, "C6")
 def version(target: Target) -> str:
     page = target.page("/v1/version")
     for key in ("release", "api"):
@@ -53,21 +53,21 @@ def version(target: Target) -> str:
     return str(page["release"])
 
 
-@check(MANAGEMENT, "license has its text", DOCUMENTED)
+@check(MANAGEMENT, "license has its text", DOCUMENTED, "C6")
 def license_text(target: Target) -> None:
     page = target.page("/v1/license")
     expect(isinstance(page, dict), "not an object")
     expect(page.get("content"), "content is empty")
 
 
-@check(MANAGEMENT, "manifest has profiles", DOCUMENTED)
+@check(MANAGEMENT, "manifest has profiles", DOCUMENTED, "C6", "C10")
 def manifest(target: Target) -> str:
     found = problems(target.page("/v1/manifest"))
     expect(not found, "; ".join(found[:3]))
     return ""
 
 
-@check(MANAGEMENT, "metrics are Prometheus text", DOCUMENTED)
+@check(MANAGEMENT, "metrics are Prometheus text", DOCUMENTED, "C6")
 def metrics(target: Target) -> str:
     answer = target.get("/v1/metrics")
     expect(answer.status == 200, f"answers {answer.status}")
@@ -91,7 +91,7 @@ def _is_sample(line: str) -> bool:
     return True
 
 
-@check(MANAGEMENT, "openapi.json lists them", "NIM documentation, since 2.0.2")
+@check(MANAGEMENT, "openapi.json lists them", "NIM documentation, since 2.0.2", "C6")
 def openapi(target: Target) -> None:
     paths: dict[str, Any] = target.page("/openapi.json").get("paths", {})
     missing = [route for route in ROUTES if route not in paths]

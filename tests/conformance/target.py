@@ -3,7 +3,9 @@
 import http.client
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +42,18 @@ class Answer:
 
 
 @dataclass(kw_only=True)
+class Beginning:
+    """How a start looked from outside: what live and ready answered at each look, None where nobody did.
+
+    `answered_after` are seconds until anybody did; `chat` is what a question met right after the first ready.
+    """
+
+    looks: list[tuple[int | None, int | None]] = field(default_factory=list)
+    answered_after: float | None = None
+    chat: str = ""
+
+
+@dataclass(kw_only=True)
 class Target:
     """`url` is the API, `health_url` a second listener, `pid` a local service that may be stopped."""
 
@@ -51,6 +65,7 @@ class Target:
     model_path: str | None = None
     launcher: Launcher | None = None
     running: Running | None = None
+    beginning: Beginning | None = None
 
     def get(self, path: str, *, within: float = ANSWER_SECONDS, **headers: str) -> Answer:
         """One GET."""
@@ -61,6 +76,20 @@ class Target:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} | self._headers(headers)
         return ask(self.url or "", "POST", path, data=data, headers=sent)
+
+    @contextmanager
+    def stream(self, path: str, body: object) -> Iterator[http.client.HTTPResponse]:
+        """An answer that has begun and not been read."""
+        parts = urlsplit(self.url or "")
+        link = _link(self.url or "", ANSWER_SECONDS)
+        try:
+            headers = {"Content-Type": "application/json"} | self._headers({})
+            link.request("POST", parts.path.rstrip("/") + path, json.dumps(body), headers)
+            yield link.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"{path}: {type(error).__name__} {error}") from None
+        finally:
+            link.close()
 
     def page(self, path: str) -> Any:
         """The JSON of a GET that answers 200; ValueError says what else it does."""
@@ -90,8 +119,7 @@ def ask(
 ) -> Answer:
     """One request on a connection of its own; NoAnswer where it takes longer in all than `within`."""
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    link = kind(parts.hostname or "localhost", parts.port, timeout=within)
+    link = _link(url, within)
     begun = time.monotonic()
     try:
         link.request(method, parts.path.rstrip("/") + path, data, headers or {})
@@ -106,3 +134,9 @@ def ask(
         raise NoAnswer(f"{path}: took {seconds:.2f} s of {within:g} s")
     said = {name.lower(): value for name, value in answer.getheaders()}
     return Answer(status=answer.status, headers=said, body=body, seconds=seconds)
+
+
+def _link(url: str, within: float) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "localhost", parts.port, timeout=within)

@@ -5,17 +5,22 @@ STRANGER_FAULTS names them, with commas. Without arguments it serves on NIM_SERV
 
 import json
 import os
+import shlex
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 FAULTS = set(os.environ.get("STRANGER_FAULTS", "").split(","))
 NO_STORE = "no-store, no-cache, must-revalidate"
-PROFILE = {"id": "ab" * 32, "tags": {"llm_engine": "vllm", "tp": "1"}}
+RUNNABLE = "ab" * 32
+PROFILE = {"id": RUNNABLE, "tags": {"llm_engine": "vllm", "tp": "1"}}
 MANIFEST = {"schema_version": "2.0.0", "profile_selection_criteria": "default", "profiles": [PROFILE]}
+# While it loads, its readiness fails as often as this.
+LOADING_LOOKS = 3
 METRICS = r"""# HELP up Up.
 # TYPE up gauge
 up{a="b\"c"} 1
@@ -28,6 +33,15 @@ MANAGEMENT = ("metadata", "version", "license", "manifest", "metrics")
 def either(fault: str, wrong: Any, right: Any) -> Any:
     """The wrong one where that is the fault."""
     return wrong if fault in FAULTS else right
+
+
+class Server(ThreadingHTTPServer):
+    """Many may come at once. `looks`: how often readiness will still fail; `asked`: how often health was."""
+
+    request_queue_size = 256
+    looks = 0
+    asked = 0
+    answering = 0
 
 
 def health(word: str) -> dict[str, str]:
@@ -72,6 +86,7 @@ def message_events() -> str:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Server
 
     def log_message(self, *_: Any) -> None:
         """Be quiet."""
@@ -106,12 +121,22 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(404)
 
     def health(self, word: str) -> None:
-        if f"slow {word}" in FAULTS:
+        self.server.asked += 1
+        if f"slow {word}" in FAULTS or ("busy" in FAULTS and self.server.answering):
             time.sleep(1.5)
+        if self.server.looks > 0:
+            self.load(word)
+            return
         cache = either(f"{word} headers", "max-age=3600", NO_STORE)
         separators = either(f"{word} body", (", ", ": "), (",", ":"))
         text = json.dumps(health(word), separators=separators)
         self.answer(either(f"{word} status", 202, 200), text, Cache_Control=cache)
+
+    def load(self, word: str) -> None:
+        """Live from the first moment, and not ready yet."""
+        self.server.looks -= word == "ready"
+        dead = word == "ready" or "stillborn" in FAULTS
+        self.answer(either("accepted", 204, 503) if dead else 200, "")
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
@@ -121,6 +146,10 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(data)
         except ValueError:
             return self.refuse(either("broken json", 500, 400))
+        if "key" in FAULTS and self.headers.get("Authorization"):
+            return self.refuse(401)
+        if "hasty" in FAULTS and self.server.asked <= LOADING_LOOKS * 2 + 2:
+            return self.refuse(503)
         if body["model"] not in ("a", "b") and "unknown model" not in FAULTS:
             return self.refuse(404)
         routes: Mapping[str, Callable[[bool], None]] = {
@@ -129,7 +158,29 @@ class Handler(BaseHTTPRequestHandler):
             "/v1/messages": self.message,
             "/v1/messages/count_tokens": lambda _: self.say({"input_tokens": either("count", 0, 3)}),
         }
-        return routes[self.path](bool(body.get("stream")))
+        self.server.answering += 1
+        try:
+            if self.is_long(body):
+                return self.linger()
+            return routes[self.path](bool(body.get("stream")))
+        finally:
+            self.server.answering -= 1
+
+    def is_long(self, body: Mapping[str, Any]) -> bool:
+        """Whether this answer shall take its time: those beside which probes are made, or the last of all."""
+        tokens = body.get("max_tokens", 0)
+        return ("busy" in FAULTS and tokens == 64) or ("clings" in FAULTS and tokens > 64)
+
+    def linger(self) -> None:
+        """Until three probes have been made, or for as long as anybody waits."""
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b": wait\n\n")
+        enough, deadline = self.server.asked + 3, time.monotonic() + either("clings", 60, 6)
+        while self.server.asked < enough and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.wfile.write(chat_events().encode())
 
     def say(self, page: Any) -> None:
         self.answer(200, json.dumps(page))
@@ -152,14 +203,18 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve() -> int:
     """Until SIGTERM."""
-    if "deaf" in FAULTS:
+    if FAULTS & {"deaf", "clings"}:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(either("exit code", 3, 0)))
     if "operator" in FAULTS and os.environ.get("OUTLINES_CACHE_DIR"):
         return 2
-    address = ("127.0.0.1", int(os.environ["NIM_SERVER_PORT"]))
-    ThreadingHTTPServer(address, Handler).serve_forever()
+    names = ["NIM_SERVER_PORT", *either("no health port", [], ["NIM_HEALTH_PORT"])]
+    api, *others = [Server(("127.0.0.1", int(os.environ[name])), Handler) for name in names]
+    api.looks = either("late", 0, LOADING_LOOKS)
+    for other in others:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+    api.serve_forever()
     return 0
 
 
@@ -169,12 +224,31 @@ def command(name: str, *arguments: str) -> int:
         print(either(f"help {name}", "", f"usage: {name}"))
         return int(f"help code {name}" in FAULTS)
     if name == "list-model-profiles":
-        print(either("profiles", "PROFILES", "MODEL PROFILES"))
+        print(either("profiles", "PROFILES", "MODEL PROFILES"), *listing(), sep="\n")
         return int("path" in FAULTS and "/" in os.environ.get("NIM_MODEL_NAME", ""))
-    if os.environ.get("NIM_MODEL_PROFILE"):
+    wanted = os.environ.get("NIM_MODEL_PROFILE", RUNNABLE)
+    if wanted != RUNNABLE or ("listed" in FAULTS and "NIM_MODEL_PROFILE" in os.environ):
         print("no such profile", file=sys.stderr)
         return 0 if "forgiving" in FAULTS else 5
+    passed = os.environ.get("NIM_PASSTHROUGH_ARGS", "")
+    words = passed.split() if "torn" in FAULTS else shlex.split(passed)
+    print(f"Selected profile: {wanted}\n\nBackend Arguments")
+    print(" \\\n  ".join(["serve", *engine_flags(words, list(arguments[1:]))]))
     return 0
+
+
+def listing() -> Iterator[str]:
+    yield "- Compatible with system and runnable:"
+    yield f"  - {RUNNABLE} (vllm-bf16-tp1-pp1)"
+    yield either("groups", "- Others:", "- Incompatible with system:")
+    yield f"  - {'cd' * 32} (vllm-bf16-tp2-pp1)"
+
+
+def engine_flags(passed: list[str], given: list[str]) -> Iterator[str]:
+    """One of a kind: the last that was given, a flag a line."""
+    words = given + passed if "passthrough wins" in FAULTS else passed + given
+    chosen = dict(zip(words[::2], words[1::2], strict=False))
+    yield from (f"{name} {shlex.quote(value)}" for name, value in chosen.items())
 
 
 if __name__ == "__main__":

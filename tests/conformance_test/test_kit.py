@@ -7,41 +7,47 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance import stop
-from tests.conformance.__main__ import CHECKS, main
-from tests.conformance.image import IMAGE
+from tests.conformance import start, stop
+from tests.conformance.__main__ import CHECKS, COMMANDS, main
 from tests.conformance.launcher import Container
 from tests.conformance.manifest import problems
+from tests.conformance.rows import NOT_ASKED, ROWS
+from tests.conformance.start import START
 from tests.conformance.stop import STOP
 from tests.conformance_test import stranger
 
 ROOT = Path(__file__).resolve().parents[2]
 STRANGER = Path(__file__).with_name("stranger.py")
 HEALTH = "the kubelet's probes are content"
+LOADED = "the kubelet's probes are content under load"
 PORT = "the health port answers both"
+KEY = "a dummy key is no hindrance"
+LIVE_EARLY = "live answers while it loads"
+READY_EARLY = "ready fails while it loads, and then is true"
+LAST = "the command line wins, and of a flag the last"
 # Only an image has these.
 OF_IMAGES = {
     "the manifest can be printed by sh and cat",
     "it sleeps when told to",
     "it is not labelled for the other protocol",
 }
-SKIPPED = OF_IMAGES | {PORT}
 
 FAULTS: dict[str, set[str]] = {
     "": set(),
-    "live status": {"live answers 200", HEALTH, PORT},
+    "live status": {"live answers 200", HEALTH, LOADED, PORT},
     "live body": {"live has the documented body"},
     "live headers": {"live is JSON that nobody may keep"},
-    "ready status": {"ready answers 200", HEALTH, PORT},
+    "ready status": {"ready answers 200", HEALTH, LOADED, PORT},
     "ready body": {"ready has the documented body"},
     "ready headers": {"ready is JSON that nobody may keep"},
-    "slow live": {HEALTH},
+    "slow live": {HEALTH, LOADED},
+    "busy": {LOADED},
+    "key": {KEY},
     "models": {"models is a list with names"},
     "no base": {"among several models the base is found"},
     "metadata": {"metadata names the model"},
@@ -56,7 +62,7 @@ FAULTS: dict[str, set[str]] = {
     "field": {"chat streams are well formed"},
     "no stream": {"chat streams are well formed"},
     "completions": {"completions answer"},
-    "no messages": {"messages answer", "message streams begin and end"},
+    "no messages": {"messages answer", "message streams begin and end", KEY},
     "message stop": {"message streams begin and end"},
     "count": {"tokens of a message are counted"},
     "html": {
@@ -81,13 +87,23 @@ PROGRAM_FAULTS: dict[str, set[str]] = {
     "help create-model-store": {"create-model-store explains itself"},
     "forgiving": {"an unknown profile is refused with an exit code"},
     "path": {"NIM_MODEL_NAME may be a path"},
+    "groups": {"profiles are grouped by what runs here"},
+    "listed": {"a profile that is listed as runnable is taken"},
+    "passthrough wins": {LAST},
+    "torn": {"JSON in passthrough arrives whole"},
+    "late": {LIVE_EARLY},
+    "stillborn": {LIVE_EARLY},
+    "accepted": {READY_EARLY},
+    "hasty": {READY_EARLY},
+    "no health port": {PORT},
+    "clings": {"SIGTERM ends it within 30 s"},
 }
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The stranger's server, in this process: a fault is planted by a word."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), stranger.Handler)
+    server = stranger.Server(("127.0.0.1", 0), stranger.Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -125,7 +141,7 @@ def test_a_fault_of_the_service_fails_its_own_checks_and_no_others(
     assert set(told) == FAULTS[fault], told
     assert all(told.values())
     assert code == (1 if FAULTS[fault] else 0)
-    assert names(results, "skipped") == {one.name for one in (*IMAGE, *STOP)}
+    assert names(results, "skipped") == {one.name for one in (*COMMANDS, *START, *STOP)}
 
 
 @pytest.mark.parametrize("fault", PROGRAM_FAULTS)
@@ -133,12 +149,14 @@ def test_a_fault_of_the_program_fails_its_own_checks_and_no_others(
     fault: str, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRANGER_FAULTS", fault)
-    if fault == "deaf":
+    if fault in ("deaf", "clings"):
         monkeypatch.setattr(stop, "GRACE_SECONDS", 0.5)
+    if fault == "late":  # as one that is silent until it is ready, and takes longer than a probe waits
+        monkeypatch.setattr(start, "LIVE_SECONDS", 0.0)
     code, results = judge(capsys, "--program", program, "--model-path", "/models/a")
     assert names(results, "fail") == PROGRAM_FAULTS[fault]
     assert code == (1 if PROGRAM_FAULTS[fault] else 0)
-    assert names(results, "skipped") == SKIPPED
+    assert names(results, "skipped") == OF_IMAGES
 
 
 def test_a_service_that_does_not_take_the_operators_environment_fails(
@@ -157,13 +175,28 @@ def test_each_check_fails_for_some_fault() -> None:
     assert {one.name for one in CHECKS} - OF_IMAGES == failing | of_others
 
 
+def test_each_row_is_checked_or_it_is_said_why_not() -> None:
+    checked = {row for one in CHECKS for row in one.rows}
+    assert checked | set(NOT_ASKED) == set(ROWS)
+    assert not checked & set(NOT_ASKED)
+    assert all(one.rows for one in CHECKS)
+
+
 def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[str]) -> None:
     code, results = judge(capsys, "--url", "http://127.0.0.1:1", "--only", "answer")
     assert code == 1
     assert names(results, "fail") == set(results) - names(results, "skipped") != set()
 
 
-def test_the_table_and_the_list_are_for_people(program: str) -> None:
+def test_the_list_has_every_row_and_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(ROWS)
+    assert all(any(line.startswith(f"{'':5}{one.name} ") for line in lines) for one in CHECKS)
+    assert sum("not asked: " in line for line in lines) == len(NOT_ASKED)
+
+
+def test_the_table_is_for_people(program: str) -> None:
     env = os.environ | {"STRANGER_FAULTS": "license"}
     command = [sys.executable, "-m", "tests.conformance", "--program", program]
     done = subprocess.run(
@@ -176,7 +209,7 @@ def test_the_table_and_the_list_are_for_people(program: str) -> None:
         lines[lines.index(next(line for line in lines if line.startswith("FAIL"))) + 1].strip()
         == "content is empty"
     )
-    assert ", 1 fail, 5 skipped" in lines[-1]
+    assert ", 1 fail, 4 skipped" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -209,3 +242,9 @@ def test_an_image_that_cannot_be_inspected_is_not_one_without_a_label() -> None:
     with pytest.raises(RuntimeError, match="cannot inspect none"):
         Container("none", ("false",)).label("a.b")
     assert 'index . "a.b"' in Container("none", ("echo",)).label("a.b")
+
+
+def test_a_manifest_is_printed_in_the_place_of_the_entry_point() -> None:
+    """As Kubernetes' `command:`: an entry point that hands nothing on is no fault."""
+    said = Container("an-image", ("echo",)).run_alone(["sh", "-c", "cat /x"]).stdout
+    assert said.endswith(" --rm --entrypoint sh an-image -c cat /x\n")

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from nim import __version__
+from nim.process.preflight import WORKER_SHM_BYTES
 from nim.routes import LIVE, READY, ROUTES, STARTUP
 from nim.settings import read_settings
 from nim.settings.declared import SECRETS, declared
@@ -17,6 +18,7 @@ from tests.deploy.test_schemas import EVERYTHING
 from tests.deploy.test_times import PLAIN
 
 NAMES = {name for setting in declared().values() for name in setting.names}
+IMAGE_CACHE = "/opt/nim/.cache"
 SECRET_NAMES = {form for name in SECRETS for form in (name, f"{name}_FILE")}
 
 
@@ -187,6 +189,29 @@ def test_compose_is_as_restricted() -> None:
         assert service["user"].split(":")[0] != "0"
         writable = [mount.split(":")[0] for mount in service["tmpfs"]]
         assert service["environment"]["NIM_RUN_DIR"].rpartition("/")[0] in writable
+        assert "/tmp" in writable
+        assert int(service["shm_size"].removesuffix("gb")) * 2**30 >= WORKER_SHM_BYTES
+        (cache,) = service["volumes"]
+        assert cache.endswith(f":{IMAGE_CACHE}")
+
+
+def test_the_quadlet_is_as_restricted() -> None:
+    said = [(key, value) for section, key, value in quadlet() if section == "Container"]
+    assert {
+        ("User", "1000"),
+        ("Group", "1000"),
+        ("ReadOnly", "true"),
+        ("DropCapability", "all"),
+        ("NoNewPrivileges", "true"),
+    } <= set(said)
+    env = environments()["quadlet"]
+    writable = {value.partition(":")[0] for key, value in said if key == "Tmpfs"}
+    assert writable == {"/tmp", (env["NIM_RUN_DIR"] or "").rpartition("/")[0]}
+    (cache,) = [value for key, value in said if key == "Volume"]
+    assert cache.endswith(f":{IMAGE_CACHE}")
+    (options,) = [value for key, value in said if key == "PodmanArgs"]
+    (size,) = re.findall(r"--shm-size=(\d+)g\b", options)
+    assert int(size) * 2**30 >= WORKER_SHM_BYTES
 
 
 def test_the_quadlet_grants_a_stop_more_than_its_budget() -> None:

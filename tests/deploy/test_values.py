@@ -6,8 +6,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from nim.settings import declared, read_settings
 from nim.settings.declared import SECRETS
-from tests.deploy.files import CHART, VALUES, Object, values
+from tests.deploy.files import CHART, VALUES, Object, pod_of, values
 from tests.deploy.helm import Refused, notes, render
 from tests.deploy.test_schemas import SETTINGS
 
@@ -22,6 +23,9 @@ def over(defaults: Object, changes: Object) -> Object:
         both = isinstance(old, dict) and isinstance(value, dict)
         merged[key] = over(old, value) if both and isinstance(old, dict) else value
     return {key: value for key, value in merged.items() if value is not None or key not in changes}
+
+
+READ_ONLY: Object = {"nfs": {"enabled": True, "server": "a", "path": "/b", "readOnly": True}}
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -79,11 +83,124 @@ def test_several_nodes_are_refused_in_words() -> None:
         ({"model": {"healthPort": 8000}}, "model.healthPort: cannot be 8000, which is model.openaiPort"),
         ({"model": {"nimCache": "/tmp/"}}, "model.nimCache: cannot be /tmp/, where another volume"),
         ({"autoscaling": {"enabled": True, "minReplicas": 5}}, "cannot be 5 with maxReplicas 4"),
+        (
+            {"env": [{"name": "NIM_RUN_DIR", "value": "/x"}]},
+            "env: cannot set NIM_RUN_DIR, which the chart sets itself; leave it out",
+        ),
+        (
+            {"model": {"name": "a"}, "env": [{"name": "NIM_MODEL_NAME", "value": "b"}]},
+            "NIM_MODEL_NAME, which the chart sets itself; use model.name",
+        ),
+        (
+            {"model": {"hfTokenSecret": "hf"}, "env": [{"name": "HF_TOKEN_FILE", "value": "/x"}]},
+            "HF_TOKEN_FILE, which the chart sets itself; HF_TOKEN comes from the Secret hf",
+        ),
+        (
+            {**READ_ONLY, "env": [{"name": "NIM_DISABLE_MODEL_DOWNLOAD", "value": "0"}]},
+            "NIM_DISABLE_MODEL_DOWNLOAD, which the chart sets itself; leave it out",
+        ),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_in_words(bad: Object, words: str) -> None:
     with pytest.raises(Refused, match=words):
         render(bad)
+
+
+@pytest.mark.parametrize("more", [{}, {"secretsAs": "file"}], ids=["env", "file"])
+def test_no_variable_that_the_chart_writes_can_be_written_again(more: Object) -> None:
+    """Kubernetes would take the second, and what follows from the first would be wrong."""
+    setting = {
+        **READ_ONLY,
+        "model": {"name": "a", "modelPath": "b", "profile": "c", "hfTokenSecret": "d", "ngcAPISecret": "e"},
+        "extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "k"}],
+        **more,
+    }
+    written = set(pod_of(render(setting)).env)
+    others = {other for one in declared().values() if one.name in written for other in one.quiet_aliases}
+    for name in sorted(written | others):
+        with pytest.raises(Refused, match=f"env: cannot set {name}, which the chart sets itself; "):
+            render({**setting, "env": [{"name": name, "value": "x"}]})
+
+
+def test_other_variables_can_be_set() -> None:
+    env = [{"name": "NIM_MODEL_PATH", "value": "hf://a/b"}, {"name": "HF_TOKEN", "value": "x"}]
+    assert pod_of(render({"env": env})).env.items() >= {"NIM_MODEL_PATH": "hf://a/b", "HF_TOKEN": "x"}.items()
+
+
+SECRETS_ASKED_FOR: Object = {
+    "model": {"hfTokenSecret": "hf", "ngcAPISecret": "ngc"},
+    "extraSecrets": [{"name": "VLLM_API_KEY", "secret": "keys", "key": "api-key"}],
+}
+WHERE_THEY_ARE = {
+    "HF_TOKEN": ("hf", "HF_TOKEN"),
+    "NGC_API_KEY": ("ngc", "NGC_API_KEY"),
+    "VLLM_API_KEY": ("keys", "api-key"),
+}
+
+
+def test_secrets_as_variables_name_their_secret_and_its_key() -> None:
+    pod = pod_of(render(SECRETS_ASKED_FOR))
+    refs = {
+        entry["name"]: entry["valueFrom"]["secretKeyRef"]
+        for entry in pod.container["env"]
+        if "valueFrom" in entry
+    }
+    assert {name: (ref["name"], ref["key"]) for name, ref in refs.items()} == WHERE_THEY_ARE
+    assert not any(volume["name"] == "secrets" for volume in pod.spec["volumes"])
+
+
+def test_secrets_as_files_lie_where_the_service_is_told() -> None:
+    pod = pod_of(render({**SECRETS_ASKED_FOR, "secretsAs": "file"}))
+    (mount,) = [mount for mount in pod.container["volumeMounts"] if mount["name"] == "secrets"]
+    (volume,) = [volume for volume in pod.spec["volumes"] if volume["name"] == "secrets"]
+    files = {}
+    for source in volume["projected"]["sources"]:
+        (item,) = source["secret"]["items"]
+        files[f"{mount['mountPath']}/{item['path']}"] = (source["secret"]["name"], item["key"])
+    assert {pod.env[f"{name}_FILE"]: where for name, where in WHERE_THEY_ARE.items()} == files
+    assert not set(pod.env) & set(WHERE_THEY_ARE)
+    assert mount["readOnly"] is True
+
+
+def test_each_log_level_is_one_that_the_service_takes() -> None:
+    levels = SCHEMA["properties"]["model"]["properties"]["logLevel"]["enum"]
+    assert "TRACE" in levels
+    for level in levels:
+        assert not read_settings({"NIM_LOG_LEVEL": level}).warnings
+
+
+@pytest.mark.parametrize(("given", "written"), [("", None), ("fast", "fast"), ("-", "")])
+def test_a_storage_class_may_be_none_at_all(given: str, written: str | None) -> None:
+    objects = render({"persistence": {"enabled": True, "storageClass": given}})
+    (claim,) = pod_of(objects).workload["spec"]["volumeClaimTemplates"]
+    assert claim["spec"].get("storageClassName") == written
+
+
+def test_a_cache_that_is_read_only_is_neither_downloaded_nor_compiled_into() -> None:
+    pod = pod_of(render(READ_ONLY))
+    assert pod.env["NIM_DISABLE_MODEL_DOWNLOAD"] == "1"
+    mounts = {mount["mountPath"] for mount in pod.container["volumeMounts"]}
+    assert (pod.env["NIM_RUNTIME_CACHE_PATH"] or "").rpartition("/")[0] in mounts - {
+        pod.env["NIM_CACHE_PATH"]
+    }
+    (volume,) = [volume for volume in pod.spec["volumes"] if volume["name"] == "cache"]
+    assert volume["nfs"]["readOnly"] is True
+    # Of the first that is enabled, which may be another.
+    other = pod_of(render({**READ_ONLY, "persistence": {"enabled": True}}))
+    assert "NIM_DISABLE_MODEL_DOWNLOAD" not in other.env
+
+
+@pytest.mark.parametrize(
+    ("mode", "strategy"),
+    [
+        ("ReadWriteOnce", {"type": "Recreate"}),
+        ("ReadWriteOncePod", {"type": "Recreate"}),
+        ("ReadWriteMany", None),
+    ],
+)
+def test_a_volume_for_one_pod_is_given_back_first(mode: str, strategy: Object | None) -> None:
+    setting = {"statefulSet": {"enabled": False}, "persistence": {"enabled": True, "accessMode": mode}}
+    assert pod_of(render(setting)).workload["spec"].get("strategy") == strategy
 
 
 def test_the_readiness_probe_may_ask_for_several_successes() -> None:
@@ -96,3 +213,10 @@ def test_the_notes_tell_the_times_and_the_price_of_an_empty_dir() -> None:
     assert "A stop may take 125 s" in notes()
     assert "downloads its model again" in notes()
     assert "downloads its model again" not in notes({"persistence": {"enabled": True}})
+
+
+def test_the_times_are_those_of_the_probe_that_there_is() -> None:
+    given = {"startupProbe": {"failureThreshold": 7}, "statefulSet": {"enabled": False}}
+    assert "A start may take 65 s (startupProbe.failureThreshold)" in notes(given)
+    assert pod_of(render(given)).workload["spec"]["progressDeadlineSeconds"] == 665
+    assert "There is no startup probe" in notes({"startupProbe": {"enabled": False}})

@@ -155,3 +155,23 @@ def test_tls_that_is_asked_for_and_not_given_is_refused() -> None:
     with pytest.raises(SettingsError, match="NIM_SSL_MODE 'TLS'"):
         read_settings({"NIM_SSL_MODE": "TLS"})
     assert read_settings({"NIM_SSL_MODE": "disabled"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("NIM_MULTI_NODE", "1"),
+        ("NIM_NUM_COMPUTE_NODES", "2"),
+        ("NIM_NODE_RANK", "1"),
+        ("NIM_PRIMARY_NODE", "10.0.0.1"),
+    ],
+)
+def test_one_of_several_nodes_does_not_serve_alone(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} '{text}' .*each node would serve alone") as refused:
+        read_settings({name: text})
+    assert refused.value.hint == f"unset {name}, and use a profile that fits one node (`list-model-profiles`)"
+
+
+def test_one_node_that_is_called_so_is_no_reason_to_refuse() -> None:
+    alone = {"NIM_MULTI_NODE": "0", "NIM_NUM_COMPUTE_NODES": "1", "NIM_NODE_RANK": "0"}
+    assert read_settings(alone).warnings == ()

@@ -28,6 +28,12 @@
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
+{{- if include "nim.cacheIsReadOnly" . }}
+- name: NIM_DISABLE_MODEL_DOWNLOAD
+  value: "1"
+- name: NIM_RUNTIME_CACHE_PATH
+  value: /tmp/nim-cache
+{{- end }}
 {{- range fromJsonArray (include "nim.secrets" .) }}
 {{- if eq $.Values.secretsAs "file" }}
 - name: {{ .name }}_FILE

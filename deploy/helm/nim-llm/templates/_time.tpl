@@ -18,6 +18,16 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Seconds that a start is granted: what `startup` says, or the window that is given instead, at the least. */}}
+{{- define "nim.grantedSeconds" -}}
+{{- $p := .Values.startupProbe -}}
+{{- if and $p.enabled $p.failureThreshold -}}
+{{- add (int64 $p.initialDelaySeconds) (mul (int64 $p.periodSeconds) (sub (int64 $p.failureThreshold) 1)) -}}
+{{- else -}}
+{{- include "nim.startSeconds" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What Kubernetes grants: the delay, the service's own budget, and a margin to end in. */}}
 {{- define "nim.graceSeconds" -}}
 {{- $s := .Values.shutdown -}}

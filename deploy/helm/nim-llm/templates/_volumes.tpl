@@ -3,10 +3,15 @@
 {{- if and .Values.persistence.enabled (not .Values.persistence.existingClaim) .Values.statefulSet.enabled }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether nothing can be downloaded into it, or compiled. */}}
+{{- define "nim.cacheIsReadOnly" -}}
+{{- if and .Values.nfs.enabled .Values.nfs.readOnly (not .Values.persistence.enabled) (not .Values.hostPath.enabled) }}yes{{ end -}}
+{{- end -}}
+
 {{- define "nim.claimSpec" -}}
 accessModes: [{{ .Values.persistence.accessMode }}]
 {{- with .Values.persistence.storageClass }}
-storageClassName: {{ . | quote }}
+storageClassName: {{ ternary "" . (eq . "-") | quote }}
 {{- end }}
 resources:
   requests:

@@ -1,0 +1,60 @@
+"""A directory may lie on a mount whose server is gone, which holds whoever asks it, for ever and silently."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from nim.errors import PreflightError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A directory or file, and the variable that moves it."""
+
+    path: Path
+    variable: str
+
+
+def touch(steps: Iterator[Place], seconds: float) -> None:
+    """Take the steps, each of which names its place before it touches it. `seconds` 0: as long as it takes.
+
+    They are taken in a thread. Where that is held, the end of this process does not wait for it.
+    """
+    at: Place | None = None
+    failed: list[BaseException] = []
+
+    def take() -> None:
+        nonlocal at
+        try:
+            for place in steps:
+                at = place
+        except BaseException as error:
+            failed.append(error)
+
+    thread = Thread(target=take, daemon=True)
+    thread.start()
+    thread.join(seconds or None)
+    if thread.is_alive() and at:
+        raise _no_answer(at, seconds)
+    if failed:
+        raise failed[0]
+
+
+def look(places: Iterator[Place], seconds: float) -> None:
+    """See whether they answer at all; what they are is for others to judge."""
+    touch(_looked_at(places), seconds)
+
+
+def _looked_at(places: Iterator[Place]) -> Iterator[Place]:
+    for place in places:
+        yield place
+        place.path.exists()
+
+
+def _no_answer(place: Place, seconds: float) -> PreflightError:
+    return PreflightError(
+        f'cannot use "{place.path}" ({place.variable}): it has not answered for {seconds:g} s '
+        "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone",
+        hint=f"findmnt -T '{place.path}': see to that mount, or name another directory",
+    )

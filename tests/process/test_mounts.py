@@ -1,0 +1,84 @@
+"""A mount that does not answer is told, and a start that meets one ends."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nim.errors import PreflightError
+from nim.process.mounts import Place, look, touch
+from tests.process.dead_mount import NO_MOUNT
+
+DEAD_MOUNT = Path(__file__).with_name("dead_mount.py")
+
+
+def places(*paths: Path) -> Iterator[Place]:
+    yield from (Place(path=path, variable="NIM_CACHE_PATH") for path in paths)
+
+
+def test_the_place_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    answered = threading.Event()
+
+    def steps() -> Iterator[Place]:
+        yield from places(tmp_path / "quick", tmp_path / "dead")
+        answered.wait(60)
+
+    with pytest.raises(PreflightError) as refused:
+        touch(steps(), 0.2)
+    answered.set()
+    assert refused.value.message == (
+        f'cannot use "{tmp_path}/dead" (NIM_CACHE_PATH): it has not answered for 0.2 s '
+        "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone"
+    )
+    assert f"findmnt -T '{tmp_path}/dead'" in str(refused.value.hint)
+
+
+def test_what_is_found_wrong_there_is_raised_here(tmp_path: Path) -> None:
+    def steps() -> Iterator[Place]:
+        yield from places(tmp_path)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        touch(steps(), 60)
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_what_answers_is_no_matter(tmp_path: Path, seconds: float) -> None:
+    look(places(tmp_path, tmp_path / "not there"), seconds)
+
+
+def serve(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`nim serve` where this directory does not answer."""
+    command = [sys.executable, str(DEAD_MOUNT), str(dead), sys.executable, "-m", "nim", "serve", *arguments]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"NIM_CACHE_PROBE_TIMEOUT": "1", "NIM_ENGINE_COMMAND": "true", **env},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    if done.returncode == NO_MOUNT:
+        pytest.skip(f"no mount that does not answer could be made: {done.stdout}")
+    return done
+
+
+@pytest.mark.parametrize("variable", ["NIM_CACHE_PATH", "NIM_RUNTIME_CACHE_PATH", "TMPDIR", "NIM_MODEL_PATH"])
+def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: str) -> None:
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    done = serve(dead, **{"NIM_CACHE_PATH": str(tmp_path / "cache"), variable: str(dead)})
+    assert f'nim: cannot use "{dead}" ({variable}): it has not answered for 1 s' in done.stderr
+    assert done.returncode == 7
+
+
+def test_a_model_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    done = serve(dead, f"{dead}/model", NIM_CACHE_PATH=str(tmp_path / "cache"))
+    assert f'cannot use "{dead}/model" (the command line): it has not answered' in done.stderr
+    assert done.returncode == 7
