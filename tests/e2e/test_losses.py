@@ -28,7 +28,7 @@ from tests.middleware.test_metrics import parsed, value
 from tests.soak import remains
 
 pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(3 * READY_SECONDS)]
-STREAMS, TOKENS = 20, 1000
+STREAMS, TOKENS = 20, 2000
 # So much that also a machine that does much else has streams fit into it.
 BUDGET_SECONDS = 240
 
