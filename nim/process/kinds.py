@@ -111,6 +111,7 @@ BAD_ARGUMENT = Kind(
     signs=(
         r"error: (?:unrecognized arguments|argument |ambiguous option|the following arguments)",
         r"validation errors? for|User-specified max_model_len|Value error, |VLLMValidationError",
+        r"invalid (?:tool call|reasoning) parser: ",
     ),
 )
 STALLED = Kind(

@@ -104,6 +104,15 @@ def test_one_port_for_the_server_and_the_engine(serve: Serve) -> None:
     assert refused.nothing_started()
 
 
+@pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"])
+def test_a_gpu_that_is_not_there(serve: Serve, name: str) -> None:
+    refused = serve(**{name: "GPU-nowhere"})
+    assert refused.code == 4
+    assert f'cannot use {name} "GPU-nowhere": "GPU-nowhere" names no device that is visible' in refused.text
+    assert "hint: " in refused.text
+    assert refused.nothing_started()
+
+
 def test_a_model_directory_that_is_not_there(serve: Serve, tmp_path: Path) -> None:
     refused = serve(NIM_MODEL_PATH=str(tmp_path / "nowhere"))
     assert refused.code == 6

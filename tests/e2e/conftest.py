@@ -75,9 +75,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@contextmanager
-def serving(directory: Path, **settings: str) -> Iterator[Service]:
-    """A service of its own, ready; at the end it must stop cleanly."""
+def begin(directory: Path, **settings: str) -> Service:
+    """A service of its own, of which nothing is awaited."""
     port, health_port = free_ports(2)
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))},
@@ -91,14 +90,20 @@ def serving(directory: Path, **settings: str) -> Iterator[Service]:
     log = directory / "log"
     with log.open("wb") as out:
         process = subprocess.Popen([str(ROOT / "entrypoint.sh")], env=env, stdout=out, stderr=out)
-    running = Service(port=port, health_port=health_port, run_dir=directory / "run", log=log, process=process)
+    return Service(port=port, health_port=health_port, run_dir=directory / "run", log=log, process=process)
+
+
+@contextmanager
+def serving(directory: Path, **settings: str) -> Iterator[Service]:
+    """A service of its own, ready; at the end it must stop cleanly."""
+    running = begin(directory, **settings)
     try:
         _wait_until_ready(running)
         yield running
     finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(STOP_SECONDS)
-    assert code == 0, log.read_text()[-4000:]
+        running.process.send_signal(signal.SIGINT)
+        code = running.process.wait(STOP_SECONDS)
+    assert code == 0, running.log.read_text()[-4000:]
 
 
 def _wait_until_ready(running: Service) -> None:

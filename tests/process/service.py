@@ -18,6 +18,16 @@ from tests.fakes.launch import Client, wait_until
 
 BOOT = Path(__file__).with_name("boot.py")
 EXIT_SECONDS = 40.0
+# Who is who below PID 1, by command line; the first that fits is meant.
+ROLES = {
+    "supervisord": r"-m nim\.process\.supervisord",
+    "nginx master": r"nginx: master",
+    "nginx worker": r"nginx: worker",
+    "middleware": r"nim\.middleware",
+    "API server": r"fakes/engine\.py|nim\.process\.(vllm_cpu|engine)|vllm serve",
+    "core": r"VLLM::EngineCore",
+    "engine worker": r"VLLM::Worker",
+}
 
 
 class Service:
@@ -106,19 +116,19 @@ class Service:
 
     @property
     def supervisor(self) -> int:
-        return self.find_one(r"process\.supervisord")
+        return self.find_one(ROLES["supervisord"])
 
     @property
     def nginx(self) -> int:
-        return self.find_one(r"nginx: master")
+        return self.find_one(ROLES["nginx master"])
 
     @property
     def api_server(self) -> int:
-        return self.find_one(r"fakes/engine\.py")
+        return self.find_one(ROLES["API server"])
 
     @property
     def core(self) -> int:
-        return self.find_one(r"VLLM::EngineCore")
+        return self.find_one(ROLES["core"])
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
@@ -149,9 +159,9 @@ class Service:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = EXIT_SECONDS) -> int:
         """Its exit code, when all it had to say has been read."""
-        code = self.process.wait(EXIT_SECONDS)
+        code = self.process.wait(seconds)
         if self._reader.is_alive() or self.lines:
             self._reader.join(5)
         return code

@@ -68,6 +68,8 @@ def test_every_crash_of_the_fake_engine_has_its_class(crash: str) -> None:
         ("cuda_driver", "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"),
         ("bad_argument", "vllm serve: error: argument --max-num-seqs: invalid int value: 'x'"),
         ("bad_argument", "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"),
+        ("bad_argument", "KeyError: 'invalid tool call parser: x (chose from { hermes,openai })'"),
+        ("bad_argument", "KeyError: 'invalid reasoning parser: x (chose from { glm45,qwen3 })'"),
         ("port_in_use", "OSError: [Errno 98] error while attempting to bind: address already in use"),
         ("unknown", "RuntimeError: something that nobody has met before"),
     ],

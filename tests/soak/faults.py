@@ -32,32 +32,35 @@ class Fault:
     fake_only: bool = False
 
 
-def hit(stage: Stage, rng: Random, role: str, number: int = signal.SIGKILL) -> Process | None:
-    """Signal one of those who play a role; None where nobody does just now."""
+def hit(
+    stage: Stage, rng: Random, role: str, number: int = signal.SIGKILL, *, surely: bool = True
+) -> Process | None:
+    """Signal one of those who play a role. Only amid a loss, so not `surely`, may nobody: then None."""
     players = stage.players(role)
     if not players:
+        assert not surely, f"the soak finds no {role} among {dict(stage.roles())}"
         return None
     victim = rng.choice(players)
     victim.send(number)
     return victim
 
 
-def kill(role: str) -> Callable[[Stage, Random], Codes]:
+def kill(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]:
     """SIGKILL, and wait until it is gone."""
 
     def do(stage: Stage, rng: Random) -> Codes:
-        victim = hit(stage, rng, role)
+        victim = hit(stage, rng, role, surely=surely)
         stage.wait(lambda: victim is None or not victim.alive, f"the end of the {role}")
         return ()
 
     return do
 
 
-def pause(role: str) -> Callable[[Stage, Random], Codes]:
+def pause(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]:
     """SIGSTOP, and SIGCONT after a moment."""
 
     def do(stage: Stage, rng: Random) -> Codes:
-        victim = hit(stage, rng, role, signal.SIGSTOP)
+        victim = hit(stage, rng, role, signal.SIGSTOP, surely=surely)
         time.sleep(rng.uniform(0.2, 1.5))
         if victim:
             victim.send(signal.SIGCONT)
@@ -75,7 +78,7 @@ def tell_engine_to_end(stage: Stage, rng: Random) -> Codes:
 
 def two_at_once(stage: Stage, rng: Random) -> Codes:
     """Two faults shortly after each other, the second perhaps while the first is being mended."""
-    for do in rng.choices((*_KILLS, pause("core")), k=2):
+    for do in rng.choices(_ANY_TWO, k=2):
         do(stage, rng)
         time.sleep(rng.choice((0.0, 0.05, 0.3, 1.0)))
     return ()
@@ -133,16 +136,19 @@ def again_and_again(role: str, code: int) -> Callable[[Stage, Random], Codes]:
     def do(stage: Stage, rng: Random) -> Codes:
         deadline = time.monotonic() + stage.kind.patience_seconds
         while stage.running.process.poll() is None and time.monotonic() < deadline:
-            hit(stage, rng, role)
+            hit(stage, rng, role, surely=False)
             time.sleep(0.02)
         return (code,)
 
     return do
 
 
-_KILLS = tuple(
-    kill(role)
-    for role in ("API server", "core", "engine worker", "nginx master", "nginx worker", "middleware")
+_ANY_TWO = (
+    *(
+        kill(role, surely=False)
+        for role in ("API server", "core", "engine worker", "nginx master", "nginx worker", "middleware")
+    ),
+    pause("core", surely=False),
 )
 KILLS = (
     Fault(name="kill the API server", do=kill("API server")),

@@ -29,7 +29,10 @@ FAKE_BUDGET_SECONDS = 12.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """`plan` gets a directory, a port and a mood. `patience_seconds`: until a start counts as hung."""
+    """`plan` gets a directory, a port and a mood. `patience_seconds`: until a start counts as hung.
+
+    `first_life_rounds`: enough to see a leak in, and fewer losses in a row than the service puts up with.
+    """
 
     name: str
     plan: Callable[[Path, int, Mapping[str, Any]], Plan]
@@ -38,6 +41,7 @@ class Kind:
     clients: int
     patience_seconds: float
     healthy_seconds: float
+    first_life_rounds: int
 
 
 def fake_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
@@ -72,6 +76,7 @@ FAKE = Kind(
     clients=12,
     patience_seconds=60.0,
     healthy_seconds=1.2,
+    first_life_rounds=30,
 )
 REAL = Kind(
     name="real",
@@ -81,4 +86,5 @@ REAL = Kind(
     clients=4,
     patience_seconds=600.0,
     healthy_seconds=1.0,
+    first_life_rounds=4,
 )

@@ -40,8 +40,11 @@ def drain(stage: Stage, rng: Random) -> Codes:
     command = (sys.executable, "-m", "nim", "drain")
     env = {"NIM_RUN_DIR": str(stage.run_dir), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as draining:
-        stage.running.wait()
-        assert draining.wait(stage.kind.patience_seconds) == 0, draining.communicate()[1]
+        try:
+            stage.await_end()
+            assert draining.wait(stage.kind.patience_seconds) == 0, draining.communicate()[1]
+        finally:
+            draining.kill()
     return stage.clean_codes
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from traceback import format_exc
 
 from tests.soak.faults import Fault
 from tests.soak.judge import Outcome, Verdict
@@ -31,14 +32,19 @@ class Rounds:
         lives_before = len(self._stage.said)
         try:
             self._play(round_, fault, Random(f"{self._seed}:{number}"))
-        except AssertionError as failure:
-            said = "\n".join("\n".join(lines) for lines in self._stage.said[max(lives_before - 1, 0) :])
-            log = self._logs / f"round-{number}.log"
-            log.write_text(said, encoding="utf-8")
-            round_.failure = f"{failure}\n    what the service said: {log}"
+        except Exception as failure:
+            log = self._write_down(number, lives_before)
+            told = str(failure) if isinstance(failure, AssertionError) else format_exc()
+            round_.failure = f"{told}\n    what the service said: {log}"
             self._stage.load.end()
             self._stage.clear_away()
         return round_
+
+    def _write_down(self, number: int, lives_before: int) -> Path:
+        said = "\n".join("\n".join(lines) for lines in self._stage.said[max(lives_before - 1, 0) :])
+        log = self._logs / f"round-{number}.log"
+        log.write_text(said, encoding="utf-8")
+        return log
 
     def _play(self, round_: Round, fault: Fault, rng: Random) -> None:
         stage = self._stage
@@ -71,7 +77,9 @@ class Rounds:
 
     def _measure(self) -> None:
         for role in LASTING:
-            for process in self._stage.players(role):
+            players = self._stage.players(role)
+            assert players, f"the soak finds no {role} to measure"
+            for process in players:
                 too_much = self._ledger.note(role, process.pid, process.started, holding(process.pid))
                 assert not too_much, too_much
 

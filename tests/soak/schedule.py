@@ -8,8 +8,8 @@ from tests.soak.faults import ENDS, KILLS, PAUSES, Fault
 from tests.soak.kinds import FAKE, Kind
 from tests.soak.orders import ENDINGS, ORDERS, STARTS
 
-# The first life is long enough to see a leak in; later ones end at some time.
-FIRST_LIFE_ROUNDS, LIFE_ROUNDS = 30, (1, 5)
+# Of lives after the first.
+LIFE_ROUNDS = (1, 5)
 
 
 def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
@@ -25,7 +25,7 @@ def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
         for faults in ((*KILLS, *PAUSES, *ORDERS), (*ENDS, *ENDINGS, *STARTS))
     )
     drawn: list[Fault] = []
-    length = min(FIRST_LIFE_ROUNDS, rounds // 2)
+    length = min(kind.first_life_rounds, rounds // 2)
     while len(drawn) < rounds:
         drawn += islice(mended, length)
         drawn += islice(ends, 1 if kind is FAKE else 2)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,22 +14,13 @@ from typing import Any
 
 from nim.process.tree import Process, all_processes, below, look
 from tests.process.plans import free_port
-from tests.process.service import Service, command_line
+from tests.process.service import ROLES, Service, command_line
 from tests.soak import remains
 from tests.soak.judge import Outcome
 from tests.soak.kinds import Kind
 from tests.soak.load import Load
 
 GONE_SECONDS = 60.0
-ROLES = {
-    "supervisord": r"supervisor\.supervisord",
-    "nginx master": r"nginx: master",
-    "nginx worker": r"nginx: worker",
-    "middleware": r"nim\.middleware",
-    "API server": r"fakes/engine\.py|nim\.process\.(vllm_cpu|engine)|vllm serve",
-    "core": r"VLLM::EngineCore",
-    "engine worker": r"VLLM::Worker",
-}
 
 
 class FaultFound(AssertionError):
@@ -75,14 +67,22 @@ class Stage:
         self.cast.clear()
         self.wait(self._answers, "a first readiness")
         self.cast = self.roles()
+        assert not (nobody := ROLES.keys() - self.cast), f"the soak knows nobody as {nobody}: {self.cast}"
         self.be_well()
 
     def ended(self) -> int:
         """The exit code, when the service has ended; nothing may be left then."""
-        code = self.running.wait()
+        code = self.await_end()
         self.running.stderr.close()
         self.service = None
         return code
+
+    def await_end(self) -> int:
+        """The exit code of a service that has to end."""
+        try:
+            return self.running.wait(self.kind.patience_seconds)
+        except subprocess.TimeoutExpired:
+            raise FaultFound(f"waited in vain for the end of the service; {self._looks()}") from None
 
     def down(self) -> None:
         """The gentle end of a life that no fault has ended."""

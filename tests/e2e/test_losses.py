@@ -1,0 +1,155 @@
+"""The real engine killed, stopped under streams, misused, given damaged files: what is said, what comes back.
+
+One service suffers one loss after the other; the last of its tests ends it.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nim.paths import PROFILES
+from nim.process.phases import IN_ORDER
+from nim.process.tree import all_processes, below
+from tests.e2e.conftest import READY_SECONDS, Service, begin, serving
+from tests.e2e.test_disconnect import counted
+from tests.e2e.test_stalls import api_server, part, ready
+from tests.fakes.launch import wait_until
+from tests.middleware.test_metrics import parsed, value
+from tests.soak import remains
+
+pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(3 * READY_SECONDS)]
+STREAMS, TOKENS = 20, 2000
+# So much that also a machine that does much else has streams fit into it.
+BUDGET_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    directory = tmp_path_factory.mktemp("losses")
+    (directory / "tmp").mkdir()
+    settings = {"NIM_SHUTDOWN_TIMEOUT": str(BUDGET_SECONDS), "TMPDIR": str(directory / "tmp")}
+    with serving(directory, **settings) as running:
+        yield running
+
+
+def ask(service: Service, **asked: Any) -> list[bytes]:
+    """The lines that answer a completion."""
+    body = json.dumps({"prompt": "Once upon a time", "max_tokens": 8} | asked).encode()
+    request = urllib.request.Request(
+        f"{service.root}/v1/completions", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=BUDGET_SECONDS) as answer:
+        return [line for line in answer.read().splitlines() if line]
+
+
+def test_a_start_has_gone_through_loading_and_warming_up(service: Service) -> None:
+    phases = [done["phase"] for done in service.json("/v1/health/startup")["phases"]]
+    assert phases == [phase for phase in IN_ORDER if phase in phases]
+    assert {"load", "warm-up"} <= set(phases)
+
+
+def test_its_metrics_are_valid_and_none_comes_twice(service: Service) -> None:
+    ask(service)
+    families = parsed(service.get("/v1/metrics")[1])
+    assert value(families, "vllm:request_success", finished_reason="length") > 0
+    assert value(families, "nim_ready") == 1
+    assert value(families, "nim_startup_phase_seconds", phase="load") > 0
+
+
+@pytest.mark.parametrize("name", ["VLLM::Worker", "VLLM::EngineCore", "API server"])
+def test_a_killed_part_is_seen_at_once_and_the_engine_comes_back(service: Service, name: str) -> None:
+    top = api_server(service)
+    core, engine = part(service, "VLLM::EngineCore"), below(top, all_processes())
+    before = restarts(service)
+    os.kill(top if name == "API server" else part(service, name), signal.SIGKILL)
+    wait_until(lambda: not ready(service), "not being ready")
+    wait_until_ready_again(service)
+    assert part(service, "VLLM::EngineCore") != core
+    assert not any(process.alive for process in engine)
+    assert restarts(service) == before + 1
+    assert ask(service)
+
+
+def restarts(service: Service) -> int:
+    """How often the engine was lost, each time for the reason that we gave it."""
+    counts = service.json("/v1/metadata")["state"]["restarts"]
+    assert counts.keys() <= {"unknown"}
+    families = parsed(service.get("/v1/metrics")[1])
+    shown = {s.labels["class"]: s.value for s in families["nim_engine_restarts"].samples if s.value}
+    assert shown == counts
+    return sum(counts.values())
+
+
+def wait_until_ready_again(service: Service) -> None:
+    """It is live at every look."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready(service):
+        assert time.monotonic() < deadline, service.log.read_text()[-6000:]
+        time.sleep(0.1)
+
+
+def test_a_stop_under_streams_cuts_none_and_leaves_nothing(service: Service) -> None:
+    segments = set[str]().union(*map(remains.shared_memory_of, engine_of(service)))
+    options = {"include_usage": True}
+    asked = {"stream": True, "stream_options": options, "max_tokens": TOKENS, "ignore_eos": True}
+    with ThreadPoolExecutor(STREAMS) as pool:
+        streams = [pool.submit(ask, service, **asked) for _ in range(STREAMS)]
+        wait_until(lambda: under_way(service) == STREAMS, "all streams")
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: b'"phase":"draining"' in service.get("/v1/health/ready")[1], "draining")
+        assert not any(stream.done() for stream in streams)
+        for stream in streams:
+            *_, usage, end = stream.result()
+            assert end == b"data: [DONE]"
+            assert json.loads(usage.removeprefix(b"data: "))["usage"]["completion_tokens"] == TOKENS
+    assert service.process.wait(BUDGET_SECONDS) == 0
+    assert remains.processes_of(service.run_dir) == []
+    assert remains.special_files(service.run_dir, service.run_dir.with_name("tmp")) == []
+    assert remains.still_there(segments) == []
+    assert remains.port_is_free(service.port)
+
+
+def engine_of(service: Service) -> list[int]:
+    return [process.pid for process in below(service.process.pid, all_processes())]
+
+
+def under_way(service: Service) -> float:
+    return counted(service, "vllm:num_requests_running") + counted(service, "vllm:num_requests_waiting")
+
+
+def test_a_value_that_vllm_refuses_ends_the_start(tmp_path: Path) -> None:
+    block = lost_in_start(tmp_path, "bad_argument", NIM_PASSTHROUGH_ARGS="--tool-call-parser nonsense")
+    assert "invalid tool call parser: nonsense (chose from {" in block
+
+
+def test_weights_that_are_cut_short_end_the_start(tmp_path: Path) -> None:
+    model = shutil.copytree(PROFILES / "demo" / "model", tmp_path / "model")
+    weights = model / "model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+    assert "Safetensor" in lost_in_start(tmp_path, "damaged_weights", NIM_MODEL_PATH=str(model))
+
+
+def lost_in_start(directory: Path, kind: str, **settings: str) -> str:
+    """The block that says why a service ended before it was ready, on account of its engine."""
+    service = begin(directory, **settings)
+    try:
+        assert service.process.wait(READY_SECONDS) == 70
+    finally:
+        service.process.kill()
+    text = service.log.read_text()
+    block = re.search(rf"^engine lost: {kind} \(.*\n  .+\n(?:    \| .+\n)+  hint: .+\n", text, re.MULTILINE)
+    assert block, text[-6000:]
+    verdict = json.loads((service.run_dir / "verdict.json").read_text())
+    assert (verdict["exit_code"], verdict["failure"]["kind"]) == (70, kind)
+    assert remains.processes_of(service.run_dir) == []
+    return block[0]
