@@ -38,13 +38,15 @@ TIDY_SECONDS = 5.0
 class Ties:
     """What the keeper of the engine needs of others.
 
-    `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `give_up`: it is lost
-    for good. `cut` names the streams that ended with it, since then. `api_key` is what it wants to see.
+    `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `lost`: it is lost
+    and comes back; `give_up`: it is lost for good. `cut` names the streams that ended with it, since then.
+    `api_key` is what it wants to see.
     """
 
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
+    lost: Callable[[Failure, Exit], None]
     give_up: Callable[[Failure, Exit], None]
     cut: Callable[[float], None] = lambda _: None
     api_key: str | None = None
@@ -216,7 +218,8 @@ class EngineKeeper:
             self._ties.give_up(failure, end)
             return
         again = f"restart {self._restarts.in_a_row} of {self._policy.tries} in {delay:g} s"
-        self._ties.say("ERROR", f"engine lost ({end}): {kind.name}: {failure.message}; {again}")
+        self._ties.lost(failure, end)
+        self._ties.say("WARNING", f"the engine is started again: {again}")
         self._board.lost(failure, f"the engine was lost ({kind.name}); {again}")
         self._script = Script(self._loop, self._revive(delay))
 

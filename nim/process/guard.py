@@ -96,6 +96,7 @@ class Guard:
         ties = Ties(
             say=self._say,
             catch_up=lambda: self._around.catch_up("engine"),
+            lost=lambda failure, end: report.tell(self._around.journal, "ERROR", failure, "engine", end),
             strays=self._strays,
             give_up=self._engine_lost,
             cut=lambda since: self.cuts.tell_soon("the engine was lost", since),
@@ -173,9 +174,7 @@ class Guard:
         self.exit_code, self._failure = code, failure
         self.stopping_since = self._loop.now()
         self.board.failed(failure)
-        text = report.block(failure, what, end)
-        record = Record(level="CRITICAL", message=f"{what} lost: {failure.kind} ({end}): {failure.message}")
-        self._around.journal.block(text, record, kind=failure.kind, hint=failure.hint, log=failure.log)
+        report.tell(self._around.journal, "CRITICAL", failure, what, end)
         report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
         self._ending = Script(self._loop, self._leave())
 
