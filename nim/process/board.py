@@ -63,8 +63,11 @@ class Board:
     def stalled(self, message: str) -> None:
         """Not ready, although the engine says it is: it stands still."""
         self._enter(Phase.STALLED, message)
-        self._change(replace(self.state, stalls=self.state.stalls + 1))
         self._raise_flag(STALLED_FILE)
+
+    def count_stall(self) -> None:
+        """Another one begins."""
+        self._change(replace(self.state, stalls=self.state.stalls + 1))
 
     def lost(self, failure: Failure, message: str) -> None:
         """The engine is gone and comes back."""

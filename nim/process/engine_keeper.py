@@ -155,13 +155,16 @@ class EngineKeeper:
         if well:
             self._lost_part = self._lost_at = None
             self._ties.say("INFO", "the engine works on without it")
-            if not self._stalls.why:
+            if self._stalls.why:
+                self._board.stalled(self._stalls.why)
+            else:
                 self._board.ready()
         else:
             self._kill()
 
     def _stalled(self, why: str) -> None:
         self._ties.say("ERROR", f"not ready: {why}")
+        self._board.count_stall()
         self._board.stalled(why)
 
     def _flowing(self) -> None:

@@ -76,6 +76,21 @@ def test_a_stopped_engine_that_was_idle_is_noticed_by_a_probe(start: Start, dire
     assert service.stop() == 0
 
 
+def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, directory: Path) -> None:
+    """Once it is known that the engine works on without that part, it still stands still."""
+    plan = watched(directory, stall=3.0, stall_after=1, tokens=9, orphans=["group"])
+    service = start(plan, impatient=True).wait_ready()
+    stream(service, 9)
+    wait_stalled(service, "none of them has got on")
+    service.kill(service.find_one("VLLM::Worker"))
+    service.wait_said("the engine works on without it")
+    wait_stalled(service, "none of them has got on")
+    assert service.state().stalls == 1
+    service.engine.order(stall_after=None)
+    service.wait_ready()
+    assert service.stop() == 0
+
+
 def probes(service: Service) -> list[Any]:
     """The engine's record of them."""
     return [r for r in service.engine.get("/fake/received") if r["path"] in ("/v1/completions", "/pooling")]
