@@ -40,6 +40,7 @@ class Board:
         self._run_dir, self._now = run_dir, now
         self.eta: Callable[[State], float | None] = lambda _: None
         self.state = State.from_json((run_dir / STATE_FILE).read_text(encoding="utf-8"))
+        self._began = self.state.started_at
 
     def step(self, step: Step) -> None:
         """The start of the engine goes on."""
@@ -53,7 +54,7 @@ class Board:
         """Requests are served from now on; the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)
         (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
-        return sum(done.seconds for done in self.state.done)
+        return max(self._now() - self._began, 0)
 
     def doubted(self, message: str) -> None:
         """Not ready until it is known what a loss means, although the engine may still say it is."""
@@ -84,7 +85,7 @@ class Board:
 
     def starting_again(self) -> None:
         """A new start: its phases are counted from here."""
-        now = self._now()
+        now = self._began = self._now()
         message = f"{DOING[Phase.SELECT]} again"
         self._change(replace(self.state, phase=Phase.SELECT, message=message, phase_since=now, done=()))
 

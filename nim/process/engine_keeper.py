@@ -62,6 +62,7 @@ class EngineKeeper:
         self._loop, self._board, self._ties = loop, board, ties
         self._policy, self._restarts = policy, Restarts(policy)
         self._address = address_of(plan.engine)
+        self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
         self._parts = Parts(loop, self._part_lost)
@@ -112,7 +113,7 @@ class EngineKeeper:
         self._leavings.end()
 
     def _begin(self) -> None:
-        self._start = Start(fetches=self._fetches)
+        self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_part: str | None = None
         self._lost_at: float | None = None
