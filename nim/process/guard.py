@@ -20,6 +20,7 @@ from nim.process.cuts import Cuts
 from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
 from nim.process.journal import Journal
 from nim.process.keeper import Keeper
+from nim.process.kinds import GATEWAY_LOST
 from nim.process.loop import Loop, Script, Steps, until
 from nim.process.programs import Program
 from nim.process.records import Record
@@ -286,7 +287,7 @@ class Guard:
 
 def _gateway_failure(message: str, hint: str, end: Exit, log: tuple[str, ...] = ()) -> Failure:
     return Failure(
-        kind="gateway_lost",
+        kind=GATEWAY_LOST.name,
         message=message,
         hint=hint,
         log=log,

@@ -65,6 +65,11 @@ def test_a_healthy_spell_gives_the_whole_budget_back() -> None:
     assert restarts.lost(ENGINE.healthy_seconds - 1) == 2 * ENGINE.first_delay_seconds
 
 
+def test_an_engine_is_given_up_at_the_sixth_loss_in_a_row() -> None:
+    restarts = Restarts(ENGINE)
+    assert [restarts.lost(ENGINE.healthy_seconds - 1) for _ in range(6)] == [1, 2, 4, 8, 16, None]
+
+
 def test_nginx_is_given_up_at_the_third_loss_in_a_row() -> None:
     restarts = Restarts(NGINX)
     assert [restarts.lost(1) for _ in range(3)] == [0, 0, None]
