@@ -125,10 +125,10 @@ class EngineKeeper:
     def _is_ready(self) -> None:
         self._served = True
         self._ready_at = self._loop.now()
+        if self.program.process:  # first of all: who ends after that is known to be missed
+            self._parts.watch_all(self.program.process)
         seconds = self._board.ready()
         self._outlook.ready(seconds)
-        if self.program.process:
-            self._parts.watch_all(self.program.process)
         self._stalls.begin()
 
     def _part_lost(self, process: Process) -> None:
