@@ -16,6 +16,11 @@ def severity(level: str) -> int:
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
 
 
+def visible(text: str) -> str:
+    """The text without what would leave its line or drive a terminal."""
+    return text.translate(_VISIBLE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """How records look and which are wanted. A level of the user's may be in any case; TRACE is DEBUG."""
@@ -33,7 +38,7 @@ class Form:
         moment, thousandths = time.localtime(at), int(at * 1000) % 1000
         if not self.as_json:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", moment)
-            return f"{level} {stamp}.{thousandths:03d} {component}] {message.translate(_VISIBLE)}\n"
+            return f"{level} {stamp}.{thousandths:03d} {component}] {visible(message)}\n"
         stamp, zone = time.strftime("%Y-%m-%dT%H:%M:%S", moment), time.strftime("%z", moment)
         record = {"time": f"{stamp}.{thousandths:03d}{zone[:3]}:{zone[3:]}", "level": level}
         return (

@@ -38,6 +38,7 @@ class Board:
         self._run_dir, self._now = run_dir, now
         self.eta: Callable[[State], float | None] = lambda _: None
         self.state = State.from_json((run_dir / STATE_FILE).read_text(encoding="utf-8"))
+        self._began = self.state.started_at
 
     def step(self, step: Step) -> None:
         """The start of the engine goes on."""
@@ -51,7 +52,7 @@ class Board:
         """Requests are served from now on; the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)
         (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
-        return sum(done.seconds for done in self.state.done)
+        return max(self._now() - self._began, 0)
 
     def doubted(self, message: str) -> None:
         """Not ready until it is known what a loss means, although the engine may still say it is."""
@@ -61,8 +62,11 @@ class Board:
     def stalled(self, message: str) -> None:
         """Not ready, although the engine says it is: it stands still."""
         self._enter(Phase.STALLED, message)
-        self._change(replace(self.state, stalls=self.state.stalls + 1))
         self._raise_flag(STALLED_FILE)
+
+    def count_stall(self) -> None:
+        """Another one begins."""
+        self._change(replace(self.state, stalls=self.state.stalls + 1))
 
     def lost(self, failure: Failure, message: str) -> None:
         """The engine is gone and comes back."""
@@ -79,7 +83,7 @@ class Board:
 
     def starting_again(self) -> None:
         """A new start: its phases are counted from here."""
-        now = self._now()
+        now = self._began = self._now()
         message = f"{DOING[Phase.SELECT]} again"
         self._change(replace(self.state, phase=Phase.SELECT, message=message, phase_since=now, done=()))
 

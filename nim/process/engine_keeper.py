@@ -38,13 +38,15 @@ TIDY_SECONDS = 5.0
 class Ties:
     """What the keeper of the engine needs of others.
 
-    `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `give_up`: it is lost
-    for good. `cut` names the streams that ended with it, since then. `api_key` is what it wants to see.
+    `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `lost`: it is lost
+    and comes back; `give_up`: it is lost for good. `cut` names the streams that ended with it, since then.
+    `api_key` is what it wants to see.
     """
 
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
+    lost: Callable[[Failure, Exit], None]
     give_up: Callable[[Failure, Exit], None]
     cut: Callable[[float], None] = lambda _: None
     api_key: str | None = None
@@ -60,6 +62,7 @@ class EngineKeeper:
         self._loop, self._board, self._ties = loop, board, ties
         self._policy, self._restarts = policy, Restarts(policy)
         self._address = address_of(plan.engine)
+        self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
         self._parts = Parts(loop, self._part_lost)
@@ -110,7 +113,7 @@ class EngineKeeper:
         self._leavings.end()
 
     def _begin(self) -> None:
-        self._start = Start(fetches=self._fetches)
+        self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_part: str | None = None
         self._lost_at: float | None = None
@@ -122,10 +125,10 @@ class EngineKeeper:
     def _is_ready(self) -> None:
         self._served = True
         self._ready_at = self._loop.now()
+        if self.program.process:  # first of all: who ends after that is known to be missed
+            self._parts.watch_all(self.program.process)
         seconds = self._board.ready()
         self._outlook.ready(seconds)
-        if self.program.process:
-            self._parts.watch_all(self.program.process)
         self._stalls.begin()
 
     def _part_lost(self, process: Process) -> None:
@@ -153,13 +156,16 @@ class EngineKeeper:
         if well:
             self._lost_part = self._lost_at = None
             self._ties.say("INFO", "the engine works on without it")
-            if not self._stalls.why:
+            if self._stalls.why:
+                self._board.stalled(self._stalls.why)
+            else:
                 self._board.ready()
         else:
             self._kill()
 
     def _stalled(self, why: str) -> None:
         self._ties.say("ERROR", f"not ready: {why}")
+        self._board.count_stall()
         self._board.stalled(why)
 
     def _flowing(self) -> None:
@@ -216,7 +222,8 @@ class EngineKeeper:
             self._ties.give_up(failure, end)
             return
         again = f"restart {self._restarts.in_a_row} of {self._policy.tries} in {delay:g} s"
-        self._ties.say("ERROR", f"engine lost ({end}): {kind.name}: {failure.message}; {again}")
+        self._ties.lost(failure, end)
+        self._ties.say("WARNING", f"the engine is started again: {again}")
         self._board.lost(failure, f"the engine was lost ({kind.name}); {again}")
         self._script = Script(self._loop, self._revive(delay))
 

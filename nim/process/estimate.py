@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
 
 from nim.process.durations import Run
-from nim.process.phases import IN_ORDER
+from nim.process.phases import STARTING
 from nim.state import Phase
 
 # A phase that takes longer than before is about to end for as long as this; then nobody knows.
@@ -29,7 +29,7 @@ def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, f
     """
     alike = [run for run in runs if run.warm == warm] or runs
     expected: dict[Phase, float] = {}
-    for phase in IN_ORDER if runs else ():
+    for phase in STARTING if runs else ():
         among = alike if phase in _CACHED else runs
         seen = [_without_download(run, phase) for run in among if phase in run.seconds]
         if 2 * len(seen) > len(among):
@@ -74,16 +74,16 @@ class Estimate:
     def seconds(self, now: float) -> dict[Phase, float]:
         """How long each phase took, the present one so far."""
         present = self._passed.get(self._phase, 0) + now - self._since
-        return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in IN_ORDER}
+        return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in STARTING}
 
     def rest(self, now: float, download_seconds: float | None = None) -> float | None:
         """Until ready, or None: nothing is known, or the start goes quite differently from those before.
 
         `download_seconds`: what the present download will still take, where that can be measured.
         """
-        if not self.expected or self._phase not in IN_ORDER:
+        if not self.expected or self._phase not in STARTING:
             return None
-        later = IN_ORDER[IN_ORDER.index(self._phase) + 1 :]
+        later = STARTING[STARTING.index(self._phase) + 1 :]
         here = self._here(now) if download_seconds is None else download_seconds
         if here is None:
             return None

@@ -20,6 +20,7 @@ from nim.process.cuts import Cuts
 from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
 from nim.process.journal import Journal
 from nim.process.keeper import Keeper
+from nim.process.kinds import GATEWAY_LOST
 from nim.process.loop import Loop, Script, Steps, until
 from nim.process.programs import Program
 from nim.process.records import Record
@@ -96,6 +97,7 @@ class Guard:
         ties = Ties(
             say=self._say,
             catch_up=lambda: self._around.catch_up("engine"),
+            lost=lambda failure, end: report.tell(self._around.journal, "ERROR", failure, "engine", end),
             strays=self._strays,
             give_up=self._engine_lost,
             cut=lambda since: self.cuts.tell_soon("the engine was lost", since),
@@ -173,9 +175,7 @@ class Guard:
         self.exit_code, self._failure = code, failure
         self.stopping_since = self._loop.now()
         self.board.failed(failure)
-        text = report.block(failure, what, end)
-        record = Record(level="CRITICAL", message=f"{what} lost: {failure.kind} ({end}): {failure.message}")
-        self._around.journal.block(text, record, kind=failure.kind, hint=failure.hint, log=failure.log)
+        report.tell(self._around.journal, "CRITICAL", failure, what, end)
         report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
         self._ending = Script(self._loop, self._leave())
 
@@ -287,7 +287,7 @@ class Guard:
 
 def _gateway_failure(message: str, hint: str, end: Exit, log: tuple[str, ...] = ()) -> Failure:
     return Failure(
-        kind="gateway_lost",
+        kind=GATEWAY_LOST.name,
         message=message,
         hint=hint,
         log=log,

@@ -1,8 +1,8 @@
 """Everything that is said, by us and by the programs, on its way to stderr: masked, one line a record."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from nim.logs import Form
 from nim.process.loop import Loop
@@ -20,35 +20,40 @@ class Journal:
 
     def __init__(self, form: Form, fd: int, loop: Loop, secrets: Sequence[str]) -> None:
         self._form, self._secrets = form, secrets
+        self._secrets_as_nginx_writes = [text for secret in secrets for text in _as_nginx_writes(secret)]
         self._sink = Sink(fd, loop, self._dropped)
 
     def say(self, level: str, message: str) -> None:
         """A record of our own."""
         self.record(OURS, Record(level=level, message=message))
 
-    def record(self, component: str, record: Record, **more: Any) -> None:
-        """A record of some program's, if its level is wanted."""
+    def record(self, component: str, record: Record, **more: str | Sequence[str]) -> None:
+        """A record of some program's, if its level is wanted. Masked first: JSON has it spelt differently."""
         if self._form.wants(record.level):
-            line = self._form.line(record.level, component, record.message, at=time.time(), **more)
-            self._sink.put(self.mask(line), always=record.level == "CRITICAL" and component == OURS)
+            more = {name: self._masked(value) for name, value in more.items()}
+            line = self._form.line(record.level, component, self.mask(record.message), at=time.time(), **more)
+            self._sink.put(line, always=record.level == "CRITICAL" and component == OURS)
 
-    def access(self, line: str) -> None:
-        """A line that is a record already."""
+    def access(self, line: str) -> str:
+        """A line that nginx has given its form already; what is left of it without secrets."""
+        masked = _without(self._secrets_as_nginx_writes, line)
         if self._form.wants(read_access(line).level):
-            self._sink.put(self.mask(line) + "\n")
+            self._sink.put(masked + "\n")
+        return masked
 
-    def block(self, text: str, record: Record, **more: Any) -> None:
+    def block(self, text: str, record: Record, **more: str | Sequence[str]) -> None:
         """What a human is to read as a whole; for machines it is one record like any other."""
         if self._form.as_json:
             self.record(OURS, record, **more)
-        else:
-            self._sink.put(self.mask(text), always=True)
+        elif self._form.wants(record.level):
+            self._sink.put(self.mask(text), always=record.level == "CRITICAL")
 
     def mask(self, text: str) -> str:
         """The text without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+        return _without(self._secrets, text)
+
+    def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
+        return self.mask(value) if isinstance(value, str) else [self.mask(text) for text in value]
 
     def close(self, seconds: float) -> None:
         """Wait so long for a slow reader, then give up."""
@@ -57,6 +62,18 @@ class Journal:
     def _dropped(self, count: int) -> str:
         message = f"dropped {count} records: whoever reads stderr is too slow"
         return self._form.line("WARNING", OURS, message, at=time.time())
+
+
+def _without(secrets: Sequence[str], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _as_nginx_writes(secret: str) -> tuple[str, ...]:
+    """As it is, as in its JSON, and as in its other lines."""
+    plain = secret.replace("\\", "\\x5C").replace('"', "\\x22")
+    return secret, json.dumps(secret, ensure_ascii=False)[1:-1], plain
 
 
 def known_secrets(environ: Mapping[str, str], argv: Sequence[str]) -> tuple[str, ...]:

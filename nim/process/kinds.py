@@ -126,6 +126,12 @@ UNKNOWN = Kind(
     hint="the lines above; the whole log with NIM_LOG_LEVEL=DEBUG",
     retry=True,
 )
+GATEWAY_LOST = Kind(
+    name="gateway_lost",
+    message="nginx ended again and again, or supervisord ended",
+    hint="`nginx -t -c RUN_DIR/nginx.conf`; `dmesg` shows whether the kernel has killed something",
+    retry=False,
+)
 
 # The first that has a sign anywhere in the log is taken: what can be the cause of another stands before it.
 KINDS = (

@@ -14,7 +14,7 @@ from nim.process.durations import Kept, Run, key_of, recall, remember
 from nim.process.estimate import Estimate, expect
 from nim.process.fetching import Fetching, Found, look_at
 from nim.process.loop import Loop, Timer
-from nim.process.phases import DOING, IN_ORDER, Step
+from nim.process.phases import DOING, STARTING, Step
 from nim.state import Phase, State
 
 # How often it is told anew, though nothing has happened, and how often the disk is asked during a download.
@@ -54,12 +54,15 @@ class Outlook:
     def ready(self, seconds: float) -> None:
         """It is ready, so long after its start: say it, and keep it for those that follow."""
         passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._board.state.done)
-        usual = "" if self._expected is None else f" (expected {self._expected:.1f} s)"
+        expected = self._expected
+        usual = "" if expected is None else f" (expected {expected:.1f} s, error {seconds - expected:+.1f} s)"
         self._say("INFO", f"ready after {seconds:.1f} s{usual}: {passed}")
+        phases = self._estimate.seconds(self._loop.now())
+        downloaded = self._fetching.seconds if self._fetching else 0.0
         run = Run(
             at=time.time(),
-            seconds=self._estimate.seconds(self._loop.now()),
-            download_seconds=self._fetching.seconds if self._fetching else 0.0,
+            seconds=phases,
+            download_seconds=min(downloaded, phases.get(Phase.FETCH, 0.0)),
             warm=self._warm,
         )
         self._aside.run(lambda: remember(self._cache, self._key, run), self._kept)
@@ -106,7 +109,8 @@ class Outlook:
         """Time has passed, and bytes may have come."""
         now = self._loop.now()
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
-        fetches = self._download and self._board.state.phase is Phase.FETCH
+        # Also before it fetches: when the first bytes came is known as well as the look before them is old.
+        fetches = self._download and self._board.state.phase in (Phase.SELECT, Phase.FETCH)
         if self._download and fetches and now - self._looked_at >= LOOK_SECONDS:
             directory, number = Path(self._download.directory), self._number
             self._looked_at = float("inf")  # not again before there is an answer
@@ -132,7 +136,7 @@ class Outlook:
         """Asked by the board for each state that it is about to tell."""
         now = self._loop.now()
         self._estimate.note(state.phase, state.progress if state.phase is not Phase.FETCH else None, now)
-        if state.ready or state.phase not in IN_ORDER or self._timer is None:
+        if state.ready or state.phase not in STARTING or self._timer is None:
             return None
         download = self._fetching.rest(now) if self._fetching and state.phase is Phase.FETCH else None
         rest = self._estimate.rest(now, download)

@@ -9,10 +9,12 @@ from nim.process.vitals import Vitals
 class Patience:
     """Told what is seen, it says whether that has gone on for `limit` seconds. Times are those of one clock.
 
-    `alive_at`: when work was last seen to be done, or the probe answered. `asked_at`: a probe is under way.
+    `alive_at`: when work was last seen to be done, or the probe answered. `asked_at`: a probe is under way,
+    for which there are `grace` seconds.
     """
 
     limit: float
+    grace: float
     began_at: float
     heard_at: float = field(init=False)
     alive_at: float = field(init=False)
@@ -50,12 +52,19 @@ class Patience:
         if by_the_model:
             self.alive_at = now
 
+    def due(self) -> tuple[float, ...]:
+        """When there will be a verdict, if nothing is seen before."""
+        asked = (
+            () if self.asked_at is None else (max(self.alive_at + self.limit, self.asked_at + self.grace),)
+        )
+        return (self.heard_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
+
     def verdict(self, now: float) -> str | None:
         """What is wrong, if that has lasted long enough."""
         if now - self.heard_at >= self.limit:
             return f"the engine has not answered for {now - self.heard_at:.0f} s"
         asked = self.asked_at
-        if asked is not None and now >= max(self.alive_at + self.limit, asked + self.limit / 2):
+        if asked is not None and now >= max(self.alive_at + self.limit, asked + self.grace):
             return f"a probe of one token has had no answer for {now - asked:.0f} s"
         busy = max((now - since for since in self._busy_since.values()), default=0.0)
         if busy >= self.limit:

@@ -1,4 +1,7 @@
-"""vLLM's log lines → how far its start is. A line that is not known here says nothing."""
+"""vLLM's log lines → how far its start is. A line that is not known here says nothing.
+
+A phase lasts until the next is known. Of a release whose lines nobody has looked at, none is known.
+"""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +9,8 @@ from dataclasses import dataclass
 from nim.state import Phase
 
 IN_ORDER = (Phase.SELECT, Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP)
+# What a start can be in: of a release whose lines are not known, that is all there is to say.
+STARTING = (Phase.SELECT, Phase.UNKNOWN, *IN_ORDER[1:])
 
 DOING = {
     Phase.SELECT: "the engine is starting",
@@ -18,7 +23,9 @@ DOING = {
 # What its loaders call their bars: each counts files or tensors.
 _LOADING = r"(?:Loading|Multi-thread loading) [\w ]{0,60}(?:shards|Streamer|loader)"
 
-# The lines of vLLM 0.32, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
+# Whose lines these are: after looking at those of another release (CPU and GPU), add it.
+RELEASES = ("0.32.",)
+# The lines of vLLM, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
 _KNOWN = tuple(
     (phase, re.compile(pattern))
     for phase, pattern in (
@@ -55,20 +62,25 @@ class Step:
 
 
 class Start:
-    """Follows one start of the engine. `fetches`: the engine is to fetch the model itself."""
+    """Follows one start of an engine of some release. `fetches`: it is to fetch the model itself."""
 
-    def __init__(self, *, fetches: bool) -> None:
-        self._fetches = fetches
+    def __init__(self, *, fetches: bool, release: str | None) -> None:
+        self._fetches, self._release = fetches, release
         self.serving = False
-        self.phase = Phase.FETCH if fetches else Phase.LOAD
+        self.phase = Phase.SELECT if (release or "").startswith(RELEASES) else Phase.UNKNOWN
 
     def begin(self) -> Step:
-        """The engine runs: what it does before its first known line belongs to the phase that comes first."""
-        return Step(phase=self.phase, message=DOING[Phase.SELECT])
+        """The engine runs. Until its first known line it imports itself and looks at its arguments."""
+        if self.phase is Phase.UNKNOWN:
+            message = f"{DOING[Phase.SELECT]}; how far it is cannot be told of release {self._release}"
+            return Step(phase=Phase.UNKNOWN, message=message)
+        return Step(phase=self.phase, message=DOING[self.phase])
 
     def read(self, line: str) -> Step | None:
         """What a line tells. The phases go forward only: workers report the same ones at different times."""
         self.serving = self.serving or _SERVING in line
+        if self.phase is Phase.UNKNOWN:
+            return None
         for known, pattern in _KNOWN:
             if match := pattern.search(line):
                 phase = known if known is not Phase.FETCH or self._fetches else Phase.LOAD

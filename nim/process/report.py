@@ -5,6 +5,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from nim.logs import visible
+from nim.process.journal import Journal
+from nim.process.records import Record
 from nim.process.supervisor import Exit
 from nim.state import Failure
 
@@ -13,10 +16,17 @@ TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_BYTES = 4096
 
 
+def tell(journal: Journal, level: str, failure: Failure, what: str, end: Exit) -> None:
+    """Say it on stderr as one block, or as one record for machines."""
+    message = f"{what} lost: {failure.kind} ({end}): {failure.message}"
+    told = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
+    journal.block(block(failure, what, end), Record(level=level, message=message), **told)
+
+
 def block(failure: Failure, what: str, end: Exit) -> str:
     """The failure as several lines: class, what happened, the log's last lines, what to do."""
     lines = [f"{what} lost: {failure.kind} ({end})", f"  {failure.message}"]
-    lines += [f"    | {line}" for line in failure.log]
+    lines += [f"    | {visible(line)}" for line in failure.log]
     return "\n".join([*lines, f"  hint: {failure.hint}", ""])
 
 
@@ -30,11 +40,11 @@ def shortened(failure: Failure, what: str, end: Exit) -> str:
     return text[: TERMINATION_BYTES // 4]
 
 
-def tell_kubernetes(text: str, path: Path = TERMINATION_LOG) -> None:
+def tell_kubernetes(text: str) -> None:
     """Leave the text where the kubelet reads it, if there is such a place."""
-    if path.is_file():
+    if TERMINATION_LOG.is_file():
         with suppress(OSError):
-            path.write_text(text, encoding="utf-8")
+            TERMINATION_LOG.write_text(text, encoding="utf-8")
 
 
 def verdict(exit_code: int, failure: Failure | None, at: float) -> str:

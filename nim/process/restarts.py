@@ -16,7 +16,7 @@ class Policy:
     healthy_seconds: float
 
 
-ENGINE = Policy(first_delay_seconds=1, longest_delay_seconds=60, tries=5, healthy_seconds=300)
+ENGINE = Policy(first_delay_seconds=1, longest_delay_seconds=16, tries=5, healthy_seconds=300)
 NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
 MIDDLEWARE = Policy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
 

@@ -92,8 +92,7 @@ class Service:
         return pipe
 
     def _access_line(self, line: str) -> None:
-        self.journal.access(line)
-        self.guard.cuts.read(self.journal.mask(line))
+        self.guard.cuts.read(self.journal.access(line))
 
     def _nginx_line(self, line: str) -> None:
         record = read_nginx(self.journal.mask(line))

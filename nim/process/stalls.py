@@ -9,9 +9,11 @@ from nim.process.loop import Loop, Timer
 from nim.process.patience import Patience
 from nim.process.vitals import Vitals, read_vitals
 
-# A look costs vLLM 4 ms of CPU.
-LOOKS = 12
+# A look costs vLLM 4 ms of CPU. The share of a time-out that an unanswered probe is granted.
+LOOKS, GRACE = 12, 1 / 3
 SOONEST_LOOK_SECONDS, LATEST_LOOK_SECONDS = 0.1, 5.0
+# What a look is granted before there is another, or a verdict without it.
+ANSWER_SECONDS = 0.02
 # After so many further time-outs the engine is given up. With the default that is the 300 s which vLLM itself
 # grants its workers for one step.
 HOPELESS_TIMEOUTS = 5
@@ -59,9 +61,10 @@ class Stalls:
         self._seen = False
         if self._timeout:
             self._probes = list(_PROBES) if self._probe_interval else []
-            # One look less than the time-out, so that with the wait for the next look it is not exceeded.
-            limit = max(self._timeout - self._pause, self._timeout / 2)
-            self._patience = Patience(limit=limit, began_at=self._loop.now())
+            # What was done right after a look is seen by the next; and every answer takes its time.
+            limit = max(self._timeout - 2 * self._pause, self._timeout / 2)
+            grace = self._timeout * GRACE
+            self._patience = Patience(limit=limit, grace=grace, began_at=self._loop.now())
             self._turned_at = self._loop.now()
             self._timer = self._loop.after(0, self._turn)
 
@@ -78,12 +81,17 @@ class Stalls:
         if now - self._turned_at > MISSED_LOOKS * self._pause:
             self._patience.begin_anew(now)
         self._turned_at = now
-        self._timer = self._loop.after(self._pause, self._turn)
+        self._timer = self._loop.after(self._until_next(now), self._turn)
         if self._look_out is None:
             longest = self._timeout * (HOPELESS_TIMEOUTS + 1)
             self._look_out = Ask(self._loop, self._address, get("/metrics"), longest, self._looked)
         else:
             self._judge()
+
+    def _until_next(self, now: float) -> float:
+        """Sooner than usual where something falls due before: a probe, or a verdict."""
+        due = (*self._patience.due(), self._patience.alive_at + self._probe_interval)
+        return min([self._pause, *(max(at - now, ANSWER_SECONDS) for at in due if at > now)])
 
     def _looked(self, status: int, body: bytes) -> None:
         self._look_out = None

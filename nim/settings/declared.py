@@ -360,7 +360,7 @@ class Settings:
         "NIM_STALL_TIMEOUT",
         DURATION_OR_OFF,
         60.0,
-        "Not ready when the engine has work and for so many seconds nothing came of it; killed and started "
+        "Not ready, at the latest after so many seconds, when the engine stands still; killed and started "
         "again after five times as long. `0`: stalls are not looked for.",
         ours=True,
     )
@@ -368,8 +368,8 @@ class Settings:
         "NIM_PROBE_INTERVAL",
         DURATION_OR_OFF,
         30.0,
-        "An idle engine is asked for one token after so many seconds. `0`: never, and a stall that begins "
-        "while it is idle is not noticed.",
+        "An idle engine is asked for one token after so many seconds. More than half of `NIM_STALL_TIMEOUT` "
+        "is too seldom to keep to that. `0`: never, and a stall that begins while it is idle is not noticed.",
         ours=True,
     )
 

@@ -1,6 +1,7 @@
 """Environment → `Settings`. Bad values are refused here, at the door, with the variable's name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -43,11 +44,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             values[field_name] = _read(declaration, name, environ[name])
             names_used[field_name] = name
     warnings.extend(_unknown(environ))
-    if values.get("probe_interval") and values.get("stall_timeout") == 0:
-        warnings.append("NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls")
     settings = Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
     _refuse_shared_ports(settings)
-    return settings
+    return replace(settings, warnings=(*warnings, *_probes_too_seldom(settings)))
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
@@ -69,6 +68,19 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
         shown = MASK if is_secret_name(name) else text
         message = f"cannot use {name} '{shown}' (from the environment): {error}"
         raise SettingsError(message, hint=f"nim settings {declaration.name}") from None
+
+
+def _probes_too_seldom(settings: Settings) -> Iterator[str]:
+    """An idle engine that stands still is noticed by a probe: by the next one, and its answer."""
+    timeout, interval = settings.stall_timeout, settings.probe_interval
+    if not timeout and settings.given("probe_interval") and interval:
+        yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
+    elif interval > timeout / 2 > 0:
+        yield (
+            f"NIM_PROBE_INTERVAL={interval:g} is more than half of NIM_STALL_TIMEOUT={timeout:g}: that an "
+            f"idle engine stands still can take {interval + timeout / 2:g} s to be noticed; "
+            f"NIM_PROBE_INTERVAL={timeout // 2:g} keeps to the time-out"
+        )
 
 
 def _refuse_shared_ports(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from nim.middleware import gpus, metrics
 from nim.middleware.connections import Connections
 from nim.middleware.gpus import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_service
@@ -152,6 +153,28 @@ async def test_an_engine_that_hangs_does_not_hold_up_ours(plan: Plan, serve: Ser
     families = parsed(await scrape(await serve(plan)))
     assert value(families, "nim_engine_up") == 0
     assert engine.asked == ["/metrics"]
+
+
+async def test_ours_answer_within_a_second_while_everybody_hangs(
+    plan: Plan, serve: Serve, engine: Upstream
+) -> None:
+    """Engine, gateway and driver are waited for at once, not one after the other."""
+    assert max(metrics.PATIENCE_SECONDS, gpus.PATIENCE_SECONDS) < 1
+    engine.go.clear()
+    driver = Driver()
+    driver.answers.clear()
+    with socket.socket(socket.AF_UNIX) as gateway:
+        gateway.bind(str(plan.file(STATUS_SOCKET)))
+        gateway.listen()  # it is connected to, and never answers
+        service = await serve(plan, Gpus(lambda: driver))
+        took: list[float] = []
+        while min(took, default=1) >= 1 and len(took) < 5:  # the machine may stand still meanwhile
+            began = time.monotonic()
+            families = parsed(await scrape(service))
+            took.append(time.monotonic() - began)
+    driver.answers.set()
+    assert value(families, "nim_engine_up") == value(families, "nim_ready") == 0
+    assert min(took) < 1, took
 
 
 @pytest.mark.parametrize("fault", ["cut short", "refuses"])

@@ -22,7 +22,7 @@ from nim.process.connections import count_connections, find_listener
 from nim.process.loop import Loop, Script, Steps, until
 from nim.process.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.process.readiness import ask_health
-from nim.process.report import TERMINATION_BYTES, shortened, tell_kubernetes
+from nim.process.report import TERMINATION_BYTES, shortened
 from nim.process.restarts import ENGINE, NGINX, Policy, Restarts
 from nim.process.sink import QUEUE_BYTES, Sink
 from nim.process.supervisor import Exit, Supervisor
@@ -63,6 +63,11 @@ def test_a_healthy_spell_gives_the_whole_budget_back() -> None:
     for _ in range(50):
         assert restarts.lost(ENGINE.healthy_seconds) == ENGINE.first_delay_seconds
     assert restarts.lost(ENGINE.healthy_seconds - 1) == 2 * ENGINE.first_delay_seconds
+
+
+def test_an_engine_is_given_up_at_the_sixth_loss_in_a_row() -> None:
+    restarts = Restarts(ENGINE)
+    assert [restarts.lost(ENGINE.healthy_seconds - 1) for _ in range(6)] == [1, 2, 4, 8, 16, None]
 
 
 def test_nginx_is_given_up_at_the_third_loss_in_a_row() -> None:
@@ -357,17 +362,12 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
 # the last word
 
 
-def test_kubernetes_gets_no_more_than_it_keeps(tmp_path: Path) -> None:
+def test_kubernetes_gets_no_more_than_it_keeps() -> None:
     failure = Failure(kind="unknown", message="m", hint="h", log=("ü" * 700,) * 12, exit_code=1, signal=None)
     text = shortened(failure, "engine", Exit(code=1))
     assert len(text.encode()) <= TERMINATION_BYTES
     assert text.startswith("engine lost: unknown (exit code 1)\n")
     assert text.endswith("  hint: h\n")
-    tell_kubernetes(text, tmp_path / "not there")
-    assert not (tmp_path / "not there").exists()
-    (tmp_path / "log").write_text("x" * 9999)
-    tell_kubernetes(text, tmp_path / "log")
-    assert (tmp_path / "log").read_text() == text
 
 
 # sockets

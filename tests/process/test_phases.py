@@ -2,7 +2,9 @@
 
 import pytest
 
-from nim.process.phases import IN_ORDER, Start, Step
+from nim.engine import load_options
+from nim.paths import ROOT
+from nim.process.phases import IN_ORDER, RELEASES, Start, Step
 from nim.state import Phase
 
 # What vLLM 0.32 wrote for a small model on a CPU, in its order; what says nothing is left in between.
@@ -41,9 +43,16 @@ Graph capturing finished in 5 secs, took 0.51 GiB
 """
 
 
+def started(*, fetches: bool = False, release: str | None = "0.32.0") -> Start:
+    """A start whose engine runs."""
+    start = Start(fetches=fetches, release=release)
+    start.begin()
+    return start
+
+
 def phases(text: str, *, fetches: bool = False) -> list[Phase]:
     """The phases that a log goes through."""
-    start = Start(fetches=fetches)
+    start = started(fetches=fetches)
     found: list[Phase] = []
     for line in text.splitlines():
         step = start.read(line)
@@ -65,7 +74,7 @@ def test_a_local_model_is_never_said_to_be_fetched() -> None:
 
 
 def test_progress_is_counted_not_guessed() -> None:
-    start = Start(fetches=False)
+    start = started()
     assert start.read("Starting to load model /m...") == Step(
         phase=Phase.LOAD, message="the engine is loading the weights", progress=None
     )
@@ -87,22 +96,20 @@ def test_progress_is_counted_not_guessed() -> None:
     ],
 )
 def test_every_loader_s_bar_counts(bar: str) -> None:
-    step = Start(fetches=True).read(f"{bar}:  25% Completed | 2/8 [00:01<00:03,  2.00it/s]")
+    step = started(fetches=True).read(f"{bar}:  25% Completed | 2/8 [00:01<00:03,  2.00it/s]")
     assert step
     assert (step.phase, step.progress) == (Phase.LOAD, 0.25)
 
 
 @pytest.mark.parametrize("what", ["", "prefill ", "decode ", "multi-module MTP "])
 def test_graphs_of_drafting_models_count_too(what: str) -> None:
-    step = Start(fetches=False).read(
-        f"Capturing {what}CUDA graphs (FULL):  50%|██   | 4/8 [00:01<00:01, 4it/s]"
-    )
+    step = started().read(f"Capturing {what}CUDA graphs (FULL):  50%|██   | 4/8 [00:01<00:01, 4it/s]")
     assert step
     assert (step.phase, step.progress) == (Phase.WARM_UP, 0.5)
 
 
 def test_a_phase_does_not_come_back() -> None:
-    start = Start(fetches=False)
+    start = started()
     assert start.read("Dynamo bytecode transform time: 5.10 s")
     assert (
         start.read("Loading safetensors checkpoint shards:  75% Completed | 3/4 [00:00<00:00, 3it/s]") is None
@@ -114,13 +121,50 @@ def test_a_phase_does_not_come_back() -> None:
     "line", ["", "hello", "Loading checkpoint shards: soon", "INFO something new in 0.33"]
 )
 def test_an_unknown_line_says_nothing(line: str) -> None:
-    start = Start(fetches=True)
+    start = started(fetches=True)
     assert start.read(line) is None
-    assert (start.phase, start.serving) == (Phase.FETCH, False)
+    assert (start.phase, start.serving) == (Phase.SELECT, False)
+
+
+@pytest.mark.parametrize("fetches", [True, False])
+def test_before_its_first_known_line_an_engine_is_starting_and_nothing_more(fetches: bool) -> None:
+    """It imports itself and reads its arguments: it neither fetches nor loads."""
+    start = Start(fetches=fetches, release="0.32.1+cpu")
+    assert start.begin() == Step(phase=Phase.SELECT, message="the engine is starting")
+    for line in CPU.splitlines()[:3]:
+        assert start.read(line) is None
+    assert start.phase is Phase.SELECT
+
+
+def test_a_line_that_is_not_known_leaves_the_phase_as_it_was() -> None:
+    start = started()
+    assert start.read("Dynamo bytecode transform time: 5.10 s")
+    assert start.read("(Worker pid=3) INFO 11-21 07:57:21 [new.py:1] Polishing the weights") is None
+    assert start.phase is Phase.COMPILE
+
+
+@pytest.mark.parametrize("release", ["0.33.0", "0.3.2", "1.0", "", None])
+def test_of_a_release_whose_lines_are_not_known_no_phase_is_told(release: str | None) -> None:
+    start = Start(fetches=True, release=release)
+    assert start.begin().phase is Phase.UNKNOWN
+    for line in (CPU + GPU).splitlines():
+        assert start.read(line) is None
+    assert start.serving
+
+
+def test_the_lines_of_the_pinned_release_are_known() -> None:
+    """When it moves: look at the log of a start on a CPU and on a GPU, then add it to RELEASES."""
+    assert load_options().version.startswith(RELEASES)
+
+
+def test_every_phase_is_explained_to_operators() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+    for phase in Phase:
+        assert f"\n| `{phase}` | " in text, phase
 
 
 def test_the_line_with_which_it_serves() -> None:
-    start = Start(fetches=False)
+    start = started()
     for line in CPU.splitlines():
         start.read(line)
     assert start.serving

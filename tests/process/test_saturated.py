@@ -12,7 +12,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nim.plan import Plan
-from nim.state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
@@ -107,16 +106,3 @@ def test_a_dead_engine_is_not_hidden_by_its_list_of_models(start: Start, directo
     service.wait_restarts(1)
     service.wait_ready()
     assert service.stop() == 0, service.text[-3000:]
-
-
-def test_a_core_that_dies_while_it_loads_ends_the_start_with_the_cause(start: Start, directory: Path) -> None:
-    """Nobody waits for the start-up budget to run out."""
-    service = start(calm(directory, hang_in="warm-up", core_death=0.5), impatient=True)
-    service.wait_live()
-    wait_until(lambda: service.state().phase in (Phase.LOAD, Phase.COMPILE, Phase.WARM_UP), "its start")
-    wait_until(lambda: service.find("VLLM::EngineCore"), "the core")
-    service.wait_said("EngineCore pid=")
-    service.kill(service.core)
-    assert service.wait() == 70
-    assert "engine core exited unexpectedly" in service.text
-    service.assert_nothing_left()

@@ -41,8 +41,7 @@ def wait_stalled(service: Service, why: str) -> None:
     wait_until(lambda: service.state().phase is Phase.STALLED, "the state")
     assert why in service.state().message
     assert service.live()
-    status, body = service.get("/v1/health/ready")
-    assert (status, b'"phase":"stalled"' in body) == (503, True)
+    wait_until(lambda: b'"phase":"stalled"' in service.get("/v1/health/ready")[1], "the answer")
 
 
 @pytest.mark.parametrize("part", ["core", "api_server"])
@@ -73,6 +72,21 @@ def test_a_stopped_engine_that_was_idle_is_noticed_by_a_probe(start: Start, dire
     os.kill(service.core, signal.SIGCONT)
     service.wait_ready()
     assert "/v1/completions" not in "".join(line for line in service.lines if " gateway] " in line)
+    assert service.stop() == 0
+
+
+def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, directory: Path) -> None:
+    """Once it is known that the engine works on without that part, it still stands still."""
+    plan = watched(directory, stall=3.0, stall_after=1, tokens=9, orphans=["group"])
+    service = start(plan, impatient=True).wait_ready()
+    stream(service, 9)
+    wait_stalled(service, "none of them has got on")
+    service.kill(service.find_one("VLLM::Worker"))
+    service.wait_said("the engine works on without it")
+    wait_stalled(service, "none of them has got on")
+    assert service.state().stalls == 1
+    service.engine.order(stall_after=None)
+    service.wait_ready()
     assert service.stop() == 0
 
 
@@ -190,7 +204,7 @@ def vitals(tokens: int, running: int, cache: float = 0.0, engine: bytes = b"0") 
 
 
 def test_work_that_gets_on_is_no_stall() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     for now in range(0, 100, 5):
         patience.see(vitals(tokens=now, running=1), now)
         assert patience.verdict(now) is None
@@ -201,14 +215,14 @@ def test_work_that_gets_on_is_no_stall() -> None:
 
 
 def test_a_long_prompt_fills_the_cache_before_its_first_token_and_is_no_stall() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     for now in range(0, 1000, 5):
         patience.see(vitals(tokens=0, running=1, cache=now / 1000), now)
         assert patience.verdict(now) is None
 
 
 def test_one_of_two_cores_stands_still() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     for now in range(0, 15, 5):
         cores = {
             **vitals(tokens=now, running=1, engine=b"0").cores,
@@ -219,14 +233,14 @@ def test_one_of_two_cores_stands_still() -> None:
 
 
 def test_an_idle_engine_owes_nothing() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     for now in range(0, 1000, 5):
         patience.see(vitals(tokens=0, running=0), now)
         assert patience.verdict(now) is None
 
 
 def test_a_probe_that_waits_behind_others_is_no_stall_while_they_get_on() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     patience.asked(0)
     for now in range(0, 100, 5):
         patience.see(vitals(tokens=now, running=3), now)
@@ -236,7 +250,7 @@ def test_a_probe_that_waits_behind_others_is_no_stall_while_they_get_on() -> Non
 
 
 def test_who_was_frozen_begins_anew() -> None:
-    patience = Patience(limit=10, began_at=0)
+    patience = Patience(limit=10, grace=5, began_at=0)
     patience.see(vitals(tokens=0, running=1), 0)
     patience.asked(0)
     patience.begin_anew(500)

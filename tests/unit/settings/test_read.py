@@ -85,6 +85,23 @@ def test_stalls_are_looked_for_by_durations_or_not_at_all() -> None:
     assert "NIM_PROBE_INTERVAL does nothing" in warning
 
 
+@pytest.mark.parametrize(
+    ("timeout", "interval", "most"), [("60", "31", "61"), ("40", "", "50"), ("10", "1h", "3605")]
+)
+def test_probes_too_seldom_for_the_time_out_are_warned_of(timeout: str, interval: str, most: str) -> None:
+    environ = {"NIM_STALL_TIMEOUT": timeout, "NIM_PROBE_INTERVAL": interval}
+    [warning] = read_settings(environ).warnings
+    assert f"can take {most} s to be noticed; NIM_PROBE_INTERVAL={int(timeout) // 2} keeps to" in warning
+
+
+@pytest.mark.parametrize(
+    ("timeout", "interval"), [("", ""), ("60", "30"), ("0", ""), ("20", "0"), ("5m", "")]
+)
+def test_probes_often_enough_are_not(timeout: str, interval: str) -> None:
+    environ = {"NIM_STALL_TIMEOUT": timeout, "NIM_PROBE_INTERVAL": interval}
+    assert read_settings(environ).warnings == ()
+
+
 def test_a_sign_may_stand_apart_from_its_group() -> None:
     assert read_settings({"NIM_ROUTES": "+ debug, - docs"}).routes == ("+debug", "-docs")
 
