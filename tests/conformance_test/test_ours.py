@@ -1,13 +1,10 @@
-"""Our own commands, and our own image where there is one, before the kit; tests/e2e has the service."""
+"""Our own commands before the kit; tests/e2e has the service, and tests/image the image."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_MODEL = ROOT / "profiles" / "demo" / "model"
@@ -32,17 +29,3 @@ def test_our_commands_are_those_that_users_know() -> None:
     results = judge("--program", program, "--commands-only", "--model-path", str(DEMO_MODEL), seconds=110)
     assert set(failed(results)) == MISSING, failed(results)
     assert results["NIM_MODEL_NAME may be a path"]["verdict"] == "pass"
-
-
-@pytest.mark.image
-@pytest.mark.timeout(900)
-def test_our_image_conforms() -> None:
-    """PODMAN may have podman's own options; CONFORMANCE_OPTIONS are the kit's."""
-    image = os.environ.get("NIM_TEST_IMAGE", "")
-    if not image:
-        pytest.skip("no image: NIM_TEST_IMAGE names none")
-    options = os.environ.get("CONFORMANCE_OPTIONS", "").split()
-    options += ["--tool", podman] if (podman := os.environ.get("PODMAN")) else []
-    results = judge("--image", image, "--ready-seconds", "600", *options, seconds=850)
-    assert set(failed(results)) <= MISSING, failed(results)
-    assert results["the manifest can be printed by sh and cat"]["verdict"] == "pass"
