@@ -58,13 +58,20 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
         return
+    remedy = f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}"
     with suppress(OSError):
         room = os.statvfs(shm)
+        if not os.access(shm, os.W_OK | os.X_OK):
+            raise PreflightError(
+                f"cannot start the engine: user {os.geteuid()}:{os.getegid()} cannot write in {shm}, "
+                "where its workers talk to each other",
+                hint=remedy,
+            )
         if (free := room.f_frsize * room.f_bavail) < WORKER_SHM_BYTES:
             raise PreflightError(
                 f"cannot start the engine: {shm} has {free // 2**20} MiB free, and its workers need "
                 f"{WORKER_SHM_BYTES // 2**20} to talk to each other",
-                hint=f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}",
+                hint=remedy,
             )
 
 

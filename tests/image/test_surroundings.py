@@ -57,6 +57,13 @@ def test_shared_memory_as_containers_have_it(storage: Storage) -> None:
     assert "--shm-size=1g" in done.stderr
 
 
+def test_shared_memory_that_cannot_be_written(storage: Storage, tmp_path: Path) -> None:
+    """As kube play of podman 4.3 makes an emptyDir there: root's."""
+    done = once(storage, options=volume(tmp_path / "shm", "0:0", "/dev/shm"))
+    assert done.returncode == 7
+    assert "user 1000:1000 cannot write in /dev/shm" in done.stderr
+
+
 def test_the_memory_limit_is_what_counts(storage: Storage) -> None:
     """A model without a profile of its own: the cache is made to fit the container, not the machine."""
     done = once(
