@@ -13,6 +13,7 @@ from tests.image.storage import IMAGE, Storage, run
 
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as")
 BUILD_TOOLS = (*COMPILERS, "make", "cmake", "ninja", "git", "uv", "pip", "pip3")
+OCI, NIM = "org.opencontainers.image", "com.nvidia.nim"
 MIB = 1024**2
 
 
@@ -32,18 +33,19 @@ def test_labels(config: Any) -> None:
     """All of them. Without one of the download protocol: so operators know that there is a manifest."""
     text = "An open inference microservice: nginx, a supervised vLLM, and a launcher that explains itself"
     labels = {name: value for name, value in config["Labels"].items() if not name.startswith("io.buildah.")}
+    # Somebody may have committed since the build began.
+    run("git", "-C", str(ROOT), "merge-base", "--is-ancestor", labels.pop(f"{OCI}.revision"), "HEAD")
     assert labels == {
-        "org.opencontainers.image.title": "nim",
-        "org.opencontainers.image.description": text,
-        "org.opencontainers.image.licenses": "Apache-2.0",
-        "org.opencontainers.image.version": __version__,
-        "org.opencontainers.image.revision": run("git", "-C", str(ROOT), "rev-parse", "HEAD").strip(),
-        "com.nvidia.nim.name": "nim",
-        "com.nvidia.nim.version": __version__,
-        "com.nvidia.nim.type": "llm",
-        "com.nvidia.nim.category": "llm",
-        "com.nvidia.nim.model": "nim/demo",
-        "com.nvidia.nim.inference_protocol": "http",
+        f"{OCI}.title": "nim",
+        f"{OCI}.description": text,
+        f"{OCI}.licenses": "Apache-2.0",
+        f"{OCI}.version": __version__,
+        f"{NIM}.name": "nim",
+        f"{NIM}.version": __version__,
+        f"{NIM}.type": "llm",
+        f"{NIM}.category": "llm",
+        f"{NIM}.model": "nim/demo",
+        f"{NIM}.inference_protocol": "http",
     }
 
 
@@ -75,7 +77,7 @@ def test_layers(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
         )
     below, above = ours[: ours.index(engine)], ours[ours.index(engine) + 1 :]
     assert 0 < sum(size for size, _ in below) < 80 * MIB
-    assert 0 < sum(size for size, _ in above) < 40 * MIB
+    assert 0 < sum(size for size, _ in above) < 20 * MIB
 
 
 def test_the_manifest_where_operators_look_for_it(storage: Storage) -> None:

@@ -4,8 +4,11 @@ Podman runs no probes by itself and knows no readiness.
 """
 
 import http.client
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from tests.kubelet import Event, Kubelet, ports_of
 from tests.process.plans import free_port
 
 POD = "nim-demo-pod"
+SHM = "/dev/shm"
 PORTS = ("NIM_SERVER_PORT", "NIM_HEALTH_PORT")
 
 
@@ -43,7 +47,7 @@ def podman(storage: Storage, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
 
 
-def as_pod(pod: Pod, moved: dict[int, int]) -> Object:
+def as_pod(pod: Pod, moved: dict[int, int], volumes: list[Object]) -> Object:
     """The Deployment's pod alone, with our image, on this machine's network and free ports of it.
 
     Without probes: podman would make a health check of one, which wants a curl in the image.
@@ -56,7 +60,22 @@ def as_pod(pod: Pod, moved: dict[int, int]) -> Object:
     ]
     container |= {"image": IMAGE, "imagePullPolicy": "Never", "env": env}
     spec = {**pod.spec, "containers": [container], "restartPolicy": "Never", "hostNetwork": True}
+    spec["volumes"] = volumes
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec}
+
+
+@contextmanager
+def volumes_of(pod: Pod) -> Iterator[list[Object]]:
+    """Each emptyDir as the kubelet makes it, in memory or on disk: podman's would be root's alone."""
+    with ExitStack() as stack:
+        made = []
+        for volume in pod.spec["volumes"]:
+            place = SHM if volume["emptyDir"].get("medium") == "Memory" else None
+            path = stack.enter_context(tempfile.TemporaryDirectory(dir=place))
+            os.chown(path, 0, pod.spec["securityContext"]["fsGroup"])
+            Path(path).chmod(0o2777)
+            made.append({"name": volume["name"], "hostPath": {"path": path, "type": "Directory"}})
+        yield made
 
 
 @pytest.fixture
@@ -65,14 +84,14 @@ def played(storage: Storage, tmp_path: Path) -> Iterator[Played]:
     pod = pod_of(manifest("demo.yaml"))
     ports = {number: free_port() for number in pod.ports.values()}
     file = tmp_path / "pod.yaml"
-    file.write_text(yaml.safe_dump(as_pod(pod, ports)), encoding="utf-8")
-    try:
-        done = podman(storage, "kube", "play", str(file))
-        assert done.returncode == 0, done.stderr
-        yield Played(storage, pod, ports)
-    finally:
-        podman(storage, "pod", "rm", "--force", "--time", "5", POD)
-        podman(storage, "volume", "prune", "--force")
+    with volumes_of(pod) as volumes:
+        file.write_text(yaml.safe_dump(as_pod(pod, ports, volumes)), encoding="utf-8")
+        try:
+            done = podman(storage, "kube", "play", str(file))
+            assert done.returncode == 0, done.stderr
+            yield Played(storage, pod, ports)
+        finally:
+            podman(storage, "pod", "rm", "--force", "--time", "5", POD)
 
 
 def test_the_manifest_starts_is_ready_and_stops_within_its_grace(played: Played) -> None:
