@@ -23,6 +23,8 @@ SHM = Path("/dev/shm")  # noqa: S108 (looked at only)
 SHM_BYTES = 256 * 1024 * 1024
 WORKER_SHM_BYTES = 241 * 1024 * 1024
 NGINX_TEST_SECONDS = 20.0
+# The bit in /proc/self/status that lets a process change to any group.
+CAP_SETGID = 6
 _OUR_NGINX = re.compile(r"nginx: master .* -p (\S+)")
 
 
@@ -43,6 +45,8 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
             "cannot start: the Python package supervisor is not installed", hint="pip install supervisor"
         )
     _check_engine(plan, environ)
+    if plan.gateway.user == "root":
+        _check_group()
     check_shared_memory(plan, SHM)
     _check_ports(tuple(_ports(plan)))
     return nginx
@@ -54,13 +58,20 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
         return
+    remedy = f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}"
     with suppress(OSError):
         room = os.statvfs(shm)
+        if not os.access(shm, os.W_OK | os.X_OK):
+            raise PreflightError(
+                f"cannot start the engine: user {os.geteuid()}:{os.getegid()} cannot write in {shm}, "
+                "where its workers talk to each other",
+                hint=remedy,
+            )
         if (free := room.f_frsize * room.f_bavail) < WORKER_SHM_BYTES:
             raise PreflightError(
                 f"cannot start the engine: {shm} has {free // 2**20} MiB free, and its workers need "
                 f"{WORKER_SHM_BYTES // 2**20} to talk to each other",
-                hint=f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}",
+                hint=remedy,
             )
 
 
@@ -111,6 +122,25 @@ def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
             f'cannot start the engine: there is no program "{program}"',
             hint="NIM_ENGINE_COMMAND=… another program, or `make setup` for vLLM",
         )
+
+
+def _check_group() -> None:
+    """As root, nginx's workers change to root's group, or end; a group without a name cannot be kept."""
+    groups = os.getresgid()
+    if 0 in groups or _capabilities() >> CAP_SETGID & 1:
+        return
+    raise PreflightError(
+        f"cannot start the gateway as user 0 with group {groups[0]}: nginx changes to group 0 then, "
+        "and the capability SETGID was dropped",
+        hint=f"`--user 0:0`, or a user that is not root: `--user 1000:{groups[0]}`",
+    )
+
+
+def _capabilities() -> int:
+    """Those in effect, as bits."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    found = re.search(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)
+    return int(found[1], 16) if found else 0
 
 
 def _ports(plan: Plan) -> Iterator[Port]:

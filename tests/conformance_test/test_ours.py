@@ -1,7 +1,6 @@
-"""Our own commands, and our own image where there is one, before the kit; tests/e2e has the service."""
+"""Our own commands before the kit; tests/e2e has the service, and tests/image the image."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,17 +39,3 @@ def test_our_commands_are_those_that_users_know() -> None:
 def test_every_manifest_is_one_that_the_operator_reads(path: Path) -> None:
     """Any of them may be an image's own, and is then printed for it."""
     assert not problems(yaml.safe_load(path.read_text(encoding="utf-8")))
-
-
-@pytest.mark.image
-@pytest.mark.timeout(900)
-def test_our_image_conforms() -> None:
-    """PODMAN may have podman's own options; CONFORMANCE_OPTIONS are the kit's."""
-    image = os.environ.get("NIM_TEST_IMAGE", "")
-    if not image:
-        pytest.skip("no image: NIM_TEST_IMAGE names none")
-    options = os.environ.get("CONFORMANCE_OPTIONS", "").split()
-    options += ["--tool", podman] if (podman := os.environ.get("PODMAN")) else []
-    results = judge("--image", image, "--ready-seconds", "600", *options, seconds=850)
-    assert not failed(results)
-    assert results["the manifest can be printed by sh and cat"]["verdict"] == "pass"

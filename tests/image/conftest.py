@@ -26,6 +26,7 @@ def storage() -> Iterator[Storage]:
     if missing or os.geteuid() != 0:
         pytest.fail(f"cannot build and run images without {', '.join(missing) or 'root'}: make test-image")
     built = Storage()
+    built.configure()
     built.make_base()
     built.build()
     yield built

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import resource
 import subprocess
 import time
 import uuid
@@ -19,6 +18,7 @@ LIVE_SECONDS = 120
 READY_SECONDS = 900
 COMMAND_SECONDS = 300
 
+CACHE = "/opt/nim/.cache"
 # What a careful cluster allows: nothing. `/tmp` is for the run directory, the cache is a volume.
 HARDENED = (
     *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--passwd=false"),
@@ -28,24 +28,10 @@ ENOUGH_SHM = ("--shm-size", "256m")
 
 
 def once(storage: Storage, *words: str, options: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
-    """A container that does what `words` say, and is gone."""
-    command = [*storage.podman, "run", "--rm", "--network", "none", *COMMON, *options, IMAGE, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-
-
-def _limit(kind: int, most: int) -> str:
-    """Below our own: whoever lacks the right to raise limits cannot hand on more than that."""
-    hard = resource.getrlimit(kind)[1]
-    least = most if hard == resource.RLIM_INFINITY else min(hard, most)
-    return f"{least}:{least}"
-
-
-# Health checks of podman's own need systemd's timers.
-COMMON = (
-    "--no-healthcheck",
-    *("--ulimit", f"nofile={_limit(resource.RLIMIT_NOFILE, 20_000)}"),
-    *("--ulimit", f"nproc={_limit(resource.RLIMIT_NPROC, 30_000)}"),
-)
+    """A container that does what `words` say, and is gone: what serves instead is ended by podman."""
+    most = ("--timeout", str(COMMAND_SECONDS))
+    command = [*storage.podman, "run", "--rm", "--network", "none", *most, *options, IMAGE, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * COMMAND_SECONDS, check=False)
 
 
 class Container:
@@ -58,9 +44,7 @@ class Container:
         env |= {"NIM_SERVER_PORT": str(self.port)}
         given = [f"--env={name}={value}" for name, value in env.items()]
         network = ("--network", "host")
-        self.podman(
-            "run", "--detach", "--name", self.name, *network, *COMMON, *given, *options, IMAGE, *words
-        )
+        self.podman("run", "--detach", "--name", self.name, *network, *given, *options, IMAGE, *words)
 
     def podman(self, *words: str, seconds: float = COMMAND_SECONDS) -> str:
         done = subprocess.run(
@@ -93,6 +77,14 @@ class Container:
         """A command in the running container, as an exec probe or a preStop hook would."""
         command = [*self._podman, "exec", self.name, *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+
+    def healthy(self) -> bool:
+        """What the image's own health check says, asked now."""
+        done = subprocess.run(
+            [*self._podman, "healthcheck", "run", self.name], capture_output=True, text=True, check=False
+        )
+        assert done.returncode in (0, 1), done.stderr
+        return done.returncode == 0
 
     def log(self) -> str:
         done = subprocess.run(
@@ -156,9 +148,10 @@ def running(storage: Storage, *words: str, options: Sequence[str] = (), **env: s
             container.podman("rm", "--force", "--time", "0", container.name)
 
 
-def volume(directory: Path, user: str, place: str) -> tuple[str, str]:
-    """A directory that belongs to this user, mounted: as a volume with a fitting fsGroup."""
-    uid, gid = map(int, user.split(":"))
+def volume(directory: Path, owner: str, place: str, mode: int = 0o755) -> tuple[str, str]:
+    """A directory that belongs to this user and group, mounted."""
+    uid, gid = map(int, owner.split(":"))
     directory.mkdir(exist_ok=True)
     os.chown(directory, uid, gid)
+    directory.chmod(mode)
     return "--volume", f"{directory}:{place}"

@@ -4,6 +4,7 @@ What is built stays in `build/image` for the next run; `make clean` removes it.
 """
 
 import os
+import resource
 import subprocess
 import tarfile
 import tempfile
@@ -17,8 +18,17 @@ DIRECTORY = ROOT / "build" / "image"
 BASE = "localhost/nim-base:bookworm"
 IMAGE = "localhost/nim:test"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # which Debian's own image sets, too
-TOOLS = ("debootstrap", "buildah", "podman", "runc")
+TOOLS = ("debootstrap", "buildah", "podman", "runc", "catatonit")
 BUILD_SECONDS = 3000
+# podman without systemd. Whoever lacks the right to raise limits cannot hand on more than its own.
+CONF = """\
+[containers]
+default_ulimits = ["nofile={files}", "nproc={processes}"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +47,22 @@ class Storage:
 
     @property
     def podman(self) -> list[str]:
-        """podman, with cgroups and a runtime that need no systemd."""
-        return ["podman", *self.flags, "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+        """podman, which would have systemd's timers ask the health checks."""
+        told = (f"CONTAINERS_CONF={self.directory / 'containers.conf'}", "DISABLE_HC_SYSTEMD=true")
+        return ["env", *told, "podman", *self.flags]
+
+    def configure(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        limits = {
+            "files": _limit(resource.RLIMIT_NOFILE, 20_000),
+            "processes": _limit(resource.RLIMIT_NPROC, 30_000),
+        }
+        (self.directory / "containers.conf").write_text(CONF.format(**limits), encoding="utf-8")
 
     def make_base(self) -> None:
         """A Debian of our own, as where no registry can be reached."""
         if self.has(BASE):
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.directory) as work:
             system, archive = Path(work, "system"), Path(work, "system.tar")
             run("debootstrap", "--variant=minbase", "bookworm", str(system))
@@ -71,6 +89,12 @@ class Storage:
     def let_go(self) -> None:
         """podman keeps a mount, which would be in the way of removing the storage."""
         subprocess.run(["umount", str(self.directory / "root" / "overlay")], capture_output=True, check=False)
+
+
+def _limit(kind: int, most: int) -> str:
+    hard = resource.getrlimit(kind)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    return f"{least}:{least}"
 
 
 def run(*command: str, env: dict[str, str] | None = None, seconds: float = BUILD_SECONDS) -> str:

@@ -60,13 +60,27 @@ def test_a_shell(storage: Storage, shell: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (3, __version__)
 
 
+def test_a_command_that_shells_have_built_in(storage: Storage) -> None:
+    done = once(storage, "echo", "hi")
+    assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr
+
+
 def test_a_word_that_is_nothing(storage: Storage) -> None:
     done = once(storage, "serv")
     assert done.returncode == 2
     assert "cannot run 'serv': there is no such verb" in done.stderr
 
 
-def test_nobody_asks_a_service_that_does_not_run(storage: Storage) -> None:
-    done = once(storage, "healthcheck")
+@pytest.mark.parametrize(
+    ("env", "port"),
+    [
+        ((), 8000),
+        (("NIM_HTTP_API_PORT=8100",), 8100),
+        (("NIM_HTTP_API_PORT=8100", "NIM_SERVER_PORT=8200"), 8200),
+        (("NIM_SERVER_PORT=8200", "NIM_HEALTH_PORT=8300"), 8300),
+    ],
+)
+def test_nobody_is_healthy_where_nothing_runs(storage: Storage, env: tuple[str, ...], port: int) -> None:
+    done = once(storage, "healthcheck", options=[f"--env={one}" for one in env])
     assert done.returncode == 1
-    assert done.stdout.startswith("cannot reach port 8000: ")
+    assert done.stdout.startswith(f"cannot reach port {port}: ")

@@ -11,8 +11,10 @@ from nim.paths import ROOT
 from tests.image.container import once
 from tests.image.storage import IMAGE, Storage, run
 
-BUILD_TOOLS = ("cc", "gcc", "g++", "c++", "make", "git", "uv", "pip", "pip3")
-SMALL_BYTES = 40 * 1024**2
+COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as")
+BUILD_TOOLS = (*COMPILERS, "make", "cmake", "ninja", "git", "uv", "pip", "pip3")
+OCI, NIM = "org.opencontainers.image", "com.nvidia.nim"
+MIB = 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +30,35 @@ def inside(storage: Storage, script: str) -> str:
 
 
 def test_labels(config: Any) -> None:
-    labels = config["Labels"]
-    assert labels["org.opencontainers.image.version"] == labels["com.nvidia.nim.version"] == __version__
-    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert labels["com.nvidia.nim.model"] == "nim/demo"
-    # Its absence means that the image has a manifest and lists profiles.
-    assert "com.nvidia.nim.model_download_protocol" not in labels
+    """All of them. Without one of the download protocol: so operators know that there is a manifest."""
+    text = "An open inference microservice: nginx, a supervised vLLM, and a launcher that explains itself"
+    labels = {name: value for name, value in config["Labels"].items() if not name.startswith("io.buildah.")}
+    # Somebody may have committed since the build began.
+    run("git", "-C", str(ROOT), "merge-base", "--is-ancestor", labels.pop(f"{OCI}.revision"), "HEAD")
+    assert labels == {
+        f"{OCI}.title": "nim",
+        f"{OCI}.description": text,
+        f"{OCI}.licenses": "Apache-2.0",
+        f"{OCI}.version": __version__,
+        f"{NIM}.name": "nim",
+        f"{NIM}.version": __version__,
+        f"{NIM}.type": "llm",
+        f"{NIM}.category": "llm",
+        f"{NIM}.model": "nim/demo",
+        f"{NIM}.inference_protocol": "http",
+    }
 
 
 def test_how_it_is_started_stopped_and_asked(config: Any) -> None:
     assert config["Entrypoint"] == ["/opt/nim/start_server.sh"]
     assert not config.get("Cmd")
     assert config["StopSignal"] in ("SIGTERM", "15")
-    assert config["Healthcheck"]["Test"] == ["CMD", "healthcheck"]
     assert config["User"] == "1000:1000"  # numbers, so that a cluster sees that it is not root
-    assert "8000/tcp" in config["ExposedPorts"]
+    assert config["WorkingDir"] == "/opt/nim"
+    assert list(config["ExposedPorts"]) == ["8000/tcp"]
+    seconds = {"StartPeriod": 7200, "Interval": 15, "Timeout": 3}
+    health = {name: value * 10**9 for name, value in seconds.items()}
+    assert config["Healthcheck"] == {"Test": ["CMD", "healthcheck"], "Retries": 3, **health}
 
 
 def test_nothing_of_the_build_is_in_its_environment(config: Any) -> None:
@@ -50,10 +66,18 @@ def test_nothing_of_the_build_is_in_its_environment(config: Any) -> None:
     assert names == {"HOME", "PATH", "PYTHONNOUSERSITE", "PYTHONSAFEPATH"} | (names & {"container"})
 
 
-def test_layers_above_the_engine_are_small(storage: Storage) -> None:
-    layers = json.loads(run(*storage.podman, "history", "--format", "json", IMAGE))
-    sizes = [layer["size"] for layer in layers]  # the newest first
-    assert 0 < sum(sizes[: sizes.index(max(sizes))]) < SMALL_BYTES
+def test_layers(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    """The engine's is the largest; what is above it is ours, what is below came from the distribution."""
+    layers = json.loads(run(*storage.podman, "history", "--format", "json", IMAGE))[::-1]
+    (_, _), *ours = [(layer["size"], layer["CreatedBy"]) for layer in layers if layer["size"] > MIB // 100]
+    engine = max(ours)
+    with capsys.disabled():
+        print(
+            "\nlayers above the base:", *(f"{size / MIB:8.1f} MiB  {by[:90]}" for size, by in ours), sep="\n"
+        )
+    below, above = ours[: ours.index(engine)], ours[ours.index(engine) + 1 :]
+    assert 0 < sum(size for size, _ in below) < 80 * MIB
+    assert 0 < sum(size for size, _ in above) < 20 * MIB
 
 
 def test_the_manifest_where_operators_look_for_it(storage: Storage) -> None:
@@ -65,9 +89,18 @@ def test_the_license(storage: Storage) -> None:
     assert inside(storage, "cat /opt/nim/LICENSE") == (ROOT / "LICENSE").read_text()
 
 
+def test_the_layout(storage: Storage) -> None:
+    listed = (
+        "start_server.sh entrypoint.sh etc/default/model_manifest.yaml LICENSE .cache bin profiles nginx nim"
+    )
+    inside(storage, f"cd /opt/nim && ls -d {listed}")
+    assert inside(storage, "stat -c %a /opt/nim/.cache") == "1777\n"
+
+
 def test_no_build_tools_and_nothing_lent(storage: Storage) -> None:
     found = inside(storage, f"for tool in {' '.join(BUILD_TOOLS)}; do command -v $tool; done; true")
     assert found == ""
+    assert inside(storage, "find / -xdev -name ninja -o -xdev -path /opt/nim/build 2>/dev/null; true") == ""
     places = ("/root/.cache", "/run/secrets", "/tmp", "/var/cache/apt/archives", "/var/lib/apt/lists")
     left = inside(storage, f"find {' '.join(places)} -type f 2>/dev/null; find / -xdev -name pip.conf; true")
     assert left == ""
