@@ -13,12 +13,17 @@ from nim.plan import Plan
 def check_directories(plan: Plan) -> None:
     """Make them and write in each. PreflightError names the first where that fails, and the remedy."""
     for path, variable in _written(plan):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path, prefix=".nim-"):
-                pass
-        except OSError as error:
-            raise _refusal(path, variable, error) from error
+        check_directory(path, variable)
+
+
+def check_directory(path: Path, variable: str) -> None:
+    """The same with one of them. `variable` names it to people."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path, prefix=".nim-"):
+            pass
+    except OSError as error:
+        raise _refusal(path, variable, error) from error
 
 
 def _written(plan: Plan) -> Iterator[tuple[Path, str]]:
