@@ -202,7 +202,11 @@ def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
         found.files, wanted.load_format, wanted.ignored, index
     ):
         message = f"cannot use {wanted.uri}: no weights among its {len(found.files)} files that vLLM loads"
-        raise WeightsError(message, allowed=("*.safetensors", "*.bin", "*.pt"))
+        raise WeightsError(
+            message,
+            allowed=("*.safetensors", "*.bin", "*.pt"),
+            hint="hf://… the repository of the same model that has such files",
+        )
     return found.only(names)
 
 

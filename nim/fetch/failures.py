@@ -75,7 +75,8 @@ def _unreached(error: httpx2.HTTPError, wanted: Wanted) -> NimError:
     if isinstance(error, httpx2.TimeoutException):
         why = f"{endpoint()} did not answer in time"
         return WeightsError(
-            f"cannot fetch {wanted.uri}: {why}", hint=f"HF_HUB_DOWNLOAD_TIMEOUT=60, and {again}"
+            f"cannot fetch {wanted.uri}: {why}",
+            hint="HF_HUB_ETAG_TIMEOUT=60 HF_HUB_DOWNLOAD_TIMEOUT=60, and the same command again",
         )
     if isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
         why = f"{endpoint()} is out of reach: {error}"
