@@ -97,6 +97,30 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A repository that an engine looks for in a hub's `cache`. `load_format`, `ignored` narrow its weights.
+
+    Without a load format only what stands beside the weights is wanted, such as a tokenizer.
+    """
+
+    repository: str
+    revision: str | None
+    cache: str
+    load_format: str | None = "auto"
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """Where the hub's client keeps it."""
+        return Path(self.cache) / f"models--{self.repository.replace('/', '--')}"
+
+    @property
+    def uri(self) -> str:
+        """As it is written in NIM_MODEL_PATH."""
+        return f"hf://{self.repository}" + (f":{self.revision}" if self.revision else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them.
 

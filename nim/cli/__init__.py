@@ -1,5 +1,5 @@
 """The roof: the verbs. They join the rooms and decide nothing."""
 
-from nim.cli.main import list_model_profiles, main, nim_serve
+from nim.cli.main import create_model_store, download_to_cache, list_model_profiles, main, nim_serve
 
-__all__ = ["list_model_profiles", "main", "nim_serve"]
+__all__ = ["create_model_store", "download_to_cache", "list_model_profiles", "main", "nim_serve"]

@@ -46,6 +46,7 @@ from nim.hardware import Hardware
 from nim.hardware.describe import name_machine
 from nim.manifest import (
     Manifest,
+    Profile,
     find_manifest,
     load_manifest,
     local_path,
@@ -83,7 +84,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     wishes = wishes_of(settings, written.entries, engine, request)
     manifest = read_manifest_for(wish, wishes)
     selection = select(manifest, request.hardware, wishes)
-    source = source_of(wish, manifest, selection)
+    source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
     name = manifest.name or source.name
     weaker = (
@@ -175,12 +176,12 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     )
 
 
-def source_of(wish: ModelWish, manifest: Manifest, selection: Selection) -> Source:
+def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
     """Where the weights are: where the user says they lie, else where the profile says."""
     if wish.source:
         source = wish.source
     else:
-        text = selection.profile.source or ""
+        text = profile.source or ""
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
     if source.path:

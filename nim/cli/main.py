@@ -25,19 +25,24 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "nim.cli.profiles",
         "a model's profiles and which of them run here; manifests checked, or made from recipes",
     ),
+    "fetch": ("nim.cli.download", "fill the cache with what a start would fetch"),
+    "store": ("nim.cli.store", "make a plain directory of a model, to be served by its path"),
     "hardware": ("nim.cli.hardware", "what this machine has"),
     "settings": ("nim.cli.settings", "every variable, its default and what it does"),
     "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),
     "doctor": ("nim.cli.doctor", "whether the house fits its engine, and an ingress its streams"),
     "drain": ("nim.cli.drain", "stop a running service gently, and wait until it has stopped"),
 }
-ALIASES = {"nim-serve": "serve", "list-model-profiles": "profiles"}
+ALIASES = {
+    "nim-serve": "serve",
+    "list-model-profiles": "profiles",
+    "download-to-cache": "fetch",
+    "create-model-store": "store",
+    "download-model": "store",
+}
 
 # Commands of NIM's that this release does not have, and what there is instead.
 ABSENT = {
-    "create-model-store": "NIM_MODEL_PATH=… a directory that has the model",
-    "download-model": "NIM_MODEL_PATH=hf://org/name is downloaded at the first start",
-    "download-to-cache": "NIM_MODEL_PATH=hf://org/name is downloaded into NIM_CACHE_PATH at the first start",
     "mirror": "HF_ENDPOINT=… a mirror of the hub",
     "nim-serve-ray": "nim-serve: one node, several are not supported yet",
     "show-build-info": "nim --version",
@@ -96,6 +101,16 @@ def nim_serve() -> int:
 def list_model_profiles() -> int:
     """`list-model-profiles …`, as NIM calls it."""
     return main(["profiles", *sys.argv[1:]])
+
+
+def download_to_cache() -> int:
+    """`download-to-cache …`, as NIM calls it."""
+    return main(["fetch", *sys.argv[1:]])
+
+
+def create_model_store() -> int:
+    """`create-model-store …`, as NIM calls it."""
+    return main(["store", *sys.argv[1:]])
 
 
 def usage() -> str:

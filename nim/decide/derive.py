@@ -65,15 +65,25 @@ def derived_entries(
 ) -> Iterator[Entry]:
     """The layer between the defaults and the profile."""
     yield _derived("served_model_name", [model_name], "the model's name")
-    if source.revision:
-        yield _derived("revision", source.revision, "the revision in the model's URI")
+    yield from revision_entries(source)
     if selection.utilization is not None:
         yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
+    yield from cache_entries(around)
+    yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
+
+
+def revision_entries(source: Source) -> Iterator[Entry]:
+    """Which state of a repository is meant."""
+    if source.revision:
+        yield _derived("revision", source.revision, "the revision in the model's URI")
+
+
+def cache_entries(around: Surroundings) -> Iterator[Entry]:
+    """Where downloads and compiled kernels lie, and whether anything may be downloaded."""
     yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", around.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
     if around.offline:
         yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
-    yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
 
 
 def address_entries(around: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:

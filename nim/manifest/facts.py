@@ -74,6 +74,14 @@ def weights_bytes(directory: Path) -> int | None:
     return None
 
 
+def index_of(file: Path) -> tuple[str, ...]:
+    """The weights that an index of them names."""
+    try:
+        return tuple(sorted({str(name) for name in _object(file)["weight_map"].values()}))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(f"cannot read '{file}': {error!r}", hint="download the model again") from None
+
+
 def _object(path: Path) -> dict[str, Any]:
     values = json.loads(path.read_bytes())
     if not isinstance(values, dict):

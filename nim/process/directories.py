@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,16 @@ class Directory(Place):
 
 def check_directories(plan: Plan, environ: Mapping[str, str]) -> None:
     """Make them and write in each. PreflightError names the first where that fails, and the remedy."""
-    touch(_tried(plan, environ), plan.cache_probe_seconds)
+    touch(_tried(_written(plan, environ)), plan.cache_probe_seconds)
 
 
-def _tried(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
-    for directory in _written(plan, environ):
+def check_directory(path: Path, variable: str, seconds: float = 0) -> None:
+    """The same with one of them. `variable` names it to people, `seconds` is how long it may take."""
+    touch(_tried([_cache(str(path), variable)]), seconds)
+
+
+def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
+    for directory in directories:
         yield directory
         try:
             directory.path.mkdir(parents=True, exist_ok=True)

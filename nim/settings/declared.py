@@ -40,7 +40,7 @@ class Settings:
         TEXT,
         None,
         "A model without a manifest: a local directory, or `hf://org/name[:revision]`, which the engine "
-        "downloads into the cache.",
+        "downloads into the cache, if `nim fetch` has not.",
         aliases=("NIM_CUSTOM_MODEL", "NIM_FT_MODEL"),
     )
     manifest_path: str | None = setting(

@@ -10,9 +10,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "nim-llm"
-MANIFESTS = ("demo.yaml", "llama-3.1-8b.yaml", "monitoring.yaml", "autoscaling.yaml")
+MANIFESTS = ("demo.yaml", "llama-3.1-8b.yaml", "fetch.yaml", "monitoring.yaml", "autoscaling.yaml")
 VALUES = ("values-cpu.yaml", "values-llama-3.1-8b.yaml", "values-nemotron-3-ultra.yaml")
-WORKLOADS = ("Deployment", "StatefulSet")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 Object = dict[str, Any]
 

@@ -1,7 +1,10 @@
 """Manifests, chart, Compose file and quadlet agree with each other, and with what the service declares."""
 
 import configparser
+import json
+import os
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -43,7 +46,7 @@ def quadlet() -> list[tuple[str, str, str]]:
 
 def environments() -> dict[str, dict[str, str | None]]:
     """Every environment that is shipped."""
-    found = {name: pod_of(manifest(name)).env for name in PLAIN}
+    found = {name: pod_of(manifest(name)).env for name in (*PLAIN, "fetch.yaml")}
     found |= {f"compose {name}": service["environment"] for name, service in compose().items()}
     words = [value.partition("=") for _, key, value in quadlet() if key == "Environment"]
     found["quadlet"] = {name: value for name, _, value in words}
@@ -223,3 +226,24 @@ def test_the_quadlet_grants_a_stop_more_than_its_budget() -> None:
     parser = configparser.ConfigParser(strict=False, delimiters="=", interpolation=None)
     parser.read_string((DEPLOY / "nim-llm.container").read_text(encoding="utf-8"))
     assert parser.sections() == ["Unit", "Container", "Service", "Install"]
+
+
+def test_the_job_fetches_what_the_service_chooses() -> None:
+    """The same model, cache and security as the service's pod; the profile that an H100 would run."""
+    job, service = pod_of(manifest("fetch.yaml")), pod_of(manifest("llama-3.1-8b.yaml"))
+    assert job.spec["securityContext"] == service.spec["securityContext"]
+    assert job.container["securityContext"] == service.container["securityContext"]
+    assert job.env.items() <= service.env.items()
+    assert job.container["image"] == service.container["image"]
+    named = {name: value for name, value in job.env.items() if value} | {"NIM_CACHE_PATH": "/tmp/cache"}
+    env = dict(os.environ) | named | {"NIM_DISABLE_MODEL_DOWNLOAD": "1"}
+    command = [str(DEPLOY.parent / "entrypoint.sh")]
+    fetch = [*command, *job.container["args"], "--dry-run", "--json"]
+    plan = [*command, "plan", "--gpus", "1xH100", "--json"]
+    would, will = (
+        json.loads(subprocess.run(one, env=env, stdout=subprocess.PIPE, check=True).stdout)
+        for one in (fetch, plan)
+    )
+    assert [row["source"] for row in would["sources"]] == [will["model"]["source"]]
+    cache = will["config"]["HF_HOME"]["value"]
+    assert {row["directory"].startswith(f"{cache}/hub/models--") for row in would["sources"]} == {True}

@@ -1,0 +1,177 @@
+"""`nim fetch`: fill the cache with what a start would fetch, so that it finds everything there."""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nim.cli.hub import Done, Hub, Say, check_cache, logger, refuse_offline, told, why_offline
+from nim.cli.launch import Request
+from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.wanted import Choice, Sources, find_sources
+from nim.decide.download import GB
+from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.manifest import manifest_for_model, manifest_to_json
+from nim.manifest.facts import read_model_config, weights_bytes
+from nim.process.directories import check_directory
+from nim.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from nim.fetch.hub import Repository
+
+ABOUT = f"""\
+{__doc__}
+
+The model is that of NIM_MODEL_NAME, NIM_MODEL_PATH or NIM_MANIFEST_PATH, the profile the one that would be
+chosen here, and the place the one where the engine will look (NIM_CACHE_PATH). Only the files that vLLM loads
+are fetched, and of those only what is missing. HF_TOKEN, HF_ENDPOINT and their like count as at a start."""
+
+Row = dict[str, Any]
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Fetch, or say what would be fetched."""
+    options = _parser().parse_args(arguments)
+    settings = read_settings(environ)
+    if options.manifest_file and not options.model_uri:
+        settings = replace(settings, manifest_path=options.manifest_file)
+    say = logger(settings)
+    sources = find_sources(
+        Request(
+            settings=settings,
+            environ=environ,
+            hardware=find_hardware(options, environ),
+            made_up=bool(options.gpus or options.hardware),
+        ),
+        Choice(names=tuple(options.profiles), every=options.all, model=options.model_uri),
+    )
+    for warning in sources.warnings:
+        say("WARNING", warning)
+    file = Path(options.manifest_file) if options.manifest_file and options.model_uri else None
+    if options.dry_run:
+        rows = list(_preview(sources, settings, environ, say))
+    else:
+        rows = list(_fetch(sources, settings, environ, say, file))
+    data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
+    data |= {"manifest": str(file)} if file and not options.dry_run else {}
+    print(json.dumps(data, indent=1) if options.json else _text(data), end="\n" if options.json else "")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        *("-p", "--profile", "--profiles"),
+        dest="profiles",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="the files of these profiles, by id or label: no GPU is needed to choose",
+    )
+    which.add_argument("--all", action="store_true", help="the files of every profile")
+    parser.add_argument(
+        "--model-uri", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+    )
+    parser.add_argument(
+        "--manifest-file",
+        metavar="FILE",
+        help="with --model-uri: write the model's manifest there, for NIM_MANIFEST_PATH; "
+        "without: the manifest to use, as NIM_MANIFEST_PATH",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be fetched, and fetch nothing")
+    parser.add_argument("--json", action="store_true", help="the result as data")
+    add_machine_options(parser)
+    return parser
+
+
+def _fetch(
+    sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say, file: Path | None
+) -> Iterator[Row]:
+    """Everything that can be refused is, before the first byte of a weight."""
+    wanted = tuple(sources.wanted)
+    refuse_offline(settings, environ, wanted)
+    if file:
+        check_directory(file.absolute().parent, "--manifest-file")
+    if not wanted:
+        return
+    check_cache(wanted)
+    hub = Hub(say, environ, sources.env)
+    repositories = [hub.needed(one) for one in wanted]
+    hub.check_room(repositories)
+    for repository in repositories:
+        yield _row(repository, hub.fetch(repository))
+    if file:
+        _write_manifest(file, repositories[0])
+
+
+def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say) -> Iterator[Row]:
+    """As the hub has it; where it cannot be asked, as the manifest says."""
+    offline = why_offline(settings, environ)
+    hub = None if offline else Hub(say, environ, sources.env)
+    for wanted, size_gb in sources.wanted.items():
+        why = f"{offline} says to fetch nothing"
+        try:
+            if hub:
+                yield _row(hub.needed(wanted, dry=True), None)
+                continue
+        except (WeightsError, PreflightError) as error:
+            why = error.message
+        say("WARNING", f"the size is the manifest's, and the files are not known: {why}")
+        size = int(size_gb * GB) if size_gb else None
+        yield {"source": wanted.uri, "directory": str(wanted.directory), "bytes": size}
+
+
+def _row(repository: "Repository", done: Done | None) -> Row:
+    """One repository, as data. Without an end it is what would be."""
+    sizes = [size or 0 for size in repository.files.values()]
+    row: Row = {
+        "source": repository.wanted.uri,
+        "directory": str(repository.wanted.directory),
+        "bytes": sum(sizes),
+        "commit": repository.commit,
+        "files": len(sizes),
+    }
+    if done is None:
+        missing = repository.missing
+        return row | {
+            "missing_files": sorted(missing),
+            "missing_bytes": sum(size or 0 for size in missing.values()),
+        }
+    return row | {"fetched_bytes": done.fetched_bytes, "seconds": round(done.seconds, 1)}
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
+    for row in data["sources"]:
+        what = f"{row['files']} files, {told(row['bytes'])}" if "files" in row else told(row["bytes"])
+        lines.append(f"{row['source']}: {what}, in {row['directory']}")
+        if "fetched_bytes" in row:
+            lines[-1] += f"; fetched {told(row['fetched_bytes'])} in {row['seconds']} s"
+        elif "missing_bytes" in row:
+            lines[-1] += f"; {told(row['missing_bytes'])} of them would be fetched"
+            lines += [f"  {name}" for name in row["missing_files"]]
+    lines += [f"{data['manifest']}: the manifest"] if "manifest" in data else []
+    return "\n".join(lines) + "\n"
+
+
+def _write_manifest(file: Path, repository: "Repository") -> None:
+    """The profiles that any model can be tried with, from what the model's own files say."""
+    wanted, snapshot = repository.wanted, repository.snapshot
+    manifest = manifest_for_model(
+        wanted.uri,
+        read_model_config(snapshot, wanted.uri),
+        name=wanted.repository,
+        weights_bytes=weights_bytes(snapshot),
+    )
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(json.dumps(manifest_to_json(manifest), indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise SettingsError(f"cannot write the manifest '{file}': {error.strerror}") from None

@@ -1,0 +1,223 @@
+"""The hub for the verbs that fetch: which files, whether there is room for them, how far they have come."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from nim.decide.files import INDEX, engine_files, has_index, needs_weights, weight_files
+from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.logs import Form
+from nim.manifest.facts import index_of
+from nim.plan import Download, Wanted
+from nim.process.directories import check_directory
+from nim.process.fetching import Fetching, look_at
+from nim.settings import Settings
+
+if TYPE_CHECKING:
+    from nim.fetch.hub import Repository
+
+LOOK_SECONDS = 1.0
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+TRUE = ("1", "ON", "YES", "TRUE")
+
+Say = Callable[[str, str], None]
+
+
+def logger(settings: Settings) -> Say:
+    """Says a line of a level, in the form of the log."""
+    form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
+
+    def say(level: str, message: str) -> None:
+        if form.wants(level):
+            sys.stderr.write(form.line(level, "nim", message, at=time.time()))
+            sys.stderr.flush()
+
+    return say
+
+
+def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """The variable that forbids to fetch; None where it is allowed."""
+    if settings.disable_model_download:
+        return settings.names_used["disable_model_download"]
+    return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
+
+
+def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Sequence[Wanted]) -> None:
+    """To fetch was asked for, and to fetch nothing, too."""
+    if wanted and (name := why_offline(settings, environ)):
+        message = f"cannot fetch {wanted[0].uri}: {name}={environ[name]} says to fetch nothing"
+        raise SettingsError(message, hint=f"unset {name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One repository's end: bytes that arrived, and how long that took."""
+
+    fetched_bytes: int
+    seconds: float
+
+
+class Hub:
+    """The hub's client, in the environment that the engine's would have: it is read at its import."""
+
+    def __init__(self, say: Say, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
+        self._say = say
+        self._has_token = bool(environ.get("HF_TOKEN"))
+        os.environ.update({**environ, **env, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})  # noqa: TID251 (nothing is read)
+        try:
+            from nim.fetch import hub
+        except ImportError as error:
+            message = f"cannot fetch anything: the Python package {error.name} is not installed"
+            raise PreflightError(message, hint="make setup, or pip install huggingface_hub") from None
+        self._hub = hub
+        hub.listen(lambda words: say("WARNING", words))
+
+    def needed(self, wanted: Wanted, *, dry: bool = False) -> "Repository":
+        """What the engine would take of a repository. Of a dry run nothing stays in the cache."""
+        with self._refusing(wanted):
+            found = self._hub.look_up(wanted)
+            if not has_index(found.files, wanted.load_format):
+                return narrowed(found, ())
+            with tempfile.TemporaryDirectory() as elsewhere:
+                return narrowed(
+                    found, index_of(self._hub.fetch_file(found, INDEX, elsewhere if dry else None))
+                )
+
+    def cached(self, wanted: Wanted) -> "Repository | None":
+        """What the engine would take of what lies in the cache; None where something is missing."""
+        found = self._hub.look_in_cache(wanted)
+        if found is None:
+            return None
+        indexed = has_index(found.files, wanted.load_format)
+        with suppress(WeightsError):
+            return narrowed(found, index_of(found.snapshot / INDEX) if indexed else ())
+        return None
+
+    def check_room(self, repositories: Sequence["Repository"]) -> None:
+        """Refuse what has no room; what killed processes have left behind makes some."""
+        for cache in dict.fromkeys(one.wanted.cache for one in repositories):
+            here = [one for one in repositories if one.wanted.cache == cache]
+            self._tidy(here)
+            need = sum(size or 0 for one in here for size in one.missing.values())
+            free = shutil.disk_usage(cache).free
+            if need > free:
+                raise PreflightError(
+                    f"cannot fetch {', '.join(one.wanted.uri for one in here)}: {told(need)} are missing, "
+                    f"and '{cache}' has {told(free)} free",
+                    hint=f"df -h '{cache}', or NIM_CACHE_PATH=… elsewhere",
+                )
+
+    def fetch(self, repository: "Repository") -> Done:
+        """Into the cache, told as it goes on."""
+        wanted, missing = repository.wanted, repository.missing
+        began = time.monotonic()
+        if not missing:
+            return Done(fetched_bytes=0, seconds=0.0)
+        size = self._hub.bytes_of(missing)
+        self._say(
+            "INFO",
+            f"fetching {wanted.uri} ({repository.commit[:12]}): {len(missing)} of {len(repository.files)} "
+            f"files, {told(size)}, into {wanted.directory}",
+        )
+        with self._refusing(wanted), self._progress(repository), self._stopping(repository):
+            self._hub.fetch(repository)
+        return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
+
+    def _tidy(self, repositories: Sequence["Repository"]) -> None:
+        for path in [path for one in repositories for path in self._hub.abandoned(one.wanted)]:
+            size = path.stat().st_blocks * 512
+            path.unlink(missing_ok=True)
+            self._say("INFO", f"removed {path}: {told(size)} that a killed download had left")
+
+    @contextmanager
+    def _refusing(self, wanted: Wanted) -> Iterator[None]:
+        from nim.fetch.failures import RAISED, refusal
+
+        try:
+            yield
+        except RAISED as error:
+            raise refusal(error, wanted, has_token=self._has_token) from error
+
+    @contextmanager
+    def _progress(self, repository: "Repository") -> Iterator[None]:
+        """A line now and then, from the bytes on the disk, while the download goes on."""
+        directory, over = repository.wanted.directory, Event()
+        total = self._hub.bytes_of(repository.files)
+        download = Download(directory=str(directory), total_bytes=total)
+        fetching = Fetching(download, lambda words: self._say("INFO", words))
+
+        def watch() -> None:
+            while not over.is_set():
+                fetching.saw(look_at(directory), time.monotonic())
+                over.wait(LOOK_SECONDS)
+
+        thread = Thread(target=watch, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    @contextmanager
+    def _stopping(self, repository: "Repository") -> Iterator[None]:
+        """A signal ends it at once; whole files stay, parts of files would be of no use to anybody."""
+
+        def stop(number: int, _: FrameType | None) -> None:
+            self._hub.drop_open_parts()
+            left = len(repository.missing)
+            self._say(
+                "ERROR",
+                f"stopped by {signal.Signals(number).name}: {left} of {len(repository.files)} files of "
+                f"{repository.wanted.uri} are missing; the same command again fetches only those",
+            )
+            os._exit(128 + number)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
+    """Only the files that the engine takes; an error where the weights are not among them."""
+    wanted = found.wanted
+    names = engine_files(found.files, wanted.load_format, wanted.ignored, index)
+    absent = sorted(set(index) - found.files.keys())
+    if absent:
+        raise WeightsError(f"cannot use {wanted.uri}: its {INDEX} names {absent[0]}, which is not there")
+    if needs_weights(wanted.load_format) and not weight_files(
+        found.files, wanted.load_format, wanted.ignored, index
+    ):
+        message = f"cannot use {wanted.uri}: no weights among its {len(found.files)} files that vLLM loads"
+        raise WeightsError(
+            message,
+            allowed=("*.safetensors", "*.bin", "*.pt"),
+            hint="hf://… the repository of the same model that has such files",
+        )
+    return found.only(names)
+
+
+def check_cache(repositories: Sequence[Wanted]) -> None:
+    """Whether it can be written, before the hub is asked for anything."""
+    for cache in dict.fromkeys(one.cache for one in repositories):
+        check_directory(Path(cache), "NIM_CACHE_PATH")
+
+
+def told(size: float | None) -> str:
+    """Bytes, for a person."""
+    if size is None:
+        return "of unknown size"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

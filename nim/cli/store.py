@@ -1,0 +1,127 @@
+"""`nim store`: a model as a plain directory of real files, to be served by its path (NIM_MODEL_PATH)."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nim.cli.hub import Hub, check_cache, logger, told, why_offline
+from nim.cli.launch import Request
+from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.wanted import Choice, Sources, find_sources
+from nim.decide.download import ORIGINALS
+from nim.decide.files import INDEX, engine_files, has_index, weight_files
+from nim.errors import WeightsError
+from nim.fetch.store import NOTE, Note, check_store, make_store
+from nim.manifest.facts import index_of
+from nim.settings import Settings, read_settings
+
+AUTO = "auto"
+ABOUT = f"""\
+{__doc__}
+
+What is not in the cache is fetched first, as by `nim fetch`. Files are linked where the disk is that of the
+cache, else copied. Half a store is none: `config.json` comes last; the same command again completes it."""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Make it, or find that it is there."""
+    options = _parser().parse_args(arguments)
+    settings = read_settings(environ)
+    request = Request(
+        settings=settings,
+        environ=environ,
+        hardware=find_hardware(options, environ),
+        made_up=bool(options.gpus or options.hardware),
+    )
+    names = (options.profile,) if options.profile else ()
+    sources = find_sources(request, Choice(names=names, model=options.model_repo))
+    directory = Path(options.model_store).absolute()
+    if sources.directories:
+        files, note = _lying(Path(sources.directories[0]))
+    else:
+        files, note = _cached(sources, settings, environ, directory)
+    added, linked = make_store(directory, files, note)
+    data = {
+        "directory": str(directory),
+        "source": note.source,
+        "commit": note.commit,
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files.values()),
+        "added": added,
+        "linked": linked,
+    }
+    print(json.dumps(data, indent=1) if options.json else _text(data))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-p", "--profile", metavar="ID", help="the model of this profile, by id or label")
+    parser.add_argument(
+        *("-m", "--model-store", "--workspace-path"),
+        dest="model_store",
+        required=True,
+        metavar="DIR",
+        help="the directory: empty, not there yet, or a store of the same model",
+    )
+    parser.add_argument(
+        "--model-repo", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+    )
+    parser.add_argument("--json", action="store_true", help="the result as data")
+    add_machine_options(parser)
+    return parser
+
+
+def _cached(
+    sources: Sources, settings: Settings, environ: Mapping[str, str], directory: Path
+) -> tuple[dict[str, Path], Note]:
+    """The files of the model's own repository in the cache, fetched if they may be."""
+    say = logger(settings)
+    wanted, *others = sources.wanted
+    for other in others:
+        say("WARNING", f"{other.uri} is not put into the store, and is looked for in the cache at a start")
+    hub = Hub(say, environ, sources.env)
+    if name := why_offline(settings, environ):
+        found = hub.cached(wanted)
+        if found is None:
+            raise WeightsError(
+                f"cannot make a store of {wanted.uri}: '{wanted.directory}' has not all of it, "
+                f"and {name} says to fetch nothing",
+                hint=f"unset {name}",
+            )
+    else:
+        check_cache([wanted])
+        found = hub.needed(wanted)
+        check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
+        hub.check_room([found])
+        hub.fetch(found)
+    note = Note(source=wanted.uri, commit=found.commit, complete=True)
+    return {name: found.snapshot / name for name in found.files}, note
+
+
+def _lying(origin: Path) -> tuple[dict[str, Path], Note]:
+    """The files of a model that lies in a directory."""
+    names = [str(path.relative_to(origin)) for path in sorted(origin.rglob("*")) if path.is_file()]
+    index: tuple[str, ...] = ()
+    if has_index(names, AUTO):
+        index = index_of(origin / INDEX)
+    if not weight_files(names, AUTO, ORIGINALS, index):
+        raise WeightsError(f"cannot make a store of '{origin}': it has no weights that vLLM loads")
+    if absent := sorted(set(index) - set(names)):
+        raise WeightsError(
+            f"cannot make a store of '{origin}': its {INDEX} names {absent[0]}, which is not there"
+        )
+    chosen = [name for name in engine_files(names, AUTO, ORIGINALS, index) if name != NOTE]
+    return {name: origin / name for name in chosen}, Note(source=str(origin), commit=None, complete=True)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    size, directory, added = told(data["bytes"]), data["directory"], data["added"]
+    how = f"{added} of them added, {data['linked']} as links" if added else "they were there already"
+    return (
+        f"{directory} has {data['source']}: {data['files']} files, {size}; {how}\nNIM_MODEL_PATH={directory}"
+    )

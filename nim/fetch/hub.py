@@ -1,0 +1,141 @@
+"""A repository of the hub's, through the hub's own client: its files and sizes, fetched into its cache."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, hf_hub_download
+
+from nim.plan import Wanted
+
+WORKERS = 8
+# A download writes all the time, or times out: what nobody has touched for so long, a killed one has left.
+ABANDONED_SECONDS = 3600.0
+PARTIAL = ".incomplete"
+# What follows in an address of the hub's may be a signature that lets anybody in.
+_SIGNATURE = re.compile(r"(?<=\S)\?\S+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One state of it. `files` have their sizes in bytes, None where the hub does not tell."""
+
+    wanted: Wanted
+    commit: str
+    files: Mapping[str, int | None]
+
+    @property
+    def snapshot(self) -> Path:
+        """Where its files lie under their own names."""
+        return self.wanted.directory / "snapshots" / self.commit
+
+    def only(self, names: tuple[str, ...]) -> "Repository":
+        """The same with some of its files."""
+        return Repository(
+            wanted=self.wanted, commit=self.commit, files={name: self.files[name] for name in names}
+        )
+
+    @property
+    def missing(self) -> dict[str, int | None]:
+        """The files that are not in the cache."""
+        return {name: size for name, size in self.files.items() if not (self.snapshot / name).exists()}
+
+
+def bytes_of(files: Mapping[str, int | None]) -> int | None:
+    """All of them together; None where one is unknown."""
+    sizes = [size for size in files.values() if size is not None]
+    return sum(sizes) if len(sizes) == len(files) else None
+
+
+def endpoint() -> str:
+    """The hub that is asked."""
+    return constants.ENDPOINT
+
+
+def look_up(wanted: Wanted) -> Repository:
+    """What the hub has. Nothing is written."""
+    found = HfApi().model_info(
+        wanted.repository,
+        revision=wanted.revision,
+        files_metadata=True,
+        timeout=constants.HF_HUB_ETAG_TIMEOUT,
+    )
+    files = {file.rfilename: file.size for file in found.siblings or ()}
+    return Repository(wanted=wanted, commit=found.sha or "", files=files)
+
+
+def look_in_cache(wanted: Wanted) -> Repository | None:
+    """What lies in the cache, without asking the hub. Whether that is all of it, the cache does not know."""
+    name = wanted.revision or constants.DEFAULT_REVISION
+    commit = name
+    with suppress(OSError):
+        commit = (wanted.directory / "refs" / name).read_text(encoding="ascii").strip()
+    snapshot = wanted.directory / "snapshots" / commit
+    files = {
+        str(path.relative_to(snapshot)): path.stat().st_size
+        for path in sorted(snapshot.rglob("*"))
+        if path.is_file()
+    }
+    return Repository(wanted=wanted, commit=commit, files=files) if files else None
+
+
+def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
+    """One file, into the cache unless it is there."""
+    wanted = repository.wanted
+    cache = cache or wanted.cache
+    return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
+
+
+def fetch(repository: Repository) -> None:
+    """Every file, several at once. At the first that fails no other is begun, and its error is raised."""
+    _refer(repository)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
+        try:
+            for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
+                job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    # The client would take a listing from an earlier start for a list of what has to be here.
+    (repository.wanted.directory / "trees" / f"{repository.commit}.json").unlink(missing_ok=True)
+
+
+def _refer(repository: Repository) -> None:
+    """Have the name of the revision stand for this state, as whoever looks for it offline will need it."""
+    wanted = repository.wanted
+    HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
+
+
+def abandoned(wanted: Wanted) -> Iterator[Path]:
+    """Parts of files that were left by processes which were killed: the client begins such a file anew."""
+    before = time.time() - ABANDONED_SECONDS
+    for path in (wanted.directory / "blobs").glob(f"*{PARTIAL}"):
+        with suppress(OSError):
+            if path.stat().st_mtime < before:
+                yield path
+
+
+def drop_open_parts() -> None:
+    """Remove the parts of files that this process is writing, because it ends now."""
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            path = link.readlink()
+            if path.name.endswith(PARTIAL):
+                path.unlink()
+
+
+def listen(say: Callable[[str], None]) -> None:
+    """Have what the client logs said as ours."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(_SIGNATURE.sub("", " ".join(record.getMessage().split())))
+
+    logger = logging.getLogger("huggingface_hub")
+    logger.handlers[:] = [Listener(logging.WARNING)]
+    logger.propagate = False

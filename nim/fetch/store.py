@@ -1,0 +1,144 @@
+"""A model as a plain directory of real files, which can be served by its path, moved and mounted.
+
+`config.json` comes last: without it no engine takes a directory for a model, so half a store is none.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nim.errors import PreflightError, SettingsError
+
+NOTE = ".model-store.json"
+# What a directory is taken for a model by.
+MODEL_FILES = ("config.json", "params.json")
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a store is, and whether it is whole: a file in it. `commit` is the hub's."""
+
+    source: str
+    commit: str | None
+    complete: bool
+
+
+def make_store(directory: Path, files: Mapping[str, Path], note: Note) -> tuple[int, int]:
+    """Lay the files out. How many had to be added, and how many of those are links, not copies."""
+    found = check_store(directory, note)
+    if found and found.complete and all(_same_size(directory / name, path) for name, path in files.items()):
+        return 0, 0
+    _check_room(directory, files)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in MODEL_FILES:
+            (directory / name).unlink(missing_ok=True)
+        _write(directory, Note(source=note.source, commit=note.commit, complete=False))
+        order = sorted(files, key=lambda name: (name in MODEL_FILES, name))
+        added = [
+            _add(files[name], directory / name)
+            for name in order
+            if not _same_size(directory / name, files[name])
+        ]
+        _write(directory, note)
+    except OSError as error:
+        raise _refusal(directory, error) from error
+    return len(added), sum(added)
+
+
+def check_store(directory: Path, note: Note) -> Note | None:
+    """The note of a store that is there, in part or whole; None where nothing is. All else is refused."""
+    try:
+        if not directory.exists() or not any(path.name != "lost+found" for path in directory.iterdir()):
+            return None
+    except OSError as error:
+        raise _refusal(directory, error) from error
+    found = _read(directory)
+    if found is None:
+        message = f"cannot make a store in '{directory}': it is not empty, and no store"
+        raise SettingsError(message, hint="--model-store … a directory that is empty, or not there yet")
+    if (found.source, found.commit) != (note.source, note.commit):
+        raise SettingsError(
+            f"cannot make a store of {_named(note)} in '{directory}': it is one of {_named(found)}",
+            hint="--model-store … another directory",
+        )
+    return found
+
+
+def _named(note: Note) -> str:
+    return note.source + (f" ({note.commit[:12]})" if note.commit else "")
+
+
+def _read(directory: Path) -> Note | None:
+    try:
+        return Note(**json.loads((directory / NOTE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(directory: Path, note: Note) -> None:
+    partial = directory / (NOTE + PARTIAL)
+    partial.write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
+    partial.replace(directory / NOTE)
+
+
+def _add(origin: Path, place: Path) -> bool:
+    """Under another name until it is whole. True: it is a link to the very file, not a copy."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(place.name + PARTIAL)
+    partial.unlink(missing_ok=True)
+    linked = _link(origin.resolve(), partial)
+    if not linked:
+        shutil.copyfile(origin, partial)
+    partial.replace(place)
+    return linked
+
+
+def _link(origin: Path, place: Path) -> bool:
+    """Not every file system has hard links, and none has them to another one."""
+    try:
+        place.hardlink_to(origin)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        return False
+    return True
+
+
+def _same_size(place: Path, origin: Path) -> bool:
+    return place.is_file() and place.stat().st_size == origin.stat().st_size
+
+
+def _check_room(directory: Path, files: Mapping[str, Path]) -> None:
+    """For copies: links take none."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    device = there.stat().st_dev
+    need = sum(
+        path.stat().st_size
+        for name, path in files.items()
+        if path.stat().st_dev != device and not _same_size(directory / name, path)
+    )
+    free = shutil.disk_usage(there).free
+    if need > free:
+        raise PreflightError(
+            f"cannot make a store in '{directory}': {need / 1e9:.1f} GB are to be copied, and it has "
+            f"{free / 1e9:.1f} GB free",
+            hint=f"df -h '{there}', or a directory on the disk of the cache, where links take no space",
+        )
+
+
+def _refusal(directory: Path, error: OSError) -> PreflightError:
+    user = f"{os.geteuid()}:{os.getegid()}"
+    hint = (
+        f"chown {user} '{directory}'"
+        if error.errno in (errno.EACCES, errno.EPERM)
+        else f"df -h '{directory}'"
+    )
+    return PreflightError(
+        f"cannot make a store in '{directory}': {error.strerror}, as user {user}", hint=hint
+    )
