@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import Done, Hub, Say, check_cache, logger, refuse_offline, told, why_offline
+from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, told, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.wanted import Choice, Sources, find_sources
@@ -35,6 +35,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Fetch, or say what would be fetched."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
+    end_at_signals(settings)
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
     say = logger(settings)
