@@ -140,14 +140,11 @@ class Hub:
         """Into the cache, told as it goes on."""
         wanted, missing = repository.wanted, repository.missing
         began = time.monotonic()
-        if not missing:
-            return Done(fetched_bytes=0, seconds=0.0)
         size = self._hub.bytes_of(missing)
-        self._say(
-            "INFO",
-            f"fetching {wanted.uri} ({repository.commit[:12]}): {len(missing)} of {len(repository.files)} "
-            f"files, {told(size)}, into {wanted.directory}",
-        )
+        if missing:
+            what = f"{len(missing)} of {len(repository.files)} files, {told(size)}"
+            source = f"{wanted.uri} ({repository.commit[:12]})"
+            self._say("INFO", f"fetching {source}: {what}, into {wanted.directory}")
         with self._refusing(wanted), self._progress(repository):
             self._hub.fetch(repository)
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
