@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, told, why_offline
+from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import GB
 from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.fetch.size import told
 from nim.manifest import manifest_for_model, manifest_to_json
 from nim.manifest.facts import read_model_config, weights_bytes
 from nim.process.directories import check_directory

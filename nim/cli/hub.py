@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from nim.decide.files import INDEX, engine_files, has_index, needs_weights, weight_files
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.parts import abandoned, drop_open
+from nim.fetch.size import told
 from nim.logs import Form
 from nim.manifest.facts import index_of
 from nim.plan import Download, Wanted
@@ -209,10 +210,3 @@ def check_cache(repositories: Sequence[Wanted]) -> None:
     """Whether it can be written, before the hub is asked for anything."""
     for cache in dict.fromkeys(one.cache for one in repositories):
         check_directory(Path(cache), "NIM_CACHE_PATH")
-
-
-def told(size: float | None) -> str:
-    """Bytes, for a person."""
-    if size is None:
-        return "of unknown size"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
