@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again lint types floors pytest image test-image soak soak-short constraints docs \
+.PHONY: help setup serve test test-again test-engine lint types floors pytest image test-image soak soak-short constraints docs \
   engine-options demo-model bench bench-gateway bench-peers clean
 
 help: ## this list
@@ -33,7 +33,10 @@ floors: $(READY)
 
 # Most tests wait for processes most of the time: three wait at once.
 pytest: $(READY)
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not image and not soak"
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not image and not soak and not own_engine"
+
+test-engine: $(READY) ## losses, stalls and downloads, each with a real engine of its own: some minutes
+	$(BIN)/pytest -m "own_engine and not image and not soak"
 
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import Done, Hub, Say, check_cache, logger, refuse_offline, told, why_offline
+from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import GB
 from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.fetch.size import told
 from nim.manifest import manifest_for_model, manifest_to_json
 from nim.manifest.facts import read_model_config, weights_bytes
 from nim.process.directories import check_directory
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Fetch, or say what would be fetched."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
+    end_at_signals(settings)
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
     say = logger(settings)

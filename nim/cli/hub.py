@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from nim.decide.files import INDEX, engine_files, has_index, needs_weights, weight_files
 from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.fetch.parts import abandoned, drop_open
+from nim.fetch.size import told
 from nim.logs import Form
 from nim.manifest.facts import index_of
 from nim.plan import Download, Wanted
@@ -43,6 +45,24 @@ def logger(settings: Settings) -> Say:
             sys.stderr.flush()
 
     return say
+
+
+def end_at_signals(settings: Settings) -> None:
+    """From now on a signal to stop ends this process at once, also as PID 1 of a container, and is said."""
+    form = Form(as_json=settings.jsonl_logging)
+
+    def stop(number: int, _: FrameType | None) -> None:
+        drop_open()
+        what = f"stopped by {signal.Signals(number).name}: whole files are kept"
+        line = form.line(
+            "ERROR", "nim", f"{what}, and the same command again goes on from there", at=time.time()
+        )
+        os.write(2, line.encode())
+        os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
@@ -121,20 +141,17 @@ class Hub:
         """Into the cache, told as it goes on."""
         wanted, missing = repository.wanted, repository.missing
         began = time.monotonic()
-        if not missing:
-            return Done(fetched_bytes=0, seconds=0.0)
         size = self._hub.bytes_of(missing)
-        self._say(
-            "INFO",
-            f"fetching {wanted.uri} ({repository.commit[:12]}): {len(missing)} of {len(repository.files)} "
-            f"files, {told(size)}, into {wanted.directory}",
-        )
-        with self._refusing(wanted), self._progress(repository), self._stopping(repository):
+        if missing:
+            what = f"{len(missing)} of {len(repository.files)} files, {told(size)}"
+            source = f"{wanted.uri} ({repository.commit[:12]})"
+            self._say("INFO", f"fetching {source}: {what}, into {wanted.directory}")
+        with self._refusing(wanted), self._progress(repository):
             self._hub.fetch(repository)
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
 
     def _tidy(self, repositories: Sequence["Repository"]) -> None:
-        for path in [path for one in repositories for path in self._hub.abandoned(one.wanted)]:
+        for path in [path for one in repositories for path in abandoned(one.wanted)]:
             size = path.stat().st_blocks * 512
             path.unlink(missing_ok=True)
             self._say("INFO", f"removed {path}: {told(size)} that a killed download had left")
@@ -169,27 +186,6 @@ class Hub:
             over.set()
             thread.join()
 
-    @contextmanager
-    def _stopping(self, repository: "Repository") -> Iterator[None]:
-        """A signal ends it at once; whole files stay, parts of files would be of no use to anybody."""
-
-        def stop(number: int, _: FrameType | None) -> None:
-            self._hub.drop_open_parts()
-            left = len(repository.missing)
-            self._say(
-                "ERROR",
-                f"stopped by {signal.Signals(number).name}: {left} of {len(repository.files)} files of "
-                f"{repository.wanted.uri} are missing; the same command again fetches only those",
-            )
-            os._exit(128 + number)
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
 
 def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
     """Only the files that the engine takes; an error where the weights are not among them."""
@@ -214,10 +210,3 @@ def check_cache(repositories: Sequence[Wanted]) -> None:
     """Whether it can be written, before the hub is asked for anything."""
     for cache in dict.fromkeys(one.cache for one in repositories):
         check_directory(Path(cache), "NIM_CACHE_PATH")
-
-
-def told(size: float | None) -> str:
-    """Bytes, for a person."""
-    if size is None:
-        return "of unknown size"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, logger, told, why_offline
+from nim.cli.hub import Hub, check_cache, end_at_signals, logger, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import ORIGINALS
 from nim.decide.files import INDEX, engine_files, has_index, weight_files
 from nim.errors import WeightsError
+from nim.fetch.size import told
 from nim.fetch.store import NOTE, Note, check_store, make_store
 from nim.manifest.facts import index_of
 from nim.settings import Settings, read_settings
@@ -29,6 +30,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Make it, or find that it is there."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
+    end_at_signals(settings)
     request = Request(
         settings=settings,
         environ=environ,

@@ -2,8 +2,8 @@
 
 import errno
 from collections.abc import Iterator
+from typing import cast
 
-import httpx2
 from huggingface_hub import errors
 
 from nim.errors import NimError, PreflightError, WeightsError
@@ -11,9 +11,12 @@ from nim.fetch.hub import endpoint
 from nim.plan import Wanted
 
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
-# What the hub's client and its parts raise.
-RAISED = (
-    *(OSError, ValueError, RuntimeError, httpx2.HTTPError),
+FORBIDDEN, UNAUTHORIZED = 403, 401
+# The client's library for HTTP is another one with each of its major releases: its classes are known by name.
+HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
+# What the client and its parts raise.
+RAISED: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, RuntimeError, HTTP_ERROR),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,7 +29,7 @@ def refusal(error: BaseException, wanted: Wanted, *, has_token: bool) -> NimErro
         if isinstance(cause, errors.HfHubHTTPError):
             return _answered(cause, wanted, has_token=has_token)
     for cause in causes:
-        if isinstance(cause, httpx2.HTTPError):
+        if isinstance(cause, HTTP_ERROR):
             return _unreached(cause, wanted)
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno in FULL:
@@ -47,7 +50,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
     """The hub has said no."""
     status = error.response.status_code
     how = "it was asked with the HF_TOKEN that is set" if has_token else "HF_TOKEN is not set"
-    if isinstance(error, errors.GatedRepoError) or status == httpx2.codes.FORBIDDEN:
+    if isinstance(error, errors.GatedRepoError) or status == FORBIDDEN:
         why = f"the hub gives it only to accounts that were granted access ({status}), and {how}"
         return WeightsError(f"cannot fetch {wanted.uri}: {why}", hint=TOKEN)
     if isinstance(error, errors.RevisionNotFoundError):
@@ -58,7 +61,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
         return WeightsError(
             f"cannot fetch {wanted.uri}: {why}", hint=f"the name as on the model's page, or {TOKEN}"
         )
-    if status == httpx2.codes.UNAUTHORIZED:
+    if status == UNAUTHORIZED:
         return WeightsError(
             f"cannot fetch {wanted.uri}: the hub does not know this HF_TOKEN (401)", hint=TOKEN
         )
@@ -69,16 +72,17 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
     )
 
 
-def _unreached(error: httpx2.HTTPError, wanted: Wanted) -> NimError:
+def _unreached(error: BaseException, wanted: Wanted) -> NimError:
     """Nobody has answered, or not to the end."""
     again = "the same command again goes on where this one ended"
-    if isinstance(error, httpx2.TimeoutException):
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "TimeoutException" in names:
         why = f"{endpoint()} did not answer in time"
         return WeightsError(
             f"cannot fetch {wanted.uri}: {why}",
             hint="HF_HUB_ETAG_TIMEOUT=60 HF_HUB_DOWNLOAD_TIMEOUT=60, and the same command again",
         )
-    if isinstance(error, httpx2.ConnectError | httpx2.ProxyError):
+    if names & {"ConnectError", "ProxyError"}:
         why = f"{endpoint()} is out of reach: {error}"
         return WeightsError(
             f"cannot fetch {wanted.uri}: {why}", hint="HF_ENDPOINT=… a mirror, or HTTPS_PROXY=…"

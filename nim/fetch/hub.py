@@ -2,8 +2,7 @@
 
 import logging
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +13,6 @@ from huggingface_hub import HfApi, constants, hf_hub_download
 from nim.plan import Wanted
 
 WORKERS = 8
-# A download writes all the time, or times out: what nobody has touched for so long, a killed one has left.
-ABANDONED_SECONDS = 3600.0
-PARTIAL = ".incomplete"
 # What follows in an address of the hub's may be a signature that lets anybody in.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 
@@ -109,24 +105,6 @@ def _refer(repository: Repository) -> None:
     """Have the name of the revision stand for this state, as whoever looks for it offline will need it."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
-
-
-def abandoned(wanted: Wanted) -> Iterator[Path]:
-    """Parts of files that were left by processes which were killed: the client begins such a file anew."""
-    before = time.time() - ABANDONED_SECONDS
-    for path in (wanted.directory / "blobs").glob(f"*{PARTIAL}"):
-        with suppress(OSError):
-            if path.stat().st_mtime < before:
-                yield path
-
-
-def drop_open_parts() -> None:
-    """Remove the parts of files that this process is writing, because it ends now."""
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            path = link.readlink()
-            if path.name.endswith(PARTIAL):
-                path.unlink()
 
 
 def listen(say: Callable[[str], None]) -> None:

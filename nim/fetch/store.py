@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
+from nim.fetch.size import told
 
 NOTE = ".model-store.json"
 # What a directory is taken for a model by.
@@ -126,8 +127,8 @@ def _check_room(directory: Path, files: Mapping[str, Path]) -> None:
     free = shutil.disk_usage(there).free
     if need > free:
         raise PreflightError(
-            f"cannot make a store in '{directory}': {need / 1e9:.1f} GB are to be copied, and it has "
-            f"{free / 1e9:.1f} GB free",
+            f"cannot make a store in '{directory}': {told(need)} are to be copied, and it has "
+            f"{told(free)} free",
             hint=f"df -h '{there}', or a directory on the disk of the cache, where links take no space",
         )
 

@@ -54,6 +54,12 @@ def test_a_job_that_names_the_command_alone(storage: Storage) -> None:
     assert (done.returncode, "vllm-cpu-bf16" in done.stdout) == (0, True), done.stderr
 
 
+def test_a_job_that_fills_the_cache(storage: Storage) -> None:
+    done = once(storage, options=["--entrypoint", '["download-to-cache"]'])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("/profiles/demo/model: a directory, nothing is to be fetched\n")
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_shell(storage: Storage, shell: str) -> None:
     done = once(storage, shell, "-c", "nim --version; exit 3")
