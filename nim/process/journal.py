@@ -42,11 +42,13 @@ class Journal:
         return masked
 
     def block(self, text: str, record: Record, **more: str | Sequence[str]) -> None:
-        """What a human is to read as a whole; for machines it is one record like any other."""
+        """What a human is to read as a whole, below a record's head; for machines it is one record."""
         if self._form.as_json:
             self.record(OURS, record, **more)
         elif self._form.wants(record.level):
-            self._sink.put(self.mask(text), always=record.level == "CRITICAL")
+            first, _, rest = self.mask(text).partition("\n")
+            line = self._form.line(record.level, OURS, first, at=time.time())
+            self._sink.put(line + rest, always=record.level == "CRITICAL")
 
     def mask(self, text: str) -> str:
         """The text without secrets."""

@@ -36,10 +36,12 @@ def test_there_is_a_mood_for_every_class() -> None:
 
 
 def block(service: Service, kind: Kind) -> list[str]:
-    """The lines of the one block on stderr that tells of this class."""
-    (first,) = [n for n, line in enumerate(service.lines) if line.startswith(f"engine lost: {kind.name} (")]
+    """The lines of the one block on stderr that tells of this class, below its head."""
+    (first,) = [n for n, line in enumerate(service.lines) if f" nim] engine lost: {kind.name} (" in line]
     length = 1 + next(n for n, line in enumerate(service.lines[first:]) if line.startswith("  hint: "))
-    return service.lines[first : first + length]
+    head, *others = service.lines[first : first + length]
+    assert head.split()[0] == ("CRITICAL" if service.state().phase is Phase.STOPPED else "ERROR")
+    return [head.partition(" nim] ")[2], *others]
 
 
 def assert_whole(told: list[str], kind: Kind, log: list[str]) -> None:
