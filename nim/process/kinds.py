@@ -93,6 +93,7 @@ HOST_OOM = Kind(
     retry=True,
     signs=(
         r"Cannot allocate memory|DefaultCPUAllocator: can't allocate memory|std::bad_alloc|\bMemoryError\b",
+        r"on kv cache allocation is less than requested memory for kv",
         r"No space left on device.*shm|unable to (?:open|mmap|allocate) shared memory",
     ),
 )

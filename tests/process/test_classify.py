@@ -63,6 +63,7 @@ def test_every_crash_of_the_fake_engine_has_its_class(crash: str) -> None:
         ("missing_weights", "FileNotFoundError: No such file or directory: '/m/model-00002.safetensors'"),
         ("authentication", "huggingface_hub.errors.GatedRepoError: 403 Client Error."),
         ("host_oom", "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        ("host_oom", "(1.7/3.0 GiB) on kv cache allocation is less than requested memory for kv (4.0 GiB)"),
         ("cuda_driver", "RuntimeError: Failed to infer device type"),
         ("cuda_driver", "ImportError: libcuda.so.1: cannot open shared object file"),
         ("cuda_driver", "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"),
