@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden cases' expectations anew")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers, which read the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers a file stays whole, and one of them alone has the real engine."""
     for item in items:
