@@ -19,7 +19,7 @@ $(READY): pyproject.toml .ci/setup
 serve: $(READY) ## serve the demo model, or what NIM_MODEL_NAME and its like ask for
 	exec ./entrypoint.sh
 
-test: lint types floors pytest ## everything that CI checks
+test: lint types floors pytest ## lint, types, floors, every everyday test; CI adds test-engine and soak-short
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -31,12 +31,15 @@ types: $(READY)
 floors: $(READY)
 	$(BIN)/lint-imports
 
-# Most tests wait for processes most of the time: three wait at once.
+# Most tests wait for processes most of the time: three wait at once. The real engine wants the machine for itself.
 pytest: $(READY)
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not image and not soak and not own_engine"
+	status=0; \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not engine and not image and not soak" || status=1; \
+	$(BIN)/pytest -m "engine and not own_engine and not soak" || status=1; \
+	exit $$status
 
 test-engine: $(READY) ## losses, stalls and downloads, each with a real engine of its own: some minutes
-	$(BIN)/pytest -m "own_engine and not image and not soak"
+	$(BIN)/pytest -m "own_engine and not soak"
 
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
