@@ -30,20 +30,20 @@ def test_a_read_only_root_without_a_volume(storage: Storage) -> None:
     assert f"--volume nim-cache:'{CACHE}'" in done.stderr
 
 
-# As HARDENED, with a cache and without /tmp.
-NO_TMP = (*(word for word in HARDENED if word not in ("--tmpfs", "/tmp")), "--tmpfs", f"{CACHE}:mode=1777")
-
-
 def test_no_place_for_the_run_directory(storage: Storage) -> None:
-    done = once(storage, options=["--user", "1000:1000", *NO_TMP, *ENOUGH_SHM])
+    own = ("--tmpfs", f"{CACHE}:mode=1777", "--env", "NIM_RUN_DIR=/srv/nim")
+    done = once(storage, options=["--user", "1000:1000", *HARDENED, *own, *ENOUGH_SHM])
     assert done.returncode == 7
     assert "cannot make the run directory" in done.stderr
     assert "NIM_RUN_DIR=" in done.stderr
 
 
 def test_a_tmp_that_cannot_be_written(storage: Storage) -> None:
-    own = ("--tmpfs", "/run/nim:mode=1777", "--env", "NIM_RUN_DIR=/run/nim/service")
-    done = once(storage, options=["--user", "1000:1000", *NO_TMP, *own, *ENOUGH_SHM])
+    """Although cache and run directory lie elsewhere."""
+    hardened = [word for word in HARDENED if word not in ("--tmpfs", "/tmp")]
+    elsewhere = [f"--tmpfs={place}:mode=1777" for place in (CACHE, "/run/nim")]
+    own = (*elsewhere, "--env", "NIM_RUN_DIR=/run/nim/service")
+    done = once(storage, options=["--user", "1000:1000", *hardened, *own, *ENOUGH_SHM])
     assert done.returncode == 7, done.stderr[-4000:]
     assert '"/tmp"' in done.stderr
     assert "--tmpfs /tmp" in done.stderr
