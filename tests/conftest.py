@@ -1,7 +1,15 @@
 """Options of the whole suite."""
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A shell that starts the suite in the background has it ignore these, and with it whoever it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # A machine that stands still for a moment is no finding.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
