@@ -47,9 +47,12 @@ class Storage:
 
     @property
     def podman(self) -> list[str]:
-        """podman, which would have systemd's timers ask the health checks."""
+        """podman, which would have systemd's timers ask the health checks.
+
+        What watches a container leaves a file `oom` where podman was started, when that has happened.
+        """
         told = (f"CONTAINERS_CONF={self.directory / 'containers.conf'}", "DISABLE_HC_SYSTEMD=true")
-        return ["env", *told, "podman", *self.flags]
+        return ["env", "--chdir", str(self.directory), *told, "podman", *self.flags]
 
     def configure(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
