@@ -11,7 +11,7 @@ from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import ORIGINALS
-from nim.decide.files import INDEX, engine_files, has_index, weight_files
+from nim.decide.files import INDEX, engine_files, has_index, weight_files, weights_among
 from nim.errors import WeightsError
 from nim.fetch.size import told
 from nim.fetch.store import NOTE, Note, check_store, make_store
@@ -22,8 +22,9 @@ AUTO = "auto"
 ABOUT = f"""\
 {__doc__}
 
-What is not in the cache is fetched first, as by `nim fetch`. Files are linked where the disk is that of the
-cache, else copied. Half a store is none: `config.json` comes last; the same command again completes it."""
+What is not in the cache is fetched first, as by `nim fetch`. Weights of the cache are linked where the disk
+is the same: do not edit those. All else is copied, and everything of a model that lies in a directory. Half a
+store is none: `config.json` comes last; the same command again completes it."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -39,12 +40,16 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     names = (options.profile,) if options.profile else ()
     sources = find_sources(request, Choice(names=names, model=options.model_repo))
+    say = logger(settings)
+    for warning in sources.warnings:
+        say("WARNING", warning)
     directory = Path(options.model_store).absolute()
     if sources.directories:
         files, note = _lying(Path(sources.directories[0]))
+        added, linked = make_store(directory, files, note)
     else:
         files, note = _cached(sources, settings, environ, directory)
-    added, linked = make_store(directory, files, note)
+        added, linked = make_store(directory, files, note, links=weights_among(files))
     data = {
         "directory": str(directory),
         "source": note.source,
