@@ -7,9 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, why_offline
+from nim.cli.hub import (
+    Done,
+    Hub,
+    Say,
+    check_cache,
+    end_at_signals,
+    logger,
+    look_at_cache,
+    refuse_offline,
+    why_offline,
+)
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.places import look_at
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import GB
 from nim.errors import PreflightError, SettingsError, WeightsError
@@ -40,13 +51,15 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
     say = logger(settings)
+    request = Request(
+        settings=settings,
+        environ=environ,
+        hardware=find_hardware(options, environ),
+        made_up=bool(options.gpus or options.hardware),
+    )
+    look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
-        Request(
-            settings=settings,
-            environ=environ,
-            hardware=find_hardware(options, environ),
-            made_up=bool(options.gpus or options.hardware),
-        ),
+        request,
         Choice(names=tuple(options.profiles), every=options.all, model=options.model_uri),
     )
     for warning in sources.warnings:
@@ -102,7 +115,7 @@ def _fetch(
         check_directory(file.absolute().parent, "--manifest-file")
     if not wanted:
         return
-    check_cache(wanted)
+    check_cache(wanted, settings)
     hub = Hub(say, environ, sources.env)
     repositories = [hub.needed(one) for one in wanted]
     hub.check_room(repositories)
@@ -114,6 +127,7 @@ def _fetch(
 
 def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say) -> Iterator[Row]:
     """As the hub has it; where it cannot be asked, as the manifest says."""
+    look_at_cache(sources.wanted, settings)
     offline = why_offline(settings, environ)
     hub = None if offline else Hub(say, environ, sources.env)
     for wanted, size_gb in sources.wanted.items():
