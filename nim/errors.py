@@ -51,6 +51,10 @@ class WeightsError(NimError):
     about = "the model's files are missing, damaged or out of reach"
 
 
+class OutOfReach(WeightsError):
+    """The hub gave no answer, or none that is about the model: another time it may."""
+
+
 class PreflightError(NimError):
     exit_code = 7
     about = "a port, directory, permission or program that the service needs is not there"

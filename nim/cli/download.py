@@ -7,16 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import Done, Hub, Say, check_cache, end_at_signals, logger, refuse_offline, why_offline
+from nim.cli.hub import (
+    Done,
+    Hub,
+    Say,
+    check_cache,
+    end_at_signals,
+    logger,
+    look_at_cache,
+    refuse_offline,
+    why_offline,
+)
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.manifest_file import check_place, write_manifest
+from nim.cli.places import look_at
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import GB
-from nim.errors import PreflightError, SettingsError, WeightsError
+from nim.errors import OutOfReach
 from nim.fetch.size import told
-from nim.manifest import manifest_for_model, manifest_to_json
-from nim.manifest.facts import read_model_config, weights_bytes
-from nim.process.directories import check_directory
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -40,18 +49,22 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
     say = logger(settings)
+    request = Request(
+        settings=settings,
+        environ=environ,
+        hardware=find_hardware(options, environ),
+        made_up=bool(options.gpus or options.hardware),
+    )
+    look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
-        Request(
-            settings=settings,
-            environ=environ,
-            hardware=find_hardware(options, environ),
-            made_up=bool(options.gpus or options.hardware),
-        ),
+        request,
         Choice(names=tuple(options.profiles), every=options.all, model=options.model_uri),
     )
     for warning in sources.warnings:
         say("WARNING", warning)
     file = Path(options.manifest_file) if options.manifest_file and options.model_uri else None
+    if file:
+        check_place(file)
     if options.dry_run:
         rows = list(_preview(sources, settings, environ, say))
     else:
@@ -98,22 +111,25 @@ def _fetch(
     """Everything that can be refused is, before the first byte of a weight."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
-    if file:
-        check_directory(file.absolute().parent, "--manifest-file")
-    if not wanted:
-        return
-    check_cache(wanted)
-    hub = Hub(say, environ, sources.env)
-    repositories = [hub.needed(one) for one in wanted]
-    hub.check_room(repositories)
-    for repository in repositories:
-        yield _row(repository, hub.fetch(repository))
-    if file:
-        _write_manifest(file, repositories[0])
+    repositories: list[Repository] = []
+    if wanted:
+        check_cache(wanted, settings)
+        hub = Hub(say, environ, sources.env)
+        repositories = [hub.needed(one) for one in wanted]
+        hub.check_room(repositories)
+        for repository in repositories:
+            yield _row(repository, hub.fetch(repository))
+    if file and sources.directories:
+        directory = Path(sources.directories[0])
+        write_manifest(file, directory, str(directory), directory.name)
+    elif file:
+        first = repositories[0]
+        write_manifest(file, first.snapshot, first.wanted.uri, first.wanted.repository)
 
 
 def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say) -> Iterator[Row]:
     """As the hub has it; where it cannot be asked, as the manifest says."""
+    look_at_cache(sources.wanted, settings)
     offline = why_offline(settings, environ)
     hub = None if offline else Hub(say, environ, sources.env)
     for wanted, size_gb in sources.wanted.items():
@@ -122,9 +138,10 @@ def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], s
             if hub:
                 yield _row(hub.needed(wanted, dry=True), None)
                 continue
-        except (WeightsError, PreflightError) as error:
+        except OutOfReach as error:
             why = error.message
-        say("WARNING", f"the size is the manifest's, and the files are not known: {why}")
+        known = "the size is the manifest's, and" if size_gb else "neither the size nor"
+        say("WARNING", f"{known} the files are {'not ' if size_gb else ''}known: {why}")
         size = int(size_gb * GB) if size_gb else None
         yield {"source": wanted.uri, "directory": str(wanted.directory), "bytes": size}
 
@@ -160,20 +177,3 @@ def _text(data: Mapping[str, Any]) -> str:
             lines += [f"  {name}" for name in row["missing_files"]]
     lines += [f"{data['manifest']}: the manifest"] if "manifest" in data else []
     return "\n".join(lines) + "\n"
-
-
-def _write_manifest(file: Path, repository: "Repository") -> None:
-    """The profiles that any model can be tried with, from what the model's own files say."""
-    wanted, snapshot = repository.wanted, repository.snapshot
-    manifest = manifest_for_model(
-        wanted.uri,
-        read_model_config(snapshot, wanted.uri),
-        name=wanted.repository,
-        weights_bytes=weights_bytes(snapshot),
-    )
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text(json.dumps(manifest_to_json(manifest), indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise SettingsError(f"cannot write the manifest '{file}': {error.strerror}") from None

@@ -6,8 +6,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +23,7 @@ from nim.manifest.facts import index_of
 from nim.plan import Download, Wanted
 from nim.process.directories import check_directory
 from nim.process.fetching import Fetching, look_at
+from nim.process.mounts import Place, look
 from nim.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,10 +109,8 @@ class Hub:
             found = self._hub.look_up(wanted)
             if not has_index(found.files, wanted.load_format):
                 return narrowed(found, ())
-            with tempfile.TemporaryDirectory() as elsewhere:
-                return narrowed(
-                    found, index_of(self._hub.fetch_file(found, INDEX, elsewhere if dry else None))
-                )
+            with tempfile.TemporaryDirectory() if dry else nullcontext() as elsewhere:
+                return narrowed(found, index_of(self._hub.fetch_file(found, INDEX, elsewhere)))
 
     def cached(self, wanted: Wanted) -> "Repository | None":
         """What the engine would take of what lies in the cache; None where something is missing."""
@@ -206,7 +205,17 @@ def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
     return found.only(names)
 
 
-def check_cache(repositories: Sequence[Wanted]) -> None:
+def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
     """Whether it can be written, before the hub is asked for anything."""
+    for place in _caches(repositories):
+        check_directory(place.path, place.variable, settings.cache_probe_timeout)
+
+
+def look_at_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
+    """Whether it answers, where it is only read."""
+    look(_caches(repositories), settings.cache_probe_timeout)
+
+
+def _caches(repositories: Iterable[Wanted]) -> Iterator[Place]:
     for cache in dict.fromkeys(one.cache for one in repositories):
-        check_directory(Path(cache), "NIM_CACHE_PATH")
+        yield Place(path=Path(cache), variable="NIM_CACHE_PATH")

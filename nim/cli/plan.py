@@ -8,6 +8,7 @@ from pathlib import Path
 from nim.cli.diff import difference, read_plan_data
 from nim.cli.launch import Request, decide
 from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.places import look_at
 from nim.cli.show import dry_run_text, plan_data
 from nim.decide.explain import explain
 from nim.settings import read_settings
@@ -29,6 +30,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         arguments=tuple(rest),
         made_up=bool(options.gpus or options.hardware),
     )
+    look_at(request)
     plan, selection = decide(request)
     if options.diff:
         new = json.loads(json.dumps(plan_data(plan)))

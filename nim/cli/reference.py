@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from nim import errors
 from nim.paths import ROOT
-from nim.process.kinds import GATEWAY_LOST, KINDS, STALLED, UNKNOWN, Kind
+from nim.process.kinds import KINDS, NGINX_LOST, STALLED, SUPERVISOR_LOST, UNKNOWN, Kind
 from nim.routes import describe_routes
 from nim.settings import settings_markdown
 
@@ -53,7 +53,7 @@ def losses_markdown() -> str:
             "",
             "| Class | What happened | What to do | Started again |",
             "|---|---|---|---|",
-            *(_loss(kind) for kind in (*KINDS, STALLED, UNKNOWN, GATEWAY_LOST)),
+            *(_loss(kind) for kind in (*KINDS, STALLED, UNKNOWN, NGINX_LOST, SUPERVISOR_LOST)),
             "",
         ]
     )

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nim.logs import Form
@@ -12,12 +11,9 @@ from nim.process import start
 
 if TYPE_CHECKING:
     from nim.cli.launch import Request
-    from nim.process.mounts import Place
 
 # CUDA 13, which the pinned engine is built for.
 DRIVER_NEEDED = 580
-# Settings that may name files or directories of the user's.
-READ = ("manifest_path", "model_path", "model_name")
 
 USAGE = """usage: nim serve [-h] [--dry-run] [MODEL] [ENGINE FLAGS]
 
@@ -47,35 +43,27 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """What shall run, after everything has been refused that is known not to."""
     from nim.cli.launch import decide, refuse_missing_engine
+    from nim.cli.places import look_at
     from nim.hardware import refuse_old_driver
-    from nim.process.mounts import look
 
     request = read(flags, environ)
     refuse_old_driver(request.hardware, DRIVER_NEEDED)
     refuse_missing_engine(request.settings)
-    look(places(request), request.settings.cache_probe_timeout)
+    look_at(request)
     plan, _ = decide(request)
     announce(plan)
     return plan
 
 
-def places(request: "Request") -> "Iterator[Place]":
-    """What is read in order to decide, and may lie on a mount of its own."""
-    from nim.process.mounts import Place
-
-    settings = request.settings
-    named = [(getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ]
-    for text, name in [*named, *((word, "the command line") for word in request.arguments[:1])]:
-        if "/" in text and "://" not in text and not text.startswith("-"):
-            yield Place(path=Path(text), variable=name)
-
-
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """What would run, as text."""
     from nim.cli.launch import decide
+    from nim.cli.places import look_at
     from nim.cli.show import dry_run_text
 
-    return dry_run_text(decide(read(flags, environ))[0])
+    request = read(flags, environ)
+    look_at(request)
+    return dry_run_text(decide(request)[0])
 
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":

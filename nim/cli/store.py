@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, logger, why_offline
+from nim.cli.hub import Hub, check_cache, end_at_signals, logger, look_at_cache, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.places import look_at
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import ORIGINALS
-from nim.decide.files import INDEX, engine_files, has_index, weight_files
+from nim.decide.files import INDEX, engine_files, has_index, weight_files, weights_among
 from nim.errors import WeightsError
 from nim.fetch.size import told
 from nim.fetch.store import NOTE, Note, check_store, make_store
@@ -22,8 +23,9 @@ AUTO = "auto"
 ABOUT = f"""\
 {__doc__}
 
-What is not in the cache is fetched first, as by `nim fetch`. Files are linked where the disk is that of the
-cache, else copied. Half a store is none: `config.json` comes last; the same command again completes it."""
+What is not in the cache is fetched first, as by `nim fetch`. Weights of the cache are linked where the disk
+is the same: do not edit those. All else is copied, and everything of a model that lies in a directory. Half a
+store is none: `config.json` comes last; the same command again completes it."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -31,20 +33,25 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
+    directory = Path(options.model_store).absolute()
     request = Request(
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
         made_up=bool(options.gpus or options.hardware),
     )
+    look_at(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()
     sources = find_sources(request, Choice(names=names, model=options.model_repo))
-    directory = Path(options.model_store).absolute()
+    say = logger(settings)
+    for warning in sources.warnings:
+        say("WARNING", warning)
     if sources.directories:
         files, note = _lying(Path(sources.directories[0]))
+        added, linked = make_store(directory, files, note)
     else:
         files, note = _cached(sources, settings, environ, directory)
-    added, linked = make_store(directory, files, note)
+        added, linked = make_store(directory, files, note, links=weights_among(files))
     data = {
         "directory": str(directory),
         "source": note.source,
@@ -88,6 +95,7 @@ def _cached(
         say("WARNING", f"{other.uri} is not put into the store, and is looked for in the cache at a start")
     hub = Hub(say, environ, sources.env)
     if name := why_offline(settings, environ):
+        look_at_cache([wanted], settings)
         found = hub.cached(wanted)
         if found is None:
             raise WeightsError(
@@ -96,7 +104,7 @@ def _cached(
                 hint=f"unset {name}",
             )
     else:
-        check_cache([wanted])
+        check_cache([wanted], settings)
         found = hub.needed(wanted)
         check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
         hub.check_room([found])

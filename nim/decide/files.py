@@ -18,20 +18,13 @@ FORMATS = {
     "pt": ("*.pt",),
     "dummy": (),
 }
-# Weights of every kind, and large things that no tokenizer and no processor reads.
+WEIGHTS = (
+    *("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt"),
+    *("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data"),
+)
+# And large things that no tokenizer and no processor reads.
 LARGE = (
-    *(
-        "*.safetensors",
-        "*.bin",
-        "*.pt",
-        "*.pth",
-        "*.ckpt",
-        "*.gguf",
-        "*.h5",
-        "*.msgpack",
-        "*.onnx",
-        "*.onnx_data",
-    ),
+    *WEIGHTS,
     *("*.png", "*.jpg", "*.jpeg", "*.gif", "*.webp", "*.mp3", "*.mp4", "*.wav", "*.flac"),
     *("*.parquet", "*.arrow", "*.ipynb", "*.zip", "*.tar*"),
 )
@@ -57,6 +50,11 @@ def weight_files(
     return tuple(
         name for name in names if pattern and fnmatchcase(name, pattern) and not _matches(name, ignored)
     )
+
+
+def weights_among(names: Iterable[str]) -> frozenset[str]:
+    """Those that nobody edits by hand, as people do with what stands beside them."""
+    return frozenset(name for name in names if _matches(name, WEIGHTS))
 
 
 def has_index(names: Collection[str], load_format: str | None) -> bool:

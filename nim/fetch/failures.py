@@ -6,12 +6,12 @@ from typing import cast
 
 from huggingface_hub import errors
 
-from nim.errors import NimError, PreflightError, WeightsError
+from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
 from nim.fetch.hub import endpoint
 from nim.plan import Wanted
 
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
-FORBIDDEN, UNAUTHORIZED = 403, 401
+FORBIDDEN, UNAUTHORIZED, NOT_FOUND = 403, 401, 404
 # The client's library for HTTP is another one with each of its major releases: its classes are known by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
 # What the client and its parts raise.
@@ -66,7 +66,8 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
             f"cannot fetch {wanted.uri}: the hub does not know this HF_TOKEN (401)", hint=TOKEN
         )
     said = error.server_message or error.response.reason_phrase
-    return WeightsError(
+    kind = WeightsError if status == NOT_FOUND else OutOfReach
+    return kind(
         f"cannot fetch {wanted.uri}: {endpoint()} answered {status} {said}".rstrip(),
         hint="the same command again, later: what has arrived is kept",
     )
@@ -78,16 +79,16 @@ def _unreached(error: BaseException, wanted: Wanted) -> NimError:
     names = {kind.__name__ for kind in type(error).__mro__}
     if "TimeoutException" in names:
         why = f"{endpoint()} did not answer in time"
-        return WeightsError(
+        return OutOfReach(
             f"cannot fetch {wanted.uri}: {why}",
             hint="HF_HUB_ETAG_TIMEOUT=60 HF_HUB_DOWNLOAD_TIMEOUT=60, and the same command again",
         )
     if names & {"ConnectError", "ProxyError"}:
         why = f"{endpoint()} is out of reach: {error}"
-        return WeightsError(
+        return OutOfReach(
             f"cannot fetch {wanted.uri}: {why}", hint="HF_ENDPOINT=… a mirror, or HTTPS_PROXY=…"
         )
-    return WeightsError(f"cannot fetch {wanted.uri}: the connection broke off: {error}", hint=again)
+    return OutOfReach(f"cannot fetch {wanted.uri}: the connection broke off: {error}", hint=again)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,12 +29,17 @@ class Note:
     complete: bool
 
 
-def make_store(directory: Path, files: Mapping[str, Path], note: Note) -> tuple[int, int]:
-    """Lay the files out. How many had to be added, and how many of those are links, not copies."""
+def make_store(
+    directory: Path, files: Mapping[str, Path], note: Note, links: Collection[str] = ()
+) -> tuple[int, int]:
+    """Lay the files out. How many had to be added, and how many of those are links, not copies.
+
+    `links` may be links to the very files: who edits one of those edits the original.
+    """
     found = check_store(directory, note)
     if found and found.complete and all(_same_size(directory / name, path) for name, path in files.items()):
         return 0, 0
-    _check_room(directory, files)
+    _check_room(directory, files, links)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name in MODEL_FILES:
@@ -42,7 +47,7 @@ def make_store(directory: Path, files: Mapping[str, Path], note: Note) -> tuple[
         _write(directory, Note(source=note.source, commit=note.commit, complete=False))
         order = sorted(files, key=lambda name: (name in MODEL_FILES, name))
         added = [
-            _add(files[name], directory / name)
+            _add(files[name], directory / name, may_link=name in links)
             for name in order
             if not _same_size(directory / name, files[name])
         ]
@@ -88,12 +93,12 @@ def _write(directory: Path, note: Note) -> None:
     partial.replace(directory / NOTE)
 
 
-def _add(origin: Path, place: Path) -> bool:
+def _add(origin: Path, place: Path, *, may_link: bool) -> bool:
     """Under another name until it is whole. True: it is a link to the very file, not a copy."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(place.name + PARTIAL)
     partial.unlink(missing_ok=True)
-    linked = _link(origin.resolve(), partial)
+    linked = may_link and _link(origin.resolve(), partial)
     if not linked:
         shutil.copyfile(origin, partial)
     partial.replace(place)
@@ -115,21 +120,21 @@ def _same_size(place: Path, origin: Path) -> bool:
     return place.is_file() and place.stat().st_size == origin.stat().st_size
 
 
-def _check_room(directory: Path, files: Mapping[str, Path]) -> None:
+def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[str]) -> None:
     """For copies: links take none."""
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     device = there.stat().st_dev
     need = sum(
         path.stat().st_size
         for name, path in files.items()
-        if path.stat().st_dev != device and not _same_size(directory / name, path)
+        if (name not in links or path.stat().st_dev != device) and not _same_size(directory / name, path)
     )
     free = shutil.disk_usage(there).free
     if need > free:
         raise PreflightError(
             f"cannot make a store in '{directory}': {told(need)} are to be copied, and it has "
             f"{told(free)} free",
-            hint=f"df -h '{there}', or a directory on the disk of the cache, where links take no space",
+            hint=f"df -h '{there}', or on the disk of the cache, where links to its weights take no space",
         )
 
 

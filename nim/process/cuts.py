@@ -13,8 +13,12 @@ TOLD = 20
 # nginx writes what it has logged within 0.25 s. Who left longer ago has nothing to do with a loss.
 SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
 
+# Both are the client's doing: it did not send its request to the end, it left before the answer's head. At a
+# stop, however, 499 is also what nginx calls whom it cuts so early itself.
+NEVER_ASKED, LEFT = 408, 499
+
 _LINE = re.compile(
-    r"gateway\] (\S+ \S+) \d+ .*? ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
+    r"gateway\] (-|\S+ \S+) (\d+) \d+ bytes ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
 )
 # After the head of the answer: before it, the client is told 502.
 _BROKEN_OFF = re.compile(r"\*(\d+) (?:upstream prematurely closed|recv\(\) failed).* while reading upstream")
@@ -25,6 +29,7 @@ class Request:
     """One request that is over, as the access log has it."""
 
     what: str
+    status: int
     seconds: float
     connection: str
     request_id: str
@@ -52,8 +57,12 @@ class Cuts:
             self._keep(self._broken_off, match[1])
 
     def tell_soon(self, why: str, since: float) -> None:
-        """As `tell`, when nginx has had the time to log them."""
-        self._loop.after(SETTLED_SECONDS, lambda: self._tell(why, self._take(since)))
+        """As `tell`, when nginx has had the time to log them, and without those that left by themselves."""
+
+        def tell() -> None:
+            self._tell(why, [request for request in self._take(since) if request.status != LEFT])
+
+        self._loop.after(SETTLED_SECONDS, tell)
 
     def tell(self, why: str, since: float) -> int:
         """Name those that were cut since then, each once; how many there are."""
@@ -77,7 +86,8 @@ class Cuts:
         broken_off = {connection for _, connection in self._broken_off}
         requests = [_read(line) for at, line in self._lines if at >= since]
         self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
-        return [r for r in requests if r and (not r.complete or r.connection in broken_off)]
+        asked = [r for r in requests if r and r.status != NEVER_ASKED]
+        return [r for r in asked if not r.complete or r.connection in broken_off]
 
     def _tell(self, why: str, cut: list[Request]) -> None:
         for request in cut[:TOLD]:
@@ -91,15 +101,17 @@ def _read(line: str) -> Request | None:
     if match := _LINE.search(line):
         return Request(
             what=match[1],
-            seconds=float(match[2]),
-            connection=match[3],
-            request_id=match[4],
-            complete=match[5] is None,
+            status=int(match[2]),
+            seconds=float(match[3]),
+            connection=match[4],
+            request_id=match[5],
+            complete=match[6] is None,
         )
     try:
         record = json.loads(line)
         return Request(
             what=record["message"],
+            status=record["status"],
             seconds=record["seconds"],
             connection=str(record["connection"]),
             request_id=record["request_id"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.logs import severity
-from nim.plan import MIDDLEWARE_SOCKET, NGINX_FILE, STATUS_SOCKET, VERDICT_FILE, Plan
+from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
 from nim.process import report, restarts
 from nim.process.board import Board, write_file
 from nim.process.budget import Budget
@@ -20,7 +20,7 @@ from nim.process.cuts import Cuts
 from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
 from nim.process.journal import Journal
 from nim.process.keeper import Keeper
-from nim.process.kinds import GATEWAY_LOST
+from nim.process.kinds import NGINX_LOST, SUPERVISOR_LOST, Kind
 from nim.process.loop import Loop, Script, Steps, until
 from nim.process.programs import Program
 from nim.process.records import Record
@@ -154,9 +154,7 @@ class Guard:
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
             end = Exit(code=code) if code >= 0 else Exit(signal=-code)
-            message = "supervisord ended, which nobody here had asked for"
-            hint = "`dmesg` shows whether the kernel has killed it; the service can be started again"
-            self._fail(GatewayLost.exit_code, _gateway_failure(message, hint, end), "supervisord", end)
+            self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
 
     # the ends
 
@@ -164,10 +162,18 @@ class Guard:
         self._fail(EngineLost.exit_code, failure, "engine", end)
 
     def _gateway_lost(self, end: Exit) -> None:
-        message = "nginx ended again and again, or could not be started"
-        hint = f"nginx -t -c {self._run_dir / NGINX_FILE}"
-        log = tuple(self._nginx_log)
-        self._fail(GatewayLost.exit_code, _gateway_failure(message, hint, end, log), "nginx", end)
+        failure = self._failure_of(NGINX_LOST, end, tuple(self._nginx_log))
+        self._fail(GatewayLost.exit_code, failure, "nginx", end)
+
+    def _failure_of(self, kind: Kind, end: Exit, log: tuple[str, ...] = ()) -> Failure:
+        return Failure(
+            kind=kind.name,
+            message=kind.message,
+            hint=kind.hint.replace("RUN_DIR", str(self._run_dir)),
+            log=log,
+            exit_code=end.code,
+            signal=end.signal,
+        )
 
     def _fail(self, code: int, failure: Failure, what: str, end: Exit) -> None:
         if self._ending:
@@ -217,6 +223,7 @@ class Guard:
             # What vLLM breaks off it can call complete: nobody may be there to pass that on.
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             nginx.signal(signal.SIGKILL)
+            yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             return
         self._catch_up_with_nginx()
         if cut := self.cuts.tell("they did not end in time", cut_at):
@@ -283,14 +290,3 @@ class Guard:
     def _poke(self, _: Exit) -> None:
         if self._ending:
             self._ending.poke()
-
-
-def _gateway_failure(message: str, hint: str, end: Exit, log: tuple[str, ...] = ()) -> Failure:
-    return Failure(
-        kind=GATEWAY_LOST.name,
-        message=message,
-        hint=hint,
-        log=log,
-        exit_code=end.code,
-        signal=end.signal,
-    )

@@ -127,10 +127,16 @@ UNKNOWN = Kind(
     hint="the lines above; the whole log with NIM_LOG_LEVEL=DEBUG",
     retry=True,
 )
-GATEWAY_LOST = Kind(
+NGINX_LOST = Kind(
     name="gateway_lost",
-    message="nginx ended again and again, or supervisord ended",
-    hint="`nginx -t -c RUN_DIR/nginx.conf`; `dmesg` shows whether the kernel has killed something",
+    message="nginx ended again and again, or could not be started",
+    hint="`nginx -t -c RUN_DIR/nginx.conf`",
+    retry=False,
+)
+SUPERVISOR_LOST = Kind(
+    name="gateway_lost",
+    message="supervisord ended, which nobody here had asked for",
+    hint="`dmesg` shows whether the kernel has killed it; the service can be started again",
     retry=False,
 )
 

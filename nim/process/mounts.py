@@ -35,8 +35,8 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
     thread = Thread(target=take, daemon=True)
     thread.start()
     thread.join(seconds or None)
-    if thread.is_alive() and at:
-        raise _no_answer(at, seconds)
+    if thread.is_alive():
+        raise _no_answer(at, seconds) if at else _nothing_tried(seconds)
     if failed:
         raise failed[0]
 
@@ -50,6 +50,14 @@ def _looked_at(places: Iterator[Place]) -> Iterator[Place]:
     for place in places:
         yield place
         place.path.exists()
+
+
+def _nothing_tried(seconds: float) -> PreflightError:
+    """Held before the first step: by the machine, or by what the steps are found by."""
+    return PreflightError(
+        f"cannot see to the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
+        hint="NIM_CACHE_PROBE_TIMEOUT=… longer, if this machine is only slow",
+    )
 
 
 def _no_answer(place: Place, seconds: float) -> PreflightError:

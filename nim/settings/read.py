@@ -76,10 +76,13 @@ def _probes_too_seldom(settings: Settings) -> Iterator[str]:
     if not timeout and settings.given("probe_interval") and interval:
         yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
     elif interval > timeout / 2 > 0:
+        # A probe every 0 s would be none.
+        half = timeout // 2
+        remedy = f"NIM_PROBE_INTERVAL={half:g}" if half else f"NIM_STALL_TIMEOUT={2 * interval:g}"
         yield (
             f"NIM_PROBE_INTERVAL={interval:g} is more than half of NIM_STALL_TIMEOUT={timeout:g}: that an "
             f"idle engine stands still can take {interval + timeout / 2:g} s to be noticed; "
-            f"NIM_PROBE_INTERVAL={timeout // 2:g} keeps to the time-out"
+            f"{remedy} keeps to the time-out"
         )
 
 

@@ -31,7 +31,7 @@ ROWS = {
 NOT_ASKED = {
     "C5": "the same probes as C4; --ready-seconds grants a start the chart's half hour",
     "C17": "one container cannot show it",
-    "C18": "not asked by itself: every image is started so, and what it then cannot do fails",
+    "C18": "every image is started so: what it then cannot do fails in other rows",
     "C22": "a mount that does not answer cannot be lent to a container without privileges",
     "C23": "too large to be asked for each time; --ready-seconds and --cache let a person do it",
     "C24": "it needs a GPU and a model of that precision",

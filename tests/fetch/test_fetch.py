@@ -61,10 +61,21 @@ def test_a_dry_run_leaves_nothing(nim: Commands) -> None:
 
 
 def test_a_dry_run_without_a_hub_says_what_the_manifest_does(nim: Commands) -> None:
-    done = nim("fetch", "--dry-run", "-p", "vllm-bf16-tp1-pp1", NIM_MODEL_NAME="meta/llama-3.1-8b-instruct")
+    out_of_reach = {"HF_ENDPOINT": "http://127.0.0.1:9", "NIM_MODEL_NAME": "meta/llama-3.1-8b-instruct"}
+    done = nim("fetch", "--dry-run", "-p", "vllm-bf16-tp1-pp1", **out_of_reach)
     assert done.returncode == 0, done.stderr
     assert "hf://meta-llama/Llama-3.1-8B-Instruct: 16.1 GB, in " in done.stdout
-    assert "WARNING" in done.stderr
+    assert "the size is the manifest's, and the files are not known: " in done.stderr
+    done = nim("fetch", "--dry-run", "--model-uri", "hf://org/good", HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "neither the size nor the files are known: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["gated", "private", "absent", "good:v9", "no-weights"])
+def test_a_dry_run_is_refused_what_the_hub_denies(nim: Commands, name: str) -> None:
+    done = nim("fetch", "--dry-run", "--model-uri", f"hf://org/{name}")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("nim: cannot ")
 
 
 def test_profiles_of_the_same_source_are_one(nim: Commands) -> None:
@@ -89,7 +100,7 @@ def test_a_directory_needs_no_fetching(nim: Commands) -> None:
 
 
 def test_the_manifest_that_is_written_can_be_used(nim: Commands, tmp_path: Path) -> None:
-    file = tmp_path / "store" / "model_manifest.json"
+    file = tmp_path / "model_manifest.json"
     done = nim("fetch", "--model-uri", "hf://org/good:v1", "--manifest-file", str(file))
     assert done.returncode == 0, done.stderr
     manifest = load_manifest(file)
@@ -97,6 +108,31 @@ def test_the_manifest_that_is_written_can_be_used(nim: Commands, tmp_path: Path)
     assert {profile.source for profile in manifest.profiles} == {"hf://org/good:v1"}
     done = nim("fetch", "--manifest-file", str(file), "--json")
     assert json.loads(done.stdout)["sources"][0]["fetched_bytes"] == 0
+
+
+def test_a_manifest_of_a_model_that_lies_here(nim: Commands, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model_manifest.json"
+    done = nim("fetch", "--model-uri", str(model), "--manifest-file", str(file))
+    assert done.returncode == 0, done.stderr
+    assert {profile.source for profile in load_manifest(file).profiles} == {str(model)}
+    assert nim("fetch", "--manifest-file", str(file)).stdout.startswith(f"{model}: a directory")
+
+
+def test_a_place_where_no_manifest_can_be_is_refused_first(
+    nim: Commands, hub: RunningHub, tmp_path: Path
+) -> None:
+    before = len(hub.asked())
+    for file, words in (
+        (tmp_path / "typo" / "deep" / "m.json", f"there is no directory '{tmp_path}/typo/deep'"),
+        (tmp_path, "it is a directory"),
+        (Path("/proc/m.json"), "cannot make a file in '/proc'"),
+    ):
+        done = nim("fetch", "--model-uri", "hf://org/good", "--manifest-file", str(file))
+        assert done.returncode in (2, 7)
+        assert done.stderr.startswith(f"nim: cannot write the manifest '{file}' (--manifest-file): ")
+        assert words in done.stderr
+    assert len(hub.asked()) == before
+    assert not (tmp_path / "typo").exists()
 
 
 def test_a_token_may_be_in_a_file_and_is_never_told(nim: Commands, tmp_path: Path) -> None:

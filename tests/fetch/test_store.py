@@ -34,11 +34,11 @@ def test_from_the_hub_once_and_again(nim: Commands, tmp_path: Path) -> None:
     done = nim(*command, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["source"], told["files"], told["added"], told["linked"]) == ("hf://org/good", 6, 6, 6)
+    assert (told["source"], told["files"], told["added"], told["linked"]) == ("hf://org/good", 6, 6, 2)
     assert files_in(store) == TAKEN | {NOTE}
     assert not [path for path in store.rglob("*") if path.is_symlink()]
     again = nim(*command, "--json", NIM_DISABLE_MODEL_DOWNLOAD="1")
-    assert json.loads(again.stdout) | {"added": 6, "linked": 6} == told
+    assert json.loads(again.stdout) | {"added": 6, "linked": 2} == told
     assert json.loads(again.stdout)["added"] == 0
     other = nim("store", "--model-repo", "hf://org/cut:v1", "-m", str(store))
     assert other.returncode == 2
@@ -62,6 +62,24 @@ def test_of_the_demo_model_and_its_profile(nim: Commands, tmp_path: Path) -> Non
     assert nim("profiles", str(tmp_path / "a")).returncode == 0
 
 
+def test_whoever_edits_a_store_edits_no_original(nim: Commands, model: Path, tmp_path: Path) -> None:
+    """Of one's own directory nothing is shared, of the cache only weights."""
+    for name, source in (("a", str(model)), ("b", "hf://org/good")):
+        done = nim("store", "--model-repo", source, "-m", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+    mine = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert {path.stat().st_nlink for path in mine} == {1}
+    shared = {
+        path.name for path in (tmp_path / "b").rglob("*") if path.is_file() and path.stat().st_nlink > 1
+    }
+    assert shared == {name for name in TAKEN if name.endswith(".safetensors")}
+
+
+def test_what_is_odd_about_the_settings_is_said(nim: Commands, tmp_path: Path) -> None:
+    done = nim("store", "-m", str(tmp_path / "a"), NIM_MODLE_PATH="x")
+    assert "NIM_MODLE_PATH is not known: did you mean NIM_MODEL_PATH?" in done.stderr
+
+
 def test_half_a_store_is_none_and_is_completed(tmp_path: Path) -> None:
     files, store = originals(tmp_path), tmp_path / "store"
     files["model.safetensors"].unlink()
@@ -75,7 +93,7 @@ def test_half_a_store_is_none_and_is_completed(tmp_path: Path) -> None:
     assert (store / "model.safetensors").exists()
     with pytest.raises(WeightsError, match=r"no config\.json"):
         read_model_config(store, "here")
-    assert make_store(store, files, WHOLE) == (1, 1)
+    assert make_store(store, files, WHOLE) == (1, 0)
     assert read_model_config(store, "here") == {"a": 1}
     assert make_store(store, files, WHOLE) == (0, 0)
 
@@ -110,7 +128,7 @@ def test_files_of_another_disk_are_copied(tmp_path: Path) -> None:
     store = shm / f"store-{os.getpid()}"
     files = originals(tmp_path)
     try:
-        assert make_store(store, files, WHOLE) == (4, 0)
+        assert make_store(store, files, WHOLE, links=files) == (4, 0)
         assert files_in(store) == {*files, NOTE}
     finally:
         for path in sorted(store.rglob("*"), reverse=True):

@@ -221,7 +221,8 @@ async def test_pages_that_may_read_the_engines_answers_may_read_our_errors(
         answer = await house.ask(path, headers={"Origin": origin})
         of_the_gateway(answer)
         assert answer.header("access-control-allow-origin") == expected
-        assert answer.header("access-control-expose-headers") == (READABLE if allowed else None)
+        assert answer.header("access-control-expose-headers") == (READABLE if expected else None)
+        assert answer.header("vary") == ("Origin" if allowed and "*" not in allowed else None)
 
 
 async def test_nobody_behind_names_a_program_and_its_version(house: House) -> None:

@@ -185,6 +185,13 @@ async def test_a_line_for_people(build: Build) -> None:
     )
 
 
+async def test_methods_of_every_spelling_are_told(house: House) -> None:
+    for method in (b"M-SEARCH", b"BASELINE_CONTROL"):
+        await tell(house.port, method + b" /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    lines = await house.nginx.logged_json(2)
+    assert [line["message"] for line in lines] == ["M-SEARCH /v1/models", "BASELINE_CONTROL /v1/models"]
+
+
 async def test_logs_go_through_pipes(tmp_path: Path) -> None:
     """As in the house, where the logs are pipes that PID 1 reads."""
     (tmp_path / "log").mkdir()

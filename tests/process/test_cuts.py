@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,9 @@ def test_nginx_s_words_for_what_it_was_made_to_leave_are_for_debugging() -> None
 # the reading alone
 
 
-def access(number: int, end: str = "") -> str:
+def access(number: int, end: str = "", what: str = "POST /v1/completions 200") -> str:
     return (
-        f"INFO 2026-11-21 11:54:36.898 gateway] POST /v1/completions 200 17117 bytes 1.600 s "
+        f"INFO 2026-11-21 11:54:36.898 gateway] {what} 17117 bytes 1.600 s "
         f"(first byte 0.001 s) client=127.0.0.1 connection={number} request_id=id-{number}{end}"
     )
 
@@ -178,6 +179,30 @@ def test_what_the_engine_broke_off_is_found_by_its_connection_whichever_log_come
     assert cuts.tell("why", since=0.0) == 2
     assert [line.rpartition("=")[2] for line in said] == ["id-1", "id-2"]
     assert cuts.tell("why", since=0.0) == 0
+
+
+@pytest.mark.parametrize("what", ["- 408", "POST /v1/completions 408", "POST /v1/completions 499"])
+def test_what_a_client_broke_off_is_not_lost_with_the_engine(what: str) -> None:
+    said: list[str] = []
+    loop = Loop(now=lambda: 5.0)
+    later: list[Callable[[], None]] = []
+    loop.after = lambda _, call: later.append(call)  # type: ignore[method-assign, assignment, return-value]
+    cuts = Cuts(loop, lambda _, text: said.append(text))
+    cuts.read(access(1, " incomplete", what))
+    cuts.read(access(2, " incomplete"))
+    status = int(what.rpartition(" ")[2])
+    record = {"message": "-", "status": status, "seconds": 1, "connection": 3, "request_id": "id-3"}
+    cuts.read(json.dumps(record | {"complete": False}))
+    cuts.tell_soon("the engine was lost", since=0.0)
+    later[0]()
+    assert [line.rpartition("=")[2] for line in said] == ["id-2"]
+
+
+def test_who_was_cut_before_the_head_of_the_answer_is_told_at_a_stop() -> None:
+    said: list[str] = []
+    cuts = Cuts(Loop(now=lambda: 5.0), lambda _, text: said.append(text))
+    cuts.read(access(1, " incomplete", "POST /v1/completions 499"))
+    assert cuts.tell("they did not end in time", since=0.0) == 1
 
 
 def test_no_more_than_twenty_are_told_one_by_one() -> None:

@@ -37,6 +37,18 @@ def test_the_place_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert f"findmnt -T '{tmp_path}/dead'" in str(refused.value.hint)
 
 
+def test_what_is_held_before_the_first_place_is_not_well(tmp_path: Path) -> None:
+    answered = threading.Event()
+
+    def steps() -> Iterator[Place]:
+        answered.wait(60)
+        yield from places(tmp_path)
+
+    with pytest.raises(PreflightError, match=r"nothing has answered for 0\.2 s"):
+        touch(steps(), 0.2)
+    answered.set()
+
+
 def test_what_is_found_wrong_there_is_raised_here(tmp_path: Path) -> None:
     def steps() -> Iterator[Place]:
         yield from places(tmp_path)
@@ -51,9 +63,9 @@ def test_what_answers_is_no_matter(tmp_path: Path, seconds: float) -> None:
     look(places(tmp_path, tmp_path / "not there"), seconds)
 
 
-def serve(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """`nim serve` where this directory does not answer."""
-    command = [sys.executable, str(DEAD_MOUNT), str(dead), sys.executable, "-m", "nim", "serve", *arguments]
+def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`nim VERB …` where this directory does not answer."""
+    command = [sys.executable, str(DEAD_MOUNT), str(dead), sys.executable, "-m", "nim", *arguments]
     done = subprocess.run(
         command,
         env=os.environ | {"NIM_CACHE_PROBE_TIMEOUT": "1", "NIM_ENGINE_COMMAND": "true", **env},
@@ -71,7 +83,7 @@ def serve(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
 def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: str) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
-    done = serve(dead, **{"NIM_CACHE_PATH": str(tmp_path / "cache"), variable: str(dead)})
+    done = nim(dead, "serve", **{"NIM_CACHE_PATH": str(tmp_path / "cache"), variable: str(dead)})
     assert f'nim: cannot use "{dead}" ({variable}): it has not answered for 1 s' in done.stderr
     assert done.returncode == 7
 
@@ -79,6 +91,39 @@ def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: s
 def test_a_model_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
-    done = serve(dead, f"{dead}/model", NIM_CACHE_PATH=str(tmp_path / "cache"))
+    done = nim(dead, "serve", f"{dead}/model", NIM_CACHE_PATH=str(tmp_path / "cache"))
     assert f'cannot use "{dead}/model" (the command line): it has not answered' in done.stderr
+    assert done.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("verb", "named"),
+    [
+        (("plan",), "NIM_MODEL_PATH"),
+        (("serve", "--dry-run"), "NIM_MODEL_PATH"),
+        (("fetch",), "NIM_MODEL_PATH"),
+        (("fetch", "--model-uri", "DEAD"), "--model-uri"),
+        (("fetch", "--model-uri", "hf://org/name"), "NIM_CACHE_PATH"),
+        (("fetch", "--dry-run", "--model-uri", "hf://org/name"), "NIM_CACHE_PATH"),
+        (("store", "-m", "DEAD"), "--model-store"),
+        (("store", "-m", "STORE", "--model-repo", "DEAD"), "--model-repo"),
+        (("store", "-m", "STORE", "--model-repo", "hf://org/name"), "NIM_CACHE_PATH"),
+    ],
+)
+def test_other_verbs_end_there_too(tmp_path: Path, verb: tuple[str, ...], named: str) -> None:
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    words = [{"DEAD": str(dead), "STORE": str(tmp_path / "store")}.get(word, word) for word in verb]
+    env = {named: str(dead)} if named.startswith("NIM_") else {}
+    done = nim(dead, *words, **env)
+    assert f"({named}): it has not answered for 1 s" in done.stderr
+    assert done.returncode == 7
+
+
+def test_what_is_only_read_is_looked_at_too(tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    verb = ("store", "-m", str(tmp_path / "store"), "--model-repo", "hf://org/name")
+    done = nim(dead, *verb, NIM_CACHE_PATH=str(dead), NIM_DISABLE_MODEL_DOWNLOAD="1")
+    assert "(NIM_CACHE_PATH): it has not answered for 1 s" in done.stderr
     assert done.returncode == 7

@@ -94,6 +94,12 @@ def test_probes_too_seldom_for_the_time_out_are_warned_of(timeout: str, interval
     assert f"can take {most} s to be noticed; NIM_PROBE_INTERVAL={int(timeout) // 2} keeps to" in warning
 
 
+def test_no_probes_at_all_are_no_remedy() -> None:
+    environ = {"NIM_STALL_TIMEOUT": "1", "NIM_PROBE_INTERVAL": "1"}
+    [warning] = read_settings(environ).warnings
+    assert warning.endswith("to be noticed; NIM_STALL_TIMEOUT=2 keeps to the time-out")
+
+
 @pytest.mark.parametrize(
     ("timeout", "interval"), [("", ""), ("60", "30"), ("0", ""), ("20", "0"), ("5m", "")]
 )

@@ -1,0 +1,43 @@
+"""`nim fetch --manifest-file`: a manifest made of what a model's own files say, for NIM_MANIFEST_PATH."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from nim.errors import PreflightError, SettingsError
+from nim.manifest import manifest_for_model, manifest_to_json
+from nim.manifest.facts import read_model_config, weights_bytes
+
+
+def check_place(file: Path) -> None:
+    """Whether it can be written there, before anything is fetched. No directory is made."""
+    parent = file.absolute().parent
+    cannot = f"cannot write the manifest '{file}' (--manifest-file)"
+    if file.is_dir():
+        hint = f"--manifest-file {file / 'model_manifest.json'}"
+        raise SettingsError(f"{cannot}: it is a directory", hint=hint)
+    if not parent.is_dir():
+        message = f"{cannot}: there is no directory '{parent}'"
+        raise SettingsError(message, hint=f"mkdir -p '{parent}', if that is what you mean")
+    try:
+        with tempfile.TemporaryFile(dir=parent, prefix=".nim-"):
+            pass
+    except OSError as error:
+        user = f"{os.geteuid()}:{os.getegid()}"
+        message = f"{cannot}: user {user} cannot make a file in '{parent}': {error.strerror}"
+        raise PreflightError(message, hint="--manifest-file … in another directory") from None
+
+
+def write_manifest(file: Path, directory: Path, source: str, name: str) -> None:
+    """The profiles that any model can be tried with, for the one whose files lie in `directory`."""
+    manifest = manifest_for_model(
+        source, read_model_config(directory, source), name=name, weights_bytes=weights_bytes(directory)
+    )
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(json.dumps(manifest_to_json(manifest), indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        message = f"cannot write the manifest '{file}' (--manifest-file): {error.strerror}"
+        raise PreflightError(message, hint=f"df -h '{file.absolute().parent}'") from None
