@@ -58,7 +58,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
         request,
-        Choice(names=tuple(options.profiles), every=options.all, model=options.model_uri),
+        Choice(
+            names=tuple(options.profiles),
+            every=options.all,
+            model=options.model_uri,
+            model_option="--model-uri",
+        ),
     )
     for warning in sources.warnings:
         say("WARNING", warning)

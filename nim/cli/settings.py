@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (every verb is called alike)
@@ -29,12 +30,23 @@ def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
     by_name = {name: row for row in rows for name in (row["name"], *row["aliases"])}
     for name in names:
         if name not in by_name:
-            raise SettingsError(
-                f"cannot describe '{name}': there is no such setting",
-                allowed=nearest(name, list(by_name)),
-                hint="nim settings",
-            )
+            raise _absent(name, list(by_name))
     return [by_name[name] for name in names] if names else rows
+
+
+def _absent(name: str, known: Sequence[str]) -> SettingsError:
+    """Of NIM's that are no settings here it is known why, and what there is instead."""
+    if name in REFUSED:
+        absent = REFUSED[name]
+        return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)
+    if name in NOT_SUPPORTED:
+        return SettingsError(f"cannot describe '{name}': it is not supported", hint=NOT_SUPPORTED[name])
+    if name in IGNORED:
+        return SettingsError(
+            f"cannot describe '{name}': it may be set, and does nothing", hint="nim settings"
+        )
+    message = f"cannot describe '{name}': there is no such setting"
+    return SettingsError(message, allowed=nearest(name, known), hint="nim settings")
 
 
 def _text(row: dict[str, object]) -> str:

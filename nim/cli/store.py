@@ -42,7 +42,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     look_at(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()
-    sources = find_sources(request, Choice(names=names, model=options.model_repo))
+    sources = find_sources(
+        request, Choice(names=names, model=options.model_repo, model_option="--model-repo")
+    )
     say = logger(settings)
     for warning in sources.warnings:
         say("WARNING", warning)

@@ -15,9 +15,9 @@ from nim.cli.surroundings import look_around
 from nim.decide.derive import cache_entries, default_entries, revision_entries
 from nim.decide.download import wanted_of
 from nim.decide.fit import Wishes
-from nim.decide.labels import find_asked, parse_tags, with_variants
+from nim.decide.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.decide.layers import environment_entries, profile_entries
-from nim.decide.model import ModelWish, Source, wished_model
+from nim.decide.model import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.decide.resolve import resolve
 from nim.decide.select import select
 from nim.engine import find_engine, load_options
@@ -33,6 +33,7 @@ class Choice:
     names: tuple[str, ...] = ()
     every: bool = False
     model: str | None = None
+    model_option: str = COMMAND_LINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Sources:
 
 def find_sources(request: Request, choice: Choice) -> Sources:
     """What a start would take, for each of the profiles; what they have in common, once."""
-    finder = _Finder(request, choice.model)
+    finder = _Finder(request, choice)
     wanted: dict[Wanted, float | None] = {}
     directories: dict[str, None] = {}
     env: dict[str, str] = {}
@@ -76,10 +77,14 @@ def find_sources(request: Request, choice: Choice) -> Sources:
 class _Finder:
     """What has been read once for all profiles."""
 
-    def __init__(self, request: Request, model: str | None) -> None:
+    def __init__(self, request: Request, choice: Choice) -> None:
         self._request = request
         self.written: Written = read_written(request, load_options())
-        self._wish: ModelWish = wished_model(request.settings, model or self.written.model)
+        self._wish: ModelWish = wished_model(
+            request.settings,
+            choice.model or self.written.model,
+            choice.model_option if choice.model else COMMAND_LINE,
+        )
         engine = None if request.made_up else find_engine()
         self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
         self.manifest = read_manifest_for(self._wish, self._wishes)
@@ -89,7 +94,9 @@ class _Finder:
         """Those that are meant."""
         if choice.every:
             return self.manifest.profiles
-        return tuple(self._profile(name) for name in choice.names or (self._wishes.profile,))
+        if choice.names:
+            return tuple(self._profile(name, "-p") for name in choice.names)
+        return (self._profile(self._wishes.profile, PROFILE_VARIABLE),)
 
     def source(self, profile: Profile) -> Source:
         return source_of(self._wish, self.manifest, profile)
@@ -106,9 +113,10 @@ class _Finder:
         )
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
 
-    def _profile(self, name: str | None) -> Profile:
+    def _profile(self, name: str | None, place: str) -> Profile:
         """The one of that name; else the one for this machine, where it makes a difference which that is."""
-        asked = find_asked(self.manifest, name, parse_tags(self._wishes.tags_selector, self.manifest))
+        tags = parse_tags(self._wishes.tags_selector, self.manifest)
+        asked = find_asked(self.manifest, name, tags, place)
         if asked.profile:
             return with_variants(self.manifest, asked.profile, asked.variants)
         first, *others = (with_variants(self.manifest, one, asked.variants) for one in self.manifest.profiles)

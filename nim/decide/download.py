@@ -22,8 +22,8 @@ def download_of(
     """None where the model lies in a directory already. `size_gb` is what the profile says."""
     if source.repository is None:
         return None
-    directory = f"{cache_of(config, environ)}/models--{source.repository.replace('/', '--')}"
-    return Download(directory=directory, total_bytes=int(size_gb * GB) if size_gb else None)
+    wanted = Wanted(repository=source.repository, revision=source.revision, cache=cache_of(config, environ))
+    return Download(directory=str(wanted.directory), total_bytes=int(size_gb * GB) if size_gb else None)
 
 
 def cache_of(config: Mapping[str, Value], environ: Mapping[str, str]) -> str:

@@ -22,19 +22,25 @@ class Asked:
     variants: tuple[str, ...]
 
 
-def find_asked(manifest: Manifest, text: str | None, tags: Mapping[str, str]) -> Asked:
-    """`text` is `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; a tag `variant` adds variants, too."""
+def find_asked(
+    manifest: Manifest, text: str | None, tags: Mapping[str, str], place: str = PROFILE_VARIABLE
+) -> Asked:
+    """`text` is `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; a tag `variant` adds variants, too.
+
+    `place` is where that was written: a variable, or an option of the command line.
+    """
     name, *variants = (text or AUTOMATIC).strip().split("+")
     variants += [part for part in tags.get(VARIANT_TAG, "").split("+") if part]
     for variant in variants:
-        _check_variant(manifest, variant)
+        _check_variant(manifest, variant, place)
     automatic = name.lower() in ("", AUTOMATIC)
     return Asked(
-        profile=None if automatic else find_profile(manifest, name), variants=tuple(dict.fromkeys(variants))
+        profile=None if automatic else find_profile(manifest, name, place),
+        variants=tuple(dict.fromkeys(variants)),
     )
 
 
-def find_profile(manifest: Manifest, name: str) -> Profile:
+def find_profile(manifest: Manifest, name: str, place: str = PROFILE_VARIABLE) -> Profile:
     """The one profile of an id, a beginning of its id, or a label with or without its memory suffix."""
     wanted = name.lower()
     by_id = [profile for profile in manifest.profiles if profile.id.startswith(wanted)]
@@ -42,11 +48,11 @@ def find_profile(manifest: Manifest, name: str) -> Profile:
         profile for profile in manifest.profiles if plain_label(profile.label) == plain_label(wanted)
     ]
     if not found:
-        raise _unknown_profile(manifest, name)
+        raise _unknown_profile(manifest, name, place)
     if len(found) > 1:
         names = tuple(f"{profile.id[:12]} ({profile.label})" for profile in found)
-        message = f"cannot use the profile '{name}' ({PROFILE_VARIABLE}): {len(found)} profiles are called so"
-        raise ProfileError(message, allowed=names, hint=f"{PROFILE_VARIABLE}={found[0].id}")
+        message = f"cannot use the profile '{name}' ({place}): {len(found)} profiles are called so"
+        raise ProfileError(message, allowed=names, hint=_given(place, found[0].id))
     return found[0]
 
 
@@ -84,23 +90,25 @@ def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
     return tags
 
 
-def _check_variant(manifest: Manifest, name: str) -> None:
+def _check_variant(manifest: Manifest, name: str, place: str) -> None:
     if name not in manifest.variants:
         known = sorted(manifest.variants)
         model = manifest.name or "the model"
         message = f"cannot add the variant '{name}': the manifest of {model} has none so called"
-        raise ProfileError(
-            message, allowed=known, hint=_near(name, known, f"{PROFILE_VARIABLE}=default+{{}}")
-        )
+        raise ProfileError(message, allowed=known, hint=_near(name, known, _given(place, "default+{}")))
 
 
-def _unknown_profile(manifest: Manifest, name: str) -> ProfileError:
+def _unknown_profile(manifest: Manifest, name: str, place: str) -> ProfileError:
     labels = [profile.label for profile in manifest.profiles]
     near = nearest(plain_label(name), [plain_label(label) for label in labels])
     likely = [label for label in labels if plain_label(label) in near]
-    message = f"cannot use the profile '{name}' ({PROFILE_VARIABLE}): no id begins so, and no label is that"
-    hint = f"{PROFILE_VARIABLE}={likely[0]}" if likely else "list-model-profiles"
+    message = f"cannot use the profile '{name}' ({place}): no id begins so, and no label is that"
+    hint = _given(place, likely[0]) if likely else "list-model-profiles"
     return ProfileError(message, allowed=(*(likely or labels)[:8], AUTOMATIC), hint=hint)
+
+
+def _given(place: str, text: str) -> str:
+    return f"{place} {text}" if place.startswith("-") else f"{place}={text}"
 
 
 def _near(name: str, known: Sequence[str], shape: str) -> str | None:

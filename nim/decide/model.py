@@ -1,5 +1,6 @@
 """Which model is asked for: a manifest, a directory, a repository on the hub, or several together."""
 
+import re
 from dataclasses import dataclass
 
 from nim.errors import SettingsError
@@ -7,6 +8,9 @@ from nim.settings import Settings
 
 DEFAULT_MODEL = "nim/demo"
 HUB = "hf://"
+COMMAND_LINE = "the command line's model"
+# Of the names that the hub gives, none has more than one dot in a row.
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +48,24 @@ class ModelWish:
     is_default: bool = False
 
 
-def wished_model(settings: Settings, positional: str | None) -> ModelWish:
-    """What the command line and the environment ask for.
+def wished_model(settings: Settings, positional: str | None, option: str = COMMAND_LINE) -> ModelWish:
+    """What the command line and the environment ask for. `option` is where `positional` was written.
 
     A source alone needs no manifest. Beside a manifest it says where that model's files already lie.
     """
     name, name_is_path = settings.model_name, (settings.model_name or "").startswith("/")
     text, place = _source_text(settings, positional, name if name_is_path else None)
+    place = option if positional else place
     source = read_source(text, place) if text else None
     wished_name = None if name_is_path else name
     if settings.manifest_path:
-        return ModelWish(manifest_file=settings.manifest_path, source=source, place="NIM_MANIFEST_PATH")
+        return ModelWish(
+            manifest_file=settings.manifest_path,
+            source=source,
+            place=place if source else "NIM_MANIFEST_PATH",
+        )
     if wished_name:
-        return ModelWish(manifest_name=wished_name, source=source, place="NIM_MODEL_NAME")
+        return ModelWish(manifest_name=wished_name, source=source, place=place)
     if source:
         return ModelWish(source=source, place=place)
     return ModelWish(manifest_name=DEFAULT_MODEL, is_default=True)
@@ -66,7 +75,7 @@ def read_source(text: str, place: str) -> Source:
     """`hf://org/name[:revision]` or a directory. Whether it exists is for those to see who look."""
     if text.startswith(HUB):
         repository, _, revision = text.removeprefix(HUB).partition(":")
-        if len(repository.split("/")) != 2 or not all(repository.split("/")):
+        if not _REPOSITORY.fullmatch(repository) or ".." in repository:
             raise SettingsError(
                 f"cannot use {place} '{text}': expected hf://org/name or hf://org/name:revision"
             )
@@ -85,7 +94,7 @@ def _source_text(
     settings: Settings, positional: str | None, path_in_name: str | None
 ) -> tuple[str | None, str]:
     if positional:
-        return positional, "the command line's model"
+        return positional, COMMAND_LINE
     if settings.model_path:
         return settings.model_path, settings.names_used["model_path"]
     return path_in_name, "NIM_MODEL_NAME"

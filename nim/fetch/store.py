@@ -18,6 +18,7 @@ NOTE = ".model-store.json"
 # What a directory is taken for a model by.
 MODEL_FILES = ("config.json", "params.json")
 PARTIAL = ".partial"
+ANOTHER = "--model-store … a directory that is empty, or not there yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,8 @@ def make_store(
 
 def check_store(directory: Path, note: Note) -> Note | None:
     """The note of a store that is there, in part or whole; None where nothing is. All else is refused."""
+    if directory.exists() and not directory.is_dir():
+        raise SettingsError(f"cannot make a store in '{directory}': it is no directory", hint=ANOTHER)
     try:
         if not directory.exists() or not any(path.name != "lost+found" for path in directory.iterdir()):
             return None
@@ -67,7 +70,7 @@ def check_store(directory: Path, note: Note) -> Note | None:
     found = _read(directory)
     if found is None:
         message = f"cannot make a store in '{directory}': it is not empty, and no store"
-        raise SettingsError(message, hint="--model-store … a directory that is empty, or not there yet")
+        raise SettingsError(message, hint=ANOTHER)
     if (found.source, found.commit) != (note.source, note.commit):
         raise SettingsError(
             f"cannot make a store of {_named(note)} in '{directory}': it is one of {_named(found)}",
@@ -140,11 +143,11 @@ def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[st
 
 def _refusal(directory: Path, error: OSError) -> PreflightError:
     user = f"{os.geteuid()}:{os.getegid()}"
-    hint = (
-        f"chown {user} '{directory}'"
-        if error.errno in (errno.EACCES, errno.EPERM)
-        else f"df -h '{directory}'"
-    )
+    hint = f"df -h '{directory}'"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"chown {user} '{directory}'"
+    elif error.errno == errno.ENOTDIR:
+        hint = ANOTHER
     return PreflightError(
         f"cannot make a store in '{directory}': {error.strerror}, as user {user}", hint=hint
     )

@@ -29,13 +29,13 @@ def read_model_config(directory: Path, place: str) -> dict[str, Any]:
     if not directory.is_dir():
         what = "it is not a directory" if directory.exists() else "there is no such directory"
         raise WeightsError(
-            f"cannot serve '{directory}' (from {place}): {what}",
+            f"cannot use '{directory}' (from {place}): {what}",
             hint="NIM_MODEL_PATH=hf://org/name, or the path as the container sees it",
         )
     found = next((directory / name for name in MODEL_FILES if (directory / name).is_file()), None)
     if found is None:
         raise WeightsError(
-            f"cannot serve '{directory}' (from {place}): it has no config.json",
+            f"cannot use '{directory}' (from {place}): it has no config.json",
             hint=f"ls {directory}: the directory must hold the model's files themselves",
         )
     try:

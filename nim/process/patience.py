@@ -54,17 +54,19 @@ class Patience:
 
     def due(self) -> tuple[float, ...]:
         """When there will be a verdict, if nothing is seen before."""
-        asked = (
-            () if self.asked_at is None else (max(self.alive_at + self.limit, self.asked_at + self.grace),)
-        )
+        asked = () if self.asked_at is None else (self._probe_due(self.asked_at),)
         return (self.heard_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
+
+    def _probe_due(self, asked_at: float) -> float:
+        """Whoever has just worked may still be at it."""
+        return max(self.alive_at + self.limit, asked_at + self.grace)
 
     def verdict(self, now: float) -> str | None:
         """What is wrong, if that has lasted long enough."""
         if now - self.heard_at >= self.limit:
             return f"the engine has not answered for {now - self.heard_at:.0f} s"
         asked = self.asked_at
-        if asked is not None and now >= max(self.alive_at + self.limit, asked + self.grace):
+        if asked is not None and now >= self._probe_due(asked):
             return f"a probe of one token has had no answer for {now - asked:.0f} s"
         busy = max((now - since for since in self._busy_since.values()), default=0.0)
         if busy >= self.limit:
