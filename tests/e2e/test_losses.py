@@ -147,7 +147,8 @@ def lost_in_start(directory: Path, kind: str, **settings: str) -> str:
     finally:
         service.process.kill()
     text = service.log.read_text()
-    block = re.search(rf"^engine lost: {kind} \(.*\n  .+\n(?:    \| .+\n)+  hint: .+\n", text, re.MULTILINE)
+    told = rf"^CRITICAL .+ nim\] engine lost: {kind} \(.*\n  .+\n(?:    \| .+\n)+  hint: .+\n"
+    block = re.search(told, text, re.MULTILINE)
     assert block, text[-6000:]
     verdict = json.loads((service.run_dir / "verdict.json").read_text())
     assert (verdict["exit_code"], verdict["failure"]["kind"]) == (70, kind)
