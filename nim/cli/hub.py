@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,20 +189,25 @@ class Hub:
 def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
     """Only the files that the engine takes; an error where the weights are not among them."""
     wanted = found.wanted
-    names = engine_files(found.files, wanted.load_format, wanted.ignored, index)
-    absent = sorted(set(index) - found.files.keys())
-    if absent:
-        raise WeightsError(f"cannot use {wanted.uri}: its {INDEX} names {absent[0]}, which is not there")
-    if needs_weights(wanted.load_format) and not weight_files(
-        found.files, wanted.load_format, wanted.ignored, index
-    ):
-        message = f"cannot use {wanted.uri}: no weights among its {len(found.files)} files that vLLM loads"
+    return found.only(taken(wanted.uri, found.files, wanted.load_format, wanted.ignored, index))
+
+
+def taken(
+    source: str, names: Collection[str], load_format: str | None, ignored: Sequence[str], index: Sequence[str]
+) -> tuple[str, ...]:
+    """Of a source's files those that the engine takes; an error where the weights are not among them."""
+    if absent := sorted(set(index) - set(names)):
         raise WeightsError(
-            message,
+            f"cannot use {source}: its {INDEX} names {absent[0]}, which is not there",
+            hint="NIM_MODEL_PATH=… a whole copy of the model",
+        )
+    if needs_weights(load_format) and not weight_files(names, load_format, ignored, index):
+        raise WeightsError(
+            f"cannot use {source}: no weights among its {len(names)} files that vLLM loads",
             allowed=("*.safetensors", "*.bin", "*.pt"),
             hint="hf://… the repository of the same model that has such files",
         )
-    return found.only(names)
+    return tuple(engine_files(names, load_format, ignored, index))
 
 
 def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, logger, look_at_cache, why_offline
+from nim.cli.hub import Hub, check_cache, end_at_signals, logger, look_at_cache, taken, why_offline
 from nim.cli.launch import Request
 from nim.cli.machine import add_machine_options, find_hardware
 from nim.cli.places import look_at
 from nim.cli.wanted import Choice, Sources, find_sources
 from nim.decide.download import ORIGINALS
-from nim.decide.files import INDEX, engine_files, has_index, weight_files, weights_among
+from nim.decide.files import INDEX, has_index, weights_among
 from nim.errors import WeightsError
 from nim.fetch.size import told
 from nim.fetch.store import NOTE, Note, check_store, make_store
@@ -121,13 +121,7 @@ def _lying(origin: Path) -> tuple[dict[str, Path], Note]:
     index: tuple[str, ...] = ()
     if has_index(names, AUTO):
         index = index_of(origin / INDEX)
-    if not weight_files(names, AUTO, ORIGINALS, index):
-        raise WeightsError(f"cannot make a store of '{origin}': it has no weights that vLLM loads")
-    if absent := sorted(set(index) - set(names)):
-        raise WeightsError(
-            f"cannot make a store of '{origin}': its {INDEX} names {absent[0]}, which is not there"
-        )
-    chosen = [name for name in engine_files(names, AUTO, ORIGINALS, index) if name != NOTE]
+    chosen = [name for name in taken(f"'{origin}'", names, AUTO, ORIGINALS, index) if name != NOTE]
     return {name: origin / name for name in chosen}, Note(source=str(origin), commit=None, complete=True)
 
 
