@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from nim.process.loop import Loop
+from nim.event_loop import Loop
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 
-from nim.process.aside import Aside
-from nim.process.loop import Loop, Timer
-from nim.process.shared_memory import SHM, Record, Segments, listed, mapped, sweep
-from nim.process.tree import all_processes, below
+from nim.background import Aside
+from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, sweep
+from nim.event_loop import Loop, Timer
 
 LOOK_SECONDS = 5.0
 # Who makes a file maps it at once, but a busy machine can come in between.

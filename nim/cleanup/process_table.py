@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.process.loop import Loop, Timer
+from nim.event_loop import Loop, Timer
 
 # The kernel cuts names to this, the command line may have them whole.
 NAME_CHARACTERS = 15

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nim.process.tree import all_processes
+from nim.cleanup.process_table import all_processes
 
 SHM = Path("/dev/shm")  # noqa: S108 (nothing is made there but a file of our own)
 MOST_SEGMENTS = 4096

@@ -18,14 +18,14 @@ from nim.cli.hub import (
     refuse_offline,
     why_offline,
 )
-from nim.cli.launch import Request
-from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.manifest_file import check_place, write_manifest
-from nim.cli.places import look_at
-from nim.cli.wanted import Choice, Sources, find_sources
-from nim.decide.download import GB
 from nim.errors import OutOfReach
 from nim.fetch.size import told
+from nim.models.download import GB
+from nim.planning.model_sources import Choice, Sources, find_sources
+from nim.planning.mount_probe import look_at
+from nim.planning.planner import Request
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:

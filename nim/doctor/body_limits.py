@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import isqrt
 
-from nim.ingress.caller import Answer, Cut
-from nim.ingress.exam import Exam
-from nim.ingress.findings import Finding, Verdict
+from nim.doctor.context import Exam
+from nim.doctor.findings import Finding, Verdict
+from nim.doctor.http_client import Answer, Cut
 
 MB = 1 << 20
 SIZES = (1 * MB, 8 * MB, 64 * MB, 256 * MB, 1024 * MB)

@@ -2,15 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from nim.ingress.body import check_body
-from nim.ingress.caller import Caller, Cut
-from nim.ingress.disconnects import check_disconnects
-from nim.ingress.exam import Exam, Limits
-from nim.ingress.findings import Finding, Verdict
-from nim.ingress.headers import check_errors, check_headers, check_health
-from nim.ingress.pace import check_pace
-from nim.ingress.service import Service
-from nim.ingress.silence import check_silence
+from nim.doctor.body_limits import check_body
+from nim.doctor.context import Exam, Limits
+from nim.doctor.disconnects import check_disconnects
+from nim.doctor.event_timing import check_pace
+from nim.doctor.findings import Finding, Verdict
+from nim.doctor.headers import check_errors, check_headers, check_health
+from nim.doctor.http_client import Caller, Cut
+from nim.doctor.idle_timeouts import check_silence
+from nim.doctor.service import Service
 
 __all__ = ["Limits", "examine"]
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from math import ceil
 
-from nim.ingress.caller import PATIENCE_SECONDS, Caller
-from nim.ingress.metrics import Counts, scrape
-from nim.ingress.service import Service
-from nim.ingress.stream import Speech
+from nim.doctor.engine_metrics import Counts, scrape
+from nim.doctor.http_client import PATIENCE_SECONDS, Caller
+from nim.doctor.service import Service
+from nim.doctor.stream import Speech
 
 RESERVED_FOR_PROMPT = 256
 

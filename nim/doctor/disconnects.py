@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from nim.doctor.context import Exam
+from nim.doctor.engine_metrics import Counts
+from nim.doctor.findings import Finding, Verdict, milliseconds
+from nim.doctor.http_client import Cut
 from nim.errors import NimError
-from nim.ingress.caller import Cut
-from nim.ingress.exam import Exam
-from nim.ingress.findings import Finding, Verdict, milliseconds
-from nim.ingress.metrics import Counts
 
 GENERATION_SECONDS = 10.0
 HEARD_WITHIN_SECONDS = 3.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.ingress.caller import PATIENCE_SECONDS, Answer, Caller, Cut
+from nim.doctor.http_client import PATIENCE_SECONDS, Answer, Caller, Cut
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"

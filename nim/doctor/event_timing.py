@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from nim.ingress.exam import Exam
-from nim.ingress.findings import Fact, Finding, Verdict, milliseconds
-from nim.ingress.form import check_form
-from nim.ingress.metrics import BETWEEN_TOKENS, FIRST_TOKEN
-from nim.ingress.stream import Stream
+from nim.doctor.context import Exam
+from nim.doctor.engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
+from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
+from nim.doctor.sse_framing import check_form
+from nim.doctor.stream import Stream
 
 TOKENS, MOST_TOKENS = 64, 1024
 LONG_ENOUGH_SECONDS = 2.0

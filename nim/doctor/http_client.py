@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
+from nim.doctor.target import Target
 from nim.errors import NimError, PreflightError
-from nim.ingress.target import Target
 
 PATIENCE_SECONDS = 60.0
 """How long an answer may take that the service has at once."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from nim.ingress.caller import Answer, Cut
-from nim.ingress.exam import Exam
-from nim.ingress.findings import Finding, Verdict, milliseconds
-from nim.ingress.service import MODELS
+from nim.doctor.context import Exam
+from nim.doctor.findings import Finding, Verdict, milliseconds
+from nim.doctor.http_client import Answer, Cut
+from nim.doctor.service import MODELS
 
 MARGIN = 1.5
 ATTEMPTS = 4

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from nim.doctor.engine_metrics import find_page
+from nim.doctor.http_client import Answer, Caller, Cut, unreachable
+from nim.doctor.target import Target
 from nim.errors import NimError, PreflightError, SettingsError, nearest
-from nim.ingress.caller import Answer, Caller, Cut, unreachable
-from nim.ingress.metrics import find_page
-from nim.ingress.target import Target
 
 LIVE = "/v1/health/live"
 MODELS = "/v1/models"

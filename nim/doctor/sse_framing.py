@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from nim.ingress.findings import Finding, Verdict
-from nim.ingress.service import Service
-from nim.ingress.stream import Stream
+from nim.doctor.findings import Finding, Verdict
+from nim.doctor.service import Service
+from nim.doctor.stream import Stream
 
 
 def check_form(service: Service, stream: Stream) -> Iterator[Finding]:

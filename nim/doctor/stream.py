@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
+from nim.doctor.clock_lag import Watch
+from nim.doctor.http_client import Caller, Cut, reason
+from nim.doctor.service import Service
 from nim.errors import PreflightError
-from nim.ingress.caller import Caller, Cut, reason
-from nim.ingress.service import Service
-from nim.ingress.watch import Watch
 
 STREAM_SECONDS = 180.0
 PROMPT = "Count to one hundred."

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.engine.loose_json import NotJSONError, read_json, read_loosely
-from nim.engine.readings import Reading, understood
+from nim.engine.lenient_json import NotJSONError, read_json, read_loosely
+from nim.engine.option_values import Reading, understood
 from nim.engine.scalars import MisfitError, human_integer
 from nim.engine.table import Option
 

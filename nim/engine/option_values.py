@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.loose_json import (
+from nim.engine.lenient_json import (
     NotJSONError,
     guess,
     is_open,

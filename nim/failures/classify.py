@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.process.kinds import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
-from nim.process.records import Record
-from nim.process.supervisor import Exit
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
+from nim.logging.records import Record
 from nim.state import Failure
 
 # How many lines of the log are told with a failure.

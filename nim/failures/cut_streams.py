@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nim.process.loop import Loop
+from nim.event_loop import Loop
 
 # As many are told one by one; all of them are in the access log.
 TOLD = 20

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nim.logs import visible
-from nim.process.journal import Journal
-from nim.process.records import Record
-from nim.process.supervisor import Exit
+from nim.failures.exit import Exit
+from nim.log_format import visible
+from nim.logging.log_writer import Journal
+from nim.logging.records import Record
 from nim.state import Failure
 
 TERMINATION_LOG = Path("/dev/termination-log")

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from nim.process.loop import Loop
-from nim.process.records import Record
-from nim.process.tree import Process, Watch, all_processes, below
+from nim.cleanup.process_table import Process, Watch, all_processes, below
+from nim.event_loop import Loop
+from nim.logging.records import Record
 
 # vLLM puts names and pids of its processes before what they say.
 _SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")

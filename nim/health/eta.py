@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
 
-from nim.process.durations import Run
-from nim.process.phases import STARTING
+from nim.health.phases import STARTING
+from nim.health.startup_history import Run
 from nim.state import Phase
 
 # A phase that takes longer than before is about to end for as long as this; then nobody knows.

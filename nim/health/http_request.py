@@ -3,8 +3,8 @@
 import socket
 from collections.abc import Callable
 
+from nim.event_loop import Loop
 from nim.plan import Engine
-from nim.process.loop import Loop
 
 READ_BYTES = 65536
 # No answer that is asked for here comes near it.

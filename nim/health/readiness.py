@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable
 
-from nim.process.ask import Address, Ask, get
-from nim.process.loop import Loop, Timer
+from nim.event_loop import Loop, Timer
+from nim.health.http_request import Address, Ask, get
 
 ANSWER_SECONDS = 1.0
 # How often: an engine that has said that it serves is asked soon, one that never says so is asked seldom.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nim.process.vitals import Vitals
+from nim.health.engine_counters import Vitals
 
 
 @dataclass(slots=True)

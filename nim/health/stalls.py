@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nim.event_loop import Loop, Timer
+from nim.health.engine_counters import Vitals, read_vitals
+from nim.health.http_request import Address, Ask, address_of, get, post
+from nim.health.stall_rule import Patience
 from nim.plan import Plan
-from nim.process.ask import Address, Ask, address_of, get, post
-from nim.process.loop import Loop, Timer
-from nim.process.patience import Patience
-from nim.process.vitals import Vitals, read_vitals
 
 # A look costs vLLM 4 ms of CPU. The share of a time-out that an unanswered probe is granted.
 LOOKS, GRACE = 12, 1 / 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.logs import severity
+from nim.log_format import severity
 from nim.plan import Plan
 from nim.state import Phase
 

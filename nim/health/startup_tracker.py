@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nim.background import Aside
+from nim.event_loop import Loop, Timer
+from nim.health.download_progress import Fetching, Found, look_at
+from nim.health.eta import Estimate, expect
+from nim.health.phases import DOING, STARTING, Step
+from nim.health.startup_history import Kept, Run, key_of, recall, remember
+from nim.health.status_files import Board
 from nim.plan import Plan
-from nim.process.aside import Aside
-from nim.process.board import Board
-from nim.process.durations import Kept, Run, key_of, recall, remember
-from nim.process.estimate import Estimate, expect
-from nim.process.fetching import Fetching, Found, look_at
-from nim.process.loop import Loop, Timer
-from nim.process.phases import DOING, STARTING, Step
 from nim.state import Phase, State
 
 # How often it is told anew, though nothing has happened, and how often the disk is asked during a download.

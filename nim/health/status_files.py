@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from nim.health.phases import DOING, IN_ORDER, Step
 from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
-from nim.process.phases import DOING, IN_ORDER, Step
 from nim.state import Failure, Phase, PhaseDone, State
 
 

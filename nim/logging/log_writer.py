@@ -4,10 +4,10 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
-from nim.logs import Form
-from nim.process.loop import Loop
-from nim.process.records import Record, read_access
-from nim.process.sink import Sink
+from nim.event_loop import Loop
+from nim.log_format import Form
+from nim.logging.records import Record, read_access
+from nim.logging.stderr_queue import Sink
 from nim.redact import MASK, is_secret_name, mask_argv
 
 OURS = "nim"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from nim.process.loop import Loop
+from nim.event_loop import Loop
 
 # Some ten thousand lines.
 QUEUE_BYTES = 2 * 1024 * 1024

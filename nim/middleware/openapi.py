@@ -5,8 +5,8 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nim.middleware import contract
-from nim.middleware.answers import API_VERSION
+from nim.middleware import openapi_paths
+from nim.middleware.bodies import API_VERSION
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.routes import let_through
 from nim.state import State
@@ -64,9 +64,9 @@ def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
 def _ours(groups: Collection[str]) -> Document:
     return {
         "info": {"title": "nim", "version": API_VERSION},
-        "tags": [{"name": contract.TAG, "description": "What the service says about itself"}],
-        "paths": _open(contract.paths(), groups),
-        "components": {"schemas": contract.schemas()},
+        "tags": [{"name": openapi_paths.TAG, "description": "What the service says about itself"}],
+        "paths": _open(openapi_paths.paths(), groups),
+        "components": {"schemas": openapi_paths.schemas()},
     }
 
 

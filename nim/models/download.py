@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.decide.model import Source
+from nim.models.source import Source
 from nim.plan import Download, Wanted
 from nim.values import Value
 

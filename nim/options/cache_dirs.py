@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from nim.decide.derive import Surroundings
-from nim.decide.layers import Entry
+from nim.options.derive import Surroundings
+from nim.options.layers import Entry
 from nim.values import Layer, Origin
 
 # Each of these has a place of its own below the home directory, beside its source, or in /tmp: without one

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterator
 
-from nim.decide.layers import Entry
-from nim.decide.memory import GIB
-from nim.decide.select import Selection
 from nim.hardware import Hardware
+from nim.options.layers import Entry
+from nim.selection.memory import GIB
+from nim.selection.select import Selection
 from nim.values import Layer, Origin
 
 KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"

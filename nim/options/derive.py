@@ -6,11 +6,11 @@ All of it yields to what a person wrote, except the address and the choice of GP
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nim.decide.layers import VISIBLE_DEVICES, Entry, entries
-from nim.decide.memory import ENGINE_UTILIZATION
-from nim.decide.model import Source
-from nim.decide.select import Selection
+from nim.models.source import Source
+from nim.options.layers import VISIBLE_DEVICES, Entry, entries
 from nim.plan import ENGINE_SOCKET
+from nim.selection.memory import ENGINE_UTILIZATION
+from nim.selection.select import Selection
 from nim.values import Layer, Origin
 
 # vLLM must keep an idle connection longer than nginx does, or a request meets one that just closed.

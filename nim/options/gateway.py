@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from nim.decide.derive import Surroundings
 from nim.errors import SettingsError
+from nim.options.derive import Surroundings
 from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings

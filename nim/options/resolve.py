@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nim.decide.layers import Entry
+from nim.options.layers import Entry
 from nim.values import Value
 
 

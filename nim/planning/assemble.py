@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nim import __version__
-from nim.decide.derive import Surroundings
-from nim.decide.gateway import decide_gateway
-from nim.decide.select import Selection
 from nim.engine import OptionTable
 from nim.errors import SettingsError
+from nim.options.derive import Surroundings
+from nim.options.gateway import decide_gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
@@ -23,6 +22,7 @@ from nim.plan import (
 from nim.redact import MASK, is_secret_name
 from nim.render.nginx import render_nginx
 from nim.render.vllm import read_args, render_args
+from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.values import Layer, Value
 

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nim.cli.launch import (
+from nim.engine import find_engine, load_options
+from nim.manifest import Manifest, Profile
+from nim.models.download import wanted_of
+from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
+from nim.options.derive import cache_entries, default_entries, revision_entries
+from nim.options.layers import environment_entries, profile_entries
+from nim.options.resolve import resolve
+from nim.plan import Wanted
+from nim.planning.host_facts import look_around
+from nim.planning.planner import (
     Request,
     Written,
     read_manifest_for,
@@ -11,18 +20,9 @@ from nim.cli.launch import (
     source_of,
     wishes_of,
 )
-from nim.cli.surroundings import look_around
-from nim.decide.derive import cache_entries, default_entries, revision_entries
-from nim.decide.download import wanted_of
-from nim.decide.fit import Wishes
-from nim.decide.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
-from nim.decide.layers import environment_entries, profile_entries
-from nim.decide.model import COMMAND_LINE, ModelWish, Source, wished_model
-from nim.decide.resolve import resolve
-from nim.decide.select import select
-from nim.engine import find_engine, load_options
-from nim.manifest import Manifest, Profile
-from nim.plan import Wanted
+from nim.selection.fit import Wishes
+from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
+from nim.selection.select import select
 from nim.values import Value
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nim.process.mounts import Place, look
+from nim.preflight.mounts import Place, look
 
 if TYPE_CHECKING:
-    from nim.cli.launch import Request
+    from nim.planning.planner import Request
 
 # Settings that may name files or directories of the user's.
 READ = ("manifest_path", "model_path", "model_name")

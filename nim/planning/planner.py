@@ -6,29 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nim import paths
-from nim.cli.surroundings import look_around
-from nim.decide.command import engine_command
-from nim.decide.cpu import cpu_entries
-from nim.decide.derive import (
-    Surroundings,
-    address_entries,
-    default_entries,
-    derived_entries,
-    device_entries,
-)
-from nim.decide.download import download_of
-from nim.decide.fit import Wishes
-from nim.decide.home import home_entries, place_entries
-from nim.decide.layers import (
-    Entry,
-    entries,
-    environment_entries,
-    profile_entries,
-    settings_entries,
-)
-from nim.decide.model import ModelWish, Source, read_source, wished_model
-from nim.decide.resolve import resolve
-from nim.decide.select import Selection, select
 from nim.engine import (
     InstalledEngine,
     OptionTable,
@@ -54,8 +31,31 @@ from nim.manifest import (
     manifest_to_json,
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
+from nim.models.download import download_of
+from nim.models.source import ModelWish, Source, read_source, wished_model
+from nim.options.cache_dirs import home_entries, place_entries
+from nim.options.cpu_defaults import cpu_entries
+from nim.options.derive import (
+    Surroundings,
+    address_entries,
+    default_entries,
+    derived_entries,
+    device_entries,
+)
+from nim.options.engine_command import engine_command
+from nim.options.layers import (
+    Entry,
+    entries,
+    environment_entries,
+    profile_entries,
+    settings_entries,
+)
+from nim.options.resolve import resolve
 from nim.plan import Model, Plan
-from nim.render.assemble import Decided, assemble
+from nim.planning.assemble import Decided, assemble
+from nim.planning.host_facts import look_around
+from nim.selection.fit import Wishes
+from nim.selection.select import Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import ManifestError
-from nim.manifest.nodes import Place, compose
 from nim.manifest.read import read
 from nim.manifest.types import about
+from nim.manifest.yaml_lines import Place, compose
 
 MAX_BYTES = 4 * 1024**2
 # As it is written, whatever YAML would make of it: dates and versions look like numbers.

@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nim.decide.memory import BYTES_PER_PARAMETER
-from nim.decide.recipe_draft import Draft, DraftCheckpoint
-from nim.decide.recipe_hardware import find_target
-from nim.decide.recipe_layers import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
-from nim.decide.recipe_options import Reason
-from nim.decide.recipe_profiles import Found, Weights, other_hardware, profiles_of
-from nim.decide.recipe_shapes import weights_gb
-from nim.decide.recipe_variants import variants_of
 from nim.engine import OptionTable
 from nim.errors import ManifestError, nearest
-from nim.manifest.recipe import Recipe
+from nim.recipes.document import Recipe
+from nim.recipes.draft import Draft, DraftCheckpoint
+from nim.recipes.hardware import find_target
+from nim.recipes.layers import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
+from nim.recipes.options import Reason
+from nim.recipes.profiles import Found, Weights, other_hardware, profiles_of
+from nim.recipes.shapes import weights_gb
+from nim.recipes.variants import variants_of
+from nim.selection.memory import BYTES_PER_PARAMETER
 
 HUB = "hf://"
 _BILLIONS = {"M": 0.001, "B": 1.0, "T": 1000.0}

@@ -8,8 +8,8 @@ machine. A strategy's word on a kind of hardware stands in for the model's and t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nim.decide.recipe_hardware import EVERY_GPU
-from nim.manifest.recipe import Feature, Mode, Override, Recipe, StrategyOverride
+from nim.recipes.document import Feature, Mode, Override, Recipe, StrategyOverride
+from nim.recipes.hardware import EVERY_GPU
 
 TENSOR_PARALLEL = "single_node_tp"
 EXPERT_PARALLEL = "single_node_tep"

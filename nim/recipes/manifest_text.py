@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from nim.decide.recipe_draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
-from nim.decide.recipe_options import Options, Said
 from nim.manifest.ids import with_ids
 from nim.manifest.load import PLACEHOLDER_ID, read_manifest
+from nim.recipes.draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
+from nim.recipes.options import Options, Said
 
 # Plain text that no reader of YAML takes for anything but itself.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")

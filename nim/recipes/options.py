@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.decide.recipe_layers import Part
 from nim.engine import OptionTable, check_variables, parse_arguments
 from nim.engine.refusals import OWNED
-from nim.engine.words import is_value, read_word
+from nim.engine.token_reader import is_value, read_word
 from nim.errors import SettingsError
+from nim.recipes.layers import Part
 
 PLACE = "the recipe"
 _TP = "tensor_parallel_size"

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from nim.decide.memory import ENGINE_UTILIZATION
-from nim.decide.rank import PRECISIONS
-from nim.decide.recipe_draft import DraftProfile, same_options
-from nim.decide.recipe_hardware import (
+from nim.engine import OptionTable
+from nim.manifest.types import GB
+from nim.recipes.document import Recipe
+from nim.recipes.draft import DraftProfile, same_options
+from nim.recipes.hardware import (
     CPU_KEYS,
     EVERY_GPU,
     Target,
@@ -18,7 +19,7 @@ from nim.decide.recipe_hardware import (
     is_family,
     name_pattern,
 )
-from nim.decide.recipe_layers import (
+from nim.recipes.layers import (
     SEVERAL_NODES,
     Setting,
     default_tp,
@@ -27,11 +28,10 @@ from nim.decide.recipe_layers import (
     parts,
     strategy_of,
 )
-from nim.decide.recipe_options import Checked, Reason, check_parts
-from nim.decide.recipe_shapes import Need, Shape, can_calculate, fits, general_shapes, shapes_for
-from nim.engine import OptionTable
-from nim.manifest.recipe import Recipe
-from nim.manifest.types import GB
+from nim.recipes.options import Checked, Reason, check_parts
+from nim.recipes.shapes import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.selection.memory import ENGINE_UTILIZATION
+from nim.selection.rank import PRECISIONS
 
 _CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")

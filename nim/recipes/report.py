@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nim.decide.recipe_options import Reason
 from nim.errors import NimError
 from nim.manifest import Manifest
+from nim.recipes.options import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

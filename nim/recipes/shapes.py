@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nim.decide.memory import BYTES_PER_PARAMETER, ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
-from nim.decide.needs import CAPABILITIES
-from nim.decide.recipe_hardware import Target, is_family, machine_size
 from nim.hardware.table import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
+from nim.recipes.hardware import Target, is_family, machine_size
+from nim.selection.memory import BYTES_PER_PARAMETER, ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
+from nim.selection.requirements import CAPABILITIES
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 MOST_STAGES = 4

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nim.decide.recipe_draft import DraftVariant
-from nim.decide.recipe_hardware import EVERY_GPU, find_target
-from nim.decide.recipe_layers import (
+from nim.engine import OptionTable
+from nim.recipes.document import FeatureOverride, Mode, Recipe
+from nim.recipes.draft import DraftVariant
+from nim.recipes.hardware import EVERY_GPU, find_target
+from nim.recipes.layers import (
     EXPERT_PARALLEL,
     Part,
     Setting,
@@ -15,10 +17,8 @@ from nim.decide.recipe_layers import (
     suits,
     works_with,
 )
-from nim.decide.recipe_options import Reason, check_parts
-from nim.decide.recipe_shapes import can_calculate
-from nim.engine import OptionTable
-from nim.manifest.recipe import FeatureOverride, Mode, Recipe
+from nim.recipes.options import Reason, check_parts
+from nim.recipes.shapes import can_calculate
 
 
 @dataclass(slots=True, kw_only=True)

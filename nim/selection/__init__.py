@@ -1,1 +1,1 @@
-"""Decisions: values in, values out. Nothing here reads, writes, waits or starts anything."""
+"""Which profile of a manifest a machine runs, and why. Pure: nothing here reads, writes or waits."""

@@ -1,6 +1,6 @@
 """The decision in words, for `nim plan --explain`."""
 
-from nim.decide.select import Selection, Step, describe
+from nim.selection.select import Selection, Step, describe
 
 
 def explain(selection: Selection) -> str:

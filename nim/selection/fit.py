@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from nim.decide.memory import Estimate
 from nim.hardware.types import GIB, Gpu, Hardware
 from nim.manifest import Profile
+from nim.selection.memory import Estimate
 
 
 class Kind(IntEnum):

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from nim.decide.fit import Fit, Wishes
-from nim.decide.labels import find_asked, parse_tags
-from nim.decide.room import free_bytes, is_busy, total_bytes
-from nim.decide.select import compare_all, refuse
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
+from nim.selection.fit import Fit, Wishes
+from nim.selection.labels import find_asked, parse_tags
+from nim.selection.memory_fit import free_bytes, is_busy, total_bytes
+from nim.selection.select import compare_all, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

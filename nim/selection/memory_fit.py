@@ -1,9 +1,9 @@
 """Whether the memory that is there holds a profile: which GPUs, how much of each, and how long a context."""
 
-from nim.decide.fit import Case, Kind, Miss, Room
-from nim.decide.memory import ENGINE_UTILIZATION, MOST_UTILIZATION, Estimate
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest.types import GB
+from nim.selection.fit import Case, Kind, Miss, Room
+from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION, Estimate
 
 DRIVER_BYTES = int(1.2 * GB)
 """What an idle GPU's driver may hold for itself without anyone using the GPU."""

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from nim.decide.fit import Case, Kind, Miss
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
+from nim.selection.fit import Case, Kind, Miss
 
 ENGINE_NAME = "vllm"
 # The least compute capability for a precision, where the profile names no GPU that it was made for.

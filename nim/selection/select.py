@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nim.decide.fit import Case, Fit, Group, Kind, Wishes, groups
-from nim.decide.labels import (
+from nim.errors import ProfileError
+from nim.hardware.types import Gpu, Hardware
+from nim.manifest import Manifest, Profile
+from nim.plan import ChosenProfile, Refusal
+from nim.selection.fit import Case, Fit, Group, Kind, Wishes, groups
+from nim.selection.labels import (
     AUTOMATIC,
     PROFILE_VARIABLE,
     VARIANT_TAG,
@@ -13,14 +17,10 @@ from nim.decide.labels import (
     parse_tags,
     with_variants,
 )
-from nim.decide.memory import Estimate, estimate
-from nim.decide.needs import misses
-from nim.decide.rank import reason, sort_key
-from nim.decide.room import find_room, gigabytes
-from nim.errors import ProfileError
-from nim.hardware.types import Gpu, Hardware
-from nim.manifest import Manifest, Profile
-from nim.plan import ChosenProfile, Refusal
+from nim.selection.memory import Estimate, estimate
+from nim.selection.memory_fit import find_room, gigabytes
+from nim.selection.rank import reason, sort_key
+from nim.selection.requirements import misses
 
 
 class NoProfileFits(ProfileError):

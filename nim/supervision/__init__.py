@@ -17,7 +17,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
     Supervisord imports itself while `make_plan` thinks; a refusal ends it again.
     """
-    from nim.process.spawn import Supervisord  # PID 1 itself needs nothing of all this
+    from nim.supervision.spawn import Supervisord  # PID 1 itself needs nothing of all this
 
     try:
         supervisord = Supervisord.prepare()
@@ -28,7 +28,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
         ) from error
     try:
         plan = make_plan()
-        from nim.process.launch import launch
+        from nim.supervision.launch import launch
 
         launch(plan, environ, supervisord)
     except BaseException:
@@ -38,6 +38,6 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 def drain(run_dir: str) -> int:
     """Have the service of a run directory begin its stop; its pid. PreflightError: none runs there."""
-    from nim.process.rundir import ask_to_drain
+    from nim.preflight.run_directory import ask_to_drain
 
     return ask_to_drain(run_dir)

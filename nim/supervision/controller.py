@@ -9,25 +9,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nim.cleanup.process_table import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
-from nim.logs import severity
+from nim.event_loop import Loop, Script, Steps, until
+from nim.failures import report
+from nim.failures.cut_streams import Cuts
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, Kind
+from nim.health.status_files import Board, write_file
+from nim.log_format import severity
+from nim.logging.log_writer import Journal
+from nim.logging.records import Record
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.process import report, restarts
-from nim.process.board import Board, write_file
-from nim.process.budget import Budget
-from nim.process.connections import count_connections
-from nim.process.cuts import Cuts
-from nim.process.engine_keeper import EngineKeeper, Ties, clear_strays
-from nim.process.journal import Journal
-from nim.process.keeper import Keeper
-from nim.process.kinds import NGINX_LOST, SUPERVISOR_LOST, Kind
-from nim.process.loop import Loop, Script, Steps, until
-from nim.process.programs import Program
-from nim.process.records import Record
-from nim.process.restarts import Policy
-from nim.process.supervisor import Exit, Supervisor, SupervisorError
-from nim.process.tree import Process, strays
+from nim.preflight.tcp_sockets import count_connections
 from nim.state import Failure
+from nim.supervision import restart_policy
+from nim.supervision.engine_restarter import EngineKeeper, Ties, clear_strays
+from nim.supervision.program import Program
+from nim.supervision.restart_policy import Policy
+from nim.supervision.restarter import Keeper
+from nim.supervision.shutdown_budget import Budget
+from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 NGINX_LOG_LINES = 10
 FAST_STOP_SECONDS = 1.0
@@ -42,9 +44,9 @@ CUTS_SECONDS = 3.0
 class Policies:
     """What is restarted how often."""
 
-    engine: Policy = restarts.ENGINE
-    nginx: Policy = restarts.NGINX
-    middleware: Policy = restarts.MIDDLEWARE
+    engine: Policy = restart_policy.ENGINE
+    nginx: Policy = restart_policy.NGINX
+    middleware: Policy = restart_policy.MIDDLEWARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""The engine's program, which supervisord runs: `python -I -m nim.process.engine RUN_DIR` becomes the engine.
+"""Replace this process by the engine: `python -I -m nim.supervision.engine_program RUN_DIR`.
 
-What it execs is the list in the run directory, word for word: no shell ever sees it.
+The argument list is read from the run directory and given to exec unchanged; no shell is involved.
 """
 
 import json
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
-from nim.process.rundir import SOCKET_PATH_BYTES, remove_directory
-from nim.process.spawn import die_with_parent
+from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
+from nim.supervision.spawn import die_with_parent
 
 UMASK = "NIM_UMASK"
 UUID_BYTES = 36

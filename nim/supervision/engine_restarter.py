@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+from nim.cleanup.orphaned_shm import Leavings
+from nim.cleanup.process_table import Process
+from nim.event_loop import Loop, Script, Steps, until
+from nim.failures.classify import Loss, classify, kernel_kills
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import Kind
+from nim.health.engine_processes import Parts
+from nim.health.http_request import Ask, address_of
+from nim.health.phases import Start
+from nim.health.readiness import Readiness, ask_health
+from nim.health.stalls import Ears, Stalls
+from nim.health.startup_tracker import Outlook
+from nim.health.status_files import Board
+from nim.logging.records import Record
 from nim.plan import Plan
-from nim.process.ask import Ask, address_of
-from nim.process.board import Board
-from nim.process.classify import Loss, classify, kernel_kills
-from nim.process.keeper import LOOK_SECONDS
-from nim.process.kinds import Kind
-from nim.process.leavings import Leavings
-from nim.process.loop import Loop, Script, Steps, until
-from nim.process.outlook import Outlook
-from nim.process.parts import Parts
-from nim.process.phases import Start
-from nim.process.programs import Program
-from nim.process.readiness import Readiness, ask_health
-from nim.process.records import Record
-from nim.process.restarts import Policy, Restarts
-from nim.process.stalls import Ears, Stalls
-from nim.process.supervisor import Exit
-from nim.process.tree import Process
 from nim.state import Failure
+from nim.supervision.program import Program
+from nim.supervision.restart_policy import Policy, Restarts
+from nim.supervision.restarter import LOOK_SECONDS
 
 LOG_LINES = 500
 # vLLM's API server ends 1 to 6 seconds after its core or a worker, later while it starts. Else it is ended.

@@ -1,14 +1,14 @@
-"""PID 1 of the service: `nim.process.start` becomes this program, supervisord its child already.
+"""PID 1 of the service: `nim.supervision.start` becomes this program, supervisord its child already.
 
-`python -I -m nim.process.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
+`python -I -m nim.supervision.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
 """
 
 import os
 import sys
 from pathlib import Path
 
-from nim.process.guard import Policies
-from nim.process.service import serve
+from nim.supervision.controller import Policies
+from nim.supervision.service import serve
 
 
 def main(run_dir: Path, policies: Policies | None = None) -> int:

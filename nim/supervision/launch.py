@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from nim.errors import PreflightError
-from nim.logs import Form
+from nim.event_loop import HANDLED_SIGNALS
+from nim.health.status_files import first_state, write_file
+from nim.log_format import Form
+from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
-from nim.process import preflight, rundir
-from nim.process.board import first_state, write_file
-from nim.process.budget import Budget
-from nim.process.directories import check_directories
-from nim.process.loop import HANDLED_SIGNALS
-from nim.process.pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.process.spawn import Supervisord, adopt_orphans
-from nim.process.supervisor import Supervisor, SupervisorError
+from nim.preflight import checks, run_directory
+from nim.preflight.directories import check_directories
+from nim.supervision.shutdown_budget import Budget
+from nim.supervision.spawn import Supervisord, adopt_orphans
+from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 # Supervisord has its socket after 4 ms, where it finished importing itself in time.
 GATEWAY_SECONDS = 0.5
-INIT: tuple[str, ...] = ("-I", "-m", "nim.process.init")
+INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
@@ -35,19 +35,19 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     # Held back until PID 1 handles them, so that none of them leaves something half-started.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     try:
-        lock = rundir.take(run_dir)
+        lock = run_directory.take(run_dir)
     except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
     try:
-        nginx = preflight.check(plan, environ)
+        nginx = checks.check(plan, environ)
         _write(plan, run_dir)
         _check_nginx(nginx, run_dir)
     except BaseException:
         with suppress(OSError):
             remove_pipes(run_dir)
             (run_dir / PLAN_FILE).unlink(missing_ok=True)
-        rundir.release(run_dir, lock)
+        run_directory.release(run_dir, lock)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
     _warn(plan)
@@ -104,7 +104,7 @@ def _check_nginx(nginx: str, run_dir: Path) -> None:
     """nginx opens its logs in the test too, and waits until somebody reads them."""
     held = [open_pipe(run_dir, name) for name in NAMES]
     try:
-        preflight.check_nginx(nginx, run_dir)
+        checks.check_nginx(nginx, run_dir)
     finally:
         for fd in held:
             os.close(fd)
@@ -112,7 +112,7 @@ def _check_nginx(nginx: str, run_dir: Path) -> None:
 
 def _warn(plan: Plan) -> None:
     form = Form(as_json=plan.json_logs, level=plan.log_level)
-    for warning in preflight.warnings():
+    for warning in checks.warnings():
         if form.wants("WARNING"):
             sys.stderr.write(form.line("WARNING", "nim", warning, at=time.time()))
     sys.stderr.flush()

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from nim.process.loop import Loop
-from nim.process.supervisor import Exit, Supervisor, SupervisorError
-from nim.process.tree import Process, Watch, group_lives, look, send_group
+from nim.cleanup.process_table import Process, Watch, group_lives, look, send_group
+from nim.event_loop import Loop
+from nim.failures.exit import Exit
+from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 
 class Program:

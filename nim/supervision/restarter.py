@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.process.loop import Loop, Script, Steps, until
-from nim.process.programs import Program
-from nim.process.restarts import Policy, Restarts
-from nim.process.supervisor import Exit
-from nim.process.tree import group_lives
+from nim.cleanup.process_table import group_lives
+from nim.event_loop import Loop, Script, Steps, until
+from nim.failures.exit import Exit
+from nim.supervision.program import Program
+from nim.supervision.restart_policy import Policy, Restarts
 
 # The killed are gone in milliseconds, but of those that are not our children nobody tells us.
 LOOK_SECONDS = 0.02

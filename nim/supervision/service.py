@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from nim.logs import Form
+from nim.event_loop import HANDLED_SIGNALS, Loop
+from nim.log_format import Form
+from nim.logging.log_writer import Journal, known_secrets
+from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
+from nim.logging.records import EngineLines, Record, read_middleware, read_nginx
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
@@ -19,13 +23,9 @@ from nim.plan import (
     SUPERVISOR_SOCKET,
     Plan,
 )
-from nim.process.guard import Guard, Policies, Surroundings
-from nim.process.journal import Journal, known_secrets
-from nim.process.loop import HANDLED_SIGNALS, Loop
-from nim.process.pipes import NAMES, Pipe, open_pipe, remove_pipes
-from nim.process.records import EngineLines, Record, read_middleware, read_nginx
-from nim.process.rundir import SUPERVISORD_PID_FILE, remove_directory
-from nim.process.supervisor import Supervisor
+from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
+from nim.supervision.controller import Guard, Policies, Surroundings
+from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2
 # What a slow reader of stderr is granted at the end.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from nim.logging.pipes import NAMES
 from nim.paths import SUPERVISORD_CONF
 from nim.plan import LOG_DIR
-from nim.process.pipes import NAMES
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,7 +40,7 @@ class Supervisord:
             die_with_parent(signal.SIGTERM)
             os.dup2(ear, 0)
             os.set_inheritable(0, True)  # it was 0 already if there was no stdin
-            os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.process.supervisord"))  # noqa: S606
+            os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.supervision.supervisord"))  # noqa: S606
         finally:
             os._exit(127)
 

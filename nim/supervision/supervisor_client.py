@@ -6,11 +6,11 @@
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from time import monotonic
 
+from nim.failures.exit import Exit
 from nim.plan import SUPERVISOR_SOCKET
 
 # It answers in 2 ms; when it is stuck, the loop may not be.
@@ -35,19 +35,6 @@ _LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO
 
 class SupervisorError(Exception):
     """Supervisord did not do what it was asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
-    """How a program ended: one of the two is known, or neither."""
-
-    code: int | None = None
-    signal: int | None = None
-
-    def __str__(self) -> str:
-        if self.signal is not None:
-            return f"killed by {Signals(self.signal).name}"
-        return "exit code unknown" if self.code is None else f"exit code {self.code}"
 
 
 class Supervisor:

@@ -1,7 +1,7 @@
-"""Stock supervisord, which takes 80 ms to import itself and does so while the launcher still decides.
+"""Stock supervisord, imported (80 ms) while the launcher is still deciding.
 
-`python -I -m nim.process.supervisord` then reads from its standard input what it is to run, see `spawn`: an
-empty word if the service was refused. It imports no room of ours: each would stay in memory until the end.
+`python -I -m nim.supervision.supervisord` then reads from standard input what to run (see `spawn`); an empty
+word means that the service was refused. It imports nothing else of this project, to save memory.
 """
 
 import json

@@ -7,7 +7,7 @@ import pytest
 
 from nim.manifest import find_manifest
 from nim.paths import PROFILES
-from nim.process.budget import Budget
+from nim.supervision.shutdown_budget import Budget
 from tests.deploy.files import ROOT, VALUES, Object, Pod, manifest, pod_of, values
 from tests.deploy.helm import render
 from tests.deploy.test_values import over

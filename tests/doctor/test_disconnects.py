@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nim.ingress import Limits, Service, disconnects, opened, read_target
-from nim.ingress.disconnects import check_disconnects
-from nim.ingress.exam import Exam
+from nim.doctor import Limits, Service, disconnects, opened, read_target
+from nim.doctor.context import Exam
+from nim.doctor.disconnects import check_disconnects
 
 IDLE_LOOKS = 3
 """So many come before a request is begun."""

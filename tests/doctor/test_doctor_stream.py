@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from nim.ingress import ADVICE
-from nim.ingress.body import MB
-from nim.ingress.pace import TOKENS
-from nim.ingress.silence import _and_longer
+from nim.doctor import ADVICE
+from nim.doctor.body_limits import MB
+from nim.doctor.event_timing import TOKENS
+from nim.doctor.idle_timeouts import _and_longer
+from tests.doctor.conftest import PACE, Doctor
+from tests.doctor.proxies import HAPROXY, collecting, haproxy, nginx
 from tests.fakes.launch import launch
-from tests.ingress.conftest import PACE, Doctor
-from tests.ingress.proxies import HAPROXY, collecting, haproxy, nginx
 from tests.process.plans import free_port
 
 QUICK = ("--idle=3", "--max-body=8")

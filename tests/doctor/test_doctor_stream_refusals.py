@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.doctor.conftest import Doctor
+from tests.doctor.proxies import nginx
 from tests.fakes.launch import launch
-from tests.ingress.conftest import Doctor
-from tests.ingress.proxies import nginx
 from tests.process.plans import free_port
 
 

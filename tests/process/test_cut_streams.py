@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from nim.process.cuts import KEPT_SECONDS, TOLD, Cuts
-from nim.process.loop import Loop
-from nim.process.records import EngineLines, read_nginx
+from nim.event_loop import Loop
+from nim.failures.cut_streams import KEPT_SECONDS, TOLD, Cuts
+from nim.logging.records import EngineLines, read_nginx
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -16,19 +16,20 @@ from pathlib import Path
 
 import pytest
 
+from nim.cleanup.process_table import Watch, all_processes, below, look
+from nim.event_loop import Loop, Script, Steps, until
+from nim.failures.exit import Exit
+from nim.failures.report import TERMINATION_BYTES, shortened
+from nim.health.readiness import ask_health
+from nim.logging.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
+from nim.logging.stderr_queue import QUEUE_BYTES, Sink
 from nim.paths import SUPERVISORD_CONF
-from nim.process.budget import Budget
-from nim.process.connections import count_connections, find_listener
-from nim.process.loop import Loop, Script, Steps, until
-from nim.process.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
-from nim.process.readiness import ask_health
-from nim.process.report import TERMINATION_BYTES, shortened
-from nim.process.restarts import ENGINE, NGINX, Policy, Restarts
-from nim.process.sink import QUEUE_BYTES, Sink
-from nim.process.supervisor import Exit, Supervisor
-from nim.process.tree import Watch, all_processes, below, look
-from nim.process.vllm_cpu import answering
+from nim.preflight.tcp_sockets import count_connections, find_listener
 from nim.state import Failure
+from nim.supervision.restart_policy import ENGINE, NGINX, Policy, Restarts
+from nim.supervision.shutdown_budget import Budget
+from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.vllm_cpu import answering
 
 PATIENCE_SECONDS = 20.0
 
@@ -406,7 +407,7 @@ def test_the_engine_gets_its_arguments_word_for_word_and_its_own_environment(dir
         (run_dir / file.path).write_text(file.text, encoding="utf-8")
     (run_dir / "engine.sock").touch()
     environ = {"PATH": os.environ["PATH"], "CHANGED": "old", "REMOVED": "x", "KEPT": "é"}
-    command = [sys.executable, "-I", "-m", "nim.process.engine", str(run_dir)]
+    command = [sys.executable, "-I", "-m", "nim.supervision.engine_program", str(run_dir)]
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30, check=True)
     argv, env = json.loads(done.stdout)
     assert tuple(argv) == words

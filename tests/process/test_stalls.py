@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nim.health.engine_counters import Core, Vitals, read_vitals
+from nim.health.stall_rule import Patience
 from nim.plan import Plan
-from nim.process.patience import Patience
-from nim.process.vitals import Core, Vitals, read_vitals
 from nim.state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nim.logs import Form
-from nim.process.journal import Journal
-from nim.process.kinds import KINDS, UNKNOWN, Kind
-from nim.process.loop import Loop
-from nim.process.records import Record
+from nim.event_loop import Loop
+from nim.failures.failure_classes import KINDS, UNKNOWN, Kind
+from nim.log_format import Form
+from nim.logging.log_writer import Journal
+from nim.logging.records import Record
 from nim.state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from nim.process.classify import TOLD_LINES, Loss, classify, kernel_kills
-from nim.process.kinds import KINDS
-from nim.process.records import EngineLines, Record
-from nim.process.supervisor import Exit
+from nim.failures.classify import TOLD_LINES, Loss, classify, kernel_kills
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import KINDS
+from nim.logging.records import EngineLines, Record
 from tests.fakes.words import CRASHES
 
 FAKE = {"auth": "authentication", "host_oom": "unknown"}  # the fake cannot make the kernel kill anything

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from nim.health.download_progress import Fetching, Found, look_at
 from nim.plan import Download
-from nim.process.fetching import Fetching, Found, look_at
 
 GB = 10**9
 

@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 
-from nim.process.durations import Run
-from nim.process.estimate import Estimate, expect, median
+from nim.health.eta import Estimate, expect, median
+from nim.health.startup_history import Run
 from nim.state import Phase
 
 LOAD, COMPILE, WARM_UP, FETCH, SELECT = (

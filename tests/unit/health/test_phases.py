@@ -3,8 +3,8 @@
 import pytest
 
 from nim.engine import load_options
+from nim.health.phases import IN_ORDER, RELEASES, Start, Step
 from nim.paths import ROOT
-from nim.process.phases import IN_ORDER, RELEASES, Start, Step
 from nim.state import Phase
 
 # What vLLM 0.32 wrote for a small model on a CPU, in its order; what says nothing is left in between.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nim.event_loop import Loop, Timer
+from nim.health import stalls
+from nim.health.stalls import Ears, Stalls
 from nim.plan import Plan
-from nim.process import stalls
-from nim.process.loop import Loop, Timer
-from nim.process.stalls import Ears, Stalls
 from nim.settings.read import read_settings
 from tests.process.plans import make_plan
 

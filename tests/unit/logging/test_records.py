@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.process.records import EngineLines, read_access, read_middleware, read_nginx
+from nim.logging.records import EngineLines, read_access, read_middleware, read_nginx
 
 
 @pytest.mark.parametrize(

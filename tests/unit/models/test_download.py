@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.decide.download import ORIGINALS, download_of, wanted_of
-from nim.decide.model import Source
+from nim.models.download import ORIGINALS, download_of, wanted_of
+from nim.models.source import Source
 from nim.plan import Download, Wanted
 from nim.values import Layer, Origin, Value
 

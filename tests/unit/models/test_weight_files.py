@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from nim.decide.download import ORIGINALS
-from nim.decide.files import FORMATS, INDEX, LARGE, engine_files, has_index, needs_weights, weight_files
+from nim.models.download import ORIGINALS
+from nim.models.weight_files import (
+    FORMATS,
+    INDEX,
+    LARGE,
+    engine_files,
+    has_index,
+    needs_weights,
+    weight_files,
+)
 
 BESIDE = ("config.json", "tokenizer.json", "README.md", "modeling_mine.py", "original/params.json")
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")

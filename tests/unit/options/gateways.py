@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.decide.derive import Surroundings
-from nim.decide.gateway import decide_gateway
+from nim.options.derive import Surroundings
+from nim.options.gateway import decide_gateway
 from nim.plan import Gateway
 from nim.settings import read_settings
 from nim.values import Layer, Origin, Value

@@ -4,7 +4,7 @@ import pytest
 
 from nim.errors import SettingsError
 from nim.routes import Group
-from tests.unit.decide.gateways import decided
+from tests.unit.options.gateways import decided
 
 USUAL = (Group.HEALTH, Group.INFERENCE, Group.DOCS, Group.MANAGEMENT)
 

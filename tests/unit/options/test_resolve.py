@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.decide.layers import Entry
-from nim.decide.resolve import merge, resolve
+from nim.options.layers import Entry
+from nim.options.resolve import merge, resolve
 from nim.values import Layer, Origin
 
 JSON = st.recursive(

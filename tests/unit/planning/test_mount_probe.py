@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from nim.cli.surroundings import look_around
-from nim.decide.cpu import cpu_entries
-from nim.decide.derive import Surroundings
-from nim.decide.fit import Wishes
-from nim.decide.home import CACHES, home_entries, place_entries
-from nim.decide.select import Selection, select
 from nim.hardware import Hardware
 from nim.hardware.types import GIB
 from nim.manifest import manifest_for_model
+from nim.options.cache_dirs import CACHES, home_entries, place_entries
+from nim.options.cpu_defaults import cpu_entries
+from nim.options.derive import Surroundings
+from nim.planning.host_facts import look_around
+from nim.selection.fit import Wishes
+from nim.selection.select import Selection, select
 from nim.settings import read_settings
-from tests.unit.decide.machines import NOTHING, machine
+from tests.unit.selection.machines import NOTHING, machine
 
 DEMO = manifest_for_model("/models/some", {}, weights_bytes=2 * GIB)
 

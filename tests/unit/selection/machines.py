@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from nim.hardware.made_up import hardware_from_gpus
+from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
 from nim.manifest import Manifest, find_manifest, read_manifest
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from nim.decide.fit import Wishes
-from nim.decide.labels import plain_label
-from nim.decide.select import select
 from nim.errors import NimError, ProfileError, SettingsError
-from tests.unit.decide.machines import machine, made, shipped
+from nim.selection.fit import Wishes
+from nim.selection.labels import plain_label
+from nim.selection.select import select
+from tests.unit.selection.machines import machine, made, shipped
 
 ULTRA = shipped("nvidia/nemotron-3-ultra-550b-a55b")
 H200 = machine("8xH200")

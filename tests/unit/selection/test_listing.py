@@ -2,10 +2,10 @@
 
 import json
 
-from nim.decide.fit import Wishes
-from nim.decide.listing import list_profiles, listing_data, listing_text
 from nim.hardware.types import GB
-from tests.unit.decide.machines import NOTHING, busy, machine, shipped
+from nim.selection.fit import Wishes
+from nim.selection.listing import list_profiles, listing_data, listing_text
+from tests.unit.selection.machines import NOTHING, busy, machine, shipped
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")
 

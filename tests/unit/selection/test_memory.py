@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from nim.decide.fit import Wishes
-from nim.decide.memory import estimate
-from nim.decide.select import NoProfileFits, select
 from nim.hardware.types import GB, Hardware
 from nim.plan import Refusal
-from tests.unit.decide.machines import NOTHING, busy, machine, made, shipped
+from nim.selection.fit import Wishes
+from nim.selection.memory import estimate
+from nim.selection.select import NoProfileFits, select
+from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")
 ULTRA = shipped("nvidia/nemotron-3-ultra-550b-a55b")

@@ -6,12 +6,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.decide.fit import Wishes
-from nim.decide.select import NoProfileFits, Selection, compare_all, select
 from nim.hardware.types import GB, Gpu, Hardware, Mig
 from nim.manifest import Manifest, Profile
 from nim.manifest.types import KvCache, Model, Parameters
 from nim.plan import Refusal
+from nim.selection.fit import Wishes
+from nim.selection.select import NoProfileFits, Selection, compare_all, select
 
 KINDS = (
     ("NVIDIA H100 80GB HBM3", "2330:10de", (9, 0)),

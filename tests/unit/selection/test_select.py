@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from nim.decide.explain import explain
-from nim.decide.fit import Wishes
-from nim.decide.select import NoProfileFits, Selection, select
 from nim.errors import ProfileError
 from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest
-from tests.unit.decide.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured
+from nim.selection.explain import explain
+from nim.selection.fit import Wishes
+from nim.selection.select import NoProfileFits, Selection, select
+from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured
 
 ULTRA = "nvidia/nemotron-3-ultra-550b-a55b"
 LLAMA = "meta/llama-3.1-8b-instruct"
