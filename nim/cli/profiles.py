@@ -17,7 +17,7 @@ from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import wished_model
-from nim.planning.planner import Request, read_manifest_for, read_written, wishes_of
+from nim.planning.planner import Request, read_manifest_for, read_written, said_entries, wishes_of
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
@@ -25,7 +25,8 @@ from nim.recipes.manifest_text import draft_text
 from nim.recipes.report import Outcome, refusal_words, report_data, report_text
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
-from nim.selection.select import NoProfileFits, select
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import select
 from nim.settings import read_settings
 
 IMPORT = "import"
@@ -163,9 +164,11 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
-    written = read_written(request, load_options())
-    wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wished_model(settings, options.model), wishes)
+    table = load_options()
+    written = read_written(request, table)
+    wish = wished_model(settings, options.model)
+    wishes = wishes_of(request, said_entries(request, written, wish, table), engine)
+    manifest = read_manifest_for(wish, wishes)
     listing = list_profiles(manifest, hardware, wishes)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

@@ -38,7 +38,7 @@ def manifest_for_model(
         _profile(model, tags, weights_gb)
         for tags in _tags(facts, tensor_parallel_size, pipeline_parallel_size)
     ]
-    return Manifest(profiles=tuple(profiles), model=model)
+    return Manifest(profiles=tuple(profiles), model=model, is_generic=True)
 
 
 def _tags(facts: Architecture, tp_wish: int | None, pp_wish: int | None) -> Iterator[dict[str, str]]:

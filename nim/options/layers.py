@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nim.errors import ManifestError
+from nim.selection.engine_options import JSON_ARGS_TAG
 from nim.settings import Settings, declared
 from nim.values import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
-JSON_ARGS_TAG = "nim_json_args"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 

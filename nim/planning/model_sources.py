@@ -17,6 +17,7 @@ from nim.planning.planner import (
     Written,
     read_manifest_for,
     read_written,
+    said_entries,
     source_of,
     wishes_of,
 )
@@ -79,14 +80,16 @@ class _Finder:
 
     def __init__(self, request: Request, choice: Choice) -> None:
         self._request = request
-        self.written: Written = read_written(request, load_options())
+        table = load_options()
+        self.written: Written = read_written(request, table)
         self._wish: ModelWish = wished_model(
             request.settings,
             choice.model or self.written.model,
             choice.model_option if choice.model else COMMAND_LINE,
         )
         engine = None if request.made_up else find_engine()
-        self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
+        said = said_entries(request, self.written, self._wish, table)
+        self._wishes: Wishes = wishes_of(request, said, engine)
         self.manifest = read_manifest_for(self._wish, self._wishes)
         self._around = look_around(request.settings, request.environ)
 

@@ -81,7 +81,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(settings, written.entries, engine, request)
+    wishes = wishes_of(request, said_entries(request, written, wish, table), engine)
     manifest = read_manifest_for(wish, wishes)
     selection = select(manifest, request.hardware, wishes)
     source = source_of(wish, manifest, selection.profile)
@@ -171,8 +171,8 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
         read_model_config(directory, wish.place) if directory else None,
         name=wish.source.name,
         weights_bytes=weights_bytes(directory) if directory else None,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        pipeline_parallel_size=wishes.pipeline_parallel_size,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
 
 
@@ -245,20 +245,23 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def wishes_of(
-    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
-) -> Wishes:
-    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    said = {name: value.value for name, value in resolve(written).items()}
+def said_entries(
+    request: Request, written: Written, wish: ModelWish, table: OptionTable
+) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, table, request.settings) if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        lora=bool(said.get("enable_lora", False)),
-        max_model_len=said.get("max_model_len"),
-        gpu_memory_utilization=said.get("gpu_memory_utilization"),
-        tensor_parallel_size=said.get("tensor_parallel_size"),
-        pipeline_parallel_size=said.get("pipeline_parallel_size"),
-        nodes=said.get("nnodes") or 1,
+        options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )

@@ -1,7 +1,7 @@
-"""How much memory a profile takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
+"""How much memory a start takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
 
-parameters × bytes ÷ (TP × PP), plus the keys and values of one sequence of the full context (the engine does
-not start with less), plus an allowance for everything else. What is not known is not invented: it is said.
+Weights of one rank, plus the cache of one sequence of the full context (the engine does not start with less),
+plus an allowance for everything else. What is not known is not invented: it is said.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ from math import ceil
 
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
+from nim.selection.cache_cost import CacheCost, LinearCost
+from nim.selection.engine_options import EngineOptions
+from nim.selection.parallel import Parallel
 
 BYTES_PER_PARAMETER = {
     "fp32": 4.0,
@@ -25,11 +28,15 @@ BYTES_PER_PARAMETER = {
 BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 GPU_WORKSPACE_BYTES = 2 * GB
 """CUDA's context, activations and graphs: an allowance, not a measurement."""
+GRAPHS_BYTES = GB // 2
+"""The part of it that CUDA graphs take."""
 CPU_WORKSPACE_BYTES = GB
+ALLOWED_TOKENS = 8192
+"""Tokens of a step whose activations are within the allowance: the engine's default on an H100."""
 ENGINE_UTILIZATION = 0.92
 """The share of a GPU that vLLM takes unless it is told otherwise."""
 MOST_UTILIZATION = 0.98
-LENGTH_STEP = 128
+SHORTEST_CONTEXT = 128
 GIB = 1024**3
 
 
@@ -38,66 +45,69 @@ class Estimate:
     """Bytes per GPU. None is unknown; `unknown` says which facts are missing.
 
     `least_bytes` is what it takes to start at all, `need_bytes` with a context of `max_model_len`.
+    `reserved_bytes` is the size of the cache where a person set it: then the share of the GPU has no effect.
     """
 
     weights_bytes: int | None
     workspace_bytes: int
-    kv_bytes_per_token: float | None
     max_model_len: int | None
     least_bytes: int | None
     need_bytes: int | None
-    unknown: tuple[str, ...]
+    cost: CacheCost | None = None
+    reserved_bytes: int | None = None
+    fits_context: bool = False
+    unknown: tuple[str, ...] = ()
 
     def longest(self, usable_bytes: int) -> int | None:
-        """The longest context that `usable_bytes` hold; None where that is unknown or none at all."""
-        if self.least_bytes is None or not self.kv_bytes_per_token:
+        """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
+        if self.least_bytes is None or self.cost is None:
             return None
-        room = usable_bytes - max(self.least_bytes, self._without_context())
-        length = int(room / self.kv_bytes_per_token) // LENGTH_STEP * LENGTH_STEP
-        return length if length > 0 else None
+        room = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
+        length = self.cost.longest(room)
+        return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
-        """What it takes with this context."""
+        """Return what it takes with this context."""
         if self.least_bytes is None:
             return None
-        return self.least_bytes + ceil((self.kv_bytes_per_token or 0) * max_model_len)
-
-    def _without_context(self) -> int:
-        return (self.weights_bytes or 0) + self.workspace_bytes
+        return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
-def estimate(profile: Profile, model: Model | None, max_model_len: int | None = None) -> Estimate:
-    """The memory of one profile. `max_model_len` is what the user wants, if anything."""
-    devices = profile.tensor_parallel_size * profile.pipeline_parallel_size
-    total = _weights_bytes(profile, model)
-    weights = None if total is None else ceil(total / devices)
-    per_token = _kv_bytes_per_token(profile, model)
-    length = _length(max_model_len) or profile_context(profile) or (model.max_model_len if model else None)
-    workspace = CPU_WORKSPACE_BYTES if profile.on_cpu else GPU_WORKSPACE_BYTES
-    least = _least_bytes(profile, weights, workspace)
-    cache = _cache_bytes(profile, per_token, length)
+def estimate(profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel) -> Estimate:
+    """Return the memory of one start. `model` is what the manifest says about it."""
+    weights = _weights_bytes(profile, model, options, parallel)
+    workspace = CPU_WORKSPACE_BYTES if profile.on_cpu else _workspace_bytes(options)
+    cost = None if profile.on_cpu else _cost(profile, model, options, parallel)
+    length = options.context or (model.max_model_len if model else None)
+    least = _least_bytes(profile, weights, workspace, parallel)
+    cache = _cache_bytes(profile, options, cost, length)
     return Estimate(
         weights_bytes=weights,
         workspace_bytes=workspace,
-        kv_bytes_per_token=None if profile.on_cpu else per_token,
         max_model_len=length,
         least_bytes=least,
         need_bytes=None if least is None else least + (cache or 0),
+        cost=cost,
+        reserved_bytes=None if profile.on_cpu else options.whole("kv_cache_memory_bytes"),
+        fits_context=options.fits_context,
         unknown=_unknown(weights or least, cache),
     )
 
 
-def profile_context(profile: Profile) -> int | None:
-    """The context that the profile itself sets."""
-    return _length(profile.engine.args.get("max-model-len"))
+def _weights_bytes(
+    profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel
+) -> int | None:
+    """What stays on each GPU; on a CPU, the weights of all replicas."""
+    total = _stored_bytes(profile, model)
+    if total is None:
+        return None
+    if profile.on_cpu:
+        return ceil(total * parallel.data)
+    rank = ceil(total / (parallel.tensor * parallel.pipeline))
+    return max(rank - int((options.number("cpu_offload_gb") or 0) * GIB), 0)
 
 
-def _length(value: object) -> int | None:
-    """A number of tokens; the engine knows words for lengths, too, which say nothing here."""
-    return value if isinstance(value, int) and value > 0 else None
-
-
-def _weights_bytes(profile: Profile, model: Model | None) -> float | None:
+def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
     if profile.weights_gb is not None:
         return profile.weights_gb * GB
     size = BYTES_PER_PARAMETER.get(profile.precision or "")
@@ -106,39 +116,56 @@ def _weights_bytes(profile: Profile, model: Model | None) -> float | None:
     return model.parameters.total_billions * BILLION * size
 
 
-def _least_bytes(profile: Profile, weights: int | None, workspace: int) -> int | None:
-    stated = None if profile.memory_gb is None else round(profile.memory_gb * GB)
+def _workspace_bytes(options: EngineOptions) -> int:
+    return GPU_WORKSPACE_BYTES - (GRAPHS_BYTES if options.flag("enforce_eager") else 0)
+
+
+def _least_bytes(profile: Profile, weights: int | None, workspace: int, parallel: Parallel) -> int | None:
+    """Weights and workspace, or what the manifest states for the profile's own sizes."""
+    own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
+    holds = profile.memory_gb is not None and (parallel.tensor, parallel.pipeline) == own
+    stated = round(profile.memory_gb * GB) if holds and profile.memory_gb is not None else None
     if weights is None:
         return stated
     return max(weights + workspace, stated or 0)
 
 
-def _cache_bytes(profile: Profile, per_token: float | None, length: int | None) -> int | None:
-    """The cache: of a full context on a GPU; on a CPU the engine reserves what it is told, in GiB."""
+def _cache_bytes(
+    profile: Profile, options: EngineOptions, cost: CacheCost | None, length: int | None
+) -> int | None:
+    """The cache of a full context, or of as much as there has to be; on a CPU it is told in GiB."""
     if profile.on_cpu:
-        told = profile.engine.env.get("VLLM_CPU_KVCACHE_SPACE", "")
+        told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
         within = profile.memory_gb is not None  # what is stated was measured with the cache
         return int(told) * GIB * (not within) if told.isdecimal() else None
-    return None if per_token is None or length is None else ceil(per_token * length)
+    if reserved := options.whole("kv_cache_memory_bytes"):
+        return reserved
+    if options.fits_context:
+        length = SHORTEST_CONTEXT
+    return None if cost is None or length is None else cost.bytes_for(length)
 
 
-def _kv_bytes_per_token(profile: Profile, model: Model | None) -> float | None:
+def _cost(
+    profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel
+) -> CacheCost | None:
     """One token's keys and values on one GPU: heads are shared out up to one each, layers over the stages."""
     if model is None or model.kv_cache is None:
         return None
-    size = _cached_value_bytes(profile)
+    size = _cached_value_bytes(profile, options)
     if size is None:
         return None
     kv = model.kv_cache
-    heads = ceil(kv.heads / profile.tensor_parallel_size)
-    layers = ceil(kv.layers / profile.pipeline_parallel_size)
-    return 2 * layers * heads * kv.head_dim * size
+    heads = ceil(kv.heads / parallel.tensor)
+    layers = ceil(kv.layers / parallel.pipeline)
+    shared = parallel.decode_context * parallel.prefill_context
+    return LinearCost(bytes_per_token=2 * layers * heads * kv.head_dim * size / shared)
 
 
-def _cached_value_bytes(profile: Profile) -> float | None:
-    kind = str(profile.engine.args.get("kv-cache-dtype") or "auto")
-    if kind == "auto":
-        return 4.0 if profile.precision == "fp32" else 2.0
+def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:
+    kind = options.text("kv_cache_dtype")
+    if kind is None:
+        dtype = options.text("dtype")
+        return 4.0 if (dtype or profile.precision) in ("float32", "float", "fp32") else 2.0
     return next((size for name, size in BYTES_PER_CACHED.items() if kind.startswith(name)), None)
 
 
