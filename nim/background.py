@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 
 T = TypeVar("T")
 
 
-class Aside:
+class BackgroundTasks:
     """One thread, which does one thing after the other; what they come to is told in the loop."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._todo: deque[Callable[[], None]] = deque()
         self._told: deque[Callable[[], None]] = deque()
         self._more = threading.Semaphore(0)

@@ -34,7 +34,7 @@ class Timer:
         self.callback = None
 
 
-class Loop:
+class EventLoop:
     """Runs until `stop`. `now` is in seconds and only ever goes forward."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -101,10 +101,10 @@ class Loop:
         return max(self._timers[0][0] - self.now(), 0) if self._timers else None
 
 
-class Script:
+class Task:
     """A sequence of waits, written as a generator that yields for how many seconds it wants to sleep."""
 
-    def __init__(self, loop: Loop, steps: Steps) -> None:
+    def __init__(self, loop: EventLoop, steps: Steps) -> None:
         self._loop, self._steps = loop, steps
         self._timer: Timer | None = loop.after(0, self._go)
 
@@ -125,7 +125,7 @@ class Script:
         self._timer = None if seconds is None else self._loop.after(seconds, self._go)
 
 
-def until(loop: Loop, true: Callable[[], bool], seconds: float) -> Generator[float, None, bool]:
+def until(loop: EventLoop, true: Callable[[], bool], seconds: float) -> Generator[float, None, bool]:
     """Sleep until it is true, which is looked at after each poke, but no longer than this; whether it is."""
     deadline = loop.now() + seconds
     while not true():

@@ -5,24 +5,24 @@ from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 
-from nim.background import Aside
+from nim.background import BackgroundTasks
 from nim.cleanup.process_table import all_processes, below
 from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, sweep
-from nim.event_loop import Loop, Timer
+from nim.event_loop import EventLoop, Timer
 
 LOOK_SECONDS = 5.0
 # Who makes a file maps it at once, but a busy machine can come in between.
 LOOKS_UNTIL_OTHERS = 6
 
 
-class Leavings:
+class OrphanedSharedMemory:
     """Records what the processes below this one map, and removes it when they are gone."""
 
     def __init__(
-        self, run_dir: Path, loop: Loop, say: Callable[[str, str], None], directory: Path = SHM
+        self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
     ) -> None:
         self._loop, self._say, self._directory = loop, say, directory
-        self._aside, self._record = Aside(loop), Record(run_dir, directory)
+        self._aside, self._record = BackgroundTasks(loop), Record(run_dir, directory)
         self._ours: dict[str, int] = {}
         self._others: set[int] = set()
         self._unclaimed: Counter[int] = Counter()

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.event_loop import Loop, Timer
+from nim.event_loop import EventLoop, Timer
 
 # The kernel cuts names to this, the command line may have them whole.
 NAME_CHARACTERS = 15
@@ -114,7 +114,7 @@ def group_lives(group: int) -> bool:
 class Watch:
     """Calls back once, at once, when a process ends, whoever's child it is."""
 
-    def __init__(self, loop: Loop, process: Process, callback: Callable[[], None]) -> None:
+    def __init__(self, loop: EventLoop, process: Process, callback: Callable[[], None]) -> None:
         self._loop, self._process, self._callback = loop, process, callback
         self._fd, self._timer = -1, None
         try:

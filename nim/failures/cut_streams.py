@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 
 # As many are told one by one; all of them are in the access log.
 TOLD = 20
@@ -39,10 +39,10 @@ class Request:
         return f"{self.what}, open for {self.seconds:.3f} s, request_id={self.request_id}"
 
 
-class Cuts:
+class CutStreams:
     """Reads every line of both logs, and keeps those of the last seconds."""
 
-    def __init__(self, loop: Loop, say: Callable[[str, str], None]) -> None:
+    def __init__(self, loop: EventLoop, say: Callable[[str, str], None]) -> None:
         self._loop, self._say = loop, say
         self._lines: deque[tuple[float, str]] = deque(maxlen=KEPT)
         self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)

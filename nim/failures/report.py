@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nim.failures.exit import Exit
 from nim.log_format import visible
-from nim.logging.log_writer import Journal
+from nim.logging.log_writer import LogWriter
 from nim.logging.records import Record
 from nim.state import Failure
 
@@ -16,7 +16,7 @@ TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_BYTES = 4096
 
 
-def tell(journal: Journal, level: str, failure: Failure, what: str, end: Exit) -> None:
+def tell(journal: LogWriter, level: str, failure: Failure, what: str, end: Exit) -> None:
     """Say it on stderr as one block, or as one record for machines."""
     message = f"{what} lost: {failure.kind} ({end}): {failure.message}"
     told = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}

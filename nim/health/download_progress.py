@@ -58,7 +58,7 @@ def _indexed_bytes(directory: Path) -> int | None:
     return None
 
 
-class Fetching:
+class DownloadProgress:
     """One download, followed from look to look. `say` gets a line now and then while it goes on.
 
     `needed`: whether there is, or was, something to download in this start; None before the first look.

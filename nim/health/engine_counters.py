@@ -24,14 +24,14 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
+class EngineCounters:
     """One look: every core by its number. `asleep`: it was told to sleep, and is not to be woken."""
 
     cores: Mapping[bytes, Core]
     asleep: bool
 
 
-def read_vitals(text: bytes) -> Vitals | None:
+def read_counters(text: bytes) -> EngineCounters | None:
     """None if the text has none of these: another engine, or one that was told to keep no statistics."""
     cores: dict[bytes, Core] = defaultdict(Core)
     asleep = False
@@ -44,4 +44,4 @@ def read_vitals(text: bytes) -> Vitals | None:
         elif name == b"engine_sleep_state" and b'"awake"' in labels:
             asleep = asleep or not float(value)
     known = any(len(core.signs) > 1 for core in cores.values())
-    return Vitals(cores=cores, asleep=asleep) if known else None
+    return EngineCounters(cores=cores, asleep=asleep) if known else None

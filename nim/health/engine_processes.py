@@ -4,17 +4,17 @@ import re
 from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, all_processes, below
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 from nim.logging.records import Record
 
 # vLLM puts names and pids of its processes before what they say.
 _SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")
 
 
-class Parts:
+class EngineProcesses:
     """Watches all processes below one, and calls `lost` with each that ends."""
 
-    def __init__(self, loop: Loop, lost: Callable[[Process], None]) -> None:
+    def __init__(self, loop: EventLoop, lost: Callable[[Process], None]) -> None:
         self._loop, self._lost = loop, lost
         self._watched: dict[int, Watch] = {}
 

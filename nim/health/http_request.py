@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 from nim.plan import Engine
 
 READ_BYTES = 65536
@@ -33,11 +33,11 @@ def post(path: str, body: str, key: str | None) -> bytes:
     return "\r\n".join([*lines, "", body]).encode()
 
 
-class Ask:
+class HttpRequest:
     """One request over a connection of its own; `answered` is called once, after `seconds` at the latest."""
 
     def __init__(
-        self, loop: Loop, address: Address, request: bytes, seconds: float, answered: Answered
+        self, loop: EventLoop, address: Address, request: bytes, seconds: float, answered: Answered
     ) -> None:
         self._loop, self._request, self._answered = loop, request, answered
         self._answer = b""

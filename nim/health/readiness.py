@@ -3,26 +3,28 @@
 import os
 from collections.abc import Callable
 
-from nim.event_loop import Loop, Timer
-from nim.health.http_request import Address, Ask, get
+from nim.event_loop import EventLoop, Timer
+from nim.health.http_request import Address, HttpRequest, get
 
 ANSWER_SECONDS = 1.0
 # How often: an engine that has said that it serves is asked soon, one that never says so is asked seldom.
 SOON_SECONDS, SELDOM_SECONDS = 0.05, 0.5
 
 
-def ask_health(loop: Loop, address: Address, answered: Callable[[bool], None]) -> Ask:
+def ask_health(loop: EventLoop, address: Address, answered: Callable[[bool], None]) -> HttpRequest:
     """One question. `answered` gets whether the answer was 200; silence and refusal are no."""
-    return Ask(loop, address, get("/health"), ANSWER_SECONDS, lambda status, _: answered(status == 200))
+    return HttpRequest(
+        loop, address, get("/health"), ANSWER_SECONDS, lambda status, _: answered(status == 200)
+    )
 
 
 class Readiness:
     """Asks again and again from `begin` on, and calls `ready` once, unless `end` comes first."""
 
-    def __init__(self, loop: Loop, address: Address, ready: Callable[[], None]) -> None:
+    def __init__(self, loop: EventLoop, address: Address, ready: Callable[[], None]) -> None:
         self._loop, self._address, self._ready = loop, address, ready
         self._pause = SELDOM_SECONDS
-        self._probe: Ask | None = None
+        self._probe: HttpRequest | None = None
         self._timer: Timer | None = None
 
     def begin(self) -> None:

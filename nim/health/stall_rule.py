@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from nim.health.engine_counters import Vitals
+from nim.health.engine_counters import EngineCounters
 
 
 @dataclass(slots=True)
-class Patience:
+class StallRule:
     """Told what is seen, it says whether that has gone on for `limit` seconds. Times are those of one clock.
 
     `alive_at`: when work was last seen to be done, or the probe answered. `asked_at`: a probe is under way,
@@ -31,7 +31,7 @@ class Patience:
         self.asked_at = None if self.asked_at is None else now
         self._busy_since = dict.fromkeys(self._busy_since, now)
 
-    def see(self, vitals: Vitals, now: float) -> None:
+    def see(self, vitals: EngineCounters, now: float) -> None:
         """A look at the counters."""
         self.heard_at = now
         for name, core in vitals.cores.items():

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nim.event_loop import Loop, Timer
-from nim.health.engine_counters import Vitals, read_vitals
-from nim.health.http_request import Address, Ask, address_of, get, post
-from nim.health.stall_rule import Patience
+from nim.event_loop import EventLoop, Timer
+from nim.health.engine_counters import EngineCounters, read_counters
+from nim.health.http_request import Address, HttpRequest, address_of, get, post
+from nim.health.stall_rule import StallRule
 from nim.plan import Plan
 
 # A look costs vLLM 4 ms of CPU. The share of a time-out that an unanswered probe is granted.
@@ -30,7 +30,7 @@ _PROBES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ears:
+class StallCallbacks:
     """Who is told. `flowing`: it works again; `hopeless`: it has stood still for too long."""
 
     say: Callable[[str, str], None]
@@ -39,10 +39,10 @@ class Ears:
     hopeless: Callable[[str], None]
 
 
-class Stalls:
+class StallDetector:
     """Looks at a ready engine from `begin` to `end`. `why` says what is wrong while it stands still."""
 
-    def __init__(self, plan: Plan, loop: Loop, ears: Ears, api_key: str | None) -> None:
+    def __init__(self, plan: Plan, loop: EventLoop, ears: StallCallbacks, api_key: str | None) -> None:
         self._loop, self._ears, self._key = loop, ears, api_key
         self._address: Address = address_of(plan.engine)
         self._timeout = plan.stall_timeout_seconds
@@ -52,8 +52,8 @@ class Stalls:
         self.since = 0.0
         self._seen = False
         self._timer: Timer | None = None
-        self._look_out: Ask | None = None
-        self._probe_out: Ask | None = None
+        self._look_out: HttpRequest | None = None
+        self._probe_out: HttpRequest | None = None
 
     def begin(self) -> None:
         """The engine is ready."""
@@ -64,7 +64,7 @@ class Stalls:
             # What was done right after a look is seen by the next; and every answer takes its time.
             limit = max(self._timeout - 2 * self._pause, self._timeout / 2)
             grace = self._timeout * GRACE
-            self._patience = Patience(limit=limit, grace=grace, began_at=self._loop.now())
+            self._patience = StallRule(limit=limit, grace=grace, began_at=self._loop.now())
             self._turned_at = self._loop.now()
             self._timer = self._loop.after(0, self._turn)
 
@@ -84,7 +84,7 @@ class Stalls:
         self._timer = self._loop.after(self._until_next(now), self._turn)
         if self._look_out is None:
             longest = self._timeout * (HOPELESS_TIMEOUTS + 1)
-            self._look_out = Ask(self._loop, self._address, get("/metrics"), longest, self._looked)
+            self._look_out = HttpRequest(self._loop, self._address, get("/metrics"), longest, self._looked)
         else:
             self._judge()
 
@@ -97,7 +97,7 @@ class Stalls:
         self._look_out = None
         if not status:
             return
-        vitals = read_vitals(body)
+        vitals = read_counters(body)
         if vitals is None and (self._seen or status not in (FOUND, NOT_FOUND)):
             self._patience.heard_at = self._loop.now()
             return
@@ -111,7 +111,7 @@ class Stalls:
         if self._timer:
             self._probe(vitals)
 
-    def _probe(self, vitals: Vitals) -> None:
+    def _probe(self, vitals: EngineCounters) -> None:
         """When nothing has been seen of it for so long: it is idle, or what it does takes its time."""
         now = self._loop.now()
         due = self._patience.alive_at + self._probe_interval
@@ -120,7 +120,7 @@ class Stalls:
                 self._patience.asked(now)
             request = post(*self._probes[0], self._key)
             longest = self._timeout * (HOPELESS_TIMEOUTS + 1)
-            self._probe_out = Ask(self._loop, self._address, request, longest, self._probed)
+            self._probe_out = HttpRequest(self._loop, self._address, request, longest, self._probed)
 
     def _probed(self, status: int, _: bytes) -> None:
         self._probe_out = None

@@ -54,7 +54,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StartupHistory:
     """What the file told, or why it told nothing although it is there."""
 
     runs: tuple[Run, ...] = ()
@@ -76,17 +76,19 @@ def _shows_phases(plan: Plan) -> bool:
     return severity(level.upper()) <= severity("INFO")
 
 
-def recall(cache_dir: Path, key: str) -> Kept:
+def recall(cache_dir: Path, key: str) -> StartupHistory:
     """The earlier starts of this kind, oldest first."""
     try:
-        return Kept(runs=_read(cache_dir / FILE).get(key, ()))
+        return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
     except FileNotFoundError:
-        return Kept()
+        return StartupHistory()
     except OSError as error:
-        return Kept(problem=f'cannot read "{cache_dir / FILE}": {error.strerror}')
+        return StartupHistory(problem=f'cannot read "{cache_dir / FILE}": {error.strerror}')
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"[:200]
-        return Kept(problem=f'cannot use "{cache_dir / FILE}", which is damaged: it starts anew ({why})')
+        return StartupHistory(
+            problem=f'cannot use "{cache_dir / FILE}", which is damaged: it starts anew ({why})'
+        )
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:

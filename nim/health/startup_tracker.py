@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.background import Aside
-from nim.event_loop import Loop, Timer
-from nim.health.download_progress import Fetching, Found, look_at
+from nim.background import BackgroundTasks
+from nim.event_loop import EventLoop, Timer
+from nim.health.download_progress import DownloadProgress, Found, look_at
 from nim.health.eta import Estimate, expect
 from nim.health.phases import DOING, STARTING, Step
-from nim.health.startup_history import Kept, Run, key_of, recall, remember
-from nim.health.status_files import Board
+from nim.health.startup_history import Run, StartupHistory, key_of, recall, remember
+from nim.health.status_files import StatusPublisher
 from nim.plan import Plan
 from nim.state import Phase, State
 
@@ -25,17 +25,19 @@ TICK_SECONDS, LOOK_SECONDS = 1.0, 2.0
 class Before:
     """What there was before a start: earlier ones, a compile cache with something in it, a model on disk."""
 
-    kept: Kept
+    kept: StartupHistory
     warm: bool
     found: Found | None
 
 
-class Outlook:
+class StartupTracker:
     """Follows the starts of one engine, from each `begin` to `ready` or `end`."""
 
-    def __init__(self, plan: Plan, loop: Loop, board: Board, say: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, plan: Plan, loop: EventLoop, board: StatusPublisher, say: Callable[[str, str], None]
+    ) -> None:
         self._loop, self._board, self._say = loop, board, say
-        self._aside, self._key = Aside(loop), key_of(plan)
+        self._aside, self._key = BackgroundTasks(loop), key_of(plan)
         self._cache, self._download = Path(plan.cache_dir), plan.download
         engine_cache = Path(plan.engine.env.get("VLLM_CACHE_ROOT", self._cache / "vllm"))
         self._compiled = engine_cache / "torch_compile_cache"
@@ -78,7 +80,7 @@ class Outlook:
     def _reset(self) -> None:
         self._estimate = Estimate({}, Phase.SELECT, self._loop.now())
         self._expected: float | None = None
-        self._fetching = Fetching(self._download, self._say_fetched) if self._download else None
+        self._fetching = DownloadProgress(self._download, self._say_fetched) if self._download else None
         self._looked_at, self._warm = self._loop.now(), False
 
     def _look_before(self) -> Before:

@@ -28,7 +28,7 @@ def first_state(now: float) -> State:
     return State(phase=Phase.SELECT, message=DOING[Phase.SELECT], started_at=now, phase_since=now)
 
 
-class Board:
+class StatusPublisher:
     """Goes on from the state that the launcher wrote, writes out each change. `now` gives Unix seconds.
 
     `eta` tells how long it is until ready in a state; it is asked at each change and each `tick`.

@@ -4,10 +4,10 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 from nim.log_format import Form
 from nim.logging.records import Record, read_access
-from nim.logging.stderr_queue import Sink
+from nim.logging.stderr_queue import StderrQueue
 from nim.redact import MASK, is_secret_name, mask_argv
 
 OURS = "nim"
@@ -15,13 +15,13 @@ OURS = "nim"
 SECRET_CHARACTERS = 6
 
 
-class Journal:
+class LogWriter:
     """Writes records to a descriptor and keeps `secrets` out of them."""
 
-    def __init__(self, form: Form, fd: int, loop: Loop, secrets: Sequence[str]) -> None:
+    def __init__(self, form: Form, fd: int, loop: EventLoop, secrets: Sequence[str]) -> None:
         self._form, self._secrets = form, secrets
         self._secrets_as_nginx_writes = [text for secret in secrets for text in _as_nginx_writes(secret)]
-        self._sink = Sink(fd, loop, self._dropped)
+        self._sink = StderrQueue(fd, loop, self._dropped)
 
     def say(self, level: str, message: str) -> None:
         """A record of our own."""

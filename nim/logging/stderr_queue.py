@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 
 # Some ten thousand lines.
 QUEUE_BYTES = 2 * 1024 * 1024
@@ -18,13 +18,13 @@ QUEUE_BYTES = 2 * 1024 * 1024
 PIECE_BYTES = select.PIPE_BUF
 
 
-class Sink:
+class StderrQueue:
     """Writes lines to a descriptor that others use too, so its own flags are left as they are.
 
     `report` makes the line that says how many were dropped.
     """
 
-    def __init__(self, fd: int, loop: Loop, report: Callable[[int], str]) -> None:
+    def __init__(self, fd: int, loop: EventLoop, report: Callable[[int], str]) -> None:
         self._loop, self._report = loop, report
         self._queue: deque[bytes] = deque()
         self._bytes = self._dropped = 0

@@ -11,24 +11,24 @@ from pathlib import Path
 
 from nim.cleanup.process_table import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
-from nim.event_loop import Loop, Script, Steps, until
+from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
-from nim.failures.cut_streams import Cuts
+from nim.failures.cut_streams import CutStreams
 from nim.failures.exit import Exit
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, Kind
-from nim.health.status_files import Board, write_file
+from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
-from nim.logging.log_writer import Journal
+from nim.logging.log_writer import LogWriter
 from nim.logging.records import Record
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
 from nim.preflight.tcp_sockets import count_connections
 from nim.state import Failure
 from nim.supervision import restart_policy
-from nim.supervision.engine_restarter import EngineKeeper, Ties, clear_strays
+from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program import Program
-from nim.supervision.restart_policy import Policy
-from nim.supervision.restarter import Keeper
-from nim.supervision.shutdown_budget import Budget
+from nim.supervision.restart_policy import RestartPolicy
+from nim.supervision.restarter import Restarter
+from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 NGINX_LOG_LINES = 10
@@ -41,12 +41,12 @@ CUTS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policies:
+class RestartPolicies:
     """What is restarted how often."""
 
-    engine: Policy = restart_policy.ENGINE
-    nginx: Policy = restart_policy.NGINX
-    middleware: Policy = restart_policy.MIDDLEWARE
+    engine: RestartPolicy = restart_policy.ENGINE
+    nginx: RestartPolicy = restart_policy.NGINX
+    middleware: RestartPolicy = restart_policy.MIDDLEWARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +54,16 @@ class Surroundings:
     """What the guard works with. `supervisor_pid` is a child of this process."""
 
     plan: Plan
-    loop: Loop
+    loop: EventLoop
     supervisor: Supervisor
     supervisor_pid: int
-    journal: Journal
+    journal: LogWriter
     catch_up: Callable[[str], None]
     api_key: str | None = None
-    policies: Policies = field(default_factory=Policies)
+    policies: RestartPolicies = field(default_factory=RestartPolicies)
 
 
-class Guard:
+class Controller:
     """Lives until `exit_code` is known and the loop stopped."""
 
     def __init__(self, around: Surroundings) -> None:
@@ -75,17 +75,19 @@ class Guard:
         self._supervisor_lives = True
         self._hurry = 0
         self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
-        self._ending: Script | None = None
-        self.board = Board(self._run_dir)
-        self.cuts = Cuts(self._loop, self._say)
+        self._ending: Task | None = None
+        self.board = StatusPublisher(self._run_dir)
+        self.cuts = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
         self.engine = self._keep_engine()
         self.nginx = self._keep("nginx", around.policies.nginx, STATUS_SOCKET, self._streams_lost)
         self.middleware = self._keep("middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: "")
         around.supervisor.on_up = self._start
 
-    def _keep(self, name: str, policy: Policy, leftover: str, consequence: Callable[[], str]) -> Keeper:
-        return Keeper(
+    def _keep(
+        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str]
+    ) -> Restarter:
+        return Restarter(
             self._program(name),
             self._loop,
             policy,
@@ -95,8 +97,8 @@ class Guard:
             give_up=self._gateway_lost,
         )
 
-    def _keep_engine(self) -> EngineKeeper:
-        ties = Ties(
+    def _keep_engine(self) -> EngineRestarter:
+        ties = EngineCallbacks(
             say=self._say,
             catch_up=lambda: self._around.catch_up("engine"),
             lost=lambda failure, end: report.tell(self._around.journal, "ERROR", failure, "engine", end),
@@ -106,7 +108,7 @@ class Guard:
             api_key=self._around.api_key,
         )
         policy = self._around.policies.engine
-        return EngineKeeper(self._plan, self._loop, self._program("engine"), self.board, policy, ties)
+        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.board, policy, ties)
 
     def _program(self, name: str) -> Program:
         return Program(name, self._loop, self._around.supervisor, self._say)
@@ -137,7 +139,7 @@ class Guard:
         if self._ending is None:
             self._say("INFO", f"stopping: {signal.Signals(number).name}")
             self.stopping_since = self._loop.now()
-            self._ending = Script(self._loop, self._stop())
+            self._ending = Task(self._loop, self._stop())
         elif number == signal.SIGINT:
             self._hurry += 1
             self._ending.poke()
@@ -185,7 +187,7 @@ class Guard:
         self.board.failed(failure)
         report.tell(self._around.journal, "CRITICAL", failure, what, end)
         report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
-        self._ending = Script(self._loop, self._leave())
+        self._ending = Task(self._loop, self._leave())
 
     def _streams_lost(self) -> str:
         """What its master leaves behind still holds the connections, but tells nobody what they are."""
@@ -194,7 +196,7 @@ class Guard:
 
     def _stop(self) -> Steps:
         """Unready, settle, drain the gateway, then the engine, then everything else."""
-        budget = Budget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
+        budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
         self._let_go()
         self.board.draining()
@@ -216,7 +218,7 @@ class Guard:
     def _drain(self, deadline: float) -> Steps:
         """No new work; what runs may end until the deadline."""
         nginx = self.nginx.program
-        cut_at = self._loop.now() + Budget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
+        cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)

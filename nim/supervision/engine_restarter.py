@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.cleanup.orphaned_shm import Leavings
+from nim.cleanup.orphaned_shm import OrphanedSharedMemory
 from nim.cleanup.process_table import Process
-from nim.event_loop import Loop, Script, Steps, until
+from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.exit import Exit
 from nim.failures.failure_classes import Kind
-from nim.health.engine_processes import Parts
-from nim.health.http_request import Ask, address_of
+from nim.health.engine_processes import EngineProcesses
+from nim.health.http_request import HttpRequest, address_of
 from nim.health.phases import Start
 from nim.health.readiness import Readiness, ask_health
-from nim.health.stalls import Ears, Stalls
-from nim.health.startup_tracker import Outlook
-from nim.health.status_files import Board
+from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health.startup_tracker import StartupTracker
+from nim.health.status_files import StatusPublisher
 from nim.logging.records import Record
 from nim.plan import Plan
 from nim.state import Failure
 from nim.supervision.program import Program
-from nim.supervision.restart_policy import Policy, Restarts
+from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 from nim.supervision.restarter import LOOK_SECONDS
 
 LOG_LINES = 500
@@ -35,7 +35,7 @@ TIDY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ties:
+class EngineCallbacks:
     """What the keeper of the engine needs of others.
 
     `catch_up` reads what the engine has logged by now. `strays` finds what outlived it. `lost`: it is lost
@@ -52,26 +52,34 @@ class Ties:
     api_key: str | None = None
 
 
-class EngineKeeper:
+class EngineRestarter:
     """One engine, through all its lives."""
 
     def __init__(
-        self, plan: Plan, loop: Loop, program: Program, board: Board, policy: Policy, ties: Ties
+        self,
+        plan: Plan,
+        loop: EventLoop,
+        program: Program,
+        board: StatusPublisher,
+        policy: RestartPolicy,
+        ties: EngineCallbacks,
     ) -> None:
         self.program = program
         self._loop, self._board, self._ties = loop, board, ties
-        self._policy, self._restarts = policy, Restarts(policy)
+        self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
-        self._parts = Parts(loop, self._part_lost)
-        self._outlook = Outlook(plan, loop, board, ties.say)
-        self._leavings = Leavings(Path(plan.run_dir), loop, ties.say)
-        ears = Ears(say=ties.say, stalled=self._stalled, flowing=self._flowing, hopeless=self._hopeless)
-        self._stalls = Stalls(plan, loop, ears, ties.api_key)
-        self._script: Script | None = None
-        self._doubt: Ask | None = None
+        self._parts = EngineProcesses(loop, self._part_lost)
+        self._outlook = StartupTracker(plan, loop, board, ties.say)
+        self._leavings = OrphanedSharedMemory(Path(plan.run_dir), loop, ties.say)
+        ears = StallCallbacks(
+            say=ties.say, stalled=self._stalled, flowing=self._flowing, hopeless=self._hopeless
+        )
+        self._stalls = StallDetector(plan, loop, ears, ties.api_key)
+        self._script: Task | None = None
+        self._doubt: HttpRequest | None = None
         self._served = self._let_go = False
         self._ready_at: float | None = None
         self._begin()
@@ -140,7 +148,7 @@ class EngineKeeper:
         self._lost_part, self._lost_at = name, self._loop.now()
         if self._ready_at is not None:
             self._board.doubted(f"{name}, a process of the engine, has ended")
-        self._script = Script(self._loop, self._doubt_it())
+        self._script = Task(self._loop, self._doubt_it())
 
     def _doubt_it(self) -> Steps:
         """It ends by itself, which ends this script; or it works on; or it has to be ended."""
@@ -225,7 +233,7 @@ class EngineKeeper:
         self._ties.lost(failure, end)
         self._ties.say("WARNING", f"the engine is started again: {again}")
         self._board.lost(failure, f"the engine was lost ({kind.name}); {again}")
-        self._script = Script(self._loop, self._revive(delay))
+        self._script = Task(self._loop, self._revive(delay))
 
     def _pause(self, kind: Kind, well_seconds: float) -> float | None:
         """None if there shall be no restart: an orchestrator knows better what to do with a failed start."""
@@ -246,7 +254,7 @@ class EngineKeeper:
         self.start()
 
 
-def clear_strays(loop: Loop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
+def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
     """Kill what outlived its parent and wait until it is gone."""
     began = loop.now()
     while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:

@@ -7,15 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from nim.supervision.controller import Policies
+from nim.supervision.controller import RestartPolicies
 from nim.supervision.service import serve
 
 
-def main(run_dir: Path, policies: Policies | None = None) -> int:
+def main(run_dir: Path, policies: RestartPolicies | None = None) -> int:
     """Serve what the run directory describes; the exit code."""
     os.umask(0o077)
     os.set_inheritable(int(os.environ.pop("NIM_LOCK_FD")), False)  # held until the end, by this process alone
-    return serve(run_dir, int(os.environ.pop("NIM_SUPERVISOR_PID")), policies or Policies())
+    return serve(run_dir, int(os.environ.pop("NIM_SUPERVISOR_PID")), policies or RestartPolicies())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
-from nim.supervision.shutdown_budget import Budget
+from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.spawn import Supervisord, adopt_orphans
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
@@ -70,7 +70,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
 
 def _drain_ms(plan: Plan) -> int:
     """0 would be without end."""
-    return max(round(Budget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
+    return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
 def _start_gateway(run_dir: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, group_lives, look, send_group
-from nim.event_loop import Loop
+from nim.event_loop import EventLoop
 from nim.failures.exit import Exit
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
@@ -12,7 +12,7 @@ class Program:
     """`on_exit` is called from the loop whenever the program ends, asked or not."""
 
     def __init__(
-        self, name: str, loop: Loop, supervisor: Supervisor, say: Callable[[str, str], None]
+        self, name: str, loop: EventLoop, supervisor: Supervisor, say: Callable[[str, str], None]
     ) -> None:
         self.name = name
         self.process: Process | None = None

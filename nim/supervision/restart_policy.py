@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class RestartPolicy:
     """The pause doubles with each loss in a row; the row ends when something has run well for a while.
 
     `tries`: so many restarts in a row are made; None is without end.
@@ -16,15 +16,15 @@ class Policy:
     healthy_seconds: float
 
 
-ENGINE = Policy(first_delay_seconds=1, longest_delay_seconds=16, tries=5, healthy_seconds=300)
-NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
-MIDDLEWARE = Policy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
+ENGINE = RestartPolicy(first_delay_seconds=1, longest_delay_seconds=16, tries=5, healthy_seconds=300)
+NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
+MIDDLEWARE = RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
 
 
-class Restarts:
+class RestartCounter:
     """The losses in a row of one program."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
         self.in_a_row = 0
 

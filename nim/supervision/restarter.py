@@ -5,24 +5,24 @@ from pathlib import Path
 from signal import SIGKILL
 
 from nim.cleanup.process_table import group_lives
-from nim.event_loop import Loop, Script, Steps, until
+from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.exit import Exit
 from nim.supervision.program import Program
-from nim.supervision.restart_policy import Policy, Restarts
+from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 
 # The killed are gone in milliseconds, but of those that are not our children nobody tells us.
 LOOK_SECONDS = 0.02
 GROUP_GONE_SECONDS = 5.0
 
 
-class Keeper:
+class Restarter:
     """`leftovers` are the files that its sudden death leaves in the way. `give_up` gets how it ended."""
 
     def __init__(
         self,
         program: Program,
-        loop: Loop,
-        policy: Policy,
+        loop: EventLoop,
+        policy: RestartPolicy,
         say: Callable[[str, str], None],
         *,
         leftovers: tuple[Path, ...],
@@ -30,9 +30,9 @@ class Keeper:
         give_up: Callable[[Exit], None],
     ) -> None:
         self.program = program
-        self._loop, self._say, self._restarts = loop, say, Restarts(policy)
+        self._loop, self._say, self._restarts = loop, say, RestartCounter(policy)
         self._leftovers, self._consequence, self._give_up = leftovers, consequence, give_up
-        self._revival: Script | None = None
+        self._revival: Task | None = None
         program.on_exit = self._ended
 
     def let_go(self) -> None:
@@ -50,7 +50,7 @@ class Keeper:
             return
         when = f"again in {delay:g} s" if delay else "again at once"
         self._say("ERROR", f"{lost}{self._consequence()}; it is started {when}")
-        self._revival = Script(self._loop, self._revive(delay))
+        self._revival = Task(self._loop, self._revive(delay))
 
     def _revive(self, delay: float) -> Steps:
         """Its processes first: what is left of them holds the port."""
@@ -61,7 +61,7 @@ class Keeper:
         self.program.start()
 
 
-def clear_group(loop: Loop, program: Program) -> Steps:
+def clear_group(loop: EventLoop, program: Program) -> Steps:
     """Kill what is left of a program's process group and wait until it is gone."""
     program.signal(SIGKILL)
     deadline = loop.now() + GROUP_GONE_SECONDS

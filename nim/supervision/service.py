@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from nim.event_loop import HANDLED_SIGNALS, Loop
+from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
-from nim.logging.log_writer import Journal, known_secrets
+from nim.logging.log_writer import LogWriter, known_secrets
 from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.records import EngineLines, Record, read_middleware, read_nginx
 from nim.plan import (
@@ -24,7 +24,7 @@ from nim.plan import (
     Plan,
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
-from nim.supervision.controller import Guard, Policies, Surroundings
+from nim.supervision.controller import Controller, RestartPolicies, Surroundings
 from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2
@@ -37,15 +37,15 @@ class Service:
     """One service in one run directory, its supervisor started already."""
 
     def __init__(
-        self, run_dir: Path, supervisor_pid: int, environ: Mapping[str, str], policies: Policies
+        self, run_dir: Path, supervisor_pid: int, environ: Mapping[str, str], policies: RestartPolicies
     ) -> None:
-        self.run_dir, self.loop = run_dir, Loop()
+        self.run_dir, self.loop = run_dir, EventLoop()
         self.plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
         form = Form(as_json=self.plan.json_logs, level=self.plan.log_level)
         secrets = known_secrets(environ, self.plan.engine.argv)
-        self.journal = Journal(form, STDERR, self.loop, secrets)
+        self.journal = LogWriter(form, STDERR, self.loop, secrets)
         self.supervisor = Supervisor(str(run_dir), lambda: self.pipes["supervisord"].catch_up())
-        self.guard = Guard(
+        self.guard = Controller(
             Surroundings(
                 plan=self.plan,
                 loop=self.loop,
@@ -119,7 +119,7 @@ def clean(run_dir: Path) -> None:
             (run_dir / name).unlink(missing_ok=True)
 
 
-def serve(run_dir: Path, supervisor_pid: int, policies: Policies) -> int:
+def serve(run_dir: Path, supervisor_pid: int, policies: RestartPolicies) -> int:
     """Be PID 1 until the end. Whatever goes wrong in here, the supervisor does not outlive it."""
     try:
         code = Service(run_dir, supervisor_pid, os.environ, policies).run()

@@ -5,7 +5,7 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class ShutdownBudget:
     """Seconds, one part after the other. Together they are what a stop may take.
 
     `settle`: not ready, but new work is still taken, as the news spreads. `drain`: no new work, what runs
