@@ -108,7 +108,7 @@ class Task:
         self._loop, self._steps = loop, steps
         self._timer: Timer | None = loop.after(0, self._go)
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Something happened: look now instead of when the sleep is over."""
         if self._timer:
             self._timer.cancel()

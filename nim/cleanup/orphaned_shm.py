@@ -22,7 +22,7 @@ class OrphanedSharedMemory:
         self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
     ) -> None:
         self._loop, self._say, self._directory = loop, say, directory
-        self._aside, self._record = BackgroundTasks(loop), Record(run_dir, directory)
+        self._background, self._record = BackgroundTasks(loop), Record(run_dir, directory)
         self._ours: dict[str, int] = {}
         self._others: set[int] = set()
         self._unclaimed: Counter[int] = Counter()
@@ -35,7 +35,7 @@ class OrphanedSharedMemory:
         old = dict(self._ours)
         self._others = set(listed(self._directory).values())
         self._unclaimed.clear()
-        self._aside.run(lambda: sweep(old, self._directory), self._swept)
+        self._background.run(lambda: sweep(old, self._directory), self._swept)
         if self._timer is None:
             self._timer = self._loop.after(LOOK_SECONDS, self._look)
 
@@ -52,7 +52,7 @@ class OrphanedSharedMemory:
         self._timer = self._loop.after(LOOK_SECONDS, self._look)
         known = {*self._others, *self._ours.values()}
         if any(inode not in known for inode in listed(self._directory).values()):
-            self._aside.run(self._look_at_maps, self._add)
+            self._background.run(self._look_at_maps, self._add)
 
     def _look_at_maps(self) -> Segments:
         """What is new and belongs to us; whatever else is new is somebody else's before long."""

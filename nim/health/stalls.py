@@ -16,7 +16,7 @@ SOONEST_LOOK_SECONDS, LATEST_LOOK_SECONDS = 0.1, 5.0
 ANSWER_SECONDS = 0.02
 # After so many further time-outs the engine is given up. With the default that is the 300 s which vLLM itself
 # grants its workers for one step.
-HOPELESS_TIMEOUTS = 5
+GIVE_UP_TIMEOUTS = 5
 # Who was not looking for so long has no right to judge: this process, or its whole container, was frozen.
 MISSED_LOOKS = 4
 FOUND, NOT_FOUND = 200, 404
@@ -35,15 +35,15 @@ class StallCallbacks:
 
     say: Callable[[str, str], None]
     stalled: Callable[[str], None]
-    flowing: Callable[[], None]
-    hopeless: Callable[[str], None]
+    recovered: Callable[[], None]
+    given_up: Callable[[str], None]
 
 
 class StallDetector:
     """Looks at a ready engine from `begin` to `end`. `why` says what is wrong while it stands still."""
 
-    def __init__(self, plan: Plan, loop: EventLoop, ears: StallCallbacks, api_key: str | None) -> None:
-        self._loop, self._ears, self._key = loop, ears, api_key
+    def __init__(self, plan: Plan, loop: EventLoop, callbacks: StallCallbacks, api_key: str | None) -> None:
+        self._loop, self._callbacks, self._key = loop, callbacks, api_key
         self._address: Address = address_of(plan.engine)
         self._timeout = plan.stall_timeout_seconds
         self._probe_interval = plan.probe_interval_seconds
@@ -83,7 +83,7 @@ class StallDetector:
         self._turned_at = now
         self._timer = self._loop.after(self._until_next(now), self._turn)
         if self._look_out is None:
-            longest = self._timeout * (HOPELESS_TIMEOUTS + 1)
+            longest = self._timeout * (GIVE_UP_TIMEOUTS + 1)
             self._look_out = HttpRequest(self._loop, self._address, get("/metrics"), longest, self._looked)
         else:
             self._judge()
@@ -103,7 +103,9 @@ class StallDetector:
             return
         if vitals is None:
             self.end()
-            self._ears.say("INFO", f"stalls are not looked for: the engine's metrics ({status}) do not tell")
+            self._callbacks.say(
+                "INFO", f"stalls are not looked for: the engine's metrics ({status}) do not tell"
+            )
             return
         self._seen = True
         self._patience.see(vitals, self._loop.now())
@@ -119,7 +121,7 @@ class StallDetector:
             if self._patience.asked_at is None:
                 self._patience.asked(now)
             request = post(*self._probes[0], self._key)
-            longest = self._timeout * (HOPELESS_TIMEOUTS + 1)
+            longest = self._timeout * (GIVE_UP_TIMEOUTS + 1)
             self._probe_out = HttpRequest(self._loop, self._address, request, longest, self._probed)
 
     def _probed(self, status: int, _: bytes) -> None:
@@ -132,7 +134,9 @@ class StallDetector:
         elif status != FOUND:
             self._probes.clear()
         if not self._probes:
-            self._ears.say("INFO", f"the engine is not probed any more: it answers a probe with {status}")
+            self._callbacks.say(
+                "INFO", f"the engine is not probed any more: it answers a probe with {status}"
+            )
         self._judge()
 
     def _judge(self) -> None:
@@ -140,8 +144,8 @@ class StallDetector:
         self.why = self._patience.verdict(now)
         if self.why and not before:
             self.since = now
-            self._ears.stalled(self.why)
+            self._callbacks.stalled(self.why)
         elif before and not self.why:
-            self._ears.flowing()
-        elif self.why and now - self.since >= HOPELESS_TIMEOUTS * self._timeout:
-            self._ears.hopeless(self.why)
+            self._callbacks.recovered()
+        elif self.why and now - self.since >= GIVE_UP_TIMEOUTS * self._timeout:
+            self._callbacks.given_up(self.why)

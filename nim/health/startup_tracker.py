@@ -36,8 +36,8 @@ class StartupTracker:
     def __init__(
         self, plan: Plan, loop: EventLoop, board: StatusPublisher, say: Callable[[str, str], None]
     ) -> None:
-        self._loop, self._board, self._say = loop, board, say
-        self._aside, self._key = BackgroundTasks(loop), key_of(plan)
+        self._loop, self._status, self._say = loop, board, say
+        self._background, self._key = BackgroundTasks(loop), key_of(plan)
         self._cache, self._download = Path(plan.cache_dir), plan.download
         engine_cache = Path(plan.engine.env.get("VLLM_CACHE_ROOT", self._cache / "vllm"))
         self._compiled = engine_cache / "torch_compile_cache"
@@ -50,12 +50,12 @@ class StartupTracker:
         """The engine is about to be started."""
         self._reset()
         number = self._number
-        self._aside.run(self._look_before, lambda before: self._heard(before, number))
+        self._background.run(self._look_before, lambda before: self._heard(before, number))
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
 
     def ready(self, seconds: float) -> None:
         """It is ready, so long after its start: say it, and keep it for those that follow."""
-        passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._board.state.done)
+        passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._status.state.done)
         expected = self._expected
         usual = "" if expected is None else f" (expected {expected:.1f} s, error {seconds - expected:+.1f} s)"
         self._say("INFO", f"ready after {seconds:.1f} s{usual}: {passed}")
@@ -67,7 +67,7 @@ class StartupTracker:
             download_seconds=min(downloaded, phases.get(Phase.FETCH, 0.0)),
             warm=self._warm,
         )
-        self._aside.run(lambda: remember(self._cache, self._key, run), self._kept)
+        self._background.run(lambda: remember(self._cache, self._key, run), self._kept)
         self.end()
 
     def end(self) -> None:
@@ -101,7 +101,7 @@ class StartupTracker:
         self._warm = before.warm
         self._estimate.expected = expect(before.kept.runs, warm=before.warm, downloads=downloads)
         self._expected = self._estimate.total
-        self._board.tick()
+        self._status.tick()
 
     def _kept(self, problem: str | None) -> None:
         if problem:
@@ -112,26 +112,26 @@ class StartupTracker:
         now = self._loop.now()
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
         # Also before it fetches: when the first bytes came is known as well as the look before them is old.
-        fetches = self._download and self._board.state.phase in (Phase.SELECT, Phase.FETCH)
+        fetches = self._download and self._status.state.phase in (Phase.SELECT, Phase.FETCH)
         if self._download and fetches and now - self._looked_at >= LOOK_SECONDS:
             directory, number = Path(self._download.directory), self._number
             self._looked_at = float("inf")  # not again before there is an answer
-            self._aside.run(lambda: look_at(directory), lambda found: self._saw(found, number))
-        self._board.tick()
+            self._background.run(lambda: look_at(directory), lambda found: self._saw(found, number))
+        self._status.tick()
 
     def _saw(self, found: Found, number: int) -> None:
         if number != self._number or self._fetching is None:
             return
         self._looked_at = self._loop.now()
         self._fetching.saw(found, self._looked_at)
-        if self._fetching.needed and self._board.state.phase is Phase.FETCH:
+        if self._fetching.needed and self._status.state.phase is Phase.FETCH:
             told = self._fetching.told(self._looked_at)
             message = f"{DOING[Phase.FETCH]}: {told}" if self._fetching.have_bytes else DOING[Phase.FETCH]
             step = Step(phase=Phase.FETCH, message=message, progress=self._fetching.progress)
-            self._board.step(step)
+            self._status.step(step)
 
     def _say_fetched(self, text: str) -> None:
-        if self._board.state.phase is Phase.FETCH:
+        if self._status.state.phase is Phase.FETCH:
             self._say("INFO", text)
 
     def _eta(self, state: State) -> float | None:

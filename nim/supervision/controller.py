@@ -98,7 +98,7 @@ class Controller:
         )
 
     def _keep_engine(self) -> EngineRestarter:
-        ties = EngineCallbacks(
+        callbacks = EngineCallbacks(
             say=self._say,
             catch_up=lambda: self._around.catch_up("engine"),
             lost=lambda failure, end: report.tell(self._around.journal, "ERROR", failure, "engine", end),
@@ -108,7 +108,7 @@ class Controller:
             api_key=self._around.api_key,
         )
         policy = self._around.policies.engine
-        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.board, policy, ties)
+        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.board, policy, callbacks)
 
     def _program(self, name: str) -> Program:
         return Program(name, self._loop, self._around.supervisor, self._say)
@@ -142,7 +142,7 @@ class Controller:
             self._ending = Task(self._loop, self._stop())
         elif number == signal.SIGINT:
             self._hurry += 1
-            self._ending.poke()
+            self._ending.wake()
 
     def on_children(self) -> None:
         """Reap whoever has ended: the supervisor, or a process that had lost its parent."""
@@ -151,7 +151,7 @@ class Controller:
                 if ended[0] == self._around.supervisor_pid:
                     self._supervisor_gone(ended[1])
         if self._ending:
-            self._ending.poke()
+            self._ending.wake()
 
     def _supervisor_gone(self, status: int) -> None:
         self._supervisor_lives = False
@@ -198,7 +198,7 @@ class Controller:
         """Unready, settle, drain the gateway, then the engine, then everything else."""
         budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
-        self._let_go()
+        self._expect_exits()
         self.board.draining()
         yield from self._wait(lambda: False, budget.settle)
         yield from self._drain(began + budget.settle + budget.drain)
@@ -254,7 +254,7 @@ class Controller:
 
     def _leave(self) -> Steps:
         """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
-        self._let_go()
+        self._expect_exits()
         if self.engine.program.process:
             self.engine.program.process.send(signal.SIGKILL)
         if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
@@ -286,11 +286,11 @@ class Controller:
             os.kill(self._around.supervisor_pid, signal.SIGKILL)
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
-    def _let_go(self) -> None:
+    def _expect_exits(self) -> None:
         for keeper in (self.engine, self.nginx, self.middleware):
-            keeper.let_go()
-            keeper.program.on_exit = self._poke
+            keeper.expect_exit()
+            keeper.program.on_exit = self._wake
 
-    def _poke(self, _: Exit) -> None:
+    def _wake(self, _: Exit) -> None:
         if self._ending:
-            self._ending.poke()
+            self._ending.wake()

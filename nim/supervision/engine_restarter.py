@@ -62,25 +62,25 @@ class EngineRestarter:
         program: Program,
         board: StatusPublisher,
         policy: RestartPolicy,
-        ties: EngineCallbacks,
+        callbacks: EngineCallbacks,
     ) -> None:
         self.program = program
-        self._loop, self._board, self._ties = loop, board, ties
+        self._loop, self._status, self._callbacks = loop, board, callbacks
         self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
-        self._parts = EngineProcesses(loop, self._part_lost)
-        self._outlook = StartupTracker(plan, loop, board, ties.say)
-        self._leavings = OrphanedSharedMemory(Path(plan.run_dir), loop, ties.say)
-        ears = StallCallbacks(
-            say=ties.say, stalled=self._stalled, flowing=self._flowing, hopeless=self._hopeless
+        self._processes = EngineProcesses(loop, self._part_lost)
+        self._startup = StartupTracker(plan, loop, board, callbacks.say)
+        self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
+        on_stall = StallCallbacks(
+            say=callbacks.say, stalled=self._stalled, recovered=self._recovered, given_up=self._given_up
         )
-        self._stalls = StallDetector(plan, loop, ears, ties.api_key)
+        self._stalls = StallDetector(plan, loop, on_stall, callbacks.api_key)
         self._script: Task | None = None
         self._doubt: HttpRequest | None = None
-        self._served = self._let_go = False
+        self._served = self._exit_expected = False
         self._ready_at: float | None = None
         self._begin()
         program.on_exit = self._ended
@@ -88,37 +88,37 @@ class EngineRestarter:
     def start(self) -> None:
         """Start the engine and ask from now on whether it is ready."""
         self._begin()
-        self._outlook.begin()
-        self._leavings.begin()
+        self._startup.begin()
+        self._orphans.begin()
         self.program.start()
-        self._board.step(self._start.begin())
+        self._status.step(self._start.begin())
         self._readiness.begin()
 
     def read(self, record: Record) -> None:
         """A line of its log."""
         self._log.append(record)
-        if self.program.process and not self._let_go:
-            self._parts.meet(record, self.program.process)
+        if self.program.process and not self._exit_expected:
+            self._processes.meet(record, self.program.process)
         self.progress(record.message)
 
     def progress(self, text: str) -> None:
         """A line, or what a progress bar shows."""
-        if self._ready_at is not None or self._let_go or not self.program.alive:
+        if self._ready_at is not None or self._exit_expected or not self.program.alive:
             return
         if step := self._start.read(text):
-            self._board.step(step)
+            self._status.step(step)
         if self._start.serving:
             self._readiness.hurry()
 
-    def let_go(self) -> None:
+    def expect_exit(self) -> None:
         """From now on its end is wanted."""
         self.program.on_exit = lambda _: None
-        self._let_go = True
+        self._exit_expected = True
         self._forget()
 
     def clear_up(self) -> None:
         """Nothing of it runs any more: nothing that it made stays."""
-        self._leavings.end()
+        self._orphans.end()
 
     def _begin(self) -> None:
         self._start = Start(fetches=self._fetches, release=self._release)
@@ -134,9 +134,9 @@ class EngineRestarter:
         self._served = True
         self._ready_at = self._loop.now()
         if self.program.process:  # first of all: who ends after that is known to be missed
-            self._parts.watch_all(self.program.process)
-        seconds = self._board.ready()
-        self._outlook.ready(seconds)
+            self._processes.watch_all(self.program.process)
+        seconds = self._status.ready()
+        self._startup.ready(seconds)
         self._stalls.begin()
 
     def _part_lost(self, process: Process) -> None:
@@ -144,10 +144,10 @@ class EngineRestarter:
         name = f"{process.name} (pid {process.pid})"
         if self._script:
             return
-        self._ties.say("WARNING", f"{name}, a process of the engine, has ended")
+        self._callbacks.say("WARNING", f"{name}, a process of the engine, has ended")
         self._lost_part, self._lost_at = name, self._loop.now()
         if self._ready_at is not None:
-            self._board.doubted(f"{name}, a process of the engine, has ended")
+            self._status.doubted(f"{name}, a process of the engine, has ended")
         self._script = Task(self._loop, self._doubt_it())
 
     def _doubt_it(self) -> Steps:
@@ -163,32 +163,32 @@ class EngineRestarter:
         self._doubt = None
         if well:
             self._lost_part = self._lost_at = None
-            self._ties.say("INFO", "the engine works on without it")
+            self._callbacks.say("INFO", "the engine works on without it")
             if self._stalls.why:
-                self._board.stalled(self._stalls.why)
+                self._status.stalled(self._stalls.why)
             else:
-                self._board.ready()
+                self._status.ready()
         else:
             self._kill()
 
     def _stalled(self, why: str) -> None:
-        self._ties.say("ERROR", f"not ready: {why}")
-        self._board.count_stall()
-        self._board.stalled(why)
+        self._callbacks.say("ERROR", f"not ready: {why}")
+        self._status.count_stall()
+        self._status.stalled(why)
 
-    def _flowing(self) -> None:
-        self._ties.say("WARNING", "the engine gets on again")
+    def _recovered(self) -> None:
+        self._callbacks.say("WARNING", "the engine gets on again")
         if not (self._script or self._doubt):
-            self._board.ready()
+            self._status.ready()
 
-    def _hopeless(self, why: str) -> None:
+    def _given_up(self, why: str) -> None:
         self._killed_for = why
         self._stalls.end()
-        self._ties.say("ERROR", f"{why}; it is killed")
+        self._callbacks.say("ERROR", f"{why}; it is killed")
         self._end_at_once()
 
     def _kill(self) -> None:
-        self._ties.say("WARNING", "the engine does not end by itself and is killed")
+        self._callbacks.say("WARNING", "the engine does not end by itself and is killed")
         self._end_at_once()
 
     def _end_at_once(self) -> None:
@@ -200,9 +200,9 @@ class EngineRestarter:
     def _forget(self) -> None:
         """Ask nothing, watch nothing, plan nothing."""
         self._readiness.end()
-        self._outlook.end()
+        self._startup.end()
         self._stalls.end()
-        self._parts.forget()
+        self._processes.forget()
         for pending in (self._script, self._doubt):
             if pending:
                 pending.cancel()
@@ -214,8 +214,8 @@ class EngineRestarter:
         well_until = self._stalls.since if self._killed_for else self._loop.now()
         well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
         self._forget()
-        self._ties.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
-        self._ties.catch_up()
+        self._callbacks.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
+        self._callbacks.catch_up()
         loss = Loss(
             end=end,
             log=tuple(self._log),
@@ -227,12 +227,12 @@ class EngineRestarter:
         kind, failure = classify(loss)
         delay = self._pause(kind, well_seconds)
         if delay is None:
-            self._ties.give_up(failure, end)
+            self._callbacks.give_up(failure, end)
             return
         again = f"restart {self._restarts.in_a_row} of {self._policy.tries} in {delay:g} s"
-        self._ties.lost(failure, end)
-        self._ties.say("WARNING", f"the engine is started again: {again}")
-        self._board.lost(failure, f"the engine was lost ({kind.name}); {again}")
+        self._callbacks.lost(failure, end)
+        self._callbacks.say("WARNING", f"the engine is started again: {again}")
+        self._status.lost(failure, f"the engine was lost ({kind.name}); {again}")
         self._script = Task(self._loop, self._revive(delay))
 
     def _pause(self, kind: Kind, well_seconds: float) -> float | None:
@@ -247,10 +247,10 @@ class EngineRestarter:
 
     def _revive(self, delay: float) -> Steps:
         """What is left of the old engine goes before the pause: it holds memory that the new one needs."""
-        yield from clear_strays(self._loop, self._ties.strays)
+        yield from clear_strays(self._loop, self._callbacks.strays)
         yield from until(self._loop, lambda: False, delay)
         self._script = None
-        self._board.starting_again()
+        self._status.starting_again()
         self.start()
 
 

@@ -35,7 +35,7 @@ class Restarter:
         self._revival: Task | None = None
         program.on_exit = self._ended
 
-    def let_go(self) -> None:
+    def expect_exit(self) -> None:
         """From now on its end is wanted."""
         self.program.on_exit = lambda _: None
         if self._revival:

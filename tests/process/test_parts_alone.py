@@ -145,10 +145,10 @@ def test_a_script_sleeps_is_woken_and_can_be_cancelled() -> None:
     script = Task(loop, steps())
     run_until(loop, lambda: seen == ["began"])
     happened.append(True)
-    script.poke()
+    script.wake()
     run_until(loop, lambda: seen == ["began", "True"])
     script.cancel()
-    script.poke()
+    script.wake()
     loop.after(0, loop.stop)
     loop.run()
     assert seen == ["began", "True"]

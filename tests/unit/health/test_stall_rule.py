@@ -88,8 +88,10 @@ def noticed_after(plan: Plan, monkeypatch: pytest.MonkeyPatch, engine: Engine) -
     def stalled(_: str) -> None:
         raise Noticed(engine.loop.now())
 
-    ears = StallCallbacks(say=lambda *_: None, stalled=stalled, flowing=lambda: None, hopeless=lambda _: None)
-    StallDetector(plan, engine.loop, ears, None).begin()
+    callbacks = StallCallbacks(
+        say=lambda *_: None, stalled=stalled, recovered=lambda: None, given_up=lambda _: None
+    )
+    StallDetector(plan, engine.loop, callbacks, None).begin()
     with pytest.raises(Noticed) as noticed:
         engine.loop.run()
     at: float = noticed.value.args[0]
