@@ -1,4 +1,4 @@
-"""What the guard knows about the service right now. It alone writes it; whoever answers reads it."""
+"""The state of the service, written only by the controller and read by everything that answers."""
 
 import json
 from dataclasses import asdict, dataclass

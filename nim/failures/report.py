@@ -16,11 +16,11 @@ TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_BYTES = 4096
 
 
-def tell(journal: LogWriter, level: str, failure: Failure, what: str, end: Exit) -> None:
+def tell(log_writer: LogWriter, level: str, failure: Failure, what: str, end: Exit) -> None:
     """Say it on stderr as one block, or as one record for machines."""
     message = f"{what} lost: {failure.kind} ({end}): {failure.message}"
     told = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
-    journal.block(block(failure, what, end), Record(level=level, message=message), **told)
+    log_writer.block(block(failure, what, end), Record(level=level, message=message), **told)
 
 
 def block(failure: Failure, what: str, end: Exit) -> str:

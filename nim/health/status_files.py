@@ -1,4 +1,4 @@
-"""What the guard lets others know: state.json, the body of readiness, and the files that nginx looks for."""
+"""What the controller publishes: state.json, the readiness body, and the flag files that nginx tests."""
 
 import os
 import time

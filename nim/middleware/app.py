@@ -114,6 +114,6 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _before_any_state() -> State:
-    """What is true before the guard has written a word."""
+    """Return the state to report before the controller has written one."""
     now = time.time()
     return State(phase=Phase.UNKNOWN, message="starting", started_at=now, phase_since=now)
