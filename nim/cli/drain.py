@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 
-from nim.cli.surroundings import look_around
 from nim.errors import PreflightError
-from nim.process import drain
+from nim.planning.host_facts import look_around
 from nim.settings import read_settings
+from nim.supervision import drain
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

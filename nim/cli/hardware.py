@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 
-from nim.cli.machine import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.hardware import describe_hardware, hardware_to_json
 
 

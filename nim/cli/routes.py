@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.cli.fetch import fetch_document, fetch_engine_document
-from nim.cli.surroundings import look_around
-from nim.decide.gateway import route_groups
-from nim.decide.routes import RouteState, Stray, hidden_in, route_states, strays
+from nim.cli.http_json import fetch_document, fetch_engine_document
 from nim.engine import load_options, parse_arguments, tokenize
 from nim.errors import PreflightError
+from nim.options.gateway import route_groups
+from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
+from nim.planning.host_facts import look_around
 from nim.routes import ROUTES, Group, describe_routes
 from nim.settings import Settings, read_settings
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nim.logs import Form
+from nim.log_format import Form
 from nim.plan import Plan
-from nim.process import start
+from nim.supervision import start
 
 if TYPE_CHECKING:
-    from nim.cli.launch import Request
+    from nim.planning.planner import Request
 
 # CUDA 13, which the pinned engine is built for.
 DRIVER_NEEDED = 580
@@ -42,9 +42,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """What shall run, after everything has been refused that is known not to."""
-    from nim.cli.launch import decide, refuse_missing_engine
-    from nim.cli.places import look_at
     from nim.hardware import refuse_old_driver
+    from nim.planning.mount_probe import look_at
+    from nim.planning.planner import decide, refuse_missing_engine
 
     request = read(flags, environ)
     refuse_old_driver(request.hardware, DRIVER_NEEDED)
@@ -57,9 +57,9 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """What would run, as text."""
-    from nim.cli.launch import decide
-    from nim.cli.places import look_at
-    from nim.cli.show import dry_run_text
+    from nim.cli.plan_output import dry_run_text
+    from nim.planning.mount_probe import look_at
+    from nim.planning.planner import decide
 
     request = read(flags, environ)
     look_at(request)
@@ -68,8 +68,8 @@ def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
     """The environment and this machine."""
-    from nim.cli.launch import Request
     from nim.hardware import detect_hardware
+    from nim.planning.planner import Request
     from nim.settings import read_settings
 
     settings = read_settings(environ)

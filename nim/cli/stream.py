@@ -6,8 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from nim.errors import SettingsError
-from nim.ingress import (
+from nim.doctor import (
     ADVICE,
     Caller,
     Finding,
@@ -19,6 +18,7 @@ from nim.ingress import (
     opened,
     read_target,
 )
+from nim.errors import SettingsError
 
 MB = 1 << 20
 ABOUT = f"""\

@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from nim.cleanup.process_table import Process, all_processes, below
 from nim.plan import Plan
-from nim.process.tree import Process, all_processes, below
 from nim.state import Phase, State
 from tests.fakes.launch import Client, wait_until
 
