@@ -1,4 +1,4 @@
-"""ACT: the service as its clients reach it, and what whoever stands before it does to streams."""
+"""Examine a running service through its public address: what a proxy in front of it does to streams."""
 
 from nim.doctor.advice import ADVICE, Advice
 from nim.doctor.checks import Limits, examine

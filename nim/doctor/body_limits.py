@@ -1,4 +1,4 @@
-"""How large a body may be: requests that the engine refuses at a glance, padded with spaces."""
+"""Check the largest request body that passes, using requests that the engine rejects, padded with spaces."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,20 +14,20 @@ SIZES = (1 * MB, 8 * MB, 64 * MB, 256 * MB, 1024 * MB)
 SMALLEST = 1024
 PRECISION = 1.1
 SECONDS = 300.0
-# Refused three times over: no such model, no messages, no prompt.
+# Rejected for three reasons: unknown model, no messages, no prompt.
 REQUEST = json.dumps({"model": "nim-doctor-no-such-model", "messages": 0, "prompt": {}}).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """How a body was refused that a smaller one was not."""
+    """How a body was refused while a smaller one was not."""
 
     how: str
     by_service: bool = False
 
 
 async def check_body(exam: Exam) -> AsyncIterator[Finding]:
-    """Up a ladder to the limit, then down by halves to where it lies."""
+    """Increase sizes up to the limit, then bisect to find where it lies."""
     limit = exam.limits.max_body_bytes
     small = await _send(exam, SMALLEST)
     if isinstance(small, Cut) or not 400 <= small.status < 500:
@@ -72,7 +72,7 @@ async def _send(exam: Exam, size: int) -> Answer | Cut:
 
 
 async def _padded(size: int) -> AsyncIterator[bytes]:
-    """JSON may end in spaces, which cost its reader next to nothing."""
+    """Return a body of this size: JSON may end in spaces, which are cheap to parse."""
     yield REQUEST
     left = size - len(REQUEST)
     while left > 0:
@@ -81,7 +81,7 @@ async def _padded(size: int) -> AsyncIterator[bytes]:
 
 
 def _refusal(small: Answer, answer: Answer | Cut) -> Refusal | None:
-    """None where the large one is answered like the small one."""
+    """Return the refusal, or None if the large body is answered like the small one."""
     if isinstance(answer, Cut):
         return Refusal(how=answer.how)
     if answer.status == small.status and not answer.is_html:

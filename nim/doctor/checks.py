@@ -1,4 +1,4 @@
-"""All checks, one after the other: each has the engine to itself."""
+"""All checks in order; each has the engine to itself."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +14,7 @@ from nim.doctor.service import Service
 
 __all__ = ["Limits", "examine"]
 
-# What a check of this name is called when its connection breaks before it has found anything.
+# Name of a check's finding when its connection breaks before it has found anything.
 CHECKS: tuple[tuple[str, Callable[[Exam], AsyncIterator[Finding]]], ...] = (
     ("events", check_pace),
     ("request-id", check_headers),
@@ -27,7 +27,7 @@ CHECKS: tuple[tuple[str, Callable[[Exam], AsyncIterator[Finding]]], ...] = (
 
 
 async def examine(caller: Caller, service: Service, limits: Limits) -> AsyncIterator[Finding]:
-    """Each finding as soon as it is there."""
+    """Yield each finding as soon as it is known."""
     exam = Exam(caller=caller, service=service, limits=limits)
     for name, check in CHECKS:
         try:

@@ -1,4 +1,4 @@
-"""What all checks of one run share."""
+"""Context shared by all checks of a run."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -13,7 +13,7 @@ RESERVED_FOR_PROMPT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far to go: the silence that must be borne, and the body that must pass."""
+    """Limits of the checks: the silence to survive and the body to pass."""
 
     idle_seconds: float
     max_body_bytes: int
@@ -21,7 +21,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class Exam:
-    """`token_seconds` is the engine's pace, as far as the streams so far have shown it."""
+    """`token_seconds` is the engine's pace as shown by the streams so far."""
 
     caller: Caller
     service: Service
@@ -34,14 +34,14 @@ class Exam:
 
     @property
     def most_tokens(self) -> int:
-        """What the model's context has room for."""
+        """Return the number of tokens that fit the model's context."""
         return max(16, self.service.context - RESERVED_FOR_PROMPT)
 
     def tokens_for(self, seconds: float) -> int:
-        """How long an answer keeps the engine busy for this time, if there is room for it."""
+        """Return the tokens that keep the engine busy for this time, limited by the context."""
         return min(self.most_tokens, ceil(seconds / self.token_seconds))
 
     async def counts(self, seconds: float = PATIENCE_SECONDS) -> Counts | None:
-        """The engine's numbers now."""
+        """Read the engine's metrics now."""
         page = self.service.metrics_page
         return await scrape(self.caller, page, seconds) if page else None

@@ -1,4 +1,4 @@
-"""Whether the engine hears of it when a client leaves: long generations, left early, and its own count."""
+"""Check whether the engine notices that a client left, by its own count of running requests."""
 
 import asyncio
 import time
@@ -23,18 +23,18 @@ TOO_SHORT = "the longest answer ends too soon by itself"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the engine counted, and how long that took to come."""
+    """What the engine counted and how long it took."""
 
     counts: Counts
     seconds: float
 
 
 class Unseen(Exception):
-    """Nothing was heard of the engine's numbers in all the time."""
+    """The engine's metrics could not be read at all."""
 
 
 async def check_disconnects(exam: Exam) -> AsyncIterator[Finding]:
-    """Once in the middle of a stream, once while the answer is still awaited."""
+    """Leave once in the middle of a stream and once before the answer."""
     tokens = exam.tokens_for(GENERATION_SECONDS)
 
     async def stream() -> None:
@@ -58,7 +58,7 @@ async def _told(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable
 
 
 async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
-    """Begin, leave when the engine counts it, and see how long it goes on counting it."""
+    """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
     before = await _idle(exam)
     if before is None:
         return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
@@ -86,7 +86,7 @@ async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitabl
 
 
 def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
-    """It may have ended because it was done, which proves the opposite unless it was nearly done anyway."""
+    """A generation that finished by itself proves a missed disconnect, except within 10 % of its limit."""
     if not to_the_end:
         seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
@@ -97,7 +97,7 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
 
 
 async def _idle(exam: Exam) -> Counts | None:
-    """The numbers when what earlier checks began has had the time to end."""
+    """Return the metrics once earlier checks' requests have had time to end."""
     if await exam.counts() is None:
         return None
     await _until(exam, lambda running: running == 0, 3 * GENERATION_SECONDS)
@@ -105,7 +105,7 @@ async def _idle(exam: Exam) -> Counts | None:
 
 
 async def _until(exam: Exam, true: Callable[[float], bool], seconds: float) -> Seen | None:
-    """When the number of requests was as wanted; None if it was not in this time, as far as was seen."""
+    """Return when the number of requests became the wanted one; None if it did not in time."""
     began, looked = time.monotonic(), False
     while True:
         counts = await exam.counts(LOOK_SECONDS)

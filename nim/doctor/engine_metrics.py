@@ -1,4 +1,4 @@
-"""What the engine counts, read through the same ingress: the other half of many a comparison."""
+"""The engine's metrics, read through the same ingress."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,28 @@ PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 GENERATED = "vllm:generation_tokens_total"
-FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, no password
+FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, not a password
 BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """One scrape: each name with its series added up."""
+    """One scrape; series of the same name are added up."""
 
     values: dict[str, float]
 
     @property
     def running(self) -> float:
-        """Requests that the engine has taken and not ended."""
+        """Requests accepted by the engine and not finished."""
         return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
 
     @property
     def generated(self) -> float:
-        """Tokens made so far, for everyone."""
+        """Tokens generated so far for all clients."""
         return self.values.get(GENERATED, 0.0)
 
     def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
-        """The mean of a histogram since then; None where more was counted than one request of ours."""
+        """Return the mean of a histogram since an earlier scrape; None if other requests were counted too."""
         number = self._since(before, f"{name}_count")
         if not 0 < number <= at_most:
             return None
@@ -42,7 +42,7 @@ class Counts:
 
 
 async def scrape(caller: Caller, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
-    """None where there is no such page, or not the engine's numbers in it."""
+    """Read the metrics; None if there is no such page or it has no engine metrics."""
     try:
         accept = {"Accept": "text/plain;version=0.0.4"}
         answer = await caller.ask("GET", path, headers=accept, seconds=seconds)
@@ -64,7 +64,7 @@ def _counts(answer: Answer) -> Counts | None:
 
 
 async def find_page(caller: Caller) -> str | None:
-    """The path under which this service tells the engine's numbers; None where it does not."""
+    """Return the path of the engine's metrics on this service, or None."""
     for path in PATHS:
         if await scrape(caller, path):
             return path

@@ -1,4 +1,4 @@
-"""Whether each event arrives when it was made: a stream, beside what the engine counted meanwhile."""
+"""Check whether events arrive when they are generated, by comparing a stream with the engine's metrics."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TOKENS, MOST_TOKENS = 64, 1024
 LONG_ENOUGH_SECONDS = 2.0
 FEWEST_EVENTS = 8
 ATTEMPTS, ENOUGH, CLEARLY = 5, 2, 0.1
-"""A proxy that holds back does so each time, a busy machine only sometimes: two clear looks are enough."""
+"""A buffering proxy delays every stream, a busy machine only some: two clear streams are enough."""
 
 MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
 HELD_SECONDS = 0.5
@@ -22,7 +22,7 @@ HELD_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A stream, and the engine's own account of it where nobody else was served meanwhile."""
+    """A stream and the engine's own timing of it, if no other request was served meanwhile."""
 
     stream: Stream
     engine_first_seconds: float | None
@@ -30,7 +30,7 @@ class Heard:
 
     @property
     def held_back(self) -> bool:
-        """All came at once, or the first came when most had been made."""
+        """Whether all events came at once, or the first came when most had been generated."""
         stream, made = self.stream, self.engine_first_seconds
         if stream.pieces <= 2:
             return True
@@ -45,12 +45,12 @@ class Heard:
 
     @property
     def nobody_can_tell(self) -> bool:
-        """It looks bad, and this machine had no time to look."""
+        """Whether it looks bad while this process was itself late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
 async def check_pace(exam: Exam) -> AsyncIterator[Finding]:
-    """The pace of streams, and their form."""
+    """Check timing and framing of streams."""
     heard = await _clearest(exam)
     for finding in _findings(exam, heard):
         yield finding
@@ -70,7 +70,7 @@ def _findings(exam: Exam, heard: Heard) -> Sequence[Finding]:
 
 
 async def _clearest(exam: Exam) -> Heard:
-    """What looks bad is looked at again, for long enough to tell a short delay from a whole answer's."""
+    """Repeat a suspicious stream, long enough to tell a short delay from buffering of the whole answer."""
     heard, tokens = [await _listen(exam, min(TOKENS, exam.most_tokens))], TOKENS
     while heard[-1].looks_bad and len(heard) < ATTEMPTS:
         if sum(each.stream.late_share < CLEARLY for each in heard) == ENOUGH:

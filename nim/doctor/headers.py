@@ -1,4 +1,4 @@
-"""Whether headers, health and error bodies come through as they were sent."""
+"""Check that headers, health and error bodies pass unchanged."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ NO_ROUTE = "/v1/nim-doctor-no-such-route"
 
 
 async def check_headers(exam: Exam) -> AsyncIterator[Finding]:
-    """Ids, times, and the key where there is one."""
+    """Check request ids, timing headers and the API key."""
     sent = f"nim-doctor-{secrets.token_hex(8)}"
     answer = await exam.caller.ask("GET", MODELS, headers={"X-Request-Id": sent})
     yield _request_id(exam, sent, answer.headers.get("X-Request-Id"))
@@ -39,7 +39,7 @@ def _server_timing(exam: Exam, headers: Mapping[str, str]) -> Finding:
 
 
 async def _authorization(exam: Exam) -> Finding:
-    """With the key this run has got this far; so it counts whether it is wanted at all."""
+    """Check whether a key is required at all; with the key the run got this far."""
     if not exam.caller.target.key:
         seen = "no key to try: VLLM_API_KEY is not set"
         return Finding(check="authorization", verdict=Verdict.UNKNOWN, seen=seen)
@@ -51,7 +51,7 @@ async def _authorization(exam: Exam) -> Finding:
 
 
 async def check_health(exam: Exam) -> AsyncIterator[Finding]:
-    """Whether a load balancer's probe would see the service itself, and see it now."""
+    """Check whether a load balancer's probe reaches the service itself, uncached."""
     ready = await exam.caller.ask("GET", READY)
     if _is_health(ready):
         seen = f"GET {READY} answers {ready.status}"
@@ -74,7 +74,7 @@ async def _freshness(exam: Exam) -> Finding:
 
 
 async def check_errors(exam: Exam) -> AsyncIterator[Finding]:
-    """The last check: what has been answered in HTML so far counts as well."""
+    """Report answers in HTML; last, so that all earlier answers count."""
     answer = await exam.caller.ask("GET", NO_ROUTE)
     if exam.caller.pages:
         seen = f"HTML where clients expect JSON: {'; '.join(dict.fromkeys(exam.caller.pages))}"
@@ -86,7 +86,7 @@ async def check_errors(exam: Exam) -> AsyncIterator[Finding]:
 
 
 def _if_ours(exam: Exam) -> Verdict:
-    """This project's gateway sends it, so it was lost; of another nobody knows."""
+    """Whether the header was lost: this project's gateway always sends it, others may not."""
     return Verdict.WARN if exam.service.ours else Verdict.UNKNOWN
 
 
@@ -99,7 +99,7 @@ def _is_json(answer: Answer) -> bool:
 
 
 def _is_health(answer: Answer) -> bool:
-    """Ready or not."""
+    """Whether the status is ready or not ready."""
     try:
         return bool(json.loads(answer.body)["object"] == "health.response")
     except (ValueError, LookupError, TypeError):

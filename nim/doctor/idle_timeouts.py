@@ -1,4 +1,4 @@
-"""How long silence is borne: by a request whose answer takes its time, by a connection between requests."""
+"""Check how long silence is tolerated: within a request, and on an idle connection."""
 
 import asyncio
 import ssl
@@ -18,14 +18,14 @@ USUAL_CUT_SECONDS = 60
 
 
 async def check_silence(exam: Exam) -> AsyncIterator[Finding]:
-    """Both at once: each waits as long as it is told to."""
+    """Run both checks concurrently."""
     waited, kept = await asyncio.gather(_waiting(exam), _keeping(exam))
     yield waited
     yield kept
 
 
 async def _waiting(exam: Exam) -> Finding:
-    """A long answer in one piece; made longer where it came before the time was over."""
+    """Wait for a long answer without streaming, extending it if it came too early."""
     idle, tokens = exam.limits.idle_seconds, exam.tokens_for(exam.limits.idle_seconds * MARGIN)
     answer: Answer | None = None
     for _ in range(ATTEMPTS):
@@ -49,7 +49,7 @@ async def _waiting(exam: Exam) -> Finding:
 
 
 def _and_longer(idle: float) -> str:
-    """What most ingresses allow is a minute: less than that says nothing about it."""
+    """Whether the wait was long enough: most ingresses allow a minute."""
     return "" if idle > USUAL_CUT_SECONDS else "; --idle 90 tells of the usual 60 s"
 
 
@@ -59,7 +59,7 @@ def _cut(seconds: float, how: str) -> Finding:
 
 
 async def _keeping(exam: Exam) -> Finding:
-    """A bare connection, because a client library would hide what becomes of it."""
+    """Hold a bare connection open: a client library would hide what happens to it."""
     url, idle = exam.caller.target.url(MODELS), exam.limits.idle_seconds
     context = ssl.create_default_context() if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
@@ -84,7 +84,7 @@ async def _keeping(exam: Exam) -> Finding:
 
 
 async def _head(exam: Exam, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """HEAD, whose answer has no body whatever it says."""
+    """Send HEAD, whose answer has no body."""
     url = exam.caller.target.url(MODELS)
     fields = {"Host": url.authority, "User-Agent": "nim-doctor", **exam.caller.authorization()}
     lines = [f"HEAD {url.raw_path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]

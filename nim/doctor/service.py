@@ -1,4 +1,4 @@
-"""What answers behind the address: whether it is a service of this kind, and which models it has."""
+"""Identify the service behind an address and the models it serves."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ USUAL_CONTEXT = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`ours`: it answers as this project's gateway does, so that what is missing has been lost on the way."""
+    """`ours`: it answers like this project's gateway, so missing headers were lost on the way."""
 
     ours: bool
     server: str | None
@@ -30,7 +30,7 @@ class Service:
 
 
 async def identify(caller: Caller, model: str | None) -> Service:
-    """Find out, or say why that cannot be."""
+    """Identify the service; SettingsError with the reason if that fails."""
     answer = await _first(caller)
     cards = _cards(answer)
     if cards is None:
@@ -56,7 +56,7 @@ async def _first(caller: Caller) -> Answer:
 
 
 def _cards(answer: Answer) -> list[Any] | None:
-    """The list of models; None where this is none."""
+    """Parse the list of models; None if it is not one."""
     try:
         data = json.loads(answer.body)["data"] if answer.status == 200 else None
         return data if data and all(isinstance(card["id"], str) for card in data) else None
@@ -65,7 +65,7 @@ def _cards(answer: Answer) -> list[Any] | None:
 
 
 def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
-    """The model asked for, or the first."""
+    """Return the requested model, or the first."""
     if model is None:
         return cards[0]
     names = [card["id"] for card in cards]
@@ -79,7 +79,7 @@ def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
 
 
 async def _is_ours(caller: Caller, models: Answer) -> bool:
-    """By its health, or where the ingress does not let that through by the engine's time."""
+    """Whether it is ours: by its health body, or by the engine's metrics if health is not let through."""
     if "engine;dur=" in models.headers.get("Server-Timing", ""):
         return True
     try:
@@ -90,7 +90,7 @@ async def _is_ours(caller: Caller, models: Answer) -> bool:
 
 
 def _no_service(target: Target, answer: Answer) -> NimError:
-    """Why this answer to the question for models is of no use."""
+    """Return why this answer is not a list of models."""
     root = str(target.root).rstrip("/")
     message = f"cannot examine {root}: GET {MODELS} answered {answer}"
     moved = answer.headers.get("Location", "")

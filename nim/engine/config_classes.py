@@ -19,6 +19,7 @@ class ConfigClass:
     parts: Mapping[str, str] = field(default_factory=dict)  # nested configurations: their model types
     open_parts: frozenset[str] = frozenset()  # those whose JSON may name another model type
     text: tuple[str, ...] | None = None  # the path to the language part; None where it is not known
+    rope: bool = False  # it takes RoPE scaling
 
 
 UNKNOWN = ConfigClass()
@@ -35,6 +36,7 @@ def config_class(model_type: str | None) -> ConfigClass:
         parts=row.get("parts", {}),
         open_parts=frozenset(row.get("open", ())),
         text=tuple(row["text"]) if "text" in row else None,
+        rope=row.get("rope", False),
     )
 
 

@@ -72,6 +72,7 @@ def _row(cls: Any, name: str) -> dict[str, Any]:
         "defaults": dict(_defaults(cls)),
         "names": dict(cls.attribute_map),
         "parts": {part: kind for part, (kind, _) in parts.items()},
+        "rope": hasattr(cls, "rope_parameters") or hasattr(instance, "rope_parameters"),
         "open": sorted(part for part, (_, is_open) in parts.items() if is_open),
     }
     return {key: value for key, value in row.items() if value} | ({"text": path} if path is not None else {})

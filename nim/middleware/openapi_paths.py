@@ -1,4 +1,4 @@
-"""The management routes as OpenAPI describes them, written by hand: the promise that the tests hold us to."""
+"""OpenAPI description of the management routes, written by hand and enforced by tests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ TAG = "management"
 
 
 def paths() -> Schema:
-    """Every management route with its answers."""
+    """Return every management route with its answers."""
     return {
         "/v1/health/live": _route("live", "Whether the container runs", _json("NimHealth")),
         "/v1/health/ready": _route("ready", "Whether inference works now", _json("NimHealth"), "NimNotReady"),
@@ -22,7 +22,7 @@ def paths() -> Schema:
 
 
 def schemas() -> Schema:
-    """The schemas that `paths` names."""
+    """Return the schemas referenced by `paths`."""
     return {
         "NimHealth": _object(**_HEALTH),
         "NimNotReady": _object(**_HEALTH, **_PROGRESS),
@@ -44,7 +44,7 @@ def schemas() -> Schema:
 
 
 def _object(**properties: Schema) -> Schema:
-    """An object that has all of these properties, and may have more."""
+    """Return the schema of an object that has all of these properties and may have more."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -69,7 +69,7 @@ def _text() -> Schema:
 
 
 def _route(name: str, summary: str, content: Schema, not_yet: str | None = None) -> Schema:
-    """A GET route; `not_yet` is the schema of its 503."""
+    """Return a GET route; `not_yet` is the schema of its 503."""
     responses: Schema = {
         "200": {"description": summary, "content": content},
         "4XX": {"description": "Refused", "content": _json("NimError")},

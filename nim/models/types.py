@@ -1,6 +1,7 @@
 """What a reading of a model says. Sizes are of the whole model unless a name says so; None is unknown."""
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -11,52 +12,52 @@ class LayerKind(StrEnum):
     SLIDING = "sliding window"  # keys and values of the last `window` tokens
     CHUNKED = "chunked"  # keys and values of the current chunk
     MLA = "mla"  # one latent vector a token, the same on every rank
-    COMPRESSED = "compressed"  # a latent vector for several tokens together
+    COMPRESSED = "compressed"  # one latent vector for several tokens together
     STATE = "state"  # Mamba, linear attention, short convolution: a state of fixed size
-    CROSS = "cross"  # keys and values of the encoder's output
+    HYBRID = "hybrid"  # a state beside keys and values of every token
+    CROSS = "cross"  # keys and values of the encoder's output, beside those of every token
     ENCODER = "encoder"  # attends, but keeps nothing
     NONE = "none"  # no attention, or another layer's keys and values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateTensor:
-    """One tensor of a sequence's state: its elements on one rank are `elements` divided by the ranks.
+    """One tensor of a sequence's state. Ranks share its elements.
 
-    `replicated` elements are held by every rank in full. `kind` names the setting that its data type follows:
-    "conv" for `--mamba-cache-dtype`, "ssm" for `--mamba-ssm-cache-dtype`, or a data type by name.
+    `group_elements` are added for each of `groups`, of which there is at least one a rank.
     """
 
     elements: int
-    kind: str
-    replicated: bool = False
+    groups: int = 0
+    group_elements: int = 0
+    recurrent: bool = False  # it follows `--mamba-ssm-cache-dtype`, not only `--mamba-cache-dtype`
+    dtype: str | None = None  # where neither is set; None is the model's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
     """One cache that a layer keeps. Most layers have one, those with an indexer or a compressor more."""
 
-    kind: LayerKind
-    kv_heads: int = 0  # of the whole model; ranks share them, or repeat them where there are more ranks
-    key_size: int = 0  # elements a head and token
-    value_size: int = 0  # 0 for MLA, whose one vector serves as both
+    kind: LayerKind  # FULL, SLIDING, CHUNKED, MLA, COMPRESSED, STATE or CROSS
+    kv_heads: int = 1  # of the whole model: ranks share them, and repeat them where there are more ranks
+    key_size: int = 0  # elements of an entry and head
+    value_size: int = 0  # 0 where one vector serves as key and value
     window: int | None = None  # tokens that a sliding window or a chunk reaches
+    latent: bool = False  # the same on every rank
     compression: int = 1  # tokens that share one entry
-    entry_bytes: int | None = None  # bytes of an entry where the layout is fixed, whatever the KV data type
+    dtype: str | None = None  # of the elements where it is fixed; None follows the KV data type
+    block: int | None = None  # tokens of a block where the layer has a size of its own
+    aligned: bool = False  # a page is padded to the alignment of its kernels
+    ring: bool = False  # one block a sequence, whatever its length
     tensors: tuple[StateTensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerGroup:
-    """Layers that keep the same. `indices` are their places in the stack, for pipeline stages."""
+class Layer:
+    """One layer of the language part."""
 
     kind: LayerKind
     caches: tuple[Cache, ...] = ()
-    indices: tuple[int, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """Return the number of these layers."""
-        return len(self.indices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +71,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """How the weights are stored. `method` is the engine's name for it, `precision` the project's word."""
+    """How the weights are stored."""
 
-    method: str
-    precision: str | None = None
+    method: str | None  # as the engine names it; None: it will not know it for quantized
+    precision: str | None = None  # the project's word for it
     bits: int | None = None
     group_size: int | None = None  # elements of an input row that share a scale
     block: tuple[int, int] | None = None  # rows and columns of a tile that share a scale
     ignored: tuple[str, ...] = ()  # modules that are left in the model's own data type
-    kv_cache_dtype: str | None = None  # what the checkpoint asks for, by the engine's name
+    kv_cache_dtype: str | None = None  # what the checkpoint asks for, as the engine names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +97,23 @@ class ModelReading:
     architecture: str | None = None  # the first that the configuration names
     architectures: tuple[str, ...] = ()
     model_type: str | None = None
+    text_model_type: str | None = None  # of the language part
     heads: int | None = None
     kv_heads: int | None = None
     head_size: int | None = None
     hidden_size: int | None = None
     vocab_size: int | None = None
-    layers: tuple[LayerGroup, ...] | None = None
+    layers: tuple[Layer, ...] | None = None
     experts: Experts | None = None
     context: Context | None = None
     quantization: Quantization | None = None  # None also where the weights are not quantized
     dtype: str | None = None  # of the configuration: bfloat16, float16, float32
     precision: str | None = None  # of the weights as they are served: nvfp4 … fp32
-    modalities: tuple[str, ...] = field(default=("text",))
+    modalities: tuple[str, ...] = ("text",)
     generates: bool | None = None  # False: an embedding model, a classifier, a reranker
+    encoder_tokens: int | None = None  # of an encoder-decoder: entries of its cross-attention
 
     @property
-    def layer_count(self) -> int | None:
-        """Return the number of layers of the language part."""
-        return None if self.layers is None else sum(group.count for group in self.layers)
+    def layer_kinds(self) -> dict[str, int] | None:
+        """Return how many layers there are of each kind, in the order of the stack."""
+        return None if self.layers is None else dict(Counter(str(layer.kind) for layer in self.layers))
