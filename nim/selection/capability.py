@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nim.hardware.types import Gpu
+from nim.models.types import ModelReading
+from nim.selection.engine_options import EngineOptions
 from nim.selection.fit import Case, Kind, Miss
 
 Capability = tuple[int, int]
@@ -44,6 +46,9 @@ _OF_METHOD = {
     "fp8": "fp8",
     "fbgemm_fp8": "fp8",
 }
+_DTYPES = {"half": "float16", "float": "float32"}
+# Models that the engine does not serve in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`).
+WITHOUT_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
 _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 
 
@@ -67,6 +72,21 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
     has = None if case.profile.names_gpu else gpu.compute_capability
     without = [name for name in _formats(case) if has is not None and has < FORMATS[name].native]
     return f"{gpu.name or 'the GPU'} has no {without[0]}: {FORMATS[without[0]].otherwise}" if without else None
+
+
+def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
+    """Return the type that the engine calculates in: 16 bits, whatever the weights are stored in."""
+    if told := options.text("dtype"):
+        return _DTYPES.get(told, told)
+    has = gpu.compute_capability if gpu else None
+    stored = (reading and reading.dtype) or "bfloat16"
+    if has is None or has >= FORMATS["bf16"].native:
+        return "float16" if stored in ("float16", "half") else "bfloat16"
+    return "float32" if reading is not None and _needs_range(reading) else "float16"
+
+
+def _needs_range(reading: ModelReading) -> bool:
+    return bool({reading.model_type, reading.text_model_type} & WITHOUT_FLOAT16)
 
 
 def _formats(case: Case) -> tuple[str, ...]:

@@ -58,6 +58,13 @@ class EngineOptions:
         return value is not None and value.origin.layer > Layer.PROFILE
 
     @property
+    def speculative_tokens(self) -> int:
+        """Return the tokens that are drafted for each step."""
+        config = self.get("speculative_config")
+        tokens = config.get("num_speculative_tokens") if isinstance(config, Mapping) else None
+        return tokens if isinstance(tokens, int) else 0
+
+    @property
     def context(self) -> int | None:
         """Return the context asked for in tokens."""
         return self.whole("max_model_len")

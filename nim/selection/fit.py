@@ -56,8 +56,8 @@ class Wishes:
 class Case:
     """All that one comparison looks at.
 
-    `tags` are the tags asked for. `named`: a person asked for a profile by its name, so nothing narrows the
-    choice. `brought`: the model has no manifest, its profiles differ in their sizes alone. `reading` is what
+    `tags` are the tags asked for, which narrow the choice unless a profile was asked for by its name.
+    `named`: it was this one. `brought`: the model has no manifest, its profiles differ in their sizes alone. `reading` is what
     the model's own files say, where they are at hand.
     """
 
@@ -66,6 +66,7 @@ class Case:
     hardware: Hardware
     wishes: Wishes
     tags: Mapping[str, str]
+    narrowed: bool
     named: bool
     brought: bool
     options: EngineOptions

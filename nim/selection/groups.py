@@ -13,6 +13,11 @@ class Group:
     gpus: tuple[Gpu, ...] = ()
     mixed: bool = False
 
+    @property
+    def smallest(self) -> Gpu | None:
+        """Return the GPU with least memory, of those the oldest; None where there is none."""
+        return min(self.gpus, key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)), default=None)
+
     def __str__(self) -> str:
         if not self.gpus:
             return "no GPU"

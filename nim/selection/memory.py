@@ -7,9 +7,11 @@ plus an allowance for everything else. What is not known is not invented: it is 
 from dataclasses import dataclass
 from math import ceil
 
+from nim.hardware.types import Gpu
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
-from nim.selection.cache_cost import CacheCost, LinearCost
+from nim.models.types import ModelReading
+from nim.selection.cache_cost import CacheCost, LinearCost, read_cost
 from nim.selection.engine_options import EngineOptions
 from nim.selection.parallel import Parallel
 
@@ -33,10 +35,13 @@ GRAPHS_BYTES = GB // 2
 CPU_WORKSPACE_BYTES = GB
 ALLOWED_TOKENS = 8192
 """Tokens of a step whose activations are within the allowance: the engine's default on an H100."""
+ACTIVATIONS, SHARED_ACTIVATIONS = 7, 21
+"""Bytes for each token and element of its hidden state: on every rank, and those that the ranks share."""
 ENGINE_UTILIZATION = 0.92
 """The share of a GPU that vLLM takes unless it is told otherwise."""
 MOST_UTILIZATION = 0.98
 SHORTEST_CONTEXT = 128
+LONGEST_CONTEXT = 2**24
 GIB = 1024**3
 
 
@@ -73,18 +78,40 @@ class Estimate:
         return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
-def estimate(profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel) -> Estimate:
-    """Return the memory of one start. `model` is what the manifest says about it."""
-    weights = _weights_bytes(profile, model, options, parallel)
-    workspace = CPU_WORKSPACE_BYTES if profile.on_cpu else _workspace_bytes(options)
-    cost = None if profile.on_cpu else _cost(profile, model, options, parallel)
-    length = options.context or (model.max_model_len if model else None)
-    least = _least_bytes(profile, weights, workspace, parallel)
-    cache = _cache_bytes(profile, options, cost, length)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the memory of one start depends on.
+
+    `model` is what the manifest says of it, `reading` what its own files say. `gpu` is the smallest of the
+    group, None on a CPU. `dtype` is what the engine serves it in.
+    """
+
+    profile: Profile
+    options: EngineOptions
+    parallel: Parallel
+    model: Model | None = None
+    reading: ModelReading | None = None
+    gpu: Gpu | None = None
+    dtype: str = "bfloat16"
+
+    @property
+    def context(self) -> int | None:
+        """Return the context that the engine takes: what is asked for, else what it derives."""
+        derived = self.reading.context.tokens if self.reading and self.reading.context else None
+        return self.options.context or derived or (self.model.max_model_len if self.model else None)
+
+
+def estimate(start: Start) -> Estimate:
+    """Return the memory of one start."""
+    profile, options = start.profile, start.options
+    weights, workspace = _weights_bytes(start), _workspace_bytes(start)
+    cost = None if profile.on_cpu else _cost(start)
+    least = _least_bytes(start, weights, workspace)
+    cache = _cache_bytes(start, cost)
     return Estimate(
         weights_bytes=weights,
         workspace_bytes=workspace,
-        max_model_len=length,
+        max_model_len=start.context,
         least_bytes=least,
         need_bytes=None if least is None else least + (cache or 0),
         cost=cost,
@@ -94,17 +121,15 @@ def estimate(profile: Profile, model: Model | None, options: EngineOptions, para
     )
 
 
-def _weights_bytes(
-    profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel
-) -> int | None:
+def _weights_bytes(start: Start) -> int | None:
     """What stays on each GPU; on a CPU, the weights of all replicas."""
-    total = _stored_bytes(profile, model)
+    total = _stored_bytes(start.profile, start.model)
     if total is None:
         return None
-    if profile.on_cpu:
-        return ceil(total * parallel.data)
-    rank = ceil(total / (parallel.tensor * parallel.pipeline))
-    return max(rank - int((options.number("cpu_offload_gb") or 0) * GIB), 0)
+    if start.profile.on_cpu:
+        return ceil(total * start.parallel.data)
+    rank = ceil(total / (start.parallel.tensor * start.parallel.pipeline))
+    return max(rank - int((start.options.number("cpu_offload_gb") or 0) * GIB), 0)
 
 
 def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
@@ -116,27 +141,35 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
     return model.parameters.total_billions * BILLION * size
 
 
-def _workspace_bytes(options: EngineOptions) -> int:
-    return GPU_WORKSPACE_BYTES - (GRAPHS_BYTES if options.flag("enforce_eager") else 0)
+def _workspace_bytes(start: Start) -> int:
+    """The allowance, less graphs where there are none, plus the activations of larger steps."""
+    if start.profile.on_cpu:
+        return CPU_WORKSPACE_BYTES
+    options, reading = start.options, start.reading
+    hidden = reading.hidden_size if reading else None
+    more = max((options.whole("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
+    activations = ceil(more * (hidden or 0) * (ACTIVATIONS + SHARED_ACTIVATIONS / start.parallel.tensor))
+    graphs = GRAPHS_BYTES if options.flag("enforce_eager") else 0
+    return GPU_WORKSPACE_BYTES - graphs + activations
 
 
-def _least_bytes(profile: Profile, weights: int | None, workspace: int, parallel: Parallel) -> int | None:
+def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
     """Weights and workspace, or what the manifest states for the profile's own sizes."""
+    profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
-    holds = profile.memory_gb is not None and (parallel.tensor, parallel.pipeline) == own
+    holds = (start.parallel.tensor, start.parallel.pipeline) == own
     stated = round(profile.memory_gb * GB) if holds and profile.memory_gb is not None else None
     if weights is None:
         return stated
     return max(weights + workspace, stated or 0)
 
 
-def _cache_bytes(
-    profile: Profile, options: EngineOptions, cost: CacheCost | None, length: int | None
-) -> int | None:
+def _cache_bytes(start: Start, cost: CacheCost | None) -> int | None:
     """The cache of a full context, or of as much as there has to be; on a CPU it is told in GiB."""
-    if profile.on_cpu:
+    options, length = start.options, start.context
+    if start.profile.on_cpu:
         told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
-        within = profile.memory_gb is not None  # what is stated was measured with the cache
+        within = start.profile.memory_gb is not None  # what is stated was measured with the cache
         return int(told) * GIB * (not within) if told.isdecimal() else None
     if reserved := options.whole("kv_cache_memory_bytes"):
         return reserved
@@ -145,20 +178,27 @@ def _cache_bytes(
     return None if cost is None or length is None else cost.bytes_for(length)
 
 
-def _cost(
-    profile: Profile, model: Model | None, options: EngineOptions, parallel: Parallel
-) -> CacheCost | None:
-    """One token's keys and values on one GPU: heads are shared out up to one each, layers over the stages."""
-    if model is None or model.kv_cache is None:
+def _cost(start: Start) -> CacheCost | None:
+    """By the model's own files, else one token's keys and values as the manifest has them.
+
+    Heads are shared out up to one each, layers over the stages.
+    """
+    if start.reading is not None and start.reading.layers is not None:
+        return read_cost(
+            start.reading,
+            start.options,
+            start.parallel,
+            dtype=start.dtype,
+            longest=start.context or LONGEST_CONTEXT,
+            gpu=start.gpu,
+        )
+    size = _cached_value_bytes(start.profile, start.options)
+    if start.model is None or start.model.kv_cache is None or size is None:
         return None
-    size = _cached_value_bytes(profile, options)
-    if size is None:
-        return None
-    kv = model.kv_cache
+    kv, parallel = start.model.kv_cache, start.parallel
     heads = ceil(kv.heads / parallel.tensor)
     layers = ceil(kv.layers / parallel.pipeline)
-    shared = parallel.decode_context * parallel.prefill_context
-    return LinearCost(bytes_per_token=2 * layers * heads * kv.head_dim * size / shared)
+    return LinearCost(bytes_per_token=2 * layers * heads * kv.head_dim * size / parallel.decode_context)
 
 
 def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:

@@ -48,7 +48,7 @@ def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
 
 def _asked_otherwise(case: Case) -> Iterator[Miss]:
     """Wishes that another profile meets."""
-    if case.named:
+    if not case.narrowed:
         return
     own, wishes = case.profile, case.wishes
     for tag, value in case.tags.items():

@@ -7,13 +7,13 @@ from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
 from nim.models.types import ModelReading
 from nim.plan import ChosenProfile, Refusal
-from nim.selection.capability import fallback
+from nim.selection.capability import fallback, served_dtype
 from nim.selection.devices import is_crowded
 from nim.selection.engine_options import options_of
 from nim.selection.fit import Case, Fit, Wishes
 from nim.selection.groups import Group, all_groups
 from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
-from nim.selection.memory import Estimate, estimate
+from nim.selection.memory import Estimate, Start, estimate
 from nim.selection.memory_fit import find_room
 from nim.selection.parallel import parallel_of
 from nim.selection.rank import sort_key
@@ -117,21 +117,34 @@ class _Comparison:
         return min(tried, key=lambda fit: fit.distance)
 
     def _case(self, profile: Profile, group: Group) -> Case:
-        named = self._asked.profile is not None
+        asked = self._asked.profile
+        named = asked is not None and asked.id == profile.id
         options = options_of(profile, self._wishes.options)
         parallel = parallel_of(profile, options, own_sizes=not named)
+        reading = self._readings.get(profile.source)
         return Case(
             profile=profile,
             group=group,
             hardware=self._hardware,
             wishes=self._wishes,
             tags=self._tags,
+            narrowed=asked is None,
             named=named,
             brought=self._manifest.is_generic,
             options=options,
             parallel=parallel,
-            reading=self._readings.get(profile.source),
-            estimate=estimate(profile, self._manifest.model, options, parallel),
+            reading=reading,
+            estimate=estimate(
+                Start(
+                    profile=profile,
+                    options=options,
+                    parallel=parallel,
+                    model=self._manifest.model,
+                    reading=reading,
+                    gpu=group.smallest,
+                    dtype=served_dtype(options, reading, group.smallest),
+                )
+            ),
         )
 
 

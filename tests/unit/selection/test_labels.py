@@ -103,9 +103,12 @@ def test_named_profile_is_not_narrowed_by_other_wishes() -> None:
     assert select(ULTRA, H200, wishes).chosen.id == TP4.id
 
 
-def test_named_profile_against_its_own_size_is_a_contradiction() -> None:
-    with pytest.raises(ProfileError, match="tp=8, as asked"):
-        select(ULTRA, H200, wishing(profile="vllm-h200-nvfp4-tp4-pp1", tensor_parallel_size=8))
+def test_size_that_a_person_writes_goes_before_the_named_profiles_own() -> None:
+    """As with every option: the environment is above the profile. Only the engine's own rules refuse."""
+    selection = select(ULTRA, H200, wishing(profile="vllm-h200-nvfp4-tp4-pp1", tensor_parallel_size=8))
+    assert selection.chosen.id == TP4.id
+    assert len(selection.devices) == 8
+    assert selection.warnings[0] == "tp8 (NIM_TENSOR_PARALLEL_SIZE) is used, not the profile's tp4"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_sections_as_people_know_them() -> None:
     hardware = busy(machine("2xA10G"), 1, 3 * GB)
     text = listing_text(list_profiles(LLAMA, hardware, wishing()))
     identity = {profile.label: profile.id for profile in LLAMA.profiles}
-    assert text.splitlines()[:9] == [
+    assert text.splitlines()[:10] == [
         "SYSTEM INFO",
         "- Free GPUs:",
         "  - [2237:10de] (0) NVIDIA A10G",
@@ -22,7 +22,8 @@ def test_sections_as_people_know_them() -> None:
         "MODEL PROFILES",
         "- Compatible with system and runnable:",
         f"  - {identity['vllm-bf16-tp2-pp1']} (vllm-bf16-tp2-pp1-18.7) [requires >=18.7 GB/gpu, 2 GPUs]",
-        "  - With LoRA support:",
+        f"  - {identity['vllm-fp8-tp2-pp1']} (vllm-fp8-tp2-pp1-10.4) [requires >=10.4 GB/gpu, 2 GPUs]",
+        f"  - {identity['vllm-fp8-tp1-pp1']} (vllm-fp8-tp1-pp1-18.7) [requires >=18.7 GB/gpu]",
     ]
     lora, low = identity["vllm-bf16-tp2-pp1-feat_lora"], identity["vllm-bf16-tp1-pp1"]
     shorter = "try --max-model-len=16896 to reduce to >=22.3 GB/gpu"
