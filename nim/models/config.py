@@ -79,6 +79,7 @@ class ModelConfig:
     hf_quant_config: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     sentence_config: Mapping[str, Any] = field(default_factory=dict)  # of sentence-transformers
+    pools: bool = False  # sentence-transformers puts a pooling module behind the model
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -134,6 +135,7 @@ def model_config(
     hf_quant_config: Mapping[str, Any] | None = None,
     tokenizer_config: Mapping[str, Any] | None = None,
     sentence_config: Mapping[str, Any] | None = None,
+    pools: bool = False,
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
@@ -147,6 +149,7 @@ def model_config(
         hf_quant_config=hf_quant_config or {},
         tokenizer_config=tokenizer_config or {},
         sentence_config=sentence_config or {},
+        pools=pools,
     )
 
 
