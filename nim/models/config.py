@@ -6,6 +6,8 @@ from typing import Any
 
 from nim.engine.config_classes import ConfigClass, config_class
 
+# Names that old files have, and the classes turn into others where they read a file.
+_OLD_NAMES = {"hidden_size": "n_embed"}
 # Names for the language part in configurations whose class neither the engine nor transformers has.
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
@@ -25,7 +27,7 @@ class Section:
     def get(self, name: str) -> Any:
         """Return the value as it is in the JSON, or the class's default, or None."""
         own = self.known.names.get(name, name)
-        for key in (own, name):
+        for key in (own, name, _OLD_NAMES.get(name, name)):
             if key in self.values:
                 return self.values[key]
         return self.known.defaults.get(own)
@@ -79,6 +81,7 @@ class ModelConfig:
     hf_quant_config: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     sentence_config: Mapping[str, Any] = field(default_factory=dict)  # of sentence-transformers
+    pools: bool = False  # sentence-transformers puts a pooling module behind the model
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ def model_config(
     hf_quant_config: Mapping[str, Any] | None = None,
     tokenizer_config: Mapping[str, Any] | None = None,
     sentence_config: Mapping[str, Any] | None = None,
+    pools: bool = False,
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
@@ -147,6 +151,7 @@ def model_config(
         hf_quant_config=hf_quant_config or {},
         tokenizer_config=tokenizer_config or {},
         sentence_config=sentence_config or {},
+        pools=pools,
     )
 
 

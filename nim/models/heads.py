@@ -70,6 +70,8 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
         return _kv_heads_of_blocks(config, attention)
     if kind in _FALCON and not config.flag("new_decoder_architecture") and config.flag("multi_query"):
         return 1
+    if kind == "gpt_bigcode" and config.flag("multi_query"):
+        return 1
     found = config.whole(*_KV_HEADS)
     return attention if found is None else found
 

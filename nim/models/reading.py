@@ -5,6 +5,7 @@ from nim.models.context import read_context
 from nim.models.heads import read_heads
 from nim.models.layers import read_layers
 from nim.models.quantization import read_quantization
+from nim.models.runner import generates, modalities
 from nim.models.types import Experts, ModelReading
 
 _EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
@@ -20,7 +21,7 @@ def read_model(config: ModelConfig) -> ModelReading:
     heads = read_heads(config)
     quantization = read_quantization(config)
     dtype = _dtype(config)
-    generates = None
+    serves_generation = generates(config)
     return ModelReading(
         architecture=next(iter(config.architectures), None),
         architectures=config.architectures,
@@ -33,11 +34,12 @@ def read_model(config: ModelConfig) -> ModelReading:
         vocab_size=config.whole("vocab_size"),
         layers=read_layers(config, heads),
         experts=_experts(config),
-        context=read_context(config, generates=generates),
+        context=read_context(config, generates=serves_generation),
         quantization=quantization,
         dtype=dtype,
         precision=quantization.precision if quantization else _SERVED.get(dtype or ""),
-        generates=generates,
+        modalities=modalities(config),
+        generates=serves_generation,
         encoder_tokens=config.whole("max_source_positions"),
     )
 

@@ -50,6 +50,7 @@ class Cache:
     aligned: bool = False  # a page is padded to the alignment of its kernels
     ring: bool = False  # one block a sequence, whatever its length
     tensors: tuple[StateTensor, ...] = ()
+    checkpoints: int = 0  # states that are kept beside the current ones while a prompt is cached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,11 +27,11 @@ from nim.manifest import (
     find_manifest,
     load_manifest,
     local_path,
-    manifest_for_model,
     manifest_to_json,
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.generic_manifest import manifest_for_model
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries

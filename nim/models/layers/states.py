@@ -17,6 +17,14 @@ def state_tensors(config: ModelConfig) -> Tensors | None:
         return None
 
 
+def state_checkpoints(config: ModelConfig) -> int:
+    """Return the states that a layer keeps beside the current ones while a prompt is cached."""
+    if config.text.model_type == "kimi_linear":  # of these kernels only those with a bounded gate
+        linear = config.mapping("linear_attn_config")
+        return int(linear.get("gate_lower_bound") is not None and linear.get("head_dim") == 128)
+    return int(config.text.model_type in _CHECKPOINTING)
+
+
 class _UnknownSizeError(Exception):
     """A size that the state needs is not in the configuration."""
 
@@ -125,6 +133,10 @@ def _short_convolution(config: ModelConfig) -> Tensors:
     return (StateTensor(elements=width * (_size(config, "conv_L_cache") - 1)),)
 
 
+# Their kernels can write a state out in the middle of a prompt: the engine keeps a block for it.
+_CHECKPOINTING = frozenset({
+    "falcon_h1", "granitemoehybrid", "mamba2", "nemotron_h", "zamba2",
+})  # fmt: skip
 _FAMILIES: Mapping[str, Callable[[ModelConfig], Tensors]] = {
     "bailing_hybrid": _bailing_hybrid,
     "falcon_h1": _named_mamba2,

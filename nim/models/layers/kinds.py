@@ -83,11 +83,14 @@ def model_window(config: ModelConfig) -> int | None:
         return None
     if words is None and config.text.model_type in _PERIODS:
         return None
-    if config.text.known.defaults.get("use_sliding_window") is False and not config.flag(
-        "use_sliding_window"
-    ):
+    if config.text.known.defaults.get("use_sliding_window") is False and not _slides(config):
         return None
     return window
+
+
+def _slides(config: ModelConfig) -> bool:
+    """Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none."""
+    return config.flag("use_sliding_window") and not config.whole("max_window_layers")
 
 
 def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:

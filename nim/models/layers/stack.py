@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from nim.models.config import ModelConfig, as_whole
 from nim.models.heads import Heads, attends_latently
-from nim.models.kinds import layer_kinds, model_window
-from nim.models.latent import latent_caches
-from nim.models.states import state_tensors
+from nim.models.layers.kinds import layer_kinds, model_window
+from nim.models.layers.latent import latent_caches
+from nim.models.layers.states import state_checkpoints, state_tensors
 from nim.models.types import Cache, Layer, LayerKind
 
 # Encoders attend both ways and keep nothing.
@@ -97,7 +97,7 @@ def _layer_with_state(config: ModelConfig, heads: Heads, index: int, kind: Layer
     tensors = state_tensors(config)
     if tensors is None:
         return None
-    state = Cache(kind=LayerKind.STATE, tensors=tensors)
+    state = Cache(kind=LayerKind.STATE, tensors=tensors, checkpoints=state_checkpoints(config))
     if kind == LayerKind.STATE:
         return Layer(kind=kind, caches=(state,))
     attention = _attention(config, heads, index, LayerKind.FULL)

@@ -50,6 +50,7 @@ class Page:
     alignment: int = 1
     padded: int | None = None
     ring: bool = False
+    checkpoints: int = 0
     layers: frozenset[int] = field(default=frozenset(), compare=False)
 
     @property
@@ -72,7 +73,7 @@ class Page:
         if self.ring:
             return 1
         if self.kind == LayerKind.STATE:
-            return (2 if settings.prefix_caching else 1) + settings.speculative_tokens
+            return (2 + self.checkpoints if settings.prefix_caching else 1) + settings.speculative_tokens
         if self.kind == LayerKind.CROSS:
             return -(-settings.encoder_tokens // self.block)
         tokens = settings.context
@@ -88,7 +89,8 @@ def page_of(cache: Cache, settings: CacheSettings, *, block: int, sparse: bool, 
     """Return the page that the engine makes of a layer's cache on one rank."""
     if cache.kind == LayerKind.STATE:
         entry = sum(_state_bytes(tensor, settings) for tensor in cache.tensors)
-        return Page(kind=cache.kind, block=block, entry=entry, layers=frozenset((layer,)))
+        kept = cache.checkpoints
+        return Page(kind=cache.kind, block=block, entry=entry, checkpoints=kept, layers=frozenset((layer,)))
     packed = _packed_entry(cache, settings, sparse=sparse)
     heads = 1 if cache.latent else max(1, cache.kv_heads // settings.tensor_parallel_size)
     if cache.latent and cache.ring:

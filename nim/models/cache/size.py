@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from nim.models.pages import CacheSettings, Page, dtype_bytes, padded_state, page_of
-from nim.models.pool import Group, block_bytes, group_pages, sequence_bytes
+from nim.models.cache.pages import CacheSettings, Page, padded_state, page_of
+from nim.models.cache.pool import Group, block_bytes, group_pages, sequence_bytes
 from nim.models.types import Cache, LayerKind, ModelReading
 
 _BLOCK = 16
@@ -118,7 +118,7 @@ def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
     sparse = any(cache.dtype == "uint8" for _, cache in caches)
     block = settings.block_size or _block(reading, sparse=sparse)
     states = [page_of(c, settings, block=block, sparse=sparse, layer=i) for i, c in caches if c.tensors]
-    token = _token_bytes(reading, [cache for _, cache in caches], settings, sparse=sparse)
+    token = _token_bytes([cache for _, cache in caches], settings, sparse=sparse)
     if states and token:
         block = _hybrid_block(reading, block, max(page.bytes for page in states), token)
     for index, cache in caches:
@@ -138,21 +138,9 @@ def _hybrid_block(reading: ModelReading, block: int, state: int, token: int) -> 
     return max(block, step * -(-state // (step * token)))
 
 
-def _token_bytes(reading: ModelReading, caches: list[Cache], settings: CacheSettings, *, sparse: bool) -> int:
+def _token_bytes(caches: list[Cache], settings: CacheSettings, *, sparse: bool) -> int:
     """Bytes of a token in one layer with attention, as the engine reckons them before layers exist."""
-    del reading
     plain = next((c for c in caches if c.kind in (LayerKind.FULL, LayerKind.MLA) and c.dtype is None), None)
     if plain is None:
         return 0
     return page_of(plain, settings, block=1, sparse=sparse, layer=0).bytes
-
-
-__all__ = [
-    "CacheSettings",
-    "cache_bytes",
-    "default_batched_tokens",
-    "dtype_bytes",
-    "longest_context",
-    "spare_block_bytes",
-    "stage_layers",
-]
