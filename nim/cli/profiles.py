@@ -17,7 +17,8 @@ from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import wished_model
-from nim.planning.planner import Request, read_manifest_for, read_written, said_entries, wishes_of
+from nim.planning.host_facts import look_around
+from nim.planning.planner import Request, find_candidates, read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
@@ -164,12 +165,10 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
-    table = load_options()
-    written = read_written(request, table)
-    wish = wished_model(settings, options.model)
-    wishes = wishes_of(request, said_entries(request, written, wish, table), engine)
-    manifest = read_manifest_for(wish, wishes)
-    listing = list_profiles(manifest, hardware, wishes)
+    written = read_written(request, load_options())
+    around = look_around(settings, environ)
+    found = find_candidates(request, wished_model(settings, options.model), written, around, engine)
+    listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():

@@ -31,6 +31,7 @@ from nim.manifest import (
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -38,6 +39,7 @@ from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
+    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -54,8 +56,9 @@ from nim.options.resolve import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.model_facts import facts_by_source, read_facts
 from nim.selection.fit import Wishes
-from nim.selection.select import Selection, select
+from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 
@@ -81,11 +84,11 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(request, said_entries(request, written, wish, table), engine)
-    manifest = read_manifest_for(wish, wishes)
-    selection = select(manifest, request.hardware, wishes)
-    source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
+    candidates = find_candidates(request, wish, written, around, engine)
+    manifest = candidates.manifest
+    selection = select(manifest, request.hardware, candidates.wishes, candidates.facts)
+    source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
     weaker = (
         *default_entries(),
@@ -156,8 +159,36 @@ def read_written(request: Request, table: OptionTable) -> Written:
     )
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
-    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+
+
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(around))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, named)
+    facts = facts_by_source(wish, manifest, values, request.environ)
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts)
+
+
+def read_manifest_for(wish: ModelWish, wishes: Wishes, facts: ModelFacts | None = None) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and paths.IMAGE_MANIFEST.exists():
@@ -166,9 +197,11 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
     directory = Path(wish.source.path) if wish.source.path else None
+    if directory:
+        read_model_config(directory, wish.place)
     return manifest_for_model(
         str(directory.absolute()) if directory else wish.source.uri,
-        read_model_config(directory, wish.place) if directory else None,
+        facts.config if facts else None,
         name=wish.source.name,
         weights_bytes=weights_bytes(directory) if directory else None,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
@@ -245,12 +278,10 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def said_entries(
-    request: Request, written: Written, wish: ModelWish, table: OptionTable
-) -> tuple[Entry, ...]:
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
     """Return what is said about the start before a profile is chosen: all layers above the profile."""
     source = wish.source if wish.source and wish.source.path else None
-    beside = runtime_config_entries(source, table, request.settings) if source else ()
+    beside = runtime_config_entries(source, load_options(), request.settings) if source else ()
     own = environment_entries(request.environ, (), service_links(request.environ))
     return (*beside, *own, *written.entries)
 

@@ -12,7 +12,7 @@ from nim.selection.devices import free_bytes, is_busy, total_bytes
 from nim.selection.fit import Fit, Wishes
 from nim.selection.labels import find_asked, parse_tags
 from nim.selection.refusals import refuse
-from nim.selection.select import Readings, compare_all
+from nim.selection.select import Facts, compare_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class Listing:
 
 
 def list_profiles(
-    manifest: Manifest, hardware: Hardware, wishes: Wishes, readings: Readings | None = None
+    manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
 ) -> Listing:
     """Every profile, compared with the machine. Wishes narrow it; a profile asked for by name does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
-    fits = compare_all(manifest, hardware, wishes, find_asked(manifest, None, tags), tags, readings)
+    fits = compare_all(manifest, hardware, wishes, find_asked(manifest, None, tags), tags, facts)
     rest = sorted((fit for fit in fits if not fit.fits and not fit.low_memory), key=lambda fit: fit.distance)
     return Listing(
         model=manifest.name,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
-from nim.models.types import ModelReading
+from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
 from nim.selection.capability import fallback, served_dtype
 from nim.selection.devices import is_crowded
-from nim.selection.engine_options import options_of
+from nim.selection.engine_options import EngineOptions, options_of
 from nim.selection.fit import Case, Fit, Wishes
 from nim.selection.groups import Group, all_groups
 from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
@@ -20,8 +20,8 @@ from nim.selection.rank import sort_key
 from nim.selection.refusals import NoProfileFits, refuse, refuse_all, why_first
 from nim.selection.requirements import misses
 
-Readings = Mapping[str | None, ModelReading]
-"""What a model's own files say, by the source that a profile names."""
+Facts = Mapping[str | None, ModelFacts]
+"""What the models' own files say, by the source that a profile names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class Selection:
 
 
 def select(
-    manifest: Manifest, hardware: Hardware, wishes: Wishes, readings: Readings | None = None
+    manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
 ) -> Selection:
     """Return exactly one profile; ProfileError if none fits, or if the one asked for does not exist or fit."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
-    fits = compare_all(manifest, hardware, wishes, asked, tags, readings)
+    fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
     if asked.profile is not None:
         winner = _the_one_asked_for(fits, asked.profile, hardware)
         because = f"{PROFILE_VARIABLE} asks for it"
@@ -82,10 +82,10 @@ def compare_all(
     wishes: Wishes,
     asked: Asked,
     tags: Mapping[str, str],
-    readings: Readings | None = None,
+    facts: Facts | None = None,
 ) -> tuple[Fit, ...]:
     """Return every profile on the group of GPUs where it fits best, in the order of their rank."""
-    comparison = _Comparison(manifest, hardware, wishes, asked, tags, readings or {})
+    comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
     fits = [comparison.best_fit(profile) for profile in manifest.profiles]
     return tuple(sorted(fits, key=sort_key))
 
@@ -100,10 +100,10 @@ class _Comparison:
         wishes: Wishes,
         asked: Asked,
         tags: Mapping[str, str],
-        readings: Readings,
+        facts: Facts,
     ) -> None:
         self._manifest, self._hardware, self._wishes = manifest, hardware, wishes
-        self._asked, self._tags, self._readings = asked, tags, readings
+        self._asked, self._tags, self._facts = asked, tags, facts
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
@@ -121,7 +121,8 @@ class _Comparison:
         named = asked is not None and asked.id == profile.id
         options = options_of(profile, self._wishes.options)
         parallel = parallel_of(profile, options, own_sizes=not named)
-        reading = self._readings.get(profile.source)
+        facts = self._facts_with(profile, options)
+        reading = facts.reading if facts else None
         return Case(
             profile=profile,
             group=group,
@@ -146,6 +147,13 @@ class _Comparison:
                 )
             ),
         )
+
+    def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
+        """What is known of the profile's model, with `--hf-overrides` laid over its configuration."""
+        facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
+        if facts is None or not isinstance(overrides, Mapping) or not overrides:
+            return facts
+        return facts_of(facts.config, overrides)
 
 
 def _fit(case: Case) -> Fit:
