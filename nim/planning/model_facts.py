@@ -12,7 +12,6 @@ from nim.models.source import HUB, ModelWish, Source
 from nim.plan import Wanted
 from nim.values import Value
 
-
 Values = Mapping[str, Value]
 
 

@@ -61,7 +61,13 @@ class ReadCost:
 
 
 def read_cost(
-    reading: ModelReading, options: EngineOptions, parallel: Parallel, *, dtype: str, longest: int, gpu: Gpu | None
+    reading: ModelReading,
+    options: EngineOptions,
+    parallel: Parallel,
+    *,
+    dtype: str,
+    longest: int,
+    gpu: Gpu | None,
 ) -> CacheCost | None:
     """Return what a context costs by a model's own files; None where they do not say.
 

@@ -36,6 +36,8 @@ FORMATS = {
     "int8": Format(native=(7, 5)),
     "int4": Format(native=(7, 5)),
 }
+# The only attention kernels for older GPUs (Triton's) have no such cache.
+CACHE_CAPABILITY = (8, 0)
 _OF_METHOD = {
     "modelopt_fp4": "nvfp4",
     "nvfp4": "nvfp4",
@@ -65,13 +67,17 @@ def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
             yield _miss(name, least, gpu, certain=True)
         elif has < form.native and name == "nvfp4" and not _may_emulate(case):
             yield _miss(name, form.native, gpu, certain=False)
+    if has < CACHE_CAPABILITY and (cached := _cache_format(case)):
+        yield _miss(f"a cache in {cached}", CACHE_CAPABILITY, gpu, certain=True)
 
 
 def fallback(case: Case, gpu: Gpu) -> str | None:
     """Return what the engine does because the GPU has no arithmetic of its own for a format, or None."""
     has = None if case.profile.names_gpu else gpu.compute_capability
     without = [name for name in _formats(case) if has is not None and has < FORMATS[name].native]
-    return f"{gpu.name or 'the GPU'} has no {without[0]}: {FORMATS[without[0]].otherwise}" if without else None
+    return (
+        f"{gpu.name or 'the GPU'} has no {without[0]}: {FORMATS[without[0]].otherwise}" if without else None
+    )
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
@@ -102,6 +108,13 @@ def _formats(case: Case) -> tuple[str, ...]:
 def _of_method(method: str) -> str | None:
     """The format that `--quantization` names: `fp8_per_block` is FP8."""
     return _OF_METHOD.get(method) or next((name for name in FORMATS if method.startswith(f"{name}_")), None)
+
+
+def _cache_format(case: Case) -> str | None:
+    """The format of the KV cache, where it is told or the checkpoint has it, and has less than 16 bits."""
+    stored = case.facts.reading.quantization if case.facts else None
+    told = case.options.text("kv_cache_dtype") or (stored and stored.kv_cache_dtype) or ""
+    return told if told.startswith(("fp8", "nvfp4")) else None
 
 
 def _may_emulate(case: Case) -> bool:

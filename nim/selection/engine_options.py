@@ -9,6 +9,11 @@ from nim.manifest import Profile
 from nim.values import Layer, Origin, Value
 
 JSON_ARGS_TAG = "nim_json_args"
+VARIABLES = {
+    "max_model_len": "NIM_MAX_MODEL_LEN",
+    "tensor_parallel_size": "NIM_TENSOR_PARALLEL_SIZE",
+    "pipeline_parallel_size": "NIM_PIPELINE_PARALLEL_SIZE",
+}
 AUTOMATIC_LENGTH = (-1, "auto")  # the engine takes the longest context that its memory holds
 
 
@@ -43,9 +48,9 @@ class EngineOptions:
         return value if isinstance(value, str) and value not in ("", "auto") else None
 
     def flag(self, name: str) -> bool:
-        """Return whether this is on; a variable's 0 is off."""
+        """Return whether this is on, an option or a variable."""
         value = self.get(name)
-        return value not in ("0", "false", "False") if isinstance(value, str) else bool(value)
+        return value.strip().lower() in ("1", "true") if isinstance(value, str) else bool(value)
 
     def place(self, name: str) -> str | None:
         """Return where the value was written."""
@@ -56,6 +61,14 @@ class EngineOptions:
         """Return whether a person set it, and not the profile."""
         value = self.values.get(name)
         return value is not None and value.origin.layer > Layer.PROFILE
+
+    def to_set(self, name: str, value: object) -> str:
+        """Return what to type for another value: a variable, unless what is set now is stronger than one."""
+        old = self.values.get(name)
+        layer = old.origin.layer if old else Layer.DEFAULT
+        if name in VARIABLES and layer not in (Layer.PASSTHROUGH, Layer.CLI):
+            return f"{VARIABLES[name]}={value}"
+        return f"--{name.replace('_', '-')} {value}"
 
     @property
     def speculative_tokens(self) -> int:

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
-from nim.models.types import ModelReading
+from nim.models.facts import ModelFacts
 from nim.selection.engine_options import EngineOptions
 from nim.selection.groups import Group
 from nim.selection.memory import Estimate
@@ -57,8 +57,8 @@ class Case:
     """All that one comparison looks at.
 
     `tags` are the tags asked for, which narrow the choice unless a profile was asked for by its name.
-    `named`: it was this one. `brought`: the model has no manifest, its profiles differ in their sizes alone. `reading` is what
-    the model's own files say, where they are at hand.
+    `named`: it was this one. `brought`: the model has no manifest, its profiles differ in their sizes alone.
+    `facts` are what the model's own files say, where they are at hand.
     """
 
     profile: Profile
@@ -71,7 +71,7 @@ class Case:
     brought: bool
     options: EngineOptions
     parallel: Parallel
-    reading: ModelReading | None
+    facts: ModelFacts | None
     estimate: Estimate
 
 
@@ -79,6 +79,7 @@ class Case:
 class Miss:
     """One thing that is not as the profile needs it. `shortfall` compares misses of a kind.
 
+    `alone` is the whole of it in one sentence, where it does not depend on the profile that is compared.
     `certain`: the engine would refuse it. What is not, is an estimate or a preference, and does not hold back
     a person who asks for the profile by name.
     """
@@ -89,6 +90,7 @@ class Miss:
     change: str | None = None
     shortfall: float = 0.0
     certain: bool = True
+    alone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,11 @@ class Group:
     @property
     def smallest(self) -> Gpu | None:
         """Return the GPU with least memory, of those the oldest; None where there is none."""
-        return min(self.gpus, key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)), default=None)
+        return min(
+            self.gpus,
+            key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)),
+            default=None,
+        )
 
     def __str__(self) -> str:
         if not self.gpus:
@@ -34,7 +38,7 @@ def groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def all_groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return the kinds, and last all whole GPUs together: the engine runs on them at the pace of the slowest."""
+    """Return the kinds, and last all whole GPUs together, which run at the pace of the slowest."""
     kinds = groups(hardware)
     whole = tuple(gpu for gpu in hardware.gpus if gpu.mig is None)
     several = sum(bool(group.gpus) and group.gpus[0].mig is None for group in kinds) > 1

@@ -63,6 +63,13 @@ class Estimate:
     fits_context: bool = False
     unknown: tuple[str, ...] = ()
 
+    @property
+    def context_bytes(self) -> int:
+        """Return what the cache of the whole context takes, 0 where that is unknown or left to the engine."""
+        if self.cost is None or self.max_model_len is None or self.fits_context:
+            return 0
+        return self.cost.bytes_for(self.max_model_len) or 0
+
     def longest(self, usable_bytes: int) -> int | None:
         """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
         if self.least_bytes is None or self.cost is None:
@@ -105,9 +112,10 @@ def estimate(start: Start) -> Estimate:
     """Return the memory of one start."""
     profile, options = start.profile, start.options
     weights, workspace = _weights_bytes(start), _workspace_bytes(start)
-    cost = None if profile.on_cpu else _cost(start)
+    cost = _cost(start)
     least = _least_bytes(start, weights, workspace)
-    cache = _cache_bytes(start, cost)
+    reserved = _reserved_bytes(profile, options)
+    cache = _cache_bytes(start, cost, reserved)
     return Estimate(
         weights_bytes=weights,
         workspace_bytes=workspace,
@@ -115,7 +123,7 @@ def estimate(start: Start) -> Estimate:
         least_bytes=least,
         need_bytes=None if least is None else least + (cache or 0),
         cost=cost,
-        reserved_bytes=None if profile.on_cpu else options.whole("kv_cache_memory_bytes"),
+        reserved_bytes=reserved,
         fits_context=options.fits_context,
         unknown=_unknown(weights or least, cache),
     )
@@ -164,17 +172,20 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
     return max(weights + workspace, stated or 0)
 
 
-def _cache_bytes(start: Start, cost: CacheCost | None) -> int | None:
-    """The cache of a full context, or of as much as there has to be; on a CPU it is told in GiB."""
-    options, length = start.options, start.context
-    if start.profile.on_cpu:
-        told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
-        within = start.profile.memory_gb is not None  # what is stated was measured with the cache
-        return int(told) * GIB * (not within) if told.isdecimal() else None
-    if reserved := options.whole("kv_cache_memory_bytes"):
-        return reserved
-    if options.fits_context:
-        length = SHORTEST_CONTEXT
+def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
+    """The size of the cache, where it is told: on a CPU also by a variable, in GiB."""
+    told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
+    if profile.on_cpu and told.isdecimal() and int(told):
+        return int(told) * GIB
+    return options.whole("kv_cache_memory_bytes")
+
+
+def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
+    """The cache of a full context, or of as much as there has to be."""
+    length = SHORTEST_CONTEXT if start.options.fits_context else start.context
+    if reserved is not None:
+        # What a manifest states of a CPU profile was measured with the cache.
+        return 0 if start.profile.on_cpu and start.profile.memory_gb is not None else reserved
     return None if cost is None or length is None else cost.bytes_for(length)
 
 

@@ -65,7 +65,7 @@ def _miss(case: Case, choice: Choice) -> Miss | None:
     context = case.estimate.longest(usable) if least <= usable else None
     if context is not None and case.estimate.reserved_bytes is None:
         needed = f"{gigabytes(need)}{where} for a context of {case.estimate.max_model_len} tokens"
-        change = f"NIM_MAX_MODEL_LEN={context}"
+        change = case.options.to_set("max_model_len", context)
         return _estimated(Kind.CONTEXT, needed, found, change, shortfall)
     needed = f"{gigabytes(least if least > usable else need)}{where}"
     totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware)) is not None]
@@ -82,7 +82,7 @@ def _too_long_for_reserve(case: Case) -> Miss | None:
     if size is None or need is None or cost is None or need <= size or case.estimate.fits_context:
         return None
     context = cost.longest(size)
-    change = f"NIM_MAX_MODEL_LEN={context}" if context else f"--kv-cache-memory-bytes {need}"
+    change = case.options.to_set("max_model_len", context) if context else f"--kv-cache-memory-bytes {need}"
     needed = f"{gigabytes(need)} of cache for a context of {length} tokens"
     found = f"{gigabytes(size)} ({case.options.place('kv_cache_memory_bytes')})"
     return _estimated(Kind.CONTEXT, needed, found, change, need / size)
@@ -93,22 +93,33 @@ def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfal
 
 
 def _on_host(case: Case) -> Room:
-    hardware, need = case.hardware, case.estimate.need_bytes
+    hardware, size = case.hardware, case.estimate
     limits = (hardware.host_memory_available_bytes, hardware.memory_limit_bytes)
     host = min((limit for limit in limits if limit is not None), default=None)
     notes = () if host is not None else (_unmeasured("the host"),)
-    if host is None or need is None or need <= host:
+    if host is None or size.need_bytes is None or size.least_bytes is None:
         return Room(usable_bytes=host, notes=notes)
-    too_small = hardware.host_memory_bytes is not None and hardware.host_memory_bytes < need
-    miss = Miss(
-        kind=Kind.MEMORY if too_small else Kind.BUSY,
-        needed=f"{gigabytes(need)} of the host's memory",
-        found=f"{gigabytes(host)} to be had",
-        change=None if too_small else "docker run --memory, or end other programs",
-        shortfall=need / max(host, 1),
-        certain=False,
-    )
-    return Room(usable_bytes=host, miss=miss, notes=notes)
+    if size.need_bytes <= host:
+        return Room(usable_bytes=host, miss=_too_long_for_reserve(case), notes=notes)
+    context = size.longest(host) if size.least_bytes <= host and size.reserved_bytes is None else None
+    return Room(usable_bytes=host, miss=_host_miss(case, host, context), context=context, notes=notes)
+
+
+def _host_miss(case: Case, host: int, context: int | None) -> Miss:
+    """What is wrong with the host's memory."""
+    least, need = case.estimate.least_bytes or 0, case.estimate.need_bytes or 0
+    found, shortfall = f"{gigabytes(host)} to be had", need / max(host, 1)
+    if context is not None:
+        needed = (
+            f"{gigabytes(need)} of the host's memory for a context of {case.estimate.max_model_len} tokens"
+        )
+        change = case.options.to_set("max_model_len", context)
+        return _estimated(Kind.CONTEXT, needed, found, change, shortfall)
+    needed = f"{gigabytes(least if least > host else need)} of the host's memory"
+    total = case.hardware.host_memory_bytes
+    if total is not None and total < need:
+        return _estimated(Kind.MEMORY, needed, found, None, shortfall)
+    return _estimated(Kind.BUSY, needed, found, "docker run --memory, or end other programs", shortfall)
 
 
 def _notes(case: Case, choice: Choice) -> tuple[str, ...]:
@@ -133,10 +144,9 @@ def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
     gpu, place = short[0], case.options.place("gpu_memory_utilization")
     total, free = total_bytes(gpu, case.hardware) or 0, takeable_bytes(gpu, case.hardware) or 0
     most = max(int(min(free / total, MOST_UTILIZATION) * 100), 0) / 100
-    return (
-        f"{share:g} of GPU {gpu.index} ({place}) is {gigabytes(share * total)}, and {gigabytes(free)} are to be "
-        f"had beside CUDA's context and what others hold: the engine will not start with more than {most:g}",
-    )
+    asked = f"{share:g} of GPU {gpu.index} ({place}) is {gigabytes(share * total)}"
+    left = f"CUDA's context and what others hold leave {gigabytes(free)}"
+    return (f"{asked}, and {left}: the engine will not start with more than {most:g}",)
 
 
 def _lacks(case: Case, gpu: Gpu, share: float) -> bool:
@@ -150,5 +160,7 @@ def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:
     host = case.hardware.host_memory_available_bytes
     if not offload or host is None or offload <= host:
         return ()
-    words = f"{gigabytes(offload)} for {len(choice.gpus)} GPUs, and {gigabytes(host)} of the host's are to be had"
+    words = (
+        f"{gigabytes(offload)} for {len(choice.gpus)} GPUs, and {gigabytes(host)} of the host's are to be had"
+    )
     return (f"--cpu-offload-gb ({case.options.place('cpu_offload_gb')}) takes {words}",)

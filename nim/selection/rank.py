@@ -36,10 +36,11 @@ def _merits(fit: Fit) -> tuple[int, ...]:
 
 def _words(one: Fit, other: Fit) -> tuple[str, ...]:
     first, second = one.profile, other.profile
+    precisions = f"{first.precision or 'unknown'} before {second.precision or 'unknown'}"
     return (
         "it is made for this GPU",
-        f"what the GPU calculates in first ({first.precision or 'unknown'} before {second.precision or 'unknown'})",
-        f"lower precision first ({first.precision or 'unknown'} before {second.precision or 'unknown'})",
+        f"what the GPU calculates in first ({precisions})",
+        f"lower precision first ({precisions})",
         f"more GPUs together first (tp{first.tensor_parallel_size} before tp{second.tensor_parallel_size})",
         f"latency before throughput ({first.goal or 'neither'} before {second.goal or 'neither'})",
         "without LoRA before with LoRA",

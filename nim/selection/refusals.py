@@ -3,19 +3,32 @@
 from collections.abc import Sequence
 
 from nim.errors import ProfileError
+from nim.manifest import Manifest
 from nim.plan import Refusal
-from nim.selection.fit import Fit
+from nim.selection.fit import Fit, Kind
 from nim.selection.labels import PROFILE_VARIABLE
 from nim.selection.rank import reason, sort_key
 
 
 class NoProfileFits(ProfileError):
-    """No profile can run here. `refused` is the whole table, nearest miss first."""
+    """No profile can run here. `refused` is the table, nearest miss first; empty for one common reason."""
 
     def __init__(self, message: str, refused: Sequence[Refusal], hint: str | None) -> None:
-        table = "\n".join(describe(refusal) for refusal in refused)
-        super().__init__(f"{message}\n{table}", hint=hint)
+        super().__init__("\n".join([message, *map(describe, refused)]), hint=hint)
         self.refused = tuple(refused)
+
+
+def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
+    """Return the refusal of a choice. What the engine would refuse whichever profile it is stands alone."""
+    model = manifest.name or "the model"
+    asked = [fit for fit in fits if not any(miss.kind in (Kind.WISH, Kind.ENGINE) for miss in fit.misses)]
+    alone = [{miss.alone: miss for miss in fit.misses if miss.alone} for fit in asked]
+    for words, miss in alone[0].items() if alone else ():
+        if all(words in others for others in alone):
+            return NoProfileFits(f"cannot run {model} {words}", (), miss.change)
+    refused = refuse_all(fits)
+    message = f"cannot run {model} on this machine: no profile fits {machine}"
+    return NoProfileFits(message, refused, refused[0].change)
 
 
 def describe(refusal: Refusal) -> str:

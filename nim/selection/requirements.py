@@ -7,6 +7,7 @@ from nim.hardware.types import Gpu
 from nim.manifest import Profile
 from nim.selection.capability import capability_misses
 from nim.selection.fit import Case, Kind, Miss
+from nim.selection.splits import split_misses, too_long
 
 ENGINE_NAME = "vllm"
 
@@ -15,6 +16,8 @@ def misses(case: Case) -> Iterator[Miss]:
     """Yield everything but memory that does not fit."""
     yield from _asked_otherwise(case)
     yield from _other_engine(case)
+    yield from split_misses(case)
+    yield from too_long(case)
     if not case.profile.on_cpu:
         yield from _other_gpu(case)
         yield from _too_few_gpus(case)

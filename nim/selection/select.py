@@ -17,7 +17,7 @@ from nim.selection.memory import Estimate, Start, estimate
 from nim.selection.memory_fit import find_room
 from nim.selection.parallel import parallel_of
 from nim.selection.rank import sort_key
-from nim.selection.refusals import NoProfileFits, refuse, refuse_all, why_first
+from nim.selection.refusals import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
 from nim.selection.requirements import misses
 
 Facts = Mapping[str | None, ModelFacts]
@@ -47,10 +47,8 @@ class Selection:
     asked: Asked
 
 
-def select(
-    manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
-) -> Selection:
-    """Return exactly one profile; ProfileError if none fits, or if the one asked for does not exist or fit."""
+def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
+    """Return exactly one profile; ProfileError where none fits, or the one asked for does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
     fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
@@ -134,7 +132,7 @@ class _Comparison:
             brought=self._manifest.is_generic,
             options=options,
             parallel=parallel,
-            reading=reading,
+            facts=facts,
             estimate=estimate(
                 Start(
                     profile=profile,
@@ -177,9 +175,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
     """The best kind of GPUs on which anything fits, idle ones first, and there the first in rank."""
     runnable = [fit for fit in fits if fit.fits]
     if not runnable:
-        message = f"cannot run {manifest.name or 'the model'} on this machine: no profile fits"
-        refused = refuse_all(fits)
-        raise NoProfileFits(f"{message} {found_words(hardware)}", refused, refused[0].change)
+        raise no_profile_fits(fits, manifest, found_words(hardware))
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
@@ -200,7 +196,9 @@ def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) 
     others = [other for other in fits if other.fits]
     hint = f"{PROFILE_VARIABLE}={others[0].profile.label}, which fits" if others else refuse(fit).change
     label = fit.profile.label
-    message = f"cannot run the profile '{label}' ({PROFILE_VARIABLE}) on this machine: {found_words(hardware)}"
+    message = (
+        f"cannot run the profile '{label}' ({PROFILE_VARIABLE}) on this machine: {found_words(hardware)}"
+    )
     raise NoProfileFits(message, [refuse(fit)], hint)
 
 

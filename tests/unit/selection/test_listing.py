@@ -58,5 +58,5 @@ def test_data_says_the_same() -> None:
 
 def test_cpu_profile_is_listed_with_the_hosts_memory() -> None:
     text = listing_text(list_profiles(LLAMA, NOTHING, wishing()))
-    assert "(vllm-cpu-bf16-tp1-pp1-17.1) [requires >=17.1 GB of host memory]" in text
+    assert "(vllm-cpu-bf16-tp1-pp1-34.3) [requires >=34.3 GB of host memory]" in text
     assert "[needs 1 GPU; found no GPUs]" in text
