@@ -105,12 +105,12 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the first group in which it fits; else the one in which it is nearest to fitting."""
+        """Return the first group where it fits and others do not hold most of a GPU, else the nearest to that."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
             tried.append(_fit(self._case(profile, group)))
-            if tried[-1].fits:
+            if tried[-1].fits and not tried[-1].room.crowded:
                 return tried[-1]
         return min(tried, key=lambda fit: fit.distance)
 
