@@ -34,7 +34,7 @@ def read_heads(config: ModelConfig) -> Heads:
     latent = is_latent(config)
     attends = config.text.model_type not in _WITHOUT_ATTENTION
     return Heads(
-        attention=attention,
+        attention=attention if attends else attention or 0,
         kv=_kv_heads(config, attention) if attends else 0,
         size=_head_size(config, attention, latent=latent) if attends else 0,
         hidden=config.whole("hidden_size"),

@@ -24,6 +24,15 @@ class _Plan:
     groups: tuple[Group, ...]
     stages: tuple[range, ...]
 
+    def bytes(self, settings: CacheSettings) -> int:
+        """Return the bytes that a sequence takes on the fullest rank."""
+        return max(sequence_bytes(self.groups, settings, stage) for stage in self.stages)
+
+    @property
+    def spare_bytes(self) -> int:
+        """Return the bytes of a block on the fullest rank."""
+        return max(block_bytes(self.groups, stage) for stage in self.stages)
+
 
 def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
     """Return the bytes that one sequence of the whole context takes on the fullest rank; None where unknown.
@@ -31,16 +40,13 @@ def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
     It is what the engine needs before it starts (vllm.v1.core.kv_cache_utils), without its one spare block.
     """
     plan = _plan_of(reading, settings)
-    if plan is None:
-        return None
-    settings = _settled(reading, settings)
-    return max(sequence_bytes(plan.groups, settings, stage) for stage in plan.stages)
+    return None if plan is None else plan.bytes(_settled(reading, settings))
 
 
 def spare_block_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
     """Return the bytes of the block that the engine holds back; None where unknown."""
     plan = _plan_of(reading, settings)
-    return None if plan is None else max(block_bytes(plan.groups, stage) for stage in plan.stages)
+    return None if plan is None else plan.spare_bytes
 
 
 def longest_context(reading: ModelReading, memory: int, settings: CacheSettings) -> int | None:
@@ -48,14 +54,14 @@ def longest_context(reading: ModelReading, memory: int, settings: CacheSettings)
 
     0 where not even one token does, None where the cache is not known: `--max-model-len auto`.
     """
-    spare = spare_block_bytes(reading, settings)
-    if spare is None:
+    plan = _plan_of(reading, settings)
+    if plan is None:
         return None
+    settings, room = _settled(reading, settings), memory - plan.spare_bytes
     shortest, longest = 0, settings.context
     while shortest < longest:
         middle = (shortest + longest + 1) // 2
-        needed = cache_bytes(reading, replace(settings, context=middle))
-        if needed is not None and needed + spare <= memory:
+        if plan.bytes(replace(settings, context=middle)) <= room:
             shortest = middle
         else:
             longest = middle - 1
