@@ -1,21 +1,65 @@
-"""What is known of the model that a profile serves: its configuration, and the reading of it."""
+"""What is known of the model that a profile serves: its configuration, and what follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nim.manifest.types import merged
 from nim.models.config import ModelConfig, model_config
+from nim.models.parameters.count import Weights, bytes_on_rank, read_weights
+from nim.models.parameters.modules import Ranks
+from nim.models.parameters.shares import CannotSplitError
+from nim.models.parameters.sizes import UnknownSizeError
 from nim.models.reading import read_model
 from nim.models.types import ModelReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """A model's configuration and its reading, which belong together."""
+    """A model's configuration and its reading, which belong together.
+
+    Reading the weights takes some milliseconds, and a choice asks for those of many ranks: they are kept.
+    """
 
     config: ModelConfig
     reading: ModelReading
+    _read: dict[tuple[str | None, str | None], Weights | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def rank_bytes(self, ranks: Ranks, *, quantize: str | None = None, dtype: str | None = None) -> int | None:
+        """Return the bytes of weights on the rank that holds most; None where they are not known.
+
+        `quantize` is the engine's `--quantization`, `dtype` what it serves weights of 16 bits in.
+        """
+        weights = self._weights(quantize, dtype)
+        with suppress(CannotSplitError, UnknownSizeError):
+            return None if weights is None else bytes_on_rank(weights, ranks)
+        return None
+
+    def why_not(self, ranks: Ranks) -> str | None:
+        """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
+        weights, heads = self._weights(None, None), self.reading.heads
+        if heads and heads % ranks.tensor:
+            return f"{heads} heads"
+        try:
+            _ = None if weights is None else bytes_on_rank(weights, ranks)
+        except CannotSplitError as error:
+            return error.what
+        except UnknownSizeError:
+            return None
+        return None
+
+    def _weights(self, quantize: str | None, dtype: str | None) -> Weights | None:
+        key = quantize, dtype
+        if key not in self._read:
+            self._read[key] = None
+            with suppress(UnknownSizeError, CannotSplitError):
+                self._read[key] = read_weights(
+                    self.config, self.reading.quantization, quantize=quantize, dtype=dtype
+                )
+        return self._read[key]
 
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:

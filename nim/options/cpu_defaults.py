@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 
 from nim.hardware import Hardware
+from nim.hardware.types import GIB
 from nim.options.layers import Entry
-from nim.selection.memory import GIB
 from nim.selection.select import Selection
 from nim.values import Layer, Origin
 

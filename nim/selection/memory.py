@@ -7,25 +7,14 @@ plus an allowance for everything else. What is not known is not invented: it is 
 from dataclasses import dataclass
 from math import ceil
 
-from nim.hardware.types import Gpu
-from nim.manifest import Model, Profile
-from nim.manifest.types import BILLION, GB
-from nim.models.types import ModelReading
+from nim.hardware.types import GIB
+from nim.manifest import Profile
+from nim.manifest.types import GB
 from nim.selection.cache_cost import CacheCost, LinearCost, read_cost
 from nim.selection.engine_options import EngineOptions
-from nim.selection.parallel import Parallel
+from nim.selection.start import Start
+from nim.selection.weights import weights_bytes
 
-BYTES_PER_PARAMETER = {
-    "fp32": 4.0,
-    "bf16": 2.0,
-    "fp16": 2.0,
-    "fp8": 1.0,
-    "int8": 1.0,
-    "mxfp8": 1.0,
-    "nvfp4": 0.5,
-    "mxfp4": 0.5,
-    "int4": 0.5,
-}
 # Bytes of one cached value; NVFP4 has one byte of scale for sixteen values.
 BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 GPU_WORKSPACE_BYTES = 2 * GB
@@ -42,7 +31,6 @@ ENGINE_UTILIZATION = 0.92
 MOST_UTILIZATION = 0.98
 SHORTEST_CONTEXT = 128
 LONGEST_CONTEXT = 2**24
-GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,33 +73,10 @@ class Estimate:
         return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What the memory of one start depends on.
-
-    `model` is what the manifest says of it, `reading` what its own files say. `gpu` is the smallest of the
-    group, None on a CPU. `dtype` is what the engine serves it in.
-    """
-
-    profile: Profile
-    options: EngineOptions
-    parallel: Parallel
-    model: Model | None = None
-    reading: ModelReading | None = None
-    gpu: Gpu | None = None
-    dtype: str = "bfloat16"
-
-    @property
-    def context(self) -> int | None:
-        """Return the context that the engine takes: what is asked for, else what it derives."""
-        derived = self.reading.context.tokens if self.reading and self.reading.context else None
-        return self.options.context or derived or (self.model.max_model_len if self.model else None)
-
-
 def estimate(start: Start) -> Estimate:
     """Return the memory of one start."""
     profile, options = start.profile, start.options
-    weights, workspace = _weights_bytes(start), _workspace_bytes(start)
+    weights, workspace = weights_bytes(start), _workspace_bytes(start)
     cost = _cost(start)
     least = _least_bytes(start, weights, workspace)
     reserved = _reserved_bytes(profile, options)
@@ -129,32 +94,12 @@ def estimate(start: Start) -> Estimate:
     )
 
 
-def _weights_bytes(start: Start) -> int | None:
-    """What stays on each GPU; on a CPU, the weights of all replicas."""
-    total = _stored_bytes(start.profile, start.model)
-    if total is None:
-        return None
-    if start.profile.on_cpu:
-        return ceil(total * start.parallel.data)
-    rank = ceil(total / (start.parallel.tensor * start.parallel.pipeline))
-    return max(rank - int((start.options.number("cpu_offload_gb") or 0) * GIB), 0)
-
-
-def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
-    if profile.weights_gb is not None:
-        return profile.weights_gb * GB
-    size = BYTES_PER_PARAMETER.get(profile.precision or "")
-    if model is None or model.parameters is None or size is None:
-        return None
-    return model.parameters.total_billions * BILLION * size
-
-
 def _workspace_bytes(start: Start) -> int:
     """The allowance, less graphs where there are none, plus the activations of larger steps."""
     if start.profile.on_cpu:
         return CPU_WORKSPACE_BYTES
-    options, reading = start.options, start.reading
-    hidden = reading.hidden_size if reading else None
+    options, facts = start.options, start.facts
+    hidden = facts.reading.hidden_size if facts else None
     more = max((options.whole("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
     activations = ceil(more * (hidden or 0) * (ACTIVATIONS + SHARED_ACTIVATIONS / start.parallel.tensor))
     graphs = GRAPHS_BYTES if options.flag("enforce_eager") else 0
@@ -194,9 +139,9 @@ def _cost(start: Start) -> CacheCost | None:
 
     Heads are shared out up to one each, layers over the stages.
     """
-    if start.reading is not None and start.reading.layers is not None:
+    if start.facts is not None and start.facts.reading.layers is not None:
         return read_cost(
-            start.reading,
+            start.facts.reading,
             start.options,
             start.parallel,
             dtype=start.dtype,

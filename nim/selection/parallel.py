@@ -6,6 +6,7 @@ The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs
 from dataclasses import dataclass
 
 from nim.manifest import Profile
+from nim.models.parameters.modules import Ranks
 from nim.selection.engine_options import EngineOptions
 
 
@@ -40,6 +41,12 @@ class Parallel:
     def expert_ranks(self) -> int:
         """Return the ranks that share the experts of a layer: with and without `--enable-expert-parallel`."""
         return self.tensor * self.prefill_context * self.data
+
+    @property
+    def weight_ranks(self) -> Ranks:
+        """Return how the ranks share the weights of a stage."""
+        replicas = self.data * self.prefill_context
+        return Ranks(tensor=self.tensor, data=replicas, expert_parallel=self.expert)
 
     @property
     def local_ranks(self) -> int:

@@ -13,12 +13,13 @@ from nim.selection.engine_options import EngineOptions, options_of
 from nim.selection.fit import Case, Fit, Wishes
 from nim.selection.groups import Group, all_groups
 from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
-from nim.selection.memory import Estimate, Start, estimate
+from nim.selection.memory import Estimate, estimate
 from nim.selection.memory_fit import find_room
 from nim.selection.parallel import parallel_of
 from nim.selection.rank import sort_key
 from nim.selection.refusals import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
 from nim.selection.requirements import misses
+from nim.selection.start import Start
 
 Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""
@@ -139,7 +140,7 @@ class _Comparison:
                     options=options,
                     parallel=parallel,
                     model=self._manifest.model,
-                    reading=reading,
+                    facts=facts,
                     gpu=group.smallest,
                     dtype=served_dtype(options, reading, group.smallest),
                 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nim.models.facts import ModelFacts
+from nim.models.parameters.modules import Ranks
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel
@@ -48,11 +49,10 @@ def _problem(facts: ModelFacts | None, parallel: Parallel) -> str | None:
     """Why the engine refuses the sizes; None where it takes them, or where that is not known."""
     if facts is None:
         return None
-    heads, kv, ranks = facts.reading.heads, facts.reading.kv_heads, parallel.tensor
-    if heads and heads % ranks:
-        return f"{heads} heads cannot be split over {ranks} GPUs"
-    if kv and kv % ranks and ranks % kv:
-        return f"{kv} KV heads cannot be split over {ranks} GPUs"
+    if what := facts.why_not(Ranks(tensor=parallel.tensor)):
+        return f"{what} cannot be split over {parallel.tensor} GPUs"
+    if what := facts.why_not(parallel.weight_ranks):
+        return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
     return None
 
 

@@ -13,8 +13,9 @@ from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_js
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
 from nim.selection.engine_options import options_of
-from nim.selection.memory import Start, estimate
+from nim.selection.memory import estimate
 from nim.selection.parallel import parallel_of
+from nim.selection.start import Start
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)

@@ -17,7 +17,7 @@ from nim.recipes.shapes import (
     smallest,
     weights_gb,
 )
-from nim.selection.memory import BYTES_PER_PARAMETER
+from nim.selection.weights import BYTES_PER_PARAMETER
 from nim.selection.rank import PRECISIONS
 from nim.selection.capability import FORMATS
 

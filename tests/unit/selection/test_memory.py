@@ -11,8 +11,9 @@ from nim.selection.cache_cost import LinearCost
 from nim.selection.engine_options import options_of
 from nim.selection.explain import explain
 from nim.selection.fit import Wishes
-from nim.selection.memory import Estimate, Start, estimate
+from nim.selection.memory import Estimate, estimate
 from nim.selection.parallel import parallel_of
+from nim.selection.start import Start
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
