@@ -14,6 +14,9 @@ from nim.models.parameters.sizes import UnknownSizeError
 from nim.models.reading import read_model
 from nim.models.types import ModelReading
 
+MOST_RANKS = 16
+USUAL_SIZES = (1, 2, 4, 8, 16)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
@@ -40,9 +43,11 @@ class ModelFacts:
 
     def why_not(self, ranks: Ranks) -> str | None:
         """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
-        weights, heads = self._weights(None, None), self.reading.heads
+        weights, heads, kv = self._weights(None, None), self.reading.heads, self.reading.kv_heads
         if heads and heads % ranks.tensor:
             return f"{heads} heads"
+        if weights is None and kv and kv % ranks.tensor and ranks.tensor % kv:
+            return f"{kv} KV heads"
         try:
             _ = None if weights is None else bytes_on_rank(weights, ranks)
         except CannotSplitError as error:
@@ -50,6 +55,16 @@ class ModelFacts:
         except UnknownSizeError:
             return None
         return None
+
+    def tensor_parallel_sizes(self, most: int = MOST_RANKS) -> tuple[int, ...] | None:
+        """Return the sizes that the engine accepts; None where that is not known.
+
+        Of a model whose weights are not known, those that its heads allow among the sizes that people use.
+        """
+        if self.reading.heads is None:
+            return None
+        sizes = USUAL_SIZES if self._weights(None, None) is None else range(1, most + 1)
+        return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
     def _weights(self, quantize: str | None, dtype: str | None) -> Weights | None:
         key = quantize, dtype

@@ -201,7 +201,7 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes, facts: ModelFacts | None 
         read_model_config(directory, wish.place)
     return manifest_for_model(
         str(directory.absolute()) if directory else wish.source.uri,
-        facts.config if facts else None,
+        facts,
         name=wish.source.name,
         weights_bytes=weights_bytes(directory) if directory else None,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),

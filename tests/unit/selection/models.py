@@ -49,7 +49,7 @@ def brought(
     known = facts(config)
     manifest = manifest_for_model(
         SOURCE,
-        known.config,
+        known,
         weights_bytes=size,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
