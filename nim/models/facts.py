@@ -67,12 +67,12 @@ class ModelFacts:
         return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
     def _weights(self, quantize: str | None, dtype: str | None) -> Weights | None:
-        key = quantize, dtype
+        key = quantize, dtype if dtype == "float32" else None
         if key not in self._read:
             self._read[key] = None
             with suppress(UnknownSizeError, CannotSplitError):
                 self._read[key] = read_weights(
-                    self.config, self.reading.quantization, quantize=quantize, dtype=dtype
+                    self.config, self.reading.quantization, quantize=quantize, dtype=key[1]
                 )
         return self._read[key]
 

@@ -8,7 +8,7 @@ from nim.manifest.load import local_path
 from nim.models.download import wanted_of
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.files import read_config
-from nim.models.source import HUB, ModelWish, Source
+from nim.models.source import HUB, Source
 from nim.plan import Wanted
 from nim.values import Value
 
@@ -28,12 +28,12 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
 
 
 def facts_by_source(
-    wish: ModelWish, manifest: Manifest, values: Values, environ: Mapping[str, str]
+    manifest: Manifest, values: Values, environ: Mapping[str, str]
 ) -> dict[str | None, ModelFacts]:
-    """Return the facts of each source that a profile names; files that a person names are those of all."""
+    """Return the facts of each source that a profile names, where its files are at hand."""
     found = {}
     for text in dict.fromkeys(profile.source for profile in manifest.profiles):
-        source = wish.source or _source(manifest, text or "")
+        source = _source(manifest, text or "")
         if source is not None and (facts := read_facts(source, values, environ)):
             found[text] = facts
     return found

@@ -183,7 +183,12 @@ def find_candidates(
     wishes = wishes_of(request, said, engine)
     named = read_facts(wish.source, values, request.environ) if wish.source else None
     manifest = read_manifest_for(wish, wishes, named)
-    facts = facts_by_source(wish, manifest, values, request.environ)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
     return Candidates(manifest=manifest, wishes=wishes, facts=facts)
 
 
