@@ -31,7 +31,9 @@ class ModelFacts:
         default_factory=dict, repr=False, compare=False
     )
 
-    def rank_bytes(self, ranks: Ranks, *, quantize: str | None = None, dtype: str | None = None) -> int | None:
+    def rank_bytes(
+        self, ranks: Ranks, *, quantize: str | None = None, dtype: str | None = None
+    ) -> int | None:
         """Return the bytes of weights on the rank that holds most; None where they are not known.
 
         `quantize` is the engine's `--quantization`, `dtype` what it serves weights of 16 bits in.

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from nim.models.facts import ModelFacts
 from nim.models.parameters.modules import Ranks
+from nim.models.types import LayerKind, ModelReading
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel
@@ -53,6 +54,23 @@ def _problem(facts: ModelFacts | None, parallel: Parallel) -> str | None:
         return f"{what} cannot be split over {parallel.tensor} GPUs"
     if what := facts.why_not(parallel.weight_ranks):
         return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
+    return _context_problem(facts.reading, parallel)
+
+
+def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
+    """Ranks that share a context: vLLM's `ModelConfig.verify_with_parallel_config` and `ParallelConfig`."""
+    shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
+    if shared == 1:
+        return None
+    if added == 1 and tensor % shared:
+        return f"{tensor} GPUs cannot share a context in groups of {shared}"
+    if added > 1 and shared not in (added, tensor * added):
+        return f"groups that share a context have {added} or {tensor * added} GPUs, not {shared}"
+    heads, kv = reading.heads, reading.kv_heads
+    if heads is None or kv is None or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
+        return None
+    if tensor <= kv or shared > tensor // kv or heads // kv % shared:
+        return f"{kv} KV heads on {tensor} GPUs leave no {shared} of them to share a context"
     return None
 
 

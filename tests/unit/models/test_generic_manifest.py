@@ -38,9 +38,7 @@ def test_plain_model_is_described() -> None:
 
 def test_quantization_beside_the_configuration_is_read() -> None:
     beside = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}
-    manifest = manifest_for_model(
-        "/models/rocket", facts_of(model_config(LLAMA, hf_quant_config=beside))
-    )
+    manifest = manifest_for_model("/models/rocket", facts_of(model_config(LLAMA, hf_quant_config=beside)))
     assert {profile.precision for profile in manifest.profiles} == {"nvfp4"}
 
 
@@ -108,7 +106,10 @@ WIDTHS = {"intermediate_size": 14336, "vocab_size": 128256, "head_dim": 128}
     [
         (WIDTHS, {1, 2, 4, 8, 16}),
         ({**WIDTHS, "num_attention_heads": 24, "num_key_value_heads": 24, "hidden_size": 3072}, {1, 2, 4, 8}),
-        ({**WIDTHS, "num_attention_heads": 24, "num_key_value_heads": 12, "intermediate_size": 12288}, {1, 2, 3}),
+        (
+            {**WIDTHS, "num_attention_heads": 24, "num_key_value_heads": 12, "intermediate_size": 12288},
+            {1, 2, 3},
+        ),
         ({**WIDTHS, "num_attention_heads": 40, "num_key_value_heads": 10, "hidden_size": 5120}, {1, 2}),
     ],
 )

@@ -36,7 +36,9 @@ NVFP4 = quantized("modelopt", quant_algo="NVFP4")
 )
 def test_engine_gets_by_without(config: dict[str, object], gpus: str, words: str | None) -> None:
     selection = brought(config, machine(gpus), wishing(**SHORT), size=SMALL)
-    assert [warning for warning in selection.warnings if words and words in warning] == list(selection.warnings)
+    assert [warning for warning in selection.warnings if words and words in warning] == list(
+        selection.warnings
+    )
     assert bool(selection.warnings) == (words is not None)
 
 

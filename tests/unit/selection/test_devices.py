@@ -85,9 +85,7 @@ def test_worse_kind_that_is_idle_goes_before_a_better_one_that_is_taken() -> Non
 
 
 def test_share_of_the_fullest_gpu_is_the_share_of_all() -> None:
-    selection = brought(
-        LLAMA_70B, busy(machine("2xH200"), 1, 30 * GB), wishing(**SHORT), size=SIZES["70B"]
-    )
+    selection = brought(LLAMA_70B, busy(machine("2xH200"), 1, 30 * GB), wishing(**SHORT), size=SIZES["70B"])
     assert len(selection.devices) == 2
     assert selection.utilization == pytest.approx((151.0 - 30.6) / 151.0, abs=0.01)
 
@@ -95,7 +93,9 @@ def test_share_of_the_fullest_gpu_is_the_share_of_all() -> None:
 @pytest.mark.parametrize(("share", "warned"), [(1.0, True), (0.99, False), (0.98, False), (0.5, False)])
 def test_share_that_cuda_does_not_leave_is_warned_of(share: float, warned: bool) -> None:
     selection = brought(LLAMA_8B, machine("1xH100"), wishing(gpu_memory_utilization=share, **SHORT))
-    assert any("the engine will not start with more than 0.98" in line for line in selection.warnings) == warned
+    assert (
+        any("the engine will not start with more than 0.98" in line for line in selection.warnings) == warned
+    )
 
 
 def test_share_that_others_do_not_leave_is_warned_of() -> None:
