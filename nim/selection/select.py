@@ -106,7 +106,7 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the first group where it fits and others do not hold most of a GPU, else the nearest to that."""
+        """Return the first group where it fits and nobody else holds most of a GPU; else the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:

@@ -20,7 +20,7 @@ BYTES_PER_PARAMETER = {
     "int4": 0.5,
 }
 FEWER = 0.9
-"""Files that hold less than this part of what a configuration leads to are believed: it leaves something out."""
+"""Files with less than this part of what follows from a configuration are believed instead of it."""
 
 
 def weights_bytes(start: Start) -> int | None:

@@ -1,4 +1,6 @@
-"""Number formats on GPUs that have no arithmetic for them: run with a word, or refused where the engine refuses."""
+"""Number formats on GPUs without arithmetic for them: run with a word, or refused as the engine does."""
+
+from typing import Any
 
 import pytest
 
@@ -10,10 +12,10 @@ from tests.unit.selection.models import LLAMA_8B, brought, facts
 
 GEMMA = LLAMA_8B | {"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"]}
 SMALL = 2_000_000_000
-SHORT = {"max_model_len": 4096}
+SHORT: dict[str, Any] = {"max_model_len": 4096}
 
 
-def quantized(method: str, **more: object) -> dict[str, object]:
+def quantized(method: str, **more: Any) -> dict[str, Any]:
     return {**LLAMA_8B, "quantization_config": {"quant_method": method, **more}}
 
 
@@ -34,7 +36,7 @@ NVFP4 = quantized("modelopt", quant_algo="NVFP4")
         (LLAMA_8B | {"torch_dtype": "float16"}, "1xT4", None),
     ],
 )
-def test_engine_gets_by_without(config: dict[str, object], gpus: str, words: str | None) -> None:
+def test_engine_gets_by_without(config: dict[str, Any], gpus: str, words: str | None) -> None:
     selection = brought(config, machine(gpus), wishing(**SHORT), size=SMALL)
     assert [warning for warning in selection.warnings if words and words in warning] == list(
         selection.warnings
@@ -53,7 +55,7 @@ def test_engine_gets_by_without(config: dict[str, object], gpus: str, words: str
     ],
 )
 def test_what_the_engine_refuses(
-    config: dict[str, object], gpus: str, options: dict[str, object], needed: str
+    config: dict[str, Any], gpus: str, options: dict[str, Any], needed: str
 ) -> None:
     with pytest.raises(ProfileError, match=needed):
         brought(config, machine(gpus), wishing(**SHORT, **options), size=SMALL)
@@ -84,7 +86,7 @@ def test_type_that_is_told_needs_no_fallback(dtype: str) -> None:
     ],
 )
 def test_type_the_engine_serves_in(
-    config: dict[str, object], gpus: str, told: dict[str, object], served: str
+    config: dict[str, Any], gpus: str, told: dict[str, Any], served: str
 ) -> None:
     options = options_of(made("precision: bf16").profiles[0], wishing(**told).options)
     assert served_dtype(options, facts(config).reading, machine(gpus).gpus[0]) == served

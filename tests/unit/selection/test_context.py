@@ -1,10 +1,12 @@
 """The context that a start takes, what its cache costs, and what is said where it does not go in."""
 
+from typing import Any
+
 import pytest
 
 from nim.errors import ProfileError
 from nim.selection.explain import explain
-from nim.selection.select import select
+from nim.selection.select import Facts, select
 from tests.unit.selection.machines import machine, made, wishing
 from tests.unit.selection.models import GB, LLAMA_8B, SIZES, brought, facts
 
@@ -20,7 +22,7 @@ LONGROPE = LLAMA_8B | {
 }
 
 
-def cache(config: dict[str, object], gpus: str, **options: object) -> float:
+def cache(config: dict[str, Any], gpus: str, **options: Any) -> float:
     found = brought(config, machine(gpus), wishing(**options), size=SIZES["8B"]).estimate
     assert found.need_bytes is not None
     assert found.least_bytes is not None
@@ -43,7 +45,7 @@ def cache(config: dict[str, object], gpus: str, **options: object) -> float:
         ({"data_parallel_size": 8}, 17.18),
     ],
 )
-def test_cost_of_a_context_on_one_gpu(options: dict[str, object], gigabytes: float) -> None:
+def test_cost_of_a_context_on_one_gpu(options: dict[str, Any], gigabytes: float) -> None:
     told = {"tensor_parallel_size": 1, **options}
     assert cache(LLAMA_8B, "16xH200", **told) == pytest.approx(gigabytes, rel=0.01)
 
@@ -57,7 +59,7 @@ def test_checkpoint_may_say_how_it_is_cached() -> None:
 
 def test_profile_may_say_how_it_is_cached_and_a_person_otherwise() -> None:
     manifest = made("precision: bf16", more="    engine: {args: {kv-cache-dtype: fp8}}\n")
-    known = {"hf://acme/rocket": facts(LLAMA_8B)}
+    known: Facts = {"hf://acme/rocket": facts(LLAMA_8B)}
     own = select(manifest, machine("1xH200"), wishing(), known).estimate
     told = select(manifest, machine("1xH200"), wishing(kv_cache_dtype="auto"), known).estimate
     assert (own.need_bytes or 0) - (own.least_bytes or 0) == pytest.approx(8.59e9, rel=0.01)
@@ -109,7 +111,7 @@ def test_engine_takes_what_fits(told: object) -> None:
 
 
 def test_engine_that_takes_what_fits_needs_its_weights_all_the_same() -> None:
-    with pytest.raises(ProfileError, match="found 14.8 GB"):
+    with pytest.raises(ProfileError, match=r"found 14\.8 GB"):
         brought(LLAMA_8B, machine("1xT4"), wishing(max_model_len=-1), size=SIZES["8B"])
 
 

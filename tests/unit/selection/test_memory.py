@@ -1,6 +1,7 @@
 """What a profile takes, and what is there."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from nim.selection.explain import explain
 from nim.selection.fit import Wishes
 from nim.selection.memory import Estimate, estimate
 from nim.selection.parallel import parallel_of
-from nim.selection.start import Start
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import select
+from nim.selection.start import Start
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")
@@ -29,7 +30,7 @@ def nearest(hardware: Hardware, wishes: Wishes) -> Refusal:
     return caught.value.refused[0]
 
 
-def estimated(profile: Profile, manifest: Manifest, **options: object) -> Estimate:
+def estimated(profile: Profile, manifest: Manifest, **options: Any) -> Estimate:
     told = options_of(profile, wishing(**options).options)
     parallel = parallel_of(profile, told, own_sizes=False)
     return estimate(Start(profile=profile, options=told, parallel=parallel, model=manifest.model))

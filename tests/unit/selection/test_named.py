@@ -1,5 +1,7 @@
 """A profile that a person asks for by name: only what the engine is certain to refuse is refused."""
 
+from typing import Any
+
 import pytest
 
 from nim.errors import ProfileError
@@ -11,7 +13,7 @@ from tests.unit.selection.machines import NOTHING, busy, machine, made, sliced, 
 LABEL = "vllm-bf16-tp1-pp1"
 
 
-def named(tags: str, gpus: str, label: str = LABEL, **options: object) -> Selection:
+def named(tags: str, gpus: str, label: str = LABEL, **options: Any) -> Selection:
     return select(made(tags), machine(gpus), wishing(label, **options))
 
 

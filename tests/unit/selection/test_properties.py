@@ -85,6 +85,16 @@ manifests = st.builds(
     st.lists(profiles(), min_size=1, max_size=8, unique_by=lambda profile: profile.id),
     models,
 )
+
+
+def wishes_of(options: dict[str, Any]) -> st.SearchStrategy[Wishes]:
+    return st.builds(
+        lambda emulation, build: wishing(emulation=emulation, engine_build=build, **options),
+        st.booleans(),
+        st.sampled_from(("cpu", "gpu")),
+    )
+
+
 wishes = st.fixed_dictionaries(
     {"nnodes": st.integers(1, 2)},
     optional={
@@ -99,13 +109,7 @@ wishes = st.fixed_dictionaries(
         "dtype": st.sampled_from(("auto", "half", "bfloat16", "float32")),
         "quantization": st.sampled_from(("fp8", "mxfp8")),
     },
-).flatmap(
-    lambda options: st.builds(
-        lambda emulation, build: wishing(emulation=emulation, engine_build=build, **options),
-        st.booleans(),
-        st.sampled_from(("cpu", "gpu")),
-    )
-)
+).flatmap(wishes_of)
 AUTOMATIC = Asked(profile=None, variants=())
 
 
@@ -125,11 +129,11 @@ whole_machines = st.integers(1, 16).map(lambda count: machine(f"{count}xL40S"))
 DIVIDED = ("num_attention_heads", "intermediate_size")
 
 
-def outcome_of(config: dict[str, Any], hardware: Hardware, wanted: Wishes) -> Selection | None:
+def outcome_of(config: dict[str, Any], hardware: Hardware, wanted: Wishes) -> Selection | NoProfileFits:
     try:
         return brought(config, hardware, wanted)
-    except NoProfileFits:
-        return None
+    except NoProfileFits as error:
+        return error
 
 
 @settings(max_examples=40)
@@ -151,10 +155,10 @@ def test_another_gpu_or_more_memory_never_turns_yes_into_no(
     config: dict[str, Any], hardware: Hardware, more: int, replicas: int
 ) -> None:
     wanted = wishing(data_parallel_size=replicas, max_model_len=131072)
-    if outcome_of(config, hardware, wanted) is None:
-        return
-    assert outcome_of(config, machine(f"{len(hardware.gpus) + more}xL40S"), wanted) is not None
-    assert outcome_of(config, machine(f"{len(hardware.gpus)}xH200"), wanted) is not None
+    count = len(hardware.gpus)
+    if isinstance(outcome_of(config, hardware, wanted), Selection):
+        assert isinstance(outcome_of(config, machine(f"{count + more}xL40S"), wanted), Selection)
+        assert isinstance(outcome_of(config, machine(f"{count}xH200"), wanted), Selection)
 
 
 @settings(max_examples=40)
@@ -164,14 +168,16 @@ def test_size_that_is_asked_for_runs_or_is_refused_with_one_that_works(
 ) -> None:
     hardware = machine("16xH100")
     wanted = wishing(tensor_parallel_size=size, pipeline_parallel_size=stages, max_model_len=128)
-    try:
-        assert len(brought(config, hardware, wanted).devices) == size * stages
-    except NoProfileFits as error:
-        if size * stages <= 16:
-            assert "cannot be split over" in error.message
-            told = dict(part.split("=") for part in (error.hint or "").split(", or ")[0].split(" with "))
-            again = {name.removeprefix("NIM_").lower(): int(value) for name, value in told.items()}
-            assert brought(config, hardware, wishing(max_model_len=128, **again)).devices
+    found = outcome_of(config, hardware, wanted)
+    if isinstance(found, Selection):
+        assert len(found.devices) == size * stages
+    elif size * stages <= 16:
+        assert "cannot be split over" in found.message
+        first = (found.hint or "").split(", or ")[0].split(" with ")
+        told: dict[str, Any] = {
+            name.removeprefix("NIM_").lower(): int(value) for name, value in (one.split("=") for one in first)
+        }
+        assert brought(config, hardware, wishing(max_model_len=128, **told)).devices
 
 
 def fitting(manifest: Manifest, hardware: Hardware, wanted: Wishes) -> set[str]:

@@ -1,10 +1,12 @@
 """Sizes and contexts that the engine refuses, whether they are asked for or a profile has them."""
 
+from typing import Any
+
 import pytest
 
 from nim.errors import ProfileError
 from nim.selection.refusals import NoProfileFits
-from nim.selection.select import select
+from nim.selection.select import Facts, select
 from tests.unit.selection.machines import machine, made, wishing
 from tests.unit.selection.models import LLAMA_8B, LLAMA_70B, SIZES, brought, facts
 
@@ -19,9 +21,7 @@ LATENT = LLAMA_8B | {"model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_rope_
 PHI_BYTES = 29_300_000_000
 
 
-def refused(
-    config: dict[str, object], gpus: str, size: int | None = None, **options: object
-) -> NoProfileFits:
+def refused(config: dict[str, Any], gpus: str, size: int | None = None, **options: Any) -> NoProfileFits:
     with pytest.raises(NoProfileFits) as caught:
         brought(config, machine(gpus), wishing(**options), size=size)
     return caught.value
@@ -45,9 +45,7 @@ def test_size_that_is_asked_for_is_refused_with_those_that_work() -> None:
         (LLAMA_8B, "5xL4", 5, "32 heads", "NIM_TENSOR_PARALLEL_SIZE=4"),
     ],
 )
-def test_sizes_of_other_models(
-    config: dict[str, object], gpus: str, size: int, words: str, hint: str
-) -> None:
+def test_sizes_of_other_models(config: dict[str, Any], gpus: str, size: int, words: str, hint: str) -> None:
     error = refused(config, gpus, tensor_parallel_size=size)
     assert words in error.message
     assert error.hint is not None
@@ -61,7 +59,7 @@ def test_what_would_not_hold_the_weights_is_not_suggested() -> None:
 
 @pytest.mark.parametrize(("config", "size"), [(PHI, PHI_BYTES), (LLAMA_8B, SIZES["8B"])])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7, 8, 12, 16])
-def test_largest_size_that_divides_is_chosen(config: dict[str, object], size: int, count: int) -> None:
+def test_largest_size_that_divides_is_chosen(config: dict[str, Any], size: int, count: int) -> None:
     chosen = brought(config, machine(f"{count}xH100"), size=size).winner.parallel.tensor
     allowed = [1, 2] if config is PHI else [1, 2, 4, 8, 16]
     assert chosen == max(size for size in allowed if size <= count)
@@ -76,7 +74,7 @@ def test_profile_by_name_that_cannot_be_split_is_refused() -> None:
 
 def test_profile_of_a_manifest_is_checked_where_the_files_are_at_hand() -> None:
     manifest = made('precision: bf16, tp: "4"', 'precision: bf16, tp: "2"')
-    known = {"hf://acme/rocket": facts(PHI)}
+    known: Facts = {"hf://acme/rocket": facts(PHI)}
     assert select(manifest, machine("4xH100"), wishing()).chosen.label == "vllm-bf16-tp4-pp1"
     selection = select(manifest, machine("4xH100"), wishing(), known)
     assert selection.chosen.label == "vllm-bf16-tp2-pp1"
@@ -98,7 +96,7 @@ def test_model_that_is_not_known_is_not_refused() -> None:
     ],
 )
 def test_ranks_that_share_a_context(
-    config: dict[str, object], options: dict[str, object], words: str | None
+    config: dict[str, Any], options: dict[str, Any], words: str | None
 ) -> None:
     told = {"decode_context_parallel_size": 2, "max_model_len": 8192, **options}
     if words:
@@ -124,7 +122,7 @@ def test_ranks_that_share_a_context(
         ),
     ],
 )
-def test_context_above_what_the_engine_takes(config: dict[str, object], asked: int, limit: int) -> None:
+def test_context_above_what_the_engine_takes(config: dict[str, Any], asked: int, limit: int) -> None:
     error = refused(config, "1xH200", max_model_len=asked)
     assert f"with a context of {asked} tokens (NIM_MAX_MODEL_LEN)" in error.message
     assert f"the engine takes at most {limit} tokens" in error.message
