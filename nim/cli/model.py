@@ -19,8 +19,8 @@ ABOUT = f"""\
 {__doc__}
 
 Only the model's small files are read: for a directory neither a GPU nor a network nor the engine is needed.
-Those of a repository come from the hub's cache, else from the hub. Sizes are those of one rank. Without --gpus
-and --hardware it is this machine's GPUs that the model is held against."""
+Those of a repository come from the hub's cache, else from the hub. Sizes are those of one rank. Without
+--gpus and --hardware it is this machine's GPUs that the model is held against."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
