@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named
+from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.engine.refusals import Refusal, refuse_all
 from nim.errors import WeightsError, nearest
 from nim.values import Value
@@ -35,16 +35,32 @@ def unknown_architecture(
     message = f'cannot load the architecture "{name}" ({place}): vLLM {catalog.version} '
     if remote_code:
         return Refusal(message=f"{message}would run the model's own code for it", hint="--trust-remote-code")
-    if model_impl != "auto" and catalog.resolve(architectures):
-        return Refusal(message=f"{message}has no {model_impl} implementation of it", hint="--model-impl auto")
     if plugin := catalog.rows["plugin_architectures"].get(name):
         return Refusal(message=f"{message}has it in a plugin only", hint=f"pip install git+{plugin}")
     if elsewhere := catalog.elsewhere("architectures", name):
-        return Refusal(message=f"{message}{elsewhere}", hint=f"{_install(elsewhere)}; {_TRY}")
+        return Refusal(message=f"{message}{elsewhere}", hint=_install(elsewhere))
+    if model_impl != "auto" and catalog.resolve(architectures):
+        return Refusal(message=f"{message}has no {model_impl} implementation of it", hint="--model-impl auto")
     near = _alike(name, catalog.names("architectures"))
     overrides = json.dumps({"architectures": [near]})
-    hint = f"--hf-overrides '{overrides}', if that is meant" if near else _TRY
+    hint = f"--hf-overrides '{overrides}', if that is meant" if near else None
     return Refusal(message=f"{message}does not know it", allowed=(near,) if near else (), hint=hint)
+
+
+def transformers_note(architectures: Sequence[str], catalog: Catalog, model_impl: str = "auto") -> str | None:
+    """Return a word of warning where the engine takes Transformers' implementation for want of its own."""
+    found = catalog.resolve(architectures, model_impl)
+    if found is None or found.way is not Way.TRANSFORMERS or found.architecture is not None:
+        return None
+    if model_impl == "transformers":
+        return None
+    plugin = catalog.rows["plugin_architectures"].get(found.name)
+    elsewhere = catalog.elsewhere("architectures", found.name)
+    instead = f"; {plugin} has one" if plugin else f"; {_install(elsewhere)} has one" if elsewhere else ""
+    return (
+        f"vLLM {catalog.version} has no implementation of {found.name} and takes that of Transformers, which "
+        f"it may find unsuitable while it loads{instead}"
+    )
 
 
 def unknown_quantization(
@@ -85,7 +101,8 @@ def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
     if refusal is None:
         return ()
     if strict:
-        raise WeightsError(refusal.message, allowed=refusal.allowed, hint=refusal.hint)
+        hint = "; ".join(part for part in (refusal.hint, _TRY) if part)
+        raise WeightsError(refusal.message, allowed=refusal.allowed, hint=hint)
     return (refusal.one_line(),)
 
 
@@ -138,7 +155,7 @@ def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusa
     near = nearest(quant_method, catalog.names("checkpoints"), 1)
     said = elsewhere or "has no such method" + (f'; the nearest is "{near[0]}"' if near else "")
     hint = "the model's unquantized checkpoint with --quantization fp8, or one by compressed-tensors"
-    return Refusal(message=f"{message}vLLM {catalog.version} {said}", hint=f"{hint}; {_TRY}")
+    return Refusal(message=f"{message}vLLM {catalog.version} {said}", hint=hint)
 
 
 def _install(elsewhere: Elsewhere) -> str:
