@@ -136,6 +136,7 @@ _HEALTH = (
 _MANAGEMENT = _ours(
     Group.MANAGEMENT,
     Target.MIDDLEWARE,
+    "/",
     "/v1/metadata",
     "/v1/version",
     "/v1/license",

@@ -7,13 +7,13 @@ from contextlib import suppress
 TICK_SECONDS = 0.005
 
 
-class Watch:
+class ClockLag:
     """Adds up by how much short sleeps overran while the context lasts."""
 
     def __init__(self) -> None:
         self.late_seconds = 0.0
 
-    async def __aenter__(self) -> "Watch":
+    async def __aenter__(self) -> "ClockLag":
         self._task = asyncio.create_task(self._run())
         return self
 

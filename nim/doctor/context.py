@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from nim.doctor.engine_metrics import Counts, scrape
-from nim.doctor.http_client import PATIENCE_SECONDS, Caller
+from nim.doctor.http_client import PATIENCE_SECONDS, ServiceClient
 from nim.doctor.service import Service
-from nim.doctor.stream import Speech
+from nim.doctor.stream import GenerationApi
 
 RESERVED_FOR_PROMPT = 256
 
@@ -20,17 +20,17 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Exam:
+class CheckContext:
     """`token_seconds` is the engine's pace as shown by the streams so far."""
 
-    caller: Caller
+    client: ServiceClient
     service: Service
     limits: Limits
-    speech: Speech = field(init=False)
+    api: GenerationApi = field(init=False)
     token_seconds: float = 0.02
 
     def __post_init__(self) -> None:
-        self.speech = Speech(self.caller, self.service)
+        self.api = GenerationApi(self.client, self.service)
 
     @property
     def most_tokens(self) -> int:
@@ -44,4 +44,4 @@ class Exam:
     async def counts(self, seconds: float = PATIENCE_SECONDS) -> Counts | None:
         """Read the engine's metrics now."""
         page = self.service.metrics_page
-        return await scrape(self.caller, page, seconds) if page else None
+        return await scrape(self.client, page, seconds) if page else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.doctor.http_client import PATIENCE_SECONDS, Answer, Caller, Cut
+from nim.doctor.http_client import PATIENCE_SECONDS, Answer, ConnectionCut, ServiceClient
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
@@ -41,12 +41,12 @@ class Counts:
         return self.values.get(name, 0.0) - before.values.get(name, 0.0)
 
 
-async def scrape(caller: Caller, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
+async def scrape(client: ServiceClient, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
     """Read the metrics; None if there is no such page or it has no engine metrics."""
     try:
         accept = {"Accept": "text/plain;version=0.0.4"}
-        answer = await caller.ask("GET", path, headers=accept, seconds=seconds)
-    except (Cut, TimeoutError):
+        answer = await client.ask("GET", path, headers=accept, seconds=seconds)
+    except (ConnectionCut, TimeoutError):
         return None
     return _counts(answer) if answer.status == 200 else None
 
@@ -63,9 +63,9 @@ def _counts(answer: Answer) -> Counts | None:
     return Counts(values=values) if RUNNING in values else None
 
 
-async def find_page(caller: Caller) -> str | None:
+async def find_metrics_path(client: ServiceClient) -> str | None:
     """Return the path of the engine's metrics on this service, or None."""
     for path in PATHS:
-        if await scrape(caller, path):
+        if await scrape(client, path):
             return path
     return None

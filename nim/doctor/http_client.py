@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 60.0
 NEVER_STARTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The connection ended, or nothing came, before the answer was complete."""
 
     def __init__(self, how: str, seconds: float) -> None:
@@ -46,7 +46,7 @@ class Answer:
         return f"{self.status} {self.headers.get('Content-Type', 'without a type').partition(';')[0]}"
 
 
-class Caller:
+class ServiceClient:
     """Client of one service. `pages` collects answers in HTML, which no service of this kind sends."""
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
@@ -77,7 +77,7 @@ class Caller:
                 took = time.monotonic() - began
                 whole = Answer(status=answer.status, headers=answer.headers, body=text, seconds=took)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Cut(reason(error), time.monotonic() - began) from error
+            raise ConnectionCut(reason(error), time.monotonic() - began) from error
         if whole.is_html:
             self.pages.append(f"{method} {path}: {whole}")
         return whole
@@ -88,7 +88,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Caller]:
+async def open_client(target: Target) -> AsyncIterator[ServiceClient]:
     """Return a client for as long as the context lasts."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
@@ -96,7 +96,7 @@ async def opened(target: Target) -> AsyncIterator[Caller]:
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
         headers={"User-Agent": "nim-doctor", "Accept-Encoding": "identity"},
     ) as session:
-        yield Caller(target, session)
+        yield ServiceClient(target, session)
 
 
 def unreachable(target: Target, cause: BaseException | None) -> NimError:

@@ -7,7 +7,7 @@ from nim.doctor.service import Service
 from nim.doctor.stream import Stream
 
 
-def check_form(service: Service, stream: Stream) -> Iterator[Finding]:
+def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:
     """Return findings from its headers."""
     yield _compression(stream)
     yield _framing(stream)

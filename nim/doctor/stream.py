@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.clock_lag import Watch
-from nim.doctor.http_client import Caller, Cut, reason
+from nim.doctor.clock_lag import ClockLag
+from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.service import Service
 from nim.errors import PreflightError
 
@@ -64,11 +64,11 @@ class Stream:
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
 
 
-class Speech:
+class GenerationApi:
     """How this service accepts generation requests. The first stream finds out: engines differ in fields."""
 
-    def __init__(self, caller: Caller, service: Service) -> None:
-        self.caller, self.service = caller, service
+    def __init__(self, client: ServiceClient, service: Service) -> None:
+        self.client, self.service = client, service
         self._ways = [(True, True), (True, False), (False, True), (False, False)]
 
     def request(self, tokens: int, *, stream: bool) -> dict[str, Any]:
@@ -85,10 +85,10 @@ class Speech:
     @asynccontextmanager
     async def begun(self, tokens: int) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield a stream after its headers; the connection closes with the context."""
-        fields = {**self.caller.authorization(), "Accept-Encoding": "gzip, deflate"}
+        fields = {**self.client.authorization(), "Accept-Encoding": "gzip, deflate"}
         while True:
-            url, body = self.caller.target.url(self.path), self.request(tokens, stream=True)
-            async with self.caller.session.post(
+            url, body = self.client.target.url(self.path), self.request(tokens, stream=True)
+            async with self.client.session.post(
                 url, json=body, headers=fields, allow_redirects=False
             ) as answer:
                 if answer.status == 200:
@@ -105,11 +105,11 @@ class Speech:
         """Read a whole stream."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STREAM_SECONDS), Watch() as watch, self.begun(tokens) as answer:
+            async with asyncio.timeout(STREAM_SECONDS), ClockLag() as watch, self.begun(tokens) as answer:
                 header_seconds = time.monotonic() - began
                 arrivals = [at - began async for at in _arrivals(answer)]
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            raise Cut(reason(error), time.monotonic() - began) from error
+            raise ConnectionCut(reason(error), time.monotonic() - began) from error
         version = answer.version
         return Stream(
             version=f"{version.major}.{version.minor}" if version else "",

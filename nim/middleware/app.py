@@ -11,6 +11,8 @@ from nim.middleware import bodies, metrics
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
 from nim.middleware.gpus import Gpus
+from nim.middleware.index_page import HEADERS as INDEX_HEADERS
+from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
 from nim.middleware.upstreams import UPSTREAMS, Connected
 from nim.middleware.watched_file import Watched
@@ -36,6 +38,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app[DESCRIPTION] = Description(plan.gateway.route_groups)
     app[GPUS] = gpus or Gpus()
     app.cleanup_ctx.append(Connected(plan))
+    app.router.add_get("/", root)
     app.router.add_get("/v1/health/startup", startup)
     app.router.add_get("/v1/metadata", metadata)
     app.router.add_get("/v1/version", version)
@@ -45,6 +48,17 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.router.add_get("/openapi.json", openapi)
     app.router.add_get("/docs", docs)
     return app
+
+
+async def root(request: web.Request) -> web.Response:
+    """Answer with the index: a page for browsers, JSON for everyone else."""
+    plan, state = request.app[PLAN].value(), request.app[STATE].value()
+    if "text/html" in request.headers.get("Accept", ""):
+        text = index_page(plan, state)
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=INDEX_HEADERS)
+    answer = _json(index(plan, state))
+    answer.headers.update({name: INDEX_HEADERS[name] for name in ("Cache-Control", "Vary")})
+    return answer
 
 
 async def startup(request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ TAG = "management"
 def paths() -> Schema:
     """Return every management route with its answers."""
     return {
+        "/": _route("index", "What this service is, and links", _json("NimIndex") | _html()),
         "/v1/health/live": _route("live", "Whether the container runs", _json("NimHealth")),
         "/v1/health/ready": _route("ready", "Whether inference works now", _json("NimHealth"), "NimNotReady"),
         "/v1/health/startup": _route("startup", "How the start goes", _json("NimStartup"), "NimStartup"),
@@ -24,6 +25,7 @@ def paths() -> Schema:
 def schemas() -> Schema:
     """Return the schemas referenced by `paths`."""
     return {
+        "NimIndex": _object(**_INDEX),
         "NimHealth": _object(**_HEALTH),
         "NimNotReady": _object(**_HEALTH, **_PROGRESS),
         "NimStartup": _object(**_HEALTH, **_PROGRESS, phases=_list(_object(phase=_STRING, seconds=_NUMBER))),
@@ -64,6 +66,10 @@ def _json(schema: str) -> Schema:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
+def _html() -> Schema:
+    return {"text/html": {"schema": _STRING}}
+
+
 def _text() -> Schema:
     return {"text/plain": {"schema": _STRING}}
 
@@ -84,6 +90,15 @@ _STRING: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _INTEGER: Schema = {"type": "integer"}
 _BOOLEAN: Schema = {"type": "boolean"}
+_INDEX = {
+    "object": {"const": "service"},
+    "name": _STRING,
+    "release": _STRING,
+    "models": _list(_STRING),
+    "phase": _STRING,
+    "ready": _BOOLEAN,
+    "links": _map(_STRING),
+}
 _HEALTH = {"object": {"const": "health.response"}, "message": _STRING, "status": _STRING}
 _PROGRESS = {
     "phase": _STRING,

@@ -28,6 +28,8 @@ def grouped_queries(
     yield Linear(name=f"{prefix}.qkv_proj", inputs=whole(hidden), outputs=outputs)
     way_out = Share(queries, value, ATTENTION_HEADS)
     yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(whole(hidden),))
+    if family.output_gate:
+        yield Linear(name=f"{prefix}.gate_proj", inputs=whole(hidden), outputs=(way_out,))
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:

@@ -2,16 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from nim.models.config import ModelConfig, as_whole
+from nim.models.parameters.extras import shares_keys
 from nim.models.parameters.families import Family
-from nim.models.parameters.modules import Experts, Linear, Module, column, replicated, row
-from nim.models.parameters.shares import Share
+from nim.models.parameters.modules import Experts, Linear, Module, replicated
+from nim.models.parameters.shares import Share, whole
 from nim.models.parameters.sizes import UnknownSizeError, size
 
 _COUNTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _WIDTHS = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size", "intermediate_size")
-_DENSE_WIDTHS = ("intermediate_size_mlp", "dense_intermediate_size", "intermediate_size", "ffn_hidden_size")
+_DENSE_WIDTHS = (
+    "intermediate_size_mlp",
+    "dense_intermediate_size",
+    "intermediate_size",
+    "ffn_hidden_size",
+    "ffn_dim",
+)
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim")
 _SHARED_COUNTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 # Layers before this one are dense.
@@ -31,26 +39,41 @@ class Mixture:
 
 def feed_forward_modules(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
     """Yield the modules of one layer's feed-forward network."""
+    if config.text.model_type == "nemotron-nas":
+        yield from _searched(config, family, index)
+        return
     mixture = read_mixture(config) if has_experts(config, index) else None
     if mixture is None or family.experts is not None:
-        yield from dense(config, family, f"layers.{index}.{family.feed_forward}", dense_width(config))
+        width = Share(dense_width(config, index), what=_MLP, divided=family.splits_feed_forward)
+        yield from dense(config, family, f"layers.{index}.{family.feed_forward}", width)
     if mixture is not None:
         yield from _sparse(config, family, mixture, f"layers.{index}")
 
 
-def dense(config: ModelConfig, family: Family, prefix: str, width: int, what: str = _MLP) -> Iterator[Linear]:
+def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
+    """Nemotron-NAS: a width for each block, given or as a multiple of two thirds of the model's."""
+    block = (config.listed("block_configs") or ())[index].get("ffn") or {}
+    width, multiple = as_whole(block.get("intermediate_size")), block.get("ffn_mult")
+    if multiple is not None:
+        width = ceil(int(2 * multiple * size(config, "hidden_size") / 3) / 256) * 256
+    if not block.get("no_op") and not block.get("replace_with_linear") and width:
+        yield from dense(config, family, f"layers.{index}.mlp", Share(width, what=_MLP))
+
+
+def dense(config: ModelConfig, family: Family, prefix: str, width: Share) -> Iterator[Linear]:
     """Yield a dense network: up (merged with its gate) and down."""
-    hidden = size(config, "hidden_size")
-    if family.gated:
-        yield column(f"{prefix}.gate_up_proj", hidden, width, width, what=what)
-    else:
-        yield column(f"{prefix}.up_proj", hidden, width, what=what)
-    yield row(f"{prefix}.down_proj", width, hidden, what=what)
+    hidden, up = whole(size(config, "hidden_size")), "gate_up_proj" if family.gated else "up_proj"
+    yield Linear(name=f"{prefix}.{up}", inputs=hidden, outputs=(width,) * (1 + family.gated))
+    yield Linear(name=f"{prefix}.down_proj", inputs=width, outputs=(hidden,))
 
 
-def dense_width(config: ModelConfig) -> int:
-    """Return the width of dense layers; four times the model's where a family leaves that open."""
-    return config.whole(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
+def dense_width(config: ModelConfig, index: int) -> int:
+    """Return the width of a dense layer; four times the model's where a family leaves that open."""
+    listed = config.listed(*_DENSE_WIDTHS) or ()
+    own = as_whole(listed[index]) if index < len(listed) else None
+    if config.flag("use_double_wide_mlp") and shares_keys(config, index):
+        return 2 * size(config, *_DENSE_WIDTHS)
+    return own or config.whole(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
 
 
 def _sparse(config: ModelConfig, family: Family, mixture: Mixture, layer: str) -> Iterator[Module]:
@@ -61,12 +84,13 @@ def _sparse(config: ModelConfig, family: Family, mixture: Mixture, layer: str) -
         yield replicated(f"{prefix}.fc1_latent_proj", hidden, mixture.latent)
         yield replicated(f"{prefix}.fc2_latent_proj", mixture.latent, hidden)
     if mixture.shared_width:
-        yield from dense(config, family, f"{prefix}.{family.shared}", mixture.shared_width, _SHARED)
+        shared = Share(mixture.shared_width, what=_SHARED, blocks=family.shared_blocks)
+        yield from dense(config, family, f"{prefix}.{family.shared}", shared)
     yield Experts(
         name=f"{layer}.{family.experts}" if family.experts else f"{prefix}.experts",
         count=mixture.count,
         hidden=mixture.latent or hidden,
-        inner=Share(mixture.width, what=_EXPERT),
+        inner=Share(mixture.width, what=_EXPERT, least=family.least_expert_width),
         gated=family.gated,
     )
 

@@ -10,7 +10,7 @@ from nim.models.parameters.shares import Share, whole
 from nim.models.parameters.sizes import UnknownSizeError, size
 
 _MAMBA_HEADS, _GROUPS = "{} Mamba heads", "{} Mamba groups"
-_LINEAR_KEYS, _LINEAR_VALUES = "{} linear key heads", "{} linear value heads"
+_LINEAR_VALUES = "{} linear value heads"
 _LINEAR_HEADS = "{} linear attention heads"
 
 
@@ -84,7 +84,9 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     hidden = size(config, "hidden_size")
-    keys = Share(size(config, "linear_num_key_heads"), size(config, "linear_key_head_dim"), _LINEAR_KEYS)
+    keys = Share(
+        size(config, "linear_num_key_heads") * size(config, "linear_key_head_dim"), what="linear keys {} wide"
+    )
     count = size(config, "linear_num_value_heads")
     values = Share(count, size(config, "linear_value_head_dim"), _LINEAR_VALUES)
     single = Share(count, 1, _LINEAR_VALUES)
