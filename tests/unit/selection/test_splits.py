@@ -87,6 +87,43 @@ def test_model_that_is_not_known_is_not_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "options", "words", "hint"),
+    [
+        (
+            LLAMA_8B,
+            {"tensor_parallel_size": 3, "pipeline_parallel_size": 2},
+            "32 heads cannot be split over 3 GPUs",
+            "NIM_TENSOR_PARALLEL_SIZE=2, or NIM_TENSOR_PARALLEL_SIZE=2 with NIM_PIPELINE_PARALLEL_SIZE=3",
+        ),
+        (
+            LLAMA_8B | {"num_hidden_layers": 2},
+            {"tensor_parallel_size": 1, "pipeline_parallel_size": 3},
+            "2 layers cannot fill 3 pipeline stages",
+            "NIM_TENSOR_PARALLEL_SIZE=4 with NIM_PIPELINE_PARALLEL_SIZE=1",
+        ),
+        (
+            LLAMA_8B | {"architectures": ["Gemma3nForConditionalGeneration"]},
+            {"pipeline_parallel_size": 2},
+            "no pipeline parallelism for this architecture",
+            "NIM_TENSOR_PARALLEL_SIZE=4 with NIM_PIPELINE_PARALLEL_SIZE=1",
+        ),
+        (
+            LLAMA_8B,
+            {"data_parallel_size": 2, "enable_expert_parallel": True},
+            "it has no experts",
+            None,
+        ),
+    ],
+)
+def test_stages_and_experts(
+    config: dict[str, Any], options: dict[str, Any], words: str, hint: str | None
+) -> None:
+    error = refused(config, "6xH100", **options)
+    assert words in error.message
+    assert error.hint == hint
+
+
+@pytest.mark.parametrize(
     ("config", "options", "words"),
     [
         (LLAMA_8B, {"tensor_parallel_size": 8}, "8 KV heads on 8 GPUs leave no 2 of them"),

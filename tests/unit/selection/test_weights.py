@@ -117,7 +117,9 @@ def test_replicas_of_a_dense_model_are_whole() -> None:
     assert weights(LLAMA_8B, "8xH200", data_parallel_size=8) == pytest.approx(16.06, rel=0.01)
 
 
-def test_files_that_hold_less_are_believed() -> None:
-    """What a configuration does not say: the files are in four bits, say."""
+def test_files_that_hold_something_else_are_believed() -> None:
+    """What a configuration does not say: the files are in four bits, say. 32 bits are served in 16."""
     assert weights(LLAMA_8B, "2xH100", 5_000_000_000, tensor_parallel_size=2) == pytest.approx(2.5, rel=0.01)
-    assert weights(LLAMA_8B, "1xH200", 32_120_000_000) == pytest.approx(16.06, rel=0.01)
+    assert weights(LLAMA_8B, "1xH200", 20_000_000_000) == pytest.approx(20.0, rel=0.01)
+    wide = LLAMA_8B | {"torch_dtype": "float32"}
+    assert weights(wide, "1xH200", 32_120_000_000) == pytest.approx(16.06, rel=0.01)
