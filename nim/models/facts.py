@@ -42,8 +42,8 @@ class ModelFacts:
     ) -> int | None:
         """Return the bytes of weights on the rank that holds most; None where they are not known.
 
-        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `on_disk` the bytes of the files
-        that it will load.
+        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `on_disk` the bytes of the
+        files that it will load.
         """
         counted = _bytes(self._weights(quantize, dtype), ranks)
         stored = _bytes(self._weights(None, stored_dtype(self.config)), Ranks())

@@ -98,7 +98,7 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
 
 
 def _others(case: Case) -> Iterator[str]:
-    """Settings that work on the GPUs of the group: the most that share a layer, and all of them with stages."""
+    """Settings that work on the GPUs of the group: most to share a layer, and all of them with stages."""
     found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
     here = next(
         (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None

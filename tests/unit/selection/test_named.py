@@ -28,7 +28,7 @@ def named(tags: str, gpus: str, label: str = LABEL, **options: Any) -> Selection
             "vllm-h200-bf16-tp1-pp1",
             "the profile needs a GPU H200, and NVIDIA H100",
         ),
-        ("precision: nvfp4", "1xH100", "vllm-nvfp4-tp1-pp1", "has no nvfp4"),
+        ("precision: nvfp4", "1xH100", "vllm-nvfp4-tp1-pp1", "the weights stay in NVFP4"),
     ],
 )
 def test_what_only_arithmetic_or_taste_speaks_against_starts_with_a_word(
