@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from nim.engine.catalog import Feature, load_catalog
 from nim.models.config import ModelConfig
 from nim.models.heads import read_heads
 from nim.models.layers.kinds import layer_count
-from nim.models.parameters.feed_forward import read_mixture
 from nim.models.parameters.modules import Ranks
+from nim.models.parameters.parts.feed_forward import read_mixture
+from nim.models.parameters.parts.sizes import UnknownSizeError
 from nim.models.parameters.shares import CannotSplitError, Share
-from nim.models.parameters.sizes import UnknownSizeError
 from nim.models.parameters.weights import ModelWeights, read_weights
 from nim.models.quantization import read_quantization
 
@@ -22,35 +23,35 @@ def check_sizes(
     pipeline_parallel_size: int = 1,
     data_parallel_size: int = 1,
     expert_parallel: bool = False,
-    pipelines: bool | None = None,
+    quantize: str | None = None,
 ) -> str | None:
-    """Return why the engine refuses these sizes, with those that it takes; None where nothing speaks against them.
+    """Return why the engine refuses these sizes, with those it takes; None where nothing is against them.
 
-    `pipelines` says whether the engine has pipeline parallelism for the architecture, None where that is not
-    known. What is not known refuses nothing.
+    `quantize` is the engine's `--quantization`. What is not known refuses nothing.
     """
     if expert_parallel and _mixture(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
-    if (reason := _pipeline_refusal(config, pipeline_parallel_size, pipelines)) is not None:
+    if (reason := _pipeline_refusal(config, pipeline_parallel_size)) is not None:
         return reason
     ranks = Ranks(tensor=tensor_parallel_size, data=data_parallel_size, expert_parallel=expert_parallel)
-    what = _refused(config, _weights(config), ranks)
+    weights = _weights(config, quantize)
+    what = _refused(config, weights, ranks)
     if what is None:
         return None
-    if ranks.tensor > 1 and _refused(config, _weights(config), Ranks(tensor=ranks.tensor)) is not None:
-        return _sentence(what, ranks.tensor, tensor_parallel_sizes(config) or ())
-    splits = ranks.expert_splits
-    return f"{what} cannot be split over {splits} GPUs (tensor times data parallel); expert parallelism spreads them whole"
+    if ranks.tensor > 1 and _refused(config, weights, Ranks(tensor=ranks.tensor)) is not None:
+        return _sentence(what, ranks.tensor, _accepted(config, weights, LARGEST))
+    gpus = f"{ranks.expert_splits} GPUs, which is tensor times data parallelism"
+    return f"{what} cannot be split over {gpus}: with expert parallelism each GPU has whole experts"
 
 
-def tensor_parallel_sizes(config: ModelConfig, upto: int = LARGEST) -> tuple[int, ...] | None:
+def tensor_parallel_sizes(
+    config: ModelConfig, upto: int = LARGEST, *, quantize: str | None = None
+) -> tuple[int, ...] | None:
     """Return the tensor-parallel sizes that the engine takes; None where nothing about them is known."""
-    weights = _weights(config)
+    weights = _weights(config, quantize)
     if weights is None and read_heads(config).attention is None:
         return None
-    return tuple(
-        ranks for ranks in range(1, upto + 1) if _refused(config, weights, Ranks(tensor=ranks)) is None
-    )
+    return _accepted(config, weights, upto)
 
 
 def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
@@ -58,8 +59,21 @@ def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_
     return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
 
 
-def _weights(config: ModelConfig) -> ModelWeights | None:
-    return read_weights(config, read_quantization(config))
+def runs_in_stages(config: ModelConfig) -> bool | None:
+    """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
+    found = load_catalog().resolve(config.architectures) if config.architectures else None
+    if found is None or found.architecture is None:
+        return None
+    return Feature.PIPELINE_PARALLEL in found.architecture.features
+
+
+def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
+    return read_weights(config, read_quantization(config), quantize=quantize)
+
+
+def _accepted(config: ModelConfig, weights: ModelWeights | None, upto: int) -> tuple[int, ...]:
+    sizes = range(1, upto + 1)
+    return tuple(size for size in sizes if _refused(config, weights, Ranks(tensor=size)) is None)
 
 
 def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
@@ -80,11 +94,11 @@ def _check_heads(config: ModelConfig, ranks: int) -> None:
         Share(heads, what="{} attention heads").on_rank(ranks)
 
 
-def _pipeline_refusal(config: ModelConfig, stages: int, pipelines: bool | None) -> str | None:
+def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
     if stages == 1:
         return None
-    if pipelines is False:
-        return "the engine has no pipeline parallelism for this architecture: 1 stage can"
+    if runs_in_stages(config) is False:
+        return f"{config.architectures[0]} cannot run in pipeline stages: 1 stage can"
     layers = layer_count(config)
     if layers is not None and layers < stages:
         return f"{layers} layers cannot fill {stages} pipeline stages: up to {layers} can"

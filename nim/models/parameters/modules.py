@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.storage import Storage
+from nim.models.parameters.storage.layout import Storage
 
 # The engine pads a vocabulary to a multiple of this.
 _VOCABULARY_PADDING = 64
@@ -77,15 +77,14 @@ class Vocabulary:
     name: str = field(compare=False)
     rows: int
     columns: int
-    whole: bool = False  # every rank holds all of it
+    whole: bool = False  # every rank holds all of it, although the head is split
     bits: int | None = None
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
         """Return the bytes on one rank."""
-        if self.whole:
-            return storage.matrix_bytes(self.rows, self.columns)
         padded = Share(_rounded(self.rows, _VOCABULARY_PADDING), what="a vocabulary of {} (padded)")
-        return storage.matrix_bytes(padded.on_rank(ranks.tensor), self.columns)
+        rows = padded.on_rank(ranks.tensor)
+        return storage.matrix_bytes(self.rows if self.whole else rows, self.columns)
 
 
 Module = Linear | Experts | Vocabulary

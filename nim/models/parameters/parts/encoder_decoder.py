@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from nim.models.config import ModelConfig
-from nim.models.parameters.attention import ATTENTION_HEADS
-from nim.models.parameters.modules import Linear, Module, Vocabulary, column, replicated, row
+from nim.models.parameters.modules import Linear, Module, column, replicated, row
+from nim.models.parameters.parts.attention import ATTENTION_HEADS
+from nim.models.parameters.parts.sizes import size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import size
 
 FAMILIES = frozenset({"whisper"})
 _MLP = "an MLP width of {}"
@@ -25,7 +25,7 @@ def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
     hidden = size(config, "d_model", "hidden_size")
     yield replicated("encoder.conv", 3 * ((config.whole("num_mel_bins") or 80) + hidden), hidden)
     for name in ("max_source_positions", "max_target_positions"):
-        yield Vocabulary(name="embed_positions", rows=config.whole(name) or 0, columns=hidden, whole=True)
+        yield replicated("embed_positions", hidden, config.whole(name) or 0)
 
 
 def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.attention import ATTENTION_HEADS
 from nim.models.parameters.modules import Linear, replicated
+from nim.models.parameters.parts.attention import ATTENTION_HEADS
+from nim.models.parameters.parts.sizes import size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import size
 from nim.models.types import Layer
 
 _UNQUANTIZED = 16

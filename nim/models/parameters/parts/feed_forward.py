@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.extras import shares_keys
-from nim.models.parameters.families import Family
 from nim.models.parameters.modules import Experts, Linear, Module, replicated
+from nim.models.parameters.parts.extras import shares_keys
+from nim.models.parameters.parts.families import Family
+from nim.models.parameters.parts.sizes import UnknownSizeError, size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import UnknownSizeError, size
 
 _COUNTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _WIDTHS = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size", "intermediate_size")
@@ -22,8 +22,6 @@ _DENSE_WIDTHS = (
 )
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim")
 _SHARED_COUNTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
-# Layers before this one are dense.
-_FIRST_SPARSE = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", "n_dense_layers")
 _MLP, _EXPERT, _SHARED = "an MLP width of {}", "an expert width of {}", "a shared expert of {}"
 
 
@@ -37,17 +35,19 @@ class Mixture:
     latent: int | None = None  # channels that the experts work on, where they are fewer than the model's
 
 
-def feed_forward_modules(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
-    """Yield the modules of one layer's feed-forward network."""
+def feed_forward_modules(
+    config: ModelConfig, family: Family, index: int, *, sparse: bool
+) -> Iterator[Module]:
+    """Yield the modules of one layer's feed-forward network, with experts where it is `sparse`."""
     if config.text.model_type == "nemotron-nas":
         yield from _searched(config, family, index)
         return
-    mixture = read_mixture(config) if has_experts(config, index) else None
+    mixture = read_mixture(config) if sparse else None
     if mixture is None or family.experts is not None:
         width = Share(dense_width(config, index), what=_MLP, divided=family.splits_feed_forward)
-        yield from dense(config, family, f"layers.{index}.{family.feed_forward}", width)
+        yield from dense(config, family, family.feed_forward, width)
     if mixture is not None:
-        yield from _sparse(config, family, mixture, f"layers.{index}")
+        yield from _sparse(config, family, mixture)
 
 
 def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
@@ -57,7 +57,7 @@ def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Modul
     if multiple is not None:
         width = ceil(int(2 * multiple * size(config, "hidden_size") / 3) / 256) * 256
     if not block.get("no_op") and not block.get("replace_with_linear") and width:
-        yield from dense(config, family, f"layers.{index}.mlp", Share(width, what=_MLP))
+        yield from dense(config, family, "mlp", Share(width, what=_MLP))
 
 
 def dense(config: ModelConfig, family: Family, prefix: str, width: Share) -> Iterator[Linear]:
@@ -76,8 +76,8 @@ def dense_width(config: ModelConfig, index: int) -> int:
     return own or config.whole(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
 
 
-def _sparse(config: ModelConfig, family: Family, mixture: Mixture, layer: str) -> Iterator[Module]:
-    prefix = f"{layer}.{family.sparse or family.feed_forward}"
+def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[Module]:
+    prefix = family.sparse or family.feed_forward
     hidden = size(config, "hidden_size")
     yield replicated(f"{prefix}.gate", hidden, mixture.count, bits=16)
     if mixture.latent:
@@ -87,7 +87,7 @@ def _sparse(config: ModelConfig, family: Family, mixture: Mixture, layer: str) -
         shared = Share(mixture.shared_width, what=_SHARED, blocks=family.shared_blocks)
         yield from dense(config, family, f"{prefix}.{family.shared}", shared)
     yield Experts(
-        name=f"{layer}.{family.experts}" if family.experts else f"{prefix}.experts",
+        name=family.experts or f"{prefix}.experts",
         count=mixture.count,
         hidden=mixture.latent or hidden,
         inner=Share(mixture.width, what=_EXPERT, least=family.least_expert_width),
@@ -125,42 +125,3 @@ def _shared_width(config: ModelConfig, width: int) -> int:
         return own * (1 if count is None else count)
     stated = config.whole(*_SHARED_WIDTHS)
     return stated if stated is not None else (count or 0) * width
-
-
-def has_experts(config: ModelConfig, index: int) -> bool:
-    """Return whether layer `index` has routed experts, if the model has any."""
-    if config.text.model_type == "nemotron_h":
-        words = config.listed("layers_block_type") or config.word("hybrid_override_pattern") or ""
-        return words[index : index + 1] in ("E", ("moe",))
-    if (stated := _stated(config, index)) is not None:
-        return stated
-    first = config.whole(*_FIRST_SPARSE)
-    if first is not None and index < first:
-        return False
-    if index in (config.listed("mlp_only_layers") or ()):
-        return False
-    return _by_period(config, index)
-
-
-def _stated(config: ModelConfig, index: int) -> bool | None:
-    flags = config.listed("moe_layer_freq", "mlp_layer_types")
-    if flags is not None:
-        return flags[index] in (1, True, "sparse", "moe") if index < len(flags) else True
-    chosen = config.listed("moe_layers", "moe_layers_enum")
-    if chosen is not None:
-        return index in chosen
-    enumerated = config.word("moe_layers_enum")
-    if enumerated is not None:
-        return str(index) in [part.strip() for part in enumerated.split(",")]
-    if config.has("enable_moe_block"):
-        return config.flag("enable_moe_block")
-    return None
-
-
-def _by_period(config: ModelConfig, index: int) -> bool:
-    if (period := config.whole("expert_layer_period")) is not None:
-        return index % period == (config.whole("expert_layer_offset") or 0)
-    if (period := config.whole("moe_layer_freq")) is not None:
-        return index % period == 0
-    period = config.whole("decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_step")
-    return (index + 1) % period == 0 if period else period is None

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters import formats
-from nim.models.parameters.names import ROOTS, ModuleList, checkpoint_names, module_list
-from nim.models.parameters.quantized import Formats
-from nim.models.parameters.storage import Rule, Storage, plain
+from nim.models.parameters.storage import formats
+from nim.models.parameters.storage.assignment import Formats
+from nim.models.parameters.storage.layout import Rule, Storage, plain
+from nim.models.parameters.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
 

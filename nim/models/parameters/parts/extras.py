@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig
 from nim.models.layers.kinds import layer_kinds
-from nim.models.parameters import encoder_decoder
-from nim.models.parameters.attention import ATTENTION_HEADS
 from nim.models.parameters.modules import Linear, Module, Vocabulary, column, replicated, row
+from nim.models.parameters.parts import encoder_decoder
+from nim.models.parameters.parts.attention import ATTENTION_HEADS
+from nim.models.parameters.parts.sizes import size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import size
 from nim.models.types import LayerKind
 
 SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
@@ -35,11 +35,11 @@ def shares_keys(config: ModelConfig, index: int) -> bool:
     return config.text.model_type in SHARING and bool(sharing) and 0 < first <= index
 
 
-def layer_extras(config: ModelConfig, index: int) -> Iterator[Module]:
+def layer_extras(config: ModelConfig) -> Iterator[Module]:
     """Yield what a family's layers have beside attention and feed-forward network."""
     read = _LAYER_EXTRAS.get(config.text.model_type or "")
     if read is not None:
-        yield from read(config, f"layers.{index}")
+        yield from read(config)
 
 
 def model_extras(config: ModelConfig) -> Iterator[Module]:
@@ -50,16 +50,19 @@ def model_extras(config: ModelConfig) -> Iterator[Module]:
     if kind in SHARING and hidden:
         yield from _per_layer_embedding(config, hidden)
     if kind in _LEARNED_POSITIONS and hidden:
-        positions = config.whole("max_position_embeddings") or 0
-        yield (
-            replicated("embed_positions", hidden, positions)
-            if kind not in ENCODERS
-            else Vocabulary(name="embed_positions", rows=positions, columns=hidden)
-        )
+        yield _positions(config, kind, hidden)
     if hidden and any(name in _REWARDS for name in config.architectures):
         yield column("score", hidden, hidden, bits=_SCORE_BITS)
     if kind in ENCODERS and hidden and any("Classification" in name for name in config.architectures):
         yield replicated("pooler.dense", hidden, hidden, bits=_SCORE_BITS)
+
+
+def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
+    """Encoders split the table of their positions as a vocabulary."""
+    rows = config.whole("max_position_embeddings") or 0
+    if kind in ENCODERS:
+        return Vocabulary(name="embed_positions", rows=rows, columns=hidden)
+    return replicated("embed_positions", hidden, rows)
 
 
 def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
@@ -74,16 +77,16 @@ def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
         yield column("altup_projection", hidden, hidden)
 
 
-def _per_layer_input(config: ModelConfig, prefix: str) -> Iterator[Module]:
+def _per_layer_input(config: ModelConfig) -> Iterator[Module]:
     channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
-        yield replicated(f"{prefix}.per_layer_input_gate", hidden, channels)
-        yield replicated(f"{prefix}.per_layer_projection", channels, hidden)
+        yield replicated("per_layer_input_gate", hidden, channels)
+        yield replicated("per_layer_projection", channels, hidden)
     if rank := config.whole("laurel_rank"):
-        yield column(f"{prefix}.laurel.linear_left", hidden, rank)
-        yield row(f"{prefix}.laurel.linear_right", rank, hidden)
+        yield column("laurel.linear_left", hidden, rank)
+        yield row("laurel.linear_right", rank, hidden)
 
 
-_LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig, str], Iterator[Module]]] = dict.fromkeys(
+_LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig], Iterator[Module]]] = dict.fromkeys(
     SHARING, _per_layer_input
 )
