@@ -52,9 +52,9 @@ class ModelFacts:
         ratio = on_disk / stored
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
-    def why_not(self, ranks: Ranks) -> str | None:
+    def why_not(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
         """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
-        weights, heads, kv = self._weights(None, None), self.reading.heads, self.reading.kv_heads
+        weights, heads, kv = self._weights(quantize, None), self.reading.heads, self.reading.kv_heads
         if heads and heads % ranks.tensor:
             return f"{heads} heads"
         if weights is None:
@@ -66,18 +66,12 @@ class ModelFacts:
             return error.what
         return None
 
-    def why_no_stages(self, ranks: Ranks, *, pipelines: bool | None) -> str | None:
-        """Return why the engine takes no such stages, or no expert parallelism; None where it does.
-
-        `pipelines` says whether it has pipeline parallelism for the architecture.
-        """
+    def why_no_stages(self, ranks: Ranks) -> str | None:
+        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
         return check_sizes(
-            self.config,
-            pipeline_parallel_size=ranks.pipeline,
-            expert_parallel=ranks.expert_parallel,
-            pipelines=pipelines,
+            self.config, pipeline_parallel_size=ranks.pipeline, expert_parallel=ranks.expert_parallel
         )
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nim.engine.catalog import Feature, load_catalog
 from nim.models.facts import ModelFacts
 from nim.models.parallel_sizes import LARGEST
 from nim.models.parameters.modules import Ranks
@@ -17,10 +16,10 @@ def split_misses(case: Case) -> Iterator[Miss]:
     """Yield why the engine refuses these sizes."""
     if case.facts is None or case.profile.on_cpu:
         return
-    words, why = _stages_words(case), _stages_problem(case.facts, case.parallel)
+    words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
     if why is None:
         place = case.options.place("tensor_parallel_size") or f"profile {case.profile.label}"
-        words, why = f"{case.parallel} ({place})", _split_problem(case.facts, case.parallel)
+        words, why = f"{case.parallel} ({place})", _split_problem(case.facts, case.parallel, case.options.text("quantization"))
     if why is not None:
         yield Miss(
             kind=Kind.SPLIT,
@@ -49,14 +48,6 @@ def too_long(case: Case) -> Iterator[Miss]:
         )
 
 
-def _stages_problem(facts: ModelFacts, parallel: Parallel) -> str | None:
-    """Why the engine refuses the stages, or expert parallelism, whatever else is split."""
-    if parallel.pipeline == 1 and not parallel.expert:
-        return None
-    pipelines = _has_pipelines(facts.reading) if parallel.pipeline > 1 else None
-    return facts.why_no_stages(parallel.weight_ranks, pipelines=pipelines)
-
-
 def _stages_words(case: Case) -> str:
     name, words = "pipeline_parallel_size", f"pp{case.parallel.pipeline}"
     if case.parallel.pipeline == 1:
@@ -64,20 +55,13 @@ def _stages_words(case: Case) -> str:
     return f"{words} ({case.options.place(name) or f'profile {case.profile.label}'})"
 
 
-def _split_problem(facts: ModelFacts, parallel: Parallel) -> str | None:
+def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
     """Why the engine refuses to split the weights or a context so."""
-    if what := facts.why_not(Ranks(tensor=parallel.tensor)):
+    if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
         return f"{what} cannot be split over {parallel.tensor} GPUs"
-    if what := facts.why_not(parallel.weight_ranks):
+    if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
         return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
     return _context_problem(facts.reading, parallel)
-
-
-def _has_pipelines(reading: ModelReading) -> bool | None:
-    """Whether the engine has pipeline parallelism for the architecture; None where that is not known."""
-    loaded = load_catalog().resolve(reading.architectures) if reading.architectures else None
-    found = loaded.architecture if loaded else None
-    return None if found is None else Feature.PIPELINE_PARALLEL in found.features
 
 
 def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
@@ -122,7 +106,9 @@ def _takes(case: Case, size: int, stages: int) -> bool:
     parallel = replace(case.parallel, tensor=size, pipeline=stages)
     if case.facts is None:
         return True
-    return (_stages_problem(case.facts, parallel) or _split_problem(case.facts, parallel)) is None
+    if case.facts.why_no_stages(parallel.weight_ranks) is not None:
+        return False
+    return _split_problem(case.facts, parallel, case.options.text("quantization")) is None
 
 
 def _setting(case: Case, size: int, stages: int) -> str:

@@ -104,7 +104,7 @@ def test_model_that_is_not_known_is_not_refused() -> None:
         (
             LLAMA_8B | {"architectures": ["Gemma3nForConditionalGeneration"]},
             {"pipeline_parallel_size": 2},
-            "no pipeline parallelism for this architecture",
+            "cannot run in pipeline stages",
             "NIM_TENSOR_PARALLEL_SIZE=4 with NIM_PIPELINE_PARALLEL_SIZE=1",
         ),
         (
