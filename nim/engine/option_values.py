@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nim.engine.catalog import NAMED, load_catalog
 from nim.engine.lenient_json import (
     NotJSONError,
     guess,
@@ -161,14 +162,36 @@ def _chosen(option: Option, value: Any) -> Any:
     if not option.choices or value in option.choices:
         return value
     names = [str(choice) for choice in option.choices]
+    reason = f"{_shown(value)} is not among its choices{_elsewhere(option, value)}"
+    raise MisfitError(reason, allowed=names, write=_nearest_choice(option, value, names))
+
+
+def _nearest_choice(option: Option, value: Any, names: list[str]) -> str | None:
+    """The next larger number, or the name that is spelt most alike."""
+    if isinstance(value, int | float) and all(isinstance(choice, int | float) for choice in option.choices):
+        larger = [choice for choice in option.choices if choice >= value]
+        return str(min(larger) if larger else max(option.choices))
     near = nearest(str(value), names, 1)
-    reason = f"{_shown(value)} is not among its choices"
-    raise MisfitError(reason, allowed=names, write=near[0] if near else None)
+    return near[0] if near else None
+
+
+def _elsewhere(option: Option, value: Any) -> str:
+    """Which release has a cache type that this one has not."""
+    if option.name != "kv_cache_dtype":
+        return ""
+    catalog = load_catalog()
+    elsewhere = catalog.elsewhere("kv_cache_dtypes", str(value))
+    return f": vLLM {catalog.version} {elsewhere}" if elsewhere else ""
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """A word of warning about a value that looks like a slip in one of the names the engine knows."""
-    if not isinstance(value, str) or value.casefold() in {name.casefold() for name in option.suggested}:
+    """A word of warning about a value that looks like a slip in one of the names the engine knows.
+
+    Options of the catalog are checked when all that was said is known: another may bring the name.
+    """
+    if option.name in NAMED or not isinstance(value, str):
+        return None
+    if value.casefold() in {name.casefold() for name in option.suggested}:
         return None
     near = nearest(value, option.suggested, 1)
     return f'unknown by name; the nearest is "{near[0]}"' if near else None

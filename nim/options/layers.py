@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from nim.engine import OptionTable, check_setting
 from nim.errors import ManifestError
 from nim.settings import Settings, declared
 from nim.values import Layer, Origin
@@ -55,6 +56,19 @@ def settings_entries(settings: Settings) -> Iterator[Entry]:
                 value=list(value) if isinstance(value, tuple) else value,
                 origin=origin,
             )
+
+
+def checked_settings(settings: Settings, table: OptionTable) -> tuple[list[Entry], list[str]]:
+    """Return those entries, each checked as the option that it sets is checked, and warnings."""
+    own: list[Entry] = []
+    warnings: list[str] = []
+    for entry in settings_entries(settings):
+        checked = check_setting(
+            entry.name, entry.value, table, variable=entry.origin.place, strict=settings.strict_args
+        )
+        own += [replace(entry, value=value) for value in checked.values.values()]
+        warnings += checked.warnings
+    return own, warnings
 
 
 def environment_entries(

@@ -10,9 +10,11 @@ from nim.engine import (
     InstalledEngine,
     OptionTable,
     ParsedArguments,
+    check_named_values,
     check_values,
     check_variables,
     find_engine,
+    load_catalog,
     load_options,
     parse_arguments,
     service_links,
@@ -45,10 +47,10 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
+    checked_settings,
     entries,
     environment_entries,
     profile_entries,
-    settings_entries,
 )
 from nim.options.resolve import resolve
 from nim.plan import Model, Plan
@@ -97,6 +99,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
+    unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
     if not request.made_up:
         refuse_missing_files(config, source)
     decided = Decided(
@@ -114,7 +117,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=written.warnings,
+        warnings=(*written.warnings, *unknown),
     )
     return assemble(decided), selection
 
@@ -141,10 +144,10 @@ def read_written(request: Request, table: OptionTable) -> Written:
         ),
         (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
     ]
-    own = list(settings_entries(settings))
+    own, warnings = checked_settings(settings, table)
     for layer, place, arguments in parsed:
         own += entries(layer, place, arguments.values)
-    warnings = [warning for _, _, arguments in parsed for warning in arguments.warnings]
+        warnings += arguments.warnings
     warnings += check_variables(request.environ, table)
     models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
     verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
