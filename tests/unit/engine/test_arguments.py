@@ -60,8 +60,8 @@ def refusal(table: OptionTable, line: str) -> SettingsError:
         ("--hf-overrides '{\"a\": 1}'", {"hf_overrides": {"a": 1}}),
         ("--hf-overrides some.module", {"hf_overrides": "some.module"}),
         (
-            "--kv_transfer_config.kv_port=1 --kv-transfer-config.kv_role a",
-            {"kv_transfer_config": {"kv_port": 1, "kv_role": "a"}},
+            "--kv_transfer_config.kv_port=1 --kv-transfer-config.kv_role kv_both",
+            {"kv_transfer_config": {"kv_port": 1, "kv_role": "kv_both"}},
         ),
         ("--kv-transfer-config.kv_connector X", {"kv_transfer_config": {"kv_connector": "X"}}),
         (
@@ -113,8 +113,8 @@ def test_one_word_is_the_model(table: OptionTable) -> None:
             'the last, {"num_speculative_tokens":2}, wins',
         ),
         (
-            "--speculative-config.method a --speculative-config.method b",
-            {"speculative_config": {"method": "b"}},
+            "--speculative-config.method mtp --speculative-config.method ngram",
+            {"speculative_config": {"method": "ngram"}},
             '"--speculative-config.method" is given more than once',
         ),
         (
@@ -175,7 +175,20 @@ def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning
         ("--enforce-eager true", "--enforce-eager takes no value", ""),
         ("--seed.x 1", "--seed is not a JSON object", "--seed INTEGER"),
         ("--kv-cache-dtype nvpf4", "not among its choices", "--kv-cache-dtype nvfp4"),
-        ("--max-lora-rank 3", "not among its choices", ""),
+        ("--max-lora-rank 3", "not among its choices", "--max-lora-rank 8"),
+        ("--max-lora-rank 48", "48 is not among its choices", "--max-lora-rank 64"),
+        ("--max-lora-rank 513", "not among its choices", ""),
+        ("--tensor-parallel-size 0", "0 is out of range", ""),
+        ("--gpu-memory-utilization 80", "80 is out of range", "--gpu-memory-utilization 0.8"),
+        ("--gpu-memory-utilization 101", "101 is out of range", ""),
+        ("--max-num-seqs -1", "-1 is out of range", ""),
+        (
+            "--speculative-config.method mpt --speculative-config.num_speculative_tokens 2",
+            '"mpt" is not among its choices, for "method"',
+            '\'{"method":"mtp","num_speculative_tokens":2}\'',
+        ),
+        ("--speculative-config.num_speculative_tokens 0", 'out of range, for "num_speculative_tokens"', ""),
+        ("--structured-outputs-config.backend xgramar", "not among its choices", '{"backend":"xgrammar"}'),
         ("-O5", "not among its choices", ""),
         ("a b", "no option goes with it", "quotes"),
         ("-- -x", "no option goes with it", ""),
@@ -229,8 +242,8 @@ def test_a_wrong_choice_names_all(table: OptionTable) -> None:
 
 
 def test_the_corrected_form_can_be_pasted(table: OptionTable) -> None:
-    hint = refusal(table, "--speculative-config {method:mtp n,num_speculative_tokens:2}").hint
-    expected = {"method": "mtp n", "num_speculative_tokens": 2}
+    hint = refusal(table, "--speculative-config {model:mtp n,num_speculative_tokens:2}").hint
+    expected = {"model": "mtp n", "num_speculative_tokens": 2}
     assert parse(table, hint or "").values == {"speculative_config": expected}
 
 
