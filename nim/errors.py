@@ -74,8 +74,8 @@ STOPPED_UNCLEANLY = 143
 """Exit code of a stop that had to kill something or cut a stream."""
 
 
-def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
-    """The known names most like `name`, best first; empty when nothing is near."""
+def nearest(name: str, known: Sequence[str], count: int = 3, *, cutoff: float = 0.5) -> tuple[str, ...]:
+    """The known names most like `name`, best first; empty when none is as like as `cutoff`, of 1."""
     from difflib import get_close_matches  # slow to import, and needed only when something is wrong
 
-    return tuple(get_close_matches(name, known, n=count, cutoff=0.5))
+    return tuple(get_close_matches(name, known, n=count, cutoff=cutoff))

@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def limits_of(cls: Any) -> dict[str, Row]:
-    """Return field name → limits under JSON schema's names, for the fields of a pydantic dataclass that have any.
+    """Return field name → limits under JSON schema's names, for those of a pydantic class that have any.
 
     Words are left out for a field whose validator sees the value first: it may take other spellings.
     """

@@ -1,5 +1,6 @@
 """Why an argument is refused, and what to write instead."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -101,6 +102,15 @@ def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
         hint=_written(said, option, why.write),
+    )
+
+
+def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
+    """The option that a variable of the environment sets does not take the variable's value."""
+    return Refusal(
+        message=f"cannot use {name} '{text}' (from the environment): {why.reason}",
+        allowed=why.allowed,
+        hint=f"{name}={shlex.quote(why.write)}" if why.write else f"nim settings {name}",
     )
 
 

@@ -45,12 +45,13 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
+    Layered,
     entries,
     environment_entries,
     profile_entries,
-    settings_entries,
 )
 from nim.options.resolve import resolve
+from nim.options.settings_layer import settings_entries
 from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
@@ -87,12 +88,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
     name = manifest.name or source.name
+    brought = chosen_entries(selection, table, settings)
+    model_config = runtime_config_entries(source, table, settings)
     weaker = (
         *default_entries(),
         *derived_entries(around, source, name, settings.log_level, selection),
         *machine_entries(request, around, selection, written),
-        *chosen_entries(selection),
-        *runtime_config_entries(source, table, settings),
+        *brought.entries,
+        *model_config.entries,
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
@@ -114,7 +117,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=written.warnings,
+        warnings=(*written.warnings, *brought.warnings, *model_config.warnings),
     )
     return assemble(decided), selection
 
@@ -141,13 +144,14 @@ def read_written(request: Request, table: OptionTable) -> Written:
         ),
         (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
     ]
-    own = list(settings_entries(settings))
+    variables = settings_entries(settings, table)
+    own = list(variables.entries)
     for layer, place, arguments in parsed:
         own += entries(layer, place, arguments.values)
-    warnings = [warning for _, _, arguments in parsed for warning in arguments.warnings]
+    warnings = [*variables.warnings, *(word for _, _, arguments in parsed for word in arguments.warnings)]
     warnings += check_variables(request.environ, table)
     models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
-    verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
+    verbatim = [*variables.rest, *(word for _, _, arguments in parsed for word in arguments.rest)]
     return Written(
         entries=tuple(own),
         model=models[-1] if models else None,
@@ -202,22 +206,27 @@ def machine_entries(
     yield from place_entries(around)
 
 
-def chosen_entries(selection: Selection) -> Iterator[Entry]:
+def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
     """What the chosen profile brings along."""
     engine, label = selection.profile.engine, selection.chosen.label
-    return profile_entries(label, selection.profile.tags, engine.args, engine.env)
+    return profile_entries(
+        label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
+    )
 
 
-def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Iterator[Entry]:
+def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
     """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
     if source.path is None:
-        return
+        return Layered(entries=())
     config = read_runtime_config(Path(source.path))
     place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
     flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
-    yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
     options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
-    yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
+    weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    return Layered(
+        entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
+        warnings=(*flags.warnings, *options.warnings),
+    )
 
 
 def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
