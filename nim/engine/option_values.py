@@ -15,9 +15,9 @@ from nim.engine.lenient_json import (
     write_json,
 )
 from nim.engine.limits import Limits
+from nim.engine.quoting import joined
 from nim.engine.scalars import MisfitError, auto_integer, comma_list, folded, human_integer, integer, number
 from nim.engine.table import JSON_KINDS, Count, Kind, Option
-from nim.engine.tokens import joined
 from nim.errors import nearest
 
 _HUMAN_IN_JSON = re.compile(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b")

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from nim.engine.quoting import joined
 from nim.engine.scalars import MisfitError
 from nim.engine.table import Count, Gone, Kind, Option, OptionTable
-from nim.engine.tokens import joined
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name, mask_argv
 
