@@ -84,7 +84,7 @@ class _Finder:
         self._wish: ModelWish = wished_model(
             request.settings,
             choice.model or self.written.model,
-            choice.model_option if choice.model else COMMAND_LINE,
+            choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
         self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)

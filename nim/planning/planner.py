@@ -9,15 +9,14 @@ from nim import paths
 from nim.engine import (
     InstalledEngine,
     OptionTable,
-    ParsedArguments,
     check_values,
     check_variables,
     find_engine,
     load_options,
     parse_arguments,
     service_links,
-    tokenize,
 )
+from nim.engine.tokens import Line, read_line
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
 from nim.hardware.describe import name_machine
@@ -32,6 +31,7 @@ from nim.manifest import (
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -53,6 +53,7 @@ from nim.options.layers import (
 from nim.options.resolve import resolve
 from nim.options.settings_layer import settings_entries
 from nim.plan import Model, Plan
+from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
 from nim.selection.fit import Wishes
@@ -80,7 +81,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
-    wish = wished_model(settings, written.model)
+    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
     wishes = wishes_of(settings, written.entries, engine, request)
     manifest = read_manifest_for(wish, wishes)
@@ -128,6 +129,7 @@ class Written:
 
     entries: tuple[Entry, ...]
     model: str | None
+    model_place: str
     verbatim: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -135,28 +137,27 @@ class Written:
 def read_written(request: Request, table: OptionTable) -> Written:
     """The three strongest layers."""
     settings = request.settings
-    passthrough = tokenize(settings.passthrough_args or "", place="NIM_PASSTHROUGH_ARGS")
-    parsed = [
-        (
-            Layer.PASSTHROUGH,
-            "NIM_PASSTHROUGH_ARGS",
-            _parse(passthrough, "NIM_PASSTHROUGH_ARGS", settings, table),
-        ),
-        (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
-    ]
     variables = settings_entries(settings, table)
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    parts = [
+        (Layer.PASSTHROUGH, read_arguments(line, PASSTHROUGH, settings, table)),
+        (Layer.CLI, read_arguments(Line(tokens=request.arguments), COMMAND_LINE, settings, table)),
+    ]
     own = list(variables.entries)
-    for layer, place, arguments in parsed:
-        own += entries(layer, place, arguments.values)
-    warnings = [*variables.warnings, *(word for _, _, arguments in parsed for word in arguments.warnings)]
-    warnings += check_variables(request.environ, table)
-    models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
-    verbatim = [*variables.rest, *(word for _, _, arguments in parsed for word in arguments.rest)]
+    for layer, one in parts:
+        own += entries(layer, one.place, one.parsed.values)
+    named = [(one.model, one.model_place) for _, one in parts if one.model]
+    model, place = named[-1] if named else (None, MODEL_ARGUMENT)
     return Written(
         entries=tuple(own),
-        model=models[-1] if models else None,
-        verbatim=tuple(verbatim),
-        warnings=tuple(warnings),
+        model=model,
+        model_place=place,
+        verbatim=(*variables.rest, *(word for _, one in parts for word in one.parsed.rest)),
+        warnings=(
+            *variables.warnings,
+            *(warning for _, one in parts for warning in one.warnings),
+            *check_variables(request.environ, table),
+        ),
     )
 
 
@@ -220,12 +221,13 @@ def runtime_config_entries(source: Source, table: OptionTable, settings: Setting
         return Layered(entries=())
     config = read_runtime_config(Path(source.path))
     place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
-    flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
+    line = read_line(config.passthrough, place=place)
+    flags = parse_arguments(line.tokens, table, place=place, strict=settings.strict_args)
     options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
     weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
     return Layered(
         entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
-        warnings=(*flags.warnings, *options.warnings),
+        warnings=(*(f"{place}: {note}" for note in line.notes), *flags.warnings, *options.warnings),
     )
 
 
@@ -298,7 +300,3 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:
-    return parse_arguments(tokens, table, place=place, strict=settings.strict_args)
