@@ -56,6 +56,7 @@ from nim.plan import Model, Plan
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.together import check_together
 from nim.selection.fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import Settings
@@ -103,6 +104,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
     if not request.made_up:
         refuse_missing_files(config, source)
+    clashes = check_together(
+        config, table, selection, source, manifest, strict=settings.strict_args, made_up=request.made_up
+    )
     decided = Decided(
         settings=settings,
         around=around,
@@ -118,7 +122,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *brought.warnings, *model_config.warnings),
+        warnings=(*written.warnings, *brought.warnings, *model_config.warnings, *clashes),
     )
     return assemble(decided), selection
 

@@ -2,6 +2,7 @@
 
 A request has the tokens of `vllm serve`, the model among them. The answer is the refusal of
 `validate_parsed_serve_args` or of `create_engine_config`, or null where the engine would go on to load.
+Or it has an adapter's directory and a limit of ranks; the answer is what the engine says against its files.
 """
 
 import argparse
@@ -18,10 +19,9 @@ def main() -> None:
     _answer(answers, None)
     for line in sys.stdin:
         request = json.loads(line)
-        os.environ.update(request.get("environ", {}))
-        _answer(answers, _refusal(parser, request["tokens"]))
-        for name in request.get("environ", {}):
-            del os.environ[name]
+        adapter = request.get("adapter")
+        found = _adapter(adapter, request["limit"]) if adapter else _refusal(parser, request["tokens"])
+        _answer(answers, found)
 
 
 def _parser() -> Any:
@@ -50,6 +50,18 @@ def _refusal(parser: Any, tokens: list[str]) -> str | None:
         validate_parsed_serve_args(args)
         AsyncEngineArgs.from_cli_args(args).create_engine_config(UsageContext.OPENAI_API_SERVER)
     except (Exception, argparse.ArgumentTypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _adapter(directory: str, limit: int) -> str | None:
+    from vllm.config.lora import LoRAConfig
+    from vllm.lora.peft_helper import PEFTHelper
+
+    try:
+        helper = PEFTHelper.from_local_dir(directory, None)
+        helper.validate_legal(LoRAConfig(max_lora_rank=limit))
+    except Exception as error:  # whatever a broken file raises
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -16,11 +16,14 @@ from nim.engine import find_engine, load_options, parse_arguments
 from nim.engine.rendering import render_arguments
 from nim.engine.table import Kind, Option
 from nim.errors import SettingsError
+from nim.models.adapters import read_adapters
+from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations, said_of
 from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.paths import ROOT
 from nim.values import Layer
+from tests.unit.models.test_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case
 
 PLACE = "NIM_PASSTHROUGH_ARGS"
@@ -40,8 +43,15 @@ class Judge:
 
     def refusal(self, tokens: list[str]) -> str | None:
         """What vLLM says against these arguments for the demo model; None where it would load it."""
+        return self._asked({"tokens": [str(MODEL), *tokens]})
+
+    def adapter_refusal(self, directory: Path, limit: int) -> str | None:
+        """What it says against an adapter's files."""
+        return self._asked({"adapter": str(directory), "limit": limit})
+
+    def _asked(self, request: dict[str, Any]) -> str | None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"tokens": [str(MODEL), *tokens]}) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self.read()
         assert answer is None or isinstance(answer, str)
@@ -123,6 +133,37 @@ def test_vllm_refuses_numbers_outside_their_limits(judge: Judge, option: Option)
     needed = {"max_loras": ["--enable-lora"], "max_lora_cls_labels": ["--enable-lora"]}.get(option.name, [])
     refusal = judge.refusal([*needed, f"{option.flag}={text}"])
     assert refusal is not None
+
+
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        *(({"r": rank}, limit) for rank in (8, 16, 17, 64) for limit in (16, 64)),
+        ({"rank_pattern": {"q_proj": 64}}, 32),
+        ({"rank_pattern": {"q_proj": 64}}, 64),
+        *(({name: True}, 16) for name in ("use_dora", "lora_bias", "use_qalora", "use_rslora")),
+        ({"bias": "all"}, 16),
+        ({"init_lora_weights": "pissa"}, 16),
+        ({"init_lora_weights": "gaussian"}, 16),
+        ({"init_lora_weights": False}, 16),
+        ({"modules_to_save": ["lm_head"]}, 16),
+        ({"modules_to_save": ["score"]}, 16),
+        ({"layer_replication": [[0, 4]]}, 16),
+        ({"alora_invocation_tokens": [1]}, 16),
+    ],
+)
+def test_vllm_refuses_the_adapters_that_are_refused(
+    judge: Judge, tmp_path: Path, config: dict[str, Any], limit: int
+) -> None:
+    values: dict[str, Any] = {"lora_modules": [f"a={adapter(tmp_path, **config)}"], "max_lora_rank": limit}
+    said = said_of(resolve(entries(Layer.PASSTHROUGH, PLACE, values)), TABLE)
+    try:
+        check_adapters(said, read_adapters(values["lora_modules"]), ())
+        taken = True
+    except SettingsError:
+        taken = False
+    refusal = judge.adapter_refusal(tmp_path, limit)
+    assert taken == (refusal is None), refusal
 
 
 # Options of the rules with a few values each, so that they meet.

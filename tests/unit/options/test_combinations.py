@@ -1,6 +1,7 @@
 """Options that do not go together are refused before anything starts, with what to type."""
 
 import shlex
+from collections.abc import Mapping
 
 import pytest
 
@@ -20,23 +21,25 @@ PLACE = "NIM_PASSTHROUGH_ARGS"
 
 def checked(
     line: str = "",
+    environ: Mapping[str, str] | None = None,
     *,
     strict: bool = True,
     experts: int | None = None,
     on_cpu: bool = False,
-    **environ: str,
 ) -> tuple[str, ...]:
     """The warnings of a start with this line and these variables."""
     parsed = parse_arguments(shlex.split(line), TABLE, place=PLACE)
-    layered: list[Entry] = list(settings_entries(read_settings(environ), TABLE).entries)
+    layered: list[Entry] = list(settings_entries(read_settings(environ or {}), TABLE).entries)
     layered += entries(Layer.PASSTHROUGH, PLACE, parsed.values)
     said = said_of(resolve(layered), TABLE, experts=experts, on_cpu=on_cpu)
     return check_combinations(said, strict=strict)
 
 
-def refused(line: str = "", *, experts: int | None = None, **environ: str) -> SettingsError:
+def refused(
+    line: str = "", environ: Mapping[str, str] | None = None, *, experts: int | None = None
+) -> SettingsError:
     with pytest.raises(SettingsError) as error:
-        checked(line, experts=experts, **environ)
+        checked(line, environ, experts=experts)
     return error.value
 
 
@@ -72,18 +75,18 @@ def test_every_rule_has_its_source_and_a_case() -> None:
 
 
 def test_a_variable_is_told_what_variable_to_set() -> None:
-    error = refused(NIM_ENABLE_AUTO_TOOL_CHOICE="1")
+    error = refused(environ={"NIM_ENABLE_AUTO_TOOL_CHOICE": "1"})
     assert error.message == (
         "cannot use --enable-auto-tool-choice (NIM_ENABLE_AUTO_TOOL_CHOICE): it needs --tool-call-parser"
     )
     assert error.hint == "NIM_TOOL_CALL_PARSER=NAME, as its model's card says"
-    assert checked(NIM_ENABLE_AUTO_TOOL_CHOICE="1", NIM_TOOL_CALL_PARSER="hermes") == ()
+    assert checked(environ={"NIM_ENABLE_AUTO_TOOL_CHOICE": "1", "NIM_TOOL_CALL_PARSER": "hermes"}) == ()
 
 
 def test_limits_of_adapters_count_where_there_are_adapters() -> None:
     environ = {"NIM_MAX_GPU_LORAS": "4", "NIM_MAX_CPU_LORAS": "2"}
-    assert checked(**environ) == ()
-    error = refused("--enable-lora", **environ)
+    assert checked(environ=environ) == ()
+    error = refused("--enable-lora", environ)
     assert (
         "--max-loras 4 (NIM_MAX_GPU_LORAS): it is more than --max-cpu-loras 2 (NIM_MAX_CPU_LORAS)"
         in error.message
@@ -100,12 +103,12 @@ def test_adapters_need_lora() -> None:
 
 @pytest.mark.parametrize(("share", "warned"), [("1", True), ("1.0", True), ("0.995", True), ("0.95", False)])
 def test_a_whole_gpu_is_warned_of(share: str, warned: bool) -> None:
-    warnings = checked(NIM_KVCACHE_PERCENT=share)
+    warnings = checked(environ={"NIM_KVCACHE_PERCENT": share})
     assert len(warnings) == warned
     if warned:
         assert "CUDA's own context takes a part" in warnings[0]
         assert warnings[0].endswith("hint: NIM_KVCACHE_PERCENT=0.95")
-    assert checked(NIM_KVCACHE_PERCENT=share, on_cpu=True) == ()
+    assert checked(environ={"NIM_KVCACHE_PERCENT": share}, on_cpu=True) == ()
 
 
 def test_experts_that_are_not_known_refuse_nothing() -> None:

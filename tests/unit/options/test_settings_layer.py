@@ -90,13 +90,10 @@ def test_each_value_fares_as_with_its_flag(name: str) -> None:
 
 
 def test_every_setting_of_an_option_is_compared() -> None:
-    assert {"NIM_MAX_MODEL_LEN", "NIM_KVCACHE_PERCENT", "NIM_TOOL_CALL_PARSER", "NIM_MAX_LORA_RANK"} <= set(
-        VALUED
-    )
-    left = [s.name for s in declared().values() if s.option and s.name not in VALUED]
-    assert all(
-        TABLE.options[s.option].kind in ("boolean", "flag") for s in declared().values() if s.name in left
-    )
+    some = {"NIM_MAX_MODEL_LEN", "NIM_KVCACHE_PERCENT", "NIM_TOOL_CALL_PARSER", "NIM_MAX_LORA_RANK"}
+    assert some <= set(VALUED)
+    left = [s.option for s in declared().values() if s.option and s.name not in VALUED]
+    assert all(TABLE.options[name].kind in ("boolean", "flag") for name in left)
 
 
 @pytest.mark.parametrize(
