@@ -15,12 +15,10 @@ from nim.planning.host_facts import look_around
 from nim.planning.planner import (
     Request,
     Written,
-    read_manifest_for,
+    find_candidates,
     read_written,
     source_of,
-    wishes_of,
 )
-from nim.selection.fit import Wishes
 from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.values import Value
@@ -87,9 +85,9 @@ class _Finder:
             choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
-        self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
-        self.manifest = read_manifest_for(self._wish, self._wishes)
         self._around = look_around(request.settings, request.environ)
+        found = find_candidates(request, self._wish, self.written, self._around, engine)
+        self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
         """Those that are meant."""
@@ -125,7 +123,8 @@ class _Finder:
         first, *others = (with_variants(self.manifest, one, asked.variants) for one in self.manifest.profiles)
         if all(self._needs(one) == self._needs(first) for one in others):
             return first
-        return select(self.manifest, self._request.hardware, replace(self._wishes, profile=name)).profile
+        wishes = replace(self._wishes, profile=name)
+        return select(self.manifest, self._request.hardware, wishes, self._facts).profile
 
     def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
         source = self.source(profile)

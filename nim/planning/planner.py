@@ -28,11 +28,12 @@ from nim.manifest import (
     find_manifest,
     load_manifest,
     local_path,
-    manifest_for_model,
     manifest_to_json,
 )
 from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts
+from nim.models.generic_manifest import manifest_for_model
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -40,6 +41,7 @@ from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
+    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -58,9 +60,10 @@ from nim.plan import Model, Plan
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.together import check_together
 from nim.selection.fit import Wishes
-from nim.selection.select import Selection, select
+from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 
@@ -86,11 +89,11 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wish, wishes)
-    selection = select(manifest, request.hardware, wishes)
-    source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
+    candidates = find_candidates(request, wish, written, around, engine)
+    manifest = candidates.manifest
+    selection = select(manifest, request.hardware, candidates.wishes, candidates.facts)
+    source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
     brought = chosen_entries(selection, table, settings)
     model_config = runtime_config_entries(source, table, settings)
@@ -168,8 +171,41 @@ def read_written(request: Request, table: OptionTable) -> Written:
     )
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
-    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+
+
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(around))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, named)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts)
+
+
+def read_manifest_for(wish: ModelWish, wishes: Wishes, facts: ModelFacts | None = None) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and paths.IMAGE_MANIFEST.exists():
@@ -178,13 +214,15 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
     directory = Path(wish.source.path) if wish.source.path else None
+    if directory:
+        read_model_config(directory, wish.place)
     return manifest_for_model(
         str(directory.absolute()) if directory else wish.source.uri,
-        read_model_config(directory, wish.place) if directory else None,
+        facts,
         name=wish.source.name,
         weights_bytes=weights_bytes(directory) if directory else None,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        pipeline_parallel_size=wishes.pipeline_parallel_size,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
 
 
@@ -263,20 +301,21 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def wishes_of(
-    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
-) -> Wishes:
-    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    said = {name: value.value for name, value in resolve(written).items()}
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        lora=bool(said.get("enable_lora", False)),
-        max_model_len=said.get("max_model_len"),
-        gpu_memory_utilization=said.get("gpu_memory_utilization"),
-        tensor_parallel_size=said.get("tensor_parallel_size"),
-        pipeline_parallel_size=said.get("pipeline_parallel_size"),
-        nodes=said.get("nnodes") or 1,
+        options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )
