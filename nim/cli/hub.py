@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.partial_files import abandoned, drop_open
 from nim.fetch.size import told
-from nim.health.download_progress import Fetching, look_at
+from nim.health.download_progress import DownloadProgress, look_at
 from nim.log_format import Form
 from nim.manifest.facts import index_of
 from nim.models.weight_files import INDEX, engine_files, has_index, needs_weights, weight_files
@@ -170,7 +170,7 @@ class Hub:
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)
-        fetching = Fetching(download, lambda words: self._say("INFO", words))
+        fetching = DownloadProgress(download, lambda words: self._say("INFO", words))
 
         def watch() -> None:
             while not over.is_set():

@@ -1,13 +1,13 @@
-"""How often, and after what pause, something that was lost is started again."""
+"""Restart policy: number of attempts and exponential delay between them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The pause doubles with each loss in a row; the row ends when something has run well for a while.
+class RestartPolicy:
+    """Limits on restarts. The delay doubles with each consecutive loss.
 
-    `tries`: so many restarts in a row are made; None is without end.
+    `tries`: how many consecutive restarts, None for no limit. A run of `healthy_seconds` resets the count.
     """
 
     first_delay_seconds: float
@@ -16,15 +16,15 @@ class Policy:
     healthy_seconds: float
 
 
-ENGINE = Policy(first_delay_seconds=1, longest_delay_seconds=16, tries=5, healthy_seconds=300)
-NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
-MIDDLEWARE = Policy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
+ENGINE = RestartPolicy(first_delay_seconds=1, longest_delay_seconds=16, tries=5, healthy_seconds=300)
+NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=60)
+MIDDLEWARE = RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
 
 
-class Restarts:
-    """The losses in a row of one program."""
+class RestartCounter:
+    """Counts consecutive losses of one program."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
         self.in_a_row = 0
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from nim.health.download_progress import Fetching, Found, look_at
+from nim.health.download_progress import DownloadProgress, Found, look_at
 from nim.plan import Download
 
 GB = 10**9
 
 
-def fetching(total: int | None = 45 * GB) -> tuple[Fetching, list[str]]:
+def fetching(total: int | None = 45 * GB) -> tuple[DownloadProgress, list[str]]:
     said: list[str] = []
-    return Fetching(Download(directory="/nowhere", total_bytes=total), said.append), said
+    return DownloadProgress(Download(directory="/nowhere", total_bytes=total), said.append), said
 
 
 def test_a_line_every_fifteen_seconds_with_bytes_rate_and_time() -> None:

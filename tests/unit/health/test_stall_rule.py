@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nim.event_loop import Loop, Timer
+from nim.event_loop import EventLoop, Timer
 from nim.health import stalls
-from nim.health.stalls import Ears, Stalls
+from nim.health.stalls import StallCallbacks, StallDetector
 from nim.plan import Plan
 from nim.settings.read import read_settings
 from tests.process.plans import make_plan
@@ -19,7 +19,7 @@ DEFAULTS = (SETTINGS.stall_timeout, SETTINGS.probe_interval)
 TOKENS_PER_SECOND = 50
 
 
-class MadeUp(Loop):
+class MadeUp(EventLoop):
     """Nothing is waited for: the next timer is due at once."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Engine:
 
     def ask(
         self,
-        _loop: Loop,
+        _loop: EventLoop,
         _to: object,
         request: bytes,
         _longest: float,
@@ -83,13 +83,15 @@ def watched(directory: Path, times: tuple[float, float]) -> Plan:
 
 def noticed_after(plan: Plan, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> float:
     """How long after the stop the engine is called stalled."""
-    monkeypatch.setattr(stalls, "Ask", engine.ask)
+    monkeypatch.setattr(stalls, "HttpRequest", engine.ask)
 
     def stalled(_: str) -> None:
         raise Noticed(engine.loop.now())
 
-    ears = Ears(say=lambda *_: None, stalled=stalled, flowing=lambda: None, hopeless=lambda _: None)
-    Stalls(plan, engine.loop, ears, None).begin()
+    callbacks = StallCallbacks(
+        say=lambda *_: None, stalled=stalled, recovered=lambda: None, given_up=lambda _: None
+    )
+    StallDetector(plan, engine.loop, callbacks, None).begin()
     with pytest.raises(Noticed) as noticed:
         engine.loop.run()
     at: float = noticed.value.args[0]
