@@ -17,7 +17,8 @@ from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import wished_model
-from nim.planning.planner import Request, read_manifest_for, read_written, wishes_of
+from nim.planning.host_facts import look_around
+from nim.planning.planner import Request, read_files, read_manifest_for, read_written, wishes_of
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
@@ -165,7 +166,9 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
     wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wished_model(settings, options.model), wishes)
+    wish = wished_model(settings, options.model)
+    files = read_files(request, wish, written, look_around(settings, environ))
+    manifest = read_manifest_for(wish, wishes, files)
     listing = list_profiles(manifest, hardware, wishes)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

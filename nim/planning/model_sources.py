@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from nim.engine import find_engine, load_options
 from nim.manifest import Manifest, Profile
+from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.download import wanted_of
 from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.options.derive import cache_entries, default_entries, revision_entries
@@ -12,9 +13,11 @@ from nim.options.layers import environment_entries, profile_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import read_source
 from nim.planning.planner import (
     Request,
     Written,
+    read_files,
     read_manifest_for,
     read_written,
     source_of,
@@ -63,7 +66,9 @@ def find_sources(request: Request, choice: Choice) -> Sources:
         wanted |= {
             one: profile.download_gb if one.repository == own else None for one in found if one not in wanted
         }
-        directories |= {source.path: None} if source.path else {}
+        if source.path and source.path not in directories:
+            finder.refuse_incomplete(source, config)
+            directories[source.path] = None
         env |= {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
     return Sources(
         manifest=finder.manifest,
@@ -87,8 +92,9 @@ class _Finder:
         )
         engine = None if request.made_up else find_engine()
         self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
-        self.manifest = read_manifest_for(self._wish, self._wishes)
         self._around = look_around(request.settings, request.environ)
+        self._files = read_files(request, self._wish, self.written, self._around)
+        self.manifest = read_manifest_for(self._wish, self._wishes, self._files)
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
         """Those that are meant."""
@@ -112,6 +118,11 @@ class _Finder:
             *profile_entries(profile.label, profile.tags, engine.args, engine.env),
         )
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
+
+    def refuse_incomplete(self, source: Source, config: Mapping[str, Value]) -> None:
+        """WeightsError where a model's directory is not all that the engine needs."""
+        model = read_source(self._request, source, self._wish.place, config)
+        refuse(model.findings if model else (), *Fault)
 
     def _profile(self, name: str | None, place: str) -> Profile:
         """The one of that name; else the one for this machine, where it makes a difference which that is."""

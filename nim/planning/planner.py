@@ -30,14 +30,15 @@ from nim.manifest import (
     manifest_for_model,
     manifest_to_json,
 )
-from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.runtime_config import find_beside, read_runtime_config
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
+    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -54,6 +55,7 @@ from nim.options.resolve import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import KnownFiles, judge_model, known_files
 from nim.selection.fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import Settings
@@ -82,10 +84,11 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     wish = wished_model(settings, written.model)
     engine = None if request.made_up else find_engine()
     wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wish, wishes)
+    around = look_around(settings, request.environ)
+    files = read_files(request, wish, written, around)
+    manifest = read_manifest_for(wish, wishes, files)
     selection = select(manifest, request.hardware, wishes)
     source = source_of(wish, manifest, selection.profile)
-    around = look_around(settings, request.environ)
     name = manifest.name or source.name
     weaker = (
         *default_entries(),
@@ -96,7 +99,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
+    config = resolve((*weaker, *home_entries(around), *own, *written.entries))
+    about_files = judge_model(request, source, wish.place, config, files.model)
+    config = beside_the_model(config, source)
     if not request.made_up:
         refuse_missing_files(config, source)
     decided = Decided(
@@ -114,7 +119,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=written.warnings,
+        warnings=(*written.warnings, *about_files),
     )
     return assemble(decided), selection
 
@@ -156,7 +161,14 @@ def read_written(request: Request, table: OptionTable) -> Written:
     )
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
+def read_files(request: Request, wish: ModelWish, written: Written, around: Surroundings) -> KnownFiles:
+    """The files of a model without a manifest: where they lie is known before a profile is chosen."""
+    cache = tuple(cache_entries(around))
+    values = resolve((*cache, *environment_entries(request.environ, cache, ()), *written.entries))
+    return known_files(request, wish, values)
+
+
+def read_manifest_for(wish: ModelWish, wishes: Wishes, files: KnownFiles) -> Manifest:
     """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
@@ -165,12 +177,11 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
-    directory = Path(wish.source.path) if wish.source.path else None
     return manifest_for_model(
-        str(directory.absolute()) if directory else wish.source.uri,
-        read_model_config(directory, wish.place) if directory else None,
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        files.config,
         name=wish.source.name,
-        weights_bytes=weights_bytes(directory) if directory else None,
+        weights_bytes=files.weights_bytes,
         tensor_parallel_size=wishes.tensor_parallel_size,
         pipeline_parallel_size=wishes.pipeline_parallel_size,
     )
@@ -185,8 +196,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
     if source.path:
-        source = replace(source, path=str(Path(source.path).absolute()))
-        read_model_config(Path(source.path or ""), wish.place)
+        return replace(source, path=str(Path(source.path).absolute()))
     return source
 
 

@@ -37,7 +37,7 @@ def not_the_file(path: Path, beginning: bytes, origin: Origin) -> Finding | None
     if not beginning:
         return damaged(path, "it is empty", origin.again(path))
     if beginning.startswith(LFS_POINTER):
-        hint = f"git -C '{path.parent}' lfs pull, or {origin.again(path)}"
+        hint = f"git -C '{path.parent}' lfs pull, in a clone; else {origin.download}"
         return damaged(path, "it is a Git LFS pointer, not the file itself", hint)
     if beginning.lstrip().lower().startswith(_MARKUP):
         why = "it is a web page or an error that a server sent instead of the file"
@@ -58,7 +58,8 @@ def unreadable(path: Path, error: OSError) -> Finding:
 
 
 def _placeholder(path: Path, origin: Origin) -> Finding:
-    message = f"cannot load '{path}': it begins with zeros; only its size is known"
+    """Some downloaders give a file its whole size before its content."""
+    message = f"cannot load '{path}': it begins with zeros, and only its size is known"
     return Finding(fault=Fault.PLACEHOLDER, message=message, hint=origin.again(path))
 
 

@@ -51,6 +51,4 @@ def _judged(files: ModelFiles, load_format: str) -> LocalModel:
     weights, findings = read_weights(files, config, load_format, origin)
     if not files.config:
         findings = (missing_files(files, (CONFIG,), "the model", origin), *findings)
-    return LocalModel(
-        files=files, load_format=load_format, config=config, weights=weights, findings=findings
-    )
+    return LocalModel(files=files, load_format=load_format, config=config, weights=weights, findings=findings)

@@ -74,12 +74,21 @@ def _read_files(
 ) -> Found:
     directory = files.directory
     read = {name: read_weights_file(directory / name, origin) for name in names}
-    findings = [finding for _, finding in read.values() if finding]
+    findings = [*_one_placeholder([finding for _, finding in read.values() if finding])]
     findings += _unfinished(files, names)
     if any(finding.fault is Fault.DAMAGED for finding in findings):
         return None, tuple(findings)
     headers = {name: header for name, (header, _) in read.items()}
     return weights_of(directory, names, headers, config), tuple(findings)
+
+
+def _one_placeholder(findings: list[Finding]) -> Iterator[Finding]:
+    """What is the same of every file is said once."""
+    empty = [finding for finding in findings if finding.fault is Fault.PLACEHOLDER]
+    yield from (finding for finding in findings if finding.fault is not Fault.PLACEHOLDER)
+    if empty:
+        more = f" (and {len(empty) - 1} more files)" if empty[1:] else ""
+        yield replace(empty[0], message=empty[0].message + more)
 
 
 def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:

@@ -10,7 +10,11 @@ from nim.models.checkpoint.weight_files import INDEX, engine_files, needs_weight
 
 
 def files_to_fetch(
-    source: str, names: Collection[str], load_format: str | None, ignored: Sequence[str], index: Collection[str]
+    source: str,
+    names: Collection[str],
+    load_format: str | None,
+    ignored: Sequence[str],
+    index: Collection[str],
 ) -> tuple[str, ...]:
     """Return the files of `source` that the engine takes. WeightsError where they do not make a model.
 
@@ -38,7 +42,11 @@ def _refuse_other(source: str, names: Collection[str], *, has_weights: bool) -> 
         )
     found = find_format(names)
     what = f"; it holds {found[0].what} ({found[1]})" if found else ""
-    lacks = f"no weights among its {len(names)} files that vLLM loads" if not has_weights else f"it has no {CONFIG}"
+    lacks = (
+        f"no weights among its {len(names)} files that vLLM loads"
+        if not has_weights
+        else f"it has no {CONFIG}"
+    )
     raise WeightsError(
         f"cannot use {source}: {lacks}{what}",
         allowed=() if found else ("*.safetensors", "*.bin", "*.pt"),

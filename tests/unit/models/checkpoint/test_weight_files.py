@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nim.models.download import ORIGINALS
-from nim.models.weight_files import (
+from nim.models.checkpoint.weight_files import (
     FORMATS,
     INDEX,
     LARGE,
