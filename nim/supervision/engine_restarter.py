@@ -16,6 +16,7 @@ from nim.health.engine_processes import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
 from nim.health.phases import Start
 from nim.health.readiness import Readiness, ask_health
+from nim.health.ready_message import ready_lines
 from nim.health.stalls import StallCallbacks, StallDetector
 from nim.health.startup_tracker import StartupTracker
 from nim.health.status_files import StatusPublisher
@@ -65,7 +66,7 @@ class EngineRestarter:
         callbacks: EngineCallbacks,
     ) -> None:
         self.program = program
-        self._loop, self._status, self._callbacks = loop, board, callbacks
+        self._plan, self._loop, self._status, self._callbacks = plan, loop, board, callbacks
         self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
@@ -106,9 +107,16 @@ class EngineRestarter:
         if self._ready_at is not None or self._exit_expected or not self.program.alive:
             return
         if step := self._start.read(text):
+            if step.phase is not self._status.state.phase:
+                self._callbacks.say("INFO", step.message)
             self._status.step(step)
         if self._start.serving:
             self._readiness.hurry()
+
+    @property
+    def starting(self) -> bool:
+        """Whether the engine runs and is not ready yet."""
+        return self.program.alive and self._ready_at is None
 
     def expect_exit(self) -> None:
         """Treat the next exit as intended."""
@@ -137,6 +145,8 @@ class EngineRestarter:
             self._processes.watch_all(self.program.process)
         seconds = self._status.ready()
         self._startup.ready(seconds)
+        for line in ready_lines(self._plan):
+            self._callbacks.say("INFO", line)
         self._stalls.begin()
 
     def _on_process_lost(self, process: Process) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
@@ -102,8 +103,13 @@ class Service:
     def _engine_line(self, line: str) -> None:
         """Mask secrets in records given to the controller, since a failure report serves them."""
         record = self._engine_lines.read(self.log_writer.mask(line))
-        self.log_writer.record("engine", record)
+        self.log_writer.record("engine", self._quieter(record))
         self.controller.engine.read(record)
+
+    def _quieter(self, record: Record) -> Record:
+        """Return the record at DEBUG if it is a routine line of a start, for people. JSON keeps the level."""
+        routine = record.level == "INFO" and not self.plan.json_logs and self.controller.engine.starting
+        return replace(record, level="DEBUG") if routine else record
 
     def _supervisor_line(self, line: str) -> None:
         level, message = self.supervisor.note(line)
