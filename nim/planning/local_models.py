@@ -1,11 +1,12 @@
 """What this machine has of the model to serve, a directory or a hub's cache, and whether it can be loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nim.errors import WeightsError
+from nim.models.checkpoint.companions import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.origin import find_snapshot
@@ -81,7 +82,15 @@ def judge_model(
     ignored = {Fault.MISSING} if source.repository and not why else set()
     refused = set(Fault) - ignored - _only_warned_of(request, source)
     refuse(model.findings, *refused)
-    return tuple(finding.line for finding in model.findings if finding.fault not in ignored)
+    lines = [finding.line for finding in model.findings if finding.fault not in ignored]
+    return (*lines, *(_about_companions(model, values) if source.path else ()))
+
+
+def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
+    if not any(_option(values, name) for name in ("tokenizer", "skip_tokenizer_init")):
+        yield from tokenizer_warnings(model.files)
+    if _option(values, "trust_remote_code"):
+        yield from remote_code_warnings(model.files, model.config)
 
 
 def _only_warned_of(request: "Request", source: Source) -> set[Fault]:

@@ -13,6 +13,7 @@ from nim.models.checkpoint.file_contents import damaged, read_weights_file
 from nim.models.checkpoint.findings import Fault, Finding
 from nim.models.checkpoint.no_weights import (
     adapter,
+    adapter_beside,
     missing_files,
     no_weights,
     other_engine,
@@ -57,6 +58,8 @@ def _read_set(
         return None, (finding if shards.loaded else _or_another(finding, shards, found),)
     if not shards.loaded:
         return None, (no_weights(files, found, load_format, origin),)
+    if beside := set(shards.loaded) & set(ADAPTER_WEIGHTS):
+        return None, (adapter_beside(files, min(beside)),)
     return _read_files(files, config, (*shards.loaded, *added), origin)
 
 

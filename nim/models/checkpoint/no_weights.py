@@ -55,6 +55,13 @@ def adapter(files: ModelFiles) -> Finding:
     return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
 
 
+def adapter_beside(files: ModelFiles, name: str) -> Finding:
+    """Return the finding for an adapter among weights without an index, all of which the engine loads."""
+    message = f"cannot load '{files.directory}': vLLM would load {name} as one of the model's own weights"
+    hint = f"mv '{files.directory / name}' to another directory"
+    return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
+
+
 def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None:
     """Return the finding for a configuration that TensorRT-LLM wrote, for itself."""
     is_engine = "pretrained_config" in config and {"build_config", "builder_config"} & set(config)
