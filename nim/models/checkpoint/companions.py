@@ -13,7 +13,7 @@ from nim.models.checkpoint.formats import matches
 _TOKENIZERS = ("*token*", "*vocab*", "*merges*", "*spiece*", "*bpe*", "tekken.json", "*.model", "*.model.v*")
 _TOKENIZERS_BESIDE = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "*tokens_map*.json"),
-    *("*.py", "*.md", "*.safetensors", "*.bin", "*.pt"),
+    *("*.py", "*.md", "*.jinja", "*.safetensors", "*.bin", "*.pt"),
 )
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 # In another repository: "org/name--module.Class".
@@ -21,7 +21,7 @@ _ELSEWHERE = "--"
 
 
 def tokenizer_warnings(files: ModelFiles) -> Iterator[str]:
-    """Yield a warning for a directory without a vocabulary: some models start without, and answer nonsense."""
+    """Yield a warning for a directory without a vocabulary; what starts without one answers nonsense."""
     names = (name for name in files.names if "/" not in name)
     if not any(matches(name, _TOKENIZERS) and not matches(name, _TOKENIZERS_BESIDE) for name in names):
         yield (
@@ -31,18 +31,18 @@ def tokenizer_warnings(files: ModelFiles) -> Iterator[str]:
 
 
 def remote_code_warnings(files: ModelFiles, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning that names Python files which --trust-remote-code would run, where they lack."""
+    """Yield a warning that names the Python files which --trust-remote-code would not find."""
     tokenizer = _read(files.directory / _TOKENIZER_CONFIG) if _TOKENIZER_CONFIG in files.names else {}
     named = sorted({*_modules(config), *_modules(tokenizer)} - files.names)
     if named:
         yield (
-            f"'{files.directory}' has no {', '.join(named)}, which its configuration names as the model's code "
+            f"'{files.directory}' has no {', '.join(named)}, which its configuration names as code "
             "for --trust-remote-code (hint: download the model's *.py files, too)"
         )
 
 
 def _modules(config: Mapping[str, Any]) -> Iterator[str]:
-    """The files of an `auto_map`: {"AutoConfig": "configuration_mine.Mine", "AutoTokenizer": [slow, fast]}."""
+    """The files of an `auto_map`, such as {"AutoConfig": "configuration_mine.MyConfig"}."""
     auto_map = config.get("auto_map")
     for value in auto_map.values() if isinstance(auto_map, Mapping) else ():
         for reference in value if isinstance(value, list) else (value,):

@@ -48,7 +48,8 @@ def has_config(names: Collection[str]) -> bool:
 def list_files(directory: Path) -> ModelFiles:
     """Return the files below `directory`, three levels deep. WeightsError where this user cannot list it."""
     try:
-        next(os.scandir(directory), None)
+        with os.scandir(directory) as entries:
+            next(entries, None)
     except OSError as error:
         raise error_of(unreadable(directory, error)) from None
     found = list(islice(_walk(directory), MOST_FILES))

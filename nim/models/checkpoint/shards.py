@@ -9,7 +9,16 @@ from pathlib import Path
 from nim.errors import WeightsError
 from nim.models.checkpoint.directory import ModelFiles, read_config
 from nim.models.checkpoint.origin import Origin
-from nim.models.checkpoint.weight_files import BIN_INDEX, INDEX, MISTRAL_INDEX, WeightSet
+from nim.models.checkpoint.weight_files import (
+    BIN,
+    BIN_INDEX,
+    FORMATS,
+    INDEX,
+    MISTRAL,
+    MISTRAL_INDEX,
+    SAFETENSORS,
+    WeightSet,
+)
 
 _NUMBERED = re.compile(r"(.+-)(\d+)(-of-)(\d+)(\.\w+)")
 
@@ -28,7 +37,7 @@ def shards_of(files: ModelFiles, found: WeightSet, origin: Origin) -> Shards:
 
     As the engine does, files that the index names are looked for at the top of the directory.
     """
-    if index := found.index or (None if found.files else _index_in(files)):
+    if index := found.index or (None if found.files else _index_in(files, found.load_format)):
         named = read_index(files.directory / index, origin)
         loaded = tuple(name for name in found.files if name in named)
         return Shards(loaded=loaded, missing=_missing(named, found.files), index=index)
@@ -47,9 +56,11 @@ def read_index(file: Path, origin: Origin) -> frozenset[str]:
     return frozenset(map(str, weight_map.values()))
 
 
-def _index_in(files: ModelFiles) -> str | None:
+def _index_in(files: ModelFiles, load_format: str) -> str | None:
     """Where no weights are there, the index of those that should be."""
-    return next((name for name in (INDEX, MISTRAL_INDEX, BIN_INDEX) if name in files.names), None)
+    indexes = {MISTRAL: MISTRAL_INDEX, SAFETENSORS: INDEX, BIN: BIN_INDEX}
+    names = (indexes.get(pattern) for pattern in FORMATS[load_format])
+    return next((name for name in names if name in files.names), None)
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
