@@ -26,7 +26,7 @@ from tests.unit.models.checkpoint.directories import (
     sparse,
 )
 
-ST = safetensors()
+ST: Content = safetensors()
 SHARDS: Mapping[str, Content] = dict.fromkeys(FOUR_SHARDS, ST)
 MIXED = {"config.json": CONFIG, **SHARDS, INDEX: index_of(*FOUR_SHARDS)}
 
@@ -60,7 +60,7 @@ def loaded(model: LocalModel) -> set[str]:
         ({"pytorch_model.bin": b"x", "model.pt": b"x"}, "pt", {"model.pt"}),
         ({"model.safetensors": ST, "._model.safetensors": b"x"}, "auto", {"model.safetensors"}),
         ({"model.safetensors": ST, "tf_model.h5": b"x", "m.gguf": b"x"}, "auto", {"model.safetensors"}),
-        ({"params.json": {}, "consolidated.safetensors": ST}, "auto", {"consolidated.safetensors"}),
+        ({"params.json": "{}", "consolidated.safetensors": ST}, "auto", {"consolidated.safetensors"}),
         (
             {"consolidated-00001-of-00002.safetensors": ST, "consolidated-00002-of-00002.safetensors": ST},
             "auto",
@@ -98,7 +98,11 @@ def test_what_is_loaded_otherwise_is_unknown_and_not_judged(
 
 def test_an_architecture_may_have_more_files(tmp_path: Path) -> None:
     config = {"architectures": ["MoonshotKimiaForCausalLM"]}
-    files = {"config.json": config, "model.safetensors": ST, "whisper-large-v3/model.safetensors": ST}
+    files: dict[str, Content] = {
+        "config.json": config,
+        "model.safetensors": ST,
+        "whisper-large-v3/model.safetensors": ST,
+    }
     assert loaded(read(tmp_path, files)) == {"model.safetensors", "whisper-large-v3/model.safetensors"}
 
 
@@ -170,7 +174,7 @@ def finding(model: LocalModel) -> tuple[Fault, str, str]:
         ({"model.safetensors": b""}, "DAMAGED", "it is empty", "rm '"),
         ({"pytorch_model.bin": b""}, "DAMAGED", "it is empty", "rm '"),
         ({"model.safetensors": safetensors(cut=5)}, "DAMAGED", "it is cut short", "rm '"),
-        ({"model.safetensors": ST + b"x"}, "DAMAGED", "it is 1 bytes longer", "rm '"),
+        ({"model.safetensors": safetensors(cut=-1)}, "DAMAGED", "it is 1 bytes longer", "rm '"),
         ({"model.safetensors": b"<!DOCTYPE html><title>Sign in"}, "DAMAGED", "a web page", "rm '"),
         ({"model.safetensors": b"<?xml version='1.0'?><Error>AccessDenied"}, "DAMAGED", "a web page", "rm '"),
         ({"model.safetensors": ST, "model.safetensors.aria2": b"x"}, "DAMAGED", "not finished", "aria2c -c"),
@@ -196,9 +200,9 @@ def finding(model: LocalModel) -> tuple[Fault, str, str]:
         ({"optimizer.bin": b"x"}, "MISSING", "'optimizer.bin' is the state of a training run", "hf download"),
         ({"sub/model.safetensors": ST}, "MISSING", "they lie in 'sub'", "ls '"),
         (
-            {"original/consolidated.safetensors": ST, "model.safetensors": ST},
+            {"original/consolidated.safetensors": ST, **SHARDS, INDEX: index_of(*FOUR_SHARDS)},
             "MISSING",
-            "Mistral's",
+            "Mistral's own files below it",
             "--load-format hf",
         ),
         ({}, "MISSING", "it has no weights that vLLM loads", "hf download ORG/NAME --local-dir"),

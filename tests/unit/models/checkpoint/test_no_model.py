@@ -10,7 +10,7 @@ from nim.errors import WeightsError
 from nim.models.checkpoint.judge import read_local_model
 from tests.unit.models.checkpoint.directories import CONFIG, Content, cached, make, safetensors
 
-ST = safetensors()
+ST: Content = safetensors()
 
 
 def refusal(directory: Path, files: Mapping[str, Content]) -> WeightsError:
@@ -43,7 +43,11 @@ def text_value(key: str, value: str) -> bytes:
         ({"model.nemo": b"x"}, "a NeMo checkpoint", "hf://"),
         ({"weights/__0_0.distcp": b"x", "context/model.yaml": ""}, "a NeMo checkpoint", "hf://"),
         ({"model.onnx": b"x"}, "ONNX files", "hf://"),
-        ({"params.json": {}, "consolidated.00.pth": b"x"}, "Meta's original checkpoint", "hf://meta-llama/"),
+        (
+            {"params.json": "{}", "consolidated.00.pth": b"x"},
+            "Meta's original checkpoint",
+            "hf://meta-llama/",
+        ),
         ({"latest_checkpointed_iteration.txt": "1"}, "a Megatron training checkpoint", "hf://"),
         (
             {"model_index.json": {}, "text_encoder/config.json": CONFIG},
@@ -128,7 +132,7 @@ def test_of_several_states_that_of_main_is_meant_or_the_newest(tmp_path: Path) -
 
 
 def test_models_below(tmp_path: Path) -> None:
-    model = {"config.json": CONFIG, "model.safetensors": ST}
+    model: dict[str, Content] = {"config.json": CONFIG, "model.safetensors": ST}
     make(tmp_path / "org" / "one", model)
     error = refusal(tmp_path, {})
     assert error.message.endswith(", but what lies below it has")
@@ -183,7 +187,7 @@ def test_a_configuration_that_the_engine_cannot_read(tmp_path: Path, content: by
 
 def test_layouts_that_look_otherwise_and_are_fine(tmp_path: Path) -> None:
     """Sentence transformers, and a model beside its ONNX and GGUF versions."""
-    files = {
+    files: dict[str, Content] = {
         "config.json": CONFIG,
         "model.safetensors": ST,
         "modules.json": "[]",
