@@ -113,7 +113,7 @@ def _refuse_uncached(request: "Request", source: Source, values: Values, why: st
 def read_source(request: "Request", source: Source, place: str, values: Values) -> LocalModel | None:
     """Return a model's files on this machine; None of a repository that the hub's cache does not have."""
     if source.path:
-        return read_local_model(Path(source.path).absolute(), place, _load_format(values))
+        return read_local_model(Path(source.path), place, _load_format(values))
     if _uses_other_hub(values):
         return None
     wanted = next(iter(wanted_of(source, values, request.environ)))

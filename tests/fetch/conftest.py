@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.hub_launch import RunningHub, running_hub
+from tests.unit.models.checkpoint.directories import safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_SECONDS = 90
@@ -37,13 +38,21 @@ def make_model(directory: Path, files: Mapping[str, bool] = FILES) -> Path:
     for name in files:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = dumps({"name": name})
-        path.write_bytes(text.encode() if path.suffix == ".json" else name.encode() + WEIGHTS)
+        path.write_bytes(content_of(name))
     if "model.safetensors.index.json" in files:
         names = [name for name, taken in files.items() if taken and name.endswith(".safetensors")]
         index = {"metadata": {}, "weight_map": {f"layer.{n}": name for n, name in enumerate(names)}}
         (directory / "model.safetensors.index.json").write_text(dumps(index))
     return directory
+
+
+def content_of(name: str) -> bytes:
+    """Of each file another, so that the hub's cache keeps each."""
+    if name.endswith(".json"):
+        return dumps({"name": name}).encode()
+    if name.endswith(".safetensors"):
+        return safetensors({"U8": len(WEIGHTS) + sum(name.encode())})
+    return name.encode() + WEIGHTS
 
 
 @pytest.fixture(scope="session")

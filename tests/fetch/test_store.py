@@ -8,7 +8,7 @@ import pytest
 
 from nim.errors import SettingsError, WeightsError
 from nim.fetch.model_store import NOTE, Note, make_store
-from nim.manifest.facts import read_model_config
+from nim.models.checkpoint.judge import read_local_model
 from tests.fetch.conftest import FILES, SHARD, Commands
 
 TAKEN = {name for name, taken in FILES.items() if taken}
@@ -92,9 +92,9 @@ def test_half_a_store_is_none_and_is_completed(tmp_path: Path) -> None:
         make_store(store, broken, WHOLE)
     assert (store / "model.safetensors").exists()
     with pytest.raises(WeightsError, match=r"no config\.json"):
-        read_model_config(store, "here")
+        read_local_model(store, "here")
     assert make_store(store, files, WHOLE) == (1, 0)
-    assert read_model_config(store, "here") == {"a": 1}
+    assert read_local_model(store, "here").config == {"a": 1}
     assert make_store(store, files, WHOLE) == (0, 0)
 
 

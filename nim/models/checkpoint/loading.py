@@ -105,7 +105,7 @@ def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:
 
 def _unusable_path(directory: Path) -> Finding | None:
     """The engine looks for weights by a pattern that begins with the path, and does not escape it."""
-    if all(fnmatchcase(part, part) for part in directory.parts):
+    if all(fnmatchcase(part, part) for part in directory.absolute().parts):
         return None
     message = f"cannot load '{directory}': vLLM takes the brackets in this path for a pattern"
     hint = "ln -s … a path without brackets, and NIM_MODEL_PATH= that"
