@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.hub_launch import RunningHub, running_hub
-from tests.unit.models.checkpoint.directories import safetensors
+from tests.unit.models.checkpoint.directories import LFS_POINTER, safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_SECONDS = 90
@@ -64,6 +64,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[RunningHub]:
     directory = tmp_path_factory.mktemp("hub")
     none = make_model(directory / "none", {"config.json": True, "model.gguf": False})
+    adapter = make_model(
+        directory / "adapter", {"adapter_config.json": True, "adapter_model.safetensors": True}
+    )
+    pointers = make_model(directory / "pointers", {"config.json": True})
+    (pointers / "model.safetensors").write_bytes(LFS_POINTER)
     moods: Mapping[str, Mapping[str, object]] = {
         "good": {},
         "private": {"token": "hf_secret"},
@@ -75,6 +80,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Runni
         "dead": {"cut": {"file": SHARD, "bytes": 100_000, "times": 1000}},
         "slow": {"bytes_per_second": 10_000},
         "no-weights": {"path": none},
+        "adapter": {"path": adapter},
+        "pointers": {"path": pointers},
     }
     repositories = {f"org/{name}": {"path": model, **mood} for name, mood in moods.items()}
     with running_hub(directory, repositories) as running:

@@ -55,6 +55,14 @@ def test_from_a_cache_that_has_not_all(nim: Commands, tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_a_store_is_not_made_of_what_cannot_be_loaded(nim: Commands, tmp_path: Path) -> None:
+    for env in ({}, {"HF_HUB_OFFLINE": "1"}):
+        done = nim("store", "--model-repo", "hf://org/pointers", "-m", str(tmp_path / "store"), **env)
+        assert done.returncode == WeightsError.exit_code
+        assert "it is a Git LFS pointer" in done.stderr
+        assert not (tmp_path / "store").exists()
+
+
 def test_of_the_demo_model_and_its_profile(nim: Commands, tmp_path: Path) -> None:
     done = nim("store", "-p", "vllm-cpu-bf16-tp1-pp1", "-m", str(tmp_path / "a"))
     assert done.returncode == 0, done.stderr
