@@ -30,10 +30,10 @@ from nim.manifest import (
     local_path,
     manifest_to_json,
 )
-from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
+from nim.models.runtime_config import find_beside, read_runtime_config
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -60,6 +60,7 @@ from nim.plan import Model, Plan
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import KnownFiles, judge_model, known_files
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.together import check_together
 from nim.selection.fit import Wishes
@@ -106,7 +107,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
+    config = resolve((*weaker, *home_entries(around), *own, *written.entries))
+    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    config = beside_the_model(config, source)
     unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
     if not request.made_up:
         refuse_missing_files(config, source)
@@ -128,7 +131,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *brought.warnings, *model_config.warnings, *clashes, *unknown),
+        warnings=(
+            *written.warnings,
+            *brought.warnings,
+            *model_config.warnings,
+            *about_files,
+            *clashes,
+            *unknown,
+        ),
     )
     return assemble(decided), selection
 
@@ -178,6 +188,7 @@ class Candidates:
     manifest: Manifest
     wishes: Wishes
     facts: Facts
+    files: KnownFiles
 
 
 def find_candidates(
@@ -193,18 +204,21 @@ def find_candidates(
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
+    files = known_files(request, wish, values)
     named = read_facts(wish.source, values, request.environ) if wish.source else None
-    manifest = read_manifest_for(wish, wishes, named)
+    manifest = read_manifest_for(wish, wishes, files, named)
     # Files that a person names are those of every profile.
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}
         if wish.source
         else facts_by_source(manifest, values, request.environ)
     )
-    return Candidates(manifest=manifest, wishes=wishes, facts=facts)
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes, facts: ModelFacts | None = None) -> Manifest:
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
     """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
@@ -213,14 +227,11 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes, facts: ModelFacts | None 
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
-    directory = Path(wish.source.path) if wish.source.path else None
-    if directory:
-        read_model_config(directory, wish.place)
     return manifest_for_model(
-        str(directory.absolute()) if directory else wish.source.uri,
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
         facts,
         name=wish.source.name,
-        weights_bytes=weights_bytes(directory) if directory else None,
+        weights_bytes=files.weights_bytes,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
@@ -235,8 +246,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
     if source.path:
-        source = replace(source, path=str(Path(source.path).absolute()))
-        read_model_config(Path(source.path or ""), wish.place)
+        return replace(source, path=str(Path(source.path).absolute()))
     return source
 
 
