@@ -8,14 +8,14 @@ from dataclasses import asdict
 
 from nim.doctor import (
     ADVICE,
-    Caller,
     Finding,
     Limits,
     Service,
+    ServiceClient,
     Target,
     examine,
     identify,
-    opened,
+    open_client,
     read_target,
 )
 from nim.errors import SettingsError
@@ -54,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _examine(target: Target, model: str | None, limits: Limits, as_json: bool) -> int:
-    async with opened(target) as caller:
-        service = await identify(caller, model)
+    async with open_client(target) as client:
+        service = await identify(client, model)
         if not as_json:
             print(f"{str(target.root).rstrip('/')}: {service}\n", flush=True)
-        findings = [finding async for finding in _told(caller, service, limits, quietly=as_json)]
+        findings = [finding async for finding in _print_as_found(client, service, limits, quietly=as_json)]
     if as_json:
         print(json.dumps(_data(target, service, findings), ensure_ascii=False, indent=2))
     else:
@@ -66,8 +66,10 @@ async def _examine(target: Target, model: str | None, limits: Limits, as_json: b
     return int(any(finding.is_bad for finding in findings))
 
 
-async def _told(caller: Caller, service: Service, limits: Limits, *, quietly: bool) -> AsyncIterator[Finding]:
-    async for finding in examine(caller, service, limits):
+async def _print_as_found(
+    client: ServiceClient, service: Service, limits: Limits, *, quietly: bool
+) -> AsyncIterator[Finding]:
+    async for finding in examine(client, service, limits):
         if not quietly:
             print(f"{finding.verdict.value:<8} {finding.check:<18} {finding.seen}", flush=True)
         yield finding
