@@ -22,7 +22,9 @@ FOR_GPUS = {"torchaudio", "torchcodec", "torchvision", "triton"}
 def blocks(kind: str) -> Iterator[tuple[Requirement, list[str]]]:
     """Each requirement of a lock with its hashes."""
     text = (LOCKS / f"{kind}.txt").read_text(encoding="utf-8")
-    lines = [line.strip().removesuffix("\\").strip() for line in text.splitlines() if not line.startswith("#")]
+    lines = [
+        line.strip().removesuffix("\\").strip() for line in text.splitlines() if not line.startswith("#")
+    ]
     starts = [number for number, line in enumerate(lines) if not line.startswith("--hash=")]
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         yield Requirement(lines[start]), lines[start + 1 : end]
@@ -78,7 +80,9 @@ def test_nothing_is_missing_from_what_is_installed() -> None:
     present = {canonicalize_name(one.name) for one in distributions()}
     required = [Requirement(text) for one in distributions() for text in one.requires or ()]
     wanted = {
-        canonicalize_name(one.name) for one in required if not one.marker or one.marker.evaluate({"extra": ""})
+        canonicalize_name(one.name)
+        for one in required
+        if not one.marker or one.marker.evaluate({"extra": ""})
     }
     assert wanted - present <= FOR_GPUS
 

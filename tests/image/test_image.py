@@ -1,6 +1,7 @@
 """The image as it lies there: what it says of itself, what is in it, and what was left out."""
 
 import json
+import re
 from typing import Any
 
 import pytest
