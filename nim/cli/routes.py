@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.http_json import fetch_document, fetch_engine_document
-from nim.engine import load_options, parse_arguments, tokenize
+from nim.engine import load_options
+from nim.engine.tokens import read_line
 from nim.errors import PreflightError
 from nim.options.gateway import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
+from nim.planning.arguments import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import look_around
 from nim.routes import ROUTES, Group, describe_routes
 from nim.settings import Settings, read_settings
@@ -89,10 +91,9 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
-    place = "NIM_PASSTHROUGH_ARGS"
-    words = tokenize(settings.passthrough_args or "", place=place)
-    said = parse_arguments(words, load_options(), place=place, strict=settings.strict_args)
-    return bool(said.values.get("enable_lora"))
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    said = read_arguments(line, PASSTHROUGH, settings, load_options())
+    return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:

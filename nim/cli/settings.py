@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
+from nim.settings.nim1 import NIM1
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (the same signature for every command)
@@ -41,6 +42,12 @@ def _absent(name: str, known: Sequence[str]) -> SettingsError:
         return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)
     if name in NOT_SUPPORTED:
         return SettingsError(f"cannot describe '{name}': it is not supported", hint=NOT_SUPPORTED[name])
+    if name in NIM1:
+        replaced = NIM1[name]
+        return SettingsError(
+            f"cannot describe '{name}': it is a variable of {replaced.release}, without effect here",
+            hint=replaced.use.replace("{}", "…"),
+        )
     if name in IGNORED:
         return SettingsError(
             f"cannot describe '{name}': it may be set, and does nothing", hint="nim settings"

@@ -1,15 +1,15 @@
 """What this machine knows of the models that a manifest's profiles serve: directories and the hub's cache."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from nim.manifest import Manifest
 from nim.manifest.load import local_path
+from nim.models.checkpoint.origin import find_snapshot
 from nim.models.download import wanted_of
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.files import read_config
 from nim.models.source import HUB, Source
-from nim.plan import Wanted
 from nim.values import Value
 
 Values = Mapping[str, Value]
@@ -23,7 +23,7 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
     if source.path:
         return _read(Path(source.path))
     wanted = wanted_of(source, values, environ)[0]
-    directory = next(_snapshots(wanted), None)
+    directory = find_snapshot(wanted.directory, wanted.revision)
     return _read(directory) if directory else None
 
 
@@ -47,16 +47,6 @@ def _source(manifest: Manifest, text: str) -> Source | None:
 def _repository(source: str) -> Source | None:
     name, _, revision = source.removeprefix(HUB).partition(":")
     return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
-
-
-def _snapshots(wanted: Wanted) -> Iterator[Path]:
-    """The state of a repository that the hub's cache has under this name."""
-    name = wanted.revision or "main"
-    reference = wanted.directory / "refs" / name
-    commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else name
-    directory = wanted.directory / "snapshots" / commit
-    if directory.is_dir():
-        yield directory
 
 
 def _read(directory: Path) -> ModelFacts | None:
