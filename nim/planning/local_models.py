@@ -11,7 +11,7 @@ from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.origin import find_snapshot
 from nim.models.checkpoint.weight_files import AUTO
-from nim.models.checkpoint.weights import SERVED_BYTES, is_quantized
+from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
 from nim.preflight.mounts import Place, look
@@ -25,7 +25,6 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = ("1", "ON", "YES", "TRUE")
 # With it the engine takes its models from another hub, whose cache is not read here.
 OTHER_HUB = "VLLM_USE_MODELSCOPE"
-_FLOAT32 = ("float32", "float")
 
 Values = Mapping[str, Value]
 
@@ -60,8 +59,8 @@ def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFil
     model = read_source(request, wish.source, wish.place, values)
     if model is None or model.weights is None:
         return KnownFiles(model=model)
-    element_bytes = 4 if _option(values, "dtype") in _FLOAT32 else SERVED_BYTES
-    loaded = model.weights.loaded_bytes(element_bytes, quantized=is_quantized(model.config))
+    # In 16 bits: what they take in another type, the choice of a profile reckons by itself.
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config))
     return KnownFiles(model=model, weights_bytes=loaded)
 
 
