@@ -8,7 +8,7 @@ from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.setting_values import check_setting
 from nim.engine.table import Option, OptionTable, load_options
 from nim.engine.tokens import tokenize
-from nim.engine.variables import check_variables, service_links
+from nim.engine.variables import check_variables, service_links, unread_variables
 
 __all__ = [
     "Architecture",
@@ -29,4 +29,5 @@ __all__ = [
     "render_arguments",
     "service_links",
     "tokenize",
+    "unread_variables",
 ]

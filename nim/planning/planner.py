@@ -19,6 +19,7 @@ from nim.engine import (
     parse_arguments,
     service_links,
     tokenize,
+    unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
@@ -117,7 +118,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *unknown),
+        warnings=(*written.warnings, *unknown, *unread_variables(config, table)),
     )
     return assemble(decided), selection
 

@@ -137,6 +137,9 @@ def test_ultra_carries_what_nvfp4_needs() -> None:
             True if four_bits else None
         )
         assert profile.engine.args.get("mamba-cache-philox-rounds") == (5 if four_bits else None)
+        # the experts' kernels that the two variables chose; Hopper has none of them
+        moe = "auto" if profile.gpu in ("H100", "H200") else "flashinfer_trtllm"
+        assert profile.engine.args.get("moe-backend") == (moe if four_bits else None)
         tight = four_bits and profile.gpu in ("B200", "GB200") and profile.tensor_parallel_size == 2
         assert profile.engine.args.get("max-num-seqs") == (64 if tight else None)
         assert profile.engine.args["max-model-len"] == 262144
