@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -12,10 +13,12 @@ from nim.hardware.table import PRODUCTS
 from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
-from nim.selection.memory import estimate
+from nim.manifest.types import GB
+from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)
+VERDICTS = Path(__file__).parents[2] / "oracle" / "verdicts.jsonl"
 
 
 @pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
@@ -86,6 +89,45 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
     assert again.model == manifest.model
     assert again.variants == manifest.variants
     assert check_manifest(again) == ()
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> dict[str, dict[str, Any]]:
+    """What the engine itself makes of published models, by name; see `tests/oracle`."""
+    if not VERDICTS.is_file():
+        pytest.skip("no verdicts of the engine")
+    rows = [json.loads(line) for line in VERDICTS.read_text().splitlines()]
+    return {row["model"]: row for row in rows if "error" not in row}
+
+
+def test_sizes_are_those_that_the_engine_loads(
+    manifest: Manifest, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    for profile in manifest.profiles:
+        verdict = verdicts.get((profile.source or "").removeprefix("hf://"), {})
+        place = verdict.get("tensor_parallel", {}).get(str(profile.tensor_parallel_size))
+        if place is None or profile.pipeline_parallel_size > 1:
+            continue
+        assert profile.memory_gb is not None
+        weights = profile.memory_gb * GB - GPU_WORKSPACE_BYTES
+        assert weights == pytest.approx(place.get("parameter_bytes"), rel=0.02, abs=0.05 * GB), profile.label
+
+
+def test_contexts_and_caches_are_those_that_the_engine_derives(
+    manifest: Manifest, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    model = manifest.model
+    assert model is not None
+    for profile in manifest.profiles:
+        verdict = verdicts.get((profile.source or "").removeprefix("hf://"))
+        if verdict is None:
+            continue
+        assert model.max_model_len == verdict["context"]
+        per_token = estimate(profile, model).kv_bytes_per_token
+        place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size), {})
+        plain = verdict["kv_cache_dtype"] == str(profile.engine.args.get("kv-cache-dtype", "auto"))
+        if per_token and plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:
+            assert per_token * verdict["context"] == pytest.approx(place["cache_bytes"], rel=0.01)
 
 
 def test_schema_is_fresh() -> None:
