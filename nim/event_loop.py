@@ -1,4 +1,4 @@
-"""One thread and one selector: descriptors, timers and signals call back from here; nothing else waits."""
+"""A single-threaded event loop over `selectors`: file descriptors, timers and signals call back from it."""
 
 import heapq
 import os
@@ -10,7 +10,7 @@ from itertools import count
 
 Steps = Generator[float, None, None]
 
-# SIGUSR1 is `nim drain`; each but SIGCHLD asks for the same stop.
+# SIGUSR1 is sent by `nim drain`. Every signal except SIGCHLD starts the same shutdown.
 HANDLED_SIGNALS = (
     signal.SIGCHLD,
     signal.SIGTERM,
@@ -22,7 +22,7 @@ HANDLED_SIGNALS = (
 
 
 class Timer:
-    """Something that will be called once, unless it is cancelled."""
+    """A callback that runs once at its due time unless it is cancelled."""
 
     __slots__ = ("callback",)
 
@@ -30,12 +30,12 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Never call."""
+        """Prevent the callback from running."""
         self.callback = None
 
 
 class EventLoop:
-    """Runs until `stop`. `now` is in seconds and only ever goes forward."""
+    """The loop itself. `now` returns monotonic seconds."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
@@ -45,23 +45,23 @@ class EventLoop:
         self._over = False
 
     def watch(self, fd: int, callback: Callable[[], object], *, writable: bool = False) -> None:
-        """Call whenever the descriptor can be read, or written, without waiting."""
+        """Run `callback` whenever `fd` is readable, or writable with `writable`."""
         self._selector.register(fd, selectors.EVENT_WRITE if writable else selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Forget the descriptor, before it is closed."""
+        """Stop watching `fd`. Call this before closing it."""
         self._selector.unregister(fd)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call once, after so long."""
+        """Run `callback` once, `seconds` from now."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (self.now() + seconds, next(self._numbers), timer))
         return timer
 
     def on_signals(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
-        """Call for each of these signals, from the loop; those that were blocked until now arrive too.
+        """Run `callback` with the number of each of these signals, including signals blocked until now.
 
-        One that whoever started us had ignored, as nohup does, stays ignored.
+        A signal that was ignored when this process started (nohup does that) stays ignored.
         """
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -77,14 +77,14 @@ class EventLoop:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     def run(self) -> None:
-        """Until `stop`."""
+        """Run until `stop` is called."""
         while not self._over:
             self.turn()
 
     def turn(self) -> None:
-        """Wait for the next thing to do and do it."""
-        for key, _ in self._selector.select(self._patience()):
-            if self._selector.get_map().get(key.fd) is key:  # else an earlier call of this turn let go of it
+        """Wait for the next event and run its callbacks."""
+        for key, _ in self._selector.select(self._timeout()):
+            if self._selector.get_map().get(key.fd) is key:  # else unwatched by a callback of this turn
                 key.data()
         while self._timers and self._timers[0][0] <= self.now():
             timer = heapq.heappop(self._timers)[2]
@@ -95,27 +95,27 @@ class EventLoop:
         """Return from `run` after this turn."""
         self._over = True
 
-    def _patience(self) -> float | None:
+    def _timeout(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
         return max(self._timers[0][0] - self.now(), 0) if self._timers else None
 
 
 class Task:
-    """A sequence of waits, written as a generator that yields for how many seconds it wants to sleep."""
+    """A generator run by the loop: each value it yields is a number of seconds to sleep."""
 
     def __init__(self, loop: EventLoop, steps: Steps) -> None:
         self._loop, self._steps = loop, steps
         self._timer: Timer | None = loop.after(0, self._go)
 
     def wake(self) -> None:
-        """Something happened: look now instead of when the sleep is over."""
+        """End the current sleep and continue the generator now."""
         if self._timer:
             self._timer.cancel()
             self._timer = self._loop.after(0, self._go)
 
     def cancel(self) -> None:
-        """Go no further."""
+        """Stop the generator where it is."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -126,7 +126,7 @@ class Task:
 
 
 def until(loop: EventLoop, true: Callable[[], bool], seconds: float) -> Generator[float, None, bool]:
-    """Sleep until it is true, which is looked at after each poke, but no longer than this; whether it is."""
+    """Sleep until `true()` holds or `seconds` have passed; returns whether it holds (checked on `wake`)."""
     deadline = loop.now() + seconds
     while not true():
         if (left := deadline - loop.now()) <= 0:

@@ -1,4 +1,4 @@
-"""One line a record, for a human or as JSON: the one form in which everything here reaches stderr."""
+"""The format of every line on stderr: text or JSON, one line a record."""
 
 import json
 import time
@@ -7,34 +7,34 @@ from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# A record stays on its line and cannot drive a terminal, whatever a client or an engine put into it.
+# Escapes control characters, so that a record stays on one line and cannot control a terminal.
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), 127)} | {10: "\\n"}
 
 
 def severity(level: str) -> int:
-    """The rank of a level; one that nobody knows counts as INFO."""
+    """Return the rank of a level; unknown levels rank as INFO."""
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
 
 
 def visible(text: str) -> str:
-    """The text without what would leave its line or drive a terminal."""
+    """Return the text with line breaks and terminal control characters escaped."""
     return text.translate(_VISIBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How records look and which are wanted. A level of the user's may be in any case; TRACE is DEBUG."""
+    """Format and minimum level of records. The level may be in any case; TRACE means DEBUG."""
 
     as_json: bool
     level: str = "INFO"
 
     def wants(self, level: str) -> bool:
-        """Whether a record of this level is written at all."""
+        """Whether records of this level are written."""
         least = self.level.upper()
         return severity(level) >= severity("DEBUG" if least == "TRACE" else least)
 
     def line(self, level: str, component: str, message: str, *, at: float, **more: Any) -> str:
-        """One record with its newline. `at` is in Unix seconds; `more` is for machines: JSON alone has it."""
+        """Return one record as a line. `at` is in Unix seconds; `more` is written only in JSON."""
         moment, thousandths = time.localtime(at), int(at * 1000) % 1000
         if not self.as_json:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", moment)

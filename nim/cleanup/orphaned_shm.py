@@ -1,4 +1,4 @@
-"""Sees to it that the shared memory of an engine that was killed goes, at the latest at the next start."""
+"""Remove shared memory of a killed engine, at the latest at the next start."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, swe
 from nim.event_loop import EventLoop, Timer
 
 LOOK_SECONDS = 5.0
-# Who makes a file maps it at once, but a busy machine can come in between.
+# A file is mapped right after its creation, but a busy machine can delay that.
 LOOKS_UNTIL_OTHERS = 6
 
 
 class OrphanedSharedMemory:
-    """Records what the processes below this one map, and removes it when they are gone."""
+    """Records the segments that our descendants map, and removes them when those are gone."""
 
     def __init__(
         self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
@@ -29,7 +29,7 @@ class OrphanedSharedMemory:
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """An engine is about to start: what the last one left goes, and what is there now is not its own."""
+        """Remove the previous engine's segments and snapshot those that belong to others."""
         if not self._record.held and self._record.open(create=False):
             self._ours = dict(self._record.read())
         old = dict(self._ours)
@@ -40,7 +40,7 @@ class OrphanedSharedMemory:
             self._timer = self._loop.after(LOOK_SECONDS, self._look)
 
     def end(self) -> None:
-        """Nothing of the engine runs any more, and nothing of it stays."""
+        """Remove the engine's segments. Call when none of its processes runs."""
         if self._timer:
             self._timer.cancel()
         if self._record.held:
@@ -48,14 +48,14 @@ class OrphanedSharedMemory:
             self._record.close(remove=not self._present(self._ours))
 
     def _look(self) -> None:
-        """Only where there is something new are the maps worth reading."""
+        """Scan process maps, only if there is an unknown segment."""
         self._timer = self._loop.after(LOOK_SECONDS, self._look)
         known = {*self._others, *self._ours.values()}
         if any(inode not in known for inode in listed(self._directory).values()):
             self._background.run(self._look_at_maps, self._add)
 
     def _look_at_maps(self) -> Segments:
-        """What is new and belongs to us; whatever else is new is somebody else's before long."""
+        """Return new segments mapped by our descendants; other new segments count as foreign later."""
         present = listed(self._directory)
         used = mapped((process.pid for process in below(getpid(), all_processes())), self._directory)
         ours = {name: inode for name, inode in present.items() if inode in used - self._others}
@@ -64,7 +64,7 @@ class OrphanedSharedMemory:
         return ours
 
     def _add(self, found: Segments) -> None:
-        """What has gone meanwhile, by itself, needs no record any more."""
+        """Record new segments, dropping those that have disappeared."""
         if found.keys() - self._ours.keys() and (self._record.held or self._record.open(create=True)):
             self._ours = self._present(self._ours | dict(found))
             self._record.write(self._ours)

@@ -1,4 +1,4 @@
-"""The processes of this machine as the kernel lists them, and how their end is noticed."""
+"""Processes as listed by the kernel, and immediate notice of their end."""
 
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from nim.event_loop import EventLoop, Timer
 
-# The kernel cuts names to this, the command line may have them whole.
+# The kernel truncates names to this length; the command line may have the full name.
 NAME_CHARACTERS = 15
 TRACKER = b"multiprocessing.resource_tracker"
-# Where the kernel has no pidfd_open, or a sandbox forbids it.
+# Polling interval where pidfd_open is missing or forbidden.
 LOOK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process. With `started` (clock ticks since boot) a reused pid is never taken for it."""
+    """One process. `started` (clock ticks since boot) tells it from a later process with the same pid."""
 
     pid: int
     parent: int
@@ -28,26 +28,26 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs: neither gone, nor a zombie, nor another with its pid."""
+        """Whether it still runs: not gone, not a zombie, not another process with its pid."""
         now = look(self.pid)
         return now is not None and now.started == self.started and now.state not in "ZX"
 
     @property
     def tidies_up(self) -> bool:
-        """Whether it is Python's tracker: left alone, it removes the shared memory of the dead, and ends."""
+        """Whether it is Python's resource tracker, which removes the shared memory of the dead and exits."""
         with suppress(OSError):
             return TRACKER in Path(f"/proc/{self.pid}/cmdline").read_bytes()
         return False
 
     def send(self, number: int) -> None:
-        """Signal this very process."""
+        """Send a signal to this process."""
         if self.alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 def look(pid: int) -> Process | None:
-    """The process of this pid, if there is one."""
+    """Return the process with this pid, or None."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -67,7 +67,7 @@ def look(pid: int) -> Process | None:
 
 
 def _whole(name: str, pid: int) -> str:
-    """The name that a process gave itself, if it begins as the kernel has it."""
+    """Return the name from the command line if it extends the truncated one."""
     with suppress(OSError):
         title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
         if title.startswith(name):
@@ -76,13 +76,13 @@ def _whole(name: str, pid: int) -> str:
 
 
 def all_processes() -> dict[int, Process]:
-    """Everything that runs, by pid."""
-    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (a name is enough)
+    """Return all processes by pid."""
+    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (only names are needed)
     return {process.pid: process for process in found if process}
 
 
 def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
-    """All descendants of a process, without itself, parents before children."""
+    """Return all descendants of a process, parents before children."""
     children: dict[int, list[Process]] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process)
@@ -93,7 +93,7 @@ def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
 
 
 def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
-    """What fell to `keeper` when its own parent died, and all below it; `kept` are its rightful children."""
+    """Return processes reparented to `keeper` and their descendants; `kept` are its own children."""
     table = all_processes()
     adopted = [p for p in table.values() if p.parent == keeper and p.pid not in kept]
     found = [process for root in adopted for process in (root, *below(root.pid, table))]
@@ -101,18 +101,18 @@ def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
 
 
 def send_group(group: int, number: int) -> None:
-    """Signal a process group that may be gone."""
+    """Send a signal to a process group, which may be gone."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
 def group_lives(group: int) -> bool:
-    """Whether anything of a process group still runs; zombies do not count."""
+    """Whether a process group has a member that is not a zombie."""
     return any(p.group == group and p.state not in "ZX" for p in all_processes().values())
 
 
 class Watch:
-    """Calls back once, at once, when a process ends, whoever's child it is."""
+    """Calls back once as soon as a process ends, also if it is not our child."""
 
     def __init__(self, loop: EventLoop, process: Process, callback: Callable[[], None]) -> None:
         self._loop, self._process, self._callback = loop, process, callback
@@ -127,7 +127,7 @@ class Watch:
     _timer: Timer | None
 
     def close(self) -> None:
-        """Never call back."""
+        """Stop watching."""
         if self._fd >= 0:
             self._loop.unwatch(self._fd)
             os.close(self._fd)

@@ -1,7 +1,7 @@
-"""What a killed engine leaves in shared memory, and how it goes without harm to anyone else's.
+"""Shared memory left by a killed engine, and its removal without touching that of others.
 
-A record of what the engine has mapped lies where the segments lie, so that it lasts as long as they do: a
-container that is started again has a new /tmp, but the pod's /dev/shm. Its lock is held by the service.
+The record of mapped segments is kept beside them, so that it lasts as long as they do: a restarted container
+has a new /tmp but the same /dev/shm of the pod. The service holds its lock.
 """
 
 import fcntl
@@ -16,15 +16,15 @@ from typing import Any
 
 from nim.cleanup.process_table import all_processes
 
-SHM = Path("/dev/shm")  # noqa: S108 (nothing is made there but a file of our own)
+SHM = Path("/dev/shm")  # noqa: S108 (only a file of our own is created there)
 MOST_SEGMENTS = 4096
 
 Segments = Mapping[str, int]
-"""Names in the directory with their inodes: a name that was taken by another file is not ours any more."""
+"""Names in the directory with their inodes: a name reused by another file is not ours."""
 
 
 class Record:
-    """The segments of one service's engine, in a file that no other service can hold at the same time."""
+    """The segments of one service's engine, recorded in a locked file."""
 
     def __init__(self, run_dir: Path, directory: Path = SHM) -> None:
         self.directory = directory
@@ -34,11 +34,11 @@ class Record:
 
     @property
     def held(self) -> bool:
-        """Whether it is open."""
+        """Whether the record is open and locked."""
         return self._fd >= 0
 
     def open(self, *, create: bool) -> bool:
-        """Hold the record; False if another has it, if it is not ours alone, or if there is none."""
+        """Open and lock the record; False if it is locked, not private, or (without `create`) missing."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with suppress(OSError):
             fd = os.open(self._path, flags, 0o600)
@@ -53,21 +53,21 @@ class Record:
         return self.held
 
     def read(self) -> Segments:
-        """What was recorded last; nothing, if that cannot be read."""
+        """Return the segments recorded last; empty if unreadable."""
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             data: dict[str, Any] = json.loads(os.pread(self._fd, 1 << 20, 0).partition(b"\n")[0])
             return {name: int(inode) for name, inode in data.items() if "/" not in name}
         return {}
 
     def write(self, segments: Segments) -> None:
-        """One line, and what stands behind it does not count: a kill in between leaves no broken record."""
+        """Write one line; text after it is ignored, so a kill in between leaves a valid record."""
         text = json.dumps(segments).encode() + b"\n"
         with suppress(OSError):
             os.pwrite(self._fd, text, 0)
             os.ftruncate(self._fd, len(text))
 
     def close(self, *, remove: bool) -> None:
-        """Let go of it."""
+        """Release the record."""
         if self.held:
             if remove:
                 self._path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ class Record:
 
 
 def listed(directory: Path) -> dict[str, int]:
-    """This user's files there."""
+    """Return this user's files in the directory."""
     found: dict[str, int] = {}
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
@@ -90,7 +90,7 @@ def listed(directory: Path) -> dict[str, int]:
 
 
 def mapped(pids: Iterable[int], directory: Path) -> set[int]:
-    """The inodes of all files there that these processes have mapped, whatever they were called then."""
+    """Return the inodes of files in the directory mapped by these processes."""
     device, place = directory.stat().st_dev, f"{directory}/"
     known = f"{os.major(device):02x}:{os.minor(device):02x}"
     found: set[int] = set()
@@ -103,7 +103,7 @@ def mapped(pids: Iterable[int], directory: Path) -> set[int]:
 
 
 def in_use(directory: Path) -> set[int]:
-    """The inodes of all files there that any process has mapped or open."""
+    """Return the inodes of files in the directory that any process has mapped or open."""
     pids = tuple(all_processes())
     found = mapped(pids, directory)
     for pid in pids:
@@ -121,7 +121,7 @@ def _opened(link: Path, place: str) -> set[int]:
 
 
 def sweep(segments: Segments, directory: Path) -> tuple[list[str], int]:
-    """Remove those that are there still and that nobody uses; their names and bytes."""
+    """Remove segments that still exist and are unused; returns their names and total bytes."""
     present = listed(directory)
     left = {name: inode for name, inode in segments.items() if present.get(name) == inode}
     if not left:

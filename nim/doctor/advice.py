@@ -1,4 +1,4 @@
-"""Why a finding hurts, and what is set against it in the usual ingresses."""
+"""Consequences of each finding, and the settings of common ingresses that fix it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _ANNOTATION = "nginx.ingress.kubernetes.io/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """`settings` are pairs: which ingress, what to set there."""
+    """`settings` are pairs: ingress, and what to set there."""
 
     why: str
     settings: tuple[tuple[str, str], ...] = ()

@@ -1,4 +1,4 @@
-"""How late this process is itself. What it was late to look at seems to have come together."""
+"""Measure how late this process itself is: events it was late to read appear merged."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ from contextlib import suppress
 TICK_SECONDS = 0.005
 
 
-class Watch:
-    """Adds up by how much a short sleep was too long, for as long as the context lasts."""
+class ClockLag:
+    """Adds up by how much short sleeps overran while the context lasts."""
 
     def __init__(self) -> None:
         self.late_seconds = 0.0
 
-    async def __aenter__(self) -> "Watch":
+    async def __aenter__(self) -> "ClockLag":
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -27,6 +27,6 @@ class Watch:
             began = time.monotonic()
             try:
                 await asyncio.sleep(TICK_SECONDS)
-            finally:  # the last one, too: it may have been the longest
+            finally:  # includes the last sleep, which may be the longest
                 late = time.monotonic() - began - TICK_SECONDS
                 self.late_seconds += late if late > TICK_SECONDS else 0.0

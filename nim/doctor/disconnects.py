@@ -1,4 +1,4 @@
-"""Whether the engine hears of it when a client leaves: long generations, left early, and its own count."""
+"""Check whether the engine notices that a client left, by its own count of running requests."""
 
 import asyncio
 import time
@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from nim.doctor.context import Exam
+from nim.doctor.context import CheckContext
 from nim.doctor.engine_metrics import Counts
 from nim.doctor.findings import Finding, Verdict, milliseconds
-from nim.doctor.http_client import Cut
+from nim.doctor.http_client import ConnectionCut
 from nim.errors import NimError
 
 GENERATION_SECONDS = 10.0
@@ -22,44 +22,48 @@ TOO_SHORT = "the longest answer ends too soon by itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the engine counted, and how long that took to come."""
+class Observation:
+    """What the engine counted and how long it took."""
 
     counts: Counts
     seconds: float
 
 
-class Unseen(Exception):
-    """Nothing was heard of the engine's numbers in all the time."""
+class MetricsUnavailable(Exception):
+    """The engine's metrics could not be read at all."""
 
 
-async def check_disconnects(exam: Exam) -> AsyncIterator[Finding]:
-    """Once in the middle of a stream, once while the answer is still awaited."""
-    tokens = exam.tokens_for(GENERATION_SECONDS)
+async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
+    """Leave once in the middle of a stream and once before the answer."""
+    tokens = context.tokens_for(GENERATION_SECONDS)
 
     async def stream() -> None:
-        async with exam.speech.begun(tokens) as answer:
+        async with context.api.begun(tokens) as answer:
             async for _ in answer.content.iter_any():
                 pass
 
     async def silence() -> None:
-        body = exam.speech.request(tokens, stream=False)
-        await exam.caller.ask("POST", exam.speech.path, json=body)
+        body = context.api.request(tokens, stream=False)
+        await context.client.ask("POST", context.api.path, json=body)
 
-    yield await _told(exam, "disconnect-stream", tokens, stream)
-    yield await _told(exam, "disconnect-silent", tokens, silence)
+    yield await _checked(context, "disconnect-stream", tokens, stream)
+    yield await _checked(context, "disconnect-silent", tokens, silence)
 
 
-async def _told(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
+async def _checked(
+    context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
+) -> Finding:
     try:
-        return await _leave(exam, check, tokens, ask)
-    except Unseen:
+        return await _leave(context, check, tokens, ask)
+    except MetricsUnavailable:
         return _unknown(check, "no look at /v1/metrics got through")
 
 
-async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitable[None]]) -> Finding:
-    """Begin, leave when the engine counts it, and see how long it goes on counting it."""
-    before = await _idle(exam)
+async def _leave(
+    context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
+) -> Finding:
+    """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
+    before = await _idle(context)
     if before is None:
         return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
     if before.running:
@@ -67,18 +71,18 @@ async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitabl
     began = time.monotonic()
     task = asyncio.ensure_future(ask())
     try:
-        begun = await _until(exam, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+        begun = await _until(context, lambda running: running > 0, SEEN_WITHIN_SECONDS)
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, NimError, Cut, OSError, TimeoutError):
+        with suppress(asyncio.CancelledError, NimError, ConnectionCut, OSError, TimeoutError):
             await task
     if not begun:
         return _unknown(check, "the engine did not count the request")
-    left = tokens * exam.token_seconds - (time.monotonic() - began)
+    left = tokens * context.token_seconds - (time.monotonic() - began)
     patience = min(HEARD_WITHIN_SECONDS, left / 3)
     if patience < 5 * POLL_SECONDS:
         return _unknown(check, TOO_SHORT)
-    ended = await _until(exam, lambda running: running == 0, patience)
+    ended = await _until(context, lambda running: running == 0, patience)
     if ended is None:
         seen = f"the engine was still at it {milliseconds(patience)} after the client left"
         return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
@@ -86,7 +90,7 @@ async def _leave(exam: Exam, check: str, tokens: int, ask: Callable[[], Awaitabl
 
 
 def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
-    """It may have ended because it was done, which proves the opposite unless it was nearly done anyway."""
+    """A generation that finished by itself proves a missed disconnect, except within 10 % of its limit."""
     if not to_the_end:
         seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
@@ -96,28 +100,28 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
     return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
 
 
-async def _idle(exam: Exam) -> Counts | None:
-    """The numbers when what earlier checks began has had the time to end."""
-    if await exam.counts() is None:
+async def _idle(context: CheckContext) -> Counts | None:
+    """Return the metrics once earlier checks' requests have had time to end."""
+    if await context.counts() is None:
         return None
-    await _until(exam, lambda running: running == 0, 3 * GENERATION_SECONDS)
-    return await exam.counts()
+    await _until(context, lambda running: running == 0, 3 * GENERATION_SECONDS)
+    return await context.counts()
 
 
-async def _until(exam: Exam, true: Callable[[float], bool], seconds: float) -> Seen | None:
-    """When the number of requests was as wanted; None if it was not in this time, as far as was seen."""
+async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
+    """Return when the number of requests became the wanted one; None if it did not in time."""
     began, looked = time.monotonic(), False
     while True:
-        counts = await exam.counts(LOOK_SECONDS)
+        counts = await context.counts(LOOK_SECONDS)
         after = time.monotonic() - began
         if counts and true(counts.running):
-            return Seen(counts=counts, seconds=after)
+            return Observation(counts=counts, seconds=after)
         looked = looked or counts is not None
         if after > seconds:
             break
         await asyncio.sleep(POLL_SECONDS)
     if not looked:
-        raise Unseen
+        raise MetricsUnavailable
     return None
 
 

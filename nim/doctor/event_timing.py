@@ -1,36 +1,36 @@
-"""Whether each event arrives when it was made: a stream, beside what the engine counted meanwhile."""
+"""Check whether events arrive when they are generated, by comparing a stream with the engine's metrics."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from nim.doctor.context import Exam
+from nim.doctor.context import CheckContext
 from nim.doctor.engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
 from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
-from nim.doctor.sse_framing import check_form
+from nim.doctor.sse_framing import check_framing
 from nim.doctor.stream import Stream
 
 TOKENS, MOST_TOKENS = 64, 1024
 LONG_ENOUGH_SECONDS = 2.0
 FEWEST_EVENTS = 8
 ATTEMPTS, ENOUGH, CLEARLY = 5, 2, 0.1
-"""A proxy that holds back does so each time, a busy machine only sometimes: two clear looks are enough."""
+"""A buffering proxy delays every stream, a busy machine only some: two clear streams are enough."""
 
 MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
 HELD_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A stream, and the engine's own account of it where nobody else was served meanwhile."""
+class TimedStream:
+    """A stream and the engine's own timing of it, if no other request was served meanwhile."""
 
     stream: Stream
     engine_first_seconds: float | None
     engine_gap_seconds: float | None
 
     @property
-    def held_back(self) -> bool:
-        """All came at once, or the first came when most had been made."""
+    def buffered(self) -> bool:
+        """Whether all events came at once, or the first came when most had been generated."""
         stream, made = self.stream, self.engine_first_seconds
         if stream.pieces <= 2:
             return True
@@ -41,60 +41,60 @@ class Heard:
     def looks_bad(self) -> bool:
         if len(self.stream.arrivals) < FEWEST_EVENTS:
             return False
-        return self.held_back or self.stream.merged_share > MERGED_IS_ODD
+        return self.buffered or self.stream.merged_share > MERGED_IS_ODD
 
     @property
-    def nobody_can_tell(self) -> bool:
-        """It looks bad, and this machine had no time to look."""
+    def inconclusive(self) -> bool:
+        """Whether it looks bad while this process was itself late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
-async def check_pace(exam: Exam) -> AsyncIterator[Finding]:
-    """The pace of streams, and their form."""
-    heard = await _clearest(exam)
-    for finding in _findings(exam, heard):
+async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
+    """Check timing and framing of streams."""
+    timed = await _best_of(context)
+    for finding in _findings(context, timed):
         yield finding
-    for finding in check_form(exam.service, heard.stream):
+    for finding in check_framing(context.service, timed.stream):
         yield finding
 
 
-def _findings(exam: Exam, heard: Heard) -> Sequence[Finding]:
-    stream = heard.stream
+def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
+    stream = timed.stream
     if len(stream.arrivals) < FEWEST_EVENTS:
         return _unknown(f"too few events to tell: {len(stream.arrivals)} of {TOKENS} tokens")
-    exam.token_seconds = heard.engine_gap_seconds or stream.seconds / len(stream.arrivals)
-    if heard.nobody_can_tell:
+    context.token_seconds = timed.engine_gap_seconds or stream.seconds / len(stream.arrivals)
+    if timed.inconclusive:
         late, whole = milliseconds(stream.late_seconds), milliseconds(stream.seconds)
         return _unknown(f"this machine is too busy to tell: it looked late for {late} of {whole}")
-    return _buffering(heard), _events(heard)
+    return _buffering(timed), _events(timed)
 
 
-async def _clearest(exam: Exam) -> Heard:
-    """What looks bad is looked at again, for long enough to tell a short delay from a whole answer's."""
-    heard, tokens = [await _listen(exam, min(TOKENS, exam.most_tokens))], TOKENS
-    while heard[-1].looks_bad and len(heard) < ATTEMPTS:
-        if sum(each.stream.late_share < CLEARLY for each in heard) == ENOUGH:
+async def _best_of(context: CheckContext) -> TimedStream:
+    """Repeat a suspicious stream, long enough to tell a short delay from buffering of the whole answer."""
+    timed, tokens = [await _measure(context, min(TOKENS, context.most_tokens))], TOKENS
+    while timed[-1].looks_bad and len(timed) < ATTEMPTS:
+        if sum(each.stream.late_share < CLEARLY for each in timed) == ENOUGH:
             break
-        tokens = ceil(tokens * max(1, LONG_ENOUGH_SECONDS / heard[-1].stream.seconds))
-        heard.append(await _listen(exam, min(tokens, MOST_TOKENS, exam.most_tokens)))
-    return min(heard, key=lambda each: (each.looks_bad, max(each.stream.late_share, CLEARLY), each.held_back))
+        tokens = ceil(tokens * max(1, LONG_ENOUGH_SECONDS / timed[-1].stream.seconds))
+        timed.append(await _measure(context, min(tokens, MOST_TOKENS, context.most_tokens)))
+    return min(timed, key=lambda each: (each.looks_bad, max(each.stream.late_share, CLEARLY), each.buffered))
 
 
-async def _listen(exam: Exam, tokens: int) -> Heard:
-    before = await exam.counts()
-    stream = await exam.speech.listen(tokens)
-    after = await exam.counts()
+async def _measure(context: CheckContext, tokens: int) -> TimedStream:
+    before = await context.counts()
+    stream = await context.api.listen(tokens)
+    after = await context.counts()
     first = after.mean_since(before, FIRST_TOKEN, 1) if before and after else None
     gap = after.mean_since(before, BETWEEN_TOKENS, tokens) if before and after else None
-    return Heard(stream=stream, engine_first_seconds=first, engine_gap_seconds=gap)
+    return TimedStream(stream=stream, engine_first_seconds=first, engine_gap_seconds=gap)
 
 
 def _unknown(seen: str) -> Sequence[Finding]:
     return [Finding(check=check, verdict=Verdict.UNKNOWN, seen=seen) for check in ("buffering", "events")]
 
 
-def _buffering(heard: Heard) -> Finding:
-    stream, made = heard.stream, heard.engine_first_seconds
+def _buffering(timed: TimedStream) -> Finding:
+    stream, made = timed.stream, timed.engine_first_seconds
     said = f" (made after {milliseconds(made)})" if made is not None else ""
     first, end = milliseconds(stream.arrivals[0]), milliseconds(stream.seconds)
     seen = f"first event after {first}{said}, the end after {end}"
@@ -104,14 +104,14 @@ def _buffering(heard: Heard) -> Finding:
         "head_seconds": stream.header_seconds,
         "seconds": stream.seconds,
     }
-    if heard.held_back:
+    if timed.buffered:
         seen = f"all at once at the end: {seen}"
         return Finding(check="buffering", verdict=Verdict.FAIL, seen=seen, facts=facts)
     return Finding(check="buffering", verdict=Verdict.OK, seen=seen, facts=facts)
 
 
-def _events(heard: Heard) -> Finding:
-    stream, made = heard.stream, heard.engine_gap_seconds
+def _events(timed: TimedStream) -> Finding:
+    stream, made = timed.stream, timed.engine_gap_seconds
     median, late, most = stream.gap_percentile(50), stream.gap_percentile(99), max(stream.gaps)
     facts: dict[str, Fact] = {
         "events": len(stream.arrivals),
@@ -123,7 +123,7 @@ def _events(heard: Heard) -> Finding:
         "gap_max_seconds": most,
         "engine_gap_mean_seconds": made,
     }
-    if heard.held_back:
+    if timed.buffered:
         seen = "cannot be told while the whole stream is held back"
         return Finding(check="events", verdict=Verdict.UNKNOWN, seen=seen, facts=facts)
     said = f" (made each {milliseconds(made)})" if made is not None else ""

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""Findings of the checks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Fact = str | float | bool | None
 
 
 class Verdict(StrEnum):
-    """How a check ended. `unknown` is what cannot be told from here, and counts as no finding."""
+    """Result of a check. `unknown` cannot be determined from here and does not count as a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check: what was seen, for people; the figures behind it, for programs."""
+    """A check's result: text for people, figures for programs."""
 
     check: str
     verdict: Verdict
@@ -31,5 +31,5 @@ class Finding:
 
 
 def milliseconds(seconds: float) -> str:
-    """A duration as people read it."""
+    """Return a duration in readable form."""
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

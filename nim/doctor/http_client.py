@@ -1,4 +1,4 @@
-"""How the service is asked: one connection a request, nothing followed, nothing retried."""
+"""HTTP client of the checks: one connection per request, no redirects, no retries."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ from nim.doctor.target import Target
 from nim.errors import NimError, PreflightError
 
 PATIENCE_SECONDS = 60.0
-"""How long an answer may take that the service has at once."""
+"""Timeout for answers that the service has at once."""
 
 NEVER_STARTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
 
 
-class Cut(Exception):
-    """The connection ended, or nothing came, before there was a whole answer."""
+class ConnectionCut(Exception):
+    """The connection ended, or nothing came, before the answer was complete."""
 
     def __init__(self, how: str, seconds: float) -> None:
         super().__init__(how)
@@ -31,7 +31,7 @@ class Cut(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One whole answer."""
+    """A complete answer."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -46,8 +46,8 @@ class Answer:
         return f"{self.status} {self.headers.get('Content-Type', 'without a type').partition(';')[0]}"
 
 
-class Caller:
-    """Asks one service. `pages` has what was answered in HTML, which no service of this kind does."""
+class ServiceClient:
+    """Client of one service. `pages` collects answers in HTML, which no service of this kind sends."""
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
         self.target, self.session = target, session
@@ -63,7 +63,7 @@ class Caller:
         seconds: float = PATIENCE_SECONDS,
         **body: Any,
     ) -> Answer:
-        """One request and its whole answer; Cut if there is none, TimeoutError after `seconds`."""
+        """Send a request and return its answer; Cut if there is none, TimeoutError after `seconds`."""
         began = time.monotonic()
         fields = {**self.authorization(with_key), **(headers or {})}
         try:
@@ -77,30 +77,30 @@ class Caller:
                 took = time.monotonic() - began
                 whole = Answer(status=answer.status, headers=answer.headers, body=text, seconds=took)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Cut(reason(error), time.monotonic() - began) from error
+            raise ConnectionCut(reason(error), time.monotonic() - began) from error
         if whole.is_html:
             self.pages.append(f"{method} {path}: {whole}")
         return whole
 
     def authorization(self, with_key: bool = True) -> dict[str, str]:
-        """The header that carries the key, where there is one."""
+        """Return the header with the API key, if there is one."""
         return {"Authorization": f"Bearer {self.target.key}"} if self.target.key and with_key else {}
 
 
 @asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Caller]:
-    """A caller for as long as the context lasts."""
+async def open_client(target: Target) -> AsyncIterator[ServiceClient]:
+    """Return a client for as long as the context lasts."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
         headers={"User-Agent": "nim-doctor", "Accept-Encoding": "identity"},
     ) as session:
-        yield Caller(target, session)
+        yield ServiceClient(target, session)
 
 
 def unreachable(target: Target, cause: BaseException | None) -> NimError:
-    """Why there is not even a first answer, and what to type."""
+    """Return the reason for a failed first request and what to type."""
     root = str(target.root).rstrip("/")
     message, hint = f"cannot reach {root}: {reason(cause)}", f"curl -v {root}/v1/models"
     match cause:
@@ -114,7 +114,7 @@ def unreachable(target: Target, cause: BaseException | None) -> NimError:
 
 
 def reason(error: BaseException | None) -> str:
-    """The error without aiohttp's wrapping."""
+    """Return the cause without aiohttp's wrapping."""
     match error:
         case TimeoutError():
             return "nothing came in time"
@@ -123,7 +123,7 @@ def reason(error: BaseException | None) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorError():
-            if isinstance(error.os_error, ssl.SSLError):  # its errno is OpenSSL's, and no system error
+            if isinstance(error.os_error, ssl.SSLError):  # its errno is OpenSSL's, not a system error
                 return f"no TLS: {error.os_error.reason or error.os_error}"
             number = error.os_error.errno or 0
             return os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)

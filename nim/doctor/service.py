@@ -1,11 +1,11 @@
-"""What answers behind the address: whether it is a service of this kind, and which models it has."""
+"""Identify the service behind an address and the models it serves."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from nim.doctor.engine_metrics import find_page
-from nim.doctor.http_client import Answer, Caller, Cut, unreachable
+from nim.doctor.engine_metrics import find_metrics_path
+from nim.doctor.http_client import Answer, ConnectionCut, ServiceClient, unreachable
 from nim.doctor.target import Target
 from nim.errors import NimError, PreflightError, SettingsError, nearest
 
@@ -16,7 +16,7 @@ USUAL_CONTEXT = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`ours`: it answers as this project's gateway does, so that what is missing has been lost on the way."""
+    """`ours`: it answers like this project's gateway, so missing headers were lost on the way."""
 
     ours: bool
     server: str | None
@@ -29,34 +29,34 @@ class Service:
         return f"{kind}, model {self.model}, outermost server {self.server or 'without a name'}"
 
 
-async def identify(caller: Caller, model: str | None) -> Service:
-    """Find out, or say why that cannot be."""
-    answer = await _first(caller)
-    cards = _cards(answer)
+async def identify(client: ServiceClient, model: str | None) -> Service:
+    """Identify the service; SettingsError with the reason if that fails."""
+    answer = await _first(client)
+    cards = _model_cards(answer)
     if cards is None:
-        raise _no_service(caller.target, answer)
-    card = _chosen(caller.target, cards, model)
+        raise _no_service(client.target, answer)
+    card = _chosen(client.target, cards, model)
     context = card.get("max_model_len")
     return Service(
-        ours=await _is_ours(caller, answer),
+        ours=await _is_ours(client, answer),
         server=answer.headers.get("Server"),
         model=card["id"],
         context=context if isinstance(context, int) else USUAL_CONTEXT,
-        metrics_page=await find_page(caller),
+        metrics_page=await find_metrics_path(client),
     )
 
 
-async def _first(caller: Caller) -> Answer:
+async def _first(client: ServiceClient) -> Answer:
     try:
-        return await caller.ask("GET", MODELS)
-    except Cut as cut:
-        raise unreachable(caller.target, cut.__cause__) from None
+        return await client.ask("GET", MODELS)
+    except ConnectionCut as cut:
+        raise unreachable(client.target, cut.__cause__) from None
     except TimeoutError as error:
-        raise unreachable(caller.target, error) from None
+        raise unreachable(client.target, error) from None
 
 
-def _cards(answer: Answer) -> list[Any] | None:
-    """The list of models; None where this is none."""
+def _model_cards(answer: Answer) -> list[Any] | None:
+    """Parse the list of models; None if it is not one."""
     try:
         data = json.loads(answer.body)["data"] if answer.status == 200 else None
         return data if data and all(isinstance(card["id"], str) for card in data) else None
@@ -65,7 +65,7 @@ def _cards(answer: Answer) -> list[Any] | None:
 
 
 def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
-    """The model asked for, or the first."""
+    """Return the requested model, or the first."""
     if model is None:
         return cards[0]
     names = [card["id"] for card in cards]
@@ -78,19 +78,19 @@ def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
     return cards[names.index(model)]
 
 
-async def _is_ours(caller: Caller, models: Answer) -> bool:
-    """By its health, or where the ingress does not let that through by the engine's time."""
+async def _is_ours(client: ServiceClient, models: Answer) -> bool:
+    """Whether it is ours: by its health body, or by the engine's metrics if health is not let through."""
     if "engine;dur=" in models.headers.get("Server-Timing", ""):
         return True
     try:
-        answer = await caller.ask("GET", LIVE)
+        answer = await client.ask("GET", LIVE)
         return answer.status == 200 and json.loads(answer.body).get("object") == "health.response"
-    except (Cut, TimeoutError, ValueError, AttributeError):
+    except (ConnectionCut, TimeoutError, ValueError, AttributeError):
         return False
 
 
 def _no_service(target: Target, answer: Answer) -> NimError:
-    """Why this answer to the question for models is of no use."""
+    """Return why this answer is not a list of models."""
     root = str(target.root).rstrip("/")
     message = f"cannot examine {root}: GET {MODELS} answered {answer}"
     moved = answer.headers.get("Location", "")

@@ -1,4 +1,4 @@
-"""The form of a streamed answer: its framing and coding, whatever its pace."""
+"""Check the framing and encoding of a streamed answer."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,8 @@ from nim.doctor.service import Service
 from nim.doctor.stream import Stream
 
 
-def check_form(service: Service, stream: Stream) -> Iterator[Finding]:
-    """What its head says."""
+def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:
+    """Return findings from its headers."""
     yield _compression(stream)
     yield _framing(stream)
     yield _accel(service, stream)
@@ -37,7 +37,7 @@ def _framing(stream: Stream) -> Finding:
 
 
 def _accel(service: Service, stream: Stream) -> Finding:
-    """An nginx takes this header for itself, so that its absence proves nothing."""
+    """Whether the missing header means anything: an nginx in front consumes it."""
     value = stream.headers.get("X-Accel-Buffering")
     if value == "no":
         seen = "X-Accel-Buffering: no is there for a proxy further out"

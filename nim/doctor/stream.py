@@ -1,4 +1,4 @@
-"""One stream, read as it arrives: when each event of a token was there, and in how few pieces they came."""
+"""Read one stream as it arrives: arrival time of each token event, and merged events."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.clock_lag import Watch
-from nim.doctor.http_client import Caller, Cut, reason
+from nim.doctor.clock_lag import ClockLag
+from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.service import Service
 from nim.errors import PreflightError
 
 STREAM_SECONDS = 180.0
 PROMPT = "Count to one hundred."
 LEAST_GAP_SECONDS = 0.001
-"""No engine makes tokens of one stream as fast as this: what is nearer came together."""
+"""No engine generates tokens of one stream this fast; closer events arrived together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """`arrivals` are seconds since the request of events with a token, the last one left out."""
+    """`arrivals`: seconds since the request of each token event except the last."""
 
     version: str
     headers: CIMultiDictProxy[str]
@@ -41,38 +41,38 @@ class Stream:
 
     @property
     def pieces(self) -> int:
-        """How many groups the events came in."""
+        """Return the number of groups in which events arrived."""
         mean = self.seconds / len(self.arrivals)
         return 1 + sum(gap >= min(LEAST_GAP_SECONDS, mean / 4) for gap in self.gaps)
 
     @property
     def merged_share(self) -> float:
-        """Events that came with another, as a share of all."""
+        """Return the share of events that arrived with another."""
         return 1 - self.pieces / len(self.arrivals)
 
     @property
     def late_share(self) -> float:
-        """How much of the time this process was late to look."""
+        """Return the share of time in which this process was late."""
         return min(1.0, self.late_seconds / self.seconds)
 
     @property
     def unexplained_share(self) -> float:
-        """Merged events without those that may have come together only because they were looked at late."""
+        """Return merged events minus those explained by this process being late."""
         return self.merged_share - self.late_share
 
     def gap_percentile(self, percent: int) -> float:
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
 
 
-class Speech:
-    """How this service is asked for tokens. The first stream finds out: not every engine knows all fields."""
+class GenerationApi:
+    """How this service accepts generation requests. The first stream finds out: engines differ in fields."""
 
-    def __init__(self, caller: Caller, service: Service) -> None:
-        self.caller, self.service = caller, service
+    def __init__(self, client: ServiceClient, service: Service) -> None:
+        self.client, self.service = client, service
         self._ways = [(True, True), (True, False), (False, True), (False, False)]
 
     def request(self, tokens: int, *, stream: bool) -> dict[str, Any]:
-        """The arguments of a request for so many tokens."""
+        """Return the fields of a request for this many tokens."""
         chat, to_the_end = self._ways[0]
         body: dict[str, Any] = {"model": self.service.model, "max_tokens": tokens, "stream": stream}
         body |= {"messages": [{"role": "user", "content": PROMPT}]} if chat else {"prompt": PROMPT}
@@ -84,11 +84,11 @@ class Speech:
 
     @asynccontextmanager
     async def begun(self, tokens: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A stream whose head has come. Its connection is closed with the context."""
-        fields = {**self.caller.authorization(), "Accept-Encoding": "gzip, deflate"}
+        """Yield a stream after its headers; the connection closes with the context."""
+        fields = {**self.client.authorization(), "Accept-Encoding": "gzip, deflate"}
         while True:
-            url, body = self.caller.target.url(self.path), self.request(tokens, stream=True)
-            async with self.caller.session.post(
+            url, body = self.client.target.url(self.path), self.request(tokens, stream=True)
+            async with self.client.session.post(
                 url, json=body, headers=fields, allow_redirects=False
             ) as answer:
                 if answer.status == 200:
@@ -102,14 +102,14 @@ class Speech:
                 self._ways.pop(0)
 
     async def listen(self, tokens: int) -> Stream:
-        """A whole stream."""
+        """Read a whole stream."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STREAM_SECONDS), Watch() as watch, self.begun(tokens) as answer:
+            async with asyncio.timeout(STREAM_SECONDS), ClockLag() as watch, self.begun(tokens) as answer:
                 header_seconds = time.monotonic() - began
                 arrivals = [at - began async for at in _arrivals(answer)]
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            raise Cut(reason(error), time.monotonic() - began) from error
+            raise ConnectionCut(reason(error), time.monotonic() - began) from error
         version = answer.version
         return Stream(
             version=f"{version.major}.{version.minor}" if version else "",
@@ -122,7 +122,7 @@ class Speech:
 
 
 async def _arrivals(answer: aiohttp.ClientResponse) -> AsyncIterator[float]:
-    """The time of each event that has a token, as it becomes whole."""
+    """Yield the time at which each token event became complete."""
     rest = b""
     async for data in answer.content.iter_any():
         now = time.monotonic()
@@ -133,7 +133,7 @@ async def _arrivals(answer: aiohttp.ClientResponse) -> AsyncIterator[float]:
 
 
 def _has_token(event: bytes) -> bool:
-    """Not so the events around the tokens, nor the last token's: those may well come together."""
+    """Whether it is a token event; first, last and final events may legitimately arrive together."""
     try:
         choices = json.loads(event.partition(b"data:")[2])["choices"]
         return bool(choices) and choices[0].get("finish_reason") is None

@@ -1,4 +1,4 @@
-"""Which service: the address as the user gave it, checked and cut to its root."""
+"""The address of the service to examine, validated and reduced to its root."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ EXAMPLE = "nim doctor stream --url https://nim.example.com"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`root` has no path, or the prefix under which an ingress has the service; `key` is a secret."""
+    """`root` has no path except an ingress prefix; `key` is secret."""
 
     root: URL
     key: str | None = None
 
     def url(self, path: str) -> URL:
-        """The address of one of the service's paths."""
+        """Return the address of a path of the service."""
         return self.root.with_path(self.root.path.rstrip("/") + path)
 
 
 def read_target(text: str, key: str | None = None) -> Target:
-    """A SettingsError for what is no http address. The base URL of an OpenAI client, with `/v1`, will do."""
+    """Parse an address; SettingsError if it is not http(s). A base URL that ends in `/v1` is accepted."""
     try:
         url = URL(text)
         port = url.port

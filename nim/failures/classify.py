@@ -1,4 +1,4 @@
-"""Why the engine was lost: its class, from the end of its log and from how it ended."""
+"""Classify the loss of the engine from the end of its log and from how it exited."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,10 +11,10 @@ from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
 from nim.logging.records import Record
 from nim.state import Failure
 
-# How many lines of the log are told with a failure.
+# Number of log lines in a failure report.
 TOLD_LINES = 12
 
-# Frames of tracebacks, what libraries print at exit, vLLM's own tidying up.
+# Traceback frames, what libraries print at exit, vLLM's own cleanup.
 _NOISE = re.compile(
     r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] )?"
     r"(?:\s(?!\s*Value error)|\^|Triton is installed|Traceback |nanobind: |See https?://|\[shutdown\]|"
@@ -26,11 +26,10 @@ _KILLED = re.compile(r"exit code: -9|': -9|died unexpectedly")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What is known when the engine has ended. `log` is the end of its log, oldest first.
+    """What is known about the exit of an engine. `log` is the end of its log, oldest first.
 
-    `lost_part` names a process of the engine that had ended before it. `kernel_killed`: since the start the
-    kernel has killed something for want of memory. `was_ready`: it served before it was lost. `stalled` says
-    how it stood still, if it was killed for that.
+    `lost_part`: a process of the engine that ended before it. `kernel_killed`: the kernel killed a process
+    for lack of memory since the start. `was_ready`: it had served. `stalled`: why it was killed as stalled.
     """
 
     end: Exit
@@ -42,7 +41,7 @@ class Loss:
 
 
 def classify(loss: Loss) -> tuple[Kind, Failure]:
-    """The class, and all that is to be told about it."""
+    """Return the class of a loss and its report."""
     kind, sign = _kind_of(loss)
     failure = Failure(
         kind=kind.name,
@@ -62,7 +61,7 @@ def _kind_of(loss: Loss) -> tuple[Kind, Record | None]:
 
 
 def kernel_kills(directory: Path = Path("/")) -> int | None:
-    """How many processes the kernel has killed for want of memory: in our container, else on this machine."""
+    """Return how many processes the kernel killed for lack of memory, in this container or machine."""
     for name in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
         try:
             lines = (directory / name).read_text(encoding="ascii").splitlines()
@@ -73,7 +72,7 @@ def kernel_kills(directory: Path = Path("/")) -> int | None:
 
 
 def _out_of_memory(loss: Loss) -> bool:
-    """The kernel has killed something, and it was this engine that missed something."""
+    """Whether the kernel has killed a process of this engine."""
     if not loss.kernel_killed:
         return False
     told = any(_KILLED.search(record.message) for record in loss.log)
@@ -91,10 +90,10 @@ def _message(loss: Loss) -> str:
 
 
 def _find(loss: Loss) -> tuple[Kind, Record | None]:
-    """The class, and the record that shows it.
+    """Return the class and the log record that shows it.
 
-    A start that was successful cannot have had what lets no start succeed: signs of that are in what vLLM
-    says of its clients' requests, or of its own answers to them when it is dying.
+    After a successful start, classes that prevent any start are ruled out: their signs then come from log
+    lines about client requests, or from errors during shutdown.
     """
     bad = [record for record in loss.log if not _is_good_news(record)]
     for kind in [kind for kind in KINDS if kind.retry or not loss.was_ready]:
@@ -105,12 +104,12 @@ def _find(loss: Loss) -> tuple[Kind, Record | None]:
 
 
 def _is_good_news(record: Record) -> bool:
-    """vLLM's own INFO, in which words of a user's could be mistaken for signs. A bare line may be bad."""
+    """Whether a record can be evidence: not vLLM's own INFO, which may quote user text. Bare lines count."""
     return record.level in ("DEBUG", "INFO") and bool(_PREFIX.match(record.message))
 
 
 def _told(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
-    """The last lines that say something, and before them the one that shows the class."""
+    """Return the last meaningful lines, preceded by the one that shows the class."""
     said = [record for record in log if not _NOISE.match(record.message)]
     if any(record.level in ("ERROR", "CRITICAL") for record in said):
         said = [record for record in said if not _is_good_news(record)]

@@ -1,4 +1,4 @@
-"""Which streams were cut, by name: from nginx's access log, and its error log where the engine broke off."""
+"""Streams that were cut, read from nginx's access log, and from its error log if the engine broke off."""
 
 import json
 import re
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 from nim.event_loop import EventLoop
 
-# As many are told one by one; all of them are in the access log.
+# This many are logged one by one; all of them are in the access log.
 TOLD = 20
-# nginx writes what it has logged within 0.25 s. Who left longer ago has nothing to do with a loss.
+# nginx writes its log within 0.25 s. Requests that ended long before a loss are unrelated to it.
 SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
 
-# Both are the client's doing: it did not send its request to the end, it left before the answer's head. At a
-# stop, however, 499 is also what nginx calls whom it cuts so early itself.
+# Both are caused by the client: an incomplete request, or a client that left before the headers. During
+# a shutdown, nginx also logs 499 for requests that it cuts this early itself.
 NEVER_ASKED, LEFT = 408, 499
 
 _LINE = re.compile(
     r"gateway\] (-|\S+ \S+) (\d+) \d+ bytes ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
 )
-# After the head of the answer: before it, the client is told 502.
+# After the response headers; before them, the client gets 502.
 _BROKEN_OFF = re.compile(r"\*(\d+) (?:upstream prematurely closed|recv\(\) failed).* while reading upstream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request that is over, as the access log has it."""
+    """One finished request from the access log."""
 
     what: str
     status: int
@@ -40,7 +40,7 @@ class Request:
 
 
 class CutStreams:
-    """Reads every line of both logs, and keeps those of the last seconds."""
+    """Collects the lines of both logs from the last seconds."""
 
     def __init__(self, loop: EventLoop, say: Callable[[str, str], None]) -> None:
         self._loop, self._say = loop, say
@@ -48,16 +48,16 @@ class CutStreams:
         self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)
 
     def read(self, line: str) -> None:
-        """A line of the access log."""
+        """Take a line of the access log."""
         self._keep(self._lines, line)
 
     def read_error(self, message: str) -> None:
-        """A line of the error log."""
+        """Take a line of the error log."""
         if match := _BROKEN_OFF.search(message):
             self._keep(self._broken_off, match[1])
 
     def tell_soon(self, why: str, since: float) -> None:
-        """As `tell`, when nginx has had the time to log them, and without those that left by themselves."""
+        """Like `tell`, once nginx has written its log, leaving out clients that left by themselves."""
 
         def tell() -> None:
             self._tell(why, [request for request in self._take(since) if request.status != LEFT])
@@ -65,13 +65,13 @@ class CutStreams:
         self._loop.after(SETTLED_SECONDS, tell)
 
     def tell(self, why: str, since: float) -> int:
-        """Name those that were cut since then, each once; how many there are."""
+        """Log each stream cut since a time, once; returns their number."""
         cut = self._take(since)
         self._tell(why, cut)
         return len(cut)
 
     def forget(self) -> None:
-        """Nothing that has been read so far was cut by what comes."""
+        """Forget all lines so far: they are unrelated to what follows."""
         self._lines.clear()
         self._broken_off.clear()
 
@@ -82,7 +82,7 @@ class CutStreams:
         lately.append((now, text))
 
     def _take(self, since: float) -> list[Request]:
-        """What is taken is told; what was before may still be asked for."""
+        """Remove and return the requests since a time that were cut; earlier ones stay."""
         broken_off = {connection for _, connection in self._broken_off}
         requests = [_read(line) for at, line in self._lines if at >= since]
         self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
@@ -97,7 +97,7 @@ class CutStreams:
 
 
 def _read(line: str) -> Request | None:
-    """A line of the access log in either form."""
+    """Parse a line of the access log, in text or JSON form."""
     if match := _LINE.search(line):
         return Request(
             what=match[1],

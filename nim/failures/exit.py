@@ -6,7 +6,7 @@ from signal import Signals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a program ended: one of the two is known, or neither."""
+    """How a program ended: by exit code or signal; both None if unknown."""
 
     code: int | None = None
     signal: int | None = None

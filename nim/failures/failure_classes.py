@@ -1,4 +1,4 @@
-"""The classes of loss: how they show in a log, what they mean, what to do, whether to try again."""
+"""Classes of failure: how each shows in a log, what it means, what to do, whether to retry."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A class of loss. `retry`: the same start can succeed another time. `signs` are regular expressions."""
+    """A class of failure. `retry`: the same start can succeed later. `signs` are regular expressions."""
 
     name: str
     message: str
@@ -15,7 +15,7 @@ class Kind:
     signs: tuple[str, ...] = ()
 
     def shows_in(self, text: str) -> bool:
-        """Whether a line of a log has one of the signs."""
+        """Whether a log line matches one of the signs."""
         return any(re.search(sign, text) for sign in self.signs)
 
 
@@ -140,7 +140,7 @@ SUPERVISOR_LOST = Kind(
     retry=False,
 )
 
-# The first that has a sign anywhere in the log is taken: what can be the cause of another stands before it.
+# The first class with a match anywhere in the log is taken: possible causes stand before their effects.
 KINDS = (
     AUTHENTICATION,
     GPU_OOM,

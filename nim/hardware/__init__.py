@@ -1,4 +1,4 @@
-"""The machine as a value: looked at, read from a file, or made up; the same for all who decide by it."""
+"""The machine as a frozen value: detected, read from a file, or synthetic."""
 
 from nim.hardware.describe import describe_hardware
 from nim.hardware.detect import detect_hardware

@@ -1,4 +1,4 @@
-"""`--gpus 8xH200`: a machine that nobody has to have, made from the table."""
+"""Synthetic hardware from `--gpus 8xH200`, using the product table."""
 
 import re
 
@@ -12,7 +12,7 @@ _COUNT_LAST = re.compile(r"(?P<name>.+?)\s*[x×*]\s*(?P<count>\d{1,4})", re.IGNO
 
 
 def hardware_from_gpus(text: str) -> Hardware:
-    """An idle machine with the GPUs of `text`, as "8xH200", "H200", "H100x2" or "4xH100,4xA100".
+    """Return an idle machine with the GPUs of `text`: "8xH200", "H200", "H100x2" or "4xH100,4xA100".
 
     All of a GPU's memory is free. What the text does not say (driver, host memory, CPUs) is unknown.
     """
@@ -29,7 +29,7 @@ def hardware_from_gpus(text: str) -> Hardware:
 
 
 def _products(item: str, text: str) -> list[Product]:
-    """One item of the list, as often as it says."""
+    """Return the GPUs of one item of the list."""
     if not item:
         raise _cannot(text, "an item between the commas is empty")
     count, name = _split(item)
@@ -43,7 +43,7 @@ def _products(item: str, text: str) -> list[Product]:
 
 
 def _split(item: str) -> tuple[int, str]:
-    """Count and name. A name with an x in it (RTX 5090) is not taken apart."""
+    """Return count and name. A name that contains an x (RTX 5090) is not split."""
     if found := _COUNT_FIRST.fullmatch(item):
         return _number(found["count"]), found["name"].strip()
     found = _COUNT_LAST.fullmatch(item)
@@ -53,12 +53,12 @@ def _split(item: str) -> tuple[int, str]:
 
 
 def _number(digits: str) -> int:
-    """A count far out of range stays out of range, and costs nothing."""
+    """Return the count; a count far out of range stays out of range."""
     return int(digits) if len(digits) < 10 else MAX_GPUS + 1
 
 
 def _pooled_bytes(products: list[Product], text: str) -> int | None:
-    """The host's memory where a GPU has none of its own: such a machine has one GPU and one pool."""
+    """Return the host memory of a machine whose GPU shares it: one GPU, one pool."""
     pools = [product for product in products if not product.own_memory]
     if not pools:
         return None

@@ -1,4 +1,4 @@
-"""How far a download of the engine's has come, told by the bytes that lie in the hub's directory for it."""
+"""Progress of a download made by the engine, measured by the bytes in the hub's cache directory."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nim.plan import Download
 
-# A model has tens of files, seldom hundreds: more are not looked at, so that a look stays cheap.
+# A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
 MOST_FILES = 4096
 WINDOW_SECONDS = 30.0
 LOG_SECONDS = 15.0
-# The size of a profile is rounded, and the files have headers.
+# The size in a profile is rounded, and files have headers.
 TOLERANCE = 0.02
-# What arrives beside weights (a tokenizer, a configuration) is no download worth the name.
+# What arrives beside weights (a tokenizer, a configuration) does not count as a download.
 LEAST_BYTES = 1_000_000
 INDEX_BYTES = 4096
 _TOTAL = re.compile(rb'"total_size"\s*:\s*(\d+)')
@@ -25,7 +25,7 @@ _TOTAL = re.compile(rb'"total_size"\s*:\s*(\d+)')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One look at the disk. `partial`: a file is not yet whole. `total_bytes`: as the model's index says."""
+    """One scan of the directory. `partial`: a file is incomplete. `total_bytes`: from the model's index."""
 
     have_bytes: int = 0
     partial: bool = False
@@ -33,11 +33,11 @@ class Found:
 
 
 def look_at(directory: Path) -> Found:
-    """What lies there. A file can be sparse while it is written: what has been allocated counts then."""
+    """Return the bytes in `directory`. For a sparse file being written only allocated blocks count."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:
         for entry in islice(entries, MOST_FILES):
-            with suppress(OSError):  # a file is renamed when it is whole
+            with suppress(OSError):  # a file is renamed when it is complete
                 stat = entry.stat(follow_symlinks=False)
                 have += min(stat.st_size, stat.st_blocks * 512)
                 partial = partial or entry.name.endswith(".incomplete")
@@ -45,7 +45,7 @@ def look_at(directory: Path) -> Found:
 
 
 def _indexed_bytes(directory: Path) -> int | None:
-    """The size of all weights together, from the index that arrives before them."""
+    """Return the size of all weights from the index file, which arrives before them."""
     with suppress(OSError):
         indexes = islice((directory / "snapshots").glob("*/*.safetensors.index.json"), MOST_FILES)
         newest = max(indexes, key=lambda path: path.stat().st_mtime, default=None)
@@ -59,9 +59,9 @@ def _indexed_bytes(directory: Path) -> int | None:
 
 
 class DownloadProgress:
-    """One download, followed from look to look. `say` gets a line now and then while it goes on.
+    """Progress of one download across scans. `say` gets a line at intervals while it runs.
 
-    `needed`: whether there is, or was, something to download in this start; None before the first look.
+    `needed`: whether this start downloads, or downloaded, anything; None before the first scan.
     """
 
     def __init__(self, download: Download, say: Callable[[str], None]) -> None:
@@ -74,44 +74,44 @@ class DownloadProgress:
 
     @property
     def seconds(self) -> float:
-        """For how long bytes have arrived."""
+        """Seconds during which bytes arrived."""
         return 0.0 if self._grew_from is None else self._grew_to - self._grew_from
 
     @property
     def have_bytes(self) -> int:
-        """What is there."""
+        """Bytes present at the last scan."""
         return self._looks[-1][1] if self._looks else 0
 
     @property
     def total_bytes(self) -> int | None:
-        """None when it is not known, or what lies there is more: an older version of the model, too."""
+        """Size of the download; None if unknown, or if more than that is present (several revisions)."""
         total = self._total
         return total if total and self.have_bytes <= total * (1 + TOLERANCE) else None
 
     @property
     def progress(self) -> float | None:
-        """0 to 1, of a download that goes on."""
+        """Fraction from 0 to 1, or None if nothing is being downloaded or the size is unknown."""
         if not self.total_bytes or not self.needed:
             return None
         return min(self.have_bytes / self.total_bytes, 1.0)
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second, lately."""
+        """Recent bytes per second, or None after fewer than two scans."""
         if len(self._looks) < 2:
             return None
         (then, before), (now, after) = self._looks[0], self._looks[-1]
         return (after - before) / (now - then) if now > then else None
 
     def rest(self, now: float) -> float | None:
-        """The seconds that it will still take at this rate, while bytes are missing."""
+        """Return the seconds left at the present rate, or None if unknown or complete."""
         total, rate = self.total_bytes, self.rate
         if not total or not rate or not self.needed or self.have_bytes >= total * (1 - TOLERANCE):
             return None
         return max((total - self.have_bytes) / rate - (now - self._looks[-1][0]), 0)
 
     def saw(self, found: Found, now: float) -> None:
-        """A look has been taken."""
+        """Record one scan of the download directory."""
         if self.needed is None:
             self._begin(found, now)
         if found.have_bytes > self.have_bytes:
@@ -125,7 +125,7 @@ class DownloadProgress:
             self._say(self.told(now))
 
     def told(self, now: float) -> str:
-        """In words: bytes, rate, how long still."""
+        """Return one line: bytes, rate and time left."""
         total, rest, rate = self.total_bytes, self.rest(now), self.rate
         unit, name = (10**9, "GB") if (total or self.have_bytes) >= 10**9 else (10**6, "MB")
         of = f" of {total / unit:.1f}" if total else ""
@@ -143,7 +143,7 @@ class DownloadProgress:
         self._looks.append((now, found.have_bytes))
 
     def _grew(self, have: int, now: float) -> None:
-        """From the look before the first that shows growth to the last that does."""
+        """Record growth: the download runs from the scan before the first growth to the last growth."""
         if have - self._first_bytes >= LEAST_BYTES:
             if self._grew_from is None:
                 self._grew_from = self._looks[-1][0]

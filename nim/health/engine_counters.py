@@ -1,11 +1,11 @@
-"""What vLLM's own counters tell about its work: the lines of /metrics that only a working core can change."""
+"""Counters from vLLM's /metrics that change only while an engine core works."""
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# The share of the KV cache in use grows with each piece of a long prompt, when no token has come yet.
+# KV cache use grows with each chunk of a long prompt, before the first token.
 _SIGN = re.compile(
     rb"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|generation_tokens_total"
     rb"|prompt_tokens_total|iteration_tokens_total_count|engine_sleep_state)"
@@ -17,7 +17,7 @@ _ENGINE = re.compile(rb'engine="(\w+)"')
 
 @dataclass(slots=True)
 class Core:
-    """One engine core. Whatever of `signs` changes, the core has done it."""
+    """Counters of one engine core. Any change in `signs` means that the core has worked."""
 
     running: float = 0
     signs: list[bytes] = field(default_factory=list)
@@ -25,14 +25,14 @@ class Core:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCounters:
-    """One look: every core by its number. `asleep`: it was told to sleep, and is not to be woken."""
+    """One reading of all cores, by engine number. `asleep`: sleep mode is on, so no probe may be sent."""
 
     cores: Mapping[bytes, Core]
     asleep: bool
 
 
 def read_counters(text: bytes) -> EngineCounters | None:
-    """None if the text has none of these: another engine, or one that was told to keep no statistics."""
+    """Parse /metrics; None if it has none of these counters (another engine, or statistics are off)."""
     cores: dict[bytes, Core] = defaultdict(Core)
     asleep = False
     for name, labels, value in _SIGN.findall(text):

@@ -1,4 +1,4 @@
-"""The processes that an engine consists of. The one that answers requests can outlive those that compute."""
+"""Processes of the engine. Its API server can outlive the processes that compute."""
 
 import re
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from nim.cleanup.process_table import Process, Watch, all_processes, below
 from nim.event_loop import EventLoop
 from nim.logging.records import Record
 
-# vLLM puts names and pids of its processes before what they say.
+# vLLM prefixes log lines with the name and pid of the process.
 _SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")
 
 
 class EngineProcesses:
-    """Watches all processes below one, and calls `lost` with each that ends."""
+    """Watches all descendants of one process and calls `lost` with each that ends."""
 
     def __init__(self, loop: EventLoop, lost: Callable[[Process], None]) -> None:
         self._loop, self._lost = loop, lost
         self._watched: dict[int, Watch] = {}
 
     def watch_all(self, top: Process) -> None:
-        """Watch what runs now. Before an engine is ready, compilers and the like come and go."""
+        """Watch all descendants that exist now. During a start compilers and similar come and go."""
         for process in below(top.pid, all_processes()):
             self._watch(process)
 
     def meet(self, record: Record, top: Process) -> None:
-        """A part that speaks for the first time is watched from then on, however far the start has come."""
+        """Watch a process of the engine as soon as it logs its first line."""
         match = _SPEAKER.match(record.message)
         if match and int(match[1]) not in self._watched:
             for process in below(top.pid, all_processes()):
@@ -32,7 +32,7 @@ class EngineProcesses:
                     self._watch(process)
 
     def forget(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         for watch in self._watched.values():
             watch.close()
         self._watched.clear()

@@ -1,4 +1,4 @@
-"""Earlier starts and the present one → how long it will still take. Pure: the clock is handed in."""
+"""Time until ready, from earlier starts and the present one. Pure: the caller passes the time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
@@ -7,25 +7,25 @@ from nim.health.phases import STARTING
 from nim.health.startup_history import Run
 from nim.state import Phase
 
-# A phase that takes longer than before is about to end for as long as this; then nobody knows.
+# A phase may exceed its usual duration by this much; beyond that the ETA is unknown.
 OVERRUN_SHARE, OVERRUN_SECONDS = 1.0, 5.0
-# What an overdue phase is said to need still, of what it took before: less than nothing is never true.
+# An overdue phase is estimated to need this share of its usual duration: less than nothing is never true.
 OVERDUE_SHARE = 0.1
-# What the compile cache makes shorter.
+# Phases that a warm compile cache shortens.
 _CACHED = (Phase.COMPILE, Phase.WARM_UP)
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle of some values: one start on a busy machine does not move it."""
+    """Return the median: one start on a busy machine does not move it."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return (ordered[middle] + ordered[~middle]) / 2
 
 
 def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, float]:
-    """The seconds of each phase that most earlier starts went through.
+    """Return the expected seconds of each phase that most earlier starts went through.
 
-    A start that has to download takes its fetch phase from those that had to, too; infinite: there was none.
+    The fetch phase of a start that downloads comes from earlier starts that did; infinite without any.
     """
     alike = [run for run in runs if run.warm == warm] or runs
     expected: dict[Phase, float] = {}
@@ -46,7 +46,7 @@ def _without_download(run: Run, phase: Phase) -> float:
 
 
 class Estimate:
-    """Follows one start. All times are of one clock that only goes forward."""
+    """The ETA of one start. All times come from one monotonic clock."""
 
     def __init__(self, expected: Mapping[Phase, float], phase: Phase, now: float) -> None:
         self.expected = expected
@@ -57,12 +57,12 @@ class Estimate:
 
     @property
     def total(self) -> float | None:
-        """The whole start, or None if there was none before."""
+        """Expected duration of the whole start, or None without history."""
         total = sum(self.expected.values())
         return total if self.expected and isfinite(total) else None
 
     def note(self, phase: Phase, progress: float | None, now: float) -> None:
-        """Where the start is now."""
+        """Record the phase and its progress at time `now`."""
         if phase is not self._phase:
             self._passed[self._phase] = self._passed.get(self._phase, 0) + now - self._since
             self._phase, self._since = phase, now
@@ -72,14 +72,14 @@ class Estimate:
             self._first = self._first or self._last
 
     def seconds(self, now: float) -> dict[Phase, float]:
-        """How long each phase took, the present one so far."""
+        """Return the seconds spent in each phase, the present one so far."""
         present = self._passed.get(self._phase, 0) + now - self._since
         return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in STARTING}
 
     def rest(self, now: float, download_seconds: float | None = None) -> float | None:
-        """Until ready, or None: nothing is known, or the start goes quite differently from those before.
+        """Return the seconds until ready; None if unknown or if this start differs too much from others.
 
-        `download_seconds`: what the present download will still take, where that can be measured.
+        `download_seconds`: time left of the present download, if measured.
         """
         if not self.expected or self._phase not in STARTING:
             return None
@@ -91,7 +91,7 @@ class Estimate:
         return rest if isfinite(rest) else None
 
     def _here(self, now: float) -> float | None:
-        """The rest of this phase: what it took before, corrected by what its progress tells."""
+        """Return the seconds left in this phase: the usual duration corrected by its progress."""
         elapsed = now - self._since
         usual = self.expected.get(self._phase)
         counted = self._by_progress(now)
@@ -103,9 +103,9 @@ class Estimate:
         return left if counted is None else max(left, counted)
 
     def _by_progress(self, now: float) -> float | None:
-        """At the pace since the first count: a least value, as a phase has more to it than what is counted.
+        """Return the seconds left at the pace since the first count: a lower bound for the phase.
 
-        None when the next count is overdue: nothing is known of one that has stopped counting.
+        None if the next count is overdue: progress has stopped.
         """
         if self._first is None or self._last is None or self._last[0] <= self._first[0]:
             return None

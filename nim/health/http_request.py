@@ -1,4 +1,4 @@
-"""One HTTP request to the engine, without waiting for the answer."""
+"""One non-blocking HTTP request to the engine."""
 
 import socket
 from collections.abc import Callable
@@ -7,26 +7,26 @@ from nim.event_loop import EventLoop
 from nim.plan import Engine
 
 READ_BYTES = 65536
-# No answer that is asked for here comes near it.
+# No answer requested here comes near this size.
 LONGEST_ANSWER_BYTES = 16 * 1024 * 1024
 
 Address = str | tuple[str, int]
-# The status and the body; status 0 is silence, or a connection that was refused or broken off.
+# Status and body; status 0 means no answer: a timeout, or a refused or broken connection.
 Answered = Callable[[int, bytes], None]
 
 
 def address_of(engine: Engine) -> Address:
-    """What to connect to: the path of a unix socket, or a port on loopback."""
+    """Return what to connect to: the path of a unix socket, or a loopback port."""
     return engine.socket or ("127.0.0.1", engine.port or 0)
 
 
 def get(path: str) -> bytes:
-    """A GET. In HTTP/1.0 the answer ends with its connection and comes in one piece."""
+    """Return a GET request. With HTTP/1.0 the answer ends with the connection and is not chunked."""
     return f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 def post(path: str, body: str, key: str | None) -> bytes:
-    """A POST of JSON, with the API key of the engine where it has one."""
+    """Return a POST request with a JSON body, and the engine's API key if it has one."""
     lines = [f"POST {path} HTTP/1.0", "Host: localhost", "Connection: close"]
     lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
     lines += [f"Authorization: Bearer {key}"] if key else []
@@ -34,7 +34,7 @@ def post(path: str, body: str, key: str | None) -> bytes:
 
 
 class HttpRequest:
-    """One request over a connection of its own; `answered` is called once, after `seconds` at the latest."""
+    """One request on its own connection; `answered` is called once, at the latest after `seconds`."""
 
     def __init__(
         self, loop: EventLoop, address: Address, request: bytes, seconds: float, answered: Answered
@@ -43,12 +43,12 @@ class HttpRequest:
         self._answer = b""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._link.connect_ex(address)  # whether that works out is told by the first write
+        self._link.connect_ex(address)  # the first write reports whether the connection succeeded
         self._timer = loop.after(seconds, lambda: self._end(0))
         loop.watch(self._link.fileno(), self._ask, writable=True)
 
     def cancel(self) -> None:
-        """The answer is of no interest any more."""
+        """Drop the request; `answered` will not be called."""
         self._answered = lambda *_: None
         self._end(0)
 

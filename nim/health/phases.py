@@ -1,6 +1,6 @@
-"""vLLM's log lines → how far its start is. A line that is not known here says nothing.
+"""The phase of an engine start, parsed from vLLM's log lines. Unknown lines are ignored.
 
-A phase lasts until the next is known. Of a release whose lines nobody has looked at, none is known.
+A phase lasts until a line reports the next one. For a release that was not examined it is unknown.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nim.state import Phase
 
 IN_ORDER = (Phase.SELECT, Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP)
-# What a start can be in: of a release whose lines are not known, that is all there is to say.
+# Phases a start can be in. For a release whose lines are unknown, UNKNOWN is the only one.
 STARTING = (Phase.SELECT, Phase.UNKNOWN, *IN_ORDER[1:])
 
 DOING = {
@@ -20,12 +20,12 @@ DOING = {
     Phase.WARM_UP: "the engine is warming up",
 }
 
-# What its loaders call their bars: each counts files or tensors.
+# Titles of the loaders' progress bars: each counts files or tensors.
 _LOADING = r"(?:Loading|Multi-thread loading) [\w ]{0,60}(?:shards|Streamer|loader)"
 
-# Whose lines these are: after looking at those of another release (CPU and GPU), add it.
+# Releases whose log lines were examined (CPU and GPU). Add a release after doing that.
 RELEASES = ("0.32.",)
-# The lines of vLLM, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
+# Log lines of vLLM, GPU and CPU. `done` and `all` are counts; a line without them has no progress.
 _KNOWN = tuple(
     (phase, re.compile(pattern))
     for phase, pattern in (
@@ -54,7 +54,7 @@ _SERVING = "Application startup complete"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Where the start is now. `progress` is 0 to 1, or unknown."""
+    """Phase and progress of a start. `progress` is 0 to 1, or None."""
 
     phase: Phase
     message: str
@@ -62,7 +62,7 @@ class Step:
 
 
 class Start:
-    """Follows one start of an engine of some release. `fetches`: it is to fetch the model itself."""
+    """The phases of one start. `fetches`: the engine downloads the model itself."""
 
     def __init__(self, *, fetches: bool, release: str | None) -> None:
         self._fetches, self._release = fetches, release
@@ -70,14 +70,14 @@ class Start:
         self.phase = Phase.SELECT if (release or "").startswith(RELEASES) else Phase.UNKNOWN
 
     def begin(self) -> Step:
-        """The engine runs. Until its first known line it imports itself and looks at its arguments."""
+        """Return the first step. Until its first known line the engine is importing and parsing arguments."""
         if self.phase is Phase.UNKNOWN:
             message = f"{DOING[Phase.SELECT]}; how far it is cannot be told of release {self._release}"
             return Step(phase=Phase.UNKNOWN, message=message)
         return Step(phase=self.phase, message=DOING[self.phase])
 
     def read(self, line: str) -> Step | None:
-        """What a line tells. The phases go forward only: workers report the same ones at different times."""
+        """Return the step a line reports, if any. Phases only advance: workers report them unevenly."""
         self.serving = self.serving or _SERVING in line
         if self.phase is Phase.UNKNOWN:
             return None

@@ -1,4 +1,4 @@
-"""Since when the engine shows no sign of its work: the judgement alone, without clock or socket."""
+"""The rule that decides whether an engine is stalled. Pure: no clock, no sockets."""
 
 from dataclasses import dataclass, field
 
@@ -7,65 +7,65 @@ from nim.health.engine_counters import EngineCounters
 
 @dataclass(slots=True)
 class StallRule:
-    """Told what is seen, it says whether that has gone on for `limit` seconds. Times are those of one clock.
+    """Decides whether an engine has shown no sign of work for `limit` seconds. Times are monotonic.
 
-    `alive_at`: when work was last seen to be done, or the probe answered. `asked_at`: a probe is under way,
-    for which there are `grace` seconds.
+    `progress_at`: when work or an answer to a probe was last seen. `probed_at`: when the pending probe was
+    sent; it has `grace` seconds. `answered_at`: when the counters were last read.
     """
 
     limit: float
     grace: float
     began_at: float
-    heard_at: float = field(init=False)
-    alive_at: float = field(init=False)
-    asked_at: float | None = None
+    answered_at: float = field(init=False)
+    progress_at: float = field(init=False)
+    probed_at: float | None = None
     _signs: dict[bytes, list[bytes]] = field(default_factory=dict)
     _busy_since: dict[bytes, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.begin_anew(self.began_at)
+        self.reset(self.began_at)
 
-    def begin_anew(self, now: float) -> None:
-        """What was before is forgotten: nobody has looked for a while."""
-        self.heard_at = self.alive_at = now
-        self.asked_at = None if self.asked_at is None else now
+    def reset(self, now: float) -> None:
+        """Forget earlier observations: nothing was observed for a while."""
+        self.answered_at = self.progress_at = now
+        self.probed_at = None if self.probed_at is None else now
         self._busy_since = dict.fromkeys(self._busy_since, now)
 
-    def see(self, vitals: EngineCounters, now: float) -> None:
-        """A look at the counters."""
-        self.heard_at = now
-        for name, core in vitals.cores.items():
+    def observe(self, counters: EngineCounters, now: float) -> None:
+        """Record one reading of the counters."""
+        self.answered_at = now
+        for name, core in counters.cores.items():
             moved = core.signs != self._signs.get(name)
             if moved:
                 self._signs[name] = core.signs
-                self.alive_at = now
+                self.progress_at = now
             if moved or not core.running:
                 self._busy_since[name] = now
 
-    def asked(self, now: float) -> None:
-        """A probe is sent."""
-        self.asked_at = now
+    def probe_sent(self, now: float) -> None:
+        """Record that a probe was sent."""
+        self.probed_at = now
 
-    def answered(self, now: float, *, by_the_model: bool) -> None:
-        """The probe is over; what the model itself answers is a sign of life."""
-        self.asked_at = None
+    def probe_answered(self, now: float, *, by_the_model: bool) -> None:
+        """Record the answer to a probe; an answer by the model counts as a sign of work."""
+        self.probed_at = None
         if by_the_model:
-            self.alive_at = now
+            self.progress_at = now
 
     def due(self) -> tuple[float, ...]:
-        """When there will be a verdict, if nothing is seen before."""
-        asked = () if self.asked_at is None else (self._probe_due(self.asked_at),)
-        return (self.heard_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
+        """Return the times at which a verdict falls due if nothing is observed before."""
+        asked = () if self.probed_at is None else (self._probe_due(self.probed_at),)
+        return (self.answered_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
 
-    def _probe_due(self, asked_at: float) -> float:
-        """Whoever has just worked may still be at it."""
-        return max(self.alive_at + self.limit, asked_at + self.grace)
+    def _probe_due(self, probed_at: float) -> float:
+        """Return when an unanswered probe counts as a stall: work seen just before it extends the time."""
+        return max(self.progress_at + self.limit, probed_at + self.grace)
 
     def verdict(self, now: float) -> str | None:
-        """What is wrong, if that has lasted long enough."""
-        if now - self.heard_at >= self.limit:
-            return f"the engine has not answered for {now - self.heard_at:.0f} s"
-        asked = self.asked_at
+        """Return why the engine is stalled at time `now`, or None."""
+        if now - self.answered_at >= self.limit:
+            return f"the engine has not answered for {now - self.answered_at:.0f} s"
+        asked = self.probed_at
         if asked is not None and now >= self._probe_due(asked):
             return f"a probe of one token has had no answer for {now - asked:.0f} s"
         busy = max((now - since for since in self._busy_since.values()), default=0.0)

@@ -1,4 +1,4 @@
-"""How long earlier starts took, kept in the cache, so that the next one can tell when it will be ready."""
+"""Durations of earlier starts, kept in the cache directory for the next ETA."""
 
 import fcntl
 import json
@@ -17,13 +17,13 @@ from nim.state import Phase
 
 FILE = "startup-times.v1.json"
 LOCK = ".startup-times.lock"
-# So many starts of one kind, so many kinds; the file stays below 100 kB.
+# Starts per key, and keys; the file stays below 100 kB.
 KEPT_RUNS, KEPT_KINDS = 5, 64
 MOST_BYTES = 1024 * 1024
 LONGEST_SECONDS = 7 * 24 * 3600.0
 LOCK_SECONDS = 10.0
 
-# Options and variables that say nothing about the time a start takes.
+# Options and variables that do not affect the duration of a start.
 _IRRELEVANT = {
     "allowed_origins",
     "api_key",
@@ -42,9 +42,9 @@ _IRRELEVANT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One start that became ready. `warm`: the engine's compile cache had something in it when it began.
+    """One start that became ready. `warm`: the engine's compile cache was not empty when it began.
 
-    `download_seconds` is the part of its fetch phase in which bytes arrived; `at` is in Unix seconds.
+    `download_seconds`: the part of the fetch phase in which bytes arrived. `at`: Unix seconds.
     """
 
     at: float
@@ -55,14 +55,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartupHistory:
-    """What the file told, or why it told nothing although it is there."""
+    """What the history file contains, or why it could not be read."""
 
     runs: tuple[Run, ...] = ()
     problem: str | None = None
 
 
 def key_of(plan: Plan) -> str:
-    """Starts with the same key should take the same time: model, profile, machine, engine, its options."""
+    """Return the key of comparable starts: model, profile, machine, engine and its options."""
     options = {name: value.value for name, value in plan.config.items() if name not in _IRRELEVANT}
     told = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
     engine = f"{plan.engine.name} {plan.engine.version}"
@@ -71,13 +71,13 @@ def key_of(plan: Plan) -> str:
 
 
 def _shows_phases(plan: Plan) -> bool:
-    """Most phases show in lines that vLLM logs at INFO."""
+    """Whether vLLM logs at INFO, the level of most lines that show a phase."""
     level = plan.engine.env.get("VLLM_LOGGING_LEVEL") or plan.log_level
     return severity(level.upper()) <= severity("INFO")
 
 
 def recall(cache_dir: Path, key: str) -> StartupHistory:
-    """The earlier starts of this kind, oldest first."""
+    """Return the earlier starts with this key, oldest first."""
     try:
         return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def recall(cache_dir: Path, key: str) -> StartupHistory:
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:
-    """Add a start to what is kept, beside what other services add; None, or why that was not possible."""
+    """Add a start to the history, merging concurrent writers; returns None, or why it failed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir):
@@ -134,7 +134,7 @@ def _seconds(value: Any) -> float:
 
 
 def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
-    """In one step. Whoever may use the directory may use the file: several users can share a cache."""
+    """Write the file atomically, readable by whoever may use the directory: users can share a cache."""
     starts = {key: [_data(run) for run in runs] for key, runs in kept.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
@@ -155,10 +155,10 @@ def _data(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def _locked(cache_dir: Path) -> Iterator[None]:
-    """Alone with the file. Where the file system knows no locks, the last of two writers at once wins."""
+    """Hold the lock of the file. On file systems without locks the last writer wins."""
     fd = os.open(cache_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        with suppress(PermissionError):  # another user has made it, and with these very permissions
+        with suppress(PermissionError):  # created by another user, with these same permissions
             os.fchmod(fd, cache_dir.stat().st_mode & 0o666)
         _lock(fd)
         yield

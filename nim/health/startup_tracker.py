@@ -1,4 +1,4 @@
-"""How long until ready: earlier starts, the present one, a download that goes on, brought together."""
+"""Tracks a start: combines history, present phase and download into an ETA."""
 
 import os
 import time
@@ -17,13 +17,13 @@ from nim.health.status_files import StatusPublisher
 from nim.plan import Plan
 from nim.state import Phase, State
 
-# How often it is told anew, though nothing has happened, and how often the disk is asked during a download.
+# Interval of ETA updates without events, and of scans during a download.
 TICK_SECONDS, LOOK_SECONDS = 1.0, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What there was before a start: earlier ones, a compile cache with something in it, a model on disk."""
+    """What was known before a start: history, state of the compile cache, model files on disk."""
 
     kept: StartupHistory
     warm: bool
@@ -31,7 +31,7 @@ class Before:
 
 
 class StartupTracker:
-    """Follows the starts of one engine, from each `begin` to `ready` or `end`."""
+    """Tracks the starts of one engine, each from `begin` to `ready` or `end`."""
 
     def __init__(
         self, plan: Plan, loop: EventLoop, board: StatusPublisher, say: Callable[[str, str], None]
@@ -47,14 +47,14 @@ class StartupTracker:
         board.eta = self._eta
 
     def begin(self) -> None:
-        """The engine is about to be started."""
+        """Reset for a start of the engine."""
         self._reset()
         number = self._number
         self._background.run(self._look_before, lambda before: self._heard(before, number))
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
 
     def ready(self, seconds: float) -> None:
-        """It is ready, so long after its start: say it, and keep it for those that follow."""
+        """Log the duration of the start and add it to the history."""
         passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._status.state.done)
         expected = self._expected
         usual = "" if expected is None else f" (expected {expected:.1f} s, error {seconds - expected:+.1f} s)"
@@ -71,7 +71,7 @@ class StartupTracker:
         self.end()
 
     def end(self) -> None:
-        """It is ready, or has ended before. What is still heard of it is of no interest."""
+        """Stop tracking: the engine is ready or has ended. Pending results are ignored."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -108,14 +108,14 @@ class StartupTracker:
             self._say("DEBUG", problem)
 
     def _tick(self) -> None:
-        """Time has passed, and bytes may have come."""
+        """Publish a new ETA; rescan the download directory at most every two seconds."""
         now = self._loop.now()
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
-        # Also before it fetches: when the first bytes came is known as well as the look before them is old.
+        # Also before the fetch phase: the first bytes can be dated only to the scan before them.
         fetches = self._download and self._status.state.phase in (Phase.SELECT, Phase.FETCH)
         if self._download and fetches and now - self._looked_at >= LOOK_SECONDS:
             directory, number = Path(self._download.directory), self._number
-            self._looked_at = float("inf")  # not again before there is an answer
+            self._looked_at = float("inf")  # no further scan until this one has answered
             self._background.run(lambda: look_at(directory), lambda found: self._saw(found, number))
         self._status.tick()
 
@@ -135,7 +135,7 @@ class StartupTracker:
             self._say("INFO", text)
 
     def _eta(self, state: State) -> float | None:
-        """Asked by the board for each state that it is about to tell."""
+        """Return the ETA in seconds for a state; called by the publisher for each state."""
         now = self._loop.now()
         self._estimate.note(state.phase, state.progress if state.phase is not Phase.FETCH else None, now)
         if state.ready or state.phase not in STARTING or self._timer is None:

@@ -1,4 +1,4 @@
-"""What the guard lets others know: state.json, the body of readiness, and the files that nginx looks for."""
+"""What the controller publishes: state.json, the readiness body, and the flag files that nginx tests."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from nim.state import Failure, Phase, PhaseDone, State
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file in one step: a reader has the old text or the new one, never a part."""
+    """Replace a file atomically: readers see the old text or the new one."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -24,14 +24,14 @@ def write_file(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def first_state(now: float) -> State:
-    """Before anything runs."""
+    """Return the state before anything runs."""
     return State(phase=Phase.SELECT, message=DOING[Phase.SELECT], started_at=now, phase_since=now)
 
 
 class StatusPublisher:
-    """Goes on from the state that the launcher wrote, writes out each change. `now` gives Unix seconds.
+    """Publishes each change of the state, starting from the one written by the launcher.
 
-    `eta` tells how long it is until ready in a state; it is asked at each change and each `tick`.
+    `now` returns Unix seconds. `eta` returns the seconds until ready; called at each change and `tick`.
     """
 
     def __init__(self, run_dir: Path, now: Callable[[], float] = time.time) -> None:
@@ -41,35 +41,35 @@ class StatusPublisher:
         self._began = self.state.started_at
 
     def step(self, step: Step) -> None:
-        """The start of the engine goes on."""
+        """Publish a step of the engine's start."""
         self._enter(step.phase, step.message, step.progress)
 
     def tick(self) -> None:
-        """Nothing has happened, but time has passed."""
+        """Publish a new ETA without another change."""
         self._change(self.state)
 
     def ready(self) -> float:
-        """Requests are served from now on; the seconds since the engine was started."""
+        """Publish ready; returns the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)
         (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
         return max(self._now() - self._began, 0)
 
     def doubted(self, message: str) -> None:
-        """Not ready until it is known what a loss means, although the engine may still say it is."""
+        """Publish not ready while it is unclear what a lost process means; /health may still answer 200."""
         self._enter(Phase.UNKNOWN, message)
         self._raise_flag(STALLED_FILE)
 
     def stalled(self, message: str) -> None:
-        """Not ready, although the engine says it is: it stands still."""
+        """Publish not ready because the engine is stalled, although it may still answer 200."""
         self._enter(Phase.STALLED, message)
         self._raise_flag(STALLED_FILE)
 
     def count_stall(self) -> None:
-        """Another one begins."""
+        """Count a new stall."""
         self._change(replace(self.state, stalls=self.state.stalls + 1))
 
     def lost(self, failure: Failure, message: str) -> None:
-        """The engine is gone and comes back."""
+        """Publish that the engine was lost and will be restarted."""
         counts = dict(self.state.restarts)
         counts[failure.kind] = counts.get(failure.kind, 0) + 1
         self._enter(Phase.RESTARTING, message)
@@ -77,30 +77,30 @@ class StatusPublisher:
         self._raise_flag(STALLED_FILE)
 
     def failed(self, failure: Failure) -> None:
-        """The engine is gone for good."""
+        """Publish that the engine was lost and will not be restarted."""
         self._enter(Phase.STOPPED, failure.message)
         self._change(replace(self.state, failure=failure))
 
     def starting_again(self) -> None:
-        """A new start: its phases are counted from here."""
+        """Publish a new start; its phases are counted from here."""
         now = self._began = self._now()
         message = f"{DOING[Phase.SELECT]} again"
         self._change(replace(self.state, phase=Phase.SELECT, message=message, phase_since=now, done=()))
 
     def draining(self) -> None:
-        """The end has begun."""
+        """Publish that the shutdown has begun."""
         self._enter(Phase.DRAINING, "draining: the service is stopping")
         self._raise_flag(DRAINING_FILE)
 
     def stopped(self) -> None:
-        """Nothing runs any more."""
+        """Publish that nothing runs any more."""
         if self.state.phase is not Phase.STOPPED:
             self._enter(Phase.STOPPED, "stopped")
         for name in (DRAINING_FILE, STALLED_FILE):
             (self._run_dir / name).unlink(missing_ok=True)
 
     def _raise_flag(self, name: str) -> None:
-        """Last, so that whoever is then told "not ready" is told why."""
+        """Create a flag file that nginx tests; last, so that the reason is already published."""
         with suppress(OSError):
             (self._run_dir / name).touch(mode=0o600)
 
@@ -122,11 +122,10 @@ class StatusPublisher:
             self._publish()
 
     def _publish(self) -> None:
-        """A full disk must not end the service: what is told is then older than it should be."""
+        """Write the state files. A full disk must not end the service; readers then see an older state."""
         shown = self.state
-        if (
-            shown.ready
-        ):  # readiness is then asked of the engine itself, and this is for when it fails to answer
+        # While ready, /health of the engine decides; this text is for when it fails to answer.
+        if shown.ready:
             shown = replace(shown, phase=Phase.UNKNOWN, message="the engine does not answer")
         with suppress(OSError):
             write_file(self._run_dir / STATE_FILE, self.state.to_json())

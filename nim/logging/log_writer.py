@@ -1,4 +1,4 @@
-"""Everything that is said, by us and by the programs, on its way to stderr: masked, one line a record."""
+"""Write log records of this process and of all programs to stderr, masked, one line each."""
 
 import json
 import time
@@ -11,12 +11,12 @@ from nim.logging.stderr_queue import StderrQueue
 from nim.redact import MASK, is_secret_name, mask_argv
 
 OURS = "nim"
-# A shorter value is no secret worth the name, and would be masked wherever its letters occur.
+# Shorter values are not treated as secrets: they would be masked wherever their letters occur.
 SECRET_CHARACTERS = 6
 
 
 class LogWriter:
-    """Writes records to a descriptor and keeps `secrets` out of them."""
+    """Writes records to a file descriptor and masks `secrets` in them."""
 
     def __init__(self, form: Form, fd: int, loop: EventLoop, secrets: Sequence[str]) -> None:
         self._form, self._secrets = form, secrets
@@ -24,25 +24,25 @@ class LogWriter:
         self._sink = StderrQueue(fd, loop, self._dropped)
 
     def say(self, level: str, message: str) -> None:
-        """A record of our own."""
+        """Log a record of this process."""
         self.record(OURS, Record(level=level, message=message))
 
     def record(self, component: str, record: Record, **more: str | Sequence[str]) -> None:
-        """A record of some program's, if its level is wanted. Masked first: JSON has it spelt differently."""
+        """Write a program's record if its level is wanted. Masked before formatting: JSON escapes it."""
         if self._form.wants(record.level):
             more = {name: self._masked(value) for name, value in more.items()}
             line = self._form.line(record.level, component, self.mask(record.message), at=time.time(), **more)
             self._sink.put(line, always=record.level == "CRITICAL" and component == OURS)
 
     def access(self, line: str) -> str:
-        """A line that nginx has given its form already; what is left of it without secrets."""
+        """Write a line that nginx has already formatted, masked; returns it."""
         masked = _without(self._secrets_as_nginx_writes, line)
         if self._form.wants(read_access(line).level):
             self._sink.put(masked + "\n")
         return masked
 
     def block(self, text: str, record: Record, **more: str | Sequence[str]) -> None:
-        """What a human is to read as a whole, below a record's head; for machines it is one record."""
+        """Write several lines below a record's head for a person, or one JSON record."""
         if self._form.as_json:
             self.record(OURS, record, **more)
         elif self._form.wants(record.level):
@@ -51,14 +51,14 @@ class LogWriter:
             self._sink.put(line + rest, always=record.level == "CRITICAL")
 
     def mask(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text with secrets masked."""
         return _without(self._secrets, text)
 
     def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
         return self.mask(value) if isinstance(value, str) else [self.mask(text) for text in value]
 
     def close(self, seconds: float) -> None:
-        """Wait so long for a slow reader, then give up."""
+        """Flush for at most `seconds` if the reader is slow."""
         self._sink.close(seconds)
 
     def _dropped(self, count: int) -> str:
@@ -73,13 +73,13 @@ def _without(secrets: Sequence[str], text: str) -> str:
 
 
 def _as_nginx_writes(secret: str) -> tuple[str, ...]:
-    """As it is, as in its JSON, and as in its other lines."""
+    """Return a secret as written, as in JSON, and line by line."""
     plain = secret.replace("\\", "\\x5C").replace('"', "\\x22")
     return secret, json.dumps(secret, ensure_ascii=False)[1:-1], plain
 
 
 def known_secrets(environ: Mapping[str, str], argv: Sequence[str]) -> tuple[str, ...]:
-    """The secrets of the environment and the command line as they could appear in a log, longest first."""
+    """Return the secrets of environment and arguments in every form a log can show, longest first."""
     found = {value for name, value in environ.items() if is_secret_name(name)}
     for token, masked in zip(argv, mask_argv(argv), strict=True):
         if token != masked:

@@ -1,4 +1,4 @@
-"""The named pipes into which the programs write their logs, one each; PID 1 reads them all."""
+"""Named pipes into which the programs write their logs, one each; PID 1 reads them all."""
 
 import fcntl
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 from nim.plan import LOG_DIR
 
 NAMES = ("engine", "nginx", "access", "middleware", "supervisord")
-# What the programs may be ahead of us before they have to wait, and what is read of one pipe at a time.
+# How far a program may be ahead before it blocks, and how much is read of one pipe at a time.
 CAPACITY_BYTES = 1024 * 1024
 READ_BYTES = 65536
-# A longer line is cut into several.
+# A longer line is split.
 LINE_BYTES = 32768
 
 
 def make_pipes(run_dir: Path) -> None:
-    """Make the pipes that are not there; whatever else has their name goes."""
+    """Create the missing pipes, replacing anything else of that name."""
     directory = run_dir / LOG_DIR
     directory.mkdir(mode=0o700, exist_ok=True)
     for name in NAMES:
@@ -28,21 +28,21 @@ def make_pipes(run_dir: Path) -> None:
 
 
 def remove_pipes(run_dir: Path) -> None:
-    """Leave none behind."""
+    """Remove all pipes."""
     for name in NAMES:
         (run_dir / LOG_DIR / name).unlink(missing_ok=True)
 
 
 def open_pipe(run_dir: Path, name: str) -> int:
-    """A pipe's descriptor, open for both: it never ends, and no writer ever finds it without a reader."""
+    """Open a pipe for reading and writing: it never reaches its end and its writers always find a reader."""
     fd = os.open(run_dir / LOG_DIR / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    with suppress(OSError):  # a user's share of memory for pipes may be used up
+    with suppress(OSError):  # the user's limit of memory for pipes may be reached
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CAPACITY_BYTES)
     return fd
 
 
 class Pipe:
-    """One program's lines. `progress` gets what a progress bar shows before it ends its line."""
+    """Lines of one program. `progress` gets the text of a progress bar before its line ends."""
 
     def __init__(self, fd: int, line: Callable[[str], None], progress: Callable[[str], None]) -> None:
         self.fd = fd
@@ -50,7 +50,7 @@ class Pipe:
         self._rest = b""
 
     def read(self) -> bool:
-        """Hand on what has come; whether there was anything."""
+        """Pass on what has arrived; returns whether there was anything."""
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
@@ -68,13 +68,13 @@ class Pipe:
         return True
 
     def catch_up(self) -> None:
-        """Hand on all that has come by now; who goes on writing is not waited for."""
+        """Pass on everything written so far, without waiting for more."""
         for _ in range(CAPACITY_BYTES // READ_BYTES + 1):
             if not self.read():
                 break
 
     def _hand_on(self, line: bytes) -> None:
-        """A bar that was drawn over and over is what it showed last."""
+        """Return the last state of a progress bar that was redrawn within one line."""
         shown = line.rstrip(b"\r").rpartition(b"\r")[2]
         if shown.strip():
             self._line(shown.decode(errors="replace"))

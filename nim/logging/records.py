@@ -1,9 +1,9 @@
-"""A line of some program's log → its level and its message, each program in its own dialect."""
+"""Parse log lines into level and message, with one parser for each program."""
 
 import re
 from dataclasses import dataclass
 
-# With bounds: a line can be long and hold anything, and this must not take long over it.
+# All repetitions are bounded: a line can be long and hold anything, and parsing must stay fast.
 _SPEAKER = r"[^\n(]{0,64}\([^\s()]{1,64} pid=\d{1,10}\) "
 _VLLM = re.compile(rf"({_SPEAKER})([A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d (.*)", re.DOTALL)
 _UVICORN = re.compile(r"([A-Z]+):\s+(.*)", re.DOTALL)
@@ -13,14 +13,14 @@ _NGINX = re.compile(r"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|nginx:) \[(\w+)\] (.*)",
 _LOGGING = re.compile(r"([A-Z]+) ([\w.]+: .*)", re.DOTALL)
 _ACCESS = re.compile(r'([A-Z]+) |.*?"level":"([A-Z]+)"')
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# What libraries say of themselves as a Python ends, after everything that matters.
+# Messages of libraries while Python exits, after everything that matters.
 _PARTING = re.compile(
     r"nanobind: |\s*- leaked (?:instance|type|function|keep_alive)|\s*- \.\.\. skipped remainder|See https://nanobind"
     r"|\S*resource_tracker\.py:\d+: UserWarning|\s+warnings\.warn\('resource_tracker"
 )
-# nginx's words for connections that it was made to leave; how many, and why, is said by whoever ordered that.
+# nginx's messages for connections it was told to close; the controller logs how many and why.
 _LEFT = re.compile(r"\d+#\d+: (?:\*\d+ open socket #\d+ left in connection \d+|aborting)$")
-# Bodies above 4 MB are meant to go there; and one above the limit is its client's error, not ours.
+# Bodies above 4 MB are spooled to disk on purpose; a body above the limit is the client's error.
 _BUFFERED = re.compile(r"\d+#\d+: \*\d+ a client request body is buffered to a temporary file ")
 _TOO_LARGE = re.compile(r"\d+#\d+: \*\d+ client intended to send too large (?:chunked )?body")
 _WORKER_LOST = re.compile(r"\d+#\d+: worker process (\d+) exited on signal (\d+)")
@@ -32,7 +32,7 @@ _WORKER_GONE = (
 )
 _SAME = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 _GLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}
-# A socket that is not there yet is `crit` to nginx, and nothing of the kind to a service that starts.
+# A missing socket is `crit` to nginx but normal while the service starts.
 _NGINX_LEVELS = {
     "debug": "DEBUG",
     "info": "INFO",
@@ -45,20 +45,20 @@ _NGINX_LEVELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One line, read. A line without a level of its own is INFO, unless it goes on with an error."""
+    """One parsed line. A line without a level is INFO unless it continues an error."""
 
     level: str
     message: str
 
 
 class EngineLines:
-    """vLLM's log, uvicorn's, C++ libraries' and Python's own tracebacks and warnings, all in one stream."""
+    """Parser of the engine's output: vLLM, uvicorn, C++ libraries, Python tracebacks and warnings."""
 
     def __init__(self) -> None:
         self._in_traceback = False
 
     def read(self, line: str) -> Record:
-        """The record of a line, given those that came before."""
+        """Return the record of a line, given those before it."""
         line = _COLOUR.sub("", line)
         if _PARTING.match(line):
             return Record(level="DEBUG", message=line)
@@ -71,7 +71,7 @@ class EngineLines:
         return Record(level=self._level_of_bare(line), message=line)
 
     def _level_of_bare(self, line: str) -> str:
-        """A traceback is an error, down to the first line that is not indented: the exception itself."""
+        """Whether the line belongs to a traceback: an error down to the first line that is not indented."""
         if _TRACEBACK in line:
             self._in_traceback = True
         elif self._in_traceback and not line.startswith(" "):
@@ -83,7 +83,7 @@ class EngineLines:
 
 
 def read_nginx(line: str) -> Record:
-    """nginx's error log and what it says before it has one."""
+    """Parse a line of nginx's error log, or of its output before the log is open."""
     if match := _NGINX.match(line):
         if _LEFT.match(match[2]) or _BUFFERED.match(match[2]):
             return Record(level="DEBUG", message=match[2])
@@ -96,13 +96,13 @@ def read_nginx(line: str) -> Record:
 
 
 def read_middleware(line: str) -> Record:
-    """What Python's logging writes as "LEVEL name: message"; anything else it prints is a failure."""
+    """Parse "LEVEL name: message" from Python's logging; any other output is an error."""
     if (match := _LOGGING.match(line)) and match[1] in _SAME:
         return Record(level=match[1], message=match[2])
     return Record(level="ERROR", message=line)
 
 
 def read_access(line: str) -> Record:
-    """A record that nginx has written in its final form; only its level is of interest."""
+    """Parse the level of a line that nginx has already formatted."""
     match = _ACCESS.match(line)
     return Record(level=(match[1] or match[2]) if match else "INFO", message=line)

@@ -1,4 +1,4 @@
-"""stderr, behind a bounded queue: whoever reads it slowly, or not at all, holds nobody up."""
+"""A bounded queue in front of stderr, so that a slow or absent reader blocks nothing."""
 
 import errno
 import os
@@ -12,16 +12,16 @@ from contextlib import suppress
 
 from nim.event_loop import EventLoop
 
-# Some ten thousand lines.
+# About ten thousand lines.
 QUEUE_BYTES = 2 * 1024 * 1024
-# As much as a pipe that can be written at all takes without waiting.
+# What a writable pipe accepts without blocking.
 PIECE_BYTES = select.PIPE_BUF
 
 
 class StderrQueue:
-    """Writes lines to a descriptor that others use too, so its own flags are left as they are.
+    """Writes lines to a descriptor shared with other processes, whose flags are therefore not changed.
 
-    `report` makes the line that says how many were dropped.
+    `report` formats the line with the number of dropped lines.
     """
 
     def __init__(self, fd: int, loop: EventLoop, report: Callable[[int], str]) -> None:
@@ -32,7 +32,7 @@ class StderrQueue:
         self._fd, self._write, self._release = _open(fd)
 
     def put(self, line: str, *, always: bool = False) -> None:
-        """Write the line, now or later; drop it when too many wait already, unless it matters too much."""
+        """Write or queue a line; drop it when the queue is full, unless `always`."""
         data = line.encode(errors="replace")
         if self._broken:
             return
@@ -44,7 +44,7 @@ class StderrQueue:
             self._flush()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, if that takes no longer than this."""
+        """Write what is queued, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         self._tell_dropped()
         while self._queue and not self._broken and (left := deadline - time.monotonic()) > 0:
@@ -64,7 +64,7 @@ class StderrQueue:
             self._dropped = 0
 
     def _flush(self) -> None:
-        """Write until the queue is empty or the reader has enough."""
+        """Write until the queue is empty or the reader blocks."""
         try:
             while self._queue:
                 self._write_piece()
@@ -79,7 +79,7 @@ class StderrQueue:
             self._wait(False)
 
     def _failed(self, error: OSError) -> None:
-        """A reader that is gone does not come back; a disk that is full may have room again."""
+        """Handle a write error: a closed reader is final, a full disk may recover."""
         self._broken = error.errno in (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
         self._dropped += len(self._queue)
         self._queue.clear()
@@ -95,7 +95,7 @@ class StderrQueue:
             self._queue.popleft()
 
     def _wait(self, wanted: bool) -> None:
-        """Have the loop call when the reader can take more, or no longer."""
+        """Have the loop call back when the descriptor is writable, or stop that."""
         if wanted and not self._waiting:
             self._loop.watch(self._fd, self._flush, writable=True)
         elif self._waiting and not wanted:
@@ -104,7 +104,7 @@ class StderrQueue:
 
 
 def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
-    """A descriptor of our own for the same place, a way to write to it that never waits, and its end."""
+    """Return a descriptor for the same file, a non-blocking write function, and a function that closes it."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         link = socket.socket(fileno=os.dup(fd))

@@ -1,4 +1,4 @@
-"""The bodies of the management routes: the plan and the state, put into the words that clients know."""
+"""JSON bodies of the management routes, built from the plan and the state."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from nim.state import Failure, State
 from nim.values import Value
 
 API_VERSION = "1.0.0"
-"""Version of the contract of the management routes, apart from the release's."""
+"""Version of the management API, independent of the release."""
 
 Body = dict[str, Any]
 
 
 def metadata(plan: Plan, state: State) -> Body:
-    """What runs here and why: model, profile, engine, licence, every resolved option, the present state."""
+    """Return the metadata: model, profile, engine, licence, every resolved option, present state."""
     facts = licence(plan.model)
     return {
         "version": plan.release,
@@ -41,24 +41,24 @@ def metadata(plan: Plan, state: State) -> Body:
 
 
 def version(plan: Plan) -> Body:
-    """The release and the version of this contract."""
+    """Return the release and the version of the management API."""
     return {"release": plan.release, "api": API_VERSION}
 
 
 def startup(state: State) -> Body:
-    """The readiness body, with the phases that are over."""
+    """Return the readiness body with the finished phases."""
     body: Body = json.loads(state.health())
     phases = [{"phase": done.phase.value, "seconds": done.seconds} for done in state.done]
     return body | {"status": "ready" if state.ready else "not_ready", "phases": phases}
 
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
-    """The manifest as it is, with the id of the profile that was chosen from it."""
+    """Return the manifest with the id of the chosen profile."""
     return {**masked("", document), "selected_profile": plan.profile.id}
 
 
 def licence(model: Model) -> Body:
-    """The model's licence; the service's own when the model names none. What cannot be read yet is None."""
+    """Return the model's licence, or the service's if it has none. Unreadable parts are None."""
     if model.license_file:
         return _licence(model.license_name, Path(model.license_file), None)
     if model.license_name:
@@ -67,7 +67,7 @@ def licence(model: Model) -> Body:
 
 
 def masked(name: str, value: Any) -> Any:
-    """The value, with everything under a secret name masked, however deep."""
+    """Return the value with everything under a secret name masked, at any depth."""
     if is_secret_name(name) and value not in (None, ""):
         return MASK
     if isinstance(value, Mapping):
@@ -78,12 +78,12 @@ def masked(name: str, value: Any) -> Any:
 
 
 def _short_name(model: Model) -> str:
-    """The name that requests use: the NIM operator reads it (up to a colon) as the model's name."""
+    """Return the served name; the NIM operator reads it, up to a colon, as the model's name."""
     return model.served_names[0] if model.served_names else model.name
 
 
 def _option(name: str, value: Value) -> Body:
-    """One resolved option; `source` is its layer, `place` where in it, `previous` what it overrode."""
+    """Return one resolved option: `source` is its layer, `place` the origin, `previous` what it overrode."""
     return _origin(name, value) | {"previous": [_origin(name, older) for older in value.previous]}
 
 
@@ -119,7 +119,7 @@ def _failure(failure: Failure) -> Body:
 
 
 def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
-    """`sha` is SHA-256 in hex of the file's bytes, `size` their count."""
+    """Return name, size in bytes, SHA-256 in hex and text of a licence file."""
     content = _content(path)
     return {
         "name": name or (path.name if path else None),
@@ -133,7 +133,7 @@ def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
 
 
 def _content(path: Path | None) -> bytes | None:
-    """The file's bytes, or None while it is not there: a model's licence arrives with the model."""
+    """Return the bytes of a file, or None if absent: a model's licence arrives with the model."""
     try:
         return path.read_bytes() if path else None
     except OSError:

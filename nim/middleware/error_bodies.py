@@ -1,4 +1,4 @@
-"""Every error of ours in OpenAI's shape, so that one client code reads them all."""
+"""Errors of the management routes in OpenAI's shape."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def refusal(status: HTTPStatus, message: str, code: str, request_id: str | None = None) -> web.Response:
-    """An error answer; `code` is the word a program can test for."""
+    """Return an error answer; `code` is for programs."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     error = {"message": message, "type": kind, "param": None, "code": code, "request_id": request_id}
     body = json.dumps({"error": error}, ensure_ascii=False).encode()
@@ -20,7 +20,7 @@ def refusal(status: HTTPStatus, message: str, code: str, request_id: str | None 
 
 @web.middleware
 async def in_openai_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what aiohttp or a handler raises into an error answer with the request's id."""
+    """Convert exceptions of aiohttp and of handlers into error answers with the request id."""
     request_id = request.headers.get("X-Request-Id")
     try:
         return await handler(request)

@@ -1,4 +1,4 @@
-"""The one document of the whole service: the engine's own routes that the gateway lets through, and ours."""
+"""The OpenAPI document of the service: the engine's open routes and the management routes."""
 
 import json
 import logging
@@ -13,14 +13,14 @@ from nim.state import State
 
 log = logging.getLogger(__name__)
 
-# The engine builds its document when first asked for it: a second, and several where the machine is busy.
+# The engine builds its document at the first request: about a second, more on a busy machine.
 PATIENCE_SECONDS = 20.0
 
 Document = dict[str, Any]
 
 
 class Description:
-    """The document as bytes. The engine is asked once in each of its lives; before, ours stands alone."""
+    """The document as bytes. The engine is asked once per start; until it answers, ours is served alone."""
 
     def __init__(self, groups: Collection[str]) -> None:
         self._groups = tuple(groups)
@@ -28,7 +28,7 @@ class Description:
         self._life: tuple[tuple[str, int], ...] = ()
 
     async def read(self, state: State, upstreams: Upstreams) -> bytes:
-        """The merged document, or our part alone, which says so in `x-engine`."""
+        """Return the merged document, or our part alone, marked by `x-engine`."""
         if self._merged is None or self._life != state.restarts:
             self._life, self._merged = state.restarts, await self._ask(upstreams)
         return self._merged or _encoded(alone(self._groups))
@@ -43,12 +43,12 @@ class Description:
 
 
 def alone(groups: Collection[str]) -> Document:
-    """Our routes by themselves: what there is to describe until the engine answers."""
+    """Return the document of the management routes alone, until the engine answers."""
     return {"openapi": "3.1.0", "x-engine": "not up"} | _ours(groups)
 
 
 def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """The engine's document without what the gateway keeps to itself, and our routes added."""
+    """Return the engine's document without closed routes, with the management routes added."""
     ours = _ours(groups)
     components = engine.get("components", {})
     schemas = components.get("schemas", {}) | ours["components"]["schemas"]
@@ -71,7 +71,7 @@ def _ours(groups: Collection[str]) -> Document:
 
 
 def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """The paths that the gateway lets through."""
+    """Return the paths that the gateway lets through."""
     return {path: item for path, item in paths.items() if let_through(path, groups)}
 
 

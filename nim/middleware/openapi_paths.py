@@ -1,4 +1,4 @@
-"""The management routes as OpenAPI describes them, written by hand: the promise that the tests hold us to."""
+"""OpenAPI description of the management routes, written by hand and enforced by tests."""
 
 from typing import Any
 
@@ -8,8 +8,9 @@ TAG = "management"
 
 
 def paths() -> Schema:
-    """Every management route with its answers."""
+    """Return every management route with its answers."""
     return {
+        "/": _route("index", "What this service is, and links", _json("NimIndex") | _html()),
         "/v1/health/live": _route("live", "Whether the container runs", _json("NimHealth")),
         "/v1/health/ready": _route("ready", "Whether inference works now", _json("NimHealth"), "NimNotReady"),
         "/v1/health/startup": _route("startup", "How the start goes", _json("NimStartup"), "NimStartup"),
@@ -22,8 +23,9 @@ def paths() -> Schema:
 
 
 def schemas() -> Schema:
-    """The schemas that `paths` names."""
+    """Return the schemas referenced by `paths`."""
     return {
+        "NimIndex": _object(**_INDEX),
         "NimHealth": _object(**_HEALTH),
         "NimNotReady": _object(**_HEALTH, **_PROGRESS),
         "NimStartup": _object(**_HEALTH, **_PROGRESS, phases=_list(_object(phase=_STRING, seconds=_NUMBER))),
@@ -44,7 +46,7 @@ def schemas() -> Schema:
 
 
 def _object(**properties: Schema) -> Schema:
-    """An object that has all of these properties, and may have more."""
+    """Return the schema of an object that has all of these properties and may have more."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -64,12 +66,16 @@ def _json(schema: str) -> Schema:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
+def _html() -> Schema:
+    return {"text/html": {"schema": _STRING}}
+
+
 def _text() -> Schema:
     return {"text/plain": {"schema": _STRING}}
 
 
 def _route(name: str, summary: str, content: Schema, not_yet: str | None = None) -> Schema:
-    """A GET route; `not_yet` is the schema of its 503."""
+    """Return a GET route; `not_yet` is the schema of its 503."""
     responses: Schema = {
         "200": {"description": summary, "content": content},
         "4XX": {"description": "Refused", "content": _json("NimError")},
@@ -84,6 +90,15 @@ _STRING: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
 _INTEGER: Schema = {"type": "integer"}
 _BOOLEAN: Schema = {"type": "boolean"}
+_INDEX = {
+    "object": {"const": "service"},
+    "name": _STRING,
+    "release": _STRING,
+    "models": _list(_STRING),
+    "phase": _STRING,
+    "ready": _BOOLEAN,
+    "links": _map(_STRING),
+}
 _HEALTH = {"object": {"const": "health.response"}, "message": _STRING, "status": _STRING}
 _PROGRESS = {
     "phase": _STRING,

@@ -1,4 +1,4 @@
-"""A file that another process replaces: read again when it changed, its last good value kept."""
+"""A file that another process replaces, re-read when it changes."""
 
 import logging
 from collections.abc import Callable
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class Watched(Generic[T]):
-    """The parsed content of one file. An absent or broken file leaves the value as it was."""
+    """The parsed content of one file. A missing or broken file keeps the last good value."""
 
     def __init__(self, path: Path, parse: Callable[[str], T], initial: T) -> None:
         self._path = path
@@ -19,7 +19,7 @@ class Watched(Generic[T]):
         self._seen: tuple[int, int, int] | None = None
 
     def value(self) -> T:
-        """The newest good value."""
+        """Return the newest good value."""
         try:
             stat = self._path.stat()
             identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
@@ -27,7 +27,7 @@ class Watched(Generic[T]):
                 self._seen = identity
                 self._value = self._parse(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            pass  # not written yet, or already cleared away: what was last known still holds
+            pass  # not written yet, or already removed: the last value stays
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning('cannot read "%s": %r', self._path, error)
         return self._value

@@ -1,4 +1,4 @@
-"""What has to be there before anything starts, looked for so that its absence is one clear sentence."""
+"""Checks before anything starts, each failing with one clear error."""
 
 import os
 import re
@@ -15,22 +15,22 @@ from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, PLAN_FILE, Plan
 from nim.preflight.tcp_sockets import Listener, find_listener
 
-# Debian does not put it on everyone's PATH.
+# Debian does not put this directory on every user's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-# Containers get 64 MiB of shared memory unless told otherwise. vLLM's workers, where they are processes of
-# their own, answer through 10 chunks of 24 MiB each, and end the start after a minute if these do not fit.
-SHM = Path("/dev/shm")  # noqa: S108 (looked at only)
+# Containers get 64 MiB of shared memory by default. Each vLLM worker process uses 10 chunks of 24 MiB to
+# answer; if they do not fit, the start fails after a minute.
+SHM = Path("/dev/shm")  # noqa: S108 (only read)
 SHM_BYTES = 256 * 1024 * 1024
 WORKER_SHM_BYTES = 241 * 1024 * 1024
 NGINX_TEST_SECONDS = 20.0
-# The bit in /proc/self/status that lets a process change to any group.
+# The bit in /proc/self/status of the capability to change to any group.
 CAP_SETGID = 6
 _OUR_NGINX = re.compile(r"nginx: master .* -p (\S+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port that the service wants, and the variable that moves it."""
+    """A port of the service, and the variable that changes it."""
 
     number: int
     variable: str
@@ -38,7 +38,7 @@ class Port:
 
 
 def check(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Raise PreflightError for the first thing that is missing; the path of nginx."""
+    """Return the path of nginx; PreflightError for the first check that fails."""
     nginx = _find_nginx(environ)
     if find_spec("supervisor") is None:
         raise PreflightError(
@@ -53,7 +53,7 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
 
 
 def check_shared_memory(plan: Plan, shm: Path) -> None:
-    """Several workers, or any on a CPU, need more of it than a container has by default."""
+    """Refuse too little shared memory: several workers, or any on a CPU, need more than the default."""
     tags = plan.profile.tags
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
@@ -76,7 +76,7 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
 
 
 def warnings(shm: Path = SHM) -> Iterator[str]:
-    """What can go wrong later."""
+    """Yield warnings about what may fail later."""
     with suppress(OSError):
         room = os.statvfs(shm)
         if (size := room.f_frsize * room.f_blocks) < SHM_BYTES:
@@ -87,7 +87,7 @@ def warnings(shm: Path = SHM) -> Iterator[str]:
 
 
 def check_nginx(nginx: str, run_dir: Path) -> None:
-    """Have nginx itself read what was rendered for it; what it objects to is in the error."""
+    """Run `nginx -t` on the rendered files; PreflightError with its message."""
     command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / NGINX_FILE))
     try:
         test = subprocess.run(
@@ -125,7 +125,7 @@ def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
 
 
 def _check_group() -> None:
-    """As root, nginx's workers change to root's group, or end; a group without a name cannot be kept."""
+    """Refuse groups that nginx cannot keep: as root, its workers switch to root's group or exit."""
     groups = os.getresgid()
     if 0 in groups or _capabilities() >> CAP_SETGID & 1:
         return
@@ -137,7 +137,7 @@ def _check_group() -> None:
 
 
 def _capabilities() -> int:
-    """Those in effect, as bits."""
+    """Return the effective capabilities as bits."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     found = re.search(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)
     return int(found[1], 16) if found else 0
@@ -153,7 +153,7 @@ def _ports(plan: Plan) -> Iterator[Port]:
 
 
 def _check_ports(ports: tuple[Port, ...]) -> None:
-    """Take each port for a moment, all at once."""
+    """Bind each port for a moment, all at the same time."""
     seen: dict[int, Port] = {}
     with ExitStack() as taken:
         for port in ports:
@@ -192,7 +192,7 @@ def _take(port: Port) -> socket.socket:
 
 
 def _end(holder: Listener) -> str:
-    """What ends it: killed alone, a gateway of ours would only be started again."""
+    """Return how to end the process on a port; a gateway of this service would only be restarted."""
     ours = _OUR_NGINX.match(holder.command)
     if ours and Path(ours[1], PLAN_FILE).exists():
         return f"NIM_RUN_DIR={ours[1]} nim drain"

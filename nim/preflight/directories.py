@@ -1,4 +1,4 @@
-"""Whether the directories that a service writes in can be written, said before anything starts."""
+"""Check that the directories the service writes to are writable, before anything starts."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory(Place):
-    """One that is written in: what it is for, what mounts one, and whether it should be this user's own."""
+    """A directory to write to: its purpose, the mount it needs, and whether it must belong to this user."""
 
     purpose: str
     mount: str
@@ -24,12 +24,12 @@ class Directory(Place):
 
 
 def check_directories(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Make them and write in each. PreflightError names the first where that fails, and the remedy."""
+    """Create each directory and write to it; PreflightError names the first failure and its remedy."""
     touch(_tried(_written(plan, environ)), plan.cache_probe_seconds)
 
 
 def check_directory(path: Path, variable: str, seconds: float = 0) -> None:
-    """The same with one of them. `variable` names it to people, `seconds` is how long it may take."""
+    """Check one directory. `variable` names it in errors; `seconds` limits the time."""
     touch(_tried([_cache(str(path), variable)]), seconds)
 
 
@@ -45,7 +45,7 @@ def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
 
 
 def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
-    """Who fetches nothing may have the downloads read-only; compiled kernels are always kept."""
+    """Directories of the plan. Downloads may be read-only if nothing is fetched; the compile cache never."""
     env = plan.engine.env
     temporary = env.get("TMPDIR") or environ.get("TMPDIR") or TEMPORARY
     yield _temporary(temporary)

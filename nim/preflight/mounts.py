@@ -1,4 +1,4 @@
-"""A directory may lie on a mount whose server is gone, which holds whoever asks it, for ever and silently."""
+"""Detect directories on a mount whose server does not answer: any access to them blocks forever."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from nim.errors import PreflightError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A directory or file, and the variable that moves it."""
+    """A directory or file, and the variable that sets it."""
 
     path: Path
     variable: str
 
 
 def touch(steps: Iterator[Place], seconds: float) -> None:
-    """Take the steps, each of which names its place before it touches it. `seconds` 0: as long as it takes.
+    """Run steps that name a place before touching it, each within `seconds` (0: no limit).
 
-    They are taken in a thread. Where that is held, the end of this process does not wait for it.
+    The steps run in a daemon thread, so a blocked one does not delay the exit of this process.
     """
     at: Place | None = None
     failed: list[BaseException] = []
@@ -42,7 +42,7 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
 
 
 def look(places: Iterator[Place], seconds: float) -> None:
-    """See whether they answer at all; what they are is for others to judge."""
+    """Access each place, to see whether its mount answers."""
     touch(_looked_at(places), seconds)
 
 
@@ -53,7 +53,7 @@ def _looked_at(places: Iterator[Place]) -> Iterator[Place]:
 
 
 def _nothing_tried(seconds: float) -> PreflightError:
-    """Held before the first step: by the machine, or by what the steps are found by."""
+    """Return the error for a step that hung before naming a place."""
     return PreflightError(
         f"cannot see to the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
         hint="NIM_CACHE_PROBE_TIMEOUT=… longer, if this machine is only slow",

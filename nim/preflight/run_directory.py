@@ -1,4 +1,4 @@
-"""The run directory of one service: private, writable, and held by one service at a time."""
+"""The run directory of a service: private, writable, locked by one service at a time."""
 
 import fcntl
 import os
@@ -19,23 +19,23 @@ from nim.plan import (
     VERDICT_FILE,
 )
 
-# The longest path that a unix socket can have, and the longest name that we give one.
+# The longest path of a unix socket, and the longest name used here.
 SOCKET_PATH_BYTES = 107
 SUPERVISORD_PID_FILE = "supervisord.pid"
 LEFTOVER_SECONDS = 15.0
 LONGEST_SOCKET_NAME = "middleware.sock"
-# Characters that would mean something to nginx or supervisord; there is no need for them in this path.
+# Characters with a meaning to nginx or supervisord; this path does not need them.
 _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
 
 
 def take(path: Path) -> int:
-    """Make the directory, refuse it if it cannot be ours alone; the descriptor that holds its lock."""
+    """Create the directory and return the descriptor of its lock; PreflightError if it is not private."""
     _check_path(path)
     _make(path)
     _check_owner(path)
     lock = _lock(path)
     _wait_for_leftovers(path, lock)
-    # Of a service that was here before; nobody could bind the sockets of one killed.
+    # Left by an earlier service; sockets of a killed one cannot be bound again.
     sockets = (STATUS_SOCKET, MIDDLEWARE_SOCKET, SUPERVISOR_SOCKET)
     for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, *sockets):
         (path / name).unlink(missing_ok=True)
@@ -43,14 +43,14 @@ def take(path: Path) -> int:
 
 
 def release(path: Path, lock: int) -> None:
-    """Give the directory back."""
+    """Release the lock and remove the files."""
     with suppress(OSError):
         (path / LOCK_FILE).unlink(missing_ok=True)
     os.close(lock)
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory of files and sockets, if it is there; what is in the way stays."""
+    """Remove a directory of files and sockets if it exists; anything else in it stays."""
     with suppress(OSError):
         for entry in path.iterdir():
             entry.unlink()
@@ -58,7 +58,7 @@ def remove_directory(path: Path) -> None:
 
 
 def ask_to_drain(run_dir: str) -> int:
-    """Signal the service that holds the directory; its pid."""
+    """Send the drain signal to the service that holds the directory; returns its pid."""
     path = Path(run_dir)
     with suppress(OSError):
         fd = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -108,7 +108,7 @@ def _make(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """It holds sockets that whoever can reach them can command, so it is for one user alone."""
+    """Refuse a directory others can reach: its sockets accept commands from anyone who can connect."""
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise PreflightError(
@@ -129,7 +129,7 @@ def _check_owner(path: Path) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Hold the lock and say who does. A file that was removed meanwhile is not the lock any more."""
+    """Take the lock and write our pid. A lock file removed meanwhile no longer counts."""
     while True:
         fd = _open_lock(path)
         try:
@@ -149,7 +149,7 @@ def _lock(path: Path) -> int:
 
 
 def _wait_for_leftovers(path: Path, lock: int) -> None:
-    """Where PID 1 was killed, its supervisord lives on, and holds the socket, until all has ended."""
+    """Wait for the supervisord of a killed PID 1, which holds the socket until its programs have ended."""
     deadline = time.monotonic() + LEFTOVER_SECONDS
     while (pid := _supervisord(path)) is not None:
         if time.monotonic() > deadline:
@@ -163,7 +163,7 @@ def _wait_for_leftovers(path: Path, lock: int) -> None:
 
 
 def _supervisord(path: Path) -> int | None:
-    """The pid of a supervisord that still belongs to this directory."""
+    """Return the pid of a supervisord that still belongs to this directory."""
     with suppress(OSError, ValueError):
         pid = int((path / SUPERVISORD_PID_FILE).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

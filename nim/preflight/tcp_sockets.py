@@ -1,4 +1,4 @@
-"""TCP sockets as the kernel lists them: who listens on a port, and how many are connected to it."""
+"""TCP sockets as listed by the kernel: listeners of a port, and its connections."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,19 +10,19 @@ _ESTABLISHED, _LISTEN = "01", "0A"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """The process that listens on a port."""
+    """A process that listens on a port."""
 
     pid: int
     command: str
 
 
 def count_connections(port: int) -> int:
-    """How many clients are connected to a port of this machine."""
+    """Return the number of connections to a local port."""
     return sum(1 for _ in _sockets(port, _ESTABLISHED))
 
 
 def find_listener(port: int) -> Listener | None:
-    """Who listens on a port, if that is to be seen by this user."""
+    """Return the process that listens on a port, if this user may see it."""
     inodes = {f"socket:[{inode}]" for inode in _sockets(port, _LISTEN)}
     for entry in Path("/proc").iterdir() if inodes else ():
         if entry.name.isdigit() and _holds(entry, inodes):
@@ -31,7 +31,7 @@ def find_listener(port: int) -> Listener | None:
 
 
 def _sockets(port: int, state: str) -> Iterator[str]:
-    """The inodes of the sockets in a state whose local port this is."""
+    """Return the inodes of sockets in a state with this local port."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:

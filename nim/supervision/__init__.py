@@ -1,4 +1,4 @@
-"""The acting end: a plan becomes processes, and one of them stays to answer for all the others.
+"""PID 1 and the programs it runs: a plan becomes supervised processes.
 
 `start` replaces the calling process by PID 1 of the service; `drain` asks a running service to stop.
 """
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoReturn:
-    """Check everything, write the run directory, become PID 1. Any NimError: nothing was started.
+    """Check the plan, write the run directory and replace this process by PID 1.
 
-    Supervisord imports itself while `make_plan` thinks; a refusal ends it again.
+    Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
+    process while `make_plan` runs, and is dismissed if the plan is refused.
     """
-    from nim.supervision.spawn import Supervisord  # PID 1 itself needs nothing of all this
+    from nim.supervision.spawn import Supervisord  # imported here so that PID 1 does not load it
 
     try:
         supervisord = Supervisord.prepare()
@@ -37,7 +38,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 
 def drain(run_dir: str) -> int:
-    """Have the service of a run directory begin its stop; its pid. PreflightError: none runs there."""
+    """Tell the service of a run directory to shut down; returns its pid. PreflightError if none runs."""
     from nim.preflight.run_directory import ask_to_drain
 
     return ask_to_drain(run_dir)

@@ -1,4 +1,4 @@
-"""The one that decides: starts the programs, keeps them, ends the service in order, knows its exit code."""
+"""The controller in PID 1: starts and restarts the programs, shuts the service down, sets the exit code."""
 
 import os
 import signal
@@ -34,15 +34,15 @@ from nim.supervision.supervisor_client import Supervisor, SupervisorError
 NGINX_LOG_LINES = 10
 FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
-# What someone who presses Ctrl-C again grants to what was just told to end.
+# How long each stage of a shutdown still gets after Ctrl-C is pressed again.
 IMPATIENT_SECONDS = 0.3
-# Whose streams ended so shortly before the end of all, and were not told yet, lost them by it.
+# Streams that ended within this time before the service did are reported as cut by its end.
 CUTS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicies:
-    """What is restarted how often."""
+    """The restart policy of each program."""
 
     engine: RestartPolicy = restart_policy.ENGINE
     nginx: RestartPolicy = restart_policy.NGINX
@@ -51,24 +51,24 @@ class RestartPolicies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the guard works with. `supervisor_pid` is a child of this process."""
+    """What the controller works with. `supervisor_pid` is a child of this process."""
 
     plan: Plan
     loop: EventLoop
     supervisor: Supervisor
     supervisor_pid: int
-    journal: LogWriter
+    log_writer: LogWriter
     catch_up: Callable[[str], None]
     api_key: str | None = None
     policies: RestartPolicies = field(default_factory=RestartPolicies)
 
 
 class Controller:
-    """Lives until `exit_code` is known and the loop stopped."""
+    """Controls one service from its start until `exit_code` is set and the loop has stopped."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around, self._loop, self._plan = around, around.loop, around.plan
-        self._say = around.journal.say
+        self._say = around.log_writer.say
         self._run_dir = Path(around.plan.run_dir)
         self.exit_code = 0
         self._failure: Failure | None = None
@@ -77,14 +77,16 @@ class Controller:
         self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
         self._ending: Task | None = None
         self.board = StatusPublisher(self._run_dir)
-        self.cuts = CutStreams(self._loop, self._say)
+        self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
-        self.engine = self._keep_engine()
-        self.nginx = self._keep("nginx", around.policies.nginx, STATUS_SOCKET, self._streams_lost)
-        self.middleware = self._keep("middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: "")
+        self.engine = self._engine_restarter()
+        self.nginx = self._restarter("nginx", around.policies.nginx, STATUS_SOCKET, self._streams_lost)
+        self.middleware = self._restarter(
+            "middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
+        )
         around.supervisor.on_up = self._start
 
-    def _keep(
+    def _restarter(
         self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str]
     ) -> Restarter:
         return Restarter(
@@ -97,14 +99,14 @@ class Controller:
             give_up=self._gateway_lost,
         )
 
-    def _keep_engine(self) -> EngineRestarter:
+    def _engine_restarter(self) -> EngineRestarter:
         callbacks = EngineCallbacks(
             say=self._say,
             catch_up=lambda: self._around.catch_up("engine"),
-            lost=lambda failure, end: report.tell(self._around.journal, "ERROR", failure, "engine", end),
+            lost=lambda failure, end: report.tell(self._around.log_writer, "ERROR", failure, "engine", end),
             strays=self._strays,
             give_up=self._engine_lost,
-            cut=lambda since: self.cuts.tell_soon("the engine was lost", since),
+            cut=lambda since: self.cut_streams.tell_soon("the engine was lost", since),
             api_key=self._around.api_key,
         )
         policy = self._around.policies.engine
@@ -117,7 +119,7 @@ class Controller:
         self._loop.after(0, self._start_programs)
 
     def _start_programs(self) -> None:
-        """The gateway first: it is what is asked whether the service lives."""
+        """Start nginx first: it answers the liveness probe."""
         if not self._ending:
             self.nginx.program.start()
             self.engine.start()
@@ -126,16 +128,16 @@ class Controller:
     def _strays(self) -> tuple[Process, ...]:
         return strays(os.getpid(), {self._around.supervisor_pid})
 
-    # what comes from outside
+    # events from outside
 
     def on_nginx_record(self, record: Record) -> None:
-        """Keep the last words of nginx, in case they are its last."""
-        self.cuts.read_error(record.message)
+        """Keep the last error lines of nginx for the report, should nginx be lost."""
+        self.cut_streams.read_error(record.message)
         if severity(record.level) >= severity("ERROR"):
             self._nginx_log.append(record.message)
 
     def on_signal(self, number: int) -> None:
-        """Every signal to stop begins the same stop. Only Ctrl-C, pressed again, shortens it."""
+        """Start the shutdown on any stop signal. A repeated SIGINT shortens it."""
         if self._ending is None:
             self._say("INFO", f"stopping: {signal.Signals(number).name}")
             self.stopping_since = self._loop.now()
@@ -145,7 +147,7 @@ class Controller:
             self._ending.wake()
 
     def on_children(self) -> None:
-        """Reap whoever has ended: the supervisor, or a process that had lost its parent."""
+        """Reap ended children: supervisord, and orphans adopted by this process."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self._around.supervisor_pid:
@@ -160,7 +162,7 @@ class Controller:
             end = Exit(code=code) if code >= 0 else Exit(signal=-code)
             self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
 
-    # the ends
+    # how the service ends
 
     def _engine_lost(self, failure: Failure, end: Exit) -> None:
         self._fail(EngineLost.exit_code, failure, "engine", end)
@@ -185,17 +187,17 @@ class Controller:
         self.exit_code, self._failure = code, failure
         self.stopping_since = self._loop.now()
         self.board.failed(failure)
-        report.tell(self._around.journal, "CRITICAL", failure, what, end)
-        report.tell_kubernetes(self._around.journal.mask(report.shortened(failure, what, end)))
+        report.tell(self._around.log_writer, "CRITICAL", failure, what, end)
+        report.tell_kubernetes(self._around.log_writer.mask(report.shortened(failure, what, end)))
         self._ending = Task(self._loop, self._leave())
 
     def _streams_lost(self) -> str:
-        """What its master leaves behind still holds the connections, but tells nobody what they are."""
+        """Return a clause with the number of open connections; workers without a master do not log them."""
         count = count_connections(self._plan.gateway.server_port)
         return f", and with it its streams ({count} connections were open; nobody can name them)"
 
     def _stop(self) -> Steps:
-        """Unready, settle, drain the gateway, then the engine, then everything else."""
+        """Shut down in order: not ready, settle, drain nginx, stop the engine, then everything else."""
         budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
         self._expect_exits()
@@ -203,9 +205,9 @@ class Controller:
         yield from self._wait(lambda: False, budget.settle)
         yield from self._drain(began + budget.settle + budget.drain)
         if was_serving and not self.engine.program.alive:
-            self.cuts.tell("the engine ended before them", began)
+            self.cut_streams.tell("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
-        self.cuts.forget()
+        self.cut_streams.forget()
         self.middleware.program.stop()
         self.engine.program.stop()
         if not (yield from self._wait(lambda: not self._running(), budget.engine, patience=2)):
@@ -216,7 +218,7 @@ class Controller:
         yield from self._leave()
 
     def _drain(self, deadline: float) -> Steps:
-        """No new work; what runs may end until the deadline."""
+        """Stop nginx gracefully: no new requests, running ones may finish until the deadline."""
         nginx = self.nginx.program
         cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
@@ -224,13 +226,13 @@ class Controller:
             cut = count_connections(self._plan.gateway.server_port)
             self._unclean(f"connections cut because they did not end in time: {cut}; nginx cannot name them")
             nginx.signal(signal.SIGTERM)
-            # What vLLM breaks off it can call complete: nobody may be there to pass that on.
+            # vLLM can mark an answer it breaks off as complete, so nginx must be gone before vLLM stops.
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             nginx.signal(signal.SIGKILL)
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             return
         self._catch_up_with_nginx()
-        if cut := self.cuts.tell("they did not end in time", cut_at):
+        if cut := self.cut_streams.tell("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")
 
     def _catch_up_with_nginx(self) -> None:
@@ -244,31 +246,31 @@ class Controller:
     def _wait(
         self, true: Callable[[], bool], seconds: float, patience: int = 1
     ) -> Generator[float, None, bool]:
-        """As `until`, but no longer than the user's patience: so many times Ctrl-C was pressed again."""
+        """As `until`, but cut short once Ctrl-C has been pressed again `patience` times."""
         yield from until(self._loop, lambda: true() or self._hurry >= patience, max(seconds, 0))
         return (yield from until(self._loop, true, IMPATIENT_SECONDS if self._hurry >= patience else 0))
 
     def _running(self) -> list[str]:
-        programs = (keeper.program for keeper in (self.nginx, self.engine, self.middleware))
+        programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
         return [program.name for program in programs if program.alive]
 
     def _leave(self) -> Steps:
-        """Whatever still runs is ended, fast; then the supervisor; nothing is left."""
+        """Kill what still runs, end supervisord, remove leftovers, write the verdict and stop the loop."""
         self._expect_exits()
         if self.engine.program.process:
             self.engine.program.process.send(signal.SIGKILL)
         if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
             self._say("WARNING", f"connections cut: {cut}")
-        for keeper in (self.nginx, self.middleware):
-            keeper.program.signal(signal.SIGTERM)
+        for restarter in (self.nginx, self.middleware):
+            restarter.program.signal(signal.SIGTERM)
         yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
-        for keeper in (self.nginx, self.middleware):
-            keeper.program.signal(signal.SIGKILL)
+        for restarter in (self.nginx, self.middleware):
+            restarter.program.signal(signal.SIGKILL)
         yield from self._end_supervisor()
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
         self._catch_up_with_nginx()
-        self.cuts.tell("the service ended", self._loop.now() - CUTS_SECONDS)
+        self.cut_streams.tell("the service ended", self._loop.now() - CUTS_SECONDS)
         self.board.stopped()
         with suppress(OSError):
             text = report.verdict(self.exit_code, self._failure, time.time())
@@ -279,7 +281,7 @@ class Controller:
         if self._supervisor_lives:
             try:
                 self._around.supervisor.shut_down()
-            except SupervisorError:  # it may not have come so far
+            except SupervisorError:  # its socket may not exist yet
                 os.kill(self._around.supervisor_pid, signal.SIGTERM)
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
         if self._supervisor_lives:
@@ -287,9 +289,9 @@ class Controller:
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
     def _expect_exits(self) -> None:
-        for keeper in (self.engine, self.nginx, self.middleware):
-            keeper.expect_exit()
-            keeper.program.on_exit = self._wake
+        for restarter in (self.engine, self.nginx, self.middleware):
+            restarter.expect_exit()
+            restarter.program.on_exit = self._wake
 
     def _wake(self, _: Exit) -> None:
         if self._ending:

@@ -22,16 +22,16 @@ UUID_BYTES = 36
 
 
 def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
-    """Become the engine. What goes wrong before that is said on stderr, as the engine would."""
-    # What it downloads may be for others to read, too: the run directory is private by itself.
+    """Exec the engine. Errors before that go to stderr, where the engine itself would write them."""
+    # Downloads may be shared with other users; the run directory is private by its own mode.
     os.umask(int(environ.get(UMASK, "077"), 8))
-    # Not SIGTERM: told to end, vLLM calls the answers complete that it breaks off, and nginx passes that on.
+    # Not SIGTERM: on SIGTERM vLLM marks the answers it breaks off as complete, and nginx would pass that on.
     die_with_parent(signal.SIGKILL)
     _log_into(run_dir / LOG_DIR / "engine")
     plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
     lines = (run_dir / ARGS_FILE).read_text(encoding="utf-8").split("\n")
     argv = [json.loads(line) for line in lines if line]
-    if plan.engine.socket:  # the last engine left it behind, and this one could not bind it then
+    if plan.engine.socket:  # left behind by the previous engine; binding would fail
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
     env = _room_for_parts(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)

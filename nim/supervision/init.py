@@ -1,4 +1,4 @@
-"""PID 1 of the service: `nim.supervision.start` becomes this program, supervisord its child already.
+"""PID 1 of the service. `nim.supervision.start` execs this program; supervisord is already its child.
 
 `python -I -m nim.supervision.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
 """
@@ -12,9 +12,11 @@ from nim.supervision.service import serve
 
 
 def main(run_dir: Path, policies: RestartPolicies | None = None) -> int:
-    """Serve what the run directory describes; the exit code."""
+    """Run the service described by the run directory; returns the exit code."""
     os.umask(0o077)
-    os.set_inheritable(int(os.environ.pop("NIM_LOCK_FD")), False)  # held until the end, by this process alone
+    os.set_inheritable(
+        int(os.environ.pop("NIM_LOCK_FD")), False
+    )  # held until this process ends, and only by it
     return serve(run_dir, int(os.environ.pop("NIM_SUPERVISOR_PID")), policies or RestartPolicies())
 
 

@@ -1,4 +1,4 @@
-"""From a plan to PID 1: check, write, check again, exec. Nothing runs before everything has been checked."""
+"""Start a plan: run all checks, write the run directory, test it, exec PID 1."""
 
 import os
 import signal
@@ -22,17 +22,17 @@ from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.spawn import Supervisord, adopt_orphans
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
-# Supervisord has its socket after 4 ms, where it finished importing itself in time.
+# Supervisord creates its socket 4 ms after it has been imported.
 GATEWAY_SECONDS = 0.5
 INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
-    """Become PID 1 of the service that the plan describes. PreflightError: nothing was started."""
-    check_directories(plan, environ)  # with the user's own umask: a cache may be for others, too
+    """Replace this process by PID 1 of the planned service. PreflightError means nothing was started."""
+    check_directories(plan, environ)  # with the user's own umask: a cache may be shared
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
-    # Held back until PID 1 handles them, so that none of them leaves something half-started.
+    # Blocked until PID 1 handles them, so that no signal leaves a half-started service.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     try:
         lock = run_directory.take(run_dir)
@@ -57,7 +57,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         "NIM_NGINX": nginx,
         "NIM_UMASK": f"{umask:03o}",
         "NIM_DRAIN_MS": f"{_drain_ms(plan)}",
-        # Only for when PID 1 has been killed and supervisord ends the programs by itself.
+        # Used only if PID 1 has been killed and supervisord stops the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }
     environ = {**environ, **for_supervisord}
@@ -69,12 +69,12 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
 
 
 def _drain_ms(plan: Plan) -> int:
-    """0 would be without end."""
+    """Return whole seconds of at least 1: nginx and supervisord read 0 as no limit."""
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
 def _start_gateway(run_dir: Path) -> None:
-    """So that it answers before PID 1 has imported itself. Where this fails, PID 1 does it, and says so."""
+    """Start nginx now, so that it answers before PID 1 is imported. On failure PID 1 retries and reports."""
     deadline = time.monotonic() + GATEWAY_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -83,7 +83,7 @@ def _start_gateway(run_dir: Path) -> None:
 
 
 def _write(plan: Plan, run_dir: Path) -> None:
-    """Everything that the programs read, each file in one step."""
+    """Write all files of the run directory, each atomically."""
     state = first_state(time.time())
     files = [(file.path, file.text, file.mode) for file in plan.files]
     files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
@@ -101,7 +101,7 @@ def _write(plan: Plan, run_dir: Path) -> None:
 
 
 def _check_nginx(nginx: str, run_dir: Path) -> None:
-    """nginx opens its logs in the test too, and waits until somebody reads them."""
+    """Run `nginx -t` with the log pipes open: the test opens them too and would block without a reader."""
     held = [open_pipe(run_dir, name) for name in NAMES]
     try:
         checks.check_nginx(nginx, run_dir)

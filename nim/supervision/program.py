@@ -1,4 +1,4 @@
-"""One program under supervisord: started, stopped, and its end noticed in the same moment."""
+"""One program under supervisord: start, stop, signal, and immediate notice of its exit."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 
 class Program:
-    """`on_exit` is called from the loop whenever the program ends, asked or not."""
+    """A supervised program. The loop calls `on_exit` whenever it ends, requested or not."""
 
     def __init__(
         self, name: str, loop: EventLoop, supervisor: Supervisor, say: Callable[[str, str], None]
@@ -23,11 +23,11 @@ class Program:
 
     @property
     def alive(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the program was started and has not ended."""
         return self.process is not None
 
     def start(self) -> None:
-        """Start it. If that fails, that is an exit like any other."""
+        """Start the program. A failure to start is reported through `on_exit`."""
         self.started_at = self._loop.now()
         try:
             pid = self._supervisor.start(self.name)
@@ -43,7 +43,7 @@ class Program:
         Watch(self._loop, self.process, self._ended)
 
     def stop(self) -> None:
-        """Ask it to end, in its own way."""
+        """Send the stop signal configured for the program."""
         if self.process is None:
             return
         try:
@@ -52,7 +52,7 @@ class Program:
             self._say("WARNING", str(error))
 
     def signal(self, number: int) -> None:
-        """Signal everything in its process group, also after its own end."""
+        """Signal the process group of the program, which can outlive the program itself."""
         if self.group is not None:
             send_group(self.group, number)
 

@@ -1,13 +1,13 @@
-"""How often, and after what pause, something that was lost is started again."""
+"""Restart policy: number of attempts and exponential delay between them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """The pause doubles with each loss in a row; the row ends when something has run well for a while.
+    """Limits on restarts. The delay doubles with each consecutive loss.
 
-    `tries`: so many restarts in a row are made; None is without end.
+    `tries`: how many consecutive restarts, None for no limit. A run of `healthy_seconds` resets the count.
     """
 
     first_delay_seconds: float
@@ -22,7 +22,7 @@ MIDDLEWARE = RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tr
 
 
 class RestartCounter:
-    """The losses in a row of one program."""
+    """Counts consecutive losses of one program."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy

@@ -1,4 +1,4 @@
-"""Keeps a program of the gateway running: whenever it ends unasked, it is started again, alone."""
+"""Restarts nginx or the middleware by itself whenever it ends without being asked to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +10,13 @@ from nim.failures.exit import Exit
 from nim.supervision.program import Program
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 
-# The killed are gone in milliseconds, but of those that are not our children nobody tells us.
+# Killed processes end within milliseconds; the end of those that are not our children has to be polled.
 LOOK_SECONDS = 0.02
 GROUP_GONE_SECONDS = 5.0
 
 
 class Restarter:
-    """`leftovers` are the files that its sudden death leaves in the way. `give_up` gets how it ended."""
+    """Restarts one program. `leftovers` are files that would block its start; `give_up` gets its exit."""
 
     def __init__(
         self,
@@ -32,16 +32,16 @@ class Restarter:
         self.program = program
         self._loop, self._say, self._restarts = loop, say, RestartCounter(policy)
         self._leftovers, self._consequence, self._give_up = leftovers, consequence, give_up
-        self._revival: Task | None = None
-        program.on_exit = self._ended
+        self._restart_task: Task | None = None
+        program.on_exit = self._on_exit
 
     def expect_exit(self) -> None:
-        """From now on its end is wanted."""
+        """Treat the next exit as intended."""
         self.program.on_exit = lambda _: None
-        if self._revival:
-            self._revival.cancel()
+        if self._restart_task:
+            self._restart_task.cancel()
 
-    def _ended(self, end: Exit) -> None:
+    def _on_exit(self, end: Exit) -> None:
         delay = self._restarts.lost(self._loop.now() - self.program.started_at)
         lost = f"{self.program.name} lost ({end})"
         if delay is None:
@@ -50,10 +50,10 @@ class Restarter:
             return
         when = f"again in {delay:g} s" if delay else "again at once"
         self._say("ERROR", f"{lost}{self._consequence()}; it is started {when}")
-        self._revival = Task(self._loop, self._revive(delay))
+        self._restart_task = Task(self._loop, self._restart(delay))
 
-    def _revive(self, delay: float) -> Steps:
-        """Its processes first: what is left of them holds the port."""
+    def _restart(self, delay: float) -> Steps:
+        """Clear the old process group (it may hold the port), wait for the delay, start the program."""
         yield from clear_group(self._loop, self.program)
         yield from until(self._loop, lambda: False, delay)
         for path in self._leftovers:
@@ -62,7 +62,7 @@ class Restarter:
 
 
 def clear_group(loop: EventLoop, program: Program) -> Steps:
-    """Kill what is left of a program's process group and wait until it is gone."""
+    """Kill the process group of a program and wait until it is gone."""
     program.signal(SIGKILL)
     deadline = loop.now() + GROUP_GONE_SECONDS
     while program.group is not None and group_lives(program.group) and loop.now() < deadline:

@@ -1,4 +1,4 @@
-"""How the seconds of one stop are shared out."""
+"""How the seconds of one shutdown are divided between its stages."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,10 +6,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShutdownBudget:
-    """Seconds, one part after the other. Together they are what a stop may take.
+    """Seconds for each stage of a shutdown, in order; their sum is the whole time allowed.
 
-    `settle`: not ready, but new work is still taken, as the news spreads. `drain`: no new work, what runs
-    may end. `engine`: the engine tears down. `kill`: what is left is killed, and the supervisor ends.
+    `settle`: not ready, but still serving, while load balancers notice. `drain`: no new requests, running
+    ones may finish. `engine`: the engine shuts down. `kill`: what is left is killed and supervisord ends.
     """
 
     settle: float
@@ -19,7 +19,7 @@ class ShutdownBudget:
 
     @classmethod
     def of(cls, total: float, *, serving: bool) -> Self:
-        """A service that never served has nobody to tell and nothing to drain."""
+        """Return the budget. A service that never became ready skips settling and draining."""
         settle = min(3.0, total * 0.12)
         engine = min(7.5, total * 0.4)
         kill = min(1.5, total * 0.1)
@@ -30,5 +30,5 @@ class ShutdownBudget:
 
     @property
     def cut(self) -> float:
-        """When nginx itself cuts what still runs: early enough to name that within the time to drain."""
+        """Seconds after which nginx cuts running streams: early enough to log them within the drain time."""
         return self.drain - min(0.5, self.drain * 0.1)

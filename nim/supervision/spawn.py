@@ -1,4 +1,4 @@
-"""How supervisord is started, and what the kernel is asked to do when a parent dies."""
+"""Start supervisord; kernel settings for orphaned processes and for the death of a parent."""
 
 import json
 import os
@@ -20,14 +20,14 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(slots=True, kw_only=True)
 class Supervisord:
-    """A supervisord that imports itself, then waits for the word. `word` is where that is written, once."""
+    """A supervisord process that has been imported and waits for its configuration on a pipe, `word`."""
 
     pid: int
     word: int | None
 
     @classmethod
     def prepare(cls) -> Self:
-        """Start it, in a session of its own. It ends by itself when its parent does, or says nothing."""
+        """Start the process in its own session. It exits when its parent does or sends nothing."""
         ear, word = os.pipe()
         if pid := os.fork():
             os.close(ear)
@@ -39,13 +39,13 @@ class Supervisord:
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
             die_with_parent(signal.SIGTERM)
             os.dup2(ear, 0)
-            os.set_inheritable(0, True)  # it was 0 already if there was no stdin
+            os.set_inheritable(0, True)  # the pipe is already fd 0 if there was no stdin
             os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.supervision.supervisord"))  # noqa: S606
         finally:
             os._exit(127)
 
     def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
-        """Have it supervise the service of a run directory, its programs in this environment; its pid."""
+        """Have it run the programs of a run directory with this environment; returns its pid."""
         logs = run_dir / LOG_DIR
         word = {
             "configuration": str(SUPERVISORD_CONF),
@@ -55,12 +55,12 @@ class Supervisord:
         }
         assert self.word is not None
         ear, self.word = self.word, None
-        with suppress(BrokenPipeError), os.fdopen(ear, "wb") as file:  # PID 1 will see that it has ended
+        with suppress(BrokenPipeError), os.fdopen(ear, "wb") as file:  # PID 1 will notice that it has ended
             file.write(json.dumps(word).encode())
         return self.pid
 
     def dismiss(self) -> None:
-        """There is nothing to supervise; what it may have started already it is left to end."""
+        """End the process: nothing is to be supervised."""
         waits = self.word is not None
         if self.word is not None:
             os.close(self.word)
@@ -70,13 +70,13 @@ class Supervisord:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own, across an exec too; PID 1 is that already."""
+    """Become the subreaper of all descendants (survives exec; PID 1 already is one)."""
     if os.getpid() != 1:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(number: int) -> None:
-    """Be sent a signal when the parent dies. Below PID 1 the kernel sees to that."""
+    """Have the kernel signal this process when its parent dies. Not needed below PID 1."""
     parent = os.getppid()
     if parent > 1:
         _prctl(PR_SET_PDEATHSIG, number)
@@ -85,6 +85,6 @@ def die_with_parent(number: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    import ctypes  # 5 ms that the launcher need not wait for
+    import ctypes  # takes 5 ms, which the launcher saves
 
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

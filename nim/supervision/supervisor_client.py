@@ -1,6 +1,6 @@
-"""Everything of supervisord's that we depend on: three calls over its socket, and four lines of its log.
+"""Client of supervisord: three XML-RPC calls over its socket and four kinds of line in its log.
 
-`xmlrpc.client` would cost PID 1 27 ms and a third of its memory; the answers to these calls are flat structs.
+`xmlrpc.client` would cost PID 1 27 ms and a third of its memory; the answers used here are flat structs.
 """
 
 import re
@@ -13,7 +13,7 @@ from time import monotonic
 from nim.failures.exit import Exit
 from nim.plan import SUPERVISOR_SOCKET
 
-# It answers in 2 ms; when it is stuck, the loop may not be.
+# It answers in 2 ms; if it hangs, the event loop must not.
 ANSWER_SECONDS = 3.0
 
 _HEAD = "POST /RPC2 HTTP/1.0\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n"
@@ -24,7 +24,7 @@ _BODY = (
 _MEMBER = re.compile(r"<name>(\w+)</name>\s*<value><\w+>([^<]*)</")
 _STARTED = re.compile(r"supervisord started with pid \d+$")
 _ENDED = re.compile(r"(?:exited|stopped): (\w+) \((?:exit status (\d+)|terminated by (SIG\w+))")
-# What it says of its own work, and what does not apply to a private socket in a private directory.
+# Routine lines, and warnings that do not apply to a private socket in a private directory.
 _ROUTINE = re.compile(
     r"running as root|without any HTTP authentication|RPC interface|supervisord started|spawned: |success: |"
     r"exited: |stopped: |waiting for |received SIG|Set uid|Increased "
@@ -34,11 +34,11 @@ _LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO
 
 
 class SupervisorError(Exception):
-    """Supervisord did not do what it was asked."""
+    """A call to supervisord failed."""
 
 
 class Supervisor:
-    """A running supervisord. `catch_up` reads what it has logged by now and gives each line to `note`."""
+    """A running supervisord. `catch_up` reads its pending log lines and passes each to `note`."""
 
     def __init__(self, run_dir: str, catch_up: Callable[[], None]) -> None:
         self._socket = str(Path(run_dir) / SUPERVISOR_SOCKET)
@@ -47,7 +47,7 @@ class Supervisor:
         self.on_up: Callable[[], None] = lambda: None
 
     def note(self, line: str) -> tuple[str, str]:
-        """Learn from a line of its log; the line's level and message, its routine being for DEBUG."""
+        """Parse one line of its log; returns level and message, with routine lines at DEBUG."""
         match = _LINE.fullmatch(line)
         level, message = (_LEVELS.get(match[1], "DEBUG"), match[2]) if match else ("ERROR", line)
         if match and (end := _ENDED.match(message)):
@@ -58,7 +58,7 @@ class Supervisor:
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program unless it runs; its pid, or None if it has ended already."""
+        """Start a program unless it runs; returns its pid, or None if it has already ended."""
         self._ends.pop(name, None)
         try:
             self._call("startProcess", name, False)
@@ -68,15 +68,15 @@ class Supervisor:
         return int(self._call("getProcessInfo", name)["pid"]) or None
 
     def stop(self, name: str) -> None:
-        """Send a program its stop signal and do not wait."""
+        """Send a program its stop signal without waiting."""
         self._call("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Have supervisord stop what still runs, and end. A signal would be noticed up to a second later."""
+        """Have supervisord stop everything and exit. A signal would take effect up to a second later."""
         self._call("shutdown")
 
     def end_of(self, name: str) -> Exit:
-        """How a program ended that has just done so. The call makes supervisord reap it and log that."""
+        """Return how a program that has just ended did so. The call makes supervisord reap and log it."""
         deadline = monotonic() + ANSWER_SECONDS
         while name not in self._ends and monotonic() < deadline:
             alive = int(self._call("getProcessInfo", name)["pid"])
@@ -86,7 +86,7 @@ class Supervisor:
         return self._ends.pop(name, Exit())
 
     def _call(self, method: str, *arguments: str | bool) -> dict[str, str]:
-        """The members of the answer if it is a struct, else nothing."""
+        """Return the members of the answer if it is a struct, else an empty mapping."""
         try:
             answer = self._exchange(_request(method, arguments))
         except OSError as error:

@@ -14,7 +14,7 @@ import supervisor.supervisord
 
 
 def main() -> None:
-    """Wait for the word, then be supervisord until the end, its log going into its pipe."""
+    """Wait for the configuration on stdin, then run supervisord with its log going into its pipe."""
     text = sys.stdin.buffer.read()
     if not text:
         return
@@ -22,7 +22,9 @@ def main() -> None:
     word = json.loads(text)
     os.environ.clear()
     os.environ.update(word["environ"])
-    for path in word["pipes"]:  # held to the end: who is started before PID 1 reads its log waits for nobody
+    for path in word[
+        "pipes"
+    ]:  # held open, so that a program started before PID 1 reads its log does not block
         os.open(path, os.O_RDWR | os.O_CLOEXEC)
     nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(word["log"], os.O_RDWR)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):

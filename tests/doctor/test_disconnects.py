@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nim.doctor import Limits, Service, disconnects, opened, read_target
-from nim.doctor.context import Exam
+from nim.doctor import Limits, Service, disconnects, open_client, read_target
+from nim.doctor.context import CheckContext
 from nim.doctor.disconnects import check_disconnects
 
 IDLE_LOOKS = 3
@@ -42,23 +42,23 @@ class Engine:
 
 
 @asynccontextmanager
-async def exam_of(blind: Container[int]) -> AsyncIterator[Exam]:
+async def context_of(blind: Container[int]) -> AsyncIterator[CheckContext]:
     engine, app = Engine(blind), web.Application()
     app.router.add_get("/v1/metrics", engine.metrics)
     app.router.add_post("/v1/chat/completions", engine.answer)
-    async with TestServer(app) as server, opened(read_target(str(server.make_url("/")))) as caller:
+    async with TestServer(app) as server, open_client(read_target(str(server.make_url("/")))) as client:
         service = Service(ours=True, server=None, model="a", context=10_000, metrics_page="/v1/metrics")
-        yield Exam(caller=caller, service=service, limits=Limits(idle_seconds=1, max_body_bytes=1))
+        yield CheckContext(client=client, service=service, limits=Limits(idle_seconds=1, max_body_bytes=1))
 
 
 async def test_looks_that_saw_nothing_do_not_end_the_looking() -> None:
-    async with exam_of(range(IDLE_LOOKS + 1, IDLE_LOOKS + 4)) as exam:
-        found = [finding async for finding in check_disconnects(exam)]
+    async with context_of(range(IDLE_LOOKS + 1, IDLE_LOOKS + 4)) as context:
+        found = [finding async for finding in check_disconnects(context)]
     assert [finding.verdict for finding in found] == ["ok", "ok"], found
 
 
 async def test_that_no_look_got_through_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disconnects, "SEEN_WITHIN_SECONDS", 0.5)
-    async with exam_of(range(IDLE_LOOKS + 1, 1_000_000)) as exam:
-        found = await anext(check_disconnects(exam))
+    async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
+        found = await anext(check_disconnects(context))
     assert found.seen == "cannot be told: no look at /v1/metrics got through"

@@ -34,7 +34,7 @@ ENGINE_S = {
 }
 DONE = {"description": "Done"}
 OURS_TO_DESCRIBE = {Group.HEALTH, Group.MANAGEMENT}
-OURS = {
+OURS = {"/"} | {
     f"/v1/{name}"
     for name in (
         "health/live",

@@ -20,11 +20,11 @@ BOOT = Path(__file__).with_name("boot.py")
 EXIT_SECONDS = 40.0
 # Who is who below PID 1, by command line; the first that fits is meant.
 ROLES = {
-    "supervisord": r"-m nim\.process\.supervisord",
+    "supervisord": r"-m nim\.supervision\.supervisord",
     "nginx master": r"nginx: master",
     "nginx worker": r"nginx: worker",
     "middleware": r"nim\.middleware",
-    "API server": r"fakes/engine\.py|nim\.process\.(vllm_cpu|engine)|vllm serve",
+    "API server": r"fakes/engine\.py|nim\.supervision\.(vllm_cpu|engine_program)|vllm serve",
     "core": r"VLLM::EngineCore",
     "engine worker": r"VLLM::Worker",
 }

@@ -168,17 +168,17 @@ def broken_off(number: int, words: str = "upstream prematurely closed connection
 
 def test_what_the_engine_broke_off_is_found_by_its_connection_whichever_log_comes_first() -> None:
     said: list[str] = []
-    cuts = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
-    cuts.read(access(1))
-    cuts.read_error(broken_off(1))
-    cuts.read_error(broken_off(2, "recv() failed (104: Connection reset by peer)"))
-    cuts.read(access(2))
-    cuts.read(access(3))
-    cuts.read_error("7#7: *3 upstream timed out while reading response header from upstream")
-    cuts.read("nonsense")
-    assert cuts.tell("why", since=0.0) == 2
+    cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
+    cut_streams.read(access(1))
+    cut_streams.read_error(broken_off(1))
+    cut_streams.read_error(broken_off(2, "recv() failed (104: Connection reset by peer)"))
+    cut_streams.read(access(2))
+    cut_streams.read(access(3))
+    cut_streams.read_error("7#7: *3 upstream timed out while reading response header from upstream")
+    cut_streams.read("nonsense")
+    assert cut_streams.tell("why", since=0.0) == 2
     assert [line.rpartition("=")[2] for line in said] == ["id-1", "id-2"]
-    assert cuts.tell("why", since=0.0) == 0
+    assert cut_streams.tell("why", since=0.0) == 0
 
 
 @pytest.mark.parametrize("what", ["- 408", "POST /v1/completions 408", "POST /v1/completions 499"])
@@ -187,42 +187,42 @@ def test_what_a_client_broke_off_is_not_lost_with_the_engine(what: str) -> None:
     loop = EventLoop(now=lambda: 5.0)
     later: list[Callable[[], None]] = []
     loop.after = lambda _, call: later.append(call)  # type: ignore[method-assign, assignment, return-value]
-    cuts = CutStreams(loop, lambda _, text: said.append(text))
-    cuts.read(access(1, " incomplete", what))
-    cuts.read(access(2, " incomplete"))
+    cut_streams = CutStreams(loop, lambda _, text: said.append(text))
+    cut_streams.read(access(1, " incomplete", what))
+    cut_streams.read(access(2, " incomplete"))
     status = int(what.rpartition(" ")[2])
     record = {"message": "-", "status": status, "seconds": 1, "connection": 3, "request_id": "id-3"}
-    cuts.read(json.dumps(record | {"complete": False}))
-    cuts.tell_soon("the engine was lost", since=0.0)
+    cut_streams.read(json.dumps(record | {"complete": False}))
+    cut_streams.tell_soon("the engine was lost", since=0.0)
     later[0]()
     assert [line.rpartition("=")[2] for line in said] == ["id-2"]
 
 
 def test_who_was_cut_before_the_head_of_the_answer_is_told_at_a_stop() -> None:
     said: list[str] = []
-    cuts = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
-    cuts.read(access(1, " incomplete", "POST /v1/completions 499"))
-    assert cuts.tell("they did not end in time", since=0.0) == 1
+    cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
+    cut_streams.read(access(1, " incomplete", "POST /v1/completions 499"))
+    assert cut_streams.tell("they did not end in time", since=0.0) == 1
 
 
 def test_no_more_than_twenty_are_told_one_by_one() -> None:
     said: list[str] = []
-    cuts = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
+    cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
     for number in range(TOLD + 80):
-        cuts.read(access(number, " incomplete"))
-    assert cuts.tell("why", since=0.0) == TOLD + 80
+        cut_streams.read(access(number, " incomplete"))
+    assert cut_streams.tell("why", since=0.0) == TOLD + 80
     assert len(said) == TOLD + 1
     assert said[-1] == "streams cut (why): and 80 more, all in the access log"
 
 
 def test_who_left_before_the_loss_is_not_counted_and_not_kept() -> None:
     now = [0.0]
-    cuts = CutStreams(EventLoop(now=lambda: now[0]), lambda *_: None)
-    cuts.read(access(1, " incomplete"))
+    cut_streams = CutStreams(EventLoop(now=lambda: now[0]), lambda *_: None)
+    cut_streams.read(access(1, " incomplete"))
     now[0] = 3.0
-    cuts.read(access(2, " incomplete"))
-    assert cuts.tell("why", since=2.0) == 1
+    cut_streams.read(access(2, " incomplete"))
+    assert cut_streams.tell("why", since=2.0) == 1
     for _ in range(100):
         now[0] += KEPT_SECONDS / 2
-        cuts.read(access(3))
-    assert len(cuts._lines) <= 3
+        cut_streams.read(access(3))
+    assert len(cut_streams._lines) <= 3

@@ -111,11 +111,11 @@ SECRET = 'a "quoted" \\ secret'
 @pytest.mark.parametrize("component", ["nim", "engine", "nginx", "middleware", "supervisord"])
 def test_a_secret_that_json_spells_differently_is_masked(component: str, as_json: bool) -> None:
     read, write = os.pipe()
-    journal = LogWriter(Form(as_json=as_json), write, EventLoop(), [SECRET])
+    log_writer = LogWriter(Form(as_json=as_json), write, EventLoop(), [SECRET])
     record = Record(level="ERROR", message=f"cannot use {SECRET}")
-    journal.record(component, record, hint=f"not {SECRET}", log=[f"said {SECRET}"])
-    journal.block(f"a block with {SECRET}\n", record, log=(SECRET,))
-    journal.close(1)
+    log_writer.record(component, record, hint=f"not {SECRET}", log=[f"said {SECRET}"])
+    log_writer.block(f"a block with {SECRET}\n", record, log=(SECRET,))
+    log_writer.close(1)
     os.close(write)
     with os.fdopen(read) as said:
         text = said.read()

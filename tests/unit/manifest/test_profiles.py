@@ -10,11 +10,14 @@ import yaml
 
 from nim.engine import check_values, load_options
 from nim.hardware.table import PRODUCTS
-from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_json, read_manifest
+from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
 from nim.manifest.types import GB
+from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
+from nim.selection.parallel import parallel_of
+from nim.selection.start import Start
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)
@@ -25,6 +28,13 @@ VERDICTS = Path(__file__).parents[2] / "oracle" / "verdicts.jsonl"
 def manifest(request: pytest.FixtureRequest) -> Manifest:
     path: Path = request.param
     return load_manifest(path)
+
+
+def start_of(profile: Profile, manifest: Manifest) -> Start:
+    """A start with what the profile says, and no more."""
+    options = options_of(profile, {})
+    parallel = parallel_of(profile, options, own_sizes=True)
+    return Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
 
 
 def test_nothing_is_wrong(manifest: Manifest) -> None:
@@ -42,7 +52,7 @@ def test_every_profile_states_its_sizes(manifest: Manifest) -> None:
     for profile in manifest.profiles:
         assert profile.download_gb is not None, profile.label
         assert profile.memory_gb is not None, profile.label
-        least = estimate(profile, manifest.model).least_bytes
+        least = estimate(start_of(profile, manifest)).least_bytes
         assert least == pytest.approx(profile.memory_gb * 1e9, abs=0.1e9), profile.label
 
 
@@ -123,11 +133,11 @@ def test_contexts_and_caches_are_those_that_the_engine_derives(
         if verdict is None:
             continue
         assert model.max_model_len == verdict["context"]
-        per_token = estimate(profile, model).kv_bytes_per_token
         place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size), {})
         plain = verdict["kv_cache_dtype"] == str(profile.engine.args.get("kv-cache-dtype", "auto"))
-        if per_token and plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:
-            assert per_token * verdict["context"] == pytest.approx(place["cache_bytes"], rel=0.01)
+        if plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:
+            context = estimate(start_of(profile, manifest)).context_bytes
+            assert context == pytest.approx(place["cache_bytes"], rel=0.01)
 
 
 def test_schema_is_fresh() -> None:
