@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nim import paths
 from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.warnings import tell_warnings
 from nim.engine import OptionTable, check_values, check_variables, find_engine, load_options
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
@@ -16,6 +17,7 @@ from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_m
 from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
 from nim.planning.planner import Request, read_manifest_for, read_written, wishes_of
 from nim.recipes.document import load_recipe
@@ -165,7 +167,9 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
     wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wished_model(settings, options.model), wishes)
+    tell_warnings(settings, (*settings.warnings, *written.warnings))
+    place = MODEL_ARGUMENT if options.model else written.model_place
+    manifest = read_manifest_for(wished_model(settings, options.model or written.model, place), wishes)
     listing = list_profiles(manifest, hardware, wishes)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

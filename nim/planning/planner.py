@@ -56,7 +56,7 @@ from nim.plan import Model, Plan
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
-from nim.planning.together import check_together
+from nim.planning.together import check_together, hub_warnings
 from nim.selection.fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import Settings
@@ -122,7 +122,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *brought.warnings, *model_config.warnings, *clashes),
+        warnings=(
+            *written.warnings,
+            *brought.warnings,
+            *model_config.warnings,
+            *clashes,
+            *hub_warnings(source, config, request.environ),
+        ),
     )
     return assemble(decided), selection
 

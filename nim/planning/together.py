@@ -8,6 +8,7 @@ from nim.errors import WeightsError
 from nim.manifest import Manifest
 from nim.manifest.facts import read_model_config
 from nim.models.adapters import read_adapters
+from nim.models.hub_environment import hub_problems
 from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
@@ -50,3 +51,12 @@ def _own_name(directory: Path) -> str:
         return str(read_model_config(directory, "the model").get("_name_or_path") or "")
     except WeightsError:
         return ""
+
+
+def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what will keep the engine from asking the hub for a model of the hub's."""
+    said = config.get("HF_HUB_OFFLINE")
+    offline = str(said.value) if said else environ.get("HF_HUB_OFFLINE", "")
+    if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
+        return ()
+    return tuple(f"{one.message}; hint: {one.hint}" for one in hub_problems(environ))
