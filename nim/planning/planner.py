@@ -56,7 +56,7 @@ from nim.plan import Model, Plan
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
-from nim.planning.together import check_together, hub_warnings
+from nim.planning.option_checks import check_options, hub_warnings
 from nim.selection.fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import Settings
@@ -104,7 +104,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
     if not request.made_up:
         refuse_missing_files(config, source)
-    clashes = check_together(
+    clashes = check_options(
         config, table, selection, source, manifest, strict=settings.strict_args, made_up=request.made_up
     )
     decided = Decided(

@@ -17,7 +17,7 @@ from nim.selection.select import Selection
 from nim.values import Value
 
 
-def check_together(
+def check_options(
     config: Mapping[str, Value],
     table: OptionTable,
     selection: Selection,
