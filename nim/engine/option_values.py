@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nim.engine.catalog import NAMED, load_catalog
 from nim.engine.lenient_json import (
     NotJSONError,
     guess,
@@ -173,12 +174,21 @@ def _chosen(option: Option, value: Any) -> Any:
     if not option.choices or value in option.choices:
         return value
     names = [str(choice) for choice in option.choices]
-    reason = f"{_shown(value)} is not among its choices"
+    reason = f"{_shown(value)} is not among its choices{_elsewhere(option, value)}"
     raise MisfitError(reason, allowed=names, write=_near_choice(option, value))
 
 
+def _elsewhere(option: Option, value: Any) -> str:
+    """Return which release has a cache type that this one lacks, or an empty text."""
+    if option.name != "kv_cache_dtype":
+        return ""
+    catalog = load_catalog()
+    elsewhere = catalog.elsewhere("kv_cache_dtypes", str(value))
+    return f": vLLM {catalog.version} {elsewhere}" if elsewhere else ""
+
+
 def _near_choice(option: Option, value: Any) -> str | None:
-    """The smallest number that is enough, or the word that is spelt most like this one."""
+    """Return the smallest number that is enough, or the most similar word."""
     if isinstance(value, int | float):
         enough = [choice for choice in option.choices if isinstance(choice, int | float) and choice > value]
         return str(min(enough)) if enough else None
@@ -187,8 +197,13 @@ def _near_choice(option: Option, value: Any) -> str | None:
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """A word of warning about a value that looks like a slip in one of the names the engine knows."""
-    if not isinstance(value, str) or value.casefold() in {name.casefold() for name in option.suggested}:
+    """A word of warning about a value that looks like a slip in one of the names the engine knows.
+
+    Options of the catalog are checked when all that was said is known: another may bring the name.
+    """
+    if option.name in NAMED or not isinstance(value, str):
+        return None
+    if value.casefold() in {name.casefold() for name in option.suggested}:
         return None
     near = nearest(value, option.suggested, 1)
     return f'unknown by name; the nearest is "{near[0]}"' if near else None
