@@ -10,6 +10,7 @@ from nim.values import Layer, Value
 PREFIX = "VLLM_"
 # A service named vllm… makes Kubernetes set VLLM_…_SERVICE_HOST, VLLM_…_PORT=tcp://… and so on in every pod.
 _SERVICE_NAME = re.compile(r"VLLM(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+_QUOTED = re.compile(r"\s*(['\"]).*\1\s*", re.DOTALL)
 _SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -23,6 +24,11 @@ def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ..
     strays = service_links(env)
     unknown = sorted(set(_engine_names(env)) - table.variables.keys() - set(strays))
     warnings = [_warning(name, table) for name in unknown]
+    warnings += [
+        f"{name}: the quotes around its value, which `docker --env-file` keeps, are in it; leave them out"
+        for name in sorted(_engine_names(env))
+        if _QUOTED.fullmatch(env[name])
+    ]
     if strays:
         warnings.append(
             f"ignoring {', '.join(strays)}: Kubernetes set them for a service of that name; "

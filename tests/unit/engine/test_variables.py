@@ -34,6 +34,13 @@ def test_unknown_ones_are_named_with_what_to_use(table: OptionTable, name: str, 
     assert "planted" not in warning
 
 
+@pytest.mark.parametrize("value", ['"DS"', "'DS'", ' "DS" '])
+def test_quotes_that_were_kept_are_a_part_of_the_value(table: OptionTable, value: str) -> None:
+    (warning,) = check_variables({"VLLM_SSM_CONV_STATE_LAYOUT": value}, table)
+    assert warning.startswith("VLLM_SSM_CONV_STATE_LAYOUT: the quotes around its value")
+    assert "DS" not in warning.removeprefix("VLLM_SSM_CONV_STATE_LAYOUT")
+
+
 def test_what_kubernetes_sets_for_services_is_one_warning(table: OptionTable) -> None:
     env = {
         "VLLM_PORT": "tcp://10.0.0.1:80",
