@@ -84,11 +84,12 @@ class _Finder:
 
     def __init__(self, request: Request, choice: Choice) -> None:
         self._request = request
-        self.written: Written = read_written(request, load_options())
+        self._table = load_options()
+        self.written: Written = read_written(request, self._table)
         self._wish: ModelWish = wished_model(
             request.settings,
             choice.model or self.written.model,
-            choice.model_option if choice.model else COMMAND_LINE,
+            choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
         self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
@@ -109,13 +110,15 @@ class _Finder:
 
     def config(self, profile: Profile) -> dict[str, Value]:
         """As much of a start's configuration as does not depend on the machine."""
-        environ = self._request.environ
+        environ, settings = self._request.environ, self._request.settings
         engine = profile.engine
         weaker = (
             *default_entries(),
             *revision_entries(self.source(profile)),
             *cache_entries(self._around),
-            *profile_entries(profile.label, profile.tags, engine.args, engine.env),
+            *profile_entries(
+                profile.label, profile.tags, engine.args, engine.env, self._table, strict=settings.strict_args
+            ).entries,
         )
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
 

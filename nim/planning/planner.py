@@ -9,15 +9,16 @@ from nim import paths
 from nim.engine import (
     InstalledEngine,
     OptionTable,
-    ParsedArguments,
+    check_named_values,
     check_values,
     check_variables,
     find_engine,
+    load_catalog,
     load_options,
     parse_arguments,
     service_links,
-    tokenize,
 )
+from nim.engine.tokens import Line, read_line
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
 from nim.hardware.describe import name_machine
@@ -32,6 +33,7 @@ from nim.manifest import (
 )
 from nim.models.download import download_of
 from nim.models.runtime_config import find_beside, read_runtime_config
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -46,16 +48,19 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
+    Layered,
     entries,
     environment_entries,
     profile_entries,
-    settings_entries,
 )
 from nim.options.resolve import resolve
+from nim.options.settings_layer import settings_entries
 from nim.plan import Model, Plan
+from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.together import check_together
 from nim.selection.fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import Settings
@@ -81,7 +86,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
-    wish = wished_model(settings, written.model)
+    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
     wishes = wishes_of(settings, written.entries, engine, request)
     around = look_around(settings, request.environ)
@@ -90,20 +95,26 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     selection = select(manifest, request.hardware, wishes)
     source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
+    brought = chosen_entries(selection, table, settings)
+    model_config = runtime_config_entries(source, table, settings)
     weaker = (
         *default_entries(),
         *derived_entries(around, source, name, settings.log_level, selection),
         *machine_entries(request, around, selection, written),
-        *chosen_entries(selection),
-        *runtime_config_entries(source, table, settings),
+        *brought.entries,
+        *model_config.entries,
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = resolve((*weaker, *home_entries(around), *own, *written.entries))
     about_files = judge_model(request, source, wish.place, config, files.model)
     config = beside_the_model(config, source)
+    unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
     if not request.made_up:
         refuse_missing_files(config, source)
+    clashes = check_together(
+        config, table, selection, source, manifest, strict=settings.strict_args, made_up=request.made_up
+    )
     decided = Decided(
         settings=settings,
         around=around,
@@ -119,7 +130,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *about_files),
+        warnings=(
+            *written.warnings,
+            *brought.warnings,
+            *model_config.warnings,
+            *clashes,
+            *unknown,
+            *about_files,
+        ),
     )
     return assemble(decided), selection
 
@@ -130,6 +148,7 @@ class Written:
 
     entries: tuple[Entry, ...]
     model: str | None
+    model_place: str
     verbatim: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -137,27 +156,27 @@ class Written:
 def read_written(request: Request, table: OptionTable) -> Written:
     """The three strongest layers."""
     settings = request.settings
-    passthrough = tokenize(settings.passthrough_args or "", place="NIM_PASSTHROUGH_ARGS")
-    parsed = [
-        (
-            Layer.PASSTHROUGH,
-            "NIM_PASSTHROUGH_ARGS",
-            _parse(passthrough, "NIM_PASSTHROUGH_ARGS", settings, table),
-        ),
-        (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
+    variables = settings_entries(settings, table)
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    parts = [
+        (Layer.PASSTHROUGH, read_arguments(line, PASSTHROUGH, settings, table)),
+        (Layer.CLI, read_arguments(Line(tokens=request.arguments), COMMAND_LINE, settings, table)),
     ]
-    own = list(settings_entries(settings))
-    for layer, place, arguments in parsed:
-        own += entries(layer, place, arguments.values)
-    warnings = [warning for _, _, arguments in parsed for warning in arguments.warnings]
-    warnings += check_variables(request.environ, table)
-    models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
-    verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
+    own = list(variables.entries)
+    for layer, one in parts:
+        own += entries(layer, one.place, one.parsed.values)
+    named = [(one.model, one.model_place) for _, one in parts if one.model]
+    model, place = named[-1] if named else (None, MODEL_ARGUMENT)
     return Written(
         entries=tuple(own),
-        model=models[-1] if models else None,
-        verbatim=tuple(verbatim),
-        warnings=tuple(warnings),
+        model=model,
+        model_place=place,
+        verbatim=(*variables.rest, *(word for _, one in parts for word in one.parsed.rest)),
+        warnings=(
+            *variables.warnings,
+            *(warning for _, one in parts for warning in one.warnings),
+            *check_variables(request.environ, table),
+        ),
     )
 
 
@@ -212,22 +231,28 @@ def machine_entries(
     yield from place_entries(around)
 
 
-def chosen_entries(selection: Selection) -> Iterator[Entry]:
+def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
     """What the chosen profile brings along."""
     engine, label = selection.profile.engine, selection.chosen.label
-    return profile_entries(label, selection.profile.tags, engine.args, engine.env)
+    return profile_entries(
+        label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
+    )
 
 
-def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Iterator[Entry]:
+def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
     """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
     if source.path is None:
-        return
+        return Layered(entries=())
     config = read_runtime_config(Path(source.path))
     place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
-    flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
-    yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    line = read_line(config.passthrough, place=place)
+    flags = parse_arguments(line.tokens, table, place=place, strict=settings.strict_args)
     options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
-    yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
+    weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    return Layered(
+        entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
+        warnings=(*(f"{place}: {note}" for note in line.notes), *flags.warnings, *options.warnings),
+    )
 
 
 def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
@@ -299,7 +324,3 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:
-    return parse_arguments(tokens, table, place=place, strict=settings.strict_args)
