@@ -62,7 +62,7 @@ from nim.planning.host_facts import look_around
 from nim.planning.local_models import KnownFiles, judge_model, known_files
 from nim.planning.together import check_together
 from nim.selection.fit import Wishes
-from nim.selection.select import Selection, select
+from nim.selection.select import NoProfileFits, Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 
@@ -92,7 +92,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     around = look_around(settings, request.environ)
     files = read_files(request, wish, written, around)
     manifest = read_manifest_for(wish, wishes, files)
-    selection = select(manifest, request.hardware, wishes)
+    selection = choose(request, manifest, wishes, wish, files)
     source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
     brought = chosen_entries(selection, table, settings)
@@ -204,6 +204,18 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes, files: KnownFiles) -> Man
         tensor_parallel_size=wishes.tensor_parallel_size,
         pipeline_parallel_size=wishes.pipeline_parallel_size,
     )
+
+
+def choose(
+    request: Request, manifest: Manifest, wishes: Wishes, wish: ModelWish, files: KnownFiles
+) -> Selection:
+    """The profile. Where none fits, files that no machine could load are refused first."""
+    try:
+        return select(manifest, request.hardware, wishes)
+    except NoProfileFits:
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
