@@ -12,7 +12,7 @@ help: ## this list
 
 setup: $(READY) ## virtual environment, Python packages, nginx
 
-$(READY): pyproject.toml .ci/setup
+$(READY): pyproject.toml .ci/setup $(wildcard locks/*)
 	.ci/setup $(VENV)
 	touch $@
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from nim.engine import OptionTable, ParsedArguments, check_values
 from nim.errors import ManifestError, SettingsError
+from nim.selection.engine_options import JSON_ARGS_TAG
 from nim.values import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
-JSON_ARGS_TAG = "nim_json_args"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nim.engine import OptionTable
+from nim.engine.table import Kind
 from nim.settings import declared
 from nim.values import Layer, Value
 
@@ -37,8 +38,11 @@ class Said:
         return name in self.config and self.config[name].value is not None
 
     def number(self, name: str) -> float | None:
-        """Return the option's value where it is a number that somebody said, or the engine's default."""
+        """Return the option's value if it is a number, else None. "auto", which is -1, is no number."""
         value = self.get(name)
+        option = self.table.options.get(name)
+        if option and option.kind is Kind.AUTO_INTEGER and value == -1:
+            return None
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def item(self, name: str, key: str) -> Any:

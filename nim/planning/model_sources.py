@@ -17,13 +17,10 @@ from nim.planning.local_models import read_source
 from nim.planning.planner import (
     Request,
     Written,
-    read_files,
-    read_manifest_for,
+    find_candidates,
     read_written,
     source_of,
-    wishes_of,
 )
-from nim.selection.fit import Wishes
 from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.values import Value
@@ -92,10 +89,10 @@ class _Finder:
             choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
-        self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
         self._around = look_around(request.settings, request.environ)
-        self._files = read_files(request, self._wish, self.written, self._around)
-        self.manifest = read_manifest_for(self._wish, self._wishes, self._files)
+        found = find_candidates(request, self._wish, self.written, self._around, engine)
+        self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
+        self._files = found.files
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
         """Those that are meant."""
@@ -136,7 +133,8 @@ class _Finder:
         first, *others = (with_variants(self.manifest, one, asked.variants) for one in self.manifest.profiles)
         if all(self._needs(one) == self._needs(first) for one in others):
             return first
-        return select(self.manifest, self._request.hardware, replace(self._wishes, profile=name)).profile
+        wishes = replace(self._wishes, profile=name)
+        return select(self.manifest, self._request.hardware, wishes, self._facts).profile
 
     def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
         source = self.source(profile)

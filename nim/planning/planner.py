@@ -28,10 +28,11 @@ from nim.manifest import (
     find_manifest,
     load_manifest,
     local_path,
-    manifest_for_model,
     manifest_to_json,
 )
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts
+from nim.models.generic_manifest import manifest_for_model
 from nim.models.runtime_config import find_beside, read_runtime_config
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
@@ -60,9 +61,11 @@ from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.together import check_together
 from nim.selection.fit import Wishes
-from nim.selection.select import NoProfileFits, Selection, select
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 
@@ -88,11 +91,10 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(settings, written.entries, engine, request)
     around = look_around(settings, request.environ)
-    files = read_files(request, wish, written, around)
-    manifest = read_manifest_for(wish, wishes, files)
-    selection = choose(request, manifest, wishes, wish, files)
+    candidates = find_candidates(request, wish, written, around, engine)
+    manifest = candidates.manifest
+    selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
     brought = chosen_entries(selection, table, settings)
@@ -107,7 +109,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = resolve((*weaker, *home_entries(around), *own, *written.entries))
-    about_files = judge_model(request, source, wish.place, config, files.model)
+    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source)
     unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
     if not request.made_up:
@@ -134,9 +136,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
             *written.warnings,
             *brought.warnings,
             *model_config.warnings,
+            *about_files,
             *clashes,
             *unknown,
-            *about_files,
         ),
     )
     return assemble(decided), selection
@@ -180,15 +182,45 @@ def read_written(request: Request, table: OptionTable) -> Written:
     )
 
 
-def read_files(request: Request, wish: ModelWish, written: Written, around: Surroundings) -> KnownFiles:
-    """The files of a model without a manifest: where they lie is known before a profile is chosen."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+    files: KnownFiles
+
+
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
     cache = tuple(cache_entries(around))
-    values = resolve((*cache, *environment_entries(request.environ, cache, ()), *written.entries))
-    return known_files(request, wish, values)
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    files = known_files(request, wish, values)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, files, named)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes, files: KnownFiles) -> Manifest:
-    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and paths.IMAGE_MANIFEST.exists():
@@ -198,21 +230,20 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes, files: KnownFiles) -> Man
     assert wish.source is not None
     return manifest_for_model(
         str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
-        files.config,
+        facts,
         name=wish.source.name,
         weights_bytes=files.weights_bytes,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        pipeline_parallel_size=wishes.pipeline_parallel_size,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
 
 
-def choose(
-    request: Request, manifest: Manifest, wishes: Wishes, wish: ModelWish, files: KnownFiles
-) -> Selection:
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
     """The profile. Where none fits, files that no machine could load are refused first."""
     try:
-        return select(manifest, request.hardware, wishes)
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
     except NoProfileFits:
+        files = candidates.files
         if wish.source and files.model:
             judge_model(request, wish.source, wish.place, files.values, files.model)
         raise
@@ -292,20 +323,21 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def wishes_of(
-    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
-) -> Wishes:
-    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    said = {name: value.value for name, value in resolve(written).items()}
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        lora=bool(said.get("enable_lora", False)),
-        max_model_len=said.get("max_model_len"),
-        gpu_memory_utilization=said.get("gpu_memory_utilization"),
-        tensor_parallel_size=said.get("tensor_parallel_size"),
-        pipeline_parallel_size=said.get("pipeline_parallel_size"),
-        nodes=said.get("nnodes") or 1,
+        options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim.engine import OptionTable
-from nim.errors import WeightsError
 from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
-from nim.models.checkpoint.directory import CONFIG, read_config
-from nim.models.checkpoint.origin import origin_of
+from nim.models.files import read_config
 from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
@@ -48,6 +46,6 @@ def _names(source: Source, manifest: Manifest) -> tuple[str, ...]:
 
 def _own_name(directory: Path) -> str:
     try:
-        return str(read_config(directory / CONFIG, origin_of(directory)).get("_name_or_path") or "")
-    except WeightsError:
+        return str(read_config(directory).root.values.get("_name_or_path") or "")
+    except (OSError, ValueError):
         return ""

@@ -129,3 +129,9 @@ def test_one_port_for_each_rank_is_not_what_the_gateway_serves() -> None:
         "--data-parallel-size 2 --data-parallel-size-local 2 --data-parallel-multi-port-external-lb"
     )
     assert "the gateway serves one engine on one port" in error.message
+
+
+@pytest.mark.parametrize("length", ["auto", "-1"])
+def test_a_context_that_the_engine_chooses_is_not_compared(length: str) -> None:
+    assert checked(f"--max-model-len {length}") == ()
+    assert checked(f"--max-model-len {length} --long-prefill-token-threshold 4096") == ()
