@@ -195,6 +195,7 @@ def test_what_lacks_beside_the_weights_is_warned_of(
 
 
 MPT = LLAMA | {"architectures": ["MPTForCausalLM"]}
+LLAVA = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}
 BNB = LLAMA | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
 
 
@@ -203,7 +204,7 @@ BNB = LLAMA | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_
     [
         (MPT, 'cannot load the architecture "MPTForCausalLM" (config.json): vLLM 0.32.0 no longer has it'),
         (BNB, 'cannot load weights quantized by "bitsandbytes" (config.json): vLLM 0.32.0 no longer has it'),
-        (LLAMA | {"text_config": {"quantization_config": {"quant_method": "exl2"}}}, 'quantized by "exl2"'),
+        (LLAVA | {"text_config": {"quantization_config": {"quant_method": "exl2"}}}, 'quantized by "exl2"'),
         (LLAMA | {"compression_config": {"quant_method": "hqq"}}, 'quantized by "hqq"'),
         (LLAMA | {"architectures": ["NobodysForCausalLM"]}, "does not know it"),
         (MPT | {"auto_map": {"AutoModelForCausalLM": "modeling_mpt.MPT"}}, "would run the model's own code"),
