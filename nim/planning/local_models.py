@@ -12,7 +12,7 @@ from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.origin import find_snapshot
 from nim.models.checkpoint.weight_files import AUTO
-from nim.models.checkpoint.weights import SERVED_BYTES, is_quantized
+from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
 from nim.planning.known_names import check_model_names
@@ -27,7 +27,6 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = ("1", "ON", "YES", "TRUE")
 # With it the engine takes its models from another hub, whose cache is not read here.
 OTHER_HUB = "VLLM_USE_MODELSCOPE"
-_FLOAT32 = ("float32", "float")
 
 Values = Mapping[str, Value]
 
@@ -41,7 +40,7 @@ def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFiles:
-    """What a model without a manifest has on this machine. `weights_bytes` are those of the served weights.
+    """What a model without a manifest has on this machine. `weights_bytes` are as served in 16 bits.
 
     None: nothing is there, or not all of it, or it is not known what the engine loads. `values` is as much of
     the engine's configuration as was known then.
@@ -64,8 +63,7 @@ def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFil
     model = read_source(request, wish.source, wish.place, values)
     if model is None or model.weights is None:
         return KnownFiles(model=model, values=values)
-    element_bytes = 4 if _option(values, "dtype") in _FLOAT32 else SERVED_BYTES
-    loaded = model.weights.loaded_bytes(element_bytes, quantized=is_quantized(model.config))
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config))
     return KnownFiles(model=model, weights_bytes=loaded, values=values)
 
 

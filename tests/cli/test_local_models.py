@@ -124,7 +124,6 @@ def weights_gb(plan: Mapping[str, Any]) -> float | None:
     ("config", "settings", "expected"),
     [
         ({"torch_dtype": "float32"}, {}, 8.0),
-        ({"torch_dtype": "float32"}, {"NIM_PASSTHROUGH_ARGS": "--dtype float32"}, 16.0),
         ({"torch_dtype": "bfloat16"}, {}, 16.0),
     ],
 )
