@@ -54,6 +54,7 @@ from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
 from nim.selection.fit import Wishes
+from nim.selection.refusals import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
 from nim.values import Origin, Value
@@ -83,7 +84,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     around = look_around(settings, request.environ)
     candidates = find_candidates(request, wish, written, around, engine)
     manifest = candidates.manifest
-    selection = select(manifest, request.hardware, candidates.wishes, candidates.facts)
+    selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
     weaker = (
@@ -180,6 +181,17 @@ def read_manifest_for(
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
+
+
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
+    """The profile. Where none fits, files that no machine could load are refused first."""
+    try:
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
+    except NoProfileFits:
+        files = candidates.files
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
