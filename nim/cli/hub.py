@@ -122,6 +122,21 @@ class Hub:
             return narrowed(found, _indexed(wanted, found.snapshot / INDEX) if indexed else ())
         return None
 
+    def snapshot(self, wanted: Wanted) -> Path | None:
+        """Return where files of it lie in the cache, be it all of them or not; None where there are none."""
+        found = self._hub.look_in_cache(wanted)
+        return None if found is None else found.snapshot
+
+    def fetch_small(self, wanted: Wanted, names: Sequence[str], elsewhere: str) -> Path | None:
+        """Return a directory below `elsewhere` with those of these files that the hub has; None without any.
+
+        Nothing stays in the cache: a start would take what is there for a model that was fetched in part.
+        """
+        with self._refusing(wanted):
+            found = self._hub.look_up(wanted)
+            paths = [self._hub.fetch_file(found, name, elsewhere) for name in names if name in found.files]
+        return paths[0].parent if paths else None
+
     def check_room(self, repositories: Sequence["Repository"]) -> None:
         """Refuse what has no room; what killed processes have left behind makes some."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):

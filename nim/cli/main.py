@@ -25,6 +25,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "nim.cli.profiles",
         "a model's profiles and which of them run here; manifests checked, or made from recipes",
     ),
+    "model": ("nim.cli.model", "what a model is, whether it fits, and how long a context"),
     "fetch": ("nim.cli.fetch", "fill the cache with what a start would fetch"),
     "store": ("nim.cli.store", "make a plain directory of a model, to be served by its path"),
     "hardware": ("nim.cli.hardware", "what this machine has"),

@@ -8,6 +8,8 @@ from nim.engine.config_classes import ConfigClass, config_class
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
+# Of files that have no model type, the engine takes these by their architecture.
+_MODEL_TYPES = {"LongcatFlashForCausalLM": "longcat_flash", "LongcatFlashNgramForCausalLM": "longcat_flash"}
 # Names for the language part in configurations whose class neither the engine nor transformers has.
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
@@ -30,7 +32,7 @@ class Section:
         for key in (own, name, _OLD_NAMES.get(name, name)):
             if key in self.values:
                 return self.values[key]
-        return self.known.defaults.get(own)
+        return self.known.defaults.get(own, self.known.defaults.get(name))
 
     def has(self, name: str) -> bool:
         """Return whether the JSON or the class has this name, be its value null or not."""
@@ -143,7 +145,9 @@ def model_config(
 
     `params.json` of Mistral goes through `nim.models.mistral` first.
     """
-    kind = as_word(config.get("model_type"))
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    kind = as_word(config.get("model_type")) or _MODEL_TYPES.get(str(first))
     root = Section(values=config, model_type=kind, known=config_class(kind))
     return ModelConfig(
         root=root,

@@ -36,8 +36,12 @@ def read_config(directory: Path) -> ModelConfig:
 def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConfig:
     """Return the configuration in these parsed files by name; `mistral` where its weights are Mistral's.
 
-    The engine reads `params.json` where the weights beside it are `consolidated*.safetensors`.
+    The engine reads `params.json` where the weights beside it are `consolidated*.safetensors`. Raises
+    ValueError where one of the two is not a JSON object.
     """
+    for name in (CONFIG, PARAMS):
+        if not isinstance(files.get(name) or {}, dict):
+            raise ValueError(f"{name} is not a JSON object")
     config, params = _object(files.get(CONFIG)), _object(files.get(PARAMS))
     if params and (mistral or not config):
         config = as_config(params, config)

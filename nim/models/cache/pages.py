@@ -9,7 +9,6 @@ _BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2, "aut
 _PACKED_LATENT = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
 # The same for DeepSeek V4, whose pages are a multiple of these bytes.
 _V4_ENTRY, _V4_ALIGNMENT = 584, 576
-_PLAIN_ALIGNMENT = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ def page_of(cache: Cache, settings: CacheSettings, *, block: int, sparse: bool, 
         latent=cache.latent,
         role="index" if cache.dtype is not None else "",
         window=cache.window,
-        alignment=_alignment(cache, settings),
+        alignment=_V4_ALIGNMENT if cache.aligned else 1,
         ring=cache.ring,
         layers=frozenset((layer,)),
     )
@@ -139,21 +138,11 @@ def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int
     if not cache.latent or cache.dtype is not None:
         return None
     if cache.aligned:
-        return _V4_ENTRY if _packs_v4(settings) else None
-    dtype = settings.kv_cache_dtype
-    if sparse and dtype.startswith("fp8") and settings.capability[0] != 10:
+        return _V4_ENTRY
+    dtype, generation = settings.kv_cache_dtype, settings.capability[0]
+    if sparse and generation != 10 and (dtype.startswith("fp8") or (dtype == "auto" and generation == 12)):
         dtype = "fp8_ds_mla"
     return _PACKED_LATENT.get(dtype)
-
-
-def _packs_v4(settings: CacheSettings) -> bool:
-    return settings.kv_cache_dtype != "bfloat16"
-
-
-def _alignment(cache: Cache, settings: CacheSettings) -> int:
-    if not cache.aligned:
-        return 1
-    return _V4_ALIGNMENT if _packs_v4(settings) else _PLAIN_ALIGNMENT
 
 
 def _entry_bytes(cache: Cache, settings: CacheSettings) -> int:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.attention import ATTENTION_HEADS
 from nim.models.parameters.modules import Linear, replicated
+from nim.models.parameters.parts.attention import ATTENTION_HEADS
+from nim.models.parameters.parts.sizes import size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import size
 from nim.models.types import Layer
 
 _UNQUANTIZED = 16
@@ -53,7 +53,16 @@ def _gated(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
     """Kimi Linear and K3: a gate for each head's values."""
     yield from _plain(config, prefix, index)
     if config.flag("mla_use_output_gate"):
-        yield _per_head(f"{prefix}.g_proj", size(config, "hidden_size"), config, size(config, "v_head_dim"))
+        yield _output_gate(config, f"{prefix}.g_proj")
+
+
+def _hunyuan_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
+    yield from _plain(config, prefix, index)
+    yield _output_gate(config, f"{prefix}.linear_gate")
+
+
+def _output_gate(config: ModelConfig, name: str) -> Linear:
+    return _per_head(name, size(config, "hidden_size"), config, size(config, "v_head_dim"))
 
 
 def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
@@ -67,7 +76,7 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
     heads = size(config, "num_attention_heads")
     yield replicated(f"{prefix}.fused_wqa_wkv", hidden, rank, channels)
     yield _per_head(f"{prefix}.wq_b", rank, config, channels)
-    group = Share(groups, out_rank, "{} groups of attention heads")
+    group = Share(groups * out_rank, what="groups of attention heads, {} wide")
     yield Linear(name=f"{prefix}.wo_a", inputs=whole(heads * channels // groups), outputs=(group,))
     yield Linear(name=f"{prefix}.wo_b", inputs=group, outputs=(whole(hidden),))
     ratios = config.listed("compress_ratios") or ()
@@ -91,5 +100,6 @@ def _compressor(config: ModelConfig, prefix: str, channels: int, ratio: int) -> 
 
 _FAMILIES: Mapping[str, Callable[[ModelConfig, str, int], Iterator[Linear]]] = {
     "deepseek_v4": _deepseek_v4,
+    "hy_v4": _hunyuan_v4,
     "kimi_linear": _gated,
 }

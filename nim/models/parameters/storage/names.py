@@ -42,6 +42,11 @@ class ModuleList:
     by_layer: dict[str, list[str]] = field(default_factory=dict)
     regexes: list[re.Pattern[str]] = field(default_factory=list)
 
+    @property
+    def names_layers(self) -> bool:
+        """Return whether it may hold for some layers only."""
+        return bool(self.by_layer or self.regexes or any("layers" in pattern for pattern in self.general))
+
     def has(self, name: str) -> bool:
         """Return whether the list has module `name` (`layers.3.mlp.experts`), or an expert below it."""
         names = checkpoint_names(name)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nim.models.parameters.formats import for_experts
 from nim.models.parameters.modules import Experts, Module, Vocabulary
-from nim.models.parameters.names import ModuleList
-from nim.models.parameters.storage import Storage, plain
+from nim.models.parameters.storage.formats import for_experts
+from nim.models.parameters.storage.layout import Storage, plain
+from nim.models.parameters.storage.names import ModuleList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +20,26 @@ class Formats:
     left_out: ModuleList = field(default_factory=ModuleList)
     by_name: Callable[[str], Storage | None] | None = None  # takes the place of `linear` and `experts`
 
-    def of(self, module: Module) -> Storage:
-        """Return the format of `module`, whose name begins at its layer: `layers.3.mlp.down_proj`."""
-        bits = None if isinstance(module, Experts) else module.bits
-        return plain(bits) if bits is not None else self._quantized(module) or self.plain
+    @property
+    def differ_by_layer(self) -> bool:
+        """Return whether modules of the same name may have another format in another layer."""
+        return self.by_name is not None or self.left_out.names_layers
 
-    def _quantized(self, module: Module) -> Storage | None:
-        if isinstance(module, Vocabulary) and (self.head is None or module.name != "lm_head"):
+    def of(self, module: Module, layer: int | None = None) -> Storage:
+        """Return the format of `module`, which belongs to this layer where it is in one."""
+        bits = None if isinstance(module, Experts) else module.bits
+        if bits is not None:
+            return plain(bits)
+        name = module.name if layer is None else f"layers.{layer}.{module.name}"
+        return self._quantized(module, name) or self.plain
+
+    def _quantized(self, module: Module, name: str) -> Storage | None:
+        if isinstance(module, Vocabulary) and (self.head is None or name != "lm_head"):
             return None
-        if self.left_out.has(module.name):
+        if self.left_out.has(name):
             return None
         if self.by_name is not None:
-            found = self.by_name(module.name)
+            found = self.by_name(name)
             return for_experts(found) if found and isinstance(module, Experts) else found
         if isinstance(module, Vocabulary):
             return self.head

@@ -50,12 +50,11 @@ class Storage:
                 self._check_width(inputs, inputs.on_rank(ranks), self.tile_columns, "groups")
 
     def _check_blocks(self, inputs: Share, outputs: Sequence[Share], ranks: int) -> None:
-        """vLLM's `validate_fp8_block_shape`: the last of merged matrices may end in part of a block."""
+        """Check as vLLM's `validate_fp8_block_shape`, which lets merged outputs end in part of a block."""
         if inputs.divided and ranks > 1:
             self._check_width(inputs, inputs.on_rank(ranks), self.tile_columns, "blocks")
-        split = ranks > 1 and any(output.divided for output in outputs)
-        for output in outputs if split else outputs[:-1]:
-            self._check_width(output, output.on_rank(ranks), self.tile_rows, "blocks")
+        if len(outputs) == 1 and outputs[0].divided and ranks > 1:
+            self._check_width(outputs[0], outputs[0].on_rank(ranks), self.tile_rows, "blocks")
 
     @staticmethod
     def _check_width(share: Share, width: int, size: int | None, tiles: str) -> None:
@@ -64,6 +63,8 @@ class Storage:
 
     def for_experts(self, inner: Share, hidden: int, ranks: int) -> "Storage":
         """Return the format that experts have on a rank: blocks are refined where they do not divide."""
+        if self.rule == Rule.GROUPS:
+            self._check_width(inner, inner.on_rank(ranks), self.tile_columns, "groups")
         if self.rule != Rule.BLOCKS or not self.tile_rows or not self.tile_columns:
             return self
         width = inner.on_rank(ranks)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nim.models.config import as_whole
-from nim.models.parameters.storage import Rule, Storage
+from nim.models.parameters.storage.layout import Rule, Storage
 
 FP8_TENSOR = Storage(bits=8)
 FP8_CHANNEL = Storage(bits=8, scale_bits=32, tile_rows=1)
@@ -71,11 +71,13 @@ def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> S
     return FP8_TENSOR if weights.get("strategy") == "tensor" else FP8_CHANNEL
 
 
+# What the engine quantizes itself it pads to whole blocks.
+_PADDED_BLOCKS = replace(blocks(128, 128), rule=Rule.NONE)
 # `--quantization` of weights that are not quantized yet: linear layers, and experts. None stays as it is.
 ON_THE_FLY: Mapping[str, tuple[Storage | None, Storage | None]] = {
     "fp8": (FP8_TENSOR, FP8_TENSOR),
     "fp8_per_tensor": (FP8_TENSOR, FP8_TENSOR),
-    "fp8_per_block": (blocks(128, 128), blocks(128, 128)),
+    "fp8_per_block": (_PADDED_BLOCKS, _PADDED_BLOCKS),
     "fp8_per_channel": (FP8_CHANNEL, FP8_CHANNEL),
     "mxfp8": (MXFP8, MXFP8),
     "mxfp4": (MXFP4, MXFP4_EXPERTS),

@@ -1,16 +1,18 @@
 """The formats that each quantization method of the engine gives to a model's modules."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters import formats
-from nim.models.parameters.names import ROOTS, ModuleList, checkpoint_names, module_list
-from nim.models.parameters.quantized import Formats
-from nim.models.parameters.storage import Storage, plain
+from nim.models.parameters.storage import formats
+from nim.models.parameters.storage.assignment import Formats
+from nim.models.parameters.storage.layout import Rule, Storage, plain
+from nim.models.parameters.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
+
+_BITS = {"float32": 32, "float64": 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,7 @@ class _Checkpoint:
 
     config: ModelConfig
     raw: Mapping[str, Any]
+    dtype: str
     plain: Storage
 
     def strings(self, *keys: str) -> Iterable[str]:
@@ -30,27 +33,27 @@ class _Checkpoint:
 
 
 def read_formats(
-    config: ModelConfig, quantization: Quantization | None, *, quantize: str | None, bits: int
+    config: ModelConfig, quantization: Quantization | None, *, quantize: str | None, dtype: str
 ) -> Formats | None:
     """Return the formats of the model's modules; None where its quantization is not known here.
 
-    `bits` are those of weights that are not quantized, `quantize` is the engine's `--quantization`.
+    `dtype` is that of weights that are not quantized, `quantize` is the engine's `--quantization`.
     """
-    method = quantization.method if quantization else None
+    method, unquantized = quantization.method if quantization else None, plain(_BITS.get(dtype, 16))
     if method is None:
-        return _on_the_fly(quantize, bits)
+        return _on_the_fly(quantize, unquantized)
     read = _METHODS.get(method)
-    checkpoint = _Checkpoint(config=config, raw=quantization_mapping(config), plain=plain(bits))
-    return read(checkpoint) if read else None
+    raw = quantization_mapping(config)
+    return read(_Checkpoint(config=config, raw=raw, dtype=dtype, plain=unquantized)) if read else None
 
 
-def _on_the_fly(quantize: str | None, bits: int) -> Formats | None:
+def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
     if quantize is None:
-        return Formats(plain=plain(bits))
+        return Formats(plain=unquantized)
     if quantize not in formats.ON_THE_FLY:
         return None
     linear, experts = formats.ON_THE_FLY[quantize]
-    return Formats(plain=plain(bits), linear=linear, experts=experts)
+    return Formats(plain=unquantized, linear=linear, experts=experts)
 
 
 def _fp8(checkpoint: _Checkpoint) -> Formats | None:
@@ -148,24 +151,32 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _gptq(checkpoint: _Checkpoint) -> Formats | None:
-    """`dynamic` names modules by pattern, with `-:` in front where they stay as they are."""
+    """`dynamic` names modules by pattern, with `-:` in front where they stay as they are.
+
+    In float16 the engine has a kernel that takes parts of groups.
+    """
     dynamic = checkpoint.raw.get("dynamic")
     patterns = [str(key) for key in dynamic] if isinstance(dynamic, Mapping) else []
     named = [f"re:.*{pattern[2:]}" for pattern in patterns if pattern.startswith("-:")]
-    return _integer_groups(checkpoint, [*named, *checkpoint.strings("modules_to_not_convert")])
+    left_out = [*named, *checkpoint.strings("modules_to_not_convert")]
+    return _integer_groups(checkpoint, left_out, whole_groups=checkpoint.dtype != "float16")
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
-    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
+    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"), whole_groups=True)
 
 
-def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
+def _integer_groups(
+    checkpoint: _Checkpoint, left_out: Iterable[str], *, whole_groups: bool
+) -> Formats | None:
     raw = checkpoint.raw
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
     if bits is None or size is None:
         return None
     stored = formats.groups(bits, size if size > 0 else None, zero_points=True)
+    if not whole_groups:
+        stored = replace(stored, rule=Rule.NONE)
     return Formats(
         plain=checkpoint.plain,
         linear=stored,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_whole
 from nim.models.heads import Heads
-from nim.models.parameters.families import Family
 from nim.models.parameters.modules import Linear
+from nim.models.parameters.parts.families import Family
+from nim.models.parameters.parts.sizes import UnknownSizeError, size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import UnknownSizeError, size
 from nim.models.types import Layer, LayerKind
 
 ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
@@ -28,6 +28,8 @@ def grouped_queries(
     yield Linear(name=f"{prefix}.qkv_proj", inputs=whole(hidden), outputs=outputs)
     way_out = Share(queries, value, ATTENTION_HEADS)
     yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(whole(hidden),))
+    if family.output_gate:
+        yield Linear(name=f"{prefix}.gate_proj", inputs=whole(hidden), outputs=(way_out,))
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:

@@ -4,22 +4,22 @@ from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.families import Family
 from nim.models.parameters.modules import Linear, column, replicated, row
+from nim.models.parameters.parts.families import Family
+from nim.models.parameters.parts.sizes import UnknownSizeError, size
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.sizes import UnknownSizeError, size
 
 _MAMBA_HEADS, _GROUPS = "{} Mamba heads", "{} Mamba groups"
-_LINEAR_KEYS, _LINEAR_VALUES = "{} linear key heads", "{} linear value heads"
+_LINEAR_VALUES = "{} linear value heads"
 _LINEAR_HEADS = "{} linear attention heads"
 
 
-def mixer_modules(config: ModelConfig, family: Family, index: int) -> Iterator[Linear]:
+def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
     """Yield the modules of the layer's mixer; raise `UnknownSizeError` for a family not known here."""
     read = _FAMILIES.get(config.text.model_type or "")
     if read is None:
         raise UnknownSizeError("mixer")
-    yield from read(config, f"layers.{index}.{family.mixer}")
+    yield from read(config, family.mixer)
 
 
 def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
@@ -84,7 +84,9 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     hidden = size(config, "hidden_size")
-    keys = Share(size(config, "linear_num_key_heads"), size(config, "linear_key_head_dim"), _LINEAR_KEYS)
+    keys = Share(
+        size(config, "linear_num_key_heads") * size(config, "linear_key_head_dim"), what="linear keys {} wide"
+    )
     count = size(config, "linear_num_value_heads")
     values = Share(count, size(config, "linear_value_head_dim"), _LINEAR_VALUES)
     single = Share(count, 1, _LINEAR_VALUES)
