@@ -154,7 +154,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
-    from nim.engine.pasted import is_command  # only where the first word is no verb
+    from nim.engine.pasted_command import is_command  # only where the first word is no verb
 
     if is_command(first):
         return "serve", arguments

@@ -7,7 +7,7 @@ import pytest
 from nim.engine import load_options, parse_arguments, tokenize
 from nim.settings import declared, read_settings
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
-from nim.settings.nim1 import NIM1
+from nim.settings.other_releases import OTHER_RELEASES
 
 TABLE = load_options()
 OURS = {name for setting in declared().values() for name in setting.names}
@@ -37,7 +37,7 @@ def test_each_is_named_with_what_replaces_it(name: str, text: str, instead: str)
 @pytest.mark.parametrize("name", ["NIM_LOW_MEMORY_MODE", "NIM_FORCE_DETERMINISTIC", "NIM_USE_SGLANG"])
 @pytest.mark.parametrize("off", ["0", "false", "None"])
 def test_what_is_switched_off_asks_for_nothing(name: str, off: str) -> None:
-    assert read_settings({name: off}).warnings == () or not NIM1[name].switch
+    assert read_settings({name: off}).warnings == () or not OTHER_RELEASES[name].switch
 
 
 def test_an_exact_equivalent_works_under_its_older_name() -> None:
@@ -50,15 +50,15 @@ def test_an_exact_equivalent_works_under_its_older_name() -> None:
 
 
 def test_none_is_also_something_else() -> None:
-    assert not set(NIM1) & {*OURS, *NOT_SUPPORTED, *REFUSED, *IGNORED}
+    assert not set(OTHER_RELEASES) & {*OURS, *NOT_SUPPORTED, *REFUSED, *IGNORED}
 
 
-@pytest.mark.parametrize("name", NIM1)
+@pytest.mark.parametrize("name", OTHER_RELEASES)
 def test_what_is_to_be_used_instead_exists(name: str) -> None:
     values = {"NIM_COMPILATION_CONFIG": "{}", "NIM_MEDIA_IO_KWARGS": "{}", "NIM_MM_PROCESSOR_KWARGS": "{}"}
     values |= {"NIM_MM_ENCODER_TP_MODE": "data", "NIM_VIDEO_PRUNING_METHOD": "evs"}
     values |= {"NIM_VIDEO_PRUNING_RATE": "0.5", "NIM_GUIDED_DECODING_BACKEND": "xgrammar"}
-    for text in (NIM1[name].use, NIM1[name].off or ""):
+    for text in (OTHER_RELEASES[name].use, OTHER_RELEASES[name].off or ""):
         use = text.replace("{}", values.get(name, "4")).replace("GIB", "4").replace("BYTES", "4G")
         variables = set(re.findall(r"\b(NIM_[A-Z_]+)\b", use))
         assert variables <= OURS

@@ -52,7 +52,7 @@ _OFFLOADING = Replaced(
     use="NIM_PASSTHROUGH_ARGS='--kv-offloading-size GIB', the host memory for the KV cache"
 )
 
-NIM1: Mapping[str, Replaced] = MappingProxyType(
+OTHER_RELEASES: Mapping[str, Replaced] = MappingProxyType(
     {
         # Memory
         "NIM_LOW_MEMORY_MODE": _switch(
