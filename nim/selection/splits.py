@@ -19,7 +19,8 @@ def split_misses(case: Case) -> Iterator[Miss]:
     words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
     if why is None:
         place = case.options.place("tensor_parallel_size") or f"profile {case.profile.label}"
-        words, why = f"{case.parallel} ({place})", _split_problem(case.facts, case.parallel, case.options.text("quantization"))
+        words = f"{case.parallel} ({place})"
+        why = _split_problem(case.facts, case.parallel, case.options.text("quantization"))
     if why is not None:
         yield Miss(
             kind=Kind.SPLIT,
