@@ -2,8 +2,8 @@
 
 `echo DIRECTORY | python -m tests.oracle.judge 9.0` judges on a GPU of capability 9.0, `… 10.0` on one of
 10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes. A model is
-built on the meta device, once for each place in a world of ranks, each in a process forked when vLLM's modules are
-loaded. Nothing is downloaded and no weight is read.
+built on the meta device, once for each place in a world of ranks, each in a process forked when vLLM's
+modules are loaded. Nothing is downloaded and no weight is read.
 """
 
 import importlib
