@@ -1,17 +1,17 @@
-"""The errors a user meets: what cannot be done, what is allowed, what to type next, and the exit code."""
+"""Errors shown to users: what cannot be done, what is allowed, what to type next, and the exit code."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 
 class NimError(Exception):
-    """Base of every refusal. The exit code lives on the class and is documented from it."""
+    """Base of all refusals. Each class has its exit code; the reference is generated from them."""
 
     exit_code: ClassVar[int] = 1
     about: ClassVar[str] = "an error inside the launcher"
 
     def __init__(self, message: str, *, allowed: Sequence[str] = (), hint: str | None = None) -> None:
-        """`message` begins "cannot …"; `hint` is a command or a setting, not advice."""
+        """Create an error. `message` begins with "cannot"; `hint` is a command or a setting."""
         super().__init__(message)
         self.message = message
         self.allowed = tuple(allowed)
@@ -52,7 +52,7 @@ class WeightsError(NimError):
 
 
 class OutOfReach(WeightsError):
-    """The hub gave no answer, or none that is about the model: another time it may."""
+    """The hub did not answer, or not about the model; a retry may succeed."""
 
 
 class PreflightError(NimError):
@@ -71,11 +71,11 @@ class GatewayLost(NimError):
 
 
 STOPPED_UNCLEANLY = 143
-"""Exit code of a stop that had to kill something or cut a stream."""
+"""Exit code of a shutdown that had to kill a process or cut a stream."""
 
 
 def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
-    """The known names most like `name`, best first; empty when nothing is near."""
-    from difflib import get_close_matches  # slow to import, and needed only when something is wrong
+    """Return the known names most similar to `name`, best first; empty if none is close."""
+    from difflib import get_close_matches  # slow to import, needed only for errors
 
     return tuple(get_close_matches(name, known, n=count, cutoff=0.5))

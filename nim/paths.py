@@ -1,4 +1,4 @@
-"""Where the house's own data lies: beside the package, in a checkout and in an image alike."""
+"""Paths of the project's data, the same in a checkout and in an image."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""The hinge: everything decided about one start, as frozen values that can be printed, stored and compared.
+"""Everything decided about one start, as frozen values that can be printed, stored and compared.
 
-A plan holds no secret: what is secret stays in the environment that the engine inherits.
-Those who decide end here; those who act begin here.
+A plan contains no secrets: they stay in the environment that the engine inherits. Deciding packages produce
+a plan; running packages know only the plan.
 """
 
 import json
@@ -14,7 +14,7 @@ from nim.values import Layer, Origin, Value
 
 FORMAT = 1
 
-# What lies in the run directory, one name each, so that no two rooms disagree.
+# Names in the run directory, defined once.
 PLAN_FILE = "plan.json"
 NGINX_FILE = "nginx.conf"
 ARGS_FILE = "vllm.args"
@@ -35,7 +35,7 @@ SUPERVISOR_SOCKET = "supervisor.sock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What is served. `path` is a local directory, or None when the engine fetches `source` itself."""
+    """The model to serve. `path` is a local directory, or None if the engine downloads `source`."""
 
     name: str
     served_names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenProfile:
-    """The one profile of this start and the sentence that says why it won."""
+    """The chosen profile and the reason for choosing it."""
 
     id: str
     label: str
@@ -58,7 +58,7 @@ class ChosenProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A profile that was not chosen: what it needed against what was found, and what would change that."""
+    """A profile that was not chosen: what it needs, what was found, what would change that."""
 
     profile: str
     label: str
@@ -69,9 +69,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The engine's program. `env` is added to the inherited environment, `unset` is taken from it.
+    """The engine's command. `env` is added to the inherited environment, `unset` removed from it.
 
-    Exactly one of `socket` (path of a unix socket) and `port` (loopback TCP) is what the gateway connects to.
+    The gateway connects to exactly one of `socket` (path of a unix socket) and `port` (loopback TCP).
     """
 
     name: str
@@ -84,13 +84,13 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """The engine's address as nginx writes an upstream server."""
+        """Return the engine's address as an nginx upstream server."""
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """What the engine fetches by itself: the directory that grows by it, and its size where that is known."""
+    """What the engine downloads: the directory it grows in, and the size if known."""
 
     directory: str
     total_bytes: int | None
@@ -98,9 +98,9 @@ class Download:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A repository that an engine looks for in a hub's `cache`. `load_format`, `ignored` narrow its weights.
+    """A repository that the engine looks for in a hub cache. `load_format` and `ignored` select weights.
 
-    Without a load format only what stands beside the weights is wanted, such as a tokenizer.
+    With `load_format` None only the files beside the weights are wanted, such as a tokenizer.
     """
 
     repository: str
@@ -111,22 +111,22 @@ class Wanted:
 
     @property
     def directory(self) -> Path:
-        """Where the hub's client keeps it."""
+        """Return the directory in which the hub's client keeps the repository."""
         return Path(self.cache) / f"models--{self.repository.replace('/', '--')}"
 
     @property
     def uri(self) -> str:
-        """As it is written in NIM_MODEL_PATH."""
+        """Return the URI as written in NIM_MODEL_PATH."""
         return f"hf://{self.repository}" + (f":{self.revision}" if self.revision else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """nginx: where it listens and what it lets through. Times are seconds, sizes as nginx writes them.
+    """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 
-    `user` is whom the workers must be to reach the engine's private socket: set when started as root.
-    `connections` are the most that one worker holds, to clients and to the engine together.
-    `allowed_origins` are those whose pages may read what the engine answers, and so our errors; `*` is any.
+    `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
+    `connections`: limit of one worker, to clients and to the engine together.
+    `allowed_origins`: origins whose pages may read answers of the engine and errors of nginx; `*` is any.
     """
 
     server_port: int
@@ -147,13 +147,13 @@ class Gateway:
 
 
 def most_connections(open_files: int) -> int:
-    """What a worker can hold, if each second one has a body on disk; the rest is for logs and listeners."""
+    """Return the connections a worker can hold if every second one has a body on disk."""
     return open_files * 5 // 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file of the run directory, named relative to it."""
+    """A file of the run directory, with its path relative to it."""
 
     path: str
     text: str
@@ -162,10 +162,9 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One start, whole. `config` maps an option's name to its value with its whole history.
+    """A complete start. `config` maps each option to its value with its history.
 
-    `machine` is what it runs on, in words that are the same for machines of a kind.
-    A time-out of 0, for stalls or for the cache, or an interval of probes of 0, means none.
+    `machine` describes the hardware, equal for machines of a kind. 0 turns off a timeout or probe interval.
     """
 
     release: str
@@ -190,8 +189,8 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """64 hex digits over what decides how the service behaves: equal plans, equal hash."""
-        import hashlib  # PID 1 reads a plan and never needs its hash
+        """Return 64 hex digits over everything that decides how the service behaves."""
+        import hashlib  # not loaded by PID 1, which needs no hash
 
         decided = {
             "release": self.release,
@@ -204,16 +203,16 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def file(self, name: str) -> Path:
-        """The path of a file in the run directory."""
+        """Return the path of a file in the run directory."""
         return Path(self.run_dir) / name
 
     def to_json(self) -> str:
-        """The whole plan as one JSON object; `Plan.from_json` reads it back to an equal value."""
+        """Return the plan as one JSON object, readable by `from_json`."""
         return json.dumps({"format": FORMAT, "hash": self.hash} | asdict(self), ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote. A plan of another format is an error of ours, not the user's."""
+        """Parse what `to_json` wrote. A plan of another format is a bug, not a user's error."""
         data = json.loads(text)
         if data.pop("format") != FORMAT:
             raise ValueError("the plan was written by another release")
@@ -231,12 +230,12 @@ class Plan:
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:
-    """The inverse of `asdict` for a value with its history."""
+    """Return a value with its history from its JSON form."""
     origin = Origin(layer=Layer(data["origin"]["layer"]), place=data["origin"]["place"])
     previous = tuple(value_from_json(older) for older in data["previous"])
     return Value(value=data["value"], origin=origin, previous=previous)
 
 
 def _tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """JSON has lists only: the named fields become tuples again."""
+    """Return the data with the named fields as tuples: JSON only has lists."""
     return {key: tuple(value) if key in names else value for key, value in data.items()}

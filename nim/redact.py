@@ -1,4 +1,4 @@
-"""What is secret, and how it is masked wherever it could be seen."""
+"""Which names are secret, and how values are masked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ _SECRET_NAME = re.compile(
     r"(?i)(api[-_]?keys?|access[-_]key([-_]id)?|private[-_]key|(^|[-_])tokens?|passw(or)?d|passphrase"
     r"|secrets?|credentials?)$"
 )
-# Names that end like a secret and are none.
+# Names that end like a secret but are none.
 _NOT_SECRET = re.compile(r"(?i)(allow[-_]credentials|tokens|(bos|eos|pad|unk|sep|cls|mask|image)[-_]token)$")
 
 
@@ -18,12 +18,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_env(env: Mapping[str, str]) -> dict[str, str]:
-    """The same variables, secret values masked."""
+    """Return the variables with secret values masked."""
     return {name: MASK if is_secret_name(name) and value else value for name, value in env.items()}
 
 
 def mask_argv(argv: Sequence[str]) -> tuple[str, ...]:
-    """The same arguments; what follows a secret flag is masked until the next flag."""
+    """Return the arguments with values of secret flags masked."""
     masked: list[str] = []
     hiding = False
     for token in argv:

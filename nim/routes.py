@@ -1,4 +1,4 @@
-"""Every route that the service knows, each in one group; the gateway lets the open groups through.
+"""All routes of the service, each in one group; the gateway lets open groups through.
 
 The engine's part is complete for the pinned engine: a test compares it with the engine's own routers.
 """
@@ -11,7 +11,7 @@ from nim.errors import SettingsError
 
 
 class Group(StrEnum):
-    """What is opened and closed together."""
+    """A group of routes that is opened or closed as one."""
 
     HEALTH = "health"
     INFERENCE = "inference"
@@ -23,7 +23,7 @@ class Group(StrEnum):
 
 
 class Target(StrEnum):
-    """Who answers."""
+    """The program that answers a route."""
 
     ENGINE = "engine"
     MIDDLEWARE = "middleware"
@@ -32,7 +32,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One path with its methods. `{name}` is one segment; `note` says what it needs, or why it is hidden."""
+    """A path with its methods. `{name}` is one segment; `note` says what it needs or why it is hidden."""
 
     methods: tuple[str, ...]
     path: str
@@ -73,7 +73,7 @@ _SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
 
 
 def _engine(group: Group, method: str, *paths: str, note: str = "") -> tuple[Route, ...]:
-    """Routes of the engine that share group, method and note."""
+    """Return routes of the engine that share group, methods and note."""
     return tuple(
         Route(methods=(method,), path=path, group=group, target=Target.ENGINE, note=note) for path in paths
     )
@@ -84,7 +84,7 @@ def _websocket(group: Group, path: str, note: str) -> Route:
 
 
 def _ours(group: Group, target: Target, *paths: str) -> tuple[Route, ...]:
-    """Routes that the gateway or the middleware answers."""
+    """Return routes answered by nginx or the middleware."""
     return tuple(Route(methods=("GET",), path=path, group=group, target=target) for path in paths)
 
 
@@ -136,6 +136,7 @@ _HEALTH = (
 _MANAGEMENT = _ours(
     Group.MANAGEMENT,
     Target.MIDDLEWARE,
+    "/",
     "/v1/metadata",
     "/v1/version",
     "/v1/license",
@@ -195,7 +196,7 @@ ROUTES: tuple[Route, ...] = (*_HEALTH, *_INFERENCE, *_DOCS, *_MANAGEMENT, *_ADAP
 
 
 def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
-    """The routes of these groups, and those that are always open.
+    """Return the routes of these groups and those that are always open.
 
     A group that does not exist, or stays hidden, is a SettingsError.
     """
@@ -211,12 +212,12 @@ def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
 
 
 def let_through(path: str, groups: Collection[str]) -> bool:
-    """Whether a path, written as the table and OpenAPI write it, is open when these groups are."""
+    """Whether a path in the table's notation is open with these groups."""
     return any(route.path == path and route.group in (*ALWAYS_OPEN, *groups) for route in ROUTES)
 
 
 def describe_routes() -> str:
-    """The reference page, as Markdown: a table for each group."""
+    """Return the reference page as Markdown, one table a group."""
     page = ["# Routes", "", _INTRODUCTION]
     for group in Group:
         page += ["", f"## {group.value}", "", f"{ABOUT[group]} {_default(group)}".rstrip(), ""]

@@ -1,4 +1,4 @@
-"""What the guard knows about the service right now. It alone writes it; whoever answers reads it."""
+"""The state of the service, written only by the controller and read by everything that answers."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Phase(StrEnum):
-    """The phases of one start, in order. `UNKNOWN` is a phase whose log lines we do not recognise."""
+    """Phases of a start, in order. `UNKNOWN` is a phase whose log lines are not recognised."""
 
     SELECT = "select"
     FETCH = "fetch"
@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseDone:
-    """A phase that is over and how long it took."""
+    """A finished phase and its duration."""
 
     phase: Phase
     seconds: float
@@ -32,7 +32,7 @@ class PhaseDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why the engine was last lost: its class, what happened, what to do, the end of its log."""
+    """Why the engine was last lost: class, message, hint, end of its log."""
 
     kind: str
     message: str
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """One moment of the service. Times are Unix seconds; `progress` is 0 to 1 or unknown."""
+    """The state of the service at one moment. Times are Unix seconds; `progress` is 0 to 1 or None."""
 
     phase: Phase
     message: str
@@ -59,12 +59,12 @@ class State:
     failure: Failure | None = None
 
     def to_json(self) -> str:
-        """One JSON object; `from_json` reads it back to an equal value."""
+        """Return the state as one JSON object, readable by `from_json`."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Parse what `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         data["phase"] = Phase(data["phase"])
         data["done"] = tuple(PhaseDone(phase=Phase(d["phase"]), seconds=d["seconds"]) for d in data["done"])
@@ -74,7 +74,7 @@ class State:
         return cls(**data)
 
     def health(self) -> str:
-        """The body of a readiness answer that is not 200, compact as the documented ones are."""
+        """Return the compact JSON body of a readiness answer that is not 200."""
         body = {
             "object": "health.response",
             "message": self.message,

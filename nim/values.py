@@ -1,4 +1,4 @@
-"""A value that knows where it came from and what it overrode."""
+"""A value together with its origin and the values it overrode."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Layer(IntEnum):
-    """The seven layers, weakest first. A higher one overrides a lower one."""
+    """The seven layers, weakest first; a higher one overrides a lower one."""
 
     DEFAULT = 0
     DERIVED = 1
@@ -19,7 +19,7 @@ class Layer(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Which layer, and where in it: a variable's name, a file, a rule."""
+    """A layer and the place within it: a variable, a file, a rule."""
 
     layer: Layer
     place: str
@@ -30,7 +30,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One resolved value. `previous` is everything it overrode, strongest first."""
+    """A resolved value. `previous` holds everything it overrode, strongest first."""
 
     value: Any
     origin: Origin

@@ -1,6 +1,9 @@
 """Options of the whole suite."""
 
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,3 +21,10 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden cases' expectations anew")
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A temporary directory whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="nim-") as path:
+        yield Path(path)

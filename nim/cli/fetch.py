@@ -1,56 +1,184 @@
-"""A JSON document over HTTP: from a URL, or from a running service's engine behind its private socket."""
+"""`nim fetch`: fill the cache with what a start would fetch, so that it finds everything there."""
 
-import http.client
+import argparse
 import json
-import socket
-import urllib.error
-import urllib.request
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nim.errors import PreflightError, SettingsError
-from nim.plan import Engine
+from nim.cli.hub import (
+    Done,
+    Hub,
+    Say,
+    check_cache,
+    end_at_signals,
+    logger,
+    look_at_cache,
+    refuse_offline,
+    why_offline,
+)
+from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.manifest_file import check_place, write_manifest
+from nim.errors import OutOfReach
+from nim.fetch.size import told
+from nim.models.download import GB
+from nim.planning.model_sources import Choice, Sources, find_sources
+from nim.planning.mount_probe import look_at
+from nim.planning.planner import Request
+from nim.settings import Settings, read_settings
 
-# The engine builds its document when it is first asked: seconds, on a busy machine many.
-PATIENCE_SECONDS = 60.0
+if TYPE_CHECKING:
+    from nim.fetch.hub import Repository
 
+ABOUT = f"""\
+{__doc__}
 
-def fetch_document(url: str) -> Any:
-    """`/openapi.json` of what answers at the URL."""
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"cannot ask '{url}': it is no http:// or https:// address", hint=f"http://{url}")
-    address = url.rstrip("/").removesuffix("/openapi.json") + "/openapi.json"
-    try:
-        with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 (checked above)
-            return json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unread(address, error, f"curl -i {address}") from None
+The model is that of NIM_MODEL_NAME, NIM_MODEL_PATH or NIM_MANIFEST_PATH, the profile the one that would be
+chosen here, and the place the one where the engine will look (NIM_CACHE_PATH). Only the files that vLLM loads
+are fetched, and of those only what is missing. HF_TOKEN, HF_ENDPOINT and their like count as at a start."""
 
-
-def fetch_engine_document(engine: Engine) -> Any:
-    """`/openapi.json` of a running service's engine."""
-    if engine.socket is None:
-        return fetch_document(f"http://127.0.0.1:{engine.port}")
-    connection = _UnixConnection(engine.socket)
-    try:
-        connection.request("GET", "/openapi.json")
-        return json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unread(engine.socket, error, "GET /v1/health/ready tells how far the engine is") from None
-    finally:
-        connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE_SECONDS)
-        self.sock.connect(self._path)
+Row = dict[str, Any]
 
 
-def _unread(where: str, error: Exception, hint: str) -> PreflightError:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    return PreflightError(f"cannot read an OpenAPI document at {where}: {reason}", hint=hint)
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Fetch, or say what would be fetched."""
+    options = _parser().parse_args(arguments)
+    settings = read_settings(environ)
+    end_at_signals(settings)
+    if options.manifest_file and not options.model_uri:
+        settings = replace(settings, manifest_path=options.manifest_file)
+    say = logger(settings)
+    request = Request(
+        settings=settings,
+        environ=environ,
+        hardware=find_hardware(options, environ),
+        made_up=bool(options.gpus or options.hardware),
+    )
+    look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
+    sources = find_sources(
+        request,
+        Choice(
+            names=tuple(options.profiles),
+            every=options.all,
+            model=options.model_uri,
+            model_option="--model-uri",
+        ),
+    )
+    for warning in sources.warnings:
+        say("WARNING", warning)
+    file = Path(options.manifest_file) if options.manifest_file and options.model_uri else None
+    if file:
+        check_place(file)
+    if options.dry_run:
+        rows = list(_preview(sources, settings, environ, say))
+    else:
+        rows = list(_fetch(sources, settings, environ, say, file))
+    data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
+    data |= {"manifest": str(file)} if file and not options.dry_run else {}
+    print(json.dumps(data, indent=1) if options.json else _text(data), end="\n" if options.json else "")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        *("-p", "--profile", "--profiles"),
+        dest="profiles",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="the files of these profiles, by id or label: no GPU is needed to choose",
+    )
+    which.add_argument("--all", action="store_true", help="the files of every profile")
+    parser.add_argument(
+        "--model-uri", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+    )
+    parser.add_argument(
+        "--manifest-file",
+        metavar="FILE",
+        help="with --model-uri: write the model's manifest there, for NIM_MANIFEST_PATH; "
+        "without: the manifest to use, as NIM_MANIFEST_PATH",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be fetched, and fetch nothing")
+    parser.add_argument("--json", action="store_true", help="the result as data")
+    add_machine_options(parser)
+    return parser
+
+
+def _fetch(
+    sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say, file: Path | None
+) -> Iterator[Row]:
+    """Everything that can be refused is, before the first byte of a weight."""
+    wanted = tuple(sources.wanted)
+    refuse_offline(settings, environ, wanted)
+    repositories: list[Repository] = []
+    if wanted:
+        check_cache(wanted, settings)
+        hub = Hub(say, environ, sources.env)
+        repositories = [hub.needed(one) for one in wanted]
+        hub.check_room(repositories)
+        for repository in repositories:
+            yield _row(repository, hub.fetch(repository))
+    if file and sources.directories:
+        directory = Path(sources.directories[0])
+        write_manifest(file, directory, str(directory), directory.name)
+    elif file:
+        first = repositories[0]
+        write_manifest(file, first.snapshot, first.wanted.uri, first.wanted.repository)
+
+
+def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say) -> Iterator[Row]:
+    """As the hub has it; where it cannot be asked, as the manifest says."""
+    look_at_cache(sources.wanted, settings)
+    offline = why_offline(settings, environ)
+    hub = None if offline else Hub(say, environ, sources.env)
+    for wanted, size_gb in sources.wanted.items():
+        why = f"{offline} says to fetch nothing"
+        try:
+            if hub:
+                yield _row(hub.needed(wanted, dry=True), None)
+                continue
+        except OutOfReach as error:
+            why = error.message
+        known = "the size is the manifest's, and" if size_gb else "neither the size nor"
+        say("WARNING", f"{known} the files are {'not ' if size_gb else ''}known: {why}")
+        size = int(size_gb * GB) if size_gb else None
+        yield {"source": wanted.uri, "directory": str(wanted.directory), "bytes": size}
+
+
+def _row(repository: "Repository", done: Done | None) -> Row:
+    """One repository, as data. Without an end it is what would be."""
+    sizes = [size or 0 for size in repository.files.values()]
+    row: Row = {
+        "source": repository.wanted.uri,
+        "directory": str(repository.wanted.directory),
+        "bytes": sum(sizes),
+        "commit": repository.commit,
+        "files": len(sizes),
+    }
+    if done is None:
+        missing = repository.missing
+        return row | {
+            "missing_files": sorted(missing),
+            "missing_bytes": sum(size or 0 for size in missing.values()),
+        }
+    return row | {"fetched_bytes": done.fetched_bytes, "seconds": round(done.seconds, 1)}
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
+    for row in data["sources"]:
+        what = f"{row['files']} files, {told(row['bytes'])}" if "files" in row else told(row["bytes"])
+        lines.append(f"{row['source']}: {what}, in {row['directory']}")
+        if "fetched_bytes" in row:
+            lines[-1] += f"; fetched {told(row['fetched_bytes'])} in {row['seconds']} s"
+        elif "missing_bytes" in row:
+            lines[-1] += f"; {told(row['missing_bytes'])} of them would be fetched"
+            lines += [f"  {name}" for name in row["missing_files"]]
+    lines += [f"{data['manifest']}: the manifest"] if "manifest" in data else []
+    return "\n".join(lines) + "\n"

@@ -14,16 +14,16 @@ from threading import Event, Thread
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nim.decide.files import INDEX, engine_files, has_index, needs_weights, weight_files
 from nim.errors import PreflightError, SettingsError, WeightsError
-from nim.fetch.parts import abandoned, drop_open
+from nim.fetch.partial_files import abandoned, drop_open
 from nim.fetch.size import told
-from nim.logs import Form
+from nim.health.download_progress import DownloadProgress, look_at
+from nim.log_format import Form
 from nim.manifest.facts import index_of
+from nim.models.weight_files import INDEX, engine_files, has_index, needs_weights, weight_files
 from nim.plan import Download, Wanted
-from nim.process.directories import check_directory
-from nim.process.fetching import Fetching, look_at
-from nim.process.mounts import Place, look
+from nim.preflight.directories import check_directory
+from nim.preflight.mounts import Place, look
 from nim.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,6 +122,21 @@ class Hub:
             return narrowed(found, index_of(found.snapshot / INDEX) if indexed else ())
         return None
 
+    def snapshot(self, wanted: Wanted) -> Path | None:
+        """Return where files of it lie in the cache, be it all of them or not; None where there are none."""
+        found = self._hub.look_in_cache(wanted)
+        return None if found is None else found.snapshot
+
+    def fetch_small(self, wanted: Wanted, names: Sequence[str], elsewhere: str) -> Path | None:
+        """Return a directory below `elsewhere` with those of these files that the hub has; None without any.
+
+        Nothing stays in the cache: a start would take what is there for a model that was fetched in part.
+        """
+        with self._refusing(wanted):
+            found = self._hub.look_up(wanted)
+            paths = [self._hub.fetch_file(found, name, elsewhere) for name in names if name in found.files]
+        return paths[0].parent if paths else None
+
     def check_room(self, repositories: Sequence["Repository"]) -> None:
         """Refuse what has no room; what killed processes have left behind makes some."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):
@@ -170,7 +185,7 @@ class Hub:
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)
-        fetching = Fetching(download, lambda words: self._say("INFO", words))
+        fetching = DownloadProgress(download, lambda words: self._say("INFO", words))
 
         def watch() -> None:
             while not over.is_set():

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import Any
 
 from nim import __version__
-from nim.cli.early import StoppedEarly, stop_early
+from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
-from nim.logs import Form
+from nim.log_format import Form
 from nim.settings import with_file_twins
-from nim.settings.kinds import BOOLEAN
+from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
@@ -25,7 +25,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "nim.cli.profiles",
         "a model's profiles and which of them run here; manifests checked, or made from recipes",
     ),
-    "fetch": ("nim.cli.download", "fill the cache with what a start would fetch"),
+    "model": ("nim.cli.model", "what a model is, whether it fits, and how long a context"),
+    "fetch": ("nim.cli.fetch", "fill the cache with what a start would fetch"),
     "store": ("nim.cli.store", "make a plain directory of a model, to be served by its path"),
     "hardware": ("nim.cli.hardware", "what this machine has"),
     "settings": ("nim.cli.settings", "every variable, its default and what it does"),

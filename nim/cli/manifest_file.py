@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.manifest import manifest_for_model, manifest_to_json
+from nim.manifest import manifest_to_json
 from nim.manifest.facts import read_model_config, weights_bytes
+from nim.models.generic_manifest import manifest_for_model
 
 
 def check_place(file: Path) -> None:

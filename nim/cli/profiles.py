@@ -8,24 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nim import paths
-from nim.cli.launch import Request, read_manifest_for, read_written, wishes_of
-from nim.cli.machine import add_machine_options, find_hardware
-from nim.decide.fit import Wishes
-from nim.decide.listing import list_profiles, listing_data, listing_text
-from nim.decide.model import wished_model
-from nim.decide.recipe import Choice, RecipeRefused, import_recipe
-from nim.decide.recipe_draft import Draft
-from nim.decide.recipe_report import Outcome, refusal_words, report_data, report_text
-from nim.decide.recipe_text import draft_text
-from nim.decide.select import NoProfileFits, select
+from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.engine import OptionTable, check_values, check_variables, find_engine, load_options
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
-from nim.manifest.recipe import load_recipe
 from nim.manifest.schema import schema_text
+from nim.models.source import wished_model
+from nim.planning.planner import Request, read_manifest_for, read_written, wishes_of
+from nim.recipes.document import load_recipe
+from nim.recipes.draft import Draft
+from nim.recipes.importer import Choice, RecipeRefused, import_recipe
+from nim.recipes.manifest_text import draft_text
+from nim.recipes.report import Outcome, refusal_words, report_data, report_text
+from nim.selection.fit import Wishes
+from nim.selection.listing import list_profiles, listing_data, listing_text
+from nim.selection.select import NoProfileFits, select
 from nim.settings import read_settings
 
 IMPORT = "import"

@@ -1,4 +1,4 @@
-"""`nim routes`: each route, whether it is open, and why; compared with a running engine when one is named."""
+"""`nim routes`: every route, whether it is open and why; optionally compared with a running engine."""
 
 import argparse
 import json
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.cli.fetch import fetch_document, fetch_engine_document
-from nim.cli.surroundings import look_around
-from nim.decide.gateway import route_groups
-from nim.decide.routes import RouteState, Stray, hidden_in, route_states, strays
+from nim.cli.http_json import fetch_document, fetch_engine_document
 from nim.engine import load_options, parse_arguments, tokenize
 from nim.errors import PreflightError
+from nim.options.gateway import route_groups
+from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
+from nim.planning.host_facts import look_around
 from nim.routes import ROUTES, Group, describe_routes
 from nim.settings import Settings, read_settings
 
-# No engine has these.
+# Routes that no engine has.
 OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is printed. `strays` is None when no engine was asked."""
+    """What is printed. `strays` is None if no engine was asked."""
 
     states: tuple[RouteState, ...]
     strays: tuple[Stray, ...] | None
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the table; ask an engine only when told to."""
+    """Print the table; ask an engine only with `--running` or `--url`."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -53,13 +53,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _of_settings(settings: Settings, url: str | None) -> Found:
-    """What a start with these variables would open."""
+    """Return the route groups a start with these variables would open."""
     lora = _lora(settings)
     return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
 
 
 def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
-    """What the service of this run directory has opened, by its own plan."""
+    """Return the route groups opened by the service of this run directory."""
     run_dir = look_around(settings, environ).run_dir
     try:
         plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))

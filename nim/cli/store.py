@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.hub import Hub, check_cache, end_at_signals, logger, look_at_cache, taken, why_offline
-from nim.cli.launch import Request
-from nim.cli.machine import add_machine_options, find_hardware
-from nim.cli.places import look_at
-from nim.cli.wanted import Choice, Sources, find_sources
-from nim.decide.download import ORIGINALS
-from nim.decide.files import INDEX, has_index, weights_among
+from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.errors import WeightsError
+from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.fetch.size import told
-from nim.fetch.store import NOTE, Note, check_store, make_store
 from nim.manifest.facts import index_of
+from nim.models.download import ORIGINALS
+from nim.models.weight_files import INDEX, has_index, weights_among
+from nim.planning.model_sources import Choice, Sources, find_sources
+from nim.planning.mount_probe import look_at
+from nim.planning.planner import Request
 from nim.settings import Settings, read_settings
 
 AUTO = "auto"

@@ -1,4 +1,4 @@
-"""`nim doctor stream`: whether what stands before a running service is fit for streams."""
+"""`nim doctor stream`: whether the proxy in front of a running service passes streams unharmed."""
 
 import argparse
 import asyncio
@@ -6,19 +6,19 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from nim.errors import SettingsError
-from nim.ingress import (
+from nim.doctor import (
     ADVICE,
-    Caller,
     Finding,
     Limits,
     Service,
+    ServiceClient,
     Target,
     examine,
     identify,
-    opened,
+    open_client,
     read_target,
 )
+from nim.errors import SettingsError
 
 MB = 1 << 20
 ABOUT = f"""\
@@ -30,7 +30,7 @@ VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: nothin
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Each check's line as soon as it is known, then what to do; 1 if there is anything to do."""
+    """Print each finding as it is found, then advice; returns 1 if there is any."""
     options = _parser().parse_args(arguments)
     target = read_target(options.url, environ.get("VLLM_API_KEY"))
     if not 0 < options.idle <= 86400:
@@ -54,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _examine(target: Target, model: str | None, limits: Limits, as_json: bool) -> int:
-    async with opened(target) as caller:
-        service = await identify(caller, model)
+    async with open_client(target) as client:
+        service = await identify(client, model)
         if not as_json:
             print(f"{str(target.root).rstrip('/')}: {service}\n", flush=True)
-        findings = [finding async for finding in _told(caller, service, limits, quietly=as_json)]
+        findings = [finding async for finding in _print_as_found(client, service, limits, quietly=as_json)]
     if as_json:
         print(json.dumps(_data(target, service, findings), ensure_ascii=False, indent=2))
     else:
@@ -66,15 +66,17 @@ async def _examine(target: Target, model: str | None, limits: Limits, as_json: b
     return int(any(finding.is_bad for finding in findings))
 
 
-async def _told(caller: Caller, service: Service, limits: Limits, *, quietly: bool) -> AsyncIterator[Finding]:
-    async for finding in examine(caller, service, limits):
+async def _print_as_found(
+    client: ServiceClient, service: Service, limits: Limits, *, quietly: bool
+) -> AsyncIterator[Finding]:
+    async for finding in examine(client, service, limits):
         if not quietly:
             print(f"{finding.verdict.value:<8} {finding.check:<18} {finding.seen}", flush=True)
         yield finding
 
 
 def _conclusion(findings: Iterable[Finding]) -> str:
-    """What the findings do to clients, and what to set against them; once for those with one cause."""
+    """Return the effect of each finding on clients and the settings that fix it, once per cause."""
     bad = [finding.check for finding in findings if finding.is_bad]
     lines = [""] if bad else ["", "nothing found that would hurt a stream"]
     for advice in dict.fromkeys(ADVICE[check] for check in bad):

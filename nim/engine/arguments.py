@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 from nim.engine import refusals
-from nim.engine.keyed import Keyed, keyed_value, merge, nested
-from nim.engine.loose_json import is_open, masked, write_json
-from nim.engine.readings import Reading, read_text, read_value
+from nim.engine.dotted_options import Keyed, keyed_value, merge, nested
+from nim.engine.lenient_json import is_open, masked, write_json
+from nim.engine.option_values import Reading, read_text, read_value
 from nim.engine.refusals import OWNED, Refusal
 from nim.engine.scalars import MisfitError
 from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
-from nim.engine.words import Word, is_value, read_word
+from nim.engine.token_reader import Word, is_value, read_word
 from nim.redact import MASK, is_secret_name
 
 _PAIR = re.compile(r"\w+:")

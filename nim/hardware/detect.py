@@ -1,4 +1,4 @@
-"""This machine, looked at. Looking changes nothing."""
+"""Detect this machine's hardware without changing anything."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from nim.hardware.visible import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:
-    """What `environ` lets an engine see of this machine.
+    """Return the hardware of this machine as far as `environ` exposes it to an engine.
 
     HardwareError where the environment names GPUs that are not there, or the driver is broken.
     """
@@ -24,7 +24,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
 
 def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source: str) -> Hardware:
-    """The devices as the environment narrows and orders them, and the machine around them."""
+    """Return the devices as filtered and ordered by the environment, with the host around them."""
     return Hardware(
         gpus=visible_gpus(inventory.gpus, environ, inventory.notes),
         source=source,

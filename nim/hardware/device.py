@@ -15,7 +15,7 @@ _MIG_NAME = re.compile(r"\bMIG (\S+)$")
 
 
 def read_device(nvml: Any, handle: Any, index: int) -> tuple[list[Gpu], list[str]]:
-    """One GPU, or its MIG devices, and what is strange about it."""
+    """One GPU, or its MIG devices, and warnings about it."""
     gpu = _whole(nvml, handle, index)
     divided = _divided(nvml, handle)
     if divided is None:
@@ -48,7 +48,7 @@ def _whole(nvml: Any, handle: Any, index: int) -> Gpu:
 
 
 def _divided(nvml: Any, handle: Any) -> bool | None:
-    """Whether MIG is on; None where NVML does not say, as can happen inside a slice."""
+    """Whether MIG is enabled; None if NVML does not report it, as inside a slice."""
     try:
         current, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError as error:
@@ -65,7 +65,7 @@ def _mig_handles(nvml: Any, handle: Any) -> Iterator[Any]:
 
 
 def _slice(nvml: Any, handle: Any, parent: Gpu) -> Gpu:
-    """A MIG device: its own name and memory, its parent's everything else."""
+    """Return a MIG device: its own name and memory, the rest from its parent."""
     total, free = _slice_memory(nvml, handle, parent)
     profile = _MIG_NAME.search(text(ask(nvml, "nvmlDeviceGetName", handle)) or "")
     return Gpu(
@@ -88,7 +88,7 @@ def _slice(nvml: Any, handle: Any, parent: Gpu) -> Gpu:
 
 
 def _slice_memory(nvml: Any, handle: Any, parent: Gpu) -> tuple[int | None, int | None]:
-    """Total and free of a slice. A slice as large as its parent is the parent's figure: not believed."""
+    """Return total and free bytes of a slice; None if NVML reports the parent's size."""
     total, free = _memory(nvml, handle)
     if total is None or parent.memory_total_bytes is None or total < parent.memory_total_bytes:
         return total, free
@@ -103,7 +103,7 @@ def _memory(nvml: Any, handle: Any) -> tuple[int | None, int | None]:
 
 
 def _unified_memory(nvml: Any, handle: Any, product: Product | None) -> bool | None:
-    """Whether CPU and GPU share memory in hardware (ATS), as NVML says, else as the product is known for."""
+    """Whether CPU and GPU share memory in hardware (ATS), from NVML or else from the product."""
     mode = ask(nvml, "nvmlDeviceGetAddressingMode", handle)
     if mode is not None and mode == getattr(nvml, "NVML_DEVICE_ADDRESSING_MODE_ATS", None):
         return True
@@ -118,13 +118,13 @@ def pci_address(nvml: Any, handle: Any) -> str | None:
 
 
 def _pci_id(nvml: Any, handle: Any) -> str | None:
-    """NVML packs the device into the upper half and the vendor into the lower."""
+    """Return device and vendor id; NVML packs the device into the upper half."""
     info = ask(nvml, "nvmlDeviceGetPciInfo", handle)
     return f"{info.pciDeviceId >> 16:04x}:{info.pciDeviceId & 0xFFFF:04x}" if info else None
 
 
 def ask(nvml: Any, function: str, *arguments: Any) -> Any:
-    """NVML's answer, or None for whatever reason there is none: not supported, not allowed, too old."""
+    """Return NVML's answer, or None if there is none: unsupported, not permitted, too old."""
     call = getattr(nvml, function, None)
     try:
         return call(*arguments) if call else None
@@ -133,5 +133,5 @@ def ask(nvml: Any, function: str, *arguments: Any) -> Any:
 
 
 def text(value: str | bytes | None) -> str | None:
-    """NVML's strings: bytes in older bindings, text in newer."""
+    """Return a string from NVML: bytes in older bindings, text in newer ones."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value

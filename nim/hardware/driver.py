@@ -1,4 +1,4 @@
-"""Whether the driver is new enough for the engine, in words."""
+"""Check that the driver is new enough for the engine."""
 
 from nim.errors import HardwareError
 from nim.hardware.types import Hardware
@@ -8,7 +8,7 @@ _CUDA_OF_BRANCH = ((580, 13), (525, 12), (450, 11))
 
 
 def refuse_old_driver(hardware: Hardware, needed: int) -> None:
-    """HardwareError when the driver's branch is below `needed` (580 for CUDA 13).
+    """Raise HardwareError if the driver's branch is older than `needed` (580 for CUDA 13).
 
     Nothing is refused without a GPU, with an unknown driver, or where a forward-compatibility package already
     brings the CUDA that the branch stands for (never on GeForce, where CUDA refuses such a package).
@@ -31,7 +31,7 @@ def _package(hardware: Hardware, cuda: int | None) -> str:
 
 
 def _compatible(hardware: Hardware, needed: int) -> bool:
-    """NVML reports the CUDA of the libcuda in use: above what the old branch brings, a package is at work."""
+    """Whether a forward-compatibility package is in use: libcuda is newer than the driver brings."""
     major = _branch(hardware.cuda_version)
     wanted = _cuda_of(needed)
     return wanted is not None and major is not None and major >= wanted and not _has_geforce(hardware)
@@ -46,6 +46,6 @@ def _cuda_of(branch: int) -> int | None:
 
 
 def _branch(version: str | None) -> int | None:
-    """The number before the first dot."""
+    """Return the number before the first dot."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isascii() and head.isdigit() else None

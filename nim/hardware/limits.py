@@ -1,4 +1,4 @@
-"""The machine around the GPUs: memory, CPUs, cgroup limits, /dev/shm. Only small files are read."""
+"""Host facts: memory, CPUs, cgroup limits, /dev/shm, read from small files."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ _NO_LIMIT = 1 << 60
 
 
 def look_at_host(root: Path = Path("/")) -> Host:
-    """What /proc, /sys and /dev under `root` say; what is not there is None."""
+    """Return the host facts from /proc, /sys and /dev under `root`; missing ones are None."""
     memory = read_meminfo(root)
     shm_bytes, shm_free_bytes = shm_size(root)
     return Host(
@@ -27,13 +27,13 @@ def look_at_host(root: Path = Path("/")) -> Host:
 
 
 def usable_cpus() -> int | None:
-    """How many CPUs this process may run on."""
+    """Return the number of CPUs this process may run on."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def read_meminfo(root: Path) -> dict[str, int]:
-    """/proc/meminfo in bytes."""
+    """Return /proc/meminfo in bytes."""
     sizes = {}
     for line in (_read(root / "proc/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
@@ -44,7 +44,7 @@ def read_meminfo(root: Path) -> dict[str, int]:
 
 
 def shm_size(root: Path) -> tuple[int | None, int | None]:
-    """Size and free bytes of /dev/shm, through which the engine's processes talk."""
+    """Return size and free bytes of /dev/shm, used by the engine's processes to communicate."""
     try:
         found = os.statvfs(root / "dev/shm")
     except OSError:
@@ -53,14 +53,14 @@ def shm_size(root: Path) -> tuple[int | None, int | None]:
 
 
 def memory_limit(root: Path) -> int | None:
-    """The least memory limit, in bytes, of this process's cgroup and all above it; version 1 or 2."""
+    """Return the smallest memory limit in bytes of this cgroup and its parents; version 1 or 2."""
     limits = [_bytes(folder / "memory.max") for folder in _unified_folders(root)]
     limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _v1_folders(root, "memory")]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def cpu_quota(root: Path) -> float | None:
-    """How many CPUs' worth of time the cgroups grant, at the tightest of them."""
+    """Return the CPU time granted by the tightest cgroup, in CPUs."""
     quotas = [_ratio((_read(folder / "cpu.max") or "").split()) for folder in _unified_folders(root)]
     for folder in _v1_folders(root, "cpu"):
         words = [_read(folder / name) or "" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
@@ -83,7 +83,7 @@ def _v1_folders(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _own_cgroup(root: Path, controller: str) -> str:
-    """This process's cgroup path. Version 2 is the line without a controller."""
+    """Return this process's cgroup path. In version 2 it is the line without a controller."""
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -93,7 +93,7 @@ def _own_cgroup(root: Path, controller: str) -> str:
 
 
 def _with_parents(mount: Path, path: str) -> Iterator[Path]:
-    """The cgroup and all above it, up to the mount.
+    """Yield the cgroup and its parents up to the mount.
 
     In a container the mount often is the container's own cgroup while the path is the host's: then
     the deeper folders do not exist, and the mount itself is what counts.
@@ -111,7 +111,7 @@ def _bytes(path: Path) -> int | None:
 
 
 def _ratio(words: list[str]) -> float | None:
-    """Quota over period; "max" and -1 are no quota."""
+    """Return quota divided by period; "max" and -1 mean no quota."""
     if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
         return None
     return int(words[0]) / int(words[1])

@@ -18,7 +18,7 @@ _WITHOUT = "CUDA_VISIBLE_DEVICES= starts without GPUs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """Every device that NVML shows, in PCI order; a divided GPU is there as its MIG devices."""
+    """Every device shown by NVML in PCI order; a GPU with MIG appears as its MIG devices."""
 
     gpus: tuple[Gpu, ...] = ()
     driver_version: str | None = None
@@ -27,11 +27,11 @@ class Inventory:
 
 
 def load_nvml() -> Any | None:
-    """The module pynvml, or None where the driver's library is not installed: then there are no GPUs."""
+    """Return the module pynvml, or None without the driver's library: then there are no GPUs."""
     import ctypes
 
     try:
-        ctypes.CDLL(_LIBRARY)  # asked first: pynvml takes longer to import than all else here takes to run
+        ctypes.CDLL(_LIBRARY)  # tried first: importing pynvml takes longer than everything else here
     except OSError:
         return None
     import pynvml
@@ -40,7 +40,7 @@ def load_nvml() -> Any | None:
 
 
 def take_inventory(nvml: Any) -> Inventory:
-    """All that NVML shows. No driver loaded is no GPUs; a driver that is broken is a HardwareError."""
+    """Return the inventory. Without a loaded driver it is empty; a broken driver is a HardwareError."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -69,7 +69,7 @@ def _inventory(nvml: Any) -> Inventory:
 
 
 def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
-    """A handle for each GPU that this process may open; CUDA leaves out the others, too."""
+    """Return a handle for each GPU this process may open; CUDA omits the others too."""
     handles: list[Any] = []
     notes: list[str] = []
     with _refusing(nvml, "count the GPUs"):
@@ -86,7 +86,7 @@ def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
 
 
 def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
-    """NVML promises no order; PCI order is the one that CUDA can be told to number by."""
+    """Return the PCI order: NVML promises none, and CUDA can be told to use this one."""
     addresses = [pci_address(nvml, handle) for handle in handles]
     if None in addresses:
         return list(handles)
@@ -95,7 +95,7 @@ def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
 
 
 def _cuda_version(nvml: Any) -> str | None:
-    """13000 is 13.0. It is the loaded libcuda's, so that a forward-compatibility package shows here."""
+    """Return the CUDA version (13000 is 13.0) of the loaded libcuda, including a compatibility package's."""
     number = ask(nvml, "nvmlSystemGetCudaDriverVersion_v2")
     return f"{number // 1000}.{number % 1000 // 10}" if number else None
 
@@ -112,7 +112,7 @@ def _refusing(nvml: Any, what: str) -> Iterator[None]:
 
 
 def _broken(nvml: Any, error: Any) -> HardwareError:
-    """NVML is there and does not start: the words for the cases that people meet."""
+    """Return the error for an NVML that does not start."""
     reasons = {
         nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
             "the driver's library and its kernel module are of different versions, as after an update",

@@ -1,4 +1,4 @@
-"""Hardware as a JSON file: `nim hardware --json` writes one, `--hardware FILE` reads it back, strictly."""
+"""Hardware as JSON: written by `nim hardware --json`, read back strictly by `--hardware FILE`."""
 
 import json
 import re
@@ -15,17 +15,17 @@ _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 
 
 class _Misread(Exception):
-    """Where in the file, and what is wrong there."""
+    """Place in the file and what is wrong there."""
 
 
 def hardware_to_json(hardware: Hardware) -> str:
-    """The whole value as one JSON object; `hardware_from_json` reads it back to an equal one."""
+    """Return the hardware as one JSON object, readable by `hardware_from_json`."""
     first = {"format": FORMAT, "source": hardware.source, "gpus": ()}
     return json.dumps(first | asdict(hardware), ensure_ascii=False, indent=1) + "\n"
 
 
 def load_hardware(path: str | Path) -> Hardware:
-    """The hardware in a file, its `source` being that file. HardwareError when it cannot be read exactly."""
+    """Read hardware from a file, which becomes its `source`. HardwareError if it is not exact."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -35,7 +35,7 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def hardware_from_json(text: str, *, origin: str) -> Hardware:
-    """What `hardware_to_json` wrote. `origin` is named in errors; every field must be there, and no other."""
+    """Parse what `hardware_to_json` wrote. `origin` is named in errors; fields must match exactly."""
     try:
         data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         _check_format(data)
@@ -69,7 +69,7 @@ def _check_format(data: Any) -> None:
 
 
 def _record(kind: type[Any]) -> Callable[[Any, str], Any]:
-    """A reader of objects that have exactly the fields of `kind`."""
+    """Return a reader of objects that have exactly the fields of `kind`."""
 
     def read_record(data: Any, where: str) -> Any:
         if not isinstance(data, dict):
@@ -146,7 +146,7 @@ _READERS: dict[Any, Callable[[Any, str], Any]] = {
 
 
 def _check_gpus(gpus: Iterable[Gpu]) -> None:
-    """What no single field shows: contradictions and repetitions."""
+    """Check for contradictions and duplicates across fields."""
     seen: set[str] = set()
     for position, gpu in enumerate(gpus):
         where = f"gpus[{position}]"

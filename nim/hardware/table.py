@@ -15,7 +15,7 @@ NVIDIA_VENDOR = "10de"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """One product. `own_memory` is false where GPU and CPU share one pool and NVML reports no memory."""
+    """One product. `own_memory` is False if GPU and CPU share memory and NVML reports none."""
 
     name: str
     memory_gb: int
@@ -28,7 +28,7 @@ class Product:
 
     @property
     def memory_bytes(self) -> int | None:
-        """What to plan with: NVML's figure, else the box's, which is the smaller reading of it."""
+        """Return the memory to plan with: NVML's figure, else the nominal one, which is smaller."""
         if not self.own_memory:
             return None
         return self.memory_gb * GB if self.memory_mib is None else self.memory_mib * MIB
@@ -39,7 +39,7 @@ class Product:
 
     @property
     def short_name(self) -> str:
-        """What people type: the first alias, or the name without its maker."""
+        """Return the name people type: the first alias, or the name without its maker."""
         return self.aliases[0] if self.aliases else self.name.removeprefix("NVIDIA ")
 
 
@@ -113,22 +113,22 @@ PRODUCTS: tuple[Product, ...] = (
 
 
 def find_product(name: str) -> Product | None:
-    """The product of this name in any spelling: case, maker, separators and the memory's "GB" are free."""
+    """Return the product with this name; case, maker, separators and the memory's "GB" do not matter."""
     return _spellings().get(_plain(name))
 
 
 def product_named(name: str | None) -> Product | None:
-    """The product that NVML calls exactly this."""
+    """Return the product that NVML reports under exactly this name."""
     return next((product for product in PRODUCTS if product.name == name), None)
 
 
 def product_names() -> tuple[str, ...]:
-    """What `find_product` knows each product as, shortest form."""
+    """Return the shortest name of each product."""
     return tuple(product.short_name for product in PRODUCTS)
 
 
 def _spellings() -> Mapping[str, Product]:
-    """Every plain spelling. A product's own names win over those made by adding its memory."""
+    """Map every spelling to its product. A product's own names take precedence."""
     derived: dict[str, Product] = {}
     given: dict[str, Product] = {}
     for product in PRODUCTS:

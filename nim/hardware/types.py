@@ -1,4 +1,4 @@
-"""What a machine has, as frozen values. None is "unknown": never zero, never a guess."""
+"""What a machine has, as frozen values. None is unknown, never zero or a guess."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ GB = 1000**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mig:
-    """Which slice of which GPU this is. CUDA gives a process one MIG device, never several together."""
+    """The slice and its GPU. CUDA gives a process one MIG device, never several."""
 
     profile: str | None = None
     parent_uuid: str | None = None
@@ -19,7 +19,7 @@ class Mig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One device that an engine can use: a whole GPU, or one MIG device of a GPU.
+    """A device an engine can use: a whole GPU or one MIG device.
 
     `index` is CUDA's number under CUDA_DEVICE_ORDER=PCI_BUS_ID; a MIG device has its parent's, and its
     parent's name and PCI address. `pci_id` is "device:vendor", as "2335:10de".
@@ -41,7 +41,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """The machine around the GPUs. A limit is None where none is set.
+    """The host around the GPUs. A limit is None if none is set.
 
     `cpu_count` is how many CPUs this process may run on, `cpu_quota` how many CPUs' worth of time it gets.
     """
@@ -58,7 +58,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware(Host):
-    """All that is visible of one machine. `gpus` is in the order in which the engine will number them.
+    """Everything visible of one machine. `gpus` has the order in which the engine numbers them.
 
     `source` says where this comes from: "nvml", "none", "file X" or "--gpus 8xH200".
     `cuda_version` is the highest that the driver's libcuda supports. `notes` are what a reader should know.

@@ -22,13 +22,13 @@ CUDA = "CUDA_VISIBLE_DEVICES"
 RUNTIME = "NVIDIA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
 _ORDERS = ("PCI_BUS_ID", "FASTEST_FIRST")
-_NO_GPUS = ("", "none", "void", "nodevfiles")  # the last is what Slurm writes
+_NO_GPUS = ("", "none", "void", "nodevfiles")  # the last is written by Slurm
 _END = "-1"
 _INDEXES, _GPU_UUIDS, _MIG_NAMES, _OTHER = "indexes", "GPU UUIDs", "MIG names", "other words"
 
 
 def hiding_variable(environ: Mapping[str, str]) -> str | None:
-    """The setting that hides every GPU, as 'NAME="value"', or None when there is something to look for."""
+    """Return the setting that hides every GPU, as 'NAME="value"', or None."""
     cuda, runtime = environ.get(CUDA), environ.get(RUNTIME)
     if cuda is not None and (cuda.strip().lower() in _NO_GPUS or _entries(cuda)[0] == _END):
         return f'{CUDA}="{cuda}"'
@@ -40,7 +40,7 @@ def hiding_variable(environ: Mapping[str, str]) -> str | None:
 def visible_gpus(
     gpus: Sequence[Gpu], environ: Mapping[str, str], notes: Sequence[str] = ()
 ) -> tuple[Gpu, ...]:
-    """Those of `gpus` (all that NVML shows, in PCI order) that the engine will have, in its order.
+    """Return those of `gpus` (all of NVML's, in PCI order) that the engine will have, in its order.
 
     HardwareError where a variable names what does not exist; `notes` then help to say why it does not.
     """
@@ -59,7 +59,7 @@ def visible_gpus(
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A variable's list, and the devices that its entries can mean."""
+    """A variable's list, and the devices its entries can refer to."""
 
     variable: str
     value: str
@@ -67,7 +67,7 @@ class _List:
     notes: tuple[str, ...]
 
     def find(self, entry: str) -> list[Gpu]:
-        """The device an entry means; all MIG devices of a divided GPU that it means."""
+        """Return the device of an entry, or all MIG devices of the GPU it refers to."""
         if _kind(entry) == _INDEXES:
             number = entry.lstrip("0") or "0"
             return [gpu for gpu in self.gpus if str(gpu.index) == number] or self.refuse(
@@ -99,7 +99,7 @@ class _List:
 
 
 def _granted(runtime: _List) -> tuple[Gpu, ...]:
-    """What the container's runtime meant to give: all, unless it named them by UUID."""
+    """Return the devices granted by the container runtime: all, unless it lists UUIDs."""
     entries = _entries(runtime.value)
     if not all(_kind(entry) in (_GPU_UUIDS, _MIG_NAMES) for entry in entries):
         return runtime.gpus
@@ -108,7 +108,7 @@ def _granted(runtime: _List) -> tuple[Gpu, ...]:
 
 
 def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
-    """CUDA_VISIBLE_DEVICES, entry by entry, up to -1."""
+    """Apply CUDA_VISIBLE_DEVICES entry by entry, up to -1."""
     entries = _entries(wanted.value)
     entries = entries[: entries.index(_END)] if _END in entries else entries
     kinds = {_kind(entry) for entry in entries} - {_OTHER}
@@ -126,7 +126,7 @@ def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
 
 
 def _refuse_unclear_order(wanted: _List, order: str | None) -> None:
-    """An index is a place in CUDA's order, which is ours (PCI) unless someone asked for another."""
+    """Return the device at an index in CUDA's order: PCI unless another order is set."""
     if order and order not in _ORDERS:
         raise HardwareError(f'cannot use {ORDER} "{order}": CUDA does not know it', allowed=_ORDERS)
     if order == "FASTEST_FIRST" and len({gpu.name for gpu in wanted.gpus}) > 1:
@@ -138,7 +138,7 @@ def _refuse_unclear_order(wanted: _List, order: str | None) -> None:
 
 
 def _names(gpu: Gpu) -> Iterator[str]:
-    """Everything a device can be called: its UUID; for MIG also its old name, and its parent's UUID."""
+    """Return all names of a device: its UUID; for MIG also its old name and its parent's UUID."""
     if gpu.uuid:
         yield gpu.uuid
     if gpu.mig and gpu.mig.parent_uuid:
@@ -147,7 +147,7 @@ def _names(gpu: Gpu) -> Iterator[str]:
 
 
 def _identity(gpu: Gpu, entry: str) -> str | None:
-    """What an entry has to be unique among: GPUs for a GPU's name, devices for a MIG name."""
+    """Return the set in which an entry must be unique: GPUs for a GPU's name, devices for a MIG name."""
     return gpu.mig.parent_uuid if gpu.mig and _kind(entry) == _GPU_UUIDS else gpu.uuid
 
 

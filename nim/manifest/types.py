@@ -165,7 +165,7 @@ class Profile:
     """One way to run a model: what it asks of the machine, and everything that the engine needs for it.
 
     `engine` has the manifest's, the checkpoint's and the profile's own options joined. `line` is in the file.
-    `memory_gb` is only what the file states; the estimate is made in `nim.decide.memory`.
+    `memory_gb` is only what the file states; the estimate is made in `nim.selection.memory`.
     """
 
     id: str

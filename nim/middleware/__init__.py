@@ -1,1 +1,1 @@
-"""The management routes: what the service says about itself, from second 0. Tokens never pass here."""
+"""Management routes: what the service reports about itself, from the first second. No tokens pass here."""

@@ -1,4 +1,4 @@
-"""The application: each management route, what it is made of, and nothing else."""
+"""The aiohttp application: one handler for each management route."""
 
 import json
 import time
@@ -7,17 +7,19 @@ from typing import Any
 
 from aiohttp import web
 
-from nim.middleware import answers, metrics
+from nim.middleware import bodies, metrics
 from nim.middleware.docs_page import HEADERS, docs_page
+from nim.middleware.error_bodies import in_openai_shape, refusal
 from nim.middleware.gpus import Gpus
+from nim.middleware.index_page import HEADERS as INDEX_HEADERS
+from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
-from nim.middleware.refusals import in_openai_shape, refusal
 from nim.middleware.upstreams import UPSTREAMS, Connected
-from nim.middleware.watched import Watched
+from nim.middleware.watched_file import Watched
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.state import Phase, State
 
-# What the documented health answers say about keeping them.
+# Cache headers of the documented health answers.
 NO_STORE = {"Cache-Control": "no-store, no-cache, must-revalidate"}
 
 PLAN = web.AppKey("plan", Watched[Plan])
@@ -28,7 +30,7 @@ GPUS = web.AppKey("gpus", Gpus)
 
 
 def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
-    """The application for one start. Its files are looked at when asked: they change as the engine loads."""
+    """Return the application of one start. Its files are read on request, as they change during the start."""
     app = web.Application(middlewares=[in_openai_shape])
     app[PLAN] = Watched(plan.file(PLAN_FILE), Plan.from_json, plan)
     app[STATE] = Watched(plan.file(STATE_FILE), State.from_json, _before_any_state())
@@ -36,6 +38,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app[DESCRIPTION] = Description(plan.gateway.route_groups)
     app[GPUS] = gpus or Gpus()
     app.cleanup_ctx.append(Connected(plan))
+    app.router.add_get("/", root)
     app.router.add_get("/v1/health/startup", startup)
     app.router.add_get("/v1/metadata", metadata)
     app.router.add_get("/v1/version", version)
@@ -47,61 +50,72 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     return app
 
 
+async def root(request: web.Request) -> web.Response:
+    """Answer with the index: a page for browsers, JSON for everyone else."""
+    plan, state = request.app[PLAN].value(), request.app[STATE].value()
+    if "text/html" in request.headers.get("Accept", ""):
+        text = index_page(plan, state)
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=INDEX_HEADERS)
+    answer = _json(index(plan, state))
+    answer.headers.update({name: INDEX_HEADERS[name] for name in ("Cache-Control", "Vary")})
+    return answer
+
+
 async def startup(request: web.Request) -> web.Response:
-    """200 when ready, else 503; both tell how far the start has come."""
+    """Answer 200 when ready, else 503; both include the progress of the start."""
     state = request.app[STATE].value()
     status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    answer = _json(answers.startup(state), status)
+    answer = _json(bodies.startup(state), status)
     answer.headers.update(NO_STORE)
     return answer
 
 
 async def metadata(request: web.Request) -> web.Response:
-    """What runs here and why."""
-    return _json(answers.metadata(request.app[PLAN].value(), request.app[STATE].value()))
+    """Answer with model, profile, engine and configuration."""
+    return _json(bodies.metadata(request.app[PLAN].value(), request.app[STATE].value()))
 
 
 async def version(request: web.Request) -> web.Response:
-    """The release and the API's version."""
-    return _json(answers.version(request.app[PLAN].value()))
+    """Answer with the release and the API version."""
+    return _json(bodies.version(request.app[PLAN].value()))
 
 
 async def license_text(request: web.Request) -> web.Response:
-    """The licence with its text."""
-    return _json(answers.licence(request.app[PLAN].value().model))
+    """Answer with the licence and its text."""
+    return _json(bodies.licence(request.app[PLAN].value().model))
 
 
 async def manifest(request: web.Request) -> web.Response:
-    """The manifest; a model that is served without one has none to show."""
+    """Answer with the manifest, or 404 for a model served without one."""
     document = request.app[MANIFEST].value()
     if document is None:
         message = "cannot show a manifest: this model is served without one; GET /v1/metadata has its profile"
         request_id = request.headers.get("X-Request-Id")
         return refusal(HTTPStatus.NOT_FOUND, message, "no_manifest", request_id)
-    return _json(answers.manifest(document, request.app[PLAN].value()))
+    return _json(bodies.manifest(document, request.app[PLAN].value()))
 
 
 async def exposition(request: web.Request) -> web.Response:
-    """Prometheus text, within a second whatever the engine does."""
+    """Answer with Prometheus text, within a second even if the engine does not answer."""
     app = request.app
     text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS])
     return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """The service's OpenAPI document."""
+    """Answer with the OpenAPI document of the service."""
     app = request.app
     text = await app[DESCRIPTION].read(app[STATE].value(), app[UPSTREAMS])
     return web.Response(body=text, content_type="application/json")
 
 
 async def docs(request: web.Request) -> web.Response:
-    """The page that shows that document."""
+    """Answer with the page that shows the OpenAPI document."""
     text = docs_page(request.app[PLAN].value().model)
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
 
-def _json(body: answers.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def _json(body: bodies.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, body=text.encode(), content_type="application/json")
 
@@ -114,6 +128,6 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _before_any_state() -> State:
-    """What is true before the guard has written a word."""
+    """Return the state to report before the controller has written one."""
     now = time.time()
     return State(phase=Phase.UNKNOWN, message="starting", started_at=now, phase_since=now)

@@ -1,4 +1,4 @@
-"""What nginx counts about itself: its `stub_status` page as a value."""
+"""Parser of nginx's `stub_status` page."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """Connections and requests since nginx started, and connections by what they do now."""
+    """Connections and requests since nginx started, and the present connections by state."""
 
     accepted: int
     handled: int
@@ -23,7 +23,7 @@ class Connections:
 
     @classmethod
     def from_page(cls, page: bytes | None) -> Self | None:
-        """None when there is no page, or it is not the one that nginx writes."""
+        """Parse the page; None if it is not what nginx writes."""
         match = _PAGE.match(page or b"")
         if not match:
             return None

@@ -7,7 +7,7 @@ from html import escape
 
 from nim.plan import Model
 
-# The browser itself sees to it that nothing comes from elsewhere.
+# The browser enforces that nothing is loaded from elsewhere.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:",
     "Cache-Control": "no-cache",
@@ -41,5 +41,5 @@ if (window.SwaggerUIBundle) SwaggerUIBundle({{
 
 
 def docs_page(model: Model) -> str:
-    """The page for a service of this model. Its addresses are relative: a proxy may add a prefix."""
+    """Return the page for a model. Its addresses are relative, since a proxy may add a prefix."""
     return _PAGE.format(title=escape(model.served_names[0] if model.served_names else model.name))

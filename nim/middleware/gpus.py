@@ -1,4 +1,4 @@
-"""What the GPUs do right now, read through NVML in a thread that nobody has to wait for."""
+"""GPU usage, read through NVML in a background thread."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuReading:
-    """One GPU at one moment. What its driver does not tell (a MIG slice, shared memory) is None."""
+    """One GPU at one moment. What the driver does not report (MIG slice, shared memory) is None."""
 
     index: int
     uuid: str | None
@@ -29,11 +29,11 @@ class GpuReading:
 
 
 def load_nvml() -> Any | None:
-    """NVML, initialised; None on a machine without NVIDIA's driver."""
+    """Return NVML, initialised; None on a machine without NVIDIA's driver."""
     import ctypes
 
     try:
-        ctypes.CDLL("libnvidia-ml.so.1")  # asked first: without it the bindings would be 2 MB for nothing
+        ctypes.CDLL("libnvidia-ml.so.1")  # tried first: without it, importing the bindings would cost 2 MB
     except OSError:
         return None
     import pynvml
@@ -47,7 +47,7 @@ def load_nvml() -> Any | None:
 
 
 class Gpus:
-    """The GPUs of this machine. A reading serves for a second; a driver that hangs costs its series only."""
+    """The GPUs of this machine. A reading is cached for a second; a hanging driver costs only its series."""
 
     def __init__(self, load: Callable[[], Any | None] = load_nvml) -> None:
         self._load = load
@@ -57,14 +57,14 @@ class Gpus:
         self._read_at = 0.0
 
     async def read(self) -> tuple[GpuReading, ...]:
-        """One value per GPU; empty when there is none, or when the driver does not answer in time."""
+        """Return one reading per GPU; empty if there is none or the driver does not answer in time."""
         if self._absent:
             return ()
         loop = asyncio.get_running_loop()
         reading = self._reading
         if reading is None or (reading.done() and loop.time() - self._read_at >= FRESH_SECONDS):
             reading = self._reading = loop.create_future()
-            # A daemon: a thread that hangs inside the driver must not hold up our own end.
+            # A daemon: a thread that hangs in the driver must not delay our exit.
             Thread(target=self._read_into, args=(loop, reading), name="nvml", daemon=True).start()
         await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
         return reading.result() if reading.done() else ()
@@ -72,7 +72,7 @@ class Gpus:
     def _read_into(
         self, loop: asyncio.AbstractEventLoop, reading: asyncio.Future[tuple[GpuReading, ...]]
     ) -> None:
-        """In the thread: read, and hand the result to the loop, unless it is gone by now."""
+        """In the thread: read, then deliver the result to the event loop if it still runs."""
         gpus = self._read_all()
 
         def settle() -> None:
@@ -90,13 +90,13 @@ class Gpus:
                 return ()
             found = [_read(self._nvml, index) for index in range(self._nvml.nvmlDeviceGetCount())]
             return tuple(gpu for gpu in found if gpu is not None)
-        except Exception as error:  # whatever the driver does, a scrape is answered
+        except Exception as error:  # a scrape is answered whatever the driver does
             log.debug("cannot read the GPUs: %r", error)
             return ()
 
 
 def _read(nvml: Any, index: int) -> GpuReading | None:
-    """One GPU; None for one that fell off its bus, which must not hide the others."""
+    """Read one GPU; None if it fell off the bus, so that the others are still reported."""
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError:

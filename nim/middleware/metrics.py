@@ -1,4 +1,4 @@
-"""Prometheus text: the engine's as it came, and ours behind it, under names of our own."""
+"""Prometheus text: the engine's metrics unchanged, followed by ours with their own names."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ from nim.plan import Plan
 from nim.state import State
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-# A scraper that waits a second still gets ours when nobody else answers.
+# A scraper with a timeout of one second still gets ours if nobody else answers.
 PATIENCE_SECONDS = 0.8
 
 _OUR_NAMES = re.compile(rb"^(?:# (?:HELP|TYPE) )?(nim_[a-zA-Z0-9_:]*)", re.MULTILINE)
@@ -32,7 +32,7 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """The whole text: everyone is asked at once, and whoever does not answer in time is left out."""
+    """Return the whole text. All sources are asked concurrently; those that do not answer are left out."""
     engine, page, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", PATIENCE_SECONDS),
         fetch(upstreams.gateway, "/status", PATIENCE_SECONDS),
@@ -48,7 +48,7 @@ async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus)
 
 
 def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
-    """The engine's bytes untouched, then those of our families whose names it does not use itself."""
+    """Return the engine's bytes unchanged, plus those of our families whose names it does not use."""
     engine = engine or b""
     taken = {name.decode() for name in _OUR_NAMES.findall(engine)}
     registry = CollectorRegistry()
@@ -58,7 +58,7 @@ def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
 
 
 def of_service(plan: Plan, state: State) -> Iterator[Metric]:
-    """What the plan and the state tell; there from second 0."""
+    """Yield metrics from plan and state, available from the first second."""
     info = GaugeMetricFamily(
         "nim_info", "What is served; always 1.", labels=("release", "profile", "model", "plan")
     )
@@ -79,7 +79,7 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
 
 
 def of_gateway(connections: Connections | None) -> Iterator[Metric]:
-    """What nginx counts; nothing when it does not answer."""
+    """Yield nginx's connection metrics; nothing if it does not answer."""
     if connections is None:
         return
     now = GaugeMetricFamily("nim_gateway_connections", "Client connections by activity.", labels=("state",))
@@ -96,7 +96,7 @@ def of_gateway(connections: Connections | None) -> Iterator[Metric]:
 
 
 def of_gpus(readings: Sequence[GpuReading]) -> Iterator[Metric]:
-    """One series a GPU for what its driver tells; no GPU, no series."""
+    """Yield one series per GPU and value; nothing without GPUs."""
     for name, about, read in _GPU_GAUGES:
         gauge = GaugeMetricFamily(name, about, labels=("gpu", "uuid", "name"))
         for gpu in readings:
@@ -120,7 +120,7 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 
 def _phases(state: State) -> Metric:
-    """A phase that was entered twice is one series: its times add up."""
+    """Return the seconds of each phase; repeated phases are added up."""
     family = GaugeMetricFamily(
         "nim_startup_phase_seconds", "Duration of each phase of the start that is over.", labels=("phase",)
     )
@@ -133,5 +133,5 @@ def _phases(state: State) -> Metric:
 
 
 def _names(family: Metric) -> set[str]:
-    """Every name that the family's text holds."""
+    """Return every metric name in the text of a family."""
     return {family.name, *(f"{family.name}{suffix}" for suffix in ("_total", "_created"))}

@@ -1,26 +1,26 @@
-"""The one document of the whole service: the engine's own routes that the gateway lets through, and ours."""
+"""The OpenAPI document of the service: the engine's open routes and the management routes."""
 
 import json
 import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nim.middleware import contract
-from nim.middleware.answers import API_VERSION
+from nim.middleware import openapi_paths
+from nim.middleware.bodies import API_VERSION
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.routes import let_through
 from nim.state import State
 
 log = logging.getLogger(__name__)
 
-# The engine builds its document when first asked for it: a second, and several where the machine is busy.
+# The engine builds its document at the first request: about a second, more on a busy machine.
 PATIENCE_SECONDS = 20.0
 
 Document = dict[str, Any]
 
 
 class Description:
-    """The document as bytes. The engine is asked once in each of its lives; before, ours stands alone."""
+    """The document as bytes. The engine is asked once per start; until it answers, ours is served alone."""
 
     def __init__(self, groups: Collection[str]) -> None:
         self._groups = tuple(groups)
@@ -28,7 +28,7 @@ class Description:
         self._life: tuple[tuple[str, int], ...] = ()
 
     async def read(self, state: State, upstreams: Upstreams) -> bytes:
-        """The merged document, or our part alone, which says so in `x-engine`."""
+        """Return the merged document, or our part alone, marked by `x-engine`."""
         if self._merged is None or self._life != state.restarts:
             self._life, self._merged = state.restarts, await self._ask(upstreams)
         return self._merged or _encoded(alone(self._groups))
@@ -43,12 +43,12 @@ class Description:
 
 
 def alone(groups: Collection[str]) -> Document:
-    """Our routes by themselves: what there is to describe until the engine answers."""
+    """Return the document of the management routes alone, until the engine answers."""
     return {"openapi": "3.1.0", "x-engine": "not up"} | _ours(groups)
 
 
 def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """The engine's document without what the gateway keeps to itself, and our routes added."""
+    """Return the engine's document without closed routes, with the management routes added."""
     ours = _ours(groups)
     components = engine.get("components", {})
     schemas = components.get("schemas", {}) | ours["components"]["schemas"]
@@ -64,14 +64,14 @@ def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
 def _ours(groups: Collection[str]) -> Document:
     return {
         "info": {"title": "nim", "version": API_VERSION},
-        "tags": [{"name": contract.TAG, "description": "What the service says about itself"}],
-        "paths": _open(contract.paths(), groups),
-        "components": {"schemas": contract.schemas()},
+        "tags": [{"name": openapi_paths.TAG, "description": "What the service says about itself"}],
+        "paths": _open(openapi_paths.paths(), groups),
+        "components": {"schemas": openapi_paths.schemas()},
     }
 
 
 def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """The paths that the gateway lets through."""
+    """Return the paths that the gateway lets through."""
     return {path: item for path, item in paths.items() if let_through(path, groups)}
 
 

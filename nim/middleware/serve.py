@@ -1,4 +1,4 @@
-"""The process: read the plan, listen on the private socket, answer, end at once when told to."""
+"""The middleware process: read the plan, listen on the private socket, stop on a signal."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from nim.plan import MIDDLEWARE_SOCKET, PLAN_FILE, Plan
 
 log = logging.getLogger(__name__)
 
-# Answers under way at the end get this long; together with the rest it stays under a second.
+# Limit for answers in progress at the end; the whole exit stays under a second.
 GRACE_SECONDS = 0.3
 
 
 def main(arguments: Sequence[str], run_dir: str | None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. The argument outranks the environment's run directory."""
+    """Serve until SIGTERM or SIGINT; returns the exit code. The argument overrides the environment."""
     try:
         plan = read_plan(arguments[0] if arguments else run_dir)
         level = logging.getLevelNamesMapping().get(plan.log_level.upper(), logging.INFO)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], run_dir: str | None) -> int:
 
 
 def read_plan(run_dir: str | None) -> Plan:
-    """The plan that the launcher left in the run directory."""
+    """Read the plan written by the launcher."""
     if not run_dir:
         raise PreflightError("cannot serve without a run directory", hint="python -m nim.middleware RUN_DIR")
     path = Path(run_dir) / PLAN_FILE
@@ -47,7 +47,7 @@ def read_plan(run_dir: str | None) -> Plan:
 
 
 async def serve(plan: Plan) -> None:
-    """Answer on the socket in the run directory; return when a signal asks for the end."""
+    """Serve on the socket in the run directory until a stop signal."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -65,7 +65,7 @@ async def serve(plan: Plan) -> None:
 
 
 def listener(path: Path) -> socket.socket:
-    """A socket that only our own user can reach; what a killed predecessor left there is removed."""
+    """Return a listening socket only our user can reach, replacing one left by a killed process."""
     if path.is_socket():
         path.unlink()
     taken = socket.socket(socket.AF_UNIX)

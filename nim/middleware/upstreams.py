@@ -1,4 +1,4 @@
-"""Whom this process asks: the engine for its metrics and its document, nginx for its connections."""
+"""HTTP clients of the middleware: the engine (metrics, OpenAPI) and nginx (connections)."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstreams:
-    """One client session each, kept for the life of the process."""
+    """One client session for each upstream, kept for the life of the process."""
 
     engine: ClientSession
     gateway: ClientSession
@@ -32,7 +32,7 @@ UPSTREAMS = web.AppKey("upstreams", Upstreams)
 
 
 class Connected:
-    """The cleanup context that opens the sessions with the application and closes them with it."""
+    """Return the cleanup context that opens the sessions with the application and closes them."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -48,7 +48,7 @@ class Connected:
 
 
 async def fetch(session: ClientSession, path: str, timeout_seconds: float) -> bytes | None:
-    """The body of a 200, whole; None for anything else, the other side being down, slow or unwilling."""
+    """Return the whole body of a 200, else None: the other side is down, slow or refuses."""
     try:
         async with session.get(path, timeout=ClientTimeout(total=timeout_seconds)) as answer:
             if answer.status == web.HTTPOk.status_code:
@@ -68,6 +68,6 @@ def _base(engine: Engine) -> str:
 
 
 def _session(connector: BaseConnector, base_url: str) -> ClientSession:
-    # The classic text format is asked for by name: only that can be joined with ours.
+    # Ask for the classic text format: only that can be concatenated with ours.
     headers = {"Accept": "text/plain;version=0.0.4, application/json", "Accept-Encoding": "identity"}
     return ClientSession(base_url, connector=connector, cookie_jar=DummyCookieJar(), headers=headers)

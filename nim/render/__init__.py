@@ -1,1 +1,1 @@
-"""Plan values become text, and nothing else happens: the files of the run directory are written elsewhere."""
+"""Templates rendered to text. Pure: the files are written elsewhere."""

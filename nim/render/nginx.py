@@ -1,4 +1,4 @@
-"""The gateway's configuration: one nginx.conf with everything in it, every path inside the run directory."""
+"""Render nginx.conf: a single file, with all paths inside the run directory."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -12,9 +12,9 @@ from nim.render.jinja import environment
 from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_routes
 
 _LOG_LEVELS = {
-    "trace": "info",  # below that nginx writes whole headers, secret ones too
+    "trace": "info",  # below this, nginx logs whole headers, including secrets
     "debug": "info",
-    "info": "warn",  # at `notice` nginx tells of each signal and process, which the supervisor does already
+    "info": "warn",  # at `notice` nginx logs every signal and process, which supervisord does already
     "warning": "warn",
     "error": "error",
     "critical": "crit",
@@ -25,14 +25,14 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f$]")
 
 
 class Verbatim(str):
-    """Text that is nginx syntax already: made from the route table, never from a setting."""
+    """Text that is already nginx syntax: from the route table, never from a setting."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """An engine route as nginx has it: what it matches and where it is sent."""
+    """An engine route for nginx: what it matches and where it is sent."""
 
     match: Verbatim
     upstream: Verbatim
@@ -50,13 +50,13 @@ def render_nginx(
     json_logs: bool,
     open_files: int = 4_096,
 ) -> str:
-    """The text of nginx.conf. `engine_address` is as `plan.Engine.address` has it.
+    """Return the text of nginx.conf. `engine_address` has the form of `plan.Engine.address`.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is a cautious one.
     """
     connections = min(gateway.connections, plan.most_connections(open_files))
     spare = max(connections // 16, 64)
-    streams = max((connections - spare) // 2, 1)  # each is a client's connection and one to the engine
+    streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
     routes = open_routes(gateway.route_groups)
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
@@ -85,18 +85,18 @@ def render_nginx(
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
-    """A pattern for each that a browser could send: words in nginx's own tables must be short and differ."""
+    """Return patterns of allowed origins; words in nginx's tables must be short and distinct."""
     return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:
-    """Where a client finds what is open."""
+    """Return the text that tells a client what is open."""
     document = "/openapi.json"
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
 
 def write(value: Any) -> str:
-    """One value as one nginx word: text is quoted, whatever it holds."""
+    """Return a value as one nginx word; text is quoted."""
     match value:
         case Verbatim():
             return str(value)
@@ -110,7 +110,7 @@ def write(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """A quoted nginx string. nginx has no way to write a literal `$`, so text with one is refused."""
+    """Return a quoted nginx string. `$` cannot be escaped in nginx, so text with one is refused."""
     if _UNWRITABLE.search(text):
         raise SettingsError(
             f'cannot write {text!r} into nginx.conf: nginx has no way to write "$" and control characters',
@@ -120,7 +120,7 @@ def quote(text: str) -> str:
 
 
 def _run_paths(run_dir: str) -> dict[str, str]:
-    """What nginx reads and writes in the run directory."""
+    """Return the paths nginx reads and writes in the run directory."""
     names = {
         "pid": "nginx.pid",
         "lock": "nginx.lock",
@@ -141,7 +141,7 @@ def _run_paths(run_dir: str) -> dict[str, str]:
 
 
 def _locations(routes: Iterable[Route]) -> list[Location]:
-    """One location for each path of the engine that is open, whatever its methods."""
+    """Return one location for each open path of the engine, whatever its methods."""
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         if route.target is Target.ENGINE:
@@ -150,7 +150,7 @@ def _locations(routes: Iterable[Route]) -> list[Location]:
 
 
 def _location(same: Sequence[Route]) -> Location:
-    """The engine gets the path of the table, never the client's spelling of it."""
+    """Return the upstream path: always the table's, never the client's spelling."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
     readable = "GET" in methods and not route.websocket

@@ -1,4 +1,4 @@
-"""The engine's command line: resolved options → `vllm.args`, one JSON string a line, and back."""
+"""Render the engine's command line to `vllm.args` (one JSON string a line) and read it back."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ def render_args(
     table: OptionTable,
     verbatim: Sequence[str] = (),
 ) -> str:
-    """The text of `vllm.args`: command, model, each option in the order given, then `verbatim` as it is."""
+    """Return the text of `vllm.args`: command, model, options in order, then `verbatim` unchanged."""
 
     def tokens(name: str, value: Any) -> tuple[str, ...]:
         return option_tokens(table.options[name], value)
@@ -27,12 +27,12 @@ def render_args(
 
 
 def read_args(text: str) -> tuple[str, ...]:
-    """The argument list that a `vllm.args` holds."""
+    """Parse the argument list from `vllm.args`."""
     return tuple(json.loads(line) for line in text.splitlines())
 
 
 def json_word(value: Any) -> str:
-    """One argument as one line: newlines and all are escaped by JSON."""
+    """Return one argument as a JSON string on one line."""
     if not isinstance(value, str):
         raise TypeError(f"an argument must be text, not {value!r}")
     return json.dumps(value)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
-from nim.settings.kinds import (
+from nim.settings.types import Absent, Setting, setting
+from nim.settings.value_types import (
     BOOLEAN,
     DURATION,
     DURATION_OR_OFF,
@@ -19,7 +20,6 @@ from nim.settings.kinds import (
     TEXT,
     WHOLE,
 )
-from nim.settings.types import Absent, Setting, setting
 
 
 @dataclass(frozen=True, kw_only=True)

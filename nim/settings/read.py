@@ -9,8 +9,8 @@ from typing import Any
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, SECRETS, Settings, declared
-from nim.settings.kinds import TEXT
 from nim.settings.types import Absent, Setting
+from nim.settings.value_types import TEXT
 
 
 def with_file_twins(environ: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_what_is_wrong_is_named_as_it_was_written(
     for name in os.environ:
         if name.startswith("NIM_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("nim.cli.download.end_at_signals", lambda _: None)
+    monkeypatch.setattr("nim.cli.fetch.end_at_signals", lambda _: None)
     monkeypatch.setattr("nim.cli.store.end_at_signals", lambda _: None)
     assert main(arguments.split()) == code
     said = capsys.readouterr().err

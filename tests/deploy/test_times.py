@@ -7,7 +7,7 @@ import pytest
 
 from nim.manifest import find_manifest
 from nim.paths import PROFILES
-from nim.process.budget import Budget
+from nim.supervision.shutdown_budget import ShutdownBudget
 from tests.deploy.files import ROOT, VALUES, Object, Pod, manifest, pod_of, values
 from tests.deploy.helm import render
 from tests.deploy.test_values import over
@@ -115,7 +115,7 @@ def test_the_chart_grants_a_stop_its_delay_its_budget_and_a_margin(shutdown: Obj
 
 
 def test_the_parts_of_the_services_own_stop_are_no_more_than_its_budget() -> None:
-    budget = Budget.of(120, serving=True)
+    budget = ShutdownBudget.of(120, serving=True)
     assert budget.settle + budget.drain + budget.engine + budget.kill <= 120
 
 

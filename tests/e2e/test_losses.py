@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from nim.cleanup.process_table import all_processes, below
+from nim.health.phases import IN_ORDER
 from nim.paths import PROFILES
-from nim.process.phases import IN_ORDER
-from nim.process.tree import all_processes, below
 from tests.e2e.conftest import READY_SECONDS, Service, begin, serving
 from tests.e2e.test_disconnect import counted
 from tests.e2e.test_stalls import api_server, part, ready

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import SettingsError, WeightsError
-from nim.fetch.store import NOTE, Note, make_store
+from nim.fetch.model_store import NOTE, Note, make_store
 from nim.manifest.facts import read_model_config
 from tests.fetch.conftest import FILES, SHARD, Commands
 

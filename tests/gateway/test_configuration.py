@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nim.settings.kinds import MOST_SECONDS
+from nim.settings.value_types import MOST_SECONDS
 from tests.gateway.client import ask
 from tests.gateway.nginx import ALL_GROUPS, Nginx, free_port, gateway_of
 from tests.gateway.upstream import Upstream

@@ -14,7 +14,7 @@ from tests.gateway.client import connected
 from tests.gateway.conftest import Build, House
 from tests.gateway.nginx import PATIENCE_SECONDS, Nginx, free_port, until
 from tests.gateway.upstream import EVENT_STREAM, OK, Received, chunk
-from tests.unit.decide.gateways import decided
+from tests.unit.options.gateways import decided
 
 HOUR = 3600
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n"

@@ -53,7 +53,6 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "/v1",
         "/v1/",
         "/v1/models/",

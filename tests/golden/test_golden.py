@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from nim.cli.launch import Request, decide
-from nim.decide.explain import explain
-from nim.decide.select import Selection
 from nim.engine import load_options, parse_arguments
 from nim.errors import NimError
 from nim.hardware import Hardware, hardware_from_gpus, load_hardware
 from nim.paths import ROOT
 from nim.plan import Plan
+from nim.planning.planner import Request, decide
+from nim.selection.explain import explain
+from nim.selection.select import Selection
 from nim.settings import read_settings
 
 CASES = Path(__file__).parent / "cases"

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from nim import paths
-from nim.middleware import contract
+from nim.middleware import openapi_paths
 from nim.plan import STATE_FILE, Plan
 from nim.redact import MASK
 from nim.state import Failure, Phase, PhaseDone
@@ -35,6 +35,7 @@ FAILURE = Failure(
 @pytest.mark.parametrize(
     ("path", "status", "schema"),
     [
+        ("/", 200, "NimIndex"),
         ("/v1/health/startup", 503, "NimStartup"),
         ("/v1/metadata", 200, "NimMetadata"),
         ("/v1/version", 200, "NimVersion"),
@@ -50,13 +51,13 @@ async def test_answers_as_documented_before_anything_else_runs(
     service = await serve(plan)
     async with service.get(path) as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
-        jsonschema.validate(await answer.json(), contract.schemas()[schema])
+        jsonschema.validate(await answer.json(), openapi_paths.schemas()[schema])
 
 
 GATEWAY_S = {"/v1/health/live", "/v1/health/ready"}
 
 
-@pytest.mark.parametrize("path", [*sorted(contract.paths().keys() - GATEWAY_S), "/openapi.json"])
+@pytest.mark.parametrize("path", [*sorted(openapi_paths.paths().keys() - GATEWAY_S), "/openapi.json"])
 async def test_head_is_get_without_the_body(plan: Plan, serve: Serve, path: str) -> None:
     put_manifest(plan, DOCUMENT)
     service = await serve(plan)
@@ -124,7 +125,7 @@ async def test_nothing_secret_is_served(plan: Plan, serve: Serve) -> None:
 async def test_metadata_tells_the_last_failure(plan: Plan, serve: Serve) -> None:
     put_state(plan, state(phase=Phase.RESTARTING, restarts=(("gpu-out-of-memory", 2),), failure=FAILURE))
     body = await metadata(plan, serve)
-    jsonschema.validate(body, contract.schemas()["NimMetadata"])
+    jsonschema.validate(body, openapi_paths.schemas()["NimMetadata"])
     assert (body["state"]["phase"], body["state"]["ready"]) == ("restarting", False)
     assert body["state"]["restarts"] == {"gpu-out-of-memory": 2}
     assert body["state"]["failure"] == {
@@ -238,7 +239,6 @@ async def test_a_model_without_manifest_has_none(plan: Plan, serve: Serve) -> No
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
         ("GET", "/v1/metadata/", 404, "not_found"),
         ("POST", "/v1/chat/completions", 404, "not_found"),
         ("POST", "/v1/metadata", 405, "method_not_allowed"),
@@ -253,7 +253,7 @@ async def test_refusals_have_openai_s_shape(
         assert (answer.status, answer.content_type) == (status, "application/json")
         assert answer.headers.get("Allow") == ("GET, HEAD" if status == 405 else None)
         body = await answer.json()
-    jsonschema.validate(body, contract.schemas()["NimError"])
+    jsonschema.validate(body, openapi_paths.schemas()["NimError"])
     assert body["error"]["code"] == code
     assert body["error"]["type"] == "invalid_request_error"
     assert body["error"]["request_id"] == "r-2"
@@ -277,3 +277,28 @@ async def test_a_file_that_cannot_be_read_is_not_the_end(plan: Plan, serve: Serv
     service = await serve(plan)
     async with service.get("/v1/health/startup") as answer:
         assert (answer.status, (await answer.json())["phase"]) == (503, "unknown")
+
+
+async def test_the_index_is_json_for_programs_and_a_page_for_browsers(plan: Plan, serve: Serve) -> None:
+    model = replace(plan.model, served_names=("a <b> & c",))
+    service = await serve(replace(plan, model=model))
+    async with service.get("/") as answer:
+        body = await answer.json()
+        assert (body["models"], body["ready"]) == (["a <b> & c"], False)
+        assert body["links"]["ready"] == "/v1/health/ready"
+        assert answer.headers["Vary"] == "Accept"
+    browser = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    async with service.get("/", headers=browser) as answer:
+        text = await answer.text()
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "<h1>a &lt;b&gt; &amp; c</h1>" in text
+        assert 'href="v1/health/ready"' in text
+
+
+async def test_the_index_links_only_to_what_is_open(plan: Plan, serve: Serve) -> None:
+    gateway = replace(plan.gateway, route_groups=("management",))
+    service = await serve(replace(plan, gateway=gateway))
+    async with service.get("/") as answer:
+        links = (await answer.json())["links"]
+    assert {"docs", "openapi", "models"} & links.keys() == set()
+    assert links["metadata"] == "/v1/metadata"

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
-from nim.middleware import contract
+from nim.middleware import openapi_paths
 from nim.plan import Plan
 from nim.routes import HEALTH, ROUTES, Group, Target, let_through
 from tests.middleware.conftest import Serve, Upstream, put_state, state
@@ -34,7 +34,7 @@ ENGINE_S = {
 }
 DONE = {"description": "Done"}
 OURS_TO_DESCRIBE = {Group.HEALTH, Group.MANAGEMENT}
-OURS = {
+OURS = {"/"} | {
     f"/v1/{name}"
     for name in (
         "health/live",
@@ -69,16 +69,16 @@ async def test_our_part_alone_before_the_engine_is_up(plan: Plan, serve: Serve) 
     assert set(body["paths"]) == OURS
     operations = [item["get"]["operationId"] for item in body["paths"].values()]
     assert len(set(operations)) == len(OURS)
-    assert set(references(body)) == {f"#/components/schemas/{name}" for name in contract.schemas()}
+    assert set(references(body)) == {f"#/components/schemas/{name}" for name in openapi_paths.schemas()}
 
 
-@pytest.mark.parametrize("name", contract.schemas())
+@pytest.mark.parametrize("name", openapi_paths.schemas())
 def test_our_schemas_are_schemas(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(contract.schemas()[name])
+    jsonschema.Draft202012Validator.check_schema(openapi_paths.schemas()[name])
 
 
 def test_every_management_route_of_the_table_is_described() -> None:
-    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(contract.paths())
+    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(openapi_paths.paths())
 
 
 async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
@@ -97,7 +97,7 @@ async def test_the_engine_s_open_routes_come_with_ours(plan: Plan, serve: Serve,
     assert body["info"] == {"title": "nim", "version": "1.0.0"}
     assert [tag["name"] for tag in body["tags"]] == ["chat", "management"]
     assert body["components"]["securitySchemes"] == {"key": KEY}
-    assert set(body["components"]["schemas"]) == {"Chat", *contract.schemas()}
+    assert set(body["components"]["schemas"]) == {"Chat", *openapi_paths.schemas()}
     assert "x-engine" not in body
 
 

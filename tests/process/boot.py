@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nim.errors import NimError
 from nim.plan import Plan
-from nim.process import launch, start
+from nim.supervision import launch, start
 
 IMPATIENT = Path(__file__).with_name("impatient.py")
 

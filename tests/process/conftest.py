@@ -2,16 +2,15 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nim.cleanup.process_table import all_processes, below
 from nim.plan import Plan
-from nim.process.spawn import adopt_orphans
-from nim.process.tree import all_processes, below
+from nim.supervision.spawn import adopt_orphans
 from tests.fakes.launch import wait_until
 from tests.process.plans import make_plan
 from tests.process.service import Service
@@ -25,13 +24,6 @@ def hangups_are_heard() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A temporary directory whose path is short enough for sockets."""
-    with tempfile.TemporaryDirectory(prefix="nim-") as path:
-        yield Path(path)
 
 
 @pytest.fixture

@@ -3,18 +3,21 @@
 import sys
 from pathlib import Path
 
-from nim.process import engine_keeper, report
-from nim.process.guard import Policies
-from nim.process.init import main
-from nim.process.restarts import Policy
+from nim.failures import report
+from nim.supervision import engine_restarter
+from nim.supervision.controller import RestartPolicies
+from nim.supervision.init import main
+from nim.supervision.restart_policy import RestartPolicy
 
-ENGINE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=2, healthy_seconds=3600)
-NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=3600)
-MIDDLEWARE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=None, healthy_seconds=60)
+ENGINE = RestartPolicy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=2, healthy_seconds=3600)
+NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=3600)
+MIDDLEWARE = RestartPolicy(
+    first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=None, healthy_seconds=60
+)
 
 RUN_DIR = Path(sys.argv[1])
 report.TERMINATION_LOG = RUN_DIR.with_name("termination-log")
-engine_keeper.PART_LOST_SECONDS = 1.0
-engine_keeper.PART_LOST_STARTING_SECONDS = 2.0
+engine_restarter.PART_LOST_SECONDS = 1.0
+engine_restarter.PART_LOST_STARTING_SECONDS = 2.0
 
-sys.exit(main(RUN_DIR, Policies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))
+sys.exit(main(RUN_DIR, RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

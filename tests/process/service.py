@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from nim.cleanup.process_table import Process, all_processes, below
 from nim.plan import Plan
-from nim.process.tree import Process, all_processes, below
 from nim.state import Phase, State
 from tests.fakes.launch import Client, wait_until
 
@@ -20,11 +20,11 @@ BOOT = Path(__file__).with_name("boot.py")
 EXIT_SECONDS = 40.0
 # Who is who below PID 1, by command line; the first that fits is meant.
 ROLES = {
-    "supervisord": r"-m nim\.process\.supervisord",
+    "supervisord": r"-m nim\.supervision\.supervisord",
     "nginx master": r"nginx: master",
     "nginx worker": r"nginx: worker",
     "middleware": r"nim\.middleware",
-    "API server": r"fakes/engine\.py|nim\.process\.(vllm_cpu|engine)|vllm serve",
+    "API server": r"fakes/engine\.py|nim\.supervision\.(vllm_cpu|engine_program)|vllm serve",
     "core": r"VLLM::EngineCore",
     "engine worker": r"VLLM::Worker",
 }

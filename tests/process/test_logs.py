@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.logs import Form, severity
+from nim.log_format import Form, severity
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.process.mounts import Place, look, touch
+from nim.preflight.mounts import Place, look, touch
 from tests.process.dead_mount import NO_MOUNT
 
 DEAD_MOUNT = Path(__file__).with_name("dead_mount.py")

@@ -16,24 +16,25 @@ from pathlib import Path
 
 import pytest
 
+from nim.cleanup.process_table import Watch, all_processes, below, look
+from nim.event_loop import EventLoop, Steps, Task, until
+from nim.failures.exit import Exit
+from nim.failures.report import TERMINATION_BYTES, shortened
+from nim.health.readiness import ask_health
+from nim.logging.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
+from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
 from nim.paths import SUPERVISORD_CONF
-from nim.process.budget import Budget
-from nim.process.connections import count_connections, find_listener
-from nim.process.loop import Loop, Script, Steps, until
-from nim.process.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
-from nim.process.readiness import ask_health
-from nim.process.report import TERMINATION_BYTES, shortened
-from nim.process.restarts import ENGINE, NGINX, Policy, Restarts
-from nim.process.sink import QUEUE_BYTES, Sink
-from nim.process.supervisor import Exit, Supervisor
-from nim.process.tree import Watch, all_processes, below, look
-from nim.process.vllm_cpu import answering
+from nim.preflight.tcp_sockets import count_connections, find_listener
 from nim.state import Failure
+from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
+from nim.supervision.shutdown_budget import ShutdownBudget
+from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.vllm_cpu import answering
 
 PATIENCE_SECONDS = 20.0
 
 
-def run_until(loop: Loop, true: Callable[[], bool]) -> None:
+def run_until(loop: EventLoop, true: Callable[[], bool]) -> None:
     """Turn the loop until it is true."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
@@ -54,30 +55,32 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_pauses_double_up_to_a_limit_and_the_budget_ends_them() -> None:
-    restarts = Restarts(Policy(first_delay_seconds=1, longest_delay_seconds=6, tries=5, healthy_seconds=100))
+    restarts = RestartCounter(
+        RestartPolicy(first_delay_seconds=1, longest_delay_seconds=6, tries=5, healthy_seconds=100)
+    )
     assert [restarts.lost(0) for _ in range(6)] == [1, 2, 4, 6, 6, None]
 
 
 def test_a_healthy_spell_gives_the_whole_budget_back() -> None:
-    restarts = Restarts(ENGINE)
+    restarts = RestartCounter(ENGINE)
     for _ in range(50):
         assert restarts.lost(ENGINE.healthy_seconds) == ENGINE.first_delay_seconds
     assert restarts.lost(ENGINE.healthy_seconds - 1) == 2 * ENGINE.first_delay_seconds
 
 
 def test_an_engine_is_given_up_at_the_sixth_loss_in_a_row() -> None:
-    restarts = Restarts(ENGINE)
+    restarts = RestartCounter(ENGINE)
     assert [restarts.lost(ENGINE.healthy_seconds - 1) for _ in range(6)] == [1, 2, 4, 8, 16, None]
 
 
 def test_nginx_is_given_up_at_the_third_loss_in_a_row() -> None:
-    restarts = Restarts(NGINX)
+    restarts = RestartCounter(NGINX)
     assert [restarts.lost(1) for _ in range(3)] == [0, 0, None]
 
 
 def test_without_a_budget_there_is_no_end_and_no_overflow() -> None:
-    restarts = Restarts(
-        Policy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
+    restarts = RestartCounter(
+        RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
     )
     assert [restarts.lost(0) for _ in range(5000)][-1] == 30
 
@@ -85,24 +88,24 @@ def test_without_a_budget_there_is_no_end_and_no_overflow() -> None:
 @pytest.mark.parametrize("total", [0.0, 0.5, 3.0, 10.0, 28.0, 60.0, 3600.0])
 @pytest.mark.parametrize("serving", [True, False])
 def test_the_parts_of_a_stop_are_its_budget(total: float, serving: bool) -> None:
-    budget = Budget.of(total, serving=serving)
+    budget = ShutdownBudget.of(total, serving=serving)
     parts = (budget.settle, budget.drain, budget.engine, budget.kill)
     assert min(parts) >= 0
     assert sum(parts) == pytest.approx(total)
 
 
 def test_the_default_budget_is_the_one_that_is_promised() -> None:
-    budget = Budget.of(28.0, serving=True)
+    budget = ShutdownBudget.of(28.0, serving=True)
     assert (budget.settle, budget.drain) == (3, 16)
     assert budget.engine >= 6
-    assert Budget.of(28.0, serving=False).settle == 0
+    assert ShutdownBudget.of(28.0, serving=False).settle == 0
 
 
 # the loop
 
 
 def test_timers_come_in_their_order_and_cancelled_ones_do_not() -> None:
-    loop, seen = Loop(), list[int]()
+    loop, seen = EventLoop(), list[int]()
     loop.after(0.02, lambda: seen.append(2))
     loop.after(0.01, lambda: seen.append(1))
     loop.after(0.0, lambda: seen.append(0)).cancel()
@@ -111,7 +114,7 @@ def test_timers_come_in_their_order_and_cancelled_ones_do_not() -> None:
 
 
 def test_a_descriptor_let_go_in_the_same_turn_is_not_called() -> None:
-    loop, seen = Loop(), list[int]()
+    loop, seen = EventLoop(), list[int]()
     pairs = [os.pipe(), os.pipe()]
 
     def only_one(mine: int, other: int) -> None:
@@ -130,7 +133,7 @@ def test_a_descriptor_let_go_in_the_same_turn_is_not_called() -> None:
 
 
 def test_a_script_sleeps_is_woken_and_can_be_cancelled() -> None:
-    loop, seen = Loop(), list[str]()
+    loop, seen = EventLoop(), list[str]()
     happened: list[bool] = []
 
     def steps() -> Steps:
@@ -139,13 +142,13 @@ def test_a_script_sleeps_is_woken_and_can_be_cancelled() -> None:
         yield 1000
         seen.append("never")
 
-    script = Script(loop, steps())
+    script = Task(loop, steps())
     run_until(loop, lambda: seen == ["began"])
     happened.append(True)
-    script.poke()
+    script.wake()
     run_until(loop, lambda: seen == ["began", "True"])
     script.cancel()
-    script.poke()
+    script.wake()
     loop.after(0, loop.stop)
     loop.run()
     assert seen == ["began", "True"]
@@ -155,7 +158,7 @@ def test_a_script_sleeps_is_woken_and_can_be_cancelled() -> None:
 
 
 def test_the_end_of_a_process_that_is_not_our_child_is_noticed(sleeper: subprocess.Popen[bytes]) -> None:
-    loop, seen = Loop(), list[str]()
+    loop, seen = EventLoop(), list[str]()
     process = look(sleeper.pid)
     assert process
     Watch(loop, process, lambda: seen.append("gone"))
@@ -171,7 +174,7 @@ def test_without_pidfds_it_is_noticed_too(
         raise PermissionError
 
     monkeypatch.setattr(os, "pidfd_open", forbidden)
-    loop, seen = Loop(), list[str]()
+    loop, seen = EventLoop(), list[str]()
     process = look(sleeper.pid)
     assert process
     Watch(loop, process, lambda: seen.append("gone"))
@@ -237,9 +240,9 @@ def test_pipes_are_made_anew_where_something_else_lies(tmp_path: Path) -> None:
 
 
 def test_the_sink_keeps_order_counts_what_it_drops_and_changes_no_flag() -> None:
-    loop = Loop()
+    loop = EventLoop()
     read, write = os.pipe()
-    sink = Sink(write, loop, lambda count: f"dropped {count}\n")
+    sink = StderrQueue(write, loop, lambda count: f"dropped {count}\n")
     line = "x" * 99
     total = QUEUE_BYTES // 100 + 3000
     for number in range(total):
@@ -266,9 +269,9 @@ def test_the_sink_keeps_order_counts_what_it_drops_and_changes_no_flag() -> None
 
 
 def test_the_sink_writes_to_a_socket_and_survives_its_end() -> None:
-    loop = Loop()
+    loop = EventLoop()
     ours, theirs = socket.socketpair()
-    sink = Sink(ours.fileno(), loop, lambda count: f"dropped {count}\n")
+    sink = StderrQueue(ours.fileno(), loop, lambda count: f"dropped {count}\n")
     sink.put("hello\n")
     assert theirs.recv(100) == b"hello\n"
     theirs.close()
@@ -280,7 +283,7 @@ def test_the_sink_writes_to_a_socket_and_survives_its_end() -> None:
 
 def test_the_sink_appends_to_a_file_that_others_write_too(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb", buffering=0) as file:
-        sink = Sink(file.fileno(), Loop(), lambda count: f"dropped {count}\n")
+        sink = StderrQueue(file.fileno(), EventLoop(), lambda count: f"dropped {count}\n")
         file.write(b"ours\n")
         sink.put("the sink's\n")
         file.write(b"ours again\n")
@@ -297,7 +300,7 @@ def test_the_sink_appends_to_a_file_that_others_write_too(tmp_path: Path) -> Non
 )
 def test_health_is_200_and_nothing_else(directory: Path, answer: bytes, well: bool) -> None:
     path = str(directory / "s")
-    loop, heard = Loop(), list[bool]()
+    loop, heard = EventLoop(), list[bool]()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
@@ -320,7 +323,7 @@ def test_nobody_there_is_no(directory: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(directory / "bound"))
         for address in (str(directory / "bound"), str(directory / "not there"), ("127.0.0.1", 1)):
-            loop, heard = Loop(), list[bool]()
+            loop, heard = EventLoop(), list[bool]()
             ask_health(loop, address, heard.append)
             run_until(loop, lambda heard=heard: bool(heard))  # type: ignore[misc]
             assert heard == [False]
@@ -406,7 +409,7 @@ def test_the_engine_gets_its_arguments_word_for_word_and_its_own_environment(dir
         (run_dir / file.path).write_text(file.text, encoding="utf-8")
     (run_dir / "engine.sock").touch()
     environ = {"PATH": os.environ["PATH"], "CHANGED": "old", "REMOVED": "x", "KEPT": "é"}
-    command = [sys.executable, "-I", "-m", "nim.process.engine", str(run_dir)]
+    command = [sys.executable, "-I", "-m", "nim.supervision.engine_program", str(run_dir)]
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30, check=True)
     argv, env = json.loads(done.stdout)
     assert tuple(argv) == words

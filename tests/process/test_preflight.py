@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from nim.cleanup.process_table import look
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
-from nim.process import drain, preflight, rundir
-from nim.process.tree import look
+from nim.preflight import checks, run_directory
+from nim.supervision import drain
 from nim.values import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
@@ -35,7 +36,7 @@ def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listene
     plan = make_plan(directory)
     plan = rendered(plan, gateway=replace(plan.gateway, server_port=port))
     with listener, pytest.raises(PreflightError) as refused:
-        preflight.check(plan, os.environ)
+        checks.check(plan, os.environ)
     text = str(refused.value)
     assert f"cannot listen on port {port} (NIM_SERVER_PORT): process {os.getpid()} (" in text
     assert "hint: NIM_SERVER_PORT=" in text
@@ -44,7 +45,7 @@ def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listene
 def test_a_port_that_another_service_has_is_freed_by_its_drain(start: Start) -> None:
     service = start().wait_live()
     with pytest.raises(PreflightError) as refused:
-        preflight.check(service.plan, os.environ)
+        checks.check(service.plan, os.environ)
     assert f"or NIM_RUN_DIR={service.plan.run_dir} nim drain" in str(refused.value.hint)
     assert service.stop() == 0
 
@@ -57,31 +58,31 @@ def test_every_port_has_its_own_variable(directory: Path, listener: socket.socke
     with listener:
         for wanted, variable in ((health, "NIM_HEALTH_PORT"), (backend, "NIM_BACKEND_PORT")):
             with pytest.raises(PreflightError, match=variable):
-                preflight.check(wanted, os.environ)
+                checks.check(wanted, os.environ)
 
 
 def test_one_port_for_two_purposes(directory: Path) -> None:
     plan = make_plan(directory)
     plan = replace(plan, gateway=replace(plan.gateway, health_port=plan.gateway.server_port))
     with pytest.raises(PreflightError, match="twice: for NIM_SERVER_PORT and for NIM_HEALTH_PORT"):
-        preflight.check(plan, os.environ)
+        checks.check(plan, os.environ)
 
 
 def test_free_ports_are_free_again_after_the_check(directory: Path) -> None:
     plan = make_plan(directory)
-    preflight.check(plan, os.environ)
-    preflight.check(plan, os.environ)
+    checks.check(plan, os.environ)
+    checks.check(plan, os.environ)
 
 
 def test_without_nginx(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "SBIN", "")
+    monkeypatch.setattr(checks, "SBIN", "")
     with pytest.raises(PreflightError, match="apt-get install nginx-light"):
-        preflight.check(make_plan(directory), {"PATH": str(directory)})
+        checks.check(make_plan(directory), {"PATH": str(directory)})
 
 
 def test_without_the_engine(directory: Path) -> None:
     with pytest.raises(PreflightError, match='there is no program "no-such-engine"'):
-        preflight.check(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
+        checks.check(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
 
 
 def test_too_little_shared_memory_for_workers(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,20 +91,20 @@ def test_too_little_shared_memory_for_workers(directory: Path, monkeypatch: pyte
     size = Value(value=2, origin=Origin(layer=Layer.PROFILE, place="a profile"))
     two_gpus = replace(one_gpu, config={"tensor_parallel_size": size})
     for plan in (one_gpu, on_cpu, two_gpus):
-        preflight.check_shared_memory(plan, directory)
-        preflight.check_shared_memory(plan, directory / "not there")
-    monkeypatch.setattr(preflight, "WORKER_SHM_BYTES", 1 << 62)
-    preflight.check_shared_memory(one_gpu, directory)
+        checks.check_shared_memory(plan, directory)
+        checks.check_shared_memory(plan, directory / "not there")
+    monkeypatch.setattr(checks, "WORKER_SHM_BYTES", 1 << 62)
+    checks.check_shared_memory(one_gpu, directory)
     for plan in (on_cpu, two_gpus):
         with pytest.raises(PreflightError, match=r"MiB free, and its workers need[^$]*hint: `--shm-size=1g`"):
-            preflight.check_shared_memory(plan, directory)
+            checks.check_shared_memory(plan, directory)
 
 
 def test_little_shared_memory_is_a_warning(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(preflight.warnings(directory)) == []
-    assert list(preflight.warnings(directory / "not there")) == []
-    monkeypatch.setattr(preflight, "SHM_BYTES", 1 << 62)
-    (warning,) = preflight.warnings(directory)
+    assert list(checks.warnings(directory)) == []
+    assert list(checks.warnings(directory / "not there")) == []
+    monkeypatch.setattr(checks, "SHM_BYTES", 1 << 62)
+    (warning,) = checks.warnings(directory)
     assert "--shm-size" in warning
 
 
@@ -160,10 +161,10 @@ def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory
 
 def test_the_run_directory_is_made_private(directory: Path) -> None:
     path = directory / "a" / "run"
-    lock = rundir.take(path)
+    lock = run_directory.take(path)
     assert path.stat().st_mode & 0o777 == 0o700
     assert (path / "lock").read_text() == f"{os.getpid()}\n"
-    rundir.release(path, lock)
+    run_directory.release(path, lock)
     assert not (path / "lock").exists()
 
 
@@ -236,7 +237,7 @@ def test_drain_where_nothing_runs(directory: Path) -> None:
 
 def refuses(path: Path, hint: str) -> None:
     with pytest.raises(PreflightError) as refused:
-        rundir.take(path)
+        run_directory.take(path)
     assert str(refused.value).startswith(("cannot use ", "cannot make "))
     assert hint in str(refused.value.hint)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.process.shared_memory import SHM, Record, in_use, listed, mapped, sweep
+from nim.cleanup.shared_memory import SHM, Record, in_use, listed, mapped, sweep
 
 
 def segment(directory: Path, name: str) -> dict[str, int]:

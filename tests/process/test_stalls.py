@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nim.health.engine_counters import Core, EngineCounters, read_counters
+from nim.health.stall_rule import StallRule
 from nim.plan import Plan
-from nim.process.patience import Patience
-from nim.process.vitals import Core, Vitals, read_vitals
 from nim.state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
@@ -165,7 +165,7 @@ def test_an_engine_without_counters_is_not_suspected(start: Start, directory: Pa
         ({"/v1/completions": 500}, ["/v1/completions"]),
     ],
 )
-def test_a_model_that_cannot_be_probed_is_not_probed_again(
+def test_a_model_that_cannot_be_on_probe_answer_is_not_on_probe_answer_again(
     start: Start, directory: Path, fail: dict[str, int], asked: list[str]
 ) -> None:
     service = start(watched(directory, probe=0.1, fail=fail)).wait_ready()
@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_probed_is_not_probed_again(
     assert service.stop() == 0
 
 
-def test_a_pooling_model_is_probed_by_its_own_route(start: Start, directory: Path) -> None:
+def test_a_pooling_model_is_on_probe_answer_by_its_own_route(start: Start, directory: Path) -> None:
     plan = watched(directory, probe=0.1, fail={"/v1/completions": 404}, routes=["/pooling"])
     service = start(plan).wait_ready()
     wait_until(lambda: len(probes(service)) > 3, "probes")
@@ -198,62 +198,62 @@ def test_a_probe_carries_the_key_that_the_engine_wants(directory: Path) -> None:
 # the judgement alone
 
 
-def vitals(tokens: int, running: int, cache: float = 0.0, engine: bytes = b"0") -> Vitals:
+def counters(tokens: int, running: int, cache: float = 0.0, engine: bytes = b"0") -> EngineCounters:
     core = Core(running=running, signs=[b"%d" % running, b"%d" % tokens, str(cache).encode()])
-    return Vitals(cores={engine: core}, asleep=False)
+    return EngineCounters(cores={engine: core}, asleep=False)
 
 
 def test_work_that_gets_on_is_no_stall() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
+    patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 100, 5):
-        patience.see(vitals(tokens=now, running=1), now)
+        patience.observe(counters(tokens=now, running=1), now)
         assert patience.verdict(now) is None
-    patience.see(vitals(tokens=95, running=1), 104)
+    patience.observe(counters(tokens=95, running=1), 104)
     assert patience.verdict(104) is None
-    patience.see(vitals(tokens=95, running=1), 105)
+    patience.observe(counters(tokens=95, running=1), 105)
     assert "requests are running, and for 10 s" in str(patience.verdict(105))
 
 
 def test_a_long_prompt_fills_the_cache_before_its_first_token_and_is_no_stall() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
+    patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 1000, 5):
-        patience.see(vitals(tokens=0, running=1, cache=now / 1000), now)
+        patience.observe(counters(tokens=0, running=1, cache=now / 1000), now)
         assert patience.verdict(now) is None
 
 
 def test_one_of_two_cores_stands_still() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
+    patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 15, 5):
         cores = {
-            **vitals(tokens=now, running=1, engine=b"0").cores,
-            **vitals(tokens=0, running=1, engine=b"1").cores,
+            **counters(tokens=now, running=1, engine=b"0").cores,
+            **counters(tokens=0, running=1, engine=b"1").cores,
         }
-        patience.see(Vitals(cores=cores, asleep=False), now)
+        patience.observe(EngineCounters(cores=cores, asleep=False), now)
     assert patience.verdict(10)
 
 
 def test_an_idle_engine_owes_nothing() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
+    patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 1000, 5):
-        patience.see(vitals(tokens=0, running=0), now)
+        patience.observe(counters(tokens=0, running=0), now)
         assert patience.verdict(now) is None
 
 
 def test_a_probe_that_waits_behind_others_is_no_stall_while_they_get_on() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
-    patience.asked(0)
+    patience = StallRule(limit=10, grace=5, began_at=0)
+    patience.probe_sent(0)
     for now in range(0, 100, 5):
-        patience.see(vitals(tokens=now, running=3), now)
+        patience.observe(counters(tokens=now, running=3), now)
         assert patience.verdict(now) is None
-    patience.see(vitals(tokens=95, running=3), 105)
+    patience.observe(counters(tokens=95, running=3), 105)
     assert "a probe of one token has had no answer" in str(patience.verdict(105))
 
 
 def test_who_was_frozen_begins_anew() -> None:
-    patience = Patience(limit=10, grace=5, began_at=0)
-    patience.see(vitals(tokens=0, running=1), 0)
-    patience.asked(0)
-    patience.begin_anew(500)
+    patience = StallRule(limit=10, grace=5, began_at=0)
+    patience.observe(counters(tokens=0, running=1), 0)
+    patience.probe_sent(0)
+    patience.reset(500)
     assert patience.verdict(501) is None
 
 
@@ -275,13 +275,13 @@ vllm:generation_tokens_created{engine="0",model_name="nim/{demo} 7"} 1.79e+09
 
 
 def test_the_lines_of_vllm_are_read() -> None:
-    seen = read_vitals(REAL)
+    seen = read_counters(REAL)
     assert seen
     assert (seen.cores[b"0"].running, seen.cores[b"1"].running) == (2, 0)
     assert seen.cores[b"0"].signs == [b"2.0", b"1.0", b"0.0", b"41.0", b"17.0", b"40.0", b"0.25"]
     assert seen.cores[b"1"].signs == [b"0.0", b"3.0"]
     assert not seen.asleep
-    asleep = read_vitals(REAL.replace(b'"awake"} 1.0', b'"awake"} 0.0'))
+    asleep = read_counters(REAL.replace(b'"awake"} 1.0', b'"awake"} 0.0'))
     assert asleep
     assert asleep.asleep
 
@@ -295,8 +295,8 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_other_metrics_are_no_vitals(text: bytes) -> None:
-    assert read_vitals(text) is None
+def test_other_metrics_are_no_counters(text: bytes) -> None:
+    assert read_counters(text) is None
 
 
 def test_the_plan_carries_the_settings(directory: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from nim.cleanup.shared_memory import SHM
+from nim.health.startup_history import FILE, Run, key_of, recall, remember
 from nim.plan import Download
-from nim.process.durations import FILE, Run, key_of, recall, remember
-from nim.process.shared_memory import SHM
 from nim.state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nim.process import drain
-from nim.process.tree import all_processes, below
+from nim.cleanup.process_table import all_processes, below
 from nim.state import Phase
+from nim.supervision import drain
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nim.logs import Form
-from nim.process.journal import Journal
-from nim.process.kinds import KINDS, UNKNOWN, Kind
-from nim.process.loop import Loop
-from nim.process.records import Record
+from nim.event_loop import EventLoop
+from nim.failures.failure_classes import KINDS, UNKNOWN, Kind
+from nim.log_format import Form
+from nim.logging.log_writer import LogWriter
+from nim.logging.records import Record
 from nim.state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
@@ -111,11 +111,11 @@ SECRET = 'a "quoted" \\ secret'
 @pytest.mark.parametrize("component", ["nim", "engine", "nginx", "middleware", "supervisord"])
 def test_a_secret_that_json_spells_differently_is_masked(component: str, as_json: bool) -> None:
     read, write = os.pipe()
-    journal = Journal(Form(as_json=as_json), write, Loop(), [SECRET])
+    log_writer = LogWriter(Form(as_json=as_json), write, EventLoop(), [SECRET])
     record = Record(level="ERROR", message=f"cannot use {SECRET}")
-    journal.record(component, record, hint=f"not {SECRET}", log=[f"said {SECRET}"])
-    journal.block(f"a block with {SECRET}\n", record, log=(SECRET,))
-    journal.close(1)
+    log_writer.record(component, record, hint=f"not {SECRET}", log=[f"said {SECRET}"])
+    log_writer.block(f"a block with {SECRET}\n", record, log=(SECRET,))
+    log_writer.close(1)
     os.close(write)
     with os.fdopen(read) as said:
         text = said.read()

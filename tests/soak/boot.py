@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from nim.process import launch
+from nim.supervision import launch
 
 launch.INIT = ("-I", str(Path(__file__).with_name("sturdy.py")))
 importlib.import_module("tests.process.boot")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from nim.process.tree import Process
+from nim.cleanup.process_table import Process
 from tests.soak.stage import Stage
 
 Codes = tuple[int, ...]

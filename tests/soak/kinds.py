@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nim.cli.launch import Request, decide
 from nim.hardware import detect_hardware
 from nim.plan import ENGINE_SOCKET, Plan
+from nim.planning.planner import Request, decide
 from nim.settings import read_settings
 from tests.process.plans import FAKE_ENGINE, make_plan, rendered
 from tests.process.service import BOOT

@@ -3,17 +3,23 @@
 import sys
 from pathlib import Path
 
-from nim.process import engine_keeper
-from nim.process.guard import Policies
-from nim.process.init import main
-from nim.process.restarts import Policy
+from nim.supervision import engine_restarter
+from nim.supervision.controller import RestartPolicies
+from nim.supervision.init import main
+from nim.supervision.restart_policy import RestartPolicy
 
 # What has run so long was well: the next loss begins a new row.
 HEALTHY_SECONDS = 1.0
-ENGINE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=3, healthy_seconds=HEALTHY_SECONDS)
-NGINX = Policy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=HEALTHY_SECONDS)
-MIDDLEWARE = Policy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=None, healthy_seconds=60)
+ENGINE = RestartPolicy(
+    first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=3, healthy_seconds=HEALTHY_SECONDS
+)
+NGINX = RestartPolicy(
+    first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=HEALTHY_SECONDS
+)
+MIDDLEWARE = RestartPolicy(
+    first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=None, healthy_seconds=60
+)
 
 if __name__ == "__main__":
-    engine_keeper.PART_LOST_SECONDS = 1.0
-    sys.exit(main(Path(sys.argv[1]), Policies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))
+    engine_restarter.PART_LOST_SECONDS = 1.0
+    sys.exit(main(Path(sys.argv[1]), RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from nim.engine.loose_json import is_open
+from nim.engine.lenient_json import is_open
 from nim.engine.refusals import OWNED
 from nim.engine.rendering import option_tokens
 from nim.engine.table import Count, Kind, Option, OptionTable

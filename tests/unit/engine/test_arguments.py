@@ -133,7 +133,7 @@ def test_one_word_is_the_model(table: OptionTable) -> None:
             "understood as",
         ),
         ("--log-config-file x", {"log_config_file": "x"}, "--logging-config.pylogging_config_file"),
-        ("--tool-call-parser qwen3_codr", {"tool_call_parser": "qwen3_codr"}, 'the nearest is "qwen3_coder"'),
+        ("--mamba-backend tritn", {"mamba_backend": "tritn"}, 'the nearest is "triton"'),
     ],
 )
 def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning: str) -> None:
@@ -305,7 +305,7 @@ def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
 
 
 def test_a_file_is_warned_about_like_a_line(table: OptionTable) -> None:
-    values = {"log_config_file": "x", "tool_call_parser": "qwen3_codr", "speculative_config": "{method:mtp}"}
+    values = {"log_config_file": "x", "mamba_backend": "tritn", "speculative_config": "{method:mtp}"}
     parsed = check_values(values, table, place="runtime_config.json")
     assert parsed.values["speculative_config"] == {"method": "mtp"}
     assert len(parsed.warnings) == 3

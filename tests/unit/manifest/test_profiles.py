@@ -7,12 +7,12 @@ import jsonschema
 import pytest
 import yaml
 
-from nim.decide.memory import estimate
 from nim.engine import check_values, load_options
 from nim.hardware.table import PRODUCTS
 from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
+from nim.selection.memory import estimate
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)

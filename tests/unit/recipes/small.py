@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from nim.decide.fit import Wishes
-from nim.decide.recipe import Choice, import_recipe
-from nim.decide.recipe_draft import Draft, DraftProfile, plain
-from nim.decide.recipe_text import draft_text
-from nim.decide.select import Selection, select
 from nim.engine import load_options
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
-from nim.manifest.recipe import Recipe, read_recipe
+from nim.recipes.document import Recipe, read_recipe
+from nim.recipes.draft import Draft, DraftProfile, plain
+from nim.recipes.importer import Choice, import_recipe
+from nim.recipes.manifest_text import draft_text
+from nim.selection.fit import Wishes
+from nim.selection.select import Selection, select
 
 TABLE = load_options()
 ALL = Choice()

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from nim.decide.recipe_hardware import (
+from nim.hardware.table import PRODUCTS, find_product
+from nim.recipes.hardware import (
     FAMILIES,
     family_names,
     find_target,
@@ -14,7 +15,6 @@ from nim.decide.recipe_hardware import (
     name_pattern,
     plain_name,
 )
-from nim.hardware.table import PRODUCTS, find_product
 
 NOBODY: frozenset[str] = frozenset()
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from nim.decide.recipe import Choice, RecipeRefused
 from nim.errors import ManifestError
 from nim.manifest.check import check_manifest
+from nim.recipes.importer import Choice, RecipeRefused
 from tests.unit.recipes.small import (
     EVERYTHING,
     TABLE,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nim.decide.recipe_layers import Part
-from nim.decide.recipe_options import Checked, check_parts
+from nim.recipes.layers import Part
+from nim.recipes.options import Checked, check_parts
 from tests.unit.recipes.small import TABLE
 
 

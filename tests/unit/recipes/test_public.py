@@ -7,16 +7,16 @@ import pytest
 import yaml
 
 from nim.cli.main import main
-from nim.decide.fit import Wishes
-from nim.decide.recipe import Choice, RecipeRefused, import_recipe
-from nim.decide.recipe_text import draft_text
-from nim.decide.select import NoProfileFits, Selection, select
 from nim.engine import check_values, load_options, render_arguments
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.recipe import load_recipe
 from nim.manifest.schema import manifest_schema
+from nim.recipes.document import load_recipe
+from nim.recipes.importer import Choice, RecipeRefused, import_recipe
+from nim.recipes.manifest_text import draft_text
+from nim.selection.fit import Wishes
+from nim.selection.select import NoProfileFits, Selection, select
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = ROOT.parent / "shared" / "data" / "recipes"

@@ -4,11 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.decide.memory import BYTES_PER_PARAMETER
-from nim.decide.needs import CAPABILITIES
-from nim.decide.rank import PRECISIONS
-from nim.decide.recipe_hardware import find_target, machine_size
-from nim.decide.recipe_shapes import (
+from nim.hardware.table import PRODUCTS, Product, find_product
+from nim.recipes.hardware import find_target, machine_size
+from nim.recipes.shapes import (
     MOST_STAGES,
     Need,
     Shape,
@@ -19,7 +17,9 @@ from nim.decide.recipe_shapes import (
     smallest,
     weights_gb,
 )
-from nim.hardware.table import PRODUCTS, Product, find_product
+from nim.selection.memory import BYTES_PER_PARAMETER
+from nim.selection.rank import PRECISIONS
+from nim.selection.requirements import CAPABILITIES
 
 
 def gpu(name: str) -> Product:

@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.decide.recipe_text import draft_text, scalar, written
 from nim.manifest import read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import manifest_schema
+from nim.recipes.manifest_text import draft_text, scalar, written
 from tests.unit.recipes.small import drafted, recipe, weights
 
 FULL: dict[str, Any] = {

@@ -1,0 +1,83 @@
+"""Remove shared memory of a killed engine, at the latest at the next start."""
+
+from collections import Counter
+from collections.abc import Callable
+from os import getpid
+from pathlib import Path
+
+from nim.background import BackgroundTasks
+from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, sweep
+from nim.event_loop import EventLoop, Timer
+
+LOOK_SECONDS = 5.0
+# A file is mapped right after its creation, but a busy machine can delay that.
+LOOKS_UNTIL_OTHERS = 6
+
+
+class OrphanedSharedMemory:
+    """Records the segments that our descendants map, and removes them when those are gone."""
+
+    def __init__(
+        self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
+    ) -> None:
+        self._loop, self._say, self._directory = loop, say, directory
+        self._background, self._record = BackgroundTasks(loop), Record(run_dir, directory)
+        self._ours: dict[str, int] = {}
+        self._others: set[int] = set()
+        self._unclaimed: Counter[int] = Counter()
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Remove the previous engine's segments and snapshot those that belong to others."""
+        if not self._record.held and self._record.open(create=False):
+            self._ours = dict(self._record.read())
+        old = dict(self._ours)
+        self._others = set(listed(self._directory).values())
+        self._unclaimed.clear()
+        self._background.run(lambda: sweep(old, self._directory), self._swept)
+        if self._timer is None:
+            self._timer = self._loop.after(LOOK_SECONDS, self._look)
+
+    def end(self) -> None:
+        """Remove the engine's segments. Call when none of its processes runs."""
+        if self._timer:
+            self._timer.cancel()
+        if self._record.held:
+            self._swept(sweep(self._ours, self._directory))
+            self._record.close(remove=not self._present(self._ours))
+
+    def _look(self) -> None:
+        """Scan process maps, only if there is an unknown segment."""
+        self._timer = self._loop.after(LOOK_SECONDS, self._look)
+        known = {*self._others, *self._ours.values()}
+        if any(inode not in known for inode in listed(self._directory).values()):
+            self._background.run(self._look_at_maps, self._add)
+
+    def _look_at_maps(self) -> Segments:
+        """Return new segments mapped by our descendants; other new segments count as foreign later."""
+        present = listed(self._directory)
+        used = mapped((process.pid for process in below(getpid(), all_processes())), self._directory)
+        ours = {name: inode for name, inode in present.items() if inode in used - self._others}
+        self._unclaimed.update(set(present.values()) - used - self._others)
+        self._others |= {inode for inode, looks in self._unclaimed.items() if looks >= LOOKS_UNTIL_OTHERS}
+        return ours
+
+    def _add(self, found: Segments) -> None:
+        """Record new segments, dropping those that have disappeared."""
+        if found.keys() - self._ours.keys() and (self._record.held or self._record.open(create=True)):
+            self._ours = self._present(self._ours | dict(found))
+            self._record.write(self._ours)
+
+    def _present(self, segments: Segments) -> dict[str, int]:
+        present = listed(self._directory)
+        return {name: inode for name, inode in segments.items() if present.get(name) == inode}
+
+    def _swept(self, swept: tuple[list[str], int]) -> None:
+        gone, size = swept
+        if not gone:
+            return
+        self._ours = {name: inode for name, inode in self._ours.items() if name not in gone}
+        self._record.write(self._ours)
+        what = f"{len(gone)} files of shared memory ({size / 10**6:.1f} MB) that an engine had left"
+        self._say("INFO", f"removed {what}: {', '.join(gone)}")

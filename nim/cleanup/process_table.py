@@ -1,0 +1,146 @@
+"""Processes as listed by the kernel, and immediate notice of their end."""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim.event_loop import EventLoop, Timer
+
+# The kernel truncates names to this length; the command line may have the full name.
+NAME_CHARACTERS = 15
+TRACKER = b"multiprocessing.resource_tracker"
+# Polling interval where pidfd_open is missing or forbidden.
+LOOK_AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process. `started` (clock ticks since boot) tells it from a later process with the same pid."""
+
+    pid: int
+    parent: int
+    group: int
+    started: int
+    state: str
+    name: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs: not gone, not a zombie, not another process with its pid."""
+        now = look(self.pid)
+        return now is not None and now.started == self.started and now.state not in "ZX"
+
+    @property
+    def tidies_up(self) -> bool:
+        """Whether it is Python's resource tracker, which removes the shared memory of the dead and exits."""
+        with suppress(OSError):
+            return TRACKER in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return False
+
+    def send(self, number: int) -> None:
+        """Send a signal to this process."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+def look(pid: int) -> Process | None:
+    """Return the process with this pid, or None."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    if len(name) == NAME_CHARACTERS:
+        name = _whole(name, pid)
+    fields = rest.split()
+    return Process(
+        pid=pid,
+        state=fields[0],
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        started=int(fields[19]),
+        name=name,
+    )
+
+
+def _whole(name: str, pid: int) -> str:
+    """Return the name from the command line if it extends the truncated one."""
+    with suppress(OSError):
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+        if title.startswith(name):
+            return title
+    return name
+
+
+def all_processes() -> dict[int, Process]:
+    """Return all processes by pid."""
+    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (only names are needed)
+    return {process.pid: process for process in found if process}
+
+
+def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
+    """Return all descendants of a process, parents before children."""
+    children: dict[int, list[Process]] = {}
+    for process in table.values():
+        children.setdefault(process.parent, []).append(process)
+    found = list(children.get(root, ()))
+    for process in found:
+        found += children.get(process.pid, ())
+    return tuple(found)
+
+
+def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
+    """Return processes reparented to `keeper` and their descendants; `kept` are its own children."""
+    table = all_processes()
+    adopted = [p for p in table.values() if p.parent == keeper and p.pid not in kept]
+    found = [process for root in adopted for process in (root, *below(root.pid, table))]
+    return tuple(process for process in found if process.state not in "ZX")
+
+
+def send_group(group: int, number: int) -> None:
+    """Send a signal to a process group, which may be gone."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process group has a member that is not a zombie."""
+    return any(p.group == group and p.state not in "ZX" for p in all_processes().values())
+
+
+class Watch:
+    """Calls back once as soon as a process ends, also if it is not our child."""
+
+    def __init__(self, loop: EventLoop, process: Process, callback: Callable[[], None]) -> None:
+        self._loop, self._process, self._callback = loop, process, callback
+        self._fd, self._timer = -1, None
+        try:
+            self._fd = os.pidfd_open(process.pid)
+        except OSError:
+            self._timer = loop.after(0, self._look)
+        else:
+            loop.watch(self._fd, self._gone)
+
+    _timer: Timer | None
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._fd >= 0:
+            self._loop.unwatch(self._fd)
+            os.close(self._fd)
+        if self._timer:
+            self._timer.cancel()
+        self._fd, self._timer = -1, None
+
+    def _look(self) -> None:
+        if self._process.alive:
+            self._timer = self._loop.after(LOOK_AGAIN_SECONDS, self._look)
+        else:
+            self._gone()
+
+    def _gone(self) -> None:
+        self.close()
+        self._callback()

@@ -1,1 +1,0 @@
-"""Decisions: values in, values out. Nothing here reads, writes, waits or starts anything."""

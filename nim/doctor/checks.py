@@ -1,0 +1,39 @@
+"""All checks in order; each has the engine to itself."""
+
+from collections.abc import AsyncIterator, Callable
+
+from nim.doctor.body_limits import check_body
+from nim.doctor.context import CheckContext, Limits
+from nim.doctor.disconnects import check_disconnects
+from nim.doctor.event_timing import check_timing
+from nim.doctor.findings import Finding, Verdict
+from nim.doctor.headers import check_errors, check_headers, check_health
+from nim.doctor.http_client import ConnectionCut, ServiceClient
+from nim.doctor.idle_timeouts import check_idle_timeouts
+from nim.doctor.service import Service
+
+__all__ = ["Limits", "examine"]
+
+# Name of a check's finding when its connection breaks before it has found anything.
+CHECKS: tuple[tuple[str, Callable[[CheckContext], AsyncIterator[Finding]]], ...] = (
+    ("events", check_timing),
+    ("request-id", check_headers),
+    ("health", check_health),
+    ("body", check_body),
+    ("disconnect-stream", check_disconnects),
+    ("silence", check_idle_timeouts),
+    ("error-pages", check_errors),
+)
+
+
+async def examine(client: ServiceClient, service: Service, limits: Limits) -> AsyncIterator[Finding]:
+    """Yield each finding as soon as it is known."""
+    context = CheckContext(client=client, service=service, limits=limits)
+    for name, check in CHECKS:
+        try:
+            async for finding in check(context):
+                yield finding
+        except ConnectionCut as cut:
+            yield Finding(check=name, verdict=Verdict.FAIL, seen=f"the check was cut short: {cut.how}")
+        except TimeoutError:
+            yield Finding(check=name, verdict=Verdict.FAIL, seen="the check got no answer in time")

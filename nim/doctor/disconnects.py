@@ -1,0 +1,129 @@
+"""Check whether the engine notices that a client left, by its own count of running requests."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nim.doctor.context import CheckContext
+from nim.doctor.engine_metrics import Counts
+from nim.doctor.findings import Finding, Verdict, milliseconds
+from nim.doctor.http_client import ConnectionCut
+from nim.errors import NimError
+
+GENERATION_SECONDS = 10.0
+HEARD_WITHIN_SECONDS = 3.0
+SEEN_WITHIN_SECONDS = 10.0
+LOOK_SECONDS = 3.0
+POLL_SECONDS = 0.1
+LATE_SECONDS = 1.0
+TOO_SHORT = "the longest answer ends too soon by itself"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the engine counted and how long it took."""
+
+    counts: Counts
+    seconds: float
+
+
+class MetricsUnavailable(Exception):
+    """The engine's metrics could not be read at all."""
+
+
+async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
+    """Leave once in the middle of a stream and once before the answer."""
+    tokens = context.tokens_for(GENERATION_SECONDS)
+
+    async def stream() -> None:
+        async with context.api.begun(tokens) as answer:
+            async for _ in answer.content.iter_any():
+                pass
+
+    async def silence() -> None:
+        body = context.api.request(tokens, stream=False)
+        await context.client.ask("POST", context.api.path, json=body)
+
+    yield await _checked(context, "disconnect-stream", tokens, stream)
+    yield await _checked(context, "disconnect-silent", tokens, silence)
+
+
+async def _checked(
+    context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
+) -> Finding:
+    try:
+        return await _leave(context, check, tokens, ask)
+    except MetricsUnavailable:
+        return _unknown(check, "no look at /v1/metrics got through")
+
+
+async def _leave(
+    context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
+) -> Finding:
+    """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
+    before = await _idle(context)
+    if before is None:
+        return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
+    if before.running:
+        return _unknown(check, f"the engine has {before.running:g} other requests")
+    began = time.monotonic()
+    task = asyncio.ensure_future(ask())
+    try:
+        begun = await _until(context, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, NimError, ConnectionCut, OSError, TimeoutError):
+            await task
+    if not begun:
+        return _unknown(check, "the engine did not count the request")
+    left = tokens * context.token_seconds - (time.monotonic() - began)
+    patience = min(HEARD_WITHIN_SECONDS, left / 3)
+    if patience < 5 * POLL_SECONDS:
+        return _unknown(check, TOO_SHORT)
+    ended = await _until(context, lambda running: running == 0, patience)
+    if ended is None:
+        seen = f"the engine was still at it {milliseconds(patience)} after the client left"
+        return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
+    return _ended(check, ended.seconds, to_the_end=ended.counts.generated - before.generated >= tokens)
+
+
+def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
+    """A generation that finished by itself proves a missed disconnect, except within 10 % of its limit."""
+    if not to_the_end:
+        seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
+        return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
+    if seconds < LATE_SECONDS:
+        return _unknown(check, TOO_SHORT)
+    seen = f"the engine went on to the last token, {milliseconds(seconds)} after the client left"
+    return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
+
+
+async def _idle(context: CheckContext) -> Counts | None:
+    """Return the metrics once earlier checks' requests have had time to end."""
+    if await context.counts() is None:
+        return None
+    await _until(context, lambda running: running == 0, 3 * GENERATION_SECONDS)
+    return await context.counts()
+
+
+async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
+    """Return when the number of requests became the wanted one; None if it did not in time."""
+    began, looked = time.monotonic(), False
+    while True:
+        counts = await context.counts(LOOK_SECONDS)
+        after = time.monotonic() - began
+        if counts and true(counts.running):
+            return Observation(counts=counts, seconds=after)
+        looked = looked or counts is not None
+        if after > seconds:
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    if not looked:
+        raise MetricsUnavailable
+    return None
+
+
+def _unknown(check: str, seen: str) -> Finding:
+    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be told: {seen}")

@@ -1,0 +1,71 @@
+"""The engine's metrics, read through the same ingress."""
+
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from nim.doctor.http_client import PATIENCE_SECONDS, Answer, ConnectionCut, ServiceClient
+
+PATHS = ("/v1/metrics", "/metrics")
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+GENERATED = "vllm:generation_tokens_total"
+FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, not a password
+BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """One scrape; series of the same name are added up."""
+
+    values: dict[str, float]
+
+    @property
+    def running(self) -> float:
+        """Requests accepted by the engine and not finished."""
+        return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
+
+    @property
+    def generated(self) -> float:
+        """Tokens generated so far for all clients."""
+        return self.values.get(GENERATED, 0.0)
+
+    def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
+        """Return the mean of a histogram since an earlier scrape; None if other requests were counted too."""
+        number = self._since(before, f"{name}_count")
+        if not 0 < number <= at_most:
+            return None
+        return self._since(before, f"{name}_sum") / number
+
+    def _since(self, before: "Counts", name: str) -> float:
+        return self.values.get(name, 0.0) - before.values.get(name, 0.0)
+
+
+async def scrape(client: ServiceClient, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
+    """Read the metrics; None if there is no such page or it has no engine metrics."""
+    try:
+        accept = {"Accept": "text/plain;version=0.0.4"}
+        answer = await client.ask("GET", path, headers=accept, seconds=seconds)
+    except (ConnectionCut, TimeoutError):
+        return None
+    return _counts(answer) if answer.status == 200 else None
+
+
+def _counts(answer: Answer) -> Counts | None:
+    values: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(answer.body.decode()):
+            for sample in family.samples:
+                if sample.name.startswith("vllm:") and "le" not in sample.labels:
+                    values[sample.name] = values.get(sample.name, 0.0) + sample.value
+    except ValueError:
+        return None
+    return Counts(values=values) if RUNNING in values else None
+
+
+async def find_metrics_path(client: ServiceClient) -> str | None:
+    """Return the path of the engine's metrics on this service, or None."""
+    for path in PATHS:
+        if await scrape(client, path):
+            return path
+    return None

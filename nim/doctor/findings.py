@@ -1,0 +1,35 @@
+"""Findings of the checks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Fact = str | float | bool | None
+
+
+class Verdict(StrEnum):
+    """Result of a check. `unknown` cannot be determined from here and does not count as a finding."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A check's result: text for people, figures for programs."""
+
+    check: str
+    verdict: Verdict
+    seen: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def is_bad(self) -> bool:
+        return self.verdict in (Verdict.WARN, Verdict.FAIL)
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration in readable form."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -1,0 +1,127 @@
+"""Classify the loss of the engine from the end of its log and from how it exited."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
+from nim.logging.records import Record
+from nim.state import Failure
+
+# Number of log lines in a failure report.
+TOLD_LINES = 12
+
+# Traceback frames, what libraries print at exit, vLLM's own cleanup.
+_NOISE = re.compile(
+    r"^(?:\(\S+ pid=\d+\) )?(?:\[\S+:\d+\] )?"
+    r"(?:\s(?!\s*Value error)|\^|Triton is installed|Traceback |nanobind: |See https?://|\[shutdown\]|"
+    r"During handling|The above exception|$)"
+)
+_PREFIX = re.compile(r"\(\S+ pid=\d+\) ")
+_KILLED = re.compile(r"exit code: -9|': -9|died unexpectedly")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is known about the exit of an engine. `log` is the end of its log, oldest first.
+
+    `lost_part`: a process of the engine that ended before it. `kernel_killed`: the kernel killed a process
+    for lack of memory since the start. `was_ready`: it had served. `stalled`: why it was killed as stalled.
+    """
+
+    end: Exit
+    log: Sequence[Record]
+    lost_part: str | None = None
+    kernel_killed: bool = False
+    was_ready: bool = False
+    stalled: str | None = None
+
+
+def classify(loss: Loss) -> tuple[Kind, Failure]:
+    """Return the class of a loss and its report."""
+    kind, sign = _kind_of(loss)
+    failure = Failure(
+        kind=kind.name,
+        message=_message(loss) if kind in (STALLED, UNKNOWN) else kind.message,
+        hint=kind.hint,
+        log=tuple(_told(loss.log, sign)),
+        exit_code=loss.end.code,
+        signal=loss.end.signal,
+    )
+    return kind, failure
+
+
+def _kind_of(loss: Loss) -> tuple[Kind, Record | None]:
+    if loss.stalled:
+        return STALLED, None
+    return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
+
+
+def kernel_kills(directory: Path = Path("/")) -> int | None:
+    """Return how many processes the kernel killed for lack of memory, in this container or machine."""
+    for name in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
+        try:
+            lines = (directory / name).read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+    return None
+
+
+def _out_of_memory(loss: Loss) -> bool:
+    """Whether the kernel has killed a process of this engine."""
+    if not loss.kernel_killed:
+        return False
+    told = any(_KILLED.search(record.message) for record in loss.log)
+    return loss.end.signal == SIGKILL or loss.lost_part is not None or told
+
+
+def _message(loss: Loss) -> str:
+    if loss.stalled:
+        return f"{STALLED.message}: {loss.stalled}"
+    if loss.lost_part:
+        return f"{loss.lost_part}, a process of the engine, had ended before it"
+    if loss.end.signal is not None:
+        return f"the engine was {loss.end}, which nobody here had asked for"
+    return UNKNOWN.message
+
+
+def _find(loss: Loss) -> tuple[Kind, Record | None]:
+    """Return the class and the log record that shows it.
+
+    After a successful start, classes that prevent any start are ruled out: their signs then come from log
+    lines about client requests, or from errors during shutdown.
+    """
+    bad = [record for record in loss.log if not _is_good_news(record)]
+    for kind in [kind for kind in KINDS if kind.retry or not loss.was_ready]:
+        for record in bad:
+            if kind.shows_in(record.message):
+                return kind, record
+    return UNKNOWN, None
+
+
+def _is_good_news(record: Record) -> bool:
+    """Whether a record can be evidence: not vLLM's own INFO, which may quote user text. Bare lines count."""
+    return record.level in ("DEBUG", "INFO") and bool(_PREFIX.match(record.message))
+
+
+def _told(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
+    """Return the last meaningful lines, preceded by the one that shows the class."""
+    said = [record for record in log if not _NOISE.match(record.message)]
+    if any(record.level in ("ERROR", "CRITICAL") for record in said):
+        said = [record for record in said if not _is_good_news(record)]
+    last = said[-TOLD_LINES:]
+    if sign and sign not in last:
+        yield sign.message.strip()
+    yield from _without_repeats(record.message for record in last)
+
+
+def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    before = None
+    for line in lines:
+        if line != before:
+            yield line
+        before = line

@@ -1,0 +1,121 @@
+"""Streams that were cut, read from nginx's access log, and from its error log if the engine broke off."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nim.event_loop import EventLoop
+
+# This many are logged one by one; all of them are in the access log.
+TOLD = 20
+# nginx writes its log within 0.25 s. Requests that ended long before a loss are unrelated to it.
+SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
+
+# Both are caused by the client: an incomplete request, or a client that left before the headers. During
+# a shutdown, nginx also logs 499 for requests that it cuts this early itself.
+NEVER_ASKED, LEFT = 408, 499
+
+_LINE = re.compile(
+    r"gateway\] (-|\S+ \S+) (\d+) \d+ bytes ([\d.]+) s \(.* connection=(\d+) request_id=(\S+)( incomplete)?$"
+)
+# After the response headers; before them, the client gets 502.
+_BROKEN_OFF = re.compile(r"\*(\d+) (?:upstream prematurely closed|recv\(\) failed).* while reading upstream")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One finished request from the access log."""
+
+    what: str
+    status: int
+    seconds: float
+    connection: str
+    request_id: str
+    complete: bool
+
+    def __str__(self) -> str:
+        return f"{self.what}, open for {self.seconds:.3f} s, request_id={self.request_id}"
+
+
+class CutStreams:
+    """Collects the lines of both logs from the last seconds."""
+
+    def __init__(self, loop: EventLoop, say: Callable[[str, str], None]) -> None:
+        self._loop, self._say = loop, say
+        self._lines: deque[tuple[float, str]] = deque(maxlen=KEPT)
+        self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)
+
+    def read(self, line: str) -> None:
+        """Take a line of the access log."""
+        self._keep(self._lines, line)
+
+    def read_error(self, message: str) -> None:
+        """Take a line of the error log."""
+        if match := _BROKEN_OFF.search(message):
+            self._keep(self._broken_off, match[1])
+
+    def tell_soon(self, why: str, since: float) -> None:
+        """Like `tell`, once nginx has written its log, leaving out clients that left by themselves."""
+
+        def tell() -> None:
+            self._tell(why, [request for request in self._take(since) if request.status != LEFT])
+
+        self._loop.after(SETTLED_SECONDS, tell)
+
+    def tell(self, why: str, since: float) -> int:
+        """Log each stream cut since a time, once; returns their number."""
+        cut = self._take(since)
+        self._tell(why, cut)
+        return len(cut)
+
+    def forget(self) -> None:
+        """Forget all lines so far: they are unrelated to what follows."""
+        self._lines.clear()
+        self._broken_off.clear()
+
+    def _keep(self, lately: deque[tuple[float, str]], text: str) -> None:
+        now = self._loop.now()
+        while lately and lately[0][0] < now - KEPT_SECONDS:
+            lately.popleft()
+        lately.append((now, text))
+
+    def _take(self, since: float) -> list[Request]:
+        """Remove and return the requests since a time that were cut; earlier ones stay."""
+        broken_off = {connection for _, connection in self._broken_off}
+        requests = [_read(line) for at, line in self._lines if at >= since]
+        self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
+        asked = [r for r in requests if r and r.status != NEVER_ASKED]
+        return [r for r in asked if not r.complete or r.connection in broken_off]
+
+    def _tell(self, why: str, cut: list[Request]) -> None:
+        for request in cut[:TOLD]:
+            self._say("WARNING", f"stream cut ({why}): {request}")
+        if len(cut) > TOLD:
+            self._say("WARNING", f"streams cut ({why}): and {len(cut) - TOLD} more, all in the access log")
+
+
+def _read(line: str) -> Request | None:
+    """Parse a line of the access log, in text or JSON form."""
+    if match := _LINE.search(line):
+        return Request(
+            what=match[1],
+            status=int(match[2]),
+            seconds=float(match[3]),
+            connection=match[4],
+            request_id=match[5],
+            complete=match[6] is None,
+        )
+    try:
+        record = json.loads(line)
+        return Request(
+            what=record["message"],
+            status=record["status"],
+            seconds=record["seconds"],
+            connection=str(record["connection"]),
+            request_id=record["request_id"],
+            complete=record["complete"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

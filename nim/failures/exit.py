@@ -1,0 +1,17 @@
+"""How a program ended."""
+
+from dataclasses import dataclass
+from signal import Signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a program ended: by exit code or signal; both None if unknown."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by {Signals(self.signal).name}"
+        return "exit code unknown" if self.code is None else f"exit code {self.code}"

@@ -1,0 +1,151 @@
+"""Progress of a download made by the engine, measured by the bytes in the hub's cache directory."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from nim.plan import Download
+
+# A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
+MOST_FILES = 4096
+WINDOW_SECONDS = 30.0
+LOG_SECONDS = 15.0
+# The size in a profile is rounded, and files have headers.
+TOLERANCE = 0.02
+# What arrives beside weights (a tokenizer, a configuration) does not count as a download.
+LEAST_BYTES = 1_000_000
+INDEX_BYTES = 4096
+_TOTAL = re.compile(rb'"total_size"\s*:\s*(\d+)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One scan of the directory. `partial`: a file is incomplete. `total_bytes`: from the model's index."""
+
+    have_bytes: int = 0
+    partial: bool = False
+    total_bytes: int | None = None
+
+
+def look_at(directory: Path) -> Found:
+    """Return the bytes in `directory`. For a sparse file being written only allocated blocks count."""
+    have, partial = 0, False
+    with suppress(OSError), os.scandir(directory / "blobs") as entries:
+        for entry in islice(entries, MOST_FILES):
+            with suppress(OSError):  # a file is renamed when it is complete
+                stat = entry.stat(follow_symlinks=False)
+                have += min(stat.st_size, stat.st_blocks * 512)
+                partial = partial or entry.name.endswith(".incomplete")
+    return Found(have_bytes=have, partial=partial, total_bytes=_indexed_bytes(directory))
+
+
+def _indexed_bytes(directory: Path) -> int | None:
+    """Return the size of all weights from the index file, which arrives before them."""
+    with suppress(OSError):
+        indexes = islice((directory / "snapshots").glob("*/*.safetensors.index.json"), MOST_FILES)
+        newest = max(indexes, key=lambda path: path.stat().st_mtime, default=None)
+        if newest:
+            with newest.open("rb") as file:
+                text = file.read(INDEX_BYTES)
+                file.seek(max(os.fstat(file.fileno()).st_size - INDEX_BYTES, 0))
+                match = _TOTAL.search(text) or _TOTAL.search(file.read(INDEX_BYTES))
+                return int(match[1]) if match else None
+    return None
+
+
+class DownloadProgress:
+    """Progress of one download across scans. `say` gets a line at intervals while it runs.
+
+    `needed`: whether this start downloads, or downloaded, anything; None before the first scan.
+    """
+
+    def __init__(self, download: Download, say: Callable[[str], None]) -> None:
+        self._total, self._say = download.total_bytes, say
+        self._looks: deque[tuple[float, int]] = deque()
+        self._first_bytes = 0
+        self._grew_from: float | None = None
+        self._grew_to = self._said_at = 0.0
+        self.needed: bool | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds during which bytes arrived."""
+        return 0.0 if self._grew_from is None else self._grew_to - self._grew_from
+
+    @property
+    def have_bytes(self) -> int:
+        """Bytes present at the last scan."""
+        return self._looks[-1][1] if self._looks else 0
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Size of the download; None if unknown, or if more than that is present (several revisions)."""
+        total = self._total
+        return total if total and self.have_bytes <= total * (1 + TOLERANCE) else None
+
+    @property
+    def progress(self) -> float | None:
+        """Fraction from 0 to 1, or None if nothing is being downloaded or the size is unknown."""
+        if not self.total_bytes or not self.needed:
+            return None
+        return min(self.have_bytes / self.total_bytes, 1.0)
+
+    @property
+    def rate(self) -> float | None:
+        """Recent bytes per second, or None after fewer than two scans."""
+        if len(self._looks) < 2:
+            return None
+        (then, before), (now, after) = self._looks[0], self._looks[-1]
+        return (after - before) / (now - then) if now > then else None
+
+    def rest(self, now: float) -> float | None:
+        """Return the seconds left at the present rate, or None if unknown or complete."""
+        total, rate = self.total_bytes, self.rate
+        if not total or not rate or not self.needed or self.have_bytes >= total * (1 - TOLERANCE):
+            return None
+        return max((total - self.have_bytes) / rate - (now - self._looks[-1][0]), 0)
+
+    def saw(self, found: Found, now: float) -> None:
+        """Record one scan of the download directory."""
+        if self.needed is None:
+            self._begin(found, now)
+        if found.have_bytes > self.have_bytes:
+            self._grew(found.have_bytes, now)
+        self._total = found.total_bytes or self._total
+        self._looks.append((now, found.have_bytes))
+        while self._looks[0][0] < now - WINDOW_SECONDS:
+            self._looks.popleft()
+        if self.needed and now - self._said_at >= LOG_SECONDS:
+            self._said_at = now
+            self._say(self.told(now))
+
+    def told(self, now: float) -> str:
+        """Return one line: bytes, rate and time left."""
+        total, rest, rate = self.total_bytes, self.rest(now), self.rate
+        unit, name = (10**9, "GB") if (total or self.have_bytes) >= 10**9 else (10**6, "MB")
+        of = f" of {total / unit:.1f}" if total else ""
+        parts = [f"fetched {self.have_bytes / unit:.1f}{of} {name}"]
+        parts += [] if rate is None else [f"{rate / 10**6:.{0 if rate >= 10**7 else 1}f} MB/s"]
+        parts += [] if rest is None else [f"about {rest:.0f} s left"]
+        return ", ".join(parts)
+
+    def _begin(self, found: Found, now: float) -> None:
+        if total := found.total_bytes or self._total:
+            self.needed = found.have_bytes < total * (1 - TOLERANCE)
+        else:
+            self.needed = found.partial or found.have_bytes < LEAST_BYTES
+        self._first_bytes, self._said_at = found.have_bytes, now
+        self._looks.append((now, found.have_bytes))
+
+    def _grew(self, have: int, now: float) -> None:
+        """Record growth: the download runs from the scan before the first growth to the last growth."""
+        if have - self._first_bytes >= LEAST_BYTES:
+            if self._grew_from is None:
+                self._grew_from = self._looks[-1][0]
+            self._grew_to = now
+            self.needed = True

@@ -1,0 +1,83 @@
+"""One non-blocking HTTP request to the engine."""
+
+import socket
+from collections.abc import Callable
+
+from nim.event_loop import EventLoop
+from nim.plan import Engine
+
+READ_BYTES = 65536
+# No answer requested here comes near this size.
+LONGEST_ANSWER_BYTES = 16 * 1024 * 1024
+
+Address = str | tuple[str, int]
+# Status and body; status 0 means no answer: a timeout, or a refused or broken connection.
+Answered = Callable[[int, bytes], None]
+
+
+def address_of(engine: Engine) -> Address:
+    """Return what to connect to: the path of a unix socket, or a loopback port."""
+    return engine.socket or ("127.0.0.1", engine.port or 0)
+
+
+def get(path: str) -> bytes:
+    """Return a GET request. With HTTP/1.0 the answer ends with the connection and is not chunked."""
+    return f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+
+
+def post(path: str, body: str, key: str | None) -> bytes:
+    """Return a POST request with a JSON body, and the engine's API key if it has one."""
+    lines = [f"POST {path} HTTP/1.0", "Host: localhost", "Connection: close"]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
+    lines += [f"Authorization: Bearer {key}"] if key else []
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+class HttpRequest:
+    """One request on its own connection; `answered` is called once, at the latest after `seconds`."""
+
+    def __init__(
+        self, loop: EventLoop, address: Address, request: bytes, seconds: float, answered: Answered
+    ) -> None:
+        self._loop, self._request, self._answered = loop, request, answered
+        self._answer = b""
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self._link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._link.connect_ex(address)  # the first write reports whether the connection succeeded
+        self._timer = loop.after(seconds, lambda: self._end(0))
+        loop.watch(self._link.fileno(), self._ask, writable=True)
+
+    def cancel(self) -> None:
+        """Drop the request; `answered` will not be called."""
+        self._answered = lambda *_: None
+        self._end(0)
+
+    def _ask(self) -> None:
+        self._loop.unwatch(self._link.fileno())
+        self._loop.watch(self._link.fileno(), self._hear)
+        try:
+            self._link.send(self._request, socket.MSG_NOSIGNAL)
+        except OSError:
+            self._end(0)
+
+    def _hear(self) -> None:
+        try:
+            piece = self._link.recv(READ_BYTES)
+        except OSError:
+            self._end(0)
+            return
+        self._answer += piece
+        if not piece or len(self._answer) > LONGEST_ANSWER_BYTES:
+            self._end(_status(self._answer))
+
+    def _end(self, status: int) -> None:
+        if self._link.fileno() >= 0:
+            self._timer.cancel()
+            self._loop.unwatch(self._link.fileno())
+            self._link.close()
+            self._answered(status, self._answer.partition(b"\r\n\r\n")[2])
+
+
+def _status(answer: bytes) -> int:
+    word = answer[9:12]
+    return int(word) if answer.startswith(b"HTTP/1.") and word.isdigit() else 0

@@ -1,0 +1,30 @@
+"""The log lines of a service that has become ready: where it answers, and a request to try."""
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from nim.plan import Plan
+from nim.routes import let_through
+
+DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
+
+
+def ready_lines(plan: Plan) -> Iterator[str]:
+    """Yield the address with the model's name, then a curl command, if its route is open."""
+    groups = plan.gateway.route_groups
+    url = f"http://localhost:{plan.gateway.server_port}"
+    name = plan.model.served_names[0] if plan.model.served_names else plan.model.name
+    docs = f", docs at {DOCS}" if let_through(DOCS, groups) else ""
+    yield f"ready: {url}, model {name}{docs}"
+    path, body = _example(plan, name)
+    if let_through(path, groups):
+        data = shlex.quote(json.dumps(body, ensure_ascii=False))
+        yield f"try: curl {url}{path} -H 'Content-Type: application/json' -d {data}"
+
+
+def _example(plan: Plan, name: str) -> tuple[str, dict[str, object]]:
+    runner = plan.config.get("runner")
+    if runner and runner.value == "pooling":
+        return EMBEDDINGS, {"model": name, "input": "Hello"}
+    return CHAT, {"model": name, "messages": [{"role": "user", "content": "Hello"}]}

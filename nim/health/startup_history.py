@@ -1,0 +1,181 @@
+"""Durations of earlier starts, kept in the cache directory for the next ETA."""
+
+import fcntl
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nim.log_format import severity
+from nim.plan import Plan
+from nim.state import Phase
+
+FILE = "startup-times.v1.json"
+LOCK = ".startup-times.lock"
+# Starts per key, and keys; the file stays below 100 kB.
+KEPT_RUNS, KEPT_KINDS = 5, 64
+MOST_BYTES = 1024 * 1024
+LONGEST_SECONDS = 7 * 24 * 3600.0
+LOCK_SECONDS = 10.0
+
+# Options and variables that do not affect the duration of a start.
+_IRRELEVANT = {
+    "allowed_origins",
+    "api_key",
+    "hf_token",
+    "host",
+    "port",
+    "served_model_name",
+    "uds",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "VLLM_CACHE_ROOT",
+    "VLLM_LOGGING_LEVEL",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One start that became ready. `warm`: the engine's compile cache was not empty when it began.
+
+    `download_seconds`: the part of the fetch phase in which bytes arrived. `at`: Unix seconds.
+    """
+
+    at: float
+    seconds: Mapping[Phase, float]
+    download_seconds: float
+    warm: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartupHistory:
+    """What the history file contains, or why it could not be read."""
+
+    runs: tuple[Run, ...] = ()
+    problem: str | None = None
+
+
+def key_of(plan: Plan) -> str:
+    """Return the key of comparable starts: model, profile, machine, engine and its options."""
+    options = {name: value.value for name, value in plan.config.items() if name not in _IRRELEVANT}
+    told = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
+    engine = f"{plan.engine.name} {plan.engine.version}"
+    parts = (plan.model.name, plan.model.source, plan.profile.id[:12], plan.machine, engine, f"{told:08x}")
+    return " | ".join(parts if _shows_phases(plan) else (*parts, "few phases"))
+
+
+def _shows_phases(plan: Plan) -> bool:
+    """Whether vLLM logs at INFO, the level of most lines that show a phase."""
+    level = plan.engine.env.get("VLLM_LOGGING_LEVEL") or plan.log_level
+    return severity(level.upper()) <= severity("INFO")
+
+
+def recall(cache_dir: Path, key: str) -> StartupHistory:
+    """Return the earlier starts with this key, oldest first."""
+    try:
+        return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
+    except FileNotFoundError:
+        return StartupHistory()
+    except OSError as error:
+        return StartupHistory(problem=f'cannot read "{cache_dir / FILE}": {error.strerror}')
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"[:200]
+        return StartupHistory(
+            problem=f'cannot use "{cache_dir / FILE}", which is damaged: it starts anew ({why})'
+        )
+
+
+def remember(cache_dir: Path, key: str, run: Run) -> str | None:
+    """Add a start to the history, merging concurrent writers; returns None, or why it failed."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(cache_dir):
+            kept: dict[str, tuple[Run, ...]] = {}
+            with suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                kept = _read(cache_dir / FILE)
+            kept[key] = (*kept.get(key, ()), run)[-KEPT_RUNS:]
+            newest = sorted(kept, key=lambda name: kept[name][-1].at)[-KEPT_KINDS:]
+            _write(cache_dir / FILE, {name: kept[name] for name in newest})
+    except OSError as error:
+        return f'cannot keep how long this start took in "{cache_dir / FILE}": {error.strerror or error}'
+    return None
+
+
+def _read(path: Path) -> dict[str, tuple[Run, ...]]:
+    with path.open("rb") as file:
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise ValueError("too large")
+    starts: dict[str, list[dict[str, Any]]] = json.loads(text)["starts"]
+    return {key: tuple(_run(data) for data in runs) for key, runs in starts.items() if runs}
+
+
+def _run(data: dict[str, Any]) -> Run:
+    seconds = {Phase(name): _seconds(value) for name, value in data["seconds"].items()}
+    return Run(
+        at=float(data["at"]),
+        seconds=seconds,
+        download_seconds=_seconds(data["download_seconds"]),
+        warm=bool(data["warm"]),
+    )
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise ValueError(f"{value} is no duration")
+    return seconds
+
+
+def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
+    """Write the file atomically, readable by whoever may use the directory: users can share a cache."""
+    starts = {key: [_data(run) for run in runs] for key, runs in kept.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), path.parent.stat().st_mode & 0o666)
+            json.dump({"starts": starts}, file, ensure_ascii=False, indent=1)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _data(run: Run) -> dict[str, Any]:
+    seconds = {phase.value: round(seconds, 3) for phase, seconds in run.seconds.items()}
+    downloaded = round(run.download_seconds, 3)
+    return {"at": round(run.at, 3), "seconds": seconds, "download_seconds": downloaded, "warm": run.warm}
+
+
+@contextmanager
+def _locked(cache_dir: Path) -> Iterator[None]:
+    """Hold the lock of the file. On file systems without locks the last writer wins."""
+    fd = os.open(cache_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with suppress(PermissionError):  # created by another user, with these same permissions
+            os.fchmod(fd, cache_dir.stat().st_mode & 0o666)
+        _lock(fd)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        except OSError:
+            return
+        else:
+            return

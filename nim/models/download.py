@@ -1,0 +1,71 @@
+"""What the engine will fetch by itself, and where to: the hub's client keeps a directory for each model."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nim.models.source import Source
+from nim.plan import Download, Wanted
+from nim.values import Value
+
+GB = 1000**3
+# What vLLM ignores by default: Llama's checkpoints have their weights twice.
+ORIGINALS = ("original/**/*",)
+# As the hub's client looks for its cache: the first that is set. Below HF_HOME it is "hub".
+_CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def download_of(
+    source: Source, config: Mapping[str, Value], environ: Mapping[str, str], size_gb: float | None
+) -> Download | None:
+    """None where the model lies in a directory already. `size_gb` is what the profile says."""
+    if source.repository is None:
+        return None
+    wanted = Wanted(repository=source.repository, revision=source.revision, cache=cache_of(config, environ))
+    return Download(directory=str(wanted.directory), total_bytes=int(size_gb * GB) if size_gb else None)
+
+
+def cache_of(config: Mapping[str, Value], environ: Mapping[str, str]) -> str:
+    """The directory in which the hub's client has one for each model."""
+    cache = _option(config, "download_dir")
+    cache = cache or next((environ[name] for name in _CACHES if environ.get(name)), "")
+    return cache or f"{_option(config, 'HF_HOME')}/hub"
+
+
+def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Wanted, ...]:
+    """Every repository that a start with this configuration takes something from, the model's own first."""
+    cache = cache_of(config, environ)
+    found = {
+        (repository, revision): Wanted(repository=repository, revision=revision, cache=cache, **more)
+        for repository, revision, more in reversed(list(_repositories(source, config)))
+    }
+    return tuple(reversed(found.values()))
+
+
+def _repositories(
+    source: Source, config: Mapping[str, Value]
+) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Repository, revision and what narrows its files. One that is named twice counts as named first."""
+    revision = _option(config, "revision") or None
+    ignored = config["ignore_patterns"].value if "ignore_patterns" in config else ORIGINALS
+    more = {"load_format": _option(config, "load_format") or "auto", "ignored": _words(ignored)}
+    if source.repository:
+        yield source.repository, revision, more
+    draft = config["speculative_config"].value if "speculative_config" in config else None
+    if isinstance(draft, Mapping) and _REPOSITORY.fullmatch(str(draft.get("model", ""))):
+        yield str(draft["model"]), draft.get("revision"), more
+    for name, version in (
+        ("tokenizer", _option(config, "tokenizer_revision") or revision),
+        ("hf_config_path", None),
+    ):
+        if _REPOSITORY.fullmatch(_option(config, name)):
+            yield _option(config, name), version, {"load_format": None}
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _option(config: Mapping[str, Value], name: str) -> str:
+    return str(config[name].value or "") if name in config else ""

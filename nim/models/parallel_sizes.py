@@ -1,0 +1,106 @@
+"""Over how many GPUs the engine splits a model, and why not over others."""
+
+from collections.abc import Sequence
+
+from nim.models.config import ModelConfig
+from nim.models.heads import read_heads
+from nim.models.layers.kinds import layer_count
+from nim.models.parameters.feed_forward import read_mixture
+from nim.models.parameters.modules import Ranks
+from nim.models.parameters.shares import CannotSplitError, Share
+from nim.models.parameters.sizes import UnknownSizeError
+from nim.models.parameters.weights import ModelWeights, read_weights
+from nim.models.quantization import read_quantization
+
+LARGEST = 16  # GPUs that sizes are offered for
+
+
+def check_sizes(
+    config: ModelConfig,
+    *,
+    tensor_parallel_size: int = 1,
+    pipeline_parallel_size: int = 1,
+    data_parallel_size: int = 1,
+    expert_parallel: bool = False,
+    pipelines: bool | None = None,
+) -> str | None:
+    """Return why the engine refuses these sizes, with those that it takes; None where nothing speaks against them.
+
+    `pipelines` says whether the engine has pipeline parallelism for the architecture, None where that is not
+    known. What is not known refuses nothing.
+    """
+    if expert_parallel and _mixture(config) is False:
+        return "it has no experts: expert parallelism is for mixtures of experts"
+    if (reason := _pipeline_refusal(config, pipeline_parallel_size, pipelines)) is not None:
+        return reason
+    ranks = Ranks(tensor=tensor_parallel_size, data=data_parallel_size, expert_parallel=expert_parallel)
+    what = _refused(config, _weights(config), ranks)
+    if what is None:
+        return None
+    if ranks.tensor > 1 and _refused(config, _weights(config), Ranks(tensor=ranks.tensor)) is not None:
+        return _sentence(what, ranks.tensor, tensor_parallel_sizes(config) or ())
+    splits = ranks.expert_splits
+    return f"{what} cannot be split over {splits} GPUs (tensor times data parallel); expert parallelism spreads them whole"
+
+
+def tensor_parallel_sizes(config: ModelConfig, upto: int = LARGEST) -> tuple[int, ...] | None:
+    """Return the tensor-parallel sizes that the engine takes; None where nothing about them is known."""
+    weights = _weights(config)
+    if weights is None and read_heads(config).attention is None:
+        return None
+    return tuple(
+        ranks for ranks in range(1, upto + 1) if _refused(config, weights, Ranks(tensor=ranks)) is None
+    )
+
+
+def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
+    """Return the number of GPUs that all replicas take together."""
+    return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
+
+
+def _weights(config: ModelConfig) -> ModelWeights | None:
+    return read_weights(config, read_quantization(config))
+
+
+def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
+    """Return what cannot be split, or None."""
+    try:
+        _check_heads(config, ranks.tensor)
+        if weights is not None:
+            weights.bytes(ranks)
+    except CannotSplitError as error:
+        return error.what
+    return None
+
+
+def _check_heads(config: ModelConfig, ranks: int) -> None:
+    """The engine looks at the heads first, whatever the layers are made of."""
+    heads = read_heads(config).attention
+    if heads:
+        Share(heads, what="{} attention heads").on_rank(ranks)
+
+
+def _pipeline_refusal(config: ModelConfig, stages: int, pipelines: bool | None) -> str | None:
+    if stages == 1:
+        return None
+    if pipelines is False:
+        return "the engine has no pipeline parallelism for this architecture: 1 stage can"
+    layers = layer_count(config)
+    if layers is not None and layers < stages:
+        return f"{layers} layers cannot fill {stages} pipeline stages: up to {layers} can"
+    return None
+
+
+def _mixture(config: ModelConfig) -> bool | None:
+    """Return whether the model has routed experts; None where that is not known."""
+    try:
+        return read_mixture(config) is not None if config.root.values else None
+    except UnknownSizeError:
+        return True
+
+
+def _sentence(what: str, ranks: int, sizes: Sequence[int]) -> str:
+    """Return `10 KV heads cannot be split over 4 GPUs: 1, 2, 5 or 10 can`."""
+    *firsts, last = map(str, sizes or (1,))
+    listed = f"{', '.join(firsts)} or {last}" if firsts else last
+    return f"{what} cannot be split over {ranks} GPUs: {listed} can"

@@ -1,0 +1,50 @@
+"""Where the engine keeps its own things when the user has no home to write in, as in a container."""
+
+from collections.abc import Iterator
+
+from nim.options.derive import Surroundings
+from nim.options.layers import Entry
+from nim.values import Layer, Origin
+
+# Each of these has a place of its own below the home directory, beside its source, or in /tmp: without one
+# that can be written, and stays, it fails or does its work anew at each start.
+CACHES = {
+    "XDG_CACHE_HOME": "home/.cache",
+    "XDG_CONFIG_HOME": "home/.config",
+    "XDG_DATA_HOME": "home/.local/share",
+    "CUDA_CACHE_PATH": "cuda",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "FLASHINFER_CUBIN_DIR": "flashinfer/cubins",
+    "MPLCONFIGDIR": "matplotlib",
+    "NUMBA_CACHE_DIR": "numba",
+    "OUTLINES_CACHE_DIR": "outlines",
+    "TILELANG_CACHE_DIR": "tilelang",
+    "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
+    "TORCH_EXTENSIONS_DIR": "torch_extensions",
+    "TORCH_HOME": "torch",
+    "TRITON_CACHE_DIR": "triton",
+    "TVM_FFI_CACHE_DIR": "tvm",
+}
+NAMELESS = "nim"
+_WHY = "no home directory that is this user's own"
+
+
+def home_entries(around: Surroundings) -> Iterator[Entry]:
+    """The home itself: what the environment says of it is what cannot be used."""
+    if not around.has_home:
+        yield _derived("HOME", f"{around.runtime_cache_dir}/home", _WHY)
+
+
+def place_entries(around: Surroundings) -> Iterator[Entry]:
+    """Every cache under the one directory that can be written; a name for a user that /etc/passwd has not.
+
+    The environment may say otherwise. To ask for a name that is not there would be an error.
+    """
+    for name, place in CACHES.items() if not around.has_home else ():
+        yield _derived(name, f"{around.runtime_cache_dir}/{place}", _WHY)
+    for name in () if around.has_name else ("USER", "LOGNAME"):
+        yield _derived(name, NAMELESS, "this user has no name")
+
+
+def _derived(name: str, value: str, place: str) -> Entry:
+    return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

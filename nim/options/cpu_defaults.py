@@ -1,0 +1,42 @@
+"""What vLLM would decide on a CPU from the whole machine, decided from what this service may have of it."""
+
+from collections.abc import Collection, Iterator
+
+from nim.hardware import Hardware
+from nim.options.layers import Entry
+from nim.selection.memory import GIB
+from nim.selection.select import Selection
+from nim.values import Layer, Origin
+
+KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"
+SIZES = frozenset({KV_CACHE, "kv_cache_memory_bytes", "gpu_memory_utilization"})
+PROGRAMS_BYTES = 3 * GIB
+"""What the engine's processes and ours take without weights and cache: 2.3 GB were measured."""
+
+
+def cpu_entries(
+    selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
+) -> Iterator[Entry]:
+    """`said` are the options that a person has set: a size of theirs is not second-guessed."""
+    if not selection.profile.on_cpu:
+        return
+    if not SIZES & {*said}:
+        yield from _cache(selection, hardware)
+    if not can_compile:
+        yield _derived("enforce_eager", True, "there is no C++ compiler, which compiling for a CPU needs")
+
+
+def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
+    """Half of what the weights leave: vLLM would take nearly all of the machine, whatever a container may."""
+    sizes = {"what is free": hardware.host_memory_available_bytes, "the limit": hardware.memory_limit_bytes}
+    known = [(size, name) for name, size in sizes.items() if size is not None]
+    if not known:
+        return
+    room, name = min(known)
+    left = room - PROGRAMS_BYTES - (selection.estimate.weights_bytes or 0)
+    why = f"half of what the weights leave of {room / GIB:.1f} GiB, {name}"
+    yield _derived(KV_CACHE, str(max(left // 2 // GIB, 1)), why)
+
+
+def _derived(name: str, value: object, place: str) -> Entry:
+    return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

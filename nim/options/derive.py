@@ -1,0 +1,119 @@
+"""What follows from other values: the engine's address, its name for the model, the environment it needs.
+
+All of it yields to what a person wrote, except the address and the choice of GPUs, which the launcher owns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nim.models.source import Source
+from nim.options.layers import VISIBLE_DEVICES, Entry, entries
+from nim.plan import ENGINE_SOCKET
+from nim.selection.memory import ENGINE_UTILIZATION
+from nim.selection.select import Selection
+from nim.values import Layer, Origin
+
+# vLLM must keep an idle connection longer than nginx does, or a request meets one that just closed.
+ENGINE_KEEPALIVE_SECONDS = 3600
+
+# `/inference/v1/generate` and the render routes exist only with the first; cache hits show up in `usage` only
+# with the second; `/docs` needs no internet with the third; nginx logs the requests; and a page of any origin
+# may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
+HOUSE_OPTIONS = {
+    "enable_scale_out": True,
+    "enable_prompt_tokens_details": True,
+    "enable_offline_docs": True,
+    "disable_uvicorn_access_log": True,
+    "allowed_origins": ["*"],
+}
+HOUSE_VARIABLES = {
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(ENGINE_KEEPALIVE_SECONDS),
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where the service lives. Paths are absolute; `user` is set when it runs as root.
+
+    `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
+    """
+
+    run_dir: str
+    cache_dir: str
+    runtime_cache_dir: str
+    offline: bool
+    user: str | None
+    has_ipv6: bool
+    worker_processes: int
+    open_files: int
+    has_home: bool = True
+    has_name: bool = True
+    can_compile: bool = True
+
+
+def default_entries() -> Iterator[Entry]:
+    """The house's own defaults, the weakest layer that is said aloud."""
+    yield from entries(Layer.DEFAULT, "nim", HOUSE_OPTIONS)
+    yield from entries(Layer.DEFAULT, "nim", HOUSE_VARIABLES)
+
+
+def derived_entries(
+    around: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
+) -> Iterator[Entry]:
+    """The layer between the defaults and the profile."""
+    yield _derived("served_model_name", [model_name], "the model's name")
+    yield from revision_entries(source)
+    if selection.utilization is not None:
+        yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
+    yield from cache_entries(around)
+    yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
+
+
+def revision_entries(source: Source) -> Iterator[Entry]:
+    """Which state of a repository is meant."""
+    if source.revision:
+        yield _derived("revision", source.revision, "the revision in the model's URI")
+
+
+def cache_entries(around: Surroundings) -> Iterator[Entry]:
+    """Where downloads and compiled kernels lie, and whether anything may be downloaded."""
+    yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
+    yield _derived("VLLM_CACHE_ROOT", around.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
+    if around.offline:
+        yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
+
+
+def address_entries(around: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+    """Where the engine listens. On a unix socket it still gets a port: on stop it asks who uses that one."""
+    if backend_port is None:
+        yield _derived("uds", f"{around.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
+        yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
+        return
+    yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
+    origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
+    yield Entry(name="port", value=backend_port, origin=origin)
+
+
+def device_entries(selection: Selection) -> Iterator[Entry]:
+    """Which GPUs the engine sees: those that the choice was made for, in the user's order."""
+    if not selection.devices:
+        return
+    yield _derived("CUDA_DEVICE_ORDER", "PCI_BUS_ID", "the order in which GPUs are counted")
+    uuids = [device.uuid for device in selection.devices]
+    if all(uuids):
+        names = ",".join(uuid for uuid in uuids if uuid)
+        yield _derived(VISIBLE_DEVICES, names, f"the GPUs of {selection.chosen.label}")
+
+
+def _why_share(utilization: float) -> str:
+    """The engine's own default would either not be granted or not be enough."""
+    if utilization < ENGINE_UTILIZATION:
+        return f"what is free on the GPUs: the engine's {ENGINE_UTILIZATION} is more"
+    return f"what the weights need: the engine's {ENGINE_UTILIZATION} is less"
+
+
+def _derived(name: str, value: object, place: str) -> Entry:
+    return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -1,0 +1,120 @@
+"""What nginx is told: where it listens, how long it waits, how much it holds, which routes are open."""
+
+from collections.abc import Mapping
+
+from nim.errors import SettingsError
+from nim.options.derive import Surroundings
+from nim.plan import Gateway, most_connections
+from nim.routes import OPEN_BY_DEFAULT, Group
+from nim.settings import Settings
+from nim.settings.route_groups import open_groups
+from nim.values import Value
+
+KEEPALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
+UPSTREAM_KEEPALIVE_SECONDS = 60
+USUAL_CONNECTIONS = 16_384
+FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
+
+
+def decide_gateway(
+    settings: Settings, around: Surroundings, config: Mapping[str, Value]
+) -> tuple[Gateway, tuple[str, ...]]:
+    """The gateway, and what its user should know about it."""
+    connections, warnings = _connections(settings, around.open_files)
+    lora = "enable_lora" in config and bool(config["enable_lora"].value)
+    health_port, more = _health_port(settings)
+    gateway = Gateway(
+        server_port=settings.server_port,
+        health_port=health_port,
+        listen_ipv6=around.has_ipv6,
+        user=around.user,
+        worker_processes=around.worker_processes,
+        max_body_size=settings.max_body_size,
+        read_timeout_seconds=settings.proxy_read_timeout,
+        send_timeout_seconds=settings.proxy_send_timeout,
+        header_timeout_seconds=settings.proxy_header_timeout,
+        client_timeout_seconds=settings.proxy_client_timeout,
+        keepalive_timeout_seconds=settings.proxy_keepalive_timeout,
+        upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
+        connections=connections,
+        route_groups=route_groups(settings, lora=lora),
+        allowed_origins=_allowed_origins(config),
+    )
+    return gateway, (*warnings, *more)
+
+
+def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
+    """A second listener needs a port of its own; the API's port answers the health routes anyway."""
+    if settings.health_port != settings.server_port:
+        return settings.health_port, ()
+    said = "is the API's port, which answers the health routes anyway: there is no listener of their own"
+    return None, (f"NIM_HEALTH_PORT '{settings.health_port}' {said}",)
+
+
+def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
+    """The groups that are open; the adapters' among them when there can be adapters."""
+    usual = (*OPEN_BY_DEFAULT, Group.ADAPTERS) if lora else OPEN_BY_DEFAULT
+    groups = open_groups(settings.routes, usual)
+    if Group.ADAPTERS in groups and not lora:
+        raise SettingsError(
+            f"cannot use NIM_ROUTES '{','.join(settings.routes)}' (from the environment): "
+            "the group adapters needs LoRA, which is off",
+            hint="NIM_PASSTHROUGH_ARGS=--enable-lora",
+        )
+    return groups
+
+
+def _allowed_origins(config: Mapping[str, Value]) -> tuple[str, ...]:
+    """As the engine has them, whoever set them."""
+    given = config.get("allowed_origins")
+    return tuple(map(str, given.value)) if given and isinstance(given.value, list | tuple) else ()
+
+
+def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
+    """At most half of what the engine keeps: the other half is for an engine that is too busy to look."""
+    engine = config[KEEPALIVE_VARIABLE]
+    seconds = _engine_seconds(engine)
+    given = settings.proxy_upstream_keepalive_timeout
+    if given is not None and given * 2 > seconds:
+        raise SettingsError(
+            f"cannot use NIM_PROXY_UPSTREAM_KEEPALIVE_TIMEOUT '{given}' (from the environment): the engine "
+            f"keeps an idle connection for {seconds} s ({KEEPALIVE_VARIABLE}, from {engine.origin.place}), "
+            f"and at most half of that is safe",
+            hint=f"{KEEPALIVE_VARIABLE}={given * 2}",
+        )
+    return given or min(UPSTREAM_KEEPALIVE_SECONDS, seconds // 2)
+
+
+def _engine_seconds(engine: Value) -> int:
+    text = str(engine.value)
+    if not text.isascii() or not text.isdigit() or int(text) < 2:
+        raise SettingsError(
+            f"cannot use {KEEPALIVE_VARIABLE} '{text}' (from {engine.origin.place}): expected whole seconds, "
+            "at least 2, or requests would meet connections that the engine just closed",
+            hint=f"unset {KEEPALIVE_VARIABLE}",
+        )
+    return int(text)
+
+
+def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, ...]]:
+    """As many as were asked for, or as there is room for."""
+    room, given = most_connections(open_files), settings.proxy_connections
+    if given and given < FEWEST_CONNECTIONS:
+        raise SettingsError(
+            f"cannot use NIM_PROXY_CONNECTIONS '{given}' (from the environment): "
+            f"expected at least {FEWEST_CONNECTIONS}",
+            hint=f"NIM_PROXY_CONNECTIONS={FEWEST_CONNECTIONS}",
+        )
+    if (wanted := given or USUAL_CONNECTIONS) <= room:
+        return wanted, ()
+    limit = f"a process may have {open_files} open files, enough for {room} connections"
+    enough = -(-wanted * 8 // 5)
+    more = f"ulimit -n {enough}, or for a container --ulimit nofile={enough}"
+    if room < FEWEST_CONNECTIONS:
+        raise SettingsError(f"cannot start the gateway: {limit}", hint=more)
+    if given:
+        raise SettingsError(
+            f"cannot use NIM_PROXY_CONNECTIONS '{given}' (from the environment): {limit}", hint=more
+        )
+    said = f"{limit} in each of the gateway's processes instead of {wanted}: {more}"
+    return room, (said,) if room < FEW_CONNECTIONS else ()

@@ -1,0 +1,36 @@
+"""Layers → one value per option, with everything it overrode."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nim.options.layers import Entry
+from nim.values import Value
+
+
+def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
+    """The strongest layer wins; within one layer, the later entry. JSON objects are merged key by key.
+
+    `previous` holds what each overridden entry had come to, strongest first. Names come out sorted, so that
+    equal input gives equal plans.
+    """
+    resolved: dict[str, Value] = {}
+    for entry in sorted(layered, key=lambda entry: entry.origin.layer):
+        resolved[entry.name] = _over(resolved.get(entry.name), entry)
+    return dict(sorted(resolved.items()))
+
+
+def merge(weak: Any, strong: Any) -> Any:
+    """Two JSON objects key by key, deeply; anything else: the strong one as it is."""
+    if not isinstance(weak, Mapping) or not isinstance(strong, Mapping):
+        return strong
+    merged = dict(weak)
+    for key, value in strong.items():
+        merged[key] = merge(weak[key], value) if key in weak else value
+    return merged
+
+
+def _over(old: Value | None, entry: Entry) -> Value:
+    if old is None:
+        return Value(value=entry.value, origin=entry.origin)
+    was = Value(value=old.value, origin=old.origin)
+    return Value(value=merge(old.value, entry.value), origin=entry.origin, previous=(was, *old.previous))

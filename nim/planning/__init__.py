@@ -1,0 +1,1 @@
+"""Environment, arguments and a machine turned into one plan."""

@@ -1,0 +1,57 @@
+"""The user, the directories and the network of this service, as they are found."""
+
+import os
+import pwd
+import resource
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim import paths
+from nim.options.derive import Surroundings
+from nim.settings import Settings
+
+IMAGE_ROOT = Path("/opt/nim")
+MOST_OPEN_FILES = 1_048_576
+
+
+def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+    """All of it."""
+    uid = os.geteuid()
+    home = IMAGE_ROOT if paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
+    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
+    ipv6 = Path("/proc/net/if_inet6")
+    return Surroundings(
+        run_dir=str(Path(run_dir).absolute()),
+        cache_dir=str(Path(cache).absolute()),
+        runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/vllm").absolute()),
+        offline=settings.disable_model_download,
+        user="root" if uid == 0 else None,
+        has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
+        worker_processes=min(os.cpu_count() or 1, 2),
+        open_files=_open_files(),
+        has_home=_has_home(environ.get("HOME", "")),
+        has_name=_has_name(uid),
+        can_compile=any(map(shutil.which, ("c++", "g++", "clang++"))),
+    )
+
+
+def _has_home(home: str) -> bool:
+    """The image's own is everybody's; `/` is what a user without an entry in /etc/passwd is given."""
+    own = home not in ("", "/", str(IMAGE_ROOT))
+    return own and (not Path(home).exists() or os.access(home, os.W_OK | os.X_OK))
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _open_files() -> int:
+    """The most files that a process of ours may have open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)

@@ -1,0 +1,129 @@
+"""Environment, options and a machine → the repositories that a start would take a model from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from nim.engine import find_engine, load_options
+from nim.manifest import Manifest, Profile
+from nim.models.download import wanted_of
+from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
+from nim.options.derive import cache_entries, default_entries, revision_entries
+from nim.options.layers import environment_entries, profile_entries
+from nim.options.resolve import resolve
+from nim.plan import Wanted
+from nim.planning.host_facts import look_around
+from nim.planning.planner import (
+    Request,
+    Written,
+    read_manifest_for,
+    read_written,
+    source_of,
+    wishes_of,
+)
+from nim.selection.fit import Wishes
+from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
+from nim.selection.select import select
+from nim.values import Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which profiles: those that are named, every one, or else the one that would be chosen here."""
+
+    names: tuple[str, ...] = ()
+    every: bool = False
+    model: str | None = None
+    model_option: str = COMMAND_LINE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What there is to fetch, each with the size in GB that the manifest tells; and what lies here already.
+
+    `env` is what the hub's client is to find in its environment, as the engine's would.
+    """
+
+    manifest: Manifest
+    wanted: Mapping[Wanted, float | None]
+    directories: tuple[str, ...]
+    env: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def find_sources(request: Request, choice: Choice) -> Sources:
+    """What a start would take, for each of the profiles; what they have in common, once."""
+    finder = _Finder(request, choice)
+    wanted: dict[Wanted, float | None] = {}
+    directories: dict[str, None] = {}
+    env: dict[str, str] = {}
+    for profile in finder.profiles(choice):
+        source, config = finder.source(profile), finder.config(profile)
+        found = wanted_of(source, config, request.environ)
+        own = source.repository
+        wanted |= {
+            one: profile.download_gb if one.repository == own else None for one in found if one not in wanted
+        }
+        directories |= {source.path: None} if source.path else {}
+        env |= {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
+    return Sources(
+        manifest=finder.manifest,
+        wanted=wanted,
+        directories=tuple(directories),
+        env=env,
+        warnings=(*request.settings.warnings, *finder.written.warnings),
+    )
+
+
+class _Finder:
+    """What has been read once for all profiles."""
+
+    def __init__(self, request: Request, choice: Choice) -> None:
+        self._request = request
+        self.written: Written = read_written(request, load_options())
+        self._wish: ModelWish = wished_model(
+            request.settings,
+            choice.model or self.written.model,
+            choice.model_option if choice.model else COMMAND_LINE,
+        )
+        engine = None if request.made_up else find_engine()
+        self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
+        self.manifest = read_manifest_for(self._wish, self._wishes)
+        self._around = look_around(request.settings, request.environ)
+
+    def profiles(self, choice: Choice) -> tuple[Profile, ...]:
+        """Those that are meant."""
+        if choice.every:
+            return self.manifest.profiles
+        if choice.names:
+            return tuple(self._profile(name, "-p") for name in choice.names)
+        return (self._profile(self._wishes.profile, PROFILE_VARIABLE),)
+
+    def source(self, profile: Profile) -> Source:
+        return source_of(self._wish, self.manifest, profile)
+
+    def config(self, profile: Profile) -> dict[str, Value]:
+        """As much of a start's configuration as does not depend on the machine."""
+        environ = self._request.environ
+        engine = profile.engine
+        weaker = (
+            *default_entries(),
+            *revision_entries(self.source(profile)),
+            *cache_entries(self._around),
+            *profile_entries(profile.label, profile.tags, engine.args, engine.env),
+        )
+        return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
+
+    def _profile(self, name: str | None, place: str) -> Profile:
+        """The one of that name; else the one for this machine, where it makes a difference which that is."""
+        tags = parse_tags(self._wishes.tags_selector, self.manifest)
+        asked = find_asked(self.manifest, name, tags, place)
+        if asked.profile:
+            return with_variants(self.manifest, asked.profile, asked.variants)
+        first, *others = (with_variants(self.manifest, one, asked.variants) for one in self.manifest.profiles)
+        if all(self._needs(one) == self._needs(first) for one in others):
+            return first
+        return select(self.manifest, self._request.hardware, replace(self._wishes, profile=name)).profile
+
+    def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
+        source = self.source(profile)
+        return source, wanted_of(source, self.config(profile), self._request.environ)

@@ -1,0 +1,29 @@
+"""What is read in order to decide may lie on a mount that does not answer: that is said, not waited for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nim.preflight.mounts import Place, look
+
+if TYPE_CHECKING:
+    from nim.planning.planner import Request
+
+# Settings that may name files or directories of the user's.
+READ = ("manifest_path", "model_path", "model_name")
+
+
+def look_at(request: "Request", **options: str | None) -> None:
+    """PreflightError for the first place that does not answer. `options` are a verb's own, as --name."""
+    named = [(text, f"--{name.replace('_', '-')}") for name, text in options.items() if text]
+    look(_places(request, named), request.settings.cache_probe_timeout)
+
+
+def _places(request: "Request", named: list[tuple[str, str]]) -> Iterator[Place]:
+    settings = request.settings
+    named += [
+        (getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ
+    ]
+    for text, name in [*named, *((word, "the command line") for word in request.arguments[:1])]:
+        if "/" in text and "://" not in text and not text.startswith("-"):
+            yield Place(path=Path(text), variable=name)

@@ -1,0 +1,1 @@
+"""Public vLLM recipes turned into manifests."""

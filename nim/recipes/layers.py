@@ -1,0 +1,185 @@
+"""Which parts of a recipe hold for one of its variants on one kind of hardware, the weakest first.
+
+What holds everywhere comes before what holds for a kind of hardware: the model's, the variant's, the
+strategy's, the features'; then the same for all of NVIDIA's GPUs, for the generation, and for the very
+machine. A strategy's word on a kind of hardware stands in for the model's and the variant's on it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from nim.recipes.document import Feature, Mode, Override, Recipe, StrategyOverride
+from nim.recipes.hardware import EVERY_GPU
+
+TENSOR_PARALLEL = "single_node_tp"
+EXPERT_PARALLEL = "single_node_tep"
+SEVERAL_NODES = "multi_node_tp_pp"
+_NO_OVERRIDE = StrategyOverride()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Arguments and variables that stand in one place of the recipe, named by its key.
+
+    A part that is `whole`, a feature, is taken altogether or not at all.
+    """
+
+    key: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One variant, served in one way on hardware that these names hold for, the most general first."""
+
+    variant: str
+    strategy: str = TENSOR_PARALLEL
+    chain: tuple[str, ...] = ()
+
+
+def strategy_of(recipe: Recipe) -> str:
+    """How the recipe spreads the model over the GPUs of one machine."""
+    named = recipe.default_strategy
+    return named if named in (TENSOR_PARALLEL, EXPERT_PARALLEL) else TENSOR_PARALLEL
+
+
+def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
+    """All parts that hold, the weakest first."""
+    found = [*_general(recipe, setting)]
+    for key in setting.chain:
+        found += _for_hardware(recipe, setting, key)
+    return tuple(part for part in found if part.args or part.env or part.image)
+
+
+def gpu_chain(*keys: str) -> tuple[str, ...]:
+    """The names that hold for a GPU of NVIDIA's."""
+    return (EVERY_GPU, *keys)
+
+
+def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
+    """Every kind of hardware for which the recipe says something of this variant, in its order."""
+    variant, strategy = recipe.variants[setting.variant], _strategy(recipe, setting.strategy)
+    found = [*variant.hardware_overrides, *recipe.hardware_overrides, *strategy.hardware_overrides]
+    found += [*recipe.hardware_opt_in_features]
+    for name in recipe.features:
+        if is_on(recipe, name, setting):
+            found += [*recipe.features[name].hardware_overrides]
+            mode = _mode(recipe, name, setting)
+            found += [*mode[1].hardware_overrides] if mode else []
+    found += [*strategy.tp] if isinstance(strategy.tp, Mapping) else []
+    return tuple(dict.fromkeys([*variant.supported_hardware, *found]))
+
+
+def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
+    """Whether a feature is on without being asked for."""
+    feature = recipe.features[name]
+    asked_for = name in recipe.opt_in_features or any(
+        name in recipe.hardware_opt_in_features.get(key, ()) for key in setting.chain
+    )
+    return not asked_for and works_with(feature, setting.strategy)
+
+
+def works_with(feature: Feature, strategy: str) -> bool:
+    """Whether the feature goes with a strategy."""
+    return feature.strategies is None or strategy in feature.strategies
+
+
+def default_tp(recipe: Recipe, setting: Setting) -> int | None:
+    """How many GPUs the recipe wants to share each layer, where it says so apart from its arguments."""
+    said: int | Mapping[str, int] | None = _strategy(recipe, setting.strategy).tp
+    if isinstance(said, Mapping):
+        said = next((said[key] for key in reversed(setting.chain) if key in said), None)
+        return said or recipe.variants[setting.variant].tp
+    return recipe.variants[setting.variant].tp or said
+
+
+def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
+    model, variant = recipe.model, recipe.variants[setting.variant]
+    strategy = _strategy(recipe, setting.strategy)
+    yield Part(key="model.base_args", args=model.base_args)
+    yield Part(key="model.base_env", env=model.base_env)
+    yield Part(key=f"variants.{setting.variant}", args=variant.extra_args, env=variant.extra_env)
+    if setting.strategy == EXPERT_PARALLEL:
+        yield Part(key="default_strategy", args=("--enable-expert-parallel",))
+    yield _strategy_part(setting.strategy, strategy)
+    for name in recipe.features:
+        if is_on(recipe, name, setting):
+            yield from feature_parts(recipe, name, setting)
+
+
+def feature_parts(recipe: Recipe, name: str, setting: Setting) -> Iterator[Part]:
+    """A feature, done the way that the variant is for."""
+    feature = recipe.features[name]
+    yield Part(key=f"features.{name}", args=feature.args, whole=True)
+    if found := _mode(recipe, name, setting):
+        yield Part(key=f"features.{name}.modes.{found[0]}", args=found[1].args, whole=True)
+
+
+def _for_hardware(recipe: Recipe, setting: Setting, key: str) -> Iterator[Part]:
+    strategy = _strategy(recipe, setting.strategy)
+    if key in strategy.hardware_overrides:
+        place = f"strategy_overrides.{setting.strategy}.hardware_overrides.{key}"
+        yield _override(place, strategy.hardware_overrides[key])
+    else:
+        yield _override(f"hardware_overrides.{key}", recipe.hardware_overrides.get(key))
+    overrides = recipe.variants[setting.variant].hardware_overrides
+    yield _override(
+        f"variants.{setting.variant}.hardware_overrides.{key}",
+        overrides.get(key),
+        image_only=key in strategy.hardware_overrides,
+    )
+    for name, feature in recipe.features.items():
+        if is_on(recipe, name, setting):
+            yield from _feature_for_hardware(feature, name, key, _mode(recipe, name, setting))
+
+
+def _feature_for_hardware(
+    feature: Feature, name: str, key: str, mode: tuple[str, Mode] | None
+) -> Iterator[Part]:
+    place = f"features.{name}"
+    if key in feature.hardware_overrides:
+        yield Part(
+            key=f"{place}.hardware_overrides.{key}", args=feature.hardware_overrides[key].args, whole=True
+        )
+    if mode and key in mode[1].hardware_overrides:
+        args = mode[1].hardware_overrides[key].args
+        yield Part(key=f"{place}.modes.{mode[0]}.hardware_overrides.{key}", args=args, whole=True)
+
+
+def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | None:
+    """The way of doing a feature that the variant has by default."""
+    feature, variant = recipe.features[name], recipe.variants[setting.variant]
+    wanted = variant.default_modes.get(name, feature.default_mode)
+    mode = feature.modes.get(wanted or "")
+    if wanted is None or mode is None or not suits(mode, setting):
+        return None
+    return wanted, mode
+
+
+def suits(mode: Mode, setting: Setting) -> bool:
+    """Whether a mode is for this variant, and not known to fail on this hardware."""
+    for_variant = mode.variants is None or setting.variant in mode.variants
+    return for_variant and not any(mode.hardware.get(key) == "unsupported" for key in setting.chain)
+
+
+def _strategy(recipe: Recipe, name: str) -> StrategyOverride:
+    return recipe.strategy_overrides.get(name, _NO_OVERRIDE)
+
+
+def _strategy_part(name: str, strategy: StrategyOverride) -> Part:
+    return Part(
+        key=f"strategy_overrides.{name}",
+        args=(*strategy.extra_args, *strategy.vllm_args),
+        env={**strategy.extra_env, **strategy.env},
+    )
+
+
+def _override(key: str, override: Override | None, *, image_only: bool = False) -> Part:
+    if override is None:
+        return Part(key=key)
+    if image_only:
+        return Part(key=key, image=override.docker_image)
+    return Part(key=key, args=override.extra_args, env=override.extra_env, image=override.docker_image)

@@ -1,0 +1,165 @@
+"""A recipe's opt-in features → variants that a user adds to a profile by name."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nim.engine import OptionTable
+from nim.recipes.document import FeatureOverride, Mode, Recipe
+from nim.recipes.draft import DraftVariant
+from nim.recipes.hardware import EVERY_GPU, find_target
+from nim.recipes.layers import (
+    EXPERT_PARALLEL,
+    Part,
+    Setting,
+    gpu_chain,
+    strategy_of,
+    suits,
+    works_with,
+)
+from nim.recipes.options import Reason, check_parts
+from nim.recipes.shapes import can_calculate
+
+
+@dataclass(slots=True, kw_only=True)
+class Named:
+    """The variants, and what stands against some."""
+
+    variants: tuple[DraftVariant, ...] = ()
+    refused: list[Reason] = field(default_factory=list)
+    left_out: list[Reason] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """One variant to be."""
+
+    name: str
+    summary: str
+    parts: tuple[Part, ...]
+
+
+def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable) -> Named:
+    """Every opt-in feature as a variant. `chosen` are the recipe's variants that profiles were made of."""
+    named = Named()
+    found: list[DraftVariant] = []
+    for plan in _plans(recipe, chosen, foreign, named):
+        if not plan.name or any(plan.name == other.name for other in found):
+            named.left_out.append(Reason(key=plan.parts[0].key, text=f"no name for it: '{plan.name}'"))
+            continue
+        checked = check_parts(plan.parts, table)
+        named.refused += checked.refused
+        named.left_out += checked.left_out
+        if checked.options.args or checked.options.env:
+            found.append(DraftVariant(name=plan.name, summary=plan.summary, options=checked.options))
+    named.variants = tuple(found)
+    return named
+
+
+def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named) -> Iterator[_Plan]:
+    strategy = strategy_of(recipe)
+    for name in _asked_for(recipe):
+        feature = recipe.features[name]
+        if not works_with(feature, strategy):
+            named.left_out.append(Reason(key=f"features.{name}", text=f"it does not work with {strategy}"))
+            continue
+        place = f"features.{name}"
+        base = Part(key=place, args=feature.args, whole=True)
+        if feature.args or not feature.modes:
+            about = feature.description
+            yield from _with_hardware(place, slug(name), about, (base,), feature.hardware_overrides, foreign)
+        for key, mode in feature.modes.items():
+            if any(suits(mode, Setting(variant=one, chain=gpu_chain())) for one in chosen):
+                part = Part(key=f"{place}.modes.{key}", args=mode.args, whole=True)
+                about = _mode_summary(recipe, mode, chosen)
+                overrides = _within_reach(recipe, mode, chosen)
+                called, both = slug(f"{name}-{key}"), (base, part)
+                yield from _with_hardware(part.key, called, about, both, overrides, foreign)
+    yield from _expert_parallel(recipe, strategy)
+
+
+def _asked_for(recipe: Recipe) -> tuple[str, ...]:
+    """Features that are off unless they are asked for, on some hardware at least."""
+    on_some = [name for names in recipe.hardware_opt_in_features.values() for name in names]
+    wanted = dict.fromkeys([*recipe.opt_in_features, *on_some])
+    return tuple(name for name in wanted if name in recipe.features)
+
+
+def _with_hardware(
+    place: str,
+    name: str,
+    about: str,
+    base: tuple[Part, ...],
+    overrides: Mapping[str, FeatureOverride],
+    foreign: frozenset[str],
+) -> Iterator[_Plan]:
+    """The variant, and one more for each kind of hardware that is treated apart."""
+
+    def part(key: str) -> Part:
+        return Part(key=f"{place}.hardware_overrides.{key}", args=overrides[key].args, whole=True)
+
+    if EVERY_GPU in overrides:
+        base = (*base, part(EVERY_GPU))
+    yield _Plan(name=name, summary=_sentence(about, name), parts=base)
+    for key in overrides:
+        if find_target(key) and key not in foreign:
+            summary = f"{_sentence(about, name)} (on {key})"
+            yield _Plan(name=f"{name}-{slug(key)}", summary=summary, parts=(*base, part(key)))
+
+
+def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
+    """With the precisions that it is for, where these are not all."""
+    fit = [one for one in chosen if suits(mode, Setting(variant=one))]
+    if len(fit) == len(chosen):
+        return mode.description
+    precisions = ", ".join(recipe.variants[one].precision for one in fit)
+    return f"{mode.description.rstrip(' .')} (for {precisions} alone)"
+
+
+def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
+    """The hardware that can calculate in a precision of those that the mode is for."""
+    precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
+    return {
+        key: override
+        for key, override in mode.hardware_overrides.items()
+        if key == EVERY_GPU
+        or any(
+            can_calculate(product, precision)
+            for precision in precisions
+            if (target := find_target(key))
+            for product in target.products
+        )
+    }
+
+
+def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
+    """Experts spread over the GPUs instead of shared by all, where the recipe has that as a second way."""
+    said = recipe.strategy_overrides.get(EXPERT_PARALLEL)
+    if EXPERT_PARALLEL not in recipe.compatible_strategies or strategy == EXPERT_PARALLEL:
+        return
+    if "--enable-expert-parallel" in recipe.model.base_args:
+        return
+    key = f"strategy_overrides.{EXPERT_PARALLEL}"
+    parts = [Part(key="compatible_strategies", args=("--enable-expert-parallel",))]
+    about = "spreads whole experts over the GPUs"
+    overrides = said.hardware_overrides if said else {}
+    if said:
+        args, env = (*said.extra_args, *said.vllm_args), {**said.extra_env, **said.env}
+        parts.append(Part(key=key, args=args, env=env))
+    yield _Plan(name="expert-parallel", summary=about, parts=tuple(parts))
+    for hardware, override in overrides.items():
+        if find_target(hardware):
+            more = Part(
+                key=f"{key}.hardware_overrides.{hardware}", args=override.extra_args, env=override.extra_env
+            )
+            name = f"expert-parallel-{slug(hardware)}"
+            yield _Plan(name=name, summary=f"{about} (on {hardware})", parts=(*parts, more))
+
+
+def slug(name: str) -> str:
+    """A name as a variant's: lower case, words joined by dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _sentence(text: str, name: str) -> str:
+    return " ".join(text.split()).rstrip(".") or name

@@ -1,0 +1,44 @@
+"""PID 1 and the programs it runs: a plan becomes supervised processes.
+
+`start` replaces the calling process by PID 1 of the service; `drain` asks a running service to stop.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from nim.errors import PreflightError
+
+if TYPE_CHECKING:
+    from nim.plan import Plan
+
+
+def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoReturn:
+    """Check the plan, write the run directory and replace this process by PID 1.
+
+    Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
+    process while `make_plan` runs, and is dismissed if the plan is refused.
+    """
+    from nim.supervision.spawn import Supervisord  # imported here so that PID 1 does not load it
+
+    try:
+        supervisord = Supervisord.prepare()
+    except OSError as error:
+        raise PreflightError(
+            f"cannot start supervisord: {error.strerror}",
+            hint="ulimit -u, or the limit on processes of the container",
+        ) from error
+    try:
+        plan = make_plan()
+        from nim.supervision.launch import launch
+
+        launch(plan, environ, supervisord)
+    except BaseException:
+        supervisord.dismiss()
+        raise
+
+
+def drain(run_dir: str) -> int:
+    """Tell the service of a run directory to shut down; returns its pid. PreflightError if none runs."""
+    from nim.preflight.run_directory import ask_to_drain
+
+    return ask_to_drain(run_dir)

@@ -1,0 +1,274 @@
+"""Runs the engine: follows its start, detects the loss of any of its processes, reports it, restarts it."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from nim.cleanup.orphaned_shm import OrphanedSharedMemory
+from nim.cleanup.process_table import Process
+from nim.event_loop import EventLoop, Steps, Task, until
+from nim.failures.classify import Loss, classify, kernel_kills
+from nim.failures.exit import Exit
+from nim.failures.failure_classes import Kind
+from nim.health.engine_processes import EngineProcesses
+from nim.health.http_request import HttpRequest, address_of
+from nim.health.phases import Start
+from nim.health.readiness import Readiness, ask_health
+from nim.health.ready_message import ready_lines
+from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health.startup_tracker import StartupTracker
+from nim.health.status_files import StatusPublisher
+from nim.logging.records import Record
+from nim.plan import Plan
+from nim.state import Failure
+from nim.supervision.program import Program
+from nim.supervision.restart_policy import RestartCounter, RestartPolicy
+from nim.supervision.restarter import LOOK_SECONDS
+
+LOG_LINES = 500
+# vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.
+PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
+STRAYS_GONE_SECONDS = 30.0
+# How long Python's resource tracker may take to remove the shared memory of a dead engine.
+TIDY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCallbacks:
+    """What the restarter of the engine calls.
+
+    `catch_up` reads the engine's pending log lines. `strays` finds processes that outlived it. `lost`: it was
+    lost and is restarted; `give_up`: it is not restarted. `cut` reports the streams cut since a time.
+    `api_key` is sent with probes.
+    """
+
+    say: Callable[[str, str], None]
+    catch_up: Callable[[], None]
+    strays: Callable[[], tuple[Process, ...]]
+    lost: Callable[[Failure, Exit], None]
+    give_up: Callable[[Failure, Exit], None]
+    cut: Callable[[float], None] = lambda _: None
+    api_key: str | None = None
+
+
+class EngineRestarter:
+    """The engine across all its restarts."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        loop: EventLoop,
+        program: Program,
+        board: StatusPublisher,
+        policy: RestartPolicy,
+        callbacks: EngineCallbacks,
+    ) -> None:
+        self.program = program
+        self._plan, self._loop, self._status, self._callbacks = plan, loop, board, callbacks
+        self._policy, self._restarts = policy, RestartCounter(policy)
+        self._address = address_of(plan.engine)
+        self._release = plan.engine.version
+        self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
+        self._readiness = Readiness(loop, self._address, self._is_ready)
+        self._processes = EngineProcesses(loop, self._on_process_lost)
+        self._startup = StartupTracker(plan, loop, board, callbacks.say)
+        self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
+        on_stall = StallCallbacks(
+            say=callbacks.say, stalled=self._stalled, recovered=self._recovered, given_up=self._given_up
+        )
+        self._stalls = StallDetector(plan, loop, on_stall, callbacks.api_key)
+        self._task: Task | None = None
+        self._health_check: HttpRequest | None = None
+        self._served = self._exit_expected = False
+        self._ready_at: float | None = None
+        self._begin()
+        program.on_exit = self._on_exit
+
+    def start(self) -> None:
+        """Start the engine and poll its readiness."""
+        self._begin()
+        self._startup.begin()
+        self._orphans.begin()
+        self.program.start()
+        self._status.step(self._start.begin())
+        self._readiness.begin()
+
+    def read(self, record: Record) -> None:
+        """Take one log record of the engine."""
+        self._log.append(record)
+        if self.program.process and not self._exit_expected:
+            self._processes.meet(record, self.program.process)
+        self.progress(record.message)
+
+    def progress(self, text: str) -> None:
+        """Take a log line or the text of a progress bar, and update the start phase."""
+        if self._ready_at is not None or self._exit_expected or not self.program.alive:
+            return
+        if step := self._start.read(text):
+            if step.phase is not self._status.state.phase:
+                self._callbacks.say("INFO", step.message)
+            self._status.step(step)
+        if self._start.serving:
+            self._readiness.hurry()
+
+    @property
+    def starting(self) -> bool:
+        """Whether the engine runs and is not ready yet."""
+        return self.program.alive and self._ready_at is None
+
+    def expect_exit(self) -> None:
+        """Treat the next exit as intended."""
+        self.program.on_exit = lambda _: None
+        self._exit_expected = True
+        self._forget()
+
+    def clear_up(self) -> None:
+        """Remove shared memory left by the engine. Call when none of its processes runs."""
+        self._orphans.end()
+
+    def _begin(self) -> None:
+        self._start = Start(fetches=self._fetches, release=self._release)
+        self._log: deque[Record] = deque(maxlen=LOG_LINES)
+        self._lost_process: str | None = None
+        self._lost_at: float | None = None
+        self._kill_reason: str | None = None
+        self._kills = kernel_kills()
+
+    # while the engine runs
+
+    def _is_ready(self) -> None:
+        self._served = True
+        self._ready_at = self._loop.now()
+        if self.program.process:  # first, so that no exit after this goes unnoticed
+            self._processes.watch_all(self.program.process)
+        seconds = self._status.ready()
+        self._startup.ready(seconds)
+        for line in ready_lines(self._plan):
+            self._callbacks.say("INFO", line)
+        self._stalls.begin()
+
+    def _on_process_lost(self, process: Process) -> None:
+        """Report not ready until it is clear whether the engine survives without this process."""
+        name = f"{process.name} (pid {process.pid})"
+        if self._task:
+            return
+        self._callbacks.say("WARNING", f"{name}, a process of the engine, has ended")
+        self._lost_process, self._lost_at = name, self._loop.now()
+        if self._ready_at is not None:
+            self._status.doubted(f"{name}, a process of the engine, has ended")
+        self._task = Task(self._loop, self._decide_after_loss())
+
+    def _decide_after_loss(self) -> Steps:
+        """Wait for the engine to exit by itself; else check its health, and kill it if it does not answer."""
+        yield PART_LOST_STARTING_SECONDS if self._ready_at is None else PART_LOST_SECONDS
+        self._task = None
+        if self._ready_at is None:
+            self._kill()
+        else:
+            self._health_check = ask_health(self._loop, self._address, self._on_health_answer)
+
+    def _on_health_answer(self, well: bool) -> None:
+        self._health_check = None
+        if well:
+            self._lost_process = self._lost_at = None
+            self._callbacks.say("INFO", "the engine works on without it")
+            if self._stalls.why:
+                self._status.stalled(self._stalls.why)
+            else:
+                self._status.ready()
+        else:
+            self._kill()
+
+    def _stalled(self, why: str) -> None:
+        self._callbacks.say("ERROR", f"not ready: {why}")
+        self._status.count_stall()
+        self._status.stalled(why)
+
+    def _recovered(self) -> None:
+        self._callbacks.say("WARNING", "the engine gets on again")
+        if not (self._task or self._health_check):
+            self._status.ready()
+
+    def _given_up(self, why: str) -> None:
+        self._kill_reason = why
+        self._stalls.end()
+        self._callbacks.say("ERROR", f"{why}; it is killed")
+        self._kill_now()
+
+    def _kill(self) -> None:
+        self._callbacks.say("WARNING", "the engine does not end by itself and is killed")
+        self._kill_now()
+
+    def _kill_now(self) -> None:
+        if self.program.process:
+            self.program.process.send(SIGKILL)
+
+    # after the engine has ended
+
+    def _forget(self) -> None:
+        """Cancel every pending check, watch and restart."""
+        self._readiness.end()
+        self._startup.end()
+        self._stalls.end()
+        self._processes.forget()
+        for pending in (self._task, self._health_check):
+            if pending:
+                pending.cancel()
+        self._task = self._health_check = self._ready_at = None
+
+    def _on_exit(self, end: Exit) -> None:
+        """Handle an exit that was not requested: a loss, whatever the exit code."""
+        was_ready = self._ready_at is not None
+        well_until = self._stalls.since if self._kill_reason else self._loop.now()
+        well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
+        self._forget()
+        self._callbacks.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
+        self._callbacks.catch_up()
+        loss = Loss(
+            end=end,
+            log=tuple(self._log),
+            lost_part=self._lost_process,
+            kernel_killed=self._kernel_killed(),
+            was_ready=was_ready,
+            stalled=self._kill_reason,
+        )
+        kind, failure = classify(loss)
+        delay = self._pause(kind, well_seconds)
+        if delay is None:
+            self._callbacks.give_up(failure, end)
+            return
+        again = f"restart {self._restarts.in_a_row} of {self._policy.tries} in {delay:g} s"
+        self._callbacks.lost(failure, end)
+        self._callbacks.say("WARNING", f"the engine is started again: {again}")
+        self._status.lost(failure, f"the engine was lost ({kind.name}); {again}")
+        self._task = Task(self._loop, self._restart(delay))
+
+    def _pause(self, kind: Kind, well_seconds: float) -> float | None:
+        """Return the delay before a restart; None for none: the orchestrator handles a failed first start."""
+        if not self._served or not kind.retry:
+            return None
+        return self._restarts.lost(well_seconds)
+
+    def _kernel_killed(self) -> bool:
+        now = kernel_kills()
+        return now is not None and self._kills is not None and now > self._kills
+
+    def _restart(self, delay: float) -> Steps:
+        """Kill leftovers of the old engine (they hold memory), wait for the delay, start again."""
+        yield from clear_strays(self._loop, self._callbacks.strays)
+        yield from until(self._loop, lambda: False, delay)
+        self._task = None
+        self._status.starting_again()
+        self.start()
+
+
+def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
+    """Kill processes that outlived their parent and wait until they are gone."""
+    began = loop.now()
+    while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
+        for process in left:
+            if loop.now() > began + TIDY_SECONDS or not process.tidies_up:
+                process.send(SIGKILL)
+        yield LOOK_SECONDS

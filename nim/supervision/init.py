@@ -1,0 +1,24 @@
+"""PID 1 of the service. `nim.supervision.start` execs this program; supervisord is already its child.
+
+`python -I -m nim.supervision.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from nim.supervision.controller import RestartPolicies
+from nim.supervision.service import serve
+
+
+def main(run_dir: Path, policies: RestartPolicies | None = None) -> int:
+    """Run the service described by the run directory; returns the exit code."""
+    os.umask(0o077)
+    os.set_inheritable(
+        int(os.environ.pop("NIM_LOCK_FD")), False
+    )  # held until this process ends, and only by it
+    return serve(run_dir, int(os.environ.pop("NIM_SUPERVISOR_PID")), policies or RestartPolicies())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

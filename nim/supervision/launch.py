@@ -1,0 +1,118 @@
+"""Start a plan: run all checks, write the run directory, test it, exec PID 1."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
+from typing import NoReturn
+
+from nim.errors import PreflightError
+from nim.event_loop import HANDLED_SIGNALS
+from nim.health.status_files import first_state, write_file
+from nim.log_format import Form
+from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
+from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
+from nim.preflight import checks, run_directory
+from nim.preflight.directories import check_directories
+from nim.supervision.shutdown_budget import ShutdownBudget
+from nim.supervision.spawn import Supervisord, adopt_orphans
+from nim.supervision.supervisor_client import Supervisor, SupervisorError
+
+# Supervisord creates its socket 4 ms after it has been imported.
+GATEWAY_SECONDS = 0.5
+INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
+
+
+def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
+    """Replace this process by PID 1 of the planned service. PreflightError means nothing was started."""
+    check_directories(plan, environ)  # with the user's own umask: a cache may be shared
+    umask = os.umask(0o077)
+    run_dir = Path(plan.run_dir)
+    # Blocked until PID 1 handles them, so that no signal leaves a half-started service.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    try:
+        lock = run_directory.take(run_dir)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    try:
+        nginx = checks.check(plan, environ)
+        _write(plan, run_dir)
+        _check_nginx(nginx, run_dir)
+    except BaseException:
+        with suppress(OSError):
+            remove_pipes(run_dir)
+            (run_dir / PLAN_FILE).unlink(missing_ok=True)
+        run_directory.release(run_dir, lock)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    _warn(plan)
+    for_supervisord = {
+        "NIM_RUN_DIR": plan.run_dir,
+        "NIM_PYTHON": sys.executable,
+        "NIM_NGINX": nginx,
+        "NIM_UMASK": f"{umask:03o}",
+        "NIM_DRAIN_MS": f"{_drain_ms(plan)}",
+        # Used only if PID 1 has been killed and supervisord stops the programs by itself.
+        "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
+    }
+    environ = {**environ, **for_supervisord}
+    adopt_orphans()
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
+    _start_gateway(run_dir)
+    os.set_inheritable(lock, True)
+    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def _drain_ms(plan: Plan) -> int:
+    """Return whole seconds of at least 1: nginx and supervisord read 0 as no limit."""
+    return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
+
+
+def _start_gateway(run_dir: Path) -> None:
+    """Start nginx now, so that it answers before PID 1 is imported. On failure PID 1 retries and reports."""
+    deadline = time.monotonic() + GATEWAY_SECONDS
+    while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with suppress(SupervisorError, KeyError, ValueError):
+        Supervisor(str(run_dir), catch_up=lambda: None).start("nginx")
+
+
+def _write(plan: Plan, run_dir: Path) -> None:
+    """Write all files of the run directory, each atomically."""
+    state = first_state(time.time())
+    files = [(file.path, file.text, file.mode) for file in plan.files]
+    files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
+    files += [(NOT_READY_FILE, state.health(), 0o600)]
+    try:
+        make_pipes(run_dir)
+        for name, text, mode in files:
+            (run_dir / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(run_dir / name, text, mode)
+    except OSError as error:
+        raise PreflightError(
+            f'cannot write "{error.filename or run_dir}": {error.strerror}',
+            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… where there is room",
+        ) from error
+
+
+def _check_nginx(nginx: str, run_dir: Path) -> None:
+    """Run `nginx -t` with the log pipes open: the test opens them too and would block without a reader."""
+    held = [open_pipe(run_dir, name) for name in NAMES]
+    try:
+        checks.check_nginx(nginx, run_dir)
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def _warn(plan: Plan) -> None:
+    form = Form(as_json=plan.json_logs, level=plan.log_level)
+    for warning in checks.warnings():
+        if form.wants("WARNING"):
+            sys.stderr.write(form.line("WARNING", "nim", warning, at=time.time()))
+    sys.stderr.flush()

@@ -1,0 +1,137 @@
+"""The running service: log pipes, supervisord and the controller on one event loop, and its cleanup."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from nim.event_loop import HANDLED_SIGNALS, EventLoop
+from nim.log_format import Form
+from nim.logging.log_writer import LogWriter, known_secrets
+from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
+from nim.logging.records import EngineLines, Record, read_middleware, read_nginx
+from nim.plan import (
+    DRAINING_FILE,
+    ENGINE_PARTS_DIR,
+    ENGINE_SOCKET,
+    LOCK_FILE,
+    MIDDLEWARE_SOCKET,
+    PLAN_FILE,
+    STALLED_FILE,
+    STATUS_SOCKET,
+    SUPERVISOR_SOCKET,
+    Plan,
+)
+from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
+from nim.supervision.controller import Controller, RestartPolicies, Surroundings
+from nim.supervision.supervisor_client import Supervisor
+
+STDERR = 2
+# How long a slow reader of stderr may take at the end.
+LAST_WORDS_SECONDS = 1.0
+SOCKETS = (ENGINE_SOCKET, MIDDLEWARE_SOCKET, STATUS_SOCKET, SUPERVISOR_SOCKET)
+
+
+class Service:
+    """One service in one run directory, with supervisord already running."""
+
+    def __init__(
+        self, run_dir: Path, supervisor_pid: int, environ: Mapping[str, str], policies: RestartPolicies
+    ) -> None:
+        self.run_dir, self.loop = run_dir, EventLoop()
+        self.plan = Plan.from_json((run_dir / PLAN_FILE).read_text(encoding="utf-8"))
+        form = Form(as_json=self.plan.json_logs, level=self.plan.log_level)
+        secrets = known_secrets(environ, self.plan.engine.argv)
+        self.log_writer = LogWriter(form, STDERR, self.loop, secrets)
+        self.supervisor = Supervisor(str(run_dir), lambda: self.pipes["supervisord"].catch_up())
+        self.controller = Controller(
+            Surroundings(
+                plan=self.plan,
+                loop=self.loop,
+                supervisor=self.supervisor,
+                supervisor_pid=supervisor_pid,
+                log_writer=self.log_writer,
+                catch_up=lambda name: self.pipes[name].catch_up(),
+                api_key=environ.get("VLLM_API_KEY"),
+                policies=policies,
+            )
+        )
+        self._engine_lines = EngineLines()
+        self.pipes = {name: self._pipe(name) for name in NAMES}
+
+    def run(self) -> int:
+        """Run until the controller has stopped everything; returns the exit code."""
+        self.loop.on_signals(HANDLED_SIGNALS, self._signalled)
+        self.controller.on_children()
+        self.loop.run()
+        for pipe in self.pipes.values():
+            pipe.catch_up()
+        code, seconds = self.controller.exit_code, self.loop.now() - self.controller.stopping_since
+        self.log_writer.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
+        self.log_writer.close(LAST_WORDS_SECONDS)
+        return code
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self.controller.on_children()
+        else:
+            self.controller.on_signal(number)
+
+    def _pipe(self, name: str) -> Pipe:
+        readers: dict[str, Callable[[str], None]] = {
+            "engine": self._engine_line,
+            "nginx": self._nginx_line,
+            "access": self._access_line,
+            "middleware": lambda line: self.log_writer.record("middleware", read_middleware(line)),
+            "supervisord": self._supervisor_line,
+        }
+        progress = self.controller.engine.progress if name == "engine" else lambda _: None
+        pipe = Pipe(open_pipe(self.run_dir, name), readers[name], progress)
+        self.loop.watch(pipe.fd, pipe.read)
+        return pipe
+
+    def _access_line(self, line: str) -> None:
+        self.controller.cut_streams.read(self.log_writer.access(line))
+
+    def _nginx_line(self, line: str) -> None:
+        record = read_nginx(self.log_writer.mask(line))
+        self.log_writer.record("nginx", record)
+        self.controller.on_nginx_record(record)
+
+    def _engine_line(self, line: str) -> None:
+        """Mask secrets in records given to the controller, since a failure report serves them."""
+        record = self._engine_lines.read(self.log_writer.mask(line))
+        self.log_writer.record("engine", self._quieter(record))
+        self.controller.engine.read(record)
+
+    def _quieter(self, record: Record) -> Record:
+        """Return the record at DEBUG if it is a routine line of a start, for people. JSON keeps the level."""
+        routine = record.level == "INFO" and not self.plan.json_logs and self.controller.engine.starting
+        return replace(record, level="DEBUG") if routine else record
+
+    def _supervisor_line(self, line: str) -> None:
+        level, message = self.supervisor.note(line)
+        self.log_writer.record("supervisord", Record(level=level, message=message))
+
+
+def clean(run_dir: Path) -> None:
+    """Remove sockets, pipes and the lock. The plan, the last state and the verdict stay."""
+    remove_pipes(run_dir)
+    remove_directory(run_dir / ENGINE_PARTS_DIR)
+    for name in (*SOCKETS, DRAINING_FILE, STALLED_FILE, LOCK_FILE, "nginx.pid", SUPERVISORD_PID_FILE):
+        with suppress(OSError):
+            (run_dir / name).unlink(missing_ok=True)
+
+
+def serve(run_dir: Path, supervisor_pid: int, policies: RestartPolicies) -> int:
+    """Run as PID 1; returns the exit code. Supervisord is stopped even if this raises."""
+    try:
+        code = Service(run_dir, supervisor_pid, os.environ, policies).run()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.kill(supervisor_pid, signal.SIGTERM)
+        raise
+    clean(run_dir)
+    return code

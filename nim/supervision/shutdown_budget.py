@@ -1,0 +1,34 @@
+"""How the seconds of one shutdown are divided between its stages."""
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownBudget:
+    """Seconds for each stage of a shutdown, in order; their sum is the whole time allowed.
+
+    `settle`: not ready, but still serving, while load balancers notice. `drain`: no new requests, running
+    ones may finish. `engine`: the engine shuts down. `kill`: what is left is killed and supervisord ends.
+    """
+
+    settle: float
+    drain: float
+    engine: float
+    kill: float
+
+    @classmethod
+    def of(cls, total: float, *, serving: bool) -> Self:
+        """Return the budget. A service that never became ready skips settling and draining."""
+        settle = min(3.0, total * 0.12)
+        engine = min(7.5, total * 0.4)
+        kill = min(1.5, total * 0.1)
+        drain = max(total - settle - engine - kill, 0)
+        if not serving:
+            settle, engine = 0.0, engine + settle
+        return cls(settle=settle, drain=drain, engine=engine, kill=kill)
+
+    @property
+    def cut(self) -> float:
+        """Seconds after which nginx cuts running streams: early enough to log them within the drain time."""
+        return self.drain - min(0.5, self.drain * 0.1)

@@ -1,0 +1,36 @@
+"""Stock supervisord, imported (80 ms) while the launcher is still deciding.
+
+`python -I -m nim.supervision.supervisord` then reads from standard input what to run (see `spawn`); an empty
+word means that the service was refused. It imports nothing else of this project, to save memory.
+"""
+
+import json
+import os
+import sys
+
+import supervisor.http
+import supervisor.rpcinterface
+import supervisor.supervisord
+
+
+def main() -> None:
+    """Wait for the configuration on stdin, then run supervisord with its log going into its pipe."""
+    text = sys.stdin.buffer.read()
+    if not text:
+        return
+    os.umask(0o077)
+    word = json.loads(text)
+    os.environ.clear()
+    os.environ.update(word["environ"])
+    for path in word[
+        "pipes"
+    ]:  # held open, so that a program started before PID 1 reads its log does not block
+        os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(word["log"], os.O_RDWR)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    supervisor.supervisord.main(["-n", "-c", word["configuration"]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The gateway that variables, a machine and an engine lead to."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nim.options.derive import Surroundings
+from nim.options.gateway import decide_gateway
+from nim.plan import Gateway
+from nim.settings import read_settings
+from nim.values import Layer, Origin, Value
+
+AROUND = Surroundings(
+    run_dir="/run/nim",
+    cache_dir="/cache",
+    runtime_cache_dir="/cache/vllm",
+    offline=False,
+    user=None,
+    has_ipv6=False,
+    worker_processes=2,
+    open_files=65_536,
+)
+
+
+def decided(
+    environ: Mapping[str, str] | None = None,
+    *,
+    engine_keeps: Any = "3600",
+    options: Mapping[str, Any] | None = None,
+    **around: Any,
+) -> tuple[Gateway, tuple[str, ...]]:
+    """The gateway for these variables, and its warnings. `options` are more of the engine's."""
+    origin = Origin(layer=Layer.ENV, place="VLLM_HTTP_TIMEOUT_KEEP_ALIVE")
+    values = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": engine_keeps, **(options or {})}
+    config = {name: Value(value=value, origin=origin) for name, value in values.items()}
+    return decide_gateway(read_settings(environ or {}), replace(AROUND, **around), config)

@@ -1,0 +1,62 @@
+"""The list of profiles, for people and as data."""
+
+import json
+
+from nim.hardware.types import GB
+from nim.selection.fit import Wishes
+from nim.selection.listing import list_profiles, listing_data, listing_text
+from tests.unit.selection.machines import NOTHING, busy, machine, shipped
+
+LLAMA = shipped("meta/llama-3.1-8b-instruct")
+
+
+def test_sections_as_people_know_them() -> None:
+    hardware = busy(machine("2xA10G"), 1, 3 * GB)
+    text = listing_text(list_profiles(LLAMA, hardware, Wishes()))
+    identity = {profile.label: profile.id for profile in LLAMA.profiles}
+    assert text.splitlines()[:9] == [
+        "SYSTEM INFO",
+        "- Free GPUs:",
+        "  - [2237:10de] (0) NVIDIA A10G",
+        "- Non-free GPUs:",
+        "  - [2237:10de] (1) NVIDIA A10G [current utilization: 12%]",
+        "MODEL PROFILES",
+        "- Compatible with system and runnable:",
+        f"  - {identity['vllm-bf16-tp2-pp1']} (vllm-bf16-tp2-pp1-18.7) [requires >=18.7 GB/gpu, 2 GPUs]",
+        "  - With LoRA support:",
+    ]
+    lora, low = identity["vllm-bf16-tp2-pp1-feat_lora"], identity["vllm-bf16-tp1-pp1"]
+    shorter = "try --max-model-len=16896 to reduce to >=22.3 GB/gpu"
+    assert f"    - {lora} (vllm-bf16-tp2-pp1-feat_lora-18.7) [requires >=18.7 GB/gpu, 2 GPUs]\n" in text
+    assert "- Compatible with system but low memory:\n" in text
+    assert f"  - {low} (vllm-bf16-tp1-pp1-37.2) [requires >=37.2 GB/gpu, {shorter}]\n" in text
+    assert "- Incompatible with system:" in text
+    assert "[needs 4 GPUs; found 2 GPUs]" in text
+    assert "- +eagle3: " in text
+
+
+def test_nothing_in_a_section() -> None:
+    text = listing_text(list_profiles(shipped("openai/gpt-oss-20b"), NOTHING, Wishes()))
+    assert "- Free GPUs: <None>\n- Non-free GPUs: <None>\n" in text
+    assert "- Compatible with system and runnable: <None>\n" in text
+
+
+def test_data_says_the_same() -> None:
+    listing = list_profiles(LLAMA, machine("1xA10G"), Wishes())
+    data = json.loads(json.dumps(listing_data(listing)))
+    sections = ("compatible", "low_memory", "incompatible")
+    assert sum(len(data[name]) for name in sections) == len(LLAMA.profiles)
+    low = data["low_memory"][0]
+    assert low["label"] == "vllm-bf16-tp1-pp1"
+    assert low["max_model_len"] == 16896
+    assert low["change"] == "NIM_MAX_MODEL_LEN=16896"
+    assert low["memory_gb"] == 37.2
+    assert low["download_gb"] == 16.1
+    assert data["free_gpus"][0]["pci_id"] == "2237:10de"
+    assert data["variants"].keys() == {"eagle3"}
+
+
+def test_cpu_profile_is_listed_with_the_hosts_memory() -> None:
+    text = listing_text(list_profiles(LLAMA, NOTHING, Wishes()))
+    assert "(vllm-cpu-bf16-tp1-pp1-17.1) [requires >=17.1 GB of host memory]" in text
+    assert "[needs 1 GPU; found no GPUs]" in text

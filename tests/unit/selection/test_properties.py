@@ -1,0 +1,154 @@
+"""What holds for every machine and every manifest."""
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nim.hardware.types import GB, Gpu, Hardware, Mig
+from nim.manifest import Manifest, Profile
+from nim.manifest.types import KvCache, Model, Parameters
+from nim.plan import Refusal
+from nim.selection.fit import Wishes
+from nim.selection.select import NoProfileFits, Selection, compare_all, select
+
+KINDS = (
+    ("NVIDIA H100 80GB HBM3", "2330:10de", (9, 0)),
+    ("NVIDIA L40S", "26b9:10de", (8, 9)),
+    ("NVIDIA B200", "2901:10de", (10, 0)),
+    (None, None, None),
+)
+NAMED: tuple[dict[str, str], ...] = (
+    {},
+    {"gpu": "H100"},
+    {"gpu": "B200", "gpu_device": "2901:10de"},
+    {"gpu": "cpu"},
+)
+GOALS: tuple[dict[str, str], ...] = ({}, {"profile": "latency"}, {"profile": "throughput"})
+SIZES = st.none() | st.integers(4, 200).map(lambda size: size * GB)
+
+
+@st.composite
+def gpus(draw: st.DrawFn) -> Gpu:
+    name, pci_id, capability = draw(st.sampled_from(KINDS))
+    total = draw(SIZES)
+    free = None if total is None else draw(st.none() | st.integers(0, total))
+    return Gpu(
+        index=draw(st.integers(0, 15)),
+        name=name,
+        pci_id=pci_id,
+        compute_capability=capability,
+        memory_total_bytes=total,
+        memory_free_bytes=free,
+        mig=draw(st.sampled_from((None, None, None, Mig(profile="1g.10gb")))),
+    )
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    tags = {
+        "llm_engine": "vllm",
+        "precision": draw(st.sampled_from(("nvfp4", "fp8", "bf16", "unheard"))),
+        "tp": draw(st.sampled_from("1248")),
+        "pp": draw(st.sampled_from("12")),
+        "feat_lora": draw(st.sampled_from(("true", "false"))),
+    }
+    tags |= draw(
+        st.sampled_from(({}, {"gpu": "H100"}, {"gpu": "B200", "gpu_device": "2901:10de"}, {"gpu": "cpu"}))
+    )
+    tags |= draw(st.sampled_from(({}, {"profile": "latency"}, {"profile": "throughput"})))
+    weights = draw(st.none() | st.floats(0.1, 500))
+    return Profile(id=f"{draw(st.integers(0, 2**64)):064x}", tags=tags, weights_gb=weights)
+
+
+machines = st.lists(gpus(), max_size=9).map(lambda found: Hardware(gpus=tuple(found), source="made up"))
+models = st.sampled_from(
+    (
+        None,
+        Model(
+            name="acme/rocket",
+            source="hf://acme/rocket",
+            parameters=Parameters(total_billions=8),
+            max_model_len=131072,
+            kv_cache=KvCache(layers=32, heads=8, head_dim=128),
+        ),
+    )
+)
+manifests = st.builds(
+    lambda found, model: Manifest(profiles=tuple(found), model=model),
+    st.lists(profiles(), min_size=1, max_size=8, unique_by=lambda profile: profile.id),
+    models,
+)
+wishes = st.builds(
+    Wishes,
+    lora=st.booleans(),
+    max_model_len=st.none() | st.integers(1, 2**20),
+    nodes=st.integers(1, 2),
+    allow_nvfp4_emulation=st.booleans(),
+    engine_build=st.sampled_from(("cpu", "gpu")),
+)
+
+
+def fitting(manifest: Manifest, hardware: Hardware, wanted: Wishes) -> set[str]:
+    return {fit.profile.id for fit in compare_all(manifest, hardware, wanted, (), {}) if fit.fits}
+
+
+@given(manifests, machines, gpus(), st.integers(0, 9), wishes)
+def test_another_gpu_never_loses_a_profile(
+    manifest: Manifest, hardware: Hardware, gpu: Gpu, place: int, wanted: Wishes
+) -> None:
+    more = replace(hardware, gpus=(*hardware.gpus[:place], gpu, *hardware.gpus[place:]))
+    assert fitting(manifest, hardware, wanted) <= fitting(manifest, more, wanted)
+
+
+@given(manifests, machines, st.integers(0, 8), st.integers(0, 200), wishes)
+def test_more_memory_never_loses_a_profile(
+    manifest: Manifest, hardware: Hardware, which: int, gigabytes: int, wanted: Wishes
+) -> None:
+    def grown(gpu: Gpu) -> Gpu:
+        total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
+        return replace(
+            gpu,
+            memory_total_bytes=None if total is None else total + gigabytes * GB,
+            memory_free_bytes=None if free is None else free + gigabytes * GB,
+        )
+
+    found = tuple(grown(gpu) if place == which else gpu for place, gpu in enumerate(hardware.gpus))
+    assert fitting(manifest, hardware, wanted) <= fitting(manifest, replace(hardware, gpus=found), wanted)
+
+
+@given(manifests, machines, wishes, st.randoms(use_true_random=False))
+def test_order_of_profiles_does_not_matter(
+    manifest: Manifest, hardware: Hardware, wanted: Wishes, order: Random
+) -> None:
+    shuffled = list(manifest.profiles)
+    order.shuffle(shuffled)
+    assert outcome(manifest, hardware, wanted) == outcome(
+        replace(manifest, profiles=tuple(shuffled)), hardware, wanted
+    )
+
+
+@given(manifests, machines, wishes)
+def test_one_profile_that_fits_or_a_table_of_all(
+    manifest: Manifest, hardware: Hardware, wanted: Wishes
+) -> None:
+    fits = fitting(manifest, hardware, wanted)
+    found = outcome(manifest, hardware, wanted)
+    if not isinstance(found, Selection):
+        assert fits == set()
+        assert {refused.profile for refused in found} == {profile.id for profile in manifest.profiles}
+        assert all(refused.needed and refused.found for refused in found)
+        return
+    assert found.chosen.id in fits
+    assert len(found.refused) == len(manifest.profiles) - 1
+    assert len(found.devices) * wanted.nodes == found.profile.gpu_count
+    assert len({(gpu.pci_id or gpu.name, gpu.mig) for gpu in found.devices}) <= 1
+    assert found.utilization is None or 0 < found.utilization <= 0.98
+
+
+def outcome(manifest: Manifest, hardware: Hardware, wanted: Wishes) -> Selection | tuple[Refusal, ...]:
+    try:
+        return select(manifest, hardware, wanted)
+    except NoProfileFits as error:
+        return error.refused
