@@ -22,10 +22,10 @@ class Judge:
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
-    def verdict(self, model: Model) -> Verdict:
+    def judge(self, model: Model) -> Verdict:
         """Return the verdict on Hopper, or on Blackwell where only Hopper refuses the model on one GPU."""
-        verdict = self._judged(model, "9.0")
-        if (refusal := _refusal(verdict)) and not _refusal(again := self._judged(model, "10.0")):
+        verdict = self._ask(model, "9.0")
+        if (refusal := _find_refusal(verdict)) and not _find_refusal(again := self._ask(model, "10.0")):
             verdict = again | {"refused_on_9.0": refusal}
         return verdict | {"model": model.name, "files": model.fingerprint}
 
@@ -34,10 +34,10 @@ class Judge:
         for process in self._processes.values():
             process.communicate(timeout=60)
 
-    def _judged(self, model: Model, told: str) -> Verdict:
-        if told not in self._processes:
-            self._processes[told] = _start(told)
-        process = self._processes[told]
+    def _ask(self, model: Model, platform: str) -> Verdict:
+        if platform not in self._processes:
+            self._processes[platform] = _start_process(platform)
+        process = self._processes[platform]
         assert process.stdin
         assert process.stdout
         process.stdin.write(f"{model.directory}\n")
@@ -45,11 +45,11 @@ class Judge:
         return dict(json.loads(process.stdout.readline()))
 
 
-def _start(told: str) -> "subprocess.Popen[str]":
-    log = ROOT / "build" / "oracle" / f"{told}-{time.monotonic_ns()}.log"
+def _start_process(platform: str) -> "subprocess.Popen[str]":
+    log = ROOT / "build" / "oracle" / f"{platform}-{time.monotonic_ns()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        ["nice", sys.executable, "-m", "tests.oracle.judge", told],
+        ["nice", sys.executable, "-m", "tests.oracle.judge", platform],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -58,7 +58,7 @@ def _start(told: str) -> "subprocess.Popen[str]":
     )
 
 
-def _refusal(verdict: Verdict) -> str | None:
+def _find_refusal(verdict: Verdict) -> str | None:
     alone: Verdict = verdict.get("tensor_parallel", {}).get("1", {})
     error: str | None = verdict.get("error") or alone.get("error")
     return error
@@ -68,7 +68,7 @@ def main() -> None:
     """Bring the record up to date; an interrupted run goes on where it was."""
     known = record.read() | record.read(record.UNRECORDED)
     asked = set(sys.argv[1:])
-    wanted = [model for model in models.every() if _wanted(model, asked, known)]
+    wanted = [model for model in models.list_all() if _is_wanted(model, asked, known)]
     judges: SimpleQueue[Judge] = SimpleQueue()
     for _ in range(AT_ONCE):
         judges.put(Judge())
@@ -76,7 +76,7 @@ def main() -> None:
     def judged(model: Model) -> Verdict:
         judge = judges.get()
         try:
-            return judge.verdict(model)
+            return judge.judge(model)
         finally:
             judges.put(judge)
 
@@ -85,20 +85,20 @@ def main() -> None:
         for done in as_completed(running):
             model = running[done]
             known[model.name] = done.result()
-            print(f"{model.name}: {_refusal(known[model.name]) or 'judged'}", flush=True)
-            _write(known)
+            print(f"{model.name}: {_find_refusal(known[model.name]) or 'judged'}", flush=True)
+            _write_record(known)
     for _ in range(AT_ONCE):
         judges.get().close()
 
 
-def _wanted(model: Model, asked: set[str], known: dict[str, Verdict]) -> bool:
+def _is_wanted(model: Model, asked: set[str], known: dict[str, Verdict]) -> bool:
     if asked:
         return model.name in asked
     return known.get(model.name, {}).get("files") != model.fingerprint
 
 
-def _write(known: dict[str, Verdict]) -> None:
-    kept = {model.name for model in models.cases()}
+def _write_record(known: dict[str, Verdict]) -> None:
+    kept = {model.name for model in models.list_cases()}
     record.write(verdict for name, verdict in known.items() if name not in kept)
     record.write((verdict for name, verdict in known.items() if name in kept), record.UNRECORDED)
 

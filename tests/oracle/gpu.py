@@ -41,7 +41,7 @@ GPUS = {
 COUNT = 64  # GPUs that the machine is said to have
 
 
-def use(gpu: Gpu, cache: str) -> None:
+def pretend(gpu: Gpu, cache: str) -> None:
     """Make this process see `gpu`, before anything of vLLM is imported. `cache` is vLLM's directory."""
     assert "vllm" not in sys.modules, "vLLM has looked at the machine already"
     # Empty, Triton accepts that no driver answers; afterwards the devices are named.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import gpu, stand_ins, world
-from tests.oracle.sequence import cache
+from tests.oracle.sequence import measure_cache
 from tests.oracle.world import Place
 
 SIZES = tuple(range(1, 17))
@@ -39,27 +39,27 @@ Verdict = dict[str, Any]
 
 def main() -> None:
     """Judge what stdin names, one after the other."""
-    told = sys.argv[1]
+    platform = sys.argv[1]
     sizes = tuple(map(int, sys.argv[2].split(","))) if sys.argv[2:] else SIZES
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what vLLM prints
     with tempfile.TemporaryDirectory() as directory:
-        _become(told, directory)
-        _import()
+        _set_platform(platform, directory)
+        _import_engine()
         for line in sys.stdin:
-            verdict = _forked(partial(judge, Path(line.strip()), told, sizes))
+            verdict = _run_forked(partial(judge, Path(line.strip()), platform, sizes))
             print(json.dumps(verdict, sort_keys=True), file=answers, flush=True)
 
 
-def _become(told: str, directory: str) -> None:
-    if told != "cpu":
-        gpu.use(gpu.GPUS[told], directory)
+def _set_platform(platform: str, directory: str) -> None:
+    if platform != "cpu":
+        gpu.pretend(gpu.GPUS[platform], directory)
         return
     os.environ.update(gpu.QUIET, VLLM_CACHE_ROOT=directory)
-    importlib.import_module("nim.process.vllm_cpu")  # names vLLM's distribution
+    importlib.import_module("nim.supervision.vllm_cpu")  # names vLLM's distribution
 
 
-def _import() -> None:
+def _import_engine() -> None:
     for module in MODULES:
         importlib.import_module(module)
     from vllm.model_executor.models import registry
@@ -69,20 +69,20 @@ def _import() -> None:
     stand_ins.do_without_processors()
 
 
-def judge(directory: Path, told: str, sizes: tuple[int, ...] = SIZES) -> Verdict:
+def judge(directory: Path, platform: str, sizes: tuple[int, ...] = SIZES) -> Verdict:
     """Return what vLLM makes of the model in `directory`."""
     import vllm
 
-    by = "cpu build" if told == "cpu" else f"cpu build told it is a GPU of capability {told}"
+    by = "cpu build" if platform == "cpu" else f"cpu build told it has capability {platform}"
     verdict: Verdict = {"vllm": vllm.__version__.partition("+")[0], "judged_by": by}
     try:
-        config = _first_config(directory)
-        verdict |= _facts(config)
+        config = _create_first_config(directory)
+        verdict |= _read_facts(config)
         _import_model(config)
     except Exception as error:
-        return verdict | _refused(error)
-    for name, places in _places(config.model_config, sizes).items():
-        verdict[name] = {each: _placed(directory, place) for each, place in places.items()}
+        return verdict | _describe_error(error)
+    for name, places in _list_places(config.model_config, sizes).items():
+        verdict[name] = {each: _judge_place(directory, place) for each, place in places.items()}
     for name in ("caches", "layers"):
         verdict[name] = verdict["tensor_parallel"]["1"].get(name)
         for found in (found for group in _GROUPS for found in verdict.get(group, {}).values()):
@@ -93,7 +93,7 @@ def judge(directory: Path, told: str, sizes: tuple[int, ...] = SIZES) -> Verdict
 _GROUPS = ("tensor_parallel", "expert_parallel", "pipeline_parallel")
 
 
-def _places(model: Any, sizes: tuple[int, ...]) -> dict[str, dict[str, Place]]:
+def _list_places(model: Any, sizes: tuple[int, ...]) -> dict[str, dict[str, Place]]:
     tensor, expert, pipeline = _GROUPS
     found = {tensor: {str(size): Place(tensor_parallel=size) for size in sizes}}
     if sizes == SIZES and model.is_moe:
@@ -105,17 +105,17 @@ def _places(model: Any, sizes: tuple[int, ...]) -> dict[str, dict[str, Place]]:
     return found
 
 
-def _first_config(directory: Path) -> Any:
+def _create_first_config(directory: Path) -> Any:
     try:
-        return _engine_config(directory, Place())
+        return _create_config(directory, Place())
     except Exception as error:
         missing = any(words in str(error) for words in stand_ins.MISSING)
         if not missing or not stand_ins.register_configuration(directory):
             raise
-    return _engine_config(directory, Place())
+    return _create_config(directory, Place())
 
 
-def _engine_config(directory: Path, place: Place) -> Any:
+def _create_config(directory: Path, place: Place) -> Any:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.usage.usage_lib import UsageContext
 
@@ -137,7 +137,7 @@ def _import_model(config: Any) -> None:
     stand_ins.give_tokenizer(model_class)
 
 
-def _facts(config: Any) -> Verdict:
+def _read_facts(config: Any) -> Verdict:
     model, shape = config.model_config, config.model_config.model_arch_config
     return {
         "architecture": model.architecture,
@@ -158,11 +158,11 @@ def _facts(config: Any) -> Verdict:
     }
 
 
-def _placed(directory: Path, place: Place) -> Verdict:
-    return _forked(partial(_built, directory, place))
+def _judge_place(directory: Path, place: Place) -> Verdict:
+    return _run_forked(partial(_judge_here, directory, place))
 
 
-def _forked(function: Callable[[], Verdict]) -> Verdict:
+def _run_forked(function: Callable[[], Verdict]) -> Verdict:
     """Return what `function` returns in a child that has this process's modules."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
@@ -176,16 +176,16 @@ def _forked(function: Callable[[], Verdict]) -> Verdict:
     return dict(json.loads(text)) if text else {"error": f"the engine's process ended with status {status}"}
 
 
-def _built(directory: Path, place: Place) -> Verdict:
+def _judge_here(directory: Path, place: Place) -> Verdict:
     signal.alarm(SECONDS)
     try:
-        config = _engine_config(directory, place)
-        return _weights(_build(config, place)) | cache(config)
+        config = _create_config(directory, place)
+        return _measure_weights(_build_model(config, place)) | measure_cache(config)
     except Exception as error:
-        return _refused(error)
+        return _describe_error(error)
 
 
-def _build(config: Any, place: Place) -> Any:
+def _build_model(config: Any, place: Place) -> Any:
     from vllm.model_executor.layers.fused_moe import expert_map_manager
     from vllm.model_executor.model_loader.utils import initialize_model
 
@@ -196,7 +196,7 @@ def _build(config: Any, place: Place) -> Any:
         return initialize_model(vllm_config=config, model_config=config.model_config)
 
 
-def _weights(model: Any) -> Verdict:
+def _measure_weights(model: Any) -> Verdict:
     parameters = {id(each): each for each in model.parameters()}
     buffers = {id(each): each for each in model.buffers()}
     return {
@@ -205,7 +205,7 @@ def _weights(model: Any) -> Verdict:
     }
 
 
-def _refused(error: Exception) -> Verdict:
+def _describe_error(error: Exception) -> Verdict:
     """Return vLLM's words, without pydantic's around them; of a bare assertion, its source line."""
     traceback.print_exception(error)
     text = str(error).strip().partition(" Supported architectures: dict_keys")[0]

@@ -29,28 +29,28 @@ class Model:
         return digest.hexdigest()[:16]
 
 
-def own() -> list[Model]:
+def list_corpus() -> list[Model]:
     """Return the models of the corpus written for this project."""
-    return [Model(name=path.name, directory=path) for path in _directories(CORPUS)]
+    return [Model(name=path.name, directory=path) for path in _list_directories(CORPUS)]
 
 
-def published() -> list[Model]:
+def list_published() -> list[Model]:
     """Return the published models whose configurations lie beside the checkout."""
-    return [Model(name=path.name.replace("--", "/"), directory=path) for path in _directories(CONFIGS)]
+    return [Model(name=path.name.replace("--", "/"), directory=path) for path in _list_directories(CONFIGS)]
 
 
-def cases() -> list[Model]:
+def list_cases() -> list[Model]:
     """Return the models of the cases that lie beside the checkout."""
-    found = [(path.name, path / "model") for path in _directories(CASES)]
+    found = [(path.name, path / "model") for path in _list_directories(CASES)]
     return [
         Model(name=f"case {name}", directory=path, recorded=False) for name, path in found if path.is_dir()
     ]
 
 
-def every() -> list[Model]:
+def list_all() -> list[Model]:
     """Return all models that are here."""
-    return [*own(), *published(), *cases()]
+    return [*list_corpus(), *list_published(), *list_cases()]
 
 
-def _directories(place: Path) -> list[Path]:
+def _list_directories(place: Path) -> list[Path]:
     return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []

@@ -18,25 +18,25 @@ KINDS = {
 Verdict = dict[str, Any]
 
 
-def cache(config: Any) -> Verdict:
+def measure_cache(config: Any) -> Verdict:
     """Return the bytes on one rank, and the caches and layers they are made of."""
     from vllm.config import set_current_vllm_config
     from vllm.v1.core import kv_cache_utils
 
     with set_current_vllm_config(config):
-        specs = _specs(config)
+        specs = _collect_specs(config)
         groups = kv_cache_utils.get_kv_cache_groups(config, dict(specs))
         return {
             "cache_bytes": kv_cache_utils._max_memory_usage_bytes_from_groups(config, groups),
             "layer_cache_bytes": kv_cache_utils.max_memory_usage_bytes(config, specs.values()),
             "null_block_bytes": kv_cache_utils._pool_bytes_per_block(config, groups) if groups else 0,
             "groups": len(groups),
-            "caches": _caches(specs),
-            "layers": _layers(config, specs),
+            "caches": _group_caches(specs),
+            "layers": _count_layers(config, specs),
         }
 
 
-def _specs(config: Any) -> dict[str, Any]:
+def _collect_specs(config: Any) -> dict[str, Any]:
     from vllm.platforms import current_platform
     from vllm.v1.attention.backends.utils import resolve_kv_cache_layout
     from vllm.v1.core.single_type_kv_cache_manager import register_all_kvcache_specs
@@ -52,40 +52,40 @@ def _specs(config: Any) -> dict[str, Any]:
     return specs
 
 
-def _caches(specs: dict[str, Any]) -> list[Verdict]:
+def _group_caches(specs: dict[str, Any]) -> list[Verdict]:
     """Return the caches of all layers, those alike as one with their count."""
-    counted = Counter(json.dumps(_described(spec), sort_keys=True) for spec in specs.values())
+    counted = Counter(json.dumps(_describe(spec), sort_keys=True) for spec in specs.values())
     return [json.loads(text) | {"count": count} for text, count in sorted(counted.items())]
 
 
-def _described(spec: Any) -> Verdict:
+def _describe(spec: Any) -> Verdict:
     found = {
-        "kind": _kind(spec),
+        "kind": _name_kind(spec),
         "block_size": spec.block_size,
         "page_bytes": spec.page_size_bytes,
         "kv_heads": getattr(spec, "num_kv_heads", None),
         "head_size": getattr(spec, "head_size", None),
         "head_size_v": getattr(spec, "head_size_v", None),
         "window": getattr(spec, "sliding_window", None) or getattr(spec, "attention_chunk_size", None),
-        "dtype": _name(getattr(spec, "dtype", None)),
+        "dtype": _name_dtype(getattr(spec, "dtype", None)),
         "tokens_per_state": str(getattr(spec, "tokens_per_state", 1)),
         "shapes": [list(shape) for shape in getattr(spec, "shapes", ())] or None,
-        "dtypes": [_name(dtype) for dtype in getattr(spec, "dtypes", ())] or None,
+        "dtypes": [_name_dtype(dtype) for dtype in getattr(spec, "dtypes", ())] or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _name(dtype: Any) -> str | None:
+def _name_dtype(dtype: Any) -> str | None:
     return None if dtype is None else str(dtype).removeprefix("torch.")
 
 
-def _kind(spec: Any) -> str:
+def _name_kind(spec: Any) -> str:
     if getattr(spec, "cache_role", "sparse") == "indexer":
         return "indexer"
     return KINDS.get(type(spec).__name__, type(spec).__name__)
 
 
-def _layers(config: Any, specs: dict[str, Any]) -> dict[str, int]:
+def _count_layers(config: Any, specs: dict[str, Any]) -> dict[str, int]:
     """Count layers by what they keep: the first cache of a layer that is no indexer's names it."""
     from vllm.model_executor.models.utils import extract_layer_index
 
@@ -93,7 +93,7 @@ def _layers(config: Any, specs: dict[str, Any]) -> dict[str, int]:
     for name, spec in specs.items():
         index = extract_layer_index(name)
         if kinds.get(index, "indexer") == "indexer":
-            kinds[index] = _kind(spec)
+            kinds[index] = _name_kind(spec)
     total = config.model_config.model_arch_config.total_num_hidden_layers
     found = Counter(kinds.values())
     if len(kinds) < total:
