@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nim.cli.machine_options import add_machine_options
 from nim.cli.model_fit import Machine, judge, machine_of
 from nim.cli.model_output import model_data, model_text
-from nim.cli.model_source import find_config
+from nim.cli.model_source import find_model
 from nim.engine.scalars import MisfitError, human_integer
 from nim.models.cache import CacheSettings
 from nim.models.reading import read_model
@@ -26,10 +26,10 @@ Those of a repository come from the hub's cache, else from the hub. Sizes are th
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the reading."""
     options = _parser().parse_args(arguments)
-    reading = read_model(find_config(options.model, read_settings(environ), environ))
-    machine = machine_of(options, environ)
+    model = find_model(options.model, read_settings(environ), environ)
+    reading, machine = read_model(model.config), machine_of(options, environ)
     cache = _cache_settings(options, reading, machine)
-    judgement = judge(reading, cache, machine)
+    judgement = judge(model, reading, cache, machine)
     for warning in _warnings(cache, reading):
         print(f"nim: {warning}", file=sys.stderr)
     if options.json:

@@ -6,10 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from nim.cli.machine_options import find_hardware
+from nim.cli.model_source import FoundModel
 from nim.errors import HardwareError
 from nim.hardware import Gpu
 from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens
 from nim.models.fit import Fit, fit_rank
+from nim.models.parallel_sizes import check_sizes, tensor_parallel_sizes
+from nim.models.parameters.count import parameter_bytes
 from nim.models.types import ModelReading
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
 
@@ -50,6 +53,7 @@ class Judgement:
     parameter_bytes: int | None
     cache_bytes: int | None
     tensor_parallel_sizes: tuple[int, ...] | None
+    refusal: str | None  # why the engine refuses the sizes that were asked for
     fit: Fit | None
 
 
@@ -62,15 +66,24 @@ def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Machi
     return Machine()
 
 
-def judge(reading: ModelReading, cache: CacheSettings, machine: Machine) -> Judgement:
+def judge(model: FoundModel, reading: ModelReading, cache: CacheSettings, machine: Machine) -> Judgement:
     """Return what the model takes, and whether the machine holds it."""
-    weights, sizes = None, None
+    config, tensor, stages = model.config, cache.tensor_parallel_size, cache.pipeline_parallel_size
+    refusal = check_sizes(config, tensor_parallel_size=tensor, pipeline_parallel_size=stages)
+    weights = parameter_bytes(
+        config,
+        reading.quantization,
+        tensor_parallel_size=tensor,
+        pipeline_parallel_size=stages,
+        on_disk=model.stored_bytes,
+    )
     return Judgement(
         machine=machine,
-        parameter_bytes=weights,
-        cache_bytes=cache_bytes(reading, cache),
-        tensor_parallel_sizes=sizes,
-        fit=_fit(reading, cache, machine, weights),
+        parameter_bytes=None if refusal else weights,
+        cache_bytes=None if refusal else cache_bytes(reading, cache),
+        tensor_parallel_sizes=tensor_parallel_sizes(config),
+        refusal=refusal,
+        fit=None if refusal else _fit(reading, cache, machine, weights),
     )
 
 

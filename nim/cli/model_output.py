@@ -37,6 +37,7 @@ def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement
         "parameter_bytes": judgement.parameter_bytes,
         "cache_bytes": judgement.cache_bytes,
         "tensor_parallel_sizes": judgement.tensor_parallel_sizes,
+        "refusal": judgement.refusal,
         "fit": None if judgement.fit is None else asdict(judgement.fit) | {"fits": _fits(judgement, cache)},
     }
 
@@ -54,7 +55,7 @@ def _quantized(quantization: Quantization) -> dict[str, Any]:
 def _fits(judgement: Judgement, cache: CacheSettings) -> bool | None:
     """Also whether there are as many GPUs as ranks."""
     ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
-    if len(judgement.machine.gpus) < ranks:
+    if judgement.machine.gpus and len(judgement.machine.gpus) < ranks:
         return False
     return None if judgement.fit is None else judgement.fit.fits
 
@@ -92,6 +93,8 @@ def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) ->
         yield "Context", f"{context.tokens} tokens: {context.why}"
     sizes = judgement.tensor_parallel_sizes
     yield "TP sizes", ", ".join(map(str, sizes)) if sizes else "unknown"
+    if judgement.refusal:
+        return
     ranks = f"each of {cache.tensor_parallel_size * cache.pipeline_parallel_size} ranks"
     yield "Weights", f"{_bytes(judgement.parameter_bytes)} on {ranks}"
     yield "Cache", f"{_bytes(judgement.cache_bytes)} on {ranks} for a sequence of {cache.context} tokens"
@@ -99,6 +102,9 @@ def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) ->
 
 def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
     machine, fit = judgement.machine, judgement.fit
+    if judgement.refusal:
+        yield "Fits", f"no: {judgement.refusal}"
+        return
     if not machine.gpus:
         return
     ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size

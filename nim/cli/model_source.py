@@ -2,13 +2,16 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from nim.cli.hub import Hub, logger, refuse_offline
 from nim.errors import WeightsError
+from nim.models.checkpoint.judge import read_local_model
+from nim.models.checkpoint.weights import is_quantized
 from nim.models.config import ModelConfig
 from nim.models.download import wanted_of
-from nim.models.files import CONFIG, PARAMS, SMALL_FILES, read_config
+from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.source import Source, read_source
 from nim.options.derive import cache_entries
 from nim.options.layers import environment_entries
@@ -20,35 +23,43 @@ from nim.settings import Settings
 _PLACE = "the command line"
 
 
-def find_config(text: str, settings: Settings, environ: Mapping[str, str]) -> ModelConfig:
-    """Return the configuration of the model that `text` names. WeightsError where there is none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """A model's configuration, and the bytes of its weight files as far as they or their index are there."""
+
+    config: ModelConfig
+    stored_bytes: int | None
+
+
+def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
+    """Return the model that `text` names. WeightsError where it has no configuration that can be read."""
     source = read_source(text, _PLACE)
     if source.path is not None:
         return _of_directory(Path(source.path))
     return _of_repository(source, settings, environ)
 
 
-def _of_directory(directory: Path) -> ModelConfig:
-    if not directory.is_dir():
-        what = "it is not a directory" if directory.exists() else "there is no such directory"
-        raise WeightsError(
-            f"cannot read the model '{directory}': {what}",
-            hint="nim model hf://org/name, or another directory",
-        )
-    if not any((directory / name).is_file() for name in (CONFIG, PARAMS)):
-        raise WeightsError(
-            f"cannot read the model '{directory}': it has no config.json",
-            hint=f"ls {directory}: the directory must hold the model's files themselves",
-        )
+def _of_directory(directory: Path) -> FoundModel:
     try:
-        return read_config(directory)
+        return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"cannot read the model '{directory}': {error}", hint="download its small files again"
         ) from None
 
 
-def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> ModelConfig:
+def _stored_bytes(directory: Path) -> int | None:
+    """Return the bytes of the weights that the engine loads. WeightsError if there is no model at all."""
+    if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
+        return None  # Mistral's format, read here with or without its weights
+    model = read_local_model(directory, _PLACE)
+    if stored := indexed_bytes(directory):
+        return stored
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
+    return loaded or None
+
+
+def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """From the cache where its configuration lies there, else from the hub into a directory for a moment."""
     around = look_around(settings, environ)
     cache = tuple(cache_entries(around))
@@ -64,8 +75,8 @@ def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str
         return _fetched(hub, wanted, elsewhere)
 
 
-def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> ModelConfig:
-    directory = hub.fetch_small(wanted, SMALL_FILES, elsewhere)
+def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> FoundModel:
+    directory = hub.fetch_small(wanted, (*SMALL_FILES, INDEX), elsewhere)
     if directory is None:
         raise WeightsError(
             f"cannot read the model {wanted.uri}: it has no config.json",

@@ -1,10 +1,10 @@
 """A model's parsed JSON files behind the names of the engine's own classes, whatever layout they are in."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nim.engine.config_classes import ConfigClass, config_class
+from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
@@ -87,8 +87,10 @@ class ModelConfig:
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """Return the architectures that the configuration names."""
-        return tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        """Return the architectures that the configuration names, else the one that the engine assumes."""
+        named = tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        assumed = None if named else default_architecture(self.model_type)
+        return (assumed,) if assumed else named
 
     @property
     def model_type(self) -> str | None:
@@ -140,15 +142,17 @@ def model_config(
     tokenizer_config: Mapping[str, Any] | None = None,
     sentence_config: Mapping[str, Any] | None = None,
     pools: bool = False,
+    classless: bool = False,
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
-    `params.json` of Mistral goes through `nim.models.mistral` first.
+    `params.json` of Mistral goes through `nim.models.mistral` first, and is `classless`: the engine reads it
+    without a class of its model type, so that nothing has a default.
     """
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else None
     kind = as_word(config.get("model_type")) or _MODEL_TYPES.get(str(first))
-    root = Section(values=config, model_type=kind, known=config_class(kind))
+    root = Section(values=config, model_type=kind, known=UNKNOWN if classless else config_class(kind))
     return ModelConfig(
         root=root,
         text=_text_of(root),
@@ -176,10 +180,14 @@ def _text_of(root: Section) -> Section:
     section = root
     for name in _text_path(root):
         inner = section.part(name)
-        if not inner.values:
-            inner = Section(values=section.values, model_type=inner.model_type, known=inner.known)
-        section = inner
+        section = inner if inner.values else replace(inner, values=_renamed_part(section.values))
     return section
+
+
+def _renamed_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Some classes rename the part when they read a file; others take its names from the top level."""
+    inner = next((values[name] for name in _TEXT_PARTS if isinstance(values.get(name), Mapping)), None)
+    return inner or values
 
 
 def _text_path(root: Section) -> Sequence[str]:

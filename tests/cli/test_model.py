@@ -47,6 +47,43 @@ def test_one_object_has_the_reading(directory: Path) -> None:
     assert found["cache_bytes"] == 17_179_869_184
 
 
+def test_weights_are_counted_without_their_files(directory: Path) -> None:
+    layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 11008
+    embeddings = 2 * 32000 * 4096
+    found = data(str(directory))
+    assert found["parameter_bytes"] == pytest.approx(2 * (32 * layer + embeddings), rel=0.001)
+    assert found["tensor_parallel_sizes"] == [1, 2, 4, 8, 16]
+
+
+def test_weight_files_are_believed_where_they_differ(directory: Path) -> None:
+    index = {"metadata": {"total_size": 4_000_000_000}, "weight_map": {}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert data(str(directory))["parameter_bytes"] == pytest.approx(4e9, rel=0.01)
+
+
+def test_size_that_the_engine_refuses_has_no_sizes_but_a_reason(directory: Path) -> None:
+    found = data(str(directory), "-tp", "3")
+    assert (found["parameter_bytes"], found["cache_bytes"]) == (None, None)
+    assert found["refusal"] == "32 attention heads cannot be split over 3 GPUs: 1, 2, 4, 8 or 16 can"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "fits", "longest"),
+    [("H100", True, 131072), ("1xL4", False, None), ("2xL4", True, None)],
+)
+def test_machine_holds_a_context_or_does_not(
+    directory: Path, gpus: str, fits: bool, longest: int | None
+) -> None:
+    words = ["--gpus", gpus, "-tp", gpus[0] if gpus[0].isdigit() else "1", "--max-model-len", "65536"]
+    fit = data(str(directory), *words)["fit"]
+    assert fit["fits"] is fits
+    assert longest is None or fit["longest"] == longest
+
+
+def test_more_ranks_than_gpus_do_not_fit(directory: Path) -> None:
+    assert data(str(directory), "--gpus", "H100", "-tp", "2")["fit"]["fits"] is False
+
+
 def test_cache_is_of_one_rank_and_the_context_asked_for(directory: Path) -> None:
     found = data(str(directory), "--tensor-parallel-size", "2", "--max-model-len", "64K")
     assert found["context"] == 65536

@@ -57,7 +57,7 @@ def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | No
     count, own = config.whole("decoder_layers", "num_decoder_layers"), full_cache(heads)
     if count is None or own is None:
         return None
-    return (Layer(kind=LayerKind.CROSS, caches=(own, replace(own, kind=LayerKind.CROSS))),) * count
+    return (Layer(kind=own.kind, caches=(own, replace(own, kind=LayerKind.CROSS))),) * count
 
 
 def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[LayerKind]:
