@@ -153,30 +153,30 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
 def _gptq(checkpoint: _Checkpoint) -> Formats | None:
     """`dynamic` names modules by pattern, with `-:` in front where they stay as they are.
 
-    In float16 the engine has a kernel that takes parts of groups.
+    Experts may have parts of groups, and so may linear layers in float16, for which the engine has a kernel.
     """
     dynamic = checkpoint.raw.get("dynamic")
     patterns = [str(key) for key in dynamic] if isinstance(dynamic, Mapping) else []
     named = [f"re:.*{pattern[2:]}" for pattern in patterns if pattern.startswith("-:")]
     left_out = [*named, *checkpoint.strings("modules_to_not_convert")]
-    return _integer_groups(checkpoint, left_out, whole_groups=checkpoint.dtype != "float16")
+    found = _integer_groups(checkpoint, left_out)
+    if found is None or found.linear is None:
+        return None
+    partial = replace(found.linear, rule=Rule.NONE)
+    return replace(found, experts=partial, linear=partial if checkpoint.dtype == "float16" else found.linear)
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
-    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"), whole_groups=True)
+    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
 
 
-def _integer_groups(
-    checkpoint: _Checkpoint, left_out: Iterable[str], *, whole_groups: bool
-) -> Formats | None:
+def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
     raw = checkpoint.raw
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
     if bits is None or size is None:
         return None
     stored = formats.groups(bits, size if size > 0 else None, zero_points=True)
-    if not whole_groups:
-        stored = replace(stored, rule=Rule.NONE)
     return Formats(
         plain=checkpoint.plain,
         linear=stored,
