@@ -64,7 +64,7 @@ soak-short: $(READY) ## ten of those rounds, always the same, in a minute
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference
 
-engine-options: $(READY) ## write the option table and the catalog of the installed vLLM anew
+engine-options: $(READY) ## write what is known of the installed vLLM anew: options, catalog, configuration classes
 	$(BIN)/python -m nim.engine.generate
 	$(BIN)/python -m nim.engine.inspection
 
