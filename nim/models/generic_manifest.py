@@ -1,64 +1,57 @@
 """A manifest for a model that has none: the profiles that any model can be tried with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from nim.manifest.ids import content_id
 from nim.manifest.load import lora_engine
 from nim.manifest.types import GB, KvCache, Manifest, Model, Profile
-from nim.models.config import ModelConfig, model_config
-from nim.models.reading import read_model
+from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
 
-TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
+UNKNOWN_SIZES = (1, 2, 4, 8)
+"""What is offered where nothing is known of the model."""
 
 
 def manifest_for_model(
     source: str,
-    config: Mapping[str, Any] | ModelConfig | None = None,
+    facts: ModelFacts | None = None,
     *,
     name: str | None = None,
     weights_bytes: int | None = None,
     tensor_parallel_size: int | None = None,
     pipeline_parallel_size: int | None = None,
 ) -> Manifest:
-    """Return profiles for 1, 2, 4 and 8 GPUs and for the CPU, each with and without LoRA.
+    """Return profiles for each number of GPUs that the engine accepts, and for the CPU; each with LoRA, too.
 
-    `config` is the model's configuration or its parsed `config.json`, `weights_bytes` the size of its weight
-    files; None where that is not known yet. A parallel size that was asked for is offered, too. Ids hold for
-    this release only.
+    `facts` are those of the model, `weights_bytes` the size of its weights; None where that is not known yet.
+    A parallel size that was asked for is offered in any case. Ids hold for this release only.
     """
-    reading = read_model(config if isinstance(config, ModelConfig) else model_config(config or {}))
+    reading = facts.reading if facts else ModelReading()
     model = Model(
         name=name or source.rstrip("/").rpartition("://")[2],
         source=source,
         max_model_len=reading.context.tokens if reading.context else None,
         kv_cache=_kv_cache(reading),
     )
+    sizes = (facts.tensor_parallel_sizes() if facts else None) or UNKNOWN_SIZES
     weights_gb = None if weights_bytes is None else weights_bytes / GB
     profiles = [
         _profile(model, tags, weights_gb)
-        for tags in _tags(reading, tensor_parallel_size, pipeline_parallel_size)
+        for tags in _tags(reading.precision, sizes, tensor_parallel_size, pipeline_parallel_size)
     ]
-    return Manifest(profiles=tuple(profiles), model=model)
+    return Manifest(profiles=tuple(profiles), model=model, is_generic=True)
 
 
-def _tags(reading: ModelReading, tp_wish: int | None, pp_wish: int | None) -> Iterator[dict[str, str]]:
-    """The GPU counts that the heads can be shared out to, and the CPU."""
-    base = {"llm_engine": "vllm"} | ({"precision": reading.precision} if reading.precision else {})
-    sizes = {size for size in TENSOR_PARALLEL_SIZES if _divides(size, reading)}
+def _tags(
+    precision: str | None, sizes: Iterable[int], tp_wish: int | None, pp_wish: int | None
+) -> Iterator[dict[str, str]]:
+    base = {"llm_engine": "vllm"} | ({"precision": precision} if precision else {})
     for lora in ("false", "true"):
-        for size in sorted(sizes | ({tp_wish} if tp_wish else set())):
+        for size in sorted({*sizes, *([tp_wish] if tp_wish else [])}):
             for stages in sorted({1, pp_wish or 1}):
                 yield base | {"tp": str(size), "pp": str(stages), "feat_lora": lora}
         yield base | {"tp": "1", "pp": "1", "gpu": "cpu", "feat_lora": lora}
-
-
-def _divides(size: int, reading: ModelReading) -> bool:
-    """Whether ranks share the heads, and share or repeat the KV heads."""
-    heads, kv = reading.heads, reading.kv_heads
-    return not (heads or 0) % size and (not kv or kv % size == 0 or size % kv == 0)
 
 
 def _kv_cache(reading: ModelReading) -> KvCache | None:

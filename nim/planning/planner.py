@@ -8,17 +8,10 @@ from pathlib import Path
 from nim import paths
 from nim.engine import (
     InstalledEngine,
-    OptionTable,
-    ParsedArguments,
-    check_named_values,
-    check_values,
-    check_variables,
     find_engine,
-    load_catalog,
     load_options,
-    parse_arguments,
     service_links,
-    tokenize,
+    unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
@@ -31,15 +24,17 @@ from nim.manifest import (
     local_path,
     manifest_to_json,
 )
-from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
+from nim.models.runtime_config import find_beside
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
+    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -47,19 +42,22 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
-    checked_settings,
-    entries,
     environment_entries,
-    profile_entries,
 )
 from nim.options.resolve import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
+from nim.planning.file_layers import file_layers, runtime_config_entries
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.option_checks import CheckedModel, check_options
+from nim.planning.written import Written, read_written
 from nim.selection.fit import Wishes
-from nim.selection.select import Selection, select
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
-from nim.values import Layer, Origin, Value
+from nim.values import Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
@@ -81,27 +79,28 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
-    wish = wished_model(settings, written.model)
+    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wish, wishes)
-    selection = select(manifest, request.hardware, wishes)
-    source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
-    name = manifest.name or source.name
+    candidates = find_candidates(request, wish, written, around, engine)
+    manifest = candidates.manifest
+    selection = choose(request, wish, candidates)
+    source = source_of(wish, manifest, selection.profile)
+    from_files = file_layers(selection, source, table, settings)
     weaker = (
         *default_entries(),
-        *derived_entries(around, source, name, settings.log_level, selection),
+        *derived_entries(around, source, manifest.name or source.name, settings.log_level, selection),
         *machine_entries(request, around, selection, written),
-        *chosen_entries(selection),
-        *runtime_config_entries(source, table, settings),
+        *from_files.entries,
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
-    unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
-    if not request.made_up:
-        refuse_missing_files(config, source)
+    config = resolve((*weaker, *home_entries(around), *own, *written.entries))
+    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    config = beside_the_model(config, source, request)
+    facts = candidates.facts.get(selection.profile.source)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
+    checked = check_options(config, table, model, request)
     decided = Decided(
         settings=settings,
         around=around,
@@ -117,50 +116,56 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *unknown),
+        warnings=(
+            *written.warnings,
+            *from_files.warnings,
+            *about_files,
+            *checked,
+            *unread_variables(config, table),
+        ),
     )
     return assemble(decided), selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
 
-    entries: tuple[Entry, ...]
-    model: str | None
-    verbatim: tuple[str, ...]
-    warnings: tuple[str, ...]
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+    files: KnownFiles
 
 
-def read_written(request: Request, table: OptionTable) -> Written:
-    """The three strongest layers."""
-    settings = request.settings
-    passthrough = tokenize(settings.passthrough_args or "", place="NIM_PASSTHROUGH_ARGS")
-    parsed = [
-        (
-            Layer.PASSTHROUGH,
-            "NIM_PASSTHROUGH_ARGS",
-            _parse(passthrough, "NIM_PASSTHROUGH_ARGS", settings, table),
-        ),
-        (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
-    ]
-    own, warnings = checked_settings(settings, table)
-    for layer, place, arguments in parsed:
-        own += entries(layer, place, arguments.values)
-        warnings += arguments.warnings
-    warnings += check_variables(request.environ, table)
-    models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
-    verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
-    return Written(
-        entries=tuple(own),
-        model=models[-1] if models else None,
-        verbatim=tuple(verbatim),
-        warnings=tuple(warnings),
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(around))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    files = known_files(request, wish, values)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, files, named)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
     )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
-    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and paths.IMAGE_MANIFEST.exists():
@@ -168,15 +173,25 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
-    directory = Path(wish.source.path) if wish.source.path else None
     return manifest_for_model(
-        str(directory.absolute()) if directory else wish.source.uri,
-        read_model_config(directory, wish.place) if directory else None,
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        facts,
         name=wish.source.name,
-        weights_bytes=weights_bytes(directory) if directory else None,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        pipeline_parallel_size=wishes.pipeline_parallel_size,
+        weights_bytes=files.weights_bytes,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
+
+
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
+    """The profile. Where none fits, files that no machine could load are refused first."""
+    try:
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
+    except NoProfileFits:
+        files = candidates.files
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
@@ -188,8 +203,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
     if source.path:
-        source = replace(source, path=str(Path(source.path).absolute()))
-        read_model_config(Path(source.path or ""), wish.place)
+        return replace(source, path=str(Path(source.path).absolute()))
     return source
 
 
@@ -205,26 +219,11 @@ def machine_entries(
     yield from place_entries(around)
 
 
-def chosen_entries(selection: Selection) -> Iterator[Entry]:
-    """What the chosen profile brings along."""
-    engine, label = selection.profile.engine, selection.chosen.label
-    return profile_entries(label, selection.profile.tags, engine.args, engine.env)
+def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
+    """Templates and plugins may be named as they are called in the model's own directory.
 
-
-def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Iterator[Entry]:
-    """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
-    if source.path is None:
-        return
-    config = read_runtime_config(Path(source.path))
-    place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
-    flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
-    yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
-    options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
-    yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
-
-
-def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
-    """Templates and plugins may be named as they are called in the model's own directory."""
+    SettingsError for one that is nowhere, unless the machine is made up.
+    """
     for name in FILES_BESIDE if source.path else ():
         value = config.get(name)
         found = find_beside(Path(source.path or ""), str(value.value)) if value else None
@@ -232,6 +231,8 @@ def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Valu
             place = f"{value.origin.place}, found in the model's directory"
             origin = Origin(layer=value.origin.layer, place=place)
             config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
+    if not request.made_up:
+        refuse_missing_files(config, source)
     return config
 
 
@@ -248,20 +249,21 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def wishes_of(
-    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
-) -> Wishes:
-    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    said = {name: value.value for name, value in resolve(written).items()}
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        lora=bool(said.get("enable_lora", False)),
-        max_model_len=said.get("max_model_len"),
-        gpu_memory_utilization=said.get("gpu_memory_utilization"),
-        tensor_parallel_size=said.get("tensor_parallel_size"),
-        pipeline_parallel_size=said.get("pipeline_parallel_size"),
-        nodes=said.get("nnodes") or 1,
+        options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )
@@ -292,7 +294,3 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:
-    return parse_arguments(tokens, table, place=place, strict=settings.strict_args)

@@ -1,8 +1,8 @@
 """vLLM itself on what the catalog and the table of capabilities say, in a process of its own.
 
-`python -m tests.contract.catalog_judge catalog` reads compute capabilities from stdin, and prints the catalog
-of the installed vLLM, without the classes of Transformers, and what it chooses on such GPUs. `models DIRECTORY`
-reads names from stdin, and prints what its own ModelConfig makes of a model of each.
+`python -m tests.contract.catalog_judge catalog` reads compute capabilities from stdin, and prints the
+catalog of the installed vLLM, without the classes of Transformers, and what it chooses on such GPUs. `models
+DIR` reads names from stdin, and prints what its own ModelConfig makes of a model of each.
 """
 
 import json

@@ -1,6 +1,7 @@
 """The image as it lies there: what it says of itself, what is in it, and what was left out."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -107,8 +108,8 @@ def test_no_build_tools_and_nothing_lent(storage: Storage) -> None:
 
 
 def test_every_package_has_the_pinned_version(storage: Storage) -> None:
-    pinned = (ROOT / "deploy" / "image" / "constraints-cpu.txt").read_text()
-    known = {line.lower().replace("_", "-") for line in pinned.splitlines() if "==" in line}
+    pinned = re.findall(r"^[^ #].*?==[^ +]+", (ROOT / "locks" / "cpu.txt").read_text(), re.MULTILINE)
+    known = {line.lower().replace("_", "-") for line in pinned}
     code = (
         "import importlib.metadata as m; "
         "print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"

@@ -1,5 +1,7 @@
 """Manifests are read strictly: what is not understood is said, with its line."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,8 +252,34 @@ def test_python_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rocket.yaml:2" in refusal("model: [\n")
 
 
-def test_endless_nesting_is_refused() -> None:
-    assert "nested deeper" in refusal("a: " + "[" * 100_000)
+NESTED = {
+    "one line of lists": "a: " + "[" * 100_000,  # libyaml reads ahead and has a limit, too
+    "one line of mappings": "a: " + "{" * 100_000,
+    "both in turn": "a: " + "[{a: " * 100_000,
+    "lists that are closed": "a: " + "[" * 40 + "]" * 40,
+    "lists on many lines": "a: " + "[\n" * 5_000,
+    "a block in a block": "\n".join(" " * depth + "a:" for depth in range(3_000)),
+    "items in items": "- " * 5_000,
+    "keys of keys": "? " * 5_000,
+}
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["libyaml", "python"])
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED)
+def test_endless_nesting_is_refused(text: str, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fast:
+        monkeypatch.setitem(sys.modules, "yaml._yaml", None)
+    message = refusal(text)
+    assert "nested deeper than 32 levels" in message
+    assert re.search(r"\(rocket\.yaml:\d+\)", message)
+
+
+def test_allowed_nesting_and_quoted_brackets_are_read() -> None:
+    for text in ("a: " + "[" * 31 + "]" * 31, "a: '" + "[" * 5_000 + "'"):
+        assert "unknown field" in refusal(text)
+
+
+def test_an_endless_document_is_refused() -> None:
     assert "anchor" in refusal("a: &x [*x]")
 
 

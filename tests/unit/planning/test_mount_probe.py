@@ -17,7 +17,7 @@ from nim.selection.select import Selection, select
 from nim.settings import read_settings
 from tests.unit.selection.machines import NOTHING, machine
 
-DEMO = manifest_for_model("/models/some", {}, weights_bytes=2 * GIB)
+DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
 def around(**home: str) -> Surroundings:

@@ -1,0 +1,108 @@
+"""What is known of the model that a profile serves: its configuration, and what follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nim.manifest.types import merged
+from nim.models.config import ModelConfig, model_config
+from nim.models.parallel_sizes import LARGEST, check_sizes
+from nim.models.parameters.modules import Ranks
+from nim.models.parameters.shares import CannotSplitError
+from nim.models.parameters.weights import ModelWeights, read_weights, served_dtype, stored_dtype
+from nim.models.reading import read_model
+from nim.models.types import ModelReading
+
+USUAL_SIZES = (1, 2, 4, 8, 16)
+"""What is offered of a model whose heads are known, and whose weights are not."""
+TOLERANCE = 0.1
+"""Files that differ more than this from what the configuration says are taken at their word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """A model's configuration and its reading, which belong together.
+
+    Reading the weights takes some milliseconds, and a choice asks for those of many ranks: they are kept.
+    """
+
+    config: ModelConfig
+    reading: ModelReading
+    _read: dict[tuple[str | None, str], ModelWeights | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def rank_bytes(
+        self,
+        ranks: Ranks,
+        *,
+        quantize: str | None = None,
+        dtype: str | None = None,
+        on_disk: float | None = None,
+    ) -> int | None:
+        """Return the bytes of weights on the rank that holds most; None where they are not known.
+
+        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `on_disk` the bytes of the
+        files that it will load.
+        """
+        counted = _bytes(self._weights(quantize, dtype), ranks)
+        stored = _bytes(self._weights(None, stored_dtype(self.config)), Ranks())
+        if counted is None or not stored or on_disk is None:
+            return counted
+        ratio = on_disk / stored
+        return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
+
+    def why_not(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
+        """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
+        weights, heads, kv = self._weights(quantize, None), self.reading.heads, self.reading.kv_heads
+        if heads and heads % ranks.tensor:
+            return f"{heads} heads"
+        if weights is None:
+            apart = kv and kv % ranks.tensor and ranks.tensor % kv
+            return f"{kv} KV heads" if apart else None
+        try:
+            weights.bytes(ranks)
+        except CannotSplitError as error:
+            return error.what
+        return None
+
+    def why_no_stages(self, ranks: Ranks) -> str | None:
+        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+        if ranks.pipeline == 1 and not ranks.expert_parallel:
+            return None
+        return check_sizes(
+            self.config, pipeline_parallel_size=ranks.pipeline, expert_parallel=ranks.expert_parallel
+        )
+
+    def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
+        """Return the sizes that the engine accepts; None where that is not known.
+
+        Of a model whose weights are not known, those that its heads allow among the sizes that people use.
+        """
+        if self.reading.heads is None:
+            return None
+        sizes = USUAL_SIZES if self._weights(None, None) is None else range(1, most + 1)
+        return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
+
+    def _weights(self, quantize: str | None, dtype: str | None) -> ModelWeights | None:
+        key = quantize, served_dtype(self.config, dtype)
+        if key not in self._read:
+            self._read[key] = read_weights(
+                self.config, self.reading.quantization, quantize=quantize, dtype=dtype
+            )
+        return self._read[key]
+
+
+def _bytes(weights: ModelWeights | None, ranks: Ranks) -> int | None:
+    try:
+        return None if weights is None else weights.bytes(ranks)
+    except CannotSplitError:
+        return None
+
+
+def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
+    """Return the facts of a model, `overrides` (`--hf-overrides`) laid over its configuration first."""
+    if overrides:
+        changed = model_config(merged(config.root.values, overrides))
+        config = replace(config, root=changed.root, text=changed.text)
+    return ModelFacts(config=config, reading=read_model(config))
