@@ -43,6 +43,23 @@ def test_replicas_share_each_expert_out(sizes: dict[str, int], expected: int) ->
     assert counted(mixtral, **sizes) == pytest.approx(expected, rel=0.005)
 
 
+def test_experts_of_gpt_oss_are_padded_to_the_kernels_of_the_gpu() -> None:
+    """The figure is vLLM's for gpt-oss-20b, told that it runs on a B200."""
+    gpt_oss = {
+        **FAMILIES["gpt-oss in MXFP4"],
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "num_hidden_layers": 24,
+        "num_local_experts": 32,
+        "vocab_size": 201088,
+        "layer_types": ["sliding_attention", "full_attention"] * 12,
+    }
+    assert counted(gpt_oss, capability=(10, 0)) == pytest.approx(14_679_227_520, rel=0.005)
+    assert counted(gpt_oss, capability=(9, 0)) == pytest.approx(13_761_264_768, rel=0.005)
+
+
 def test_expert_parallelism_spreads_whole_experts() -> None:
     whole, spread = counted(LATENT), counted(LATENT, data_parallel_size=8, expert_parallel=True)
     experts = 3 * 16 * 3 * 1024 * 512 * 2

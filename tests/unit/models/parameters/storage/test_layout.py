@@ -1,10 +1,12 @@
 """Bytes of stored matrices, and widths that a format refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from nim.models.parameters.shares import CannotSplitError, Share, whole
 from nim.models.parameters.storage import formats
-from nim.models.parameters.storage.layout import Storage, plain
+from nim.models.parameters.storage.layout import Rule, Storage, plain
 
 BLOCKS = formats.blocks(128, 128)
 
@@ -61,6 +63,13 @@ class TestExperts:
         stored = formats.groups(4, 128, zero_points=False)
         with pytest.raises(CannotSplitError):
             stored.for_experts(Share(768), 2048, 4)
+
+    def test_groups_of_gptq_are_halved(self) -> None:
+        halved = replace(formats.groups(4, 128, zero_points=False), rule=Rule.HALVED)
+        assert halved.for_experts(Share(768), 2048, 4).tile_columns == 64
+        assert halved.for_experts(Share(768), 2048, 8).tile_columns == 32
+        with pytest.raises(CannotSplitError, match="768 in groups of 128"):
+            halved.for_experts(Share(768), 2048, 16)
 
 
 def test_rows_of_nvfp4_are_a_multiple_of_its_group() -> None:

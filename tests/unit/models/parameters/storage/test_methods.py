@@ -23,7 +23,7 @@ BF16 = plain(16)
 
 def read(quantization: dict[str, Any] | None, dtype: str = "bfloat16", **fields: Any) -> Formats | None:
     config = model_config({**DENSE, "quantization_config": quantization, **fields})
-    return read_formats(config, read_quantization(config), quantize=None, dtype=dtype)
+    return read_formats(config, read_quantization(config), dtype=dtype)
 
 
 def stored(quantization: dict[str, Any], **fields: Any) -> list[Storage]:
