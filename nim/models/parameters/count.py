@@ -27,8 +27,9 @@ def parameter_bytes(
     """Return the bytes of weights on the rank that holds most, once loaded; None where that is not known.
 
     `quantize` and `dtype` are the engine's `--quantization` and `--dtype`; weights in 32 bits are served in
-    16 unless it says otherwise. `capability` is that of the GPU, whose kernels pad some weights. `on_disk` are the bytes of the weight files that the engine will load: they
-    decide where the configuration does not tell or tells something else.
+    16 unless it says otherwise. `capability` is that of the GPU, whose kernels pad some weights. `on_disk`
+    are the bytes of the weight files that the engine will load: they decide where the configuration does not
+    tell or tells something else.
     """
     ranks = Ranks(
         tensor=tensor_parallel_size,
