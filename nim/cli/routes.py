@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.http_json import fetch_document, fetch_engine_document
+from nim.cli.warnings import tell_warnings
 from nim.engine import load_options
 from nim.engine.tokens import read_line
 from nim.errors import PreflightError
@@ -50,6 +51,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(describe_routes(), end="")
         return 0
     settings = read_settings(environ)
+    tell_warnings(settings, settings.warnings)
     found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
     print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0

@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> Path:
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(CONFIG))
-    (directory / "model.safetensors").write_bytes(safetensors({"BF16": 500}))
+    (directory / "model.safetensors").write_bytes(safetensors())
     return directory
 
 
