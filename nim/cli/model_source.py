@@ -40,16 +40,23 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 
 
 def _of_directory(directory: Path) -> FoundModel:
-    model = read_local_model(directory, _PLACE)
-    weights = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
     try:
-        return FoundModel(
-            config=read_config(directory), stored_bytes=indexed_bytes(directory) or weights or None
-        )
+        return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"cannot read the model '{directory}': {error}", hint="download its small files again"
         ) from None
+
+
+def _stored_bytes(directory: Path) -> int | None:
+    """Return the bytes of the weights that the engine loads. WeightsError if there is no model at all."""
+    if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
+        return None  # Mistral's format, read here with or without its weights
+    model = read_local_model(directory, _PLACE)
+    if stored := indexed_bytes(directory):
+        return stored
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
+    return loaded or None
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
