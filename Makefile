@@ -64,8 +64,9 @@ soak-short: $(READY) ## ten of those rounds, always the same, in a minute
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference
 
-engine-options: $(READY) ## write the option table of the installed vLLM anew
+engine-options: $(READY) ## write the option table and the catalog of the installed vLLM anew
 	$(BIN)/python -m nim.engine.generate
+	$(BIN)/python -m nim.engine.inspection
 
 demo-model: $(READY) ## train the demo model anew
 	$(BIN)/python profiles/demo/build.py

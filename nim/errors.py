@@ -74,8 +74,8 @@ STOPPED_UNCLEANLY = 143
 """Exit code of a shutdown that had to kill a process or cut a stream."""
 
 
-def nearest(name: str, known: Sequence[str], count: int = 3) -> tuple[str, ...]:
-    """Return the known names most similar to `name`, best first; empty if none is close."""
+def nearest(name: str, known: Sequence[str], count: int = 3, *, cutoff: float = 0.5) -> tuple[str, ...]:
+    """Return the known names most similar to `name`, best first; empty if none is as similar as `cutoff`."""
     from difflib import get_close_matches  # slow to import, needed only for errors
 
-    return tuple(get_close_matches(name, known, n=count, cutoff=0.5))
+    return tuple(get_close_matches(name, known, n=count, cutoff=cutoff))

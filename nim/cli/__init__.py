@@ -1,4 +1,4 @@
-"""The roof: the verbs. They join the rooms and decide nothing."""
+"""Commands of `nim`: argument parsing and printing."""
 
 from nim.cli.main import create_model_store, download_to_cache, list_model_profiles, main, nim_serve
 

@@ -1,4 +1,4 @@
-"""What changed between two plans, and through whom."""
+"""Differences between two plans, with the origin of each value."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:
-    """A file that `nim plan --json` wrote."""
+    """Read a file written by `nim plan --json`."""
     try:
         data = json.loads(path.read_bytes())
         return {"profile": data["profile"], "config": data["config"], "engine": data["engine"]}
@@ -19,7 +19,7 @@ def read_plan_data(path: Path) -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """One line for each value that differs: what it was, what it is, and where each comes from."""
+    """Return one line for each value that differs: before, after, and where each comes from."""
     lines = []
     if old["profile"]["id"] != new["profile"]["id"]:
         lines.append(f"profile: {old['profile']['label']} → {new['profile']['label']}")

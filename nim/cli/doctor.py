@@ -14,11 +14,11 @@ from nim.errors import PreflightError
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Compare, print what differs, return 1 if anything does. The engine's parser takes seconds to build."""
+    """Compare the option table with the installed engine; returns 1 if they differ. Takes seconds."""
     if arguments[:1] == ["stream"]:
         from nim.cli.stream import (
             run as examine_ingress,
-        )  # brings aiohttp, which the other subject does without
+        )  # brings aiohttp, which the other subcommand does not need
 
         return examine_ingress(arguments[1:], environ)
     parser = argparse.ArgumentParser(

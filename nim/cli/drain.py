@@ -1,4 +1,4 @@
-"""`nim drain`: stop a running service gently, and wait until it has stopped. Made for a preStop hook."""
+"""`nim drain`: shut a running service down gracefully and wait until it has ended (for a preStop hook)."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from nim.supervision import drain
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Begin the stop that SIGTERM begins, and wait for its end."""
+    """Start the same shutdown as SIGTERM and wait for its end."""
     parser = argparse.ArgumentParser(prog="nim drain", description=__doc__)
     parser.add_argument("--no-wait", action="store_true", help="return at once")
     options = parser.parse_args(arguments)
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _wait(pid: int, seconds: float) -> int:
-    """Until the process is gone; its budget and a little for the clean-up."""
+    """Wait until the process is gone: its shutdown budget and a margin for the cleanup."""
     deadline = time.monotonic() + seconds + 5
     while time.monotonic() < deadline:
         try:

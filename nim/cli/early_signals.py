@@ -1,15 +1,15 @@
-"""A signal to stop that comes while it is still being decided what to start."""
+"""Stop signals that arrive before anything has been started."""
 
 import signal
 from types import FrameType
 
 
 class StoppedEarly(BaseException):
-    """Nothing has been started yet, so nothing has to be ended."""
+    """Raised by a stop signal before anything was started."""
 
 
 def stop_early() -> None:
-    """From now on, until PID 1 takes over, a signal to stop is an end like any other, and is said."""
+    """Turn stop signals into StoppedEarly until PID 1 takes over."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)

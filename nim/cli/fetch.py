@@ -16,13 +16,13 @@ from nim.cli.hub import (
     logger,
     look_at_cache,
     refuse_offline,
-    why_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.size import told
 from nim.models.download import GB
+from nim.planning.local_models import why_offline
 from nim.planning.model_sources import Choice, Sources, find_sources
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request

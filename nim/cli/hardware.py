@@ -1,4 +1,4 @@
-"""`nim hardware`: what this machine has. The JSON form can be replayed with `--hardware FILE`."""
+"""`nim hardware`: the hardware of this machine. Its JSON can be replayed with `--hardware FILE`."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from nim.hardware import describe_hardware, hardware_to_json
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the machine."""
+    """Print the hardware."""
     parser = argparse.ArgumentParser(prog="nim hardware", description=__doc__)
     parser.add_argument("--json", action="store_true", help="as data, to keep or to send")
     add_machine_options(parser)

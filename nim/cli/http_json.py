@@ -1,4 +1,4 @@
-"""A JSON document over HTTP: from a URL, or from a running service's engine behind its private socket."""
+"""Fetch a JSON document over HTTP, from a URL or from a running service's private socket."""
 
 import http.client
 import json
@@ -10,12 +10,12 @@ from typing import Any
 from nim.errors import PreflightError, SettingsError
 from nim.plan import Engine
 
-# The engine builds its document when it is first asked: seconds, on a busy machine many.
+# The engine builds its document at the first request: seconds, more on a busy machine.
 PATIENCE_SECONDS = 60.0
 
 
 def fetch_document(url: str) -> Any:
-    """`/openapi.json` of what answers at the URL."""
+    """Return `/openapi.json` of the server at `url`."""
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"cannot ask '{url}': it is no http:// or https:// address", hint=f"http://{url}")
     address = url.rstrip("/").removesuffix("/openapi.json") + "/openapi.json"
@@ -27,7 +27,7 @@ def fetch_document(url: str) -> Any:
 
 
 def fetch_engine_document(engine: Engine) -> Any:
-    """`/openapi.json` of a running service's engine."""
+    """Return `/openapi.json` of a running service's engine."""
     if engine.socket is None:
         return fetch_document(f"http://127.0.0.1:{engine.port}")
     connection = _UnixConnection(engine.socket)

@@ -19,9 +19,14 @@ from nim.fetch.partial_files import abandoned, drop_open
 from nim.fetch.size import told
 from nim.health.download_progress import DownloadProgress, look_at
 from nim.log_format import Form
-from nim.manifest.facts import index_of
-from nim.models.weight_files import INDEX, engine_files, has_index, needs_weights, weight_files
+from nim.models.checkpoint.findings import Fault, refuse
+from nim.models.checkpoint.judge import read_snapshot
+from nim.models.checkpoint.origin import Origin
+from nim.models.checkpoint.repository import files_to_fetch
+from nim.models.checkpoint.shards import read_index
+from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, needs_weights
 from nim.plan import Download, Wanted
+from nim.planning.local_models import why_offline
 from nim.preflight.directories import check_directory
 from nim.preflight.mounts import Place, look
 from nim.settings import Settings
@@ -30,8 +35,6 @@ if TYPE_CHECKING:
     from nim.fetch.hub import Repository
 
 LOOK_SECONDS = 1.0
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-TRUE = ("1", "ON", "YES", "TRUE")
 
 Say = Callable[[str, str], None]
 
@@ -64,13 +67,6 @@ def end_at_signals(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
-
-
-def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """The variable that forbids to fetch; None where it is allowed."""
-    if settings.disable_model_download:
-        return settings.names_used["disable_model_download"]
-    return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
 
 
 def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Sequence[Wanted]) -> None:
@@ -110,7 +106,7 @@ class Hub:
             if not has_index(found.files, wanted.load_format):
                 return narrowed(found, ())
             with tempfile.TemporaryDirectory() if dry else nullcontext() as elsewhere:
-                return narrowed(found, index_of(self._hub.fetch_file(found, INDEX, elsewhere)))
+                return narrowed(found, _indexed(wanted, self._hub.fetch_file(found, INDEX, elsewhere)))
 
     def cached(self, wanted: Wanted) -> "Repository | None":
         """What the engine would take of what lies in the cache; None where something is missing."""
@@ -119,7 +115,7 @@ class Hub:
             return None
         indexed = has_index(found.files, wanted.load_format)
         with suppress(WeightsError):
-            return narrowed(found, index_of(found.snapshot / INDEX) if indexed else ())
+            return narrowed(found, _indexed(wanted, found.snapshot / INDEX) if indexed else ())
         return None
 
     def check_room(self, repositories: Sequence["Repository"]) -> None:
@@ -147,6 +143,7 @@ class Hub:
             self._say("INFO", f"fetching {source}: {what}, into {wanted.directory}")
         with self._refusing(wanted), self._progress(repository):
             self._hub.fetch(repository)
+        judge_fetched(repository)
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
 
     def _tidy(self, repositories: Sequence["Repository"]) -> None:
@@ -186,28 +183,21 @@ class Hub:
             thread.join()
 
 
-def narrowed(found: "Repository", index: Sequence[str]) -> "Repository":
+def judge_fetched(repository: "Repository") -> None:
+    """WeightsError where what lies in the cache cannot be loaded."""
+    load_format = repository.wanted.load_format
+    if needs_weights(load_format):
+        refuse(read_snapshot(repository.snapshot, load_format or AUTO).findings, *Fault)
+
+
+def narrowed(found: "Repository", index: Collection[str]) -> "Repository":
     """Only the files that the engine takes; an error where the weights are not among them."""
     wanted = found.wanted
-    return found.only(taken(wanted.uri, found.files, wanted.load_format, wanted.ignored, index))
+    return found.only(files_to_fetch(wanted.uri, found.files, wanted.load_format, wanted.ignored, index))
 
 
-def taken(
-    source: str, names: Collection[str], load_format: str | None, ignored: Sequence[str], index: Sequence[str]
-) -> tuple[str, ...]:
-    """Of a source's files those that the engine takes; an error where the weights are not among them."""
-    if absent := sorted(set(index) - set(names)):
-        raise WeightsError(
-            f"cannot use {source}: its {INDEX} names {absent[0]}, which is not there",
-            hint="NIM_MODEL_PATH=… a whole copy of the model",
-        )
-    if needs_weights(load_format) and not weight_files(names, load_format, ignored, index):
-        raise WeightsError(
-            f"cannot use {source}: no weights among its {len(names)} files that vLLM loads",
-            allowed=("*.safetensors", "*.bin", "*.pt"),
-            hint="hf://… the repository of the same model that has such files",
-        )
-    return tuple(engine_files(names, load_format, ignored, index))
+def _indexed(wanted: Wanted, file: Path) -> Collection[str]:
+    return read_index(file, Origin(download=f"nim fetch --model-uri {wanted.uri}"))
 
 
 def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:

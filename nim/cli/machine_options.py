@@ -1,4 +1,4 @@
-"""The two options with which a verb looks at another machine than this one."""
+"""The options `--hardware` and `--gpus`, with which a command plans for another machine."""
 
 import argparse
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from nim.hardware import Hardware, detect_hardware, hardware_from_gpus, load_har
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """`--hardware FILE` and `--gpus 8xH200`, one or the other."""
+    """Add `--hardware FILE` and `--gpus 8xH200`, which exclude each other."""
     machine = parser.add_mutually_exclusive_group()
     machine.add_argument("--hardware", metavar="FILE", help="the machine that `nim hardware --json` wrote")
     machine.add_argument("--gpus", metavar="GPUS", help="a made-up machine, such as 8xH200 or 2xB200")
 
 
 def find_hardware(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
-    """The machine that was asked for, or this one."""
+    """Return the hardware asked for, or this machine's."""
     if options.hardware:
         return load_hardware(Path(options.hardware))
     return hardware_from_gpus(options.gpus) if options.gpus else detect_hardware(environ)

@@ -12,7 +12,7 @@ from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form
-from nim.settings import with_file_twins
+from nim.settings import with_secrets
 from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
@@ -139,7 +139,7 @@ def _run(arguments: Sequence[str]) -> int:
     if verb == "serve":
         stop_early()
     run: Verb = import_module(VERBS[verb][0]).run
-    return run(rest, with_file_twins(os.environ))
+    return run(rest, with_secrets(os.environ))
 
 
 def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -153,6 +153,10 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
+    from nim.engine.pasted import is_command  # only where the first word is no verb
+
+    if is_command(first):
+        return "serve", arguments
     near = nearest(first, [*VERBS, *ALIASES])
     raise SettingsError(
         f"cannot run '{first}': there is no such verb", allowed=near or tuple(VERBS), hint="nim -h"

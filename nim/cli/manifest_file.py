@@ -6,8 +6,12 @@ import tempfile
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.manifest import manifest_for_model, manifest_to_json
-from nim.manifest.facts import read_model_config, weights_bytes
+from nim.manifest import manifest_to_json
+from nim.models.checkpoint.judge import read_local_model
+from nim.models.checkpoint.weights import is_quantized
+from nim.models.facts import facts_of
+from nim.models.files import read_config
+from nim.models.generic_manifest import manifest_for_model
 
 
 def check_place(file: Path) -> None:
@@ -31,9 +35,10 @@ def check_place(file: Path) -> None:
 
 def write_manifest(file: Path, directory: Path, source: str, name: str) -> None:
     """The profiles that any model can be tried with, for the one whose files lie in `directory`."""
-    manifest = manifest_for_model(
-        source, read_model_config(directory, source), name=name, weights_bytes=weights_bytes(directory)
-    )
+    model = read_local_model(directory, source)
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
+    facts = facts_of(read_config(directory))
+    manifest = manifest_for_model(source, facts, name=name, weights_bytes=loaded)
     partial = file.with_name(f".{file.name}.partial")
     try:
         partial.write_text(json.dumps(manifest_to_json(manifest), indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A plan as people and programs read it."""
+"""A plan formatted for people and for programs."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from nim.values import Value
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """The plan as `nim plan --json` prints it."""
+    """Return the plan as printed by `nim plan --json`."""
     return {
         "release": plan.release,
         "hash": plan.hash,
@@ -27,12 +27,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def config_data(plan: Plan) -> dict[str, Any]:
-    """Each resolved value with its source and what it overrode, as NIM's event writes them."""
+    """Return each resolved value with source and overridden values, in the form of NIM's event."""
     return {name: _value_data(value) for name, value in plan.config.items()}
 
 
 def dry_run_text(plan: Plan) -> str:
-    """What NIM's dry run prints: the profile, the resolved configuration, the engine's command."""
+    """Return the dry-run output of NIM: profile, resolved configuration, engine command."""
     event = {"event": "nim_config_resolved", "config": config_data(plan)}
     parts = [
         f"Selected profile: {plan.profile.id} ({plan.profile.label}): {plan.profile.because}",
@@ -51,7 +51,7 @@ def dry_run_text(plan: Plan) -> str:
 
 
 def command_text(plan: Plan) -> str:
-    """The engine's command for a human, one flag a line, secrets masked."""
+    """Return the engine's command, one flag a line, with secrets masked."""
     lines: list[list[str]] = [[]]
     for word in mask_argv(plan.engine.argv):
         if word.startswith("-") and lines[-1]:

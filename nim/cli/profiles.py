@@ -17,7 +17,8 @@ from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import wished_model
-from nim.planning.planner import Request, read_manifest_for, read_written, wishes_of
+from nim.planning.host_facts import look_around
+from nim.planning.planner import Request, find_candidates, read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
@@ -25,7 +26,8 @@ from nim.recipes.manifest_text import draft_text
 from nim.recipes.report import Outcome, refusal_words, report_data, report_text
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
-from nim.selection.select import NoProfileFits, select
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import select
 from nim.settings import read_settings
 
 IMPORT = "import"
@@ -164,9 +166,9 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
-    wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wished_model(settings, options.model), wishes)
-    listing = list_profiles(manifest, hardware, wishes)
+    around = look_around(settings, environ)
+    found = find_candidates(request, wished_model(settings, options.model), written, around, engine)
+    listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""`make docs`: the references that are generated from the code. A test fails when one is stale."""
+"""`make docs`: write the reference pages generated from the code. A test fails if one is stale."""
 
 import sys
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ REFERENCE = ROOT / "docs" / "reference"
 
 
 def references() -> Mapping[str, str]:
-    """File name → text."""
+    """Return the text of each page by file name."""
     return {
         "settings.md": settings_markdown(),
         "routes.md": describe_routes(),
@@ -23,7 +23,7 @@ def references() -> Mapping[str, str]:
 
 
 def exit_codes_markdown() -> str:
-    """`docs/reference/exit-codes.md`, whole."""
+    """Return the whole of `docs/reference/exit-codes.md`."""
     kinds = sorted(errors.NimError.__subclasses__(), key=lambda kind: kind.exit_code)
     rows = [f"| {kind.exit_code} | {kind.about} |" for kind in kinds]
     return "\n".join(
@@ -43,7 +43,7 @@ def exit_codes_markdown() -> str:
 
 
 def losses_markdown() -> str:
-    """`docs/reference/losses.md`, whole."""
+    """Return the whole of `docs/reference/losses.md`."""
     return "\n".join(
         [
             "# Classes of loss",

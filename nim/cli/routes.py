@@ -1,4 +1,4 @@
-"""`nim routes`: each route, whether it is open, and why; compared with a running engine when one is named."""
+"""`nim routes`: every route, whether it is open and why; optionally compared with a running engine."""
 
 import argparse
 import json
@@ -8,29 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.http_json import fetch_document, fetch_engine_document
-from nim.engine import load_options, parse_arguments, tokenize
+from nim.engine import load_options
+from nim.engine.tokens import read_line
 from nim.errors import PreflightError
 from nim.options.gateway import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
+from nim.planning.arguments import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import look_around
 from nim.routes import ROUTES, Group, describe_routes
 from nim.settings import Settings, read_settings
 
-# No engine has these.
+# Routes that no engine has.
 OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is printed. `strays` is None when no engine was asked."""
+    """What is printed. `strays` is None if no engine was asked."""
 
     states: tuple[RouteState, ...]
     strays: tuple[Stray, ...] | None
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the table; ask an engine only when told to."""
+    """Print the table; ask an engine only with `--running` or `--url`."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -53,13 +55,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _of_settings(settings: Settings, url: str | None) -> Found:
-    """What a start with these variables would open."""
+    """Return the route groups a start with these variables would open."""
     lora = _lora(settings)
     return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
 
 
 def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
-    """What the service of this run directory has opened, by its own plan."""
+    """Return the route groups opened by the service of this run directory."""
     run_dir = look_around(settings, environ).run_dir
     try:
         plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
@@ -89,10 +91,9 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
-    place = "NIM_PASSTHROUGH_ARGS"
-    words = tokenize(settings.passthrough_args or "", place=place)
-    said = parse_arguments(words, load_options(), place=place, strict=settings.strict_args)
-    return bool(said.values.get("enable_lora"))
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    said = read_arguments(line, PASSTHROUGH, settings, load_options())
+    return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:

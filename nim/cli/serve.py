@@ -1,4 +1,4 @@
-"""`nim serve [MODEL] [ENGINE FLAGS]`: decide, check, then become the process that runs the service."""
+"""`nim serve [MODEL] [ENGINE FLAGS]`: plan, check, then become the process that runs the service."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from nim.supervision import start
 if TYPE_CHECKING:
     from nim.planning.planner import Request
 
-# CUDA 13, which the pinned engine is built for.
+# CUDA 13, for which the pinned engine is built.
 DRIVER_NEEDED = 580
 
 USAGE = """usage: nim serve [-h] [--dry-run] [MODEL] [ENGINE FLAGS]
@@ -26,7 +26,7 @@ every other flag goes to the engine, and overrides NIM_PASSTHROUGH_ARGS and the 
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve. Returns only for `-h` and `--dry-run`: a start replaces this process."""
+    """Serve. Returns only for `-h` and `--dry-run`: otherwise this process is replaced by PID 1."""
     if any(word in ("-h", "--help") for word in arguments):
         print(USAGE, end="")
         return 0
@@ -37,11 +37,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-# The thinking rooms take half of the launcher's time to import: supervisord has been started by then.
+# Importing the deciding packages takes half of the launcher's time, so supervisord is started before.
 
 
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
-    """What shall run, after everything has been refused that is known not to."""
+    """Return the plan of a start; NimError for everything known to fail."""
     from nim.hardware import refuse_old_driver
     from nim.planning.mount_probe import look_at
     from nim.planning.planner import decide, refuse_missing_engine
@@ -56,7 +56,7 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 
 
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """What would run, as text."""
+    """Return the plan as text."""
     from nim.cli.plan_output import dry_run_text
     from nim.planning.mount_probe import look_at
     from nim.planning.planner import decide
@@ -67,7 +67,7 @@ def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
 
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
-    """The environment and this machine."""
+    """Read the environment and this machine."""
     from nim.hardware import detect_hardware
     from nim.planning.planner import Request
     from nim.settings import read_settings
@@ -77,7 +77,7 @@ def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
 
 
 def announce(plan: Plan) -> None:
-    """Say what is about to run and why, and what the user should know of it, in the form of the log."""
+    """Log what is about to run, why, and all warnings."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     profile = plan.profile
     chosen = (

@@ -1,4 +1,4 @@
-"""`nim settings [NAME …]`: every variable, its default and what it does."""
+"""`nim settings [NAME …]`: every variable, its default and its effect."""
 
 import argparse
 import json
@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
+from nim.settings.nim1 import NIM1
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (every verb is called alike)
-    """Print the table, or the variables named."""
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (the same signature for every command)
+    """Print the table, or only the variables named."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     output = parser.add_mutually_exclusive_group()
@@ -35,12 +36,18 @@ def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
 
 
 def _absent(name: str, known: Sequence[str]) -> SettingsError:
-    """Of NIM's that are no settings here it is known why, and what there is instead."""
+    """Return what to use instead of a variable of NIM's that is not supported."""
     if name in REFUSED:
         absent = REFUSED[name]
         return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)
     if name in NOT_SUPPORTED:
         return SettingsError(f"cannot describe '{name}': it is not supported", hint=NOT_SUPPORTED[name])
+    if name in NIM1:
+        replaced = NIM1[name]
+        return SettingsError(
+            f"cannot describe '{name}': it is a variable of {replaced.release}, without effect here",
+            hint=replaced.use.replace("{}", "…"),
+        )
     if name in IGNORED:
         return SettingsError(
             f"cannot describe '{name}': it may be set, and does nothing", hint="nim settings"

@@ -2,24 +2,26 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, logger, look_at_cache, taken, why_offline
+from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, look_at_cache
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.errors import WeightsError
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.fetch.size import told
-from nim.manifest.facts import index_of
+from nim.models.checkpoint.origin import origin_of
+from nim.models.checkpoint.repository import files_to_fetch
+from nim.models.checkpoint.shards import read_index
+from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.download import ORIGINALS
-from nim.models.weight_files import INDEX, has_index, weights_among
+from nim.planning.local_models import why_offline
 from nim.planning.model_sources import Choice, Sources, find_sources
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request
 from nim.settings import Settings, read_settings
 
-AUTO = "auto"
 ABOUT = f"""\
 {__doc__}
 
@@ -105,6 +107,7 @@ def _cached(
                 f"and {name} says to fetch nothing",
                 hint=f"unset {name}",
             )
+        judge_fetched(found)
     else:
         check_cache([wanted], settings)
         found = hub.needed(wanted)
@@ -118,10 +121,10 @@ def _cached(
 def _lying(origin: Path) -> tuple[dict[str, Path], Note]:
     """The files of a model that lies in a directory."""
     names = [str(path.relative_to(origin)) for path in sorted(origin.rglob("*")) if path.is_file()]
-    index: tuple[str, ...] = ()
+    index: Collection[str] = ()
     if has_index(names, AUTO):
-        index = index_of(origin / INDEX)
-    chosen = [name for name in taken(f"'{origin}'", names, AUTO, ORIGINALS, index) if name != NOTE]
+        index = read_index(origin / INDEX, origin_of(origin))
+    chosen = [name for name in files_to_fetch(f"'{origin}'", names, AUTO, ORIGINALS, index) if name != NOTE]
     return {name: origin / name for name in chosen}, Note(source=str(origin), commit=None, complete=True)
 
 

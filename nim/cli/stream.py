@@ -1,4 +1,4 @@
-"""`nim doctor stream`: whether what stands before a running service is fit for streams."""
+"""`nim doctor stream`: whether the proxy in front of a running service passes streams unharmed."""
 
 import argparse
 import asyncio
@@ -30,7 +30,7 @@ VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: nothin
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Each check's line as soon as it is known, then what to do; 1 if there is anything to do."""
+    """Print each finding as it is found, then advice; returns 1 if there is any."""
     options = _parser().parse_args(arguments)
     target = read_target(options.url, environ.get("VLLM_API_KEY"))
     if not 0 < options.idle <= 86400:
@@ -76,7 +76,7 @@ async def _print_as_found(
 
 
 def _conclusion(findings: Iterable[Finding]) -> str:
-    """What the findings do to clients, and what to set against them; once for those with one cause."""
+    """Return the effect of each finding on clients and the settings that fix it, once per cause."""
     bad = [finding.check for finding in findings if finding.is_bad]
     lines = [""] if bad else ["", "nothing found that would hurt a stream"]
     for advice in dict.fromkeys(ADVICE[check] for check in bad):

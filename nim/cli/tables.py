@@ -1,4 +1,4 @@
-"""The listing of profiles as a table, for a person at a terminal. In a pipe it is NIM's plain text."""
+"""The profile listing as a table for a terminal. In a pipe it is NIM's plain text."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from nim.selection.listing import ListedProfile, Listing
 
 
 def print_listing(listing: Listing) -> None:
-    """The GPUs in one line, then a row for each profile, the best first."""
+    """Print the GPUs in one line, then one row per profile, best first."""
     console = Console()
     gpus = [*listing.free_gpus, *listing.busy_gpus]
     busy = {gpu.index for gpu in listing.busy_gpus}

@@ -1,6 +1,8 @@
 """What the launcher knows of the engine: its options and variables, and how to say and read its arguments."""
 
 from nim.engine.arguments import ParsedArguments, check_values, parse_arguments
+from nim.engine.catalog import Architecture, Catalog, load_catalog
+from nim.engine.catalog_checks import check_named_values
 from nim.engine.installed import InstalledEngine, find_engine
 from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.table import Option, OptionTable, load_options
@@ -8,13 +10,17 @@ from nim.engine.tokens import tokenize
 from nim.engine.variables import check_variables, service_links
 
 __all__ = [
+    "Architecture",
+    "Catalog",
     "InstalledEngine",
     "Option",
     "OptionTable",
     "ParsedArguments",
+    "check_named_values",
     "check_values",
     "check_variables",
     "find_engine",
+    "load_catalog",
     "load_options",
     "option_tokens",
     "parse_arguments",

@@ -20,7 +20,7 @@ from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, Optio
 from nim.engine.token_reader import Word, is_value, read_word
 from nim.redact import MASK, is_secret_name
 
-_PAIR = re.compile(r"\w+:")
+_PAIR = re.compile(r"\w+[:=]")
 _END = "--"  # of the options
 _LAST_WINS = "is given more than once in"
 
@@ -121,8 +121,8 @@ class _Parse:
     def _positional(self, token: str) -> None:
         after_flag = self._previous is not None and self._previous.count is Count.NONE
         yes_or_no = after_flag and token.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
-        if self._model_tag is not None or yes_or_no or token[:1] in ("-", "–", "—"):
-            self._refuse(refusals.stray(token, self._previous, self._place))
+        if self._model_tag is not None or yes_or_no or token.startswith(refusals.DASHES):
+            self._refuse(refusals.stray(token, self._previous, self._table, self._place))
         else:
             self._model_tag = token
 
@@ -192,7 +192,9 @@ class _Parse:
         return text
 
     def _braced(self, option: Option, text: str) -> str:
-        """`key:value key:value` is what brace expansion leaves of JSON; it is refused as a whole."""
+        """`key:value key:value` is what brace expansion leaves of JSON, and `key=value` is how vLLM once took
+        it; either is refused as a whole.
+        """
         pairs = [text]
         if option.kind is not Kind.OBJECT_OR_STRING and _PAIR.match(text):
             while (following := self._peek()) is not None and _PAIR.match(following):

@@ -7,7 +7,18 @@ from typing import Any
 Raw = Mapping[str, Any]
 
 # What decides whether an argument is taken. Help texts, defaults and hints may change freely.
-_MEANING = ("flags", "negatives", "kind", "count", "repeats", "nullable", "choices", "keys")
+_MEANING = (
+    "flags",
+    "negatives",
+    "kind",
+    "count",
+    "repeats",
+    "nullable",
+    "choices",
+    "keys",
+    "limits",
+    "key_limits",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

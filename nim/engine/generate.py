@@ -17,6 +17,7 @@ from typing import Any
 
 from nim.engine.actions import Row, keys_of, row_of
 from nim.engine.drift import drift_between, remembering
+from nim.engine.field_limits import limits_of
 from nim.engine.installed import find_engine
 from nim.engine.table import HISTORY, OPTIONS_DIR, Kind, table_versions
 
@@ -80,6 +81,7 @@ def _rows() -> dict[str, Row]:
             deprecated = action in parser._deprecated  # noqa: SLF001
             rows[action.dest] = row_of(action, group=title, deprecated=deprecated)
     _add_keys(rows)
+    _add_limits(rows)
     _add_suggestions(rows)
     rows["mm_processor_device"]["choices"] = _PLATFORM_CHOICES["mm_processor_device"]
     return rows
@@ -97,6 +99,33 @@ def _add_keys(rows: dict[str, Row]) -> None:
             classes = [hint for hint in get_type_hints(field.type) if dataclasses.is_dataclass(hint)]
             row["keys"] = keys_of(classes[0])
     rows["lora_modules"]["keys"] = keys_of(LoRAModulePath)
+
+
+def _add_limits(rows: dict[str, Row]) -> None:
+    """Limits that the parser leaves to the configuration classes, of options and of keys in JSON objects."""
+    from vllm import config
+    from vllm.config import VllmConfig
+    from vllm.engine.arg_utils import get_type_hints
+
+    for name, row in rows.items():
+        limits = dict(_grouped_limits(getattr(config, row["group"], None)).get(name, {}))
+        limits.pop("enum", None)  # the parser has the choices
+        row |= {"limits": limits} if limits else {}
+    for field in dataclasses.fields(VllmConfig):
+        classes = [hint for hint in get_type_hints(field.type) if dataclasses.is_dataclass(hint)]
+        row = rows.get(field.name, {})
+        if classes and row and (found := limits_of(classes[0])):
+            row["key_limits"] = dict(sorted(found.items()))
+
+
+def _grouped_limits(cls: Any) -> dict[str, Row]:
+    """The limits of a group of options: of its class, and of the classes that make it up."""
+    parts = (
+        [hint for hint in typing.get_type_hints(cls).values() if dataclasses.is_dataclass(hint)]
+        if cls
+        else []
+    )
+    return {name: limits for one in (*parts, cls) for name, limits in limits_of(one).items()}
 
 
 def _add_suggestions(rows: dict[str, Row]) -> None:

@@ -19,6 +19,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\'\\]*\'')
 _BARE_KEY = re.compile(r"[^\s,:{}\[\]\"'\\]+")
 _BARE_VALUE = re.compile(r"[^\s,{}\[\]\"'\\]+")
 _GUESSED_VALUE = re.compile(r"[^,{}\[\]]*[^\s,{}\[\]]")
+_ASSIGNED = re.compile(r"(^|[,;]\s*)([\w.-]+)\s*=")  # key=value, as vLLM once took some objects
 _BRACKETS = re.compile(r"[{\[]|[}\]]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -68,7 +69,7 @@ def guess(text: str) -> Any:
     """The object or array that was probably meant, to be shown and not used; None without an idea."""
     straight = text.strip().translate(_SMART_QUOTES)
     if not straight.startswith(("{", "[")):
-        straight = "{" + straight + "}"
+        straight = "{" + _ASSIGNED.sub(r"\1\2:", straight) + "}"
     try:
         return _container(_Reader(straight, guessing=True).whole())
     except NotJSONError:

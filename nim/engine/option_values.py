@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nim.engine.catalog import NAMED, load_catalog
 from nim.engine.lenient_json import (
     NotJSONError,
     guess,
@@ -14,9 +15,10 @@ from nim.engine.lenient_json import (
     read_loosely,
     write_json,
 )
+from nim.engine.limits import Limits
+from nim.engine.quoting import joined
 from nim.engine.scalars import MisfitError, auto_integer, comma_list, folded, human_integer, integer, number
 from nim.engine.table import JSON_KINDS, Count, Kind, Option
-from nim.engine.tokens import joined
 from nim.errors import nearest
 
 _HUMAN_IN_JSON = re.compile(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b")
@@ -144,31 +146,64 @@ def _shaped(option: Option, value: Any) -> Any:
 
 
 def _check_keys(option: Option, value: Any) -> Any:
-    """The same value, once all its top-level keys are ones the engine takes there."""
+    """The same value, once all its top-level keys and their values are ones the engine takes there."""
     if not isinstance(value, dict) or not option.keys:
         return value
-    for key in value:
+    for key, item in value.items():
         # Objects that become keyword arguments may say their names with dashes.
         name = str(key) if option.kind is Kind.CONFIG else str(key).replace("-", "_")
         if name not in option.keys:
             near = nearest(name, option.keys)
             allowed = (*near, *(known for known in option.keys if known not in near))[:_MAX_SHOWN]
             raise MisfitError(f'it has no key "{key}"', allowed=allowed)
+        if name in option.key_limits:
+            _check_item(option.key_limits[name], value, key, item)
     return value
 
 
+def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -> None:
+    try:
+        limits.check(item)
+    except MisfitError as why:
+        mended = write_json(masked({**whole, key: why.write})) if why.write else None
+        raise MisfitError(f'{why.reason}, for "{key}"', allowed=why.allowed, write=mended) from None
+
+
 def _chosen(option: Option, value: Any) -> Any:
+    option.limits.check(value)
     if not option.choices or value in option.choices:
         return value
     names = [str(choice) for choice in option.choices]
-    near = nearest(str(value), names, 1)
-    reason = f"{_shown(value)} is not among its choices"
-    raise MisfitError(reason, allowed=names, write=near[0] if near else None)
+    reason = f"{_shown(value)} is not among its choices{_elsewhere(option, value)}"
+    raise MisfitError(reason, allowed=names, write=_near_choice(option, value))
+
+
+def _elsewhere(option: Option, value: Any) -> str:
+    """Return which release has a cache type that this one lacks, or an empty text."""
+    if option.name != "kv_cache_dtype":
+        return ""
+    catalog = load_catalog()
+    elsewhere = catalog.elsewhere("kv_cache_dtypes", str(value))
+    return f": vLLM {catalog.version} {elsewhere}" if elsewhere else ""
+
+
+def _near_choice(option: Option, value: Any) -> str | None:
+    """Return the smallest number that is enough, or the most similar word."""
+    if isinstance(value, int | float):
+        enough = [choice for choice in option.choices if isinstance(choice, int | float) and choice > value]
+        return str(min(enough)) if enough else None
+    near = nearest(str(value), [str(choice) for choice in option.choices], 1)
+    return near[0] if near else None
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """A word of warning about a value that looks like a slip in one of the names the engine knows."""
-    if not isinstance(value, str) or value.casefold() in {name.casefold() for name in option.suggested}:
+    """A word of warning about a value that looks like a slip in one of the names the engine knows.
+
+    Options of the catalog are checked when all that was said is known: another may bring the name.
+    """
+    if option.name in NAMED or not isinstance(value, str):
+        return None
+    if value.casefold() in {name.casefold() for name in option.suggested}:
         return None
     near = nearest(value, option.suggested, 1)
     return f'unknown by name; the nearest is "{near[0]}"' if near else None

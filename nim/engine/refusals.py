@@ -1,12 +1,13 @@
 """Why an argument is refused, and what to write instead."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from nim.engine.quoting import joined
 from nim.engine.scalars import MisfitError
 from nim.engine.table import Count, Gone, Kind, Option, OptionTable
-from nim.engine.tokens import joined
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name, mask_argv
 
@@ -29,7 +30,31 @@ OWNED: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Hyphens, dashes and a minus sign that are not the plain one.
+_TYPOGRAPHIC = "‐‑‒–—―−"
+DASHES = (*_TYPOGRAPHIC, "-")
+_FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})
 _UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
+# Options that stand before an image's name in `docker run`, where the engine has none of that name.
+DOCKER = frozenset(
+    {
+        *("--gpus", "--runtime", "--ipc", "--shm-size", "--ulimit", "--network", "--net", "--publish", "-p"),
+        *(
+            "--volume",
+            "-v",
+            "--mount",
+            "--env",
+            "-e",
+            "--env-file",
+            "--rm",
+            "-d",
+            "--detach",
+            "-it",
+            "--name",
+        ),
+        *("--restart", "--privileged", "--cap-add", "--device", "--entrypoint", "--user", "-u", "--memory"),
+    }
+)
 _MAX_LISTED = 8
 _ALIKE = 0.7
 
@@ -76,6 +101,14 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
         return _removed(said, gone, table, place)
     if longer := table.starting_with(flag) if len(flag) > len("--") else ():
         return _cut_short(said, longer, place)
+    if flag in DOCKER:
+        return Refusal(
+            message=f'cannot pass "{said}" from {place}: it is an option of docker run, not of the engine',
+            hint="before the image's name, where docker reads it",
+        )
+    if set(flag) & set(_TYPOGRAPHIC) and (option := table.find(_plain_dashes(flag))):
+        message = f'cannot pass "{said}" from {place}: a dash in it is a typographic one'
+        return Refusal(message=message, hint=option[0].flag)
     bare = {spelling.lstrip("-"): spelling for spelling in table.spellings}
     near = tuple(bare[name] for name in _alike(flag.lstrip("-"), bare)) or _by_words(flag, table)
     return Refusal(
@@ -101,6 +134,15 @@ def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
         hint=_written(said, option, why.write),
+    )
+
+
+def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
+    """The option that a variable of the environment sets does not take the variable's value."""
+    return Refusal(
+        message=f"cannot use {name} '{text}' (from the environment): {why.reason}",
+        allowed=why.allowed,
+        hint=f"{name}={shlex.quote(why.write)}" if why.write else f"nim settings {name}",
     )
 
 
@@ -131,20 +173,44 @@ def no_keys(said: str, option: Option, place: str) -> Refusal:
     )
 
 
-def stray(token: str, previous: Option | None, place: str) -> Refusal:
+def stray(token: str, previous: Option | None, table: OptionTable, place: str) -> Refusal:
     """A word where an option was due; `previous` is the one before it."""
     shown = MASK if previous is not None and is_secret_name(previous.name) else token
     message = f'cannot use "{shown}" from {place}: '
     if token.startswith("-") and " " in token:
         only = token.partition(" ")[0]
         reason = f'cannot use "{only} …" from {place}: it is one argument with a blank in it'
-        return Refusal(message=reason, hint="the option and its value as two arguments")
-    if token.startswith(("–", "—")):
-        return Refusal(message=f"{message}it begins with a typographic dash", hint="--" + token.lstrip("–—-"))
+        return Refusal(message=reason, hint=_as_two(token))
+    if token.startswith(tuple(_TYPOGRAPHIC)):
+        return Refusal(message=f"{message}it begins with a typographic dash", hint=_plain_dashes(token))
     if previous is not None and previous.count is Count.NONE:
         allowed = (previous.flag, *previous.negatives[:1])
         return Refusal(message=f"{message}{previous.flag} takes no value", allowed=allowed)
-    return Refusal(message=f"{message}no option goes with it", hint="quotes around a value with blanks")
+    return Refusal(message=f"{message}no option goes with it", hint=_stray_hint(token, table))
+
+
+def _stray_hint(token: str, table: OptionTable) -> str:
+    name, equals, value = token.partition("=")
+    if equals and (option := table.named(name)):
+        return joined(mask_argv((f"{option.flag}={value}",)))
+    if equals and name.isidentifier() and name.isupper():
+        return f"{name}=… among the variables of the container: it is no argument"
+    if token in _FOR_A_SHELL:
+        return "no shell reads this: leave it out"
+    if option := table.named(token.lstrip("\"'")):
+        return option.flag
+    return "a value stands behind its option, in quotes where it has blanks"
+
+
+def _as_two(token: str) -> str:
+    """The same as two arguments, as lists of them in YAML have it."""
+    flag, _, value = token.partition(" ")
+    shown = MASK if is_secret_name(flag) else value.strip()
+    return f'"{flag}", "{shown}" as two arguments'
+
+
+def _plain_dashes(token: str) -> str:
+    return "--" + "".join("-" if char in DASHES else char for char in token.lstrip("".join(DASHES)))
 
 
 def placeholder(option: Option) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 _FACTORS = {letter: 1000**power for power, letter in enumerate("kmgt", start=1)}
 _FACTORS |= {letter.upper(): 1024**power for power, letter in enumerate("kmgt", start=1)}
 _HUMAN = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_COMMA = re.compile(r"\d+,\d+")
+_PLAIN = re.compile(r"-?\d+(\.\d+)?")
 
 
 class MisfitError(ValueError):
@@ -25,7 +28,7 @@ def integer(text: str) -> int:
         return int(text)
     except ValueError:
         pass
-    raise MisfitError(f'"{text}" is not a whole number', write=_whole(text))
+    raise MisfitError(f'"{text}" is not a whole number', write=_whole(text) or _whole(_bare(text)))
 
 
 def human_integer(text: str) -> int:
@@ -58,7 +61,7 @@ def number(text: str) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise MisfitError(f'"{text}" is not a number')
+        raise MisfitError(f'"{text}" is not a number', write=_decimal(text))
     return found
 
 
@@ -79,6 +82,23 @@ def _whole(text: str) -> str | None:
         return str(human_integer(text)) if _HUMAN.fullmatch(text.strip()) else _integral(float(text))
     except (MisfitError, ValueError):
         return None
+
+
+def _bare(text: str) -> str:
+    """Without quotes, a second =, signs behind it and the commas between thousands."""
+    bare = text.strip(" \t\r\n\"'`“”‘’=;,")
+    return bare.replace(",", "") if _THOUSANDS.fullmatch(bare) else bare
+
+
+def _decimal(text: str) -> str | None:
+    """The number with a point for its comma, or as a fraction for its per cent."""
+    bare = _bare(text)
+    if _COMMA.fullmatch(bare):
+        return bare.replace(",", ".")
+    share = bare.removesuffix("%").strip()
+    if share != bare and share.isascii() and share.isdigit():
+        return f"{int(share) / 100:g}"
+    return bare if bare != text and _PLAIN.fullmatch(bare) else None
 
 
 def _integral(number: float) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from nim.engine.limits import Limits, limits_from
 from nim.errors import SettingsError
 
 OPTIONS_DIR = Path(__file__).resolve().parent / "options"
@@ -61,6 +62,8 @@ class Option:
     choices: tuple[Any, ...]  # empty: not limited
     suggested: tuple[str, ...]  # values the engine names without insisting on them
     keys: tuple[str, ...]  # the top-level keys of a JSON object; empty: not known
+    limits: Limits  # of a number, beyond its type
+    key_limits: Mapping[str, Limits]  # of the values of a JSON object
     default: Any  # None where it is null or cannot be written as JSON
     deprecated: str | None
     help: str
@@ -162,6 +165,8 @@ def _option(name: str, row: Mapping[str, Any]) -> Option:
         choices=tuple(row.get("choices", ())),
         suggested=tuple(row.get("suggested", ())),
         keys=tuple(row.get("keys", ())),
+        limits=limits_from(row.get("limits", {})),
+        key_limits={key: limits_from(limits) for key, limits in row.get("key_limits", {}).items()},
         default=row.get("default"),
         deprecated=row.get("deprecated"),
         help=row.get("help", ""),

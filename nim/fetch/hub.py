@@ -4,12 +4,12 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download
 
+from nim.models.checkpoint.origin import find_snapshot
 from nim.plan import Wanted
 
 WORKERS = 8
@@ -67,17 +67,15 @@ def look_up(wanted: Wanted) -> Repository:
 
 def look_in_cache(wanted: Wanted) -> Repository | None:
     """What lies in the cache, without asking the hub. Whether that is all of it, the cache does not know."""
-    name = wanted.revision or constants.DEFAULT_REVISION
-    commit = name
-    with suppress(OSError):
-        commit = (wanted.directory / "refs" / name).read_text(encoding="ascii").strip()
-    snapshot = wanted.directory / "snapshots" / commit
+    snapshot = find_snapshot(wanted.directory, wanted.revision)
+    if snapshot is None:
+        return None
     files = {
         str(path.relative_to(snapshot)): path.stat().st_size
         for path in sorted(snapshot.rglob("*"))
         if path.is_file()
     }
-    return Repository(wanted=wanted, commit=commit, files=files) if files else None
+    return Repository(wanted=wanted, commit=snapshot.name, files=files) if files else None
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:

@@ -1,7 +1,6 @@
 """Manifests: what a model is and the profiles that it can run with. Outside text → frozen values."""
 
 from nim.manifest.find import find_manifest, manifest_names, manifest_paths
-from nim.manifest.generic import manifest_for_model
 from nim.manifest.load import load_manifest, local_path, read_manifest
 from nim.manifest.publish import manifest_to_json
 from nim.manifest.types import Engine, License, Manifest, Model, Profile, Variant
@@ -16,7 +15,6 @@ __all__ = [
     "find_manifest",
     "load_manifest",
     "local_path",
-    "manifest_for_model",
     "manifest_names",
     "manifest_paths",
     "manifest_to_json",

@@ -250,7 +250,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All profiles of one model. `path` is the file it was read from; None where there was none."""
+    """All profiles of one model. `path` is the file it was read from; None where there was none.
+
+    `is_generic`: it was made for a model that has none, and its profiles differ in their sizes alone.
+    """
 
     profiles: tuple[Profile, ...]
     model: Model | None = None
@@ -258,6 +261,7 @@ class Manifest:
     schema_version: str = "2.0.0"
     criteria: str = "default"
     path: str | None = None
+    is_generic: bool = False
 
     @property
     def name(self) -> str | None:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 
 from nim.hardware import Hardware
+from nim.hardware.types import GIB
 from nim.options.layers import Entry
-from nim.selection.memory import GIB
 from nim.selection.select import Selection
 from nim.values import Layer, Origin
 
@@ -27,15 +27,22 @@ def cpu_entries(
 
 
 def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
-    """Half of what the weights leave: vLLM would take nearly all of the machine, whatever a container may."""
+    """Half of what the weights leave: vLLM would take nearly all of the machine, whatever a container may.
+
+    More where the context takes more: the engine does not start with less.
+    """
     sizes = {"what is free": hardware.host_memory_available_bytes, "the limit": hardware.memory_limit_bytes}
     known = [(size, name) for name, size in sizes.items() if size is not None]
     if not known:
         return
     room, name = min(known)
     left = room - PROGRAMS_BYTES - (selection.estimate.weights_bytes or 0)
+    half, needed = left // 2 // GIB, min(-(-selection.estimate.context_bytes // GIB), left // GIB)
     why = f"half of what the weights leave of {room / GIB:.1f} GiB, {name}"
-    yield _derived(KV_CACHE, str(max(left // 2 // GIB, 1)), why)
+    if needed > half:
+        length = selection.estimate.max_model_len
+        why = f"what a context of {length} tokens takes, of {room / GIB:.1f} GiB, {name}"
+    yield _derived(KV_CACHE, str(max(half, needed, 1)), why)
 
 
 def _derived(name: str, value: object, place: str) -> Entry:

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nim.errors import ManifestError
-from nim.settings import Settings, declared
+from nim.engine import OptionTable, ParsedArguments, check_values
+from nim.errors import ManifestError, SettingsError
+from nim.selection.engine_options import JSON_ARGS_TAG
 from nim.values import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
-JSON_ARGS_TAG = "nim_json_args"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 
@@ -29,32 +29,47 @@ def entries(layer: Layer, place: str, values: Mapping[str, Any]) -> tuple[Entry,
     return tuple(Entry(name=name, value=value, origin=origin) for name, value in values.items())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layered:
+    """One layer, read: its entries, what its user should know, and tokens that are passed on unread."""
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+
+
 def profile_entries(
-    label: str, tags: Mapping[str, str], args: Mapping[str, Any], env: Mapping[str, str]
-) -> Iterator[Entry]:
-    """A profile's tags, its `nim_json_args`, and its engine's arguments and environment, weakest first."""
+    label: str,
+    tags: Mapping[str, str],
+    args: Mapping[str, Any],
+    env: Mapping[str, str],
+    table: OptionTable,
+    *,
+    strict: bool = True,
+) -> Layered:
+    """Return a profile's tags, its `nim_json_args`, its engine's arguments and environment, weakest first.
+
+    Values get the checks of the engine's flags; ManifestError for what the engine would not take.
+    """
     place = f"profile {label}"
     sizes = {option: int(tags[tag]) for tag, option in PARALLEL_TAGS.items() if tag in tags}
-    yield from entries(Layer.PROFILE, place, sizes)
+    parts = [(place, sizes)]
     if JSON_ARGS_TAG in tags:
-        yield from entries(
-            Layer.PROFILE, f"{place}, tag {JSON_ARGS_TAG}", _json_args(label, tags[JSON_ARGS_TAG])
-        )
-    yield from entries(Layer.PROFILE, place, {option_name(name): value for name, value in args.items()})
-    yield from entries(Layer.PROFILE, place, env)
+        parts.append((f"{place}, tag {JSON_ARGS_TAG}", _json_args(label, tags[JSON_ARGS_TAG])))
+    parts.append((place, {option_name(name): value for name, value in args.items()}))
+    checked = [(where, _checked(values, table, where, strict=strict)) for where, values in parts]
+    found = [entry for where, one in checked for entry in entries(Layer.PROFILE, where, one.values)]
+    return Layered(
+        entries=(*found, *entries(Layer.PROFILE, place, env)),
+        warnings=tuple(warning for _, one in checked for warning in one.warnings),
+    )
 
 
-def settings_entries(settings: Settings) -> Iterator[Entry]:
-    """The variables of ours that set an engine option, where they are given."""
-    for field, declaration in declared().items():
-        if declaration.option and settings.given(field):
-            origin = Origin(layer=Layer.ENV, place=settings.names_used[field])
-            value = getattr(settings, field)
-            yield Entry(
-                name=declaration.option,
-                value=list(value) if isinstance(value, tuple) else value,
-                origin=origin,
-            )
+def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, strict: bool) -> ParsedArguments:
+    try:
+        return check_values(values, table, place=place, strict=strict)
+    except SettingsError as error:
+        raise ManifestError(error.message, allowed=error.allowed, hint=error.hint) from None
 
 
 def environment_entries(

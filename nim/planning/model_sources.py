@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from nim.engine import find_engine, load_options
 from nim.manifest import Manifest, Profile
+from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.download import wanted_of
 from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.options.derive import cache_entries, default_entries, revision_entries
@@ -12,15 +13,14 @@ from nim.options.layers import environment_entries, profile_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import read_source
 from nim.planning.planner import (
     Request,
     Written,
-    read_manifest_for,
+    find_candidates,
     read_written,
     source_of,
-    wishes_of,
 )
-from nim.selection.fit import Wishes
 from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.values import Value
@@ -63,7 +63,9 @@ def find_sources(request: Request, choice: Choice) -> Sources:
         wanted |= {
             one: profile.download_gb if one.repository == own else None for one in found if one not in wanted
         }
-        directories |= {source.path: None} if source.path else {}
+        if source.path and source.path not in directories:
+            finder.refuse_incomplete(source, config)
+            directories[source.path] = None
         env |= {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
     return Sources(
         manifest=finder.manifest,
@@ -79,16 +81,18 @@ class _Finder:
 
     def __init__(self, request: Request, choice: Choice) -> None:
         self._request = request
-        self.written: Written = read_written(request, load_options())
+        self._table = load_options()
+        self.written: Written = read_written(request, self._table)
         self._wish: ModelWish = wished_model(
             request.settings,
             choice.model or self.written.model,
-            choice.model_option if choice.model else COMMAND_LINE,
+            choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
-        self._wishes: Wishes = wishes_of(request.settings, self.written.entries, engine, request)
-        self.manifest = read_manifest_for(self._wish, self._wishes)
         self._around = look_around(request.settings, request.environ)
+        found = find_candidates(request, self._wish, self.written, self._around, engine)
+        self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
+        self._files = found.files
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
         """Those that are meant."""
@@ -103,15 +107,22 @@ class _Finder:
 
     def config(self, profile: Profile) -> dict[str, Value]:
         """As much of a start's configuration as does not depend on the machine."""
-        environ = self._request.environ
+        environ, settings = self._request.environ, self._request.settings
         engine = profile.engine
         weaker = (
             *default_entries(),
             *revision_entries(self.source(profile)),
             *cache_entries(self._around),
-            *profile_entries(profile.label, profile.tags, engine.args, engine.env),
+            *profile_entries(
+                profile.label, profile.tags, engine.args, engine.env, self._table, strict=settings.strict_args
+            ).entries,
         )
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
+
+    def refuse_incomplete(self, source: Source, config: Mapping[str, Value]) -> None:
+        """WeightsError where a model's directory is not all that the engine needs."""
+        model = read_source(self._request, source, self._wish.place, config)
+        refuse(model.findings if model else (), *Fault)
 
     def _profile(self, name: str | None, place: str) -> Profile:
         """The one of that name; else the one for this machine, where it makes a difference which that is."""
@@ -122,7 +133,8 @@ class _Finder:
         first, *others = (with_variants(self.manifest, one, asked.variants) for one in self.manifest.profiles)
         if all(self._needs(one) == self._needs(first) for one in others):
             return first
-        return select(self.manifest, self._request.hardware, replace(self._wishes, profile=name)).profile
+        wishes = replace(self._wishes, profile=name)
+        return select(self.manifest, self._request.hardware, wishes, self._facts).profile
 
     def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
         source = self.source(profile)

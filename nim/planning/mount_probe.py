@@ -24,6 +24,8 @@ def _places(request: "Request", named: list[tuple[str, str]]) -> Iterator[Place]
     named += [
         (getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ
     ]
-    for text, name in [*named, *((word, "the command line") for word in request.arguments[:1])]:
+    # Any word may be the model, behind a `vllm serve` that was pasted with it.
+    named += [(word, "NIM_PASSTHROUGH_ARGS") for word in (settings.passthrough_args or "").split()]
+    for text, name in [*named, *((word, "the command line") for word in request.arguments)]:
         if "/" in text and "://" not in text and not text.startswith("-"):
             yield Place(path=Path(text), variable=name)

@@ -9,15 +9,16 @@ from nim import paths
 from nim.engine import (
     InstalledEngine,
     OptionTable,
-    ParsedArguments,
+    check_named_values,
     check_values,
     check_variables,
     find_engine,
+    load_catalog,
     load_options,
     parse_arguments,
     service_links,
-    tokenize,
 )
+from nim.engine.tokens import Line, read_line
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
 from nim.hardware.describe import name_machine
@@ -27,17 +28,20 @@ from nim.manifest import (
     find_manifest,
     load_manifest,
     local_path,
-    manifest_for_model,
     manifest_to_json,
 )
-from nim.manifest.facts import find_beside, read_model_config, read_runtime_config, weights_bytes
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts
+from nim.models.generic_manifest import manifest_for_model
+from nim.models.runtime_config import find_beside, read_runtime_config
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
+    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -45,17 +49,22 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
+    Layered,
     entries,
     environment_entries,
     profile_entries,
-    settings_entries,
 )
 from nim.options.resolve import resolve
+from nim.options.settings_layer import settings_entries
 from nim.plan import Model, Plan
+from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
 from nim.planning.host_facts import look_around
+from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.together import check_together
 from nim.selection.fit import Wishes
-from nim.selection.select import Selection, select
+from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
 from nim.values import Layer, Origin, Value
 
@@ -79,26 +88,34 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
-    wish = wished_model(settings, written.model)
+    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
-    wishes = wishes_of(settings, written.entries, engine, request)
-    manifest = read_manifest_for(wish, wishes)
-    selection = select(manifest, request.hardware, wishes)
-    source = source_of(wish, manifest, selection.profile)
     around = look_around(settings, request.environ)
+    candidates = find_candidates(request, wish, written, around, engine)
+    manifest = candidates.manifest
+    selection = select(manifest, request.hardware, candidates.wishes, candidates.facts)
+    source = source_of(wish, manifest, selection.profile)
     name = manifest.name or source.name
+    brought = chosen_entries(selection, table, settings)
+    model_config = runtime_config_entries(source, table, settings)
     weaker = (
         *default_entries(),
         *derived_entries(around, source, name, settings.log_level, selection),
         *machine_entries(request, around, selection, written),
-        *chosen_entries(selection),
-        *runtime_config_entries(source, table, settings),
+        *brought.entries,
+        *model_config.entries,
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
-    config = beside_the_model(resolve((*weaker, *home_entries(around), *own, *written.entries)), source)
+    config = resolve((*weaker, *home_entries(around), *own, *written.entries))
+    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    config = beside_the_model(config, source)
+    unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
     if not request.made_up:
         refuse_missing_files(config, source)
+    clashes = check_together(
+        config, table, selection, source, manifest, strict=settings.strict_args, made_up=request.made_up
+    )
     decided = Decided(
         settings=settings,
         around=around,
@@ -114,7 +131,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=written.warnings,
+        warnings=(
+            *written.warnings,
+            *brought.warnings,
+            *model_config.warnings,
+            *about_files,
+            *clashes,
+            *unknown,
+        ),
     )
     return assemble(decided), selection
 
@@ -125,6 +149,7 @@ class Written:
 
     entries: tuple[Entry, ...]
     model: str | None
+    model_place: str
     verbatim: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -132,32 +157,69 @@ class Written:
 def read_written(request: Request, table: OptionTable) -> Written:
     """The three strongest layers."""
     settings = request.settings
-    passthrough = tokenize(settings.passthrough_args or "", place="NIM_PASSTHROUGH_ARGS")
-    parsed = [
-        (
-            Layer.PASSTHROUGH,
-            "NIM_PASSTHROUGH_ARGS",
-            _parse(passthrough, "NIM_PASSTHROUGH_ARGS", settings, table),
-        ),
-        (Layer.CLI, "the command line", _parse(request.arguments, "the command line", settings, table)),
+    variables = settings_entries(settings, table)
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    parts = [
+        (Layer.PASSTHROUGH, read_arguments(line, PASSTHROUGH, settings, table)),
+        (Layer.CLI, read_arguments(Line(tokens=request.arguments), COMMAND_LINE, settings, table)),
     ]
-    own = list(settings_entries(settings))
-    for layer, place, arguments in parsed:
-        own += entries(layer, place, arguments.values)
-    warnings = [warning for _, _, arguments in parsed for warning in arguments.warnings]
-    warnings += check_variables(request.environ, table)
-    models = [arguments.model_tag for _, _, arguments in parsed if arguments.model_tag]
-    verbatim = [word for _, _, arguments in parsed for word in arguments.rest]
+    own = list(variables.entries)
+    for layer, one in parts:
+        own += entries(layer, one.place, one.parsed.values)
+    named = [(one.model, one.model_place) for _, one in parts if one.model]
+    model, place = named[-1] if named else (None, MODEL_ARGUMENT)
     return Written(
         entries=tuple(own),
-        model=models[-1] if models else None,
-        verbatim=tuple(verbatim),
-        warnings=tuple(warnings),
+        model=model,
+        model_place=place,
+        verbatim=(*variables.rest, *(word for _, one in parts for word in one.parsed.rest)),
+        warnings=(
+            *variables.warnings,
+            *(warning for _, one in parts for warning in one.warnings),
+            *check_variables(request.environ, table),
+        ),
     )
 
 
-def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
-    """The manifest that is asked for; for a model without one, a manifest made of what its files say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+    files: KnownFiles
+
+
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(around))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    files = known_files(request, wish, values)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, files, named)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
+
+
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and paths.IMAGE_MANIFEST.exists():
@@ -165,14 +227,13 @@ def read_manifest_for(wish: ModelWish, wishes: Wishes) -> Manifest:
     if wish.manifest_name:
         return find_manifest(wish.manifest_name, paths.PROFILES)
     assert wish.source is not None
-    directory = Path(wish.source.path) if wish.source.path else None
     return manifest_for_model(
-        str(directory.absolute()) if directory else wish.source.uri,
-        read_model_config(directory, wish.place) if directory else None,
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        facts,
         name=wish.source.name,
-        weights_bytes=weights_bytes(directory) if directory else None,
-        tensor_parallel_size=wishes.tensor_parallel_size,
-        pipeline_parallel_size=wishes.pipeline_parallel_size,
+        weights_bytes=files.weights_bytes,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
     )
 
 
@@ -185,8 +246,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
     if source.path:
-        source = replace(source, path=str(Path(source.path).absolute()))
-        read_model_config(Path(source.path or ""), wish.place)
+        return replace(source, path=str(Path(source.path).absolute()))
     return source
 
 
@@ -202,22 +262,28 @@ def machine_entries(
     yield from place_entries(around)
 
 
-def chosen_entries(selection: Selection) -> Iterator[Entry]:
+def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
     """What the chosen profile brings along."""
     engine, label = selection.profile.engine, selection.chosen.label
-    return profile_entries(label, selection.profile.tags, engine.args, engine.env)
+    return profile_entries(
+        label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
+    )
 
 
-def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Iterator[Entry]:
+def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
     """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
     if source.path is None:
-        return
+        return Layered(entries=())
     config = read_runtime_config(Path(source.path))
     place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
-    flags = _parse(tokenize(config.passthrough, place=place), place, settings, table)
-    yield from entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    line = read_line(config.passthrough, place=place)
+    flags = parse_arguments(line.tokens, table, place=place, strict=settings.strict_args)
     options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
-    yield from entries(Layer.RUNTIME_CONFIG, config.place, options.values)
+    weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    return Layered(
+        entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
+        warnings=(*(f"{place}: {note}" for note in line.notes), *flags.warnings, *options.warnings),
+    )
 
 
 def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
@@ -245,20 +311,21 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
-def wishes_of(
-    settings: Settings, written: Sequence[Entry], engine: InstalledEngine | None, request: Request
-) -> Wishes:
-    """What a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    said = {name: value.value for name, value in resolve(written).items()}
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        lora=bool(said.get("enable_lora", False)),
-        max_model_len=said.get("max_model_len"),
-        gpu_memory_utilization=said.get("gpu_memory_utilization"),
-        tensor_parallel_size=said.get("tensor_parallel_size"),
-        pipeline_parallel_size=said.get("pipeline_parallel_size"),
-        nodes=said.get("nnodes") or 1,
+        options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         engine_build=None if request.made_up or engine is None else engine.build,
     )
@@ -289,7 +356,3 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         if context
         else (manifest.model.max_model_len if manifest.model else None),
     )
-
-
-def _parse(tokens: Sequence[str], place: str, settings: Settings, table: OptionTable) -> ParsedArguments:
-    return parse_arguments(tokens, table, place=place, strict=settings.strict_args)

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yaml import MappingNode, Node
+
 from nim.errors import ManifestError
 from nim.manifest.read import read
 from nim.manifest.types import about
 from nim.manifest.yaml_lines import Place, compose
+from nim.recipes.hardware import CPU_KEYS, EVERY_GPU, find_target
 
 MAX_BYTES = 4 * 1024**2
 # As it is written, whatever YAML would make of it: dates and versions look like numbers.
@@ -21,11 +24,12 @@ _RAW = about("", pattern=r"(?s).*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """What one kind of hardware adds."""
+    """What one kind of hardware adds. `install_note` tells people how to install the engine there."""
 
     extra_args: tuple[str, ...] = ()
     extra_env: Mapping[str, str] = field(default_factory=dict)
     docker_image: str | None = None
+    install_note: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +53,16 @@ class Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """What the model can do if the engine is told to. `strategies`: those that it works with; None is all."""
+    """What the model can do if the engine is told to. `strategies`: those that it works with; None is all.
+
+    `hardware` says where it was verified, or is known to fail.
+    """
 
     label: str | None = None
     description: str = ""
     args: tuple[str, ...] = ()
     strategies: tuple[str, ...] | None = None
+    hardware: Mapping[str, str] = field(default_factory=dict)
     default_mode: str | None = None
     modes: Mapping[str, Mode] = field(default_factory=dict)
     hardware_overrides: Mapping[str, FeatureOverride] = field(default_factory=dict)
@@ -62,14 +70,17 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeVariant:
-    """One set of weights. `vram_minimum_gb` is what all its GPUs together must have."""
+    """One set of weights. `vram_minimum_gb` is what all its GPUs together must have.
+
+    `tp` is a number, or one for each hardware.
+    """
 
     precision: str = field(metadata=_RAW)
     vram_minimum_gb: float
     model_id: str | None = None
     label: str | None = None
     description: str = ""
-    tp: int | None = None
+    tp: Any = None
     min_vllm_version: str | None = field(default=None, metadata=_RAW)
     supported_hardware: tuple[str, ...] = ()
     default_modes: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +104,7 @@ class StrategyOverride:
     prefill: Any = None
     decode: Any = None
     router: Any = None
+    pool_modes: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +192,7 @@ def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
         node = compose(text, place)
     except ManifestError as error:
         raise ManifestError(error.message.replace("manifest", "recipe")) from None
+    _empty_foreign_overrides(node)
     recipe: Recipe = read(Recipe, node, place, "recipe")
     if not recipe.variants:
         raise ManifestError(f"cannot use the recipe '{name}': it has no variants, so no weights")
@@ -189,15 +202,34 @@ def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
     return recipe
 
 
+def _empty_foreign_overrides(node: Node) -> None:
+    """Take out what a recipe says for hardware that this engine does not run on: it may have other fields."""
+    pairs = node.value if isinstance(node, MappingNode) else []
+    for _, value in pairs:
+        _empty_foreign_overrides(value)
+    for key, value in pairs:
+        if key.value == "hardware_overrides" and isinstance(value, MappingNode):
+            value.value = [(name, part if _is_ours(name) else _empty(part)) for name, part in value.value]
+
+
+def _is_ours(name: Node) -> bool:
+    return name.value in (EVERY_GPU, *CPU_KEYS) or find_target(str(name.value)) is not None
+
+
+def _empty(node: Node) -> MappingNode:
+    return MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
+
+
 def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
     """What is a number in some recipes and something else in others, where it is given."""
     if recipe.model.context_length is not None:
         yield "model.context_length", recipe.model.context_length
-    for name, strategy in recipe.strategy_overrides.items():
-        said = strategy.tp
+    sizes = {f"strategy_overrides.{name}.tp": one.tp for name, one in recipe.strategy_overrides.items()}
+    sizes |= {f"variants.{name}.tp": one.tp for name, one in recipe.variants.items()}
+    for place, said in sizes.items():
         for key, number in said.items() if isinstance(said, Mapping) else [("", said)]:
             if number is not None:
-                yield f"strategy_overrides.{name}.tp{'.' if key else ''}{key}", number
+                yield f"{place}{'.' if key else ''}{key}", number
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,7 @@ from nim.recipes.hardware import EVERY_GPU
 
 TENSOR_PARALLEL = "single_node_tp"
 EXPERT_PARALLEL = "single_node_tep"
+UNSUPPORTED = "unsupported"
 SEVERAL_NODES = "multi_node_tp_pp"
 _NO_OVERRIDE = StrategyOverride()
 
@@ -66,10 +67,11 @@ def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
     found += [*recipe.hardware_opt_in_features]
     for name in recipe.features:
         if is_on(recipe, name, setting):
-            found += [*recipe.features[name].hardware_overrides]
+            feature = recipe.features[name]
+            found += [*feature.hardware_overrides, *unsupported_on(feature.hardware)]
             mode = _mode(recipe, name, setting)
-            found += [*mode[1].hardware_overrides] if mode else []
-    found += [*strategy.tp] if isinstance(strategy.tp, Mapping) else []
+            found += [*mode[1].hardware_overrides, *unsupported_on(mode[1].hardware)] if mode else []
+    found += [key for tp in (variant.tp, strategy.tp) if isinstance(tp, Mapping) for key in tp]
     return tuple(dict.fromkeys([*variant.supported_hardware, *found]))
 
 
@@ -79,7 +81,13 @@ def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
     asked_for = name in recipe.opt_in_features or any(
         name in recipe.hardware_opt_in_features.get(key, ()) for key in setting.chain
     )
-    return not asked_for and works_with(feature, setting.strategy)
+    fails = any(key in setting.chain for key in unsupported_on(feature.hardware))
+    return not asked_for and not fails and works_with(feature, setting.strategy)
+
+
+def unsupported_on(hardware: Mapping[str, str]) -> tuple[str, ...]:
+    """The hardware that a recipe says something is not for."""
+    return tuple(key for key, how in hardware.items() if how == UNSUPPORTED)
 
 
 def works_with(feature: Feature, strategy: str) -> bool:
@@ -89,11 +97,13 @@ def works_with(feature: Feature, strategy: str) -> bool:
 
 def default_tp(recipe: Recipe, setting: Setting) -> int | None:
     """How many GPUs the recipe wants to share each layer, where it says so apart from its arguments."""
-    said: int | Mapping[str, int] | None = _strategy(recipe, setting.strategy).tp
-    if isinstance(said, Mapping):
-        said = next((said[key] for key in reversed(setting.chain) if key in said), None)
-        return said or recipe.variants[setting.variant].tp
-    return recipe.variants[setting.variant].tp or said
+    sizes: list[int | Mapping[str, int] | None]
+    sizes = [recipe.variants[setting.variant].tp, _strategy(recipe, setting.strategy).tp]
+    for_hardware = [size for size in sizes if isinstance(size, Mapping)]
+    for size in for_hardware:
+        if found := next((size[key] for key in reversed(setting.chain) if key in size), None):
+            return found
+    return next((size for size in sizes if size and not isinstance(size, Mapping)), None)
 
 
 def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
@@ -162,7 +172,7 @@ def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | Non
 def suits(mode: Mode, setting: Setting) -> bool:
     """Whether a mode is for this variant, and not known to fail on this hardware."""
     for_variant = mode.variants is None or setting.variant in mode.variants
-    return for_variant and not any(mode.hardware.get(key) == "unsupported" for key in setting.chain)
+    return for_variant and not any(key in setting.chain for key in unsupported_on(mode.hardware))
 
 
 def _strategy(recipe: Recipe, name: str) -> StrategyOverride:

@@ -21,6 +21,7 @@ from nim.recipes.hardware import (
 )
 from nim.recipes.layers import (
     SEVERAL_NODES,
+    UNSUPPORTED,
     Setting,
     default_tp,
     gpu_chain,
@@ -35,7 +36,6 @@ from nim.selection.rank import PRECISIONS
 
 _CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")
-UNSUPPORTED = "unsupported"
 _GIB = 1024**3
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from nim.hardware.table import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
 from nim.recipes.hardware import Target, is_family, machine_size
-from nim.selection.memory import BYTES_PER_PARAMETER, ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
-from nim.selection.requirements import CAPABILITIES
+from nim.selection.capability import FORMATS
+from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
+from nim.selection.weights import BYTES_PER_PARAMETER
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 MOST_STAGES = 4
@@ -59,7 +60,7 @@ def weights_gb(billions: float | None, precision: str) -> float | None:
 
 def can_calculate(product: Product, precision: str) -> bool:
     """Whether the GPU has the arithmetic for a precision."""
-    return product.compute_capability >= CAPABILITIES[precision]
+    return product.compute_capability >= FORMATS[precision].native
 
 
 def fits(product: Product, shape: Shape, need: Need) -> bool:

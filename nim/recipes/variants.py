@@ -10,11 +10,13 @@ from nim.recipes.draft import DraftVariant
 from nim.recipes.hardware import EVERY_GPU, find_target
 from nim.recipes.layers import (
     EXPERT_PARALLEL,
+    UNSUPPORTED,
     Part,
     Setting,
     gpu_chain,
     strategy_of,
     suits,
+    unsupported_on,
     works_with,
 )
 from nim.recipes.options import Reason, check_parts
@@ -64,18 +66,33 @@ def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named
             named.left_out.append(Reason(key=f"features.{name}", text=f"it does not work with {strategy}"))
             continue
         place = f"features.{name}"
+        if EVERY_GPU in unsupported_on(feature.hardware):
+            named.left_out.append(Reason(key=f"{place}.hardware.{EVERY_GPU}", text=UNSUPPORTED))
+            continue
         base = Part(key=place, args=feature.args, whole=True)
+        not_on = _ours_among(unsupported_on(feature.hardware))
         if feature.args or not feature.modes:
-            about = feature.description
-            yield from _with_hardware(place, slug(name), about, (base,), feature.hardware_overrides, foreign)
+            about = _but_not_on(feature.description, name, not_on)
+            overrides: Mapping[str, FeatureOverride] = feature.hardware_overrides
+            yield from _with_hardware(place, slug(name), about, (base,), overrides, foreign | not_on)
         for key, mode in feature.modes.items():
             if any(suits(mode, Setting(variant=one, chain=gpu_chain())) for one in chosen):
                 part = Part(key=f"{place}.modes.{key}", args=mode.args, whole=True)
-                about = _mode_summary(recipe, mode, chosen)
-                overrides = _within_reach(recipe, mode, chosen)
                 called, both = slug(f"{name}-{key}"), (base, part)
-                yield from _with_hardware(part.key, called, about, both, overrides, foreign)
+                never = not_on | _ours_among(unsupported_on(mode.hardware))
+                about = _but_not_on(_mode_summary(recipe, mode, chosen), called, never)
+                overrides = _within_reach(recipe, mode, chosen)
+                yield from _with_hardware(part.key, called, about, both, overrides, foreign | never)
     yield from _expert_parallel(recipe, strategy)
+
+
+def _ours_among(keys: Sequence[str]) -> frozenset[str]:
+    return frozenset(key for key in keys if find_target(key))
+
+
+def _but_not_on(about: str, name: str, keys: frozenset[str]) -> str:
+    """The summary with the hardware that the recipe says it fails on: a variant is chosen by hand."""
+    return f"{_sentence(about, name)} (not on {', '.join(sorted(keys))})" if keys else about
 
 
 def _asked_for(recipe: Recipe) -> tuple[str, ...]:

@@ -1,21 +1,86 @@
 """The decision in words, for `nim plan --explain`."""
 
-from nim.selection.select import Selection, Step, describe
+from collections.abc import Iterator
+
+from nim.selection.fit import Fit, Kind
+from nim.selection.labels import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
+from nim.selection.memory_fit import gigabytes
+from nim.selection.refusals import describe
+from nim.selection.select import Selection, found_words
+
+_TESTS = {
+    "engine": (Kind.ENGINE, Kind.SPLIT, Kind.LENGTH),
+    "wishes": (Kind.WISH,),
+    "GPU": (Kind.MODEL, Kind.CAPABILITY),
+    "count": (Kind.COUNT,),
+    "memory": (Kind.MEMORY, Kind.BUSY, Kind.CONTEXT),
+}
+# What a person may ask for that bears on the choice, and what to call it.
+_OPTIONS = {
+    "tensor_parallel_size": "tp",
+    "pipeline_parallel_size": "pp",
+    "data_parallel_size": "dp",
+    "enable_expert_parallel": "expert parallel",
+    "nnodes": "nodes",
+    "max_model_len": "max_model_len",
+    "quantization": "quantization",
+    "dtype": "dtype",
+    "kv_cache_dtype": "KV cache",
+    "cpu_offload_gb": "GiB of weights on the host",
+    "kv_cache_memory_bytes": "bytes of cache",
+    "gpu_memory_utilization": "share of a GPU",
+}
 
 
 def explain(selection: Selection) -> str:
-    """The steps in order, then every profile that was not chosen, nearest miss first."""
-    lines = ["how the profile was chosen", *(_step(step) for step in selection.steps)]
-    lines += (
-        [f"  devices    GPU {', '.join(str(gpu.index) for gpu in selection.devices)}"]
-        if selection.devices
-        else []
-    )
+    """Return the steps in order, then every profile that was not chosen, nearest miss first."""
+    lines = ["how the profile was chosen", *(f"  {name:<10} {text}" for name, text in steps(selection))]
+    if selection.devices:
+        lines.append(f"  devices    GPU {', '.join(str(gpu.index) for gpu in selection.devices)}")
     lines += [f"  note       {warning}" for warning in selection.warnings]
     if selection.refused:
         lines += ["not chosen", *(describe(refusal) for refusal in selection.refused)]
     return "\n".join(lines) + "\n"
 
 
-def _step(step: Step) -> str:
-    return f"  {step.name:<10} {step.text}"
+def steps(selection: Selection) -> Iterator[tuple[str, str]]:
+    """Yield the decision as it was taken: what there is, what was asked, what each test left, who won."""
+    yield "hardware", found_words(selection.hardware)
+    yield "asked", _asked(selection)
+    left = list(selection.fits)
+    for name, kinds in _TESTS.items():
+        out = [fit for fit in left if fit is not selection.winner and _misses(fit, kinds)]
+        yield name, f"{len(left) - len(out)} of {len(left)} pass"
+        left = [fit for fit in left if fit not in out]
+    names = [fit.profile.label for fit in left]
+    yield "rank", " > ".join(names[:5]) + (" > …" if len(names) > 5 else "")
+    chosen = selection.chosen
+    yield "chosen", f"{chosen.label} ({chosen.because}){_size(selection.winner)}"
+
+
+def _misses(fit: Fit, kinds: tuple[Kind, ...]) -> bool:
+    return any(miss.kind in kinds for miss in fit.misses)
+
+
+def _asked(selection: Selection) -> str:
+    wishes = selection.wishes
+    said: dict[str, object] = {
+        PROFILE_VARIABLE: wishes.profile if wishes.profile != AUTOMATIC else None,
+        "tags": ",".join(wishes.tags_selector) or None,
+        VARIANT_TAG: "+".join(selection.asked.variants) or None,
+        "LoRA": "yes" if wishes.option("enable_lora") and selection.asked.profile is None else None,
+    }
+    said |= {words: wishes.option(name) for name, words in _OPTIONS.items()}
+    said["NVFP4 emulation"] = "allowed" if wishes.allow_nvfp4_emulation else None
+    said["engine build"] = wishes.engine_build
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None) or "nothing"
+
+
+def _size(fit: Fit) -> str:
+    """The estimate in words, with what it does not know."""
+    need = fit.estimate.need_bytes
+    words = f", about {gigabytes(need)}{'' if fit.profile.on_cpu else ' per GPU'}" if need else ""
+    if fit.estimate.fits_context and fit.room.context:
+        words += f" and a context of about {fit.room.context} tokens"
+    unknown = fit.estimate.unknown
+    return f"{words}, not counting {' and '.join(unknown)}, which is unknown" if unknown else words

@@ -1,81 +1,96 @@
-"""One profile against one set of equal GPUs: the values of that comparison."""
+"""One profile against one group of GPUs: the values of that comparison."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
-from nim.hardware.types import GIB, Gpu, Hardware
+from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
+from nim.models.facts import ModelFacts
+from nim.selection.engine_options import EngineOptions
+from nim.selection.groups import Group
 from nim.selection.memory import Estimate
+from nim.selection.parallel import Parallel
+from nim.values import Value
 
 
 class Kind(IntEnum):
     """What is missing, the easiest to change first."""
 
-    CONTEXT = 1
-    WISH = 2
-    BUSY = 3
-    COUNT = 4
-    MEMORY = 5
-    CAPABILITY = 6
-    MODEL = 7
-    ENGINE = 8
+    CONTEXT = 1  # memory for so long a context
+    LENGTH = 2  # a context that the engine takes
+    WISH = 3  # what was asked for
+    BUSY = 4  # memory that others hold
+    COUNT = 5  # GPUs
+    MEMORY = 6  # memory
+    CAPABILITY = 7  # arithmetic
+    MODEL = 8  # the kind of GPU that the profile names
+    SPLIT = 9  # sizes that the model can be split into
+    ENGINE = 10  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the user asked for. None is no wish; `tags_selector` has items such as `precision=fp8`.
+    """What a person asked for. None is no wish; `tags_selector` has items such as `precision=fp8`.
 
+    `options` are the engine's options and variables as they were written, whichever layer they are in.
     `engine_build` is `cpu` or `gpu`; None where no engine is installed: then the hardware decides.
     """
 
     profile: str | None = None
     tags_selector: tuple[str, ...] = ()
-    lora: bool = False
-    max_model_len: int | None = None
-    gpu_memory_utilization: float | None = None
-    tensor_parallel_size: int | None = None
-    pipeline_parallel_size: int | None = None
-    nodes: int = 1
+    options: Mapping[str, Value] = field(default_factory=dict)
     allow_nvfp4_emulation: bool = False
     engine_build: str | None = None
 
+    def option(self, name: str) -> object:
+        """Return what was written for an option, or None."""
+        return EngineOptions(values=self.options).get(name)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """GPUs of one kind, in the user's order. A machine without GPUs has one group without GPUs."""
-
-    gpus: tuple[Gpu, ...] = ()
-
-    def __str__(self) -> str:
-        if not self.gpus:
-            return "no GPU"
-        first = self.gpus[0]
-        part = f" (MIG {first.mig.profile or 'slice'})" if first.mig else ""
-        return f"{len(self.gpus)} × {first.name or 'a GPU of unknown name'}{part}"
+    def size(self, name: str) -> int | None:
+        """Return a size that was written for an option, or None."""
+        return EngineOptions(values=self.options).whole(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that one comparison looks at. `tags` are the tags asked for."""
+    """All that one comparison looks at.
+
+    `tags` are the tags asked for, which narrow the choice unless a profile was asked for by its name.
+    `named`: it was this one. `brought`: the model has no manifest, its profiles differ in their sizes alone.
+    `facts` are what the model's own files say, where they are at hand.
+    """
 
     profile: Profile
     group: Group
     hardware: Hardware
     wishes: Wishes
     tags: Mapping[str, str]
+    narrowed: bool
+    named: bool
+    brought: bool
+    options: EngineOptions
+    parallel: Parallel
+    facts: ModelFacts | None
     estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """One thing that is not as the profile needs it. `shortfall` compares misses of a kind."""
+    """One thing that is not as the profile needs it. `shortfall` compares misses of a kind.
+
+    `alone` is the whole of it in one sentence, where it does not depend on the profile that is compared.
+    `certain`: the engine would refuse it. What is not, is an estimate or a preference, and does not hold back
+    a person who asks for the profile by name.
+    """
 
     kind: Kind
     needed: str
     found: str
     change: str | None = None
     shortfall: float = 0.0
+    certain: bool = True
+    alone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +98,9 @@ class Room:
     """Where a profile goes: the GPUs it would use, and what is amiss with their memory.
 
     `usable_bytes` is what the engine may take of the smallest of them. `context` is the longest that it
-    holds, where that is less than what is wanted. `utilization` is the share of each GPU to tell the engine,
-    where its default does not do. `notes` say what could not be checked.
+    holds, where that is less than what is wanted, or where the engine is to find it. `utilization` is the
+    share of each GPU to tell the engine, where its default does not do. `notes` are what a person should
+    know. `busy`: others hold a noticeable part of one of them, `crowded`: most of it.
     """
 
     devices: tuple[Gpu, ...] = ()
@@ -93,52 +109,36 @@ class Room:
     context: int | None = None
     utilization: float | None = None
     notes: tuple[str, ...] = ()
+    busy: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """A profile on a group, compared."""
+    """A profile on a group, compared. `fallback` says what the engine does without the GPU's arithmetic."""
 
     profile: Profile
     group: Group
+    options: EngineOptions
+    parallel: Parallel
     estimate: Estimate
     misses: tuple[Miss, ...]
     room: Room
+    fallback: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
+        """Return whether nothing is missing."""
         return not self.misses
 
     @property
     def low_memory(self) -> bool:
-        """Whether it starts with a shorter context, and lacks nothing else."""
+        """Return whether it starts with a shorter context, and lacks nothing else."""
         return bool(self.misses) and all(miss.kind is Kind.CONTEXT for miss in self.misses)
 
     @property
     def distance(self) -> tuple[int, int, float]:
-        """How far from fitting: smaller is nearer."""
+        """Return how far from fitting it is: smaller is nearer."""
         worst = max((int(miss.kind) for miss in self.misses), default=0)
         return worst, len(self.misses), sum(miss.shortfall for miss in self.misses)
-
-
-def groups(hardware: Hardware) -> tuple[Group, ...]:
-    """The GPUs by kind, the best kind first: most memory on one GPU, then newest, then most GPUs.
-
-    Memory does not divide a kind: what matters is whether enough of its GPUs have enough of it.
-    """
-    kinds: dict[tuple[object, ...], list[Gpu]] = {}
-    for gpu in hardware.gpus:
-        kinds.setdefault(_kind(gpu), []).append(gpu)
-    found = [Group(gpus=tuple(gpus)) for gpus in kinds.values()]
-    return tuple(sorted(found, key=_best_first)) or (Group(),)
-
-
-def _kind(gpu: Gpu) -> tuple[object, ...]:
-    return gpu.pci_id or gpu.name, gpu.compute_capability, gpu.mig is None, gpu.mig and gpu.mig.profile
-
-
-def _best_first(group: Group) -> tuple[int, ...]:
-    # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
-    memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
-    major, minor = group.gpus[0].compute_capability or (0, 0)
-    return -memory, -major, -minor, -len(group.gpus), group.gpus[0].index

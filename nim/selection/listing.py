@@ -8,10 +8,11 @@ from typing import Any
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
+from nim.selection.devices import free_bytes, is_busy, total_bytes
 from nim.selection.fit import Fit, Wishes
 from nim.selection.labels import find_asked, parse_tags
-from nim.selection.memory_fit import free_bytes, is_busy, total_bytes
-from nim.selection.select import compare_all, refuse
+from nim.selection.refusals import refuse
+from nim.selection.select import Facts, compare_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +61,12 @@ class Listing:
     variants: dict[str, str]
 
 
-def list_profiles(manifest: Manifest, hardware: Hardware, wishes: Wishes) -> Listing:
+def list_profiles(
+    manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
+) -> Listing:
     """Every profile, compared with the machine. Wishes narrow it; a profile asked for by name does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
-    variants = find_asked(manifest, None, tags).variants
-    fits = compare_all(manifest, hardware, wishes, variants, tags)
+    fits = compare_all(manifest, hardware, wishes, find_asked(manifest, None, tags), tags, facts)
     rest = sorted((fit for fit in fits if not fit.fits and not fit.low_memory), key=lambda fit: fit.distance)
     return Listing(
         model=manifest.name,

@@ -1,36 +1,36 @@
-"""How much memory a profile takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
+"""How much memory a start takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
 
-parameters × bytes ÷ (TP × PP), plus the keys and values of one sequence of the full context (the engine does
-not start with less), plus an allowance for everything else. What is not known is not invented: it is said.
+Weights of one rank, plus the cache of one sequence of the full context (the engine does not start with less),
+plus an allowance for everything else. What is not known is not invented: it is said.
 """
 
 from dataclasses import dataclass
 from math import ceil
 
-from nim.manifest import Model, Profile
-from nim.manifest.types import BILLION, GB
+from nim.hardware.types import GIB
+from nim.manifest import Profile
+from nim.manifest.types import GB
+from nim.selection.cache_cost import CacheCost, LinearCost, read_cost
+from nim.selection.engine_options import EngineOptions
+from nim.selection.start import Start
+from nim.selection.weights import weights_bytes
 
-BYTES_PER_PARAMETER = {
-    "fp32": 4.0,
-    "bf16": 2.0,
-    "fp16": 2.0,
-    "fp8": 1.0,
-    "int8": 1.0,
-    "mxfp8": 1.0,
-    "nvfp4": 0.5,
-    "mxfp4": 0.5,
-    "int4": 0.5,
-}
 # Bytes of one cached value; NVFP4 has one byte of scale for sixteen values.
 BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 GPU_WORKSPACE_BYTES = 2 * GB
 """CUDA's context, activations and graphs: an allowance, not a measurement."""
+GRAPHS_BYTES = GB // 2
+"""The part of it that CUDA graphs take."""
 CPU_WORKSPACE_BYTES = GB
+ALLOWED_TOKENS = 8192
+"""Tokens of a step whose activations are within the allowance: the engine's default on an H100."""
+ACTIVATIONS, SHARED_ACTIVATIONS = 7, 21
+"""Bytes for each token and element of its hidden state: on every rank, and those that the ranks share."""
 ENGINE_UTILIZATION = 0.92
 """The share of a GPU that vLLM takes unless it is told otherwise."""
 MOST_UTILIZATION = 0.98
-LENGTH_STEP = 128
-GIB = 1024**3
+SHORTEST_CONTEXT = 128
+LONGEST_CONTEXT = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,107 +38,130 @@ class Estimate:
     """Bytes per GPU. None is unknown; `unknown` says which facts are missing.
 
     `least_bytes` is what it takes to start at all, `need_bytes` with a context of `max_model_len`.
+    `reserved_bytes` is the size of the cache where a person set it: then the share of the GPU has no effect.
     """
 
     weights_bytes: int | None
     workspace_bytes: int
-    kv_bytes_per_token: float | None
     max_model_len: int | None
     least_bytes: int | None
     need_bytes: int | None
-    unknown: tuple[str, ...]
+    cost: CacheCost | None = None
+    reserved_bytes: int | None = None
+    fits_context: bool = False
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def context_bytes(self) -> int:
+        """Return what the cache of the whole context takes, 0 where that is unknown or left to the engine."""
+        if self.cost is None or self.max_model_len is None or self.fits_context:
+            return 0
+        return self.cost.bytes_for(self.max_model_len) or 0
 
     def longest(self, usable_bytes: int) -> int | None:
-        """The longest context that `usable_bytes` hold; None where that is unknown or none at all."""
-        if self.least_bytes is None or not self.kv_bytes_per_token:
+        """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
+        if self.least_bytes is None or self.cost is None:
             return None
-        room = usable_bytes - max(self.least_bytes, self._without_context())
-        length = int(room / self.kv_bytes_per_token) // LENGTH_STEP * LENGTH_STEP
-        return length if length > 0 else None
+        room = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
+        length = self.cost.longest(room)
+        return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
-        """What it takes with this context."""
+        """Return what it takes with this context."""
         if self.least_bytes is None:
             return None
-        return self.least_bytes + ceil((self.kv_bytes_per_token or 0) * max_model_len)
-
-    def _without_context(self) -> int:
-        return (self.weights_bytes or 0) + self.workspace_bytes
+        return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
-def estimate(profile: Profile, model: Model | None, max_model_len: int | None = None) -> Estimate:
-    """The memory of one profile. `max_model_len` is what the user wants, if anything."""
-    devices = profile.tensor_parallel_size * profile.pipeline_parallel_size
-    total = _weights_bytes(profile, model)
-    weights = None if total is None else ceil(total / devices)
-    per_token = _kv_bytes_per_token(profile, model)
-    length = _length(max_model_len) or profile_context(profile) or (model.max_model_len if model else None)
-    workspace = CPU_WORKSPACE_BYTES if profile.on_cpu else GPU_WORKSPACE_BYTES
-    least = _least_bytes(profile, weights, workspace)
-    cache = _cache_bytes(profile, per_token, length)
+def estimate(start: Start) -> Estimate:
+    """Return the memory of one start."""
+    profile, options = start.profile, start.options
+    weights, workspace = weights_bytes(start), _workspace_bytes(start)
+    cost = _cost(start)
+    least = _least_bytes(start, weights, workspace)
+    reserved = _reserved_bytes(profile, options)
+    cache = _cache_bytes(start, cost, reserved)
     return Estimate(
         weights_bytes=weights,
         workspace_bytes=workspace,
-        kv_bytes_per_token=None if profile.on_cpu else per_token,
-        max_model_len=length,
+        max_model_len=start.context,
         least_bytes=least,
         need_bytes=None if least is None else least + (cache or 0),
+        cost=cost,
+        reserved_bytes=reserved,
+        fits_context=options.fits_context,
         unknown=_unknown(weights or least, cache),
     )
 
 
-def profile_context(profile: Profile) -> int | None:
-    """The context that the profile itself sets."""
-    return _length(profile.engine.args.get("max-model-len"))
+def _workspace_bytes(start: Start) -> int:
+    """The allowance, less graphs where there are none, plus the activations of larger steps."""
+    if start.profile.on_cpu:
+        return CPU_WORKSPACE_BYTES
+    options, facts = start.options, start.facts
+    hidden = facts.reading.hidden_size if facts else None
+    more = max((options.whole("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
+    activations = ceil(more * (hidden or 0) * (ACTIVATIONS + SHARED_ACTIVATIONS / start.parallel.tensor))
+    graphs = GRAPHS_BYTES if options.flag("enforce_eager") else 0
+    return GPU_WORKSPACE_BYTES - graphs + activations
 
 
-def _length(value: object) -> int | None:
-    """A number of tokens; the engine knows words for lengths, too, which say nothing here."""
-    return value if isinstance(value, int) and value > 0 else None
-
-
-def _weights_bytes(profile: Profile, model: Model | None) -> float | None:
-    if profile.weights_gb is not None:
-        return profile.weights_gb * GB
-    size = BYTES_PER_PARAMETER.get(profile.precision or "")
-    if model is None or model.parameters is None or size is None:
-        return None
-    return model.parameters.total_billions * BILLION * size
-
-
-def _least_bytes(profile: Profile, weights: int | None, workspace: int) -> int | None:
-    stated = None if profile.memory_gb is None else round(profile.memory_gb * GB)
+def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
+    """Weights and workspace, or what the manifest states for the profile's own sizes."""
+    profile = start.profile
+    own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
+    holds = (start.parallel.tensor, start.parallel.pipeline) == own
+    stated = round(profile.memory_gb * GB) if holds and profile.memory_gb is not None else None
     if weights is None:
         return stated
     return max(weights + workspace, stated or 0)
 
 
-def _cache_bytes(profile: Profile, per_token: float | None, length: int | None) -> int | None:
-    """The cache: of a full context on a GPU; on a CPU the engine reserves what it is told, in GiB."""
-    if profile.on_cpu:
-        told = profile.engine.env.get("VLLM_CPU_KVCACHE_SPACE", "")
-        within = profile.memory_gb is not None  # what is stated was measured with the cache
-        return int(told) * GIB * (not within) if told.isdecimal() else None
-    return None if per_token is None or length is None else ceil(per_token * length)
+def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
+    """The size of the cache, where it is told: on a CPU also by a variable, in GiB."""
+    told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
+    if profile.on_cpu and told.isdecimal() and int(told):
+        return int(told) * GIB
+    return options.whole("kv_cache_memory_bytes")
 
 
-def _kv_bytes_per_token(profile: Profile, model: Model | None) -> float | None:
-    """One token's keys and values on one GPU: heads are shared out up to one each, layers over the stages."""
-    if model is None or model.kv_cache is None:
+def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
+    """The cache of a full context, or of as much as there has to be."""
+    length = SHORTEST_CONTEXT if start.options.fits_context else start.context
+    if reserved is not None:
+        # What a manifest states of a CPU profile was measured with the cache.
+        return 0 if start.profile.on_cpu and start.profile.memory_gb is not None else reserved
+    return None if cost is None or length is None else cost.bytes_for(length)
+
+
+def _cost(start: Start) -> CacheCost | None:
+    """By the model's own files, else one token's keys and values as the manifest has them.
+
+    Heads are shared out up to one each, layers over the stages.
+    """
+    if start.facts is not None and start.facts.reading.layers is not None:
+        return read_cost(
+            start.facts.reading,
+            start.options,
+            start.parallel,
+            dtype=start.dtype,
+            longest=start.context or LONGEST_CONTEXT,
+            gpu=start.gpu,
+        )
+    size = _cached_value_bytes(start.profile, start.options)
+    if start.model is None or start.model.kv_cache is None or size is None:
         return None
-    size = _cached_value_bytes(profile)
-    if size is None:
-        return None
-    kv = model.kv_cache
-    heads = ceil(kv.heads / profile.tensor_parallel_size)
-    layers = ceil(kv.layers / profile.pipeline_parallel_size)
-    return 2 * layers * heads * kv.head_dim * size
+    kv, parallel = start.model.kv_cache, start.parallel
+    heads = ceil(kv.heads / parallel.tensor)
+    layers = ceil(kv.layers / parallel.pipeline)
+    return LinearCost(bytes_per_token=2 * layers * heads * kv.head_dim * size / parallel.decode_context)
 
 
-def _cached_value_bytes(profile: Profile) -> float | None:
-    kind = str(profile.engine.args.get("kv-cache-dtype") or "auto")
-    if kind == "auto":
-        return 4.0 if profile.precision == "fp32" else 2.0
+def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:
+    kind = options.text("kv_cache_dtype")
+    if kind is None:
+        dtype = options.text("dtype")
+        return 4.0 if (dtype or profile.precision) in ("float32", "float", "fp32") else 2.0
     return next((size for name, size in BYTES_PER_CACHED.items() if kind.startswith(name)), None)
 
 

@@ -1,153 +1,166 @@
 """Whether the memory that is there holds a profile: which GPUs, how much of each, and how long a context."""
 
-from nim.hardware.types import Gpu, Hardware
+from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
+from nim.selection.devices import (
+    Choice,
+    choose_devices,
+    is_busy,
+    is_crowded,
+    takeable_bytes,
+    told_share,
+    total_bytes,
+)
 from nim.selection.fit import Case, Kind, Miss, Room
-from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION, Estimate
-
-DRIVER_BYTES = int(1.2 * GB)
-"""What an idle GPU's driver may hold for itself without anyone using the GPU."""
-CONTEXT_BYTES = int(0.6 * GB)
-"""CUDA's context: it is there before the engine looks at what is free."""
-HOST_RESERVE_BYTES = 16 * GB
-"""What stays with the system where GPU and CPU share one memory: without it the whole machine stalls."""
+from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION
 
 
 def find_room(case: Case) -> Room:
-    """The GPUs to use and whether the smallest of them does; or the host's memory, for a CPU profile."""
+    """Return the GPUs to use and what is amiss with them; or the host's memory, for a CPU profile."""
     if case.profile.on_cpu:
         return _on_host(case)
-    count = max(case.profile.gpu_count // max(case.wishes.nodes, 1), 1)
-    devices = _choose(case, count)
-    usable = {gpu: _usable_bytes(case, gpu) for gpu in devices}
-    unmeasured = [str(gpu.index) for gpu in devices if usable[gpu] is None]
-    notes = _notes(f"GPU {', '.join(unmeasured)}" if unmeasured else None)
-    known = [size for size in usable.values() if size is not None]
-    need = case.estimate.need_bytes
-    if not known or need is None:
-        return Room(devices=devices, notes=notes)
-    smallest = min(known)
-    if need <= smallest:
-        share = _utilization(case, devices, need)
-        return Room(devices=devices, usable_bytes=smallest, notes=notes, utilization=share)
-    context = _context(case.estimate, smallest)
-    miss = _miss(case, devices, smallest, context)
-    return Room(devices=devices, usable_bytes=smallest, miss=miss, context=context, notes=notes)
-
-
-def total_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """A GPU's memory. One that draws on the host's has the host's."""
-    return hardware.host_memory_bytes if draws_on_host(gpu) else gpu.memory_total_bytes
-
-
-def free_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """What of it nobody holds."""
-    return hardware.host_memory_available_bytes if draws_on_host(gpu) else gpu.memory_free_bytes
-
-
-def is_busy(gpu: Gpu) -> bool:
-    """Whether someone holds a noticeable part of a GPU's own memory."""
-    total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
-    return total is not None and free is not None and total - free > max(0.02 * total, DRIVER_BYTES)
+    choice = choose_devices(case, min(case.parallel.local_ranks, len(case.group.gpus) or 1))
+    miss, context = _miss(case, choice), None
+    if miss is not None or case.estimate.fits_context:
+        context = None if choice.usable_bytes is None else case.estimate.longest(choice.usable_bytes)
+    return Room(
+        devices=choice.gpus,
+        usable_bytes=choice.usable_bytes,
+        miss=miss,
+        context=context,
+        utilization=None if miss else _utilization(case, choice),
+        notes=_notes(case, choice),
+        busy=any(map(is_busy, choice.gpus)),
+        crowded=any(map(is_crowded, choice.gpus)),
+    )
 
 
 def gigabytes(size: float) -> str:
+    """Return a size in words."""
     return f"{size / GB:.1f} GB"
 
 
-def draws_on_host(gpu: Gpu) -> bool:
-    """Whether GPU and CPU share one memory, and the GPU has none of its own."""
-    return gpu.memory_total_bytes is None and bool(gpu.unified_memory) and gpu.mig is None
-
-
-def _choose(case: Case, count: int) -> tuple[Gpu, ...]:
-    """The first `count` GPUs in the user's order: those with room first, idle ones before busy ones."""
-    need = case.estimate.need_bytes or 0
-
-    def rank(place: int) -> tuple[int, bool, int]:
-        gpu = case.group.gpus[place]
-        usable = _usable_bytes(case, gpu)
-        return 1 if usable is None else 0 if usable >= need else 2, is_busy(gpu), place
-
-    chosen = sorted(range(len(case.group.gpus)), key=rank)[:count]
-    return tuple(case.group.gpus[place] for place in sorted(chosen))
-
-
-def _usable_bytes(case: Case, gpu: Gpu) -> int | None:
-    """What the engine may take of a GPU: a profile that is made for the GPU may take nearly all of it."""
-    total, free = total_bytes(gpu, case.hardware), _takeable_bytes(gpu, case.hardware)
-    share = _told_utilization(case) or (MOST_UTILIZATION if case.profile.names_gpu else ENGINE_UTILIZATION)
-    limits = [limit for limit in (free, None if total is None else int(total * share)) if limit is not None]
-    return min(limits) if limits else None
-
-
-def _takeable_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """What is free, less what must stay so."""
-    free = free_bytes(gpu, hardware)
-    return None if free is None else free - (HOST_RESERVE_BYTES if draws_on_host(gpu) else CONTEXT_BYTES)
-
-
-def _told_utilization(case: Case) -> float | None:
-    told = case.wishes.gpu_memory_utilization or case.profile.engine.args.get("gpu-memory-utilization")
-    return float(told) if isinstance(told, int | float) else None
-
-
-def _utilization(case: Case, devices: tuple[Gpu, ...], need: int) -> float | None:
+def _utilization(case: Case, choice: Choice) -> float | None:
     """The share to tell the engine: less than its default where others hold memory, more where it must."""
-    if _told_utilization(case) is not None:
+    totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware))]
+    share, need = choice.share, case.estimate.need_bytes
+    if share is None or need is None or not totals or told_share(case) is not None:
         return None
-    shares = [share for gpu in devices if (share := _share(gpu, case.hardware, need)) is not None]
-    return min(shares) if shares else None
-
-
-def _share(gpu: Gpu, hardware: Hardware, need: int) -> float | None:
-    total, free = total_bytes(gpu, hardware), _takeable_bytes(gpu, hardware)
-    if not total:
+    if case.estimate.reserved_bytes is not None:
         return None
-    most = MOST_UTILIZATION if free is None else min(MOST_UTILIZATION, int(free / total * 1000) / 1000)
-    return most if need > total * ENGINE_UTILIZATION or most < ENGINE_UTILIZATION else None
+    if share < ENGINE_UTILIZATION:
+        return max(int(share * 1000), 1) / 1000
+    return share if need > min(totals) * ENGINE_UTILIZATION else None
 
 
-def _context(estimate: Estimate, smallest: int) -> int | None:
-    fits_at_all = estimate.least_bytes is not None and estimate.least_bytes <= smallest
-    return estimate.longest(smallest) if fits_at_all else None
-
-
-def _miss(case: Case, devices: tuple[Gpu, ...], smallest: int, context: int | None) -> Miss:
+def _miss(case: Case, choice: Choice) -> Miss | None:
     """What is wrong with the memory: the context is too long, someone else has it, or it is too small."""
-    need, least = case.estimate.need_bytes or 0, case.estimate.least_bytes or 0
-    where = "" if len(devices) == 1 else " on each GPU"
-    found, shortfall = f"{gigabytes(smallest)} to be had", need / max(smallest, 1)
-    if context is not None:
+    need, least, usable = case.estimate.need_bytes, case.estimate.least_bytes, choice.usable_bytes
+    if need is None or least is None or usable is None:
+        return None
+    if need <= usable:
+        return _too_long_for_reserve(case)
+    where = "" if len(choice.gpus) == 1 else " on each GPU"
+    found, shortfall = f"{gigabytes(usable)} to be had", need / max(usable, 1)
+    context = case.estimate.longest(usable) if least <= usable else None
+    if context is not None and case.estimate.reserved_bytes is None:
         needed = f"{gigabytes(need)}{where} for a context of {case.estimate.max_model_len} tokens"
-        change = f"NIM_MAX_MODEL_LEN={context}"
-        return Miss(kind=Kind.CONTEXT, needed=needed, found=found, change=change, shortfall=shortfall)
-    needed = f"{gigabytes(least if least > smallest else need)}{where}"
-    totals = [total for gpu in devices if (total := total_bytes(gpu, case.hardware)) is not None]
-    if any(is_busy(gpu) for gpu in devices) and min(totals, default=0) * ENGINE_UTILIZATION >= least:
+        change = case.options.to_set("max_model_len", context)
+        return _estimated(Kind.CONTEXT, needed, found, change, shortfall)
+    needed = f"{gigabytes(least if least > usable else need)}{where}"
+    totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware)) is not None]
+    if any(map(is_busy, choice.gpus)) and min(totals, default=0) * ENGINE_UTILIZATION >= least:
         change = "end what else uses the GPU (nvidia-smi)"
-        return Miss(kind=Kind.BUSY, needed=needed, found=found, change=change, shortfall=shortfall)
-    return Miss(kind=Kind.MEMORY, needed=needed, found=found, shortfall=shortfall)
+        return _estimated(Kind.BUSY, needed, found, change, shortfall)
+    return _estimated(Kind.MEMORY, needed, found, None, shortfall)
+
+
+def _too_long_for_reserve(case: Case) -> Miss | None:
+    """A cache whose size is set has to hold one sequence of the full context."""
+    size, length, cost = case.estimate.reserved_bytes, case.estimate.max_model_len, case.estimate.cost
+    need = cost.bytes_for(length) if size is not None and cost is not None and length is not None else None
+    if size is None or need is None or cost is None or need <= size or case.estimate.fits_context:
+        return None
+    context = cost.longest(size)
+    change = case.options.to_set("max_model_len", context) if context else f"--kv-cache-memory-bytes {need}"
+    needed = f"{gigabytes(need)} of cache for a context of {length} tokens"
+    found = f"{gigabytes(size)} ({case.options.place('kv_cache_memory_bytes')})"
+    return _estimated(Kind.CONTEXT, needed, found, change, need / size)
+
+
+def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfall: float) -> Miss:
+    return Miss(kind=kind, needed=needed, found=found, change=change, shortfall=shortfall, certain=False)
 
 
 def _on_host(case: Case) -> Room:
-    hardware, need = case.hardware, case.estimate.need_bytes
+    hardware, size = case.hardware, case.estimate
     limits = (hardware.host_memory_available_bytes, hardware.memory_limit_bytes)
     host = min((limit for limit in limits if limit is not None), default=None)
-    notes = _notes("the host" if host is None else None)
-    if host is None or need is None or need <= host:
+    notes = () if host is not None else (_unmeasured("the host"),)
+    if host is None or size.need_bytes is None or size.least_bytes is None:
         return Room(usable_bytes=host, notes=notes)
-    too_small = hardware.host_memory_bytes is not None and hardware.host_memory_bytes < need
-    miss = Miss(
-        kind=Kind.MEMORY if too_small else Kind.BUSY,
-        needed=f"{gigabytes(need)} of the host's memory",
-        found=f"{gigabytes(host)} to be had",
-        change=None if too_small else "docker run --memory, or end other programs",
-        shortfall=need / max(host, 1),
+    if size.need_bytes <= host:
+        return Room(usable_bytes=host, miss=_too_long_for_reserve(case), notes=notes)
+    context = size.longest(host) if size.least_bytes <= host and size.reserved_bytes is None else None
+    return Room(usable_bytes=host, miss=_host_miss(case, host, context), context=context, notes=notes)
+
+
+def _host_miss(case: Case, host: int, context: int | None) -> Miss:
+    """What is wrong with the host's memory."""
+    least, need = case.estimate.least_bytes or 0, case.estimate.need_bytes or 0
+    found, shortfall = f"{gigabytes(host)} to be had", need / max(host, 1)
+    if context is not None:
+        needed = (
+            f"{gigabytes(need)} of the host's memory for a context of {case.estimate.max_model_len} tokens"
+        )
+        change = case.options.to_set("max_model_len", context)
+        return _estimated(Kind.CONTEXT, needed, found, change, shortfall)
+    needed = f"{gigabytes(least if least > host else need)} of the host's memory"
+    total = case.hardware.host_memory_bytes
+    if total is not None and total < need:
+        return _estimated(Kind.MEMORY, needed, found, None, shortfall)
+    return _estimated(Kind.BUSY, needed, found, "docker run --memory, or end other programs", shortfall)
+
+
+def _notes(case: Case, choice: Choice) -> tuple[str, ...]:
+    """What a person should know about these GPUs' memory."""
+    unknown = [str(gpu.index) for gpu in choice.gpus if total_bytes(gpu, case.hardware) is None]
+    measured = () if not unknown else (_unmeasured(f"GPU {', '.join(unknown)}"),)
+    return (*measured, *_share_notes(case, choice), *_offload_notes(case, choice))
+
+
+def _unmeasured(what: str) -> str:
+    return f"the memory of {what} is unknown: whether it suffices was not checked"
+
+
+def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
+    """The engine does not start if less is free than the share that it was told."""
+    share = told_share(case)
+    if share is None or case.estimate.reserved_bytes is not None:
+        return ()
+    short = [gpu for gpu in choice.gpus if _lacks(case, gpu, share)]
+    if not short:
+        return ()
+    gpu, place = short[0], case.options.place("gpu_memory_utilization")
+    total, free = total_bytes(gpu, case.hardware) or 0, takeable_bytes(gpu, case.hardware) or 0
+    most = max(int(min(free / total, MOST_UTILIZATION) * 100), 0) / 100
+    asked = f"{share:g} of GPU {gpu.index} ({place}) is {gigabytes(share * total)}"
+    left = f"CUDA's context and what others hold leave {gigabytes(free)}"
+    return (f"{asked}, and {left}: the engine will not start with more than {most:g}",)
+
+
+def _lacks(case: Case, gpu: Gpu, share: float) -> bool:
+    total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
+    return total is not None and free is not None and share * total > free
+
+
+def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:
+    """Weights that are kept in the host's memory need it, for each GPU."""
+    offload = (case.options.number("cpu_offload_gb") or 0) * GIB * len(choice.gpus)
+    host = case.hardware.host_memory_available_bytes
+    if not offload or host is None or offload <= host:
+        return ()
+    words = (
+        f"{gigabytes(offload)} for {len(choice.gpus)} GPUs, and {gigabytes(host)} of the host's are to be had"
     )
-    return Room(usable_bytes=host, miss=miss, notes=notes)
-
-
-def _notes(unmeasured: str | None) -> tuple[str, ...]:
-    words = f"the memory of {unmeasured} is unknown: whether it suffices was not checked"
-    return (words,) if unmeasured else ()
+    return (f"--cpu-offload-gb ({case.options.place('cpu_offload_gb')}) takes {words}",)

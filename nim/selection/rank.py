@@ -1,29 +1,31 @@
 """Which of two profiles that both fit comes first, and the words for it."""
 
-from nim.manifest import Profile
+from nim.selection.fit import Fit
 
 # Lower precision before higher; of four bits, what the hardware calculates in before what it unpacks.
 PRECISIONS = ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8", "bf16", "fp16", "fp32")
 GOALS = ("latency", None, "throughput")
 
 
-def sort_key(profile: Profile) -> tuple[object, ...]:
-    """Smaller is better. It ends in the id, so that no two are equal and the file's order does not matter."""
-    return (*_merits(profile), profile.label, profile.id)
+def sort_key(fit: Fit) -> tuple[object, ...]:
+    """Return what to sort by. It ends in the id, so that no two are equal, whatever the file's order."""
+    return (*_merits(fit), fit.profile.label, fit.profile.id)
 
 
-def reason(first: Profile, second: Profile) -> str:
-    """Why `first` comes before `second`."""
+def reason(first: Fit, second: Fit) -> str:
+    """Return why `first` comes before `second`."""
     for ours, theirs, words in zip(_merits(first), _merits(second), _words(first, second), strict=True):
         if ours != theirs:
             return words
     return "by name"
 
 
-def _merits(profile: Profile) -> tuple[int, ...]:
+def _merits(fit: Fit) -> tuple[int, ...]:
+    profile = fit.profile
     precision, goal = profile.precision or "", profile.goal
     return (
         0 if profile.names_gpu else 1,
+        1 if fit.fallback else 0,
         PRECISIONS.index(precision) if precision in PRECISIONS else len(PRECISIONS),
         -profile.tensor_parallel_size,
         GOALS.index(goal) if goal in GOALS else len(GOALS),
@@ -32,10 +34,13 @@ def _merits(profile: Profile) -> tuple[int, ...]:
     )
 
 
-def _words(first: Profile, second: Profile) -> tuple[str, ...]:
+def _words(one: Fit, other: Fit) -> tuple[str, ...]:
+    first, second = one.profile, other.profile
+    precisions = f"{first.precision or 'unknown'} before {second.precision or 'unknown'}"
     return (
         "it is made for this GPU",
-        f"lower precision first ({first.precision or 'unknown'} before {second.precision or 'unknown'})",
+        f"what the GPU calculates in first ({precisions})",
+        f"lower precision first ({precisions})",
         f"more GPUs together first (tp{first.tensor_parallel_size} before tp{second.tensor_parallel_size})",
         f"latency before throughput ({first.goal or 'neither'} before {second.goal or 'neither'})",
         "without LoRA before with LoRA",

@@ -5,30 +5,30 @@ from collections.abc import Iterator
 
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
+from nim.selection.capability import capability_misses
 from nim.selection.fit import Case, Kind, Miss
+from nim.selection.splits import split_misses, too_long
 
 ENGINE_NAME = "vllm"
-# The least compute capability for a precision, where the profile names no GPU that it was made for.
-CAPABILITIES = {
-    "nvfp4": (10, 0),
-    "mxfp8": (10, 0),
-    "fp8": (8, 9),
-    "mxfp4": (8, 0),
-    "bf16": (8, 0),
-    "fp16": (7, 5),
-    "fp32": (7, 5),
-    "int8": (7, 5),
-    "int4": (7, 5),
-}
 
 
 def misses(case: Case) -> Iterator[Miss]:
-    """Everything but memory that does not fit."""
+    """Yield everything but memory that does not fit."""
     yield from _asked_otherwise(case)
     yield from _other_engine(case)
+    yield from split_misses(case)
+    yield from too_long(case)
     if not case.profile.on_cpu:
         yield from _other_gpu(case)
         yield from _too_few_gpus(case)
+
+
+def gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """Yield why this GPU does not do: it is not the one that is named, or cannot calculate so."""
+    yield from capability_misses(case, gpu)
+    if case.profile.names_gpu and not matches_gpu(case.profile, gpu):
+        needed = f"a GPU {_wanted_gpu(case.profile)}"
+        yield Miss(kind=Kind.MODEL, needed=needed, found=_found_gpu(gpu), certain=False)
 
 
 def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
@@ -51,6 +51,8 @@ def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
 
 def _asked_otherwise(case: Case) -> Iterator[Miss]:
     """Wishes that another profile meets."""
+    if not case.narrowed:
+        return
     own, wishes = case.profile, case.wishes
     for tag, value in case.tags.items():
         has = own.tags.get(tag)
@@ -58,15 +60,16 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
             yield _wish(
                 f"{tag}={value}", f"{tag}={has}" if has else f"no tag {tag}", "unset NIM_TAGS_SELECTOR"
             )
-    if wishes.lora and not own.lora:
+    if wishes.option("enable_lora") and not own.lora:
         yield _wish("feat_lora=true", "no LoRA", "leave out --enable-lora")
     sizes = (
-        ("tp", wishes.tensor_parallel_size, own.tensor_parallel_size, "TENSOR"),
-        ("pp", wishes.pipeline_parallel_size, own.pipeline_parallel_size, "PIPELINE"),
+        ("tp", "tensor_parallel_size", own.tensor_parallel_size),
+        ("pp", "pipeline_parallel_size", own.pipeline_parallel_size),
     )
-    for tag, wanted, given, name in sizes:
-        if wanted is not None and wanted != given:
-            change = f"unset NIM_{name}_PARALLEL_SIZE or leave out --{name.lower()}-parallel-size"
+    for tag, option, given in sizes:
+        wanted = case.options.whole(option)
+        if case.options.is_written(option) and wanted is not None and wanted != given:
+            change = f"unset NIM_{option.upper()} or leave out --{option.replace('_', '-')}"
             yield _wish(f"{tag}={wanted}", f"{tag}={given}", change)
 
 
@@ -88,54 +91,61 @@ def _other_engine(case: Case) -> Iterator[Miss]:
 
 
 def _other_gpu(case: Case) -> Iterator[Miss]:
-    """The kind of GPU: the one that is named, else one that can calculate in the precision."""
-    if not case.group.gpus:
-        return
-    profile, gpu = case.profile, case.group.gpus[0]
-    if not profile.names_gpu:
-        yield from _too_old(case, gpu)
-    elif not matches_gpu(profile, gpu):
-        yield Miss(kind=Kind.MODEL, needed=f"a GPU {_wanted_gpu(profile)}", found=_found_gpu(gpu))
-
-
-def _too_old(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    precision = case.profile.precision
-    needed, has = CAPABILITIES.get(precision or ""), gpu.compute_capability
-    emulated = precision == "nvfp4" and case.wishes.allow_nvfp4_emulation
-    if needed is None or has is None or has >= needed or emulated:
-        return
-    words = f"compute capability {needed[0]}.{needed[1]} for {precision}"
-    change = "NIM_ALLOW_NVFP4_EMULATION=1" if precision == "nvfp4" else None
-    found = f"{has[0]}.{has[1]} ({gpu.name or 'unknown name'})"
-    yield Miss(kind=Kind.CAPABILITY, needed=words, found=found, change=change)
+    """The kind of GPU. Where there are several kinds, enough of them have to do."""
+    found = [tuple(gpu_misses(case, gpu)) for gpu in case.group.gpus]
+    lacking = [misses for misses in found if misses]
+    if lacking and len(found) - len(lacking) < max(case.parallel.local_ranks, 1):
+        yield from lacking[0]
 
 
 def _too_few_gpus(case: Case) -> Iterator[Miss]:
-    nodes, stages = max(case.wishes.nodes, 1), case.profile.pipeline_parallel_size
-    if stages % nodes:
-        words = f"nodes that divide its {stages} stages" if stages > 1 else "one node"
-        yield Miss(kind=Kind.COUNT, needed=words, found=f"{nodes} nodes", change="leave out --nnodes")
+    parallel, gpus = case.parallel, case.group.gpus
+    if miss := _uneven_nodes(case):
+        yield miss
         return
-    needed, gpus = case.profile.gpu_count // nodes, case.group.gpus
+    needed, nodes = parallel.local_ranks, parallel.nodes
     if gpus and gpus[0].mig is not None and needed > 1:
-        found = f"{len(gpus)} MIG devices, of which a process can use one"
-        yield Miss(kind=Kind.COUNT, needed=f"{needed} whole GPUs", found=found, shortfall=needed)
-    elif len(gpus) < needed:
-        wanted = count_gpus(needed) if nodes == 1 else f"{count_gpus(needed)} on each node"
-        change = _more_gpus(needed, len(gpus), stages, nodes)
-        shortfall = needed / max(len(gpus), 0.5)
         yield Miss(
-            kind=Kind.COUNT, needed=wanted, found=count_gpus(len(gpus)), change=change, shortfall=shortfall
+            kind=Kind.COUNT,
+            needed=f"{needed} whole GPUs",
+            found=f"{len(gpus)} MIG devices, of which a process can use one",
+            shortfall=needed,
+            certain=parallel.replica_ranks > 1,
         )
+    elif len(gpus) < needed and not (gpus and parallel.cluster):
+        wanted = count_gpus(needed) if nodes == 1 else f"{count_gpus(needed)} on each node"
+        yield Miss(
+            kind=Kind.COUNT,
+            needed=f"{wanted} for {parallel}" if parallel.data > 1 else wanted,
+            found=count_gpus(len(gpus)),
+            change=_more_gpus(case),
+            shortfall=needed / max(len(gpus), 0.5),
+        )
+
+
+def _uneven_nodes(case: Case) -> Miss | None:
+    """Nodes have to share the ranks evenly; and only a person decides to share a layer among nodes."""
+    parallel, change = case.parallel, "leave out --nnodes"
+    nodes, stages = parallel.nodes, parallel.pipeline * parallel.data
+    asked = case.named or case.options.is_written("tensor_parallel_size")
+    if not (parallel.ranks if asked else stages) % nodes:
+        return None
+    words = f"nodes that divide its {stages} stages" if stages > 1 else "one node"
+    words = f"nodes that divide its {parallel.ranks} GPUs" if asked and parallel.ranks > 1 else words
+    return Miss(kind=Kind.COUNT, needed=words, found=f"{nodes} nodes", change=change)
 
 
 def count_gpus(count: int) -> str:
     return "1 GPU" if count == 1 else f"{count or 'no'} GPUs"
 
 
-def _more_gpus(needed: int, found: int, stages: int, nodes: int) -> str:
-    if nodes == 1 and stages > 1 and found * stages >= needed:
+def _more_gpus(case: Case) -> str:
+    parallel, found = case.parallel, len(case.group.gpus)
+    stages, needed = parallel.pipeline, parallel.local_ranks
+    if parallel.nodes == 1 and stages > 1 and found * stages >= needed:
         return f"--nnodes {stages}, on {stages} such machines"
+    if parallel.data > 1 and found >= parallel.replica_ranks:
+        return f"--data-parallel-size {found // parallel.replica_ranks}"
     return f"docker run --gpus {needed}"
 
 

@@ -1,43 +1,28 @@
 """Which profile this machine runs, and why: the same one every time, or a refusal that says it all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from nim.errors import ProfileError
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
+from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
-from nim.selection.fit import Case, Fit, Group, Kind, Wishes, groups
-from nim.selection.labels import (
-    AUTOMATIC,
-    PROFILE_VARIABLE,
-    VARIANT_TAG,
-    Asked,
-    find_asked,
-    parse_tags,
-    with_variants,
-)
+from nim.selection.capability import fallback, served_dtype
+from nim.selection.devices import is_crowded
+from nim.selection.engine_options import EngineOptions, options_of
+from nim.selection.fit import Case, Fit, Wishes
+from nim.selection.groups import Group, all_groups
+from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.memory import Estimate, estimate
-from nim.selection.memory_fit import find_room, gigabytes
-from nim.selection.rank import reason, sort_key
+from nim.selection.memory_fit import find_room
+from nim.selection.parallel import parallel_of
+from nim.selection.rank import sort_key
+from nim.selection.refusals import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
 from nim.selection.requirements import misses
+from nim.selection.start import Start
 
-
-class NoProfileFits(ProfileError):
-    """No profile can run here. `refused` is the whole table, nearest miss first."""
-
-    def __init__(self, message: str, refused: Sequence[Refusal], hint: str | None) -> None:
-        table = "\n".join(describe(refusal) for refusal in refused)
-        super().__init__(f"{message}\n{table}", hint=hint)
-        self.refused = tuple(refused)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of the decision, in words."""
-
-    name: str
-    text: str
+Facts = Mapping[str | None, ModelFacts]
+"""What the models' own files say, by the source that a profile names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +31,7 @@ class Selection:
 
     `devices` are the GPUs to run on, in the user's order: none for a profile of the CPU.
     `utilization` is the share of each GPU to give the engine, where its default would not do.
+    `fits` are all profiles as they were compared, in the order of their rank; `winner` is one of them.
     """
 
     chosen: ChosenProfile
@@ -55,215 +41,208 @@ class Selection:
     utilization: float | None
     refused: tuple[Refusal, ...]
     warnings: tuple[str, ...]
-    steps: tuple[Step, ...]
+    winner: Fit
+    fits: tuple[Fit, ...]
+    hardware: Hardware
+    wishes: Wishes
+    asked: Asked
 
 
-def select(manifest: Manifest, hardware: Hardware, wishes: Wishes) -> Selection:
-    """Exactly one profile; ProfileError if there is none, or if the one asked for does not exist or fit."""
+def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
+    """Return exactly one profile; ProfileError where none fits, or the one asked for does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
-    if asked.profile is not None:
-        wishes, tags = replace(wishes, lora=False), {}  # a name says more than what narrows a choice
-    fits = compare_all(manifest, hardware, wishes, asked.variants, tags)
+    fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
     if asked.profile is not None:
         winner = _the_one_asked_for(fits, asked.profile, hardware)
         because = f"{PROFILE_VARIABLE} asks for it"
     else:
         winner, because = _the_best(fits, manifest, hardware)
-    return _selection(winner, because, fits, hardware, wishes, asked)
-
-
-def compare_all(
-    manifest: Manifest, hardware: Hardware, wishes: Wishes, variants: Sequence[str], tags: Mapping[str, str]
-) -> tuple[Fit, ...]:
-    """Every profile on the group of GPUs where it fits best, in the order of their rank."""
-    kinds = groups(hardware)
-    fits = [
-        _best_fit(with_variants(manifest, profile, variants), manifest, hardware, wishes, tags, kinds)
-        for profile in manifest.profiles
-    ]
-    return tuple(sorted(fits, key=lambda fit: sort_key(fit.profile)))
-
-
-def describe(refusal: Refusal) -> str:
-    """One line of the table."""
-    change = f"; to change that: {refusal.change}" if refusal.change else ""
-    return (
-        f"  {refusal.label} ({refusal.profile[:12]}): needs {refusal.needed}; found {refusal.found}{change}"
+    profile = winner.profile
+    return Selection(
+        chosen=ChosenProfile(id=profile.id, label=profile.label, tags=dict(profile.tags), because=because),
+        profile=profile,
+        devices=() if profile.on_cpu else winner.room.devices,
+        estimate=winner.estimate,
+        utilization=winner.room.utilization,
+        refused=refuse_all([fit for fit in fits if fit is not winner], winner),
+        warnings=_warnings(winner, hardware),
+        winner=winner,
+        fits=fits,
+        hardware=hardware,
+        wishes=wishes,
+        asked=asked,
     )
 
 
-def _best_fit(
-    profile: Profile,
+def compare_all(
     manifest: Manifest,
     hardware: Hardware,
     wishes: Wishes,
+    asked: Asked,
     tags: Mapping[str, str],
-    kinds: Sequence[Group],
-) -> Fit:
-    """The first group in which it fits; else the one in which it is nearest to fitting."""
-    size = estimate(profile, manifest.model, wishes.max_model_len)
-    tried = []
-    for group in kinds:
-        case = Case(profile=profile, group=group, hardware=hardware, wishes=wishes, tags=tags, estimate=size)
-        tried.append(_fit(case))
-        if tried[-1].fits:
-            return tried[-1]
-    return min(tried, key=lambda fit: fit.distance)
+    facts: Facts | None = None,
+) -> tuple[Fit, ...]:
+    """Return every profile on the group of GPUs where it fits best, in the order of their rank."""
+    comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
+    fits = [comparison.best_fit(profile) for profile in manifest.profiles]
+    return tuple(sorted(fits, key=sort_key))
+
+
+class _Comparison:
+    """What all profiles are compared by."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        hardware: Hardware,
+        wishes: Wishes,
+        asked: Asked,
+        tags: Mapping[str, str],
+        facts: Facts,
+    ) -> None:
+        self._manifest, self._hardware, self._wishes = manifest, hardware, wishes
+        self._asked, self._tags, self._facts = asked, tags, facts
+        self._groups = all_groups(hardware)
+
+    def best_fit(self, profile: Profile) -> Fit:
+        """Return the first group where it fits and others do not hold most of a GPU, else the nearest to that."""
+        profile = with_variants(self._manifest, profile, self._asked.variants)
+        tried = []
+        for group in self._groups:
+            tried.append(_fit(self._case(profile, group)))
+            if tried[-1].fits and not tried[-1].room.crowded:
+                return tried[-1]
+        return min(tried, key=lambda fit: fit.distance)
+
+    def _case(self, profile: Profile, group: Group) -> Case:
+        asked = self._asked.profile
+        named = asked is not None and asked.id == profile.id
+        options = options_of(profile, self._wishes.options)
+        parallel = parallel_of(profile, options, own_sizes=not named)
+        facts = self._facts_with(profile, options)
+        reading = facts.reading if facts else None
+        return Case(
+            profile=profile,
+            group=group,
+            hardware=self._hardware,
+            wishes=self._wishes,
+            tags=self._tags,
+            narrowed=asked is None,
+            named=named,
+            brought=self._manifest.is_generic,
+            options=options,
+            parallel=parallel,
+            facts=facts,
+            estimate=estimate(
+                Start(
+                    profile=profile,
+                    options=options,
+                    parallel=parallel,
+                    model=self._manifest.model,
+                    facts=facts,
+                    gpu=group.smallest,
+                    dtype=served_dtype(options, reading, group.smallest),
+                )
+            ),
+        )
+
+    def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
+        """What is known of the profile's model, with `--hf-overrides` laid over its configuration."""
+        facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
+        if facts is None or not isinstance(overrides, Mapping) or not overrides:
+            return facts
+        return facts_of(facts.config, overrides)
 
 
 def _fit(case: Case) -> Fit:
     found = tuple(misses(case))
     room = find_room(case)
     lacking = (room.miss,) if room.miss and (case.group.gpus or case.profile.on_cpu) else ()
+    words = [words for gpu in room.devices if (words := fallback(case, gpu))]
     return Fit(
-        profile=case.profile, group=case.group, estimate=case.estimate, misses=(*found, *lacking), room=room
+        profile=case.profile,
+        group=case.group,
+        options=case.options,
+        parallel=case.parallel,
+        estimate=case.estimate,
+        misses=(*found, *lacking),
+        room=room,
+        fallback=words[0] if words else None,
     )
 
 
 def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """The best kind of GPUs on which anything fits, and there the first in rank."""
+    """The best kind of GPUs on which anything fits, idle ones first, and there the first in rank."""
     runnable = [fit for fit in fits if fit.fits]
     if not runnable:
-        message = (
-            f"cannot run {manifest.name or 'the model'} on this machine: no profile fits {_found(hardware)}"
-        )
-        refused = _refused(fits)
-        raise NoProfileFits(message, refused, refused[0].change)
-    order = [group.gpus for group in groups(hardware)]
-    best = min(order.index(fit.group.gpus) for fit in runnable)
-    there = [fit for fit in runnable if fit.group.gpus == order[best]]
+        raise no_profile_fits(fits, manifest, found_words(hardware))
+    order = all_groups(hardware)
+
+    def place(fit: Fit) -> tuple[bool, int]:
+        return fit.room.crowded, order.index(fit.group)
+
+    ranked = sorted(runnable, key=lambda fit: (place(fit), fit.room.busy, sort_key(fit)))
+    there = [fit for fit in ranked if place(fit) == place(ranked[0])]
     if len(there) == 1:
         return there[0], "it is the only one that fits"
-    return there[0], f"first of the {len(there)} that fit: {reason(there[0].profile, there[1].profile)}"
+    return there[0], f"first of the {len(there)} that fit: {why_first(there[0], there[1])}"
 
 
 def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) -> Fit:
-    """It has to fit, save that an estimate alone does not overrule a person: weights that do not go in do."""
+    """A person is not overruled by an estimate: only what the engine would refuse is refused."""
     fit = next(fit for fit in fits if fit.profile.id == asked.id)
-    if all(miss.kind is Kind.CONTEXT or _only_estimated(fit, miss.kind) for miss in fit.misses):
+    if not any(miss.certain for miss in fit.misses):
         return fit
     others = [other for other in fits if other.fits]
     hint = f"{PROFILE_VARIABLE}={others[0].profile.label}, which fits" if others else refuse(fit).change
     label = fit.profile.label
-    message = f"cannot run the profile '{label}' ({PROFILE_VARIABLE}) on this machine: {_found(hardware)}"
+    message = (
+        f"cannot run the profile '{label}' ({PROFILE_VARIABLE}) on this machine: {found_words(hardware)}"
+    )
     raise NoProfileFits(message, [refuse(fit)], hint)
 
 
-def _only_estimated(fit: Fit, kind: Kind) -> bool:
-    """Whether the weights themselves go in, and only the allowance for everything else does not."""
-    weights, usable = fit.estimate.weights_bytes, fit.room.usable_bytes
-    return kind is Kind.MEMORY and weights is not None and usable is not None and weights <= usable
-
-
-def _selection(
-    winner: Fit, because: str, fits: Sequence[Fit], hardware: Hardware, wishes: Wishes, asked: Asked
-) -> Selection:
-    profile = winner.profile
-    chosen = ChosenProfile(id=profile.id, label=profile.label, tags=dict(profile.tags), because=because)
-    return Selection(
-        chosen=chosen,
-        profile=profile,
-        devices=() if profile.on_cpu else winner.room.devices,
-        estimate=winner.estimate,
-        utilization=winner.room.utilization,
-        refused=_refused([fit for fit in fits if fit is not winner], winner),
-        warnings=_warnings(winner, hardware),
-        steps=_steps(winner, because, fits, hardware, wishes, asked),
-    )
-
-
-def _refused(fits: Sequence[Fit], winner: Fit | None = None) -> tuple[Refusal, ...]:
-    """Those that fit but were outranked, then the others, nearest miss first."""
-    return tuple(
-        refuse(fit, winner) for fit in sorted(fits, key=lambda fit: (fit.distance, sort_key(fit.profile)))
-    )
-
-
-def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
-    """Needed against found, of everything that is amiss; the first change is the one that matters most."""
-    worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
-    needed, found = (", ".join(words) for words in _words(fit, winner))
-    changes = [miss.change for miss in worst_first if miss.change]
-    hopeless = any(miss.change is None for miss in worst_first)
-    change = (
-        None if hopeless else "; ".join(dict.fromkeys(changes)) or f"{PROFILE_VARIABLE}={fit.profile.label}"
-    )
-    return Refusal(profile=fit.profile.id, label=fit.profile.label, needed=needed, found=found, change=change)
-
-
-def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
-    if not fit.misses and winner is not None:
-        elsewhere = fit.group.gpus != winner.group.gpus
-        why = (
-            f"{winner.group} is better than {fit.group}" if elsewhere else reason(winner.profile, fit.profile)
-        )
-        return ["to rank first"], [f"{winner.profile.label} before it: {why}"]
-    worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
-    return [miss.needed for miss in worst_first], [miss.found for miss in worst_first]
+def found_words(hardware: Hardware) -> str:
+    """Return the machine in a few words."""
+    return ", ".join(str(group) for group in all_groups(hardware) if not group.mixed)
 
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
-    amiss = [
+    """What a person should know before it starts."""
+    estimated = [
         f"by estimate the profile needs {miss.needed}, and {miss.found}"
         + (f": {miss.change}" if miss.change else "")
         for miss in winner.misses
     ]
+    fallback = [winner.fallback] if winner.fallback else []
+    return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.room.notes)
+
+
+def _resized(winner: Fit) -> list[str]:
+    """A size that a person wrote, where the profile that they name has another."""
+    own = {"tp": winner.profile.tensor_parallel_size, "pp": winner.profile.pipeline_parallel_size}
+    now = {"tp": winner.parallel.tensor, "pp": winner.parallel.pipeline}
+    names = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
+    return [
+        f"{tag}{now[tag]} ({winner.options.place(names[tag])}) is used, not the profile's {tag}{own[tag]}"
+        for tag in names
+        if own[tag] != now[tag]
+    ]
+
+
+def _unused(winner: Fit, hardware: Hardware) -> list[str]:
+    """GPUs that are left alone, and GPUs of different kinds that run together."""
+    if winner.profile.on_cpu:
+        return []
+    if winner.group.mixed:
+        return [f"the GPUs are of different kinds: {winner.group} run at the pace of the slowest of them"]
     unused = [gpu for gpu in hardware.gpus if gpu not in winner.group.gpus]
-    if unused and not winner.profile.on_cpu:
-        names = ", ".join(f"{gpu.index} ({gpu.name or 'unknown'})" for gpu in unused)
-        amiss.append(f"the GPUs are of different kinds: {winner.group} is used, not GPU {names}")
-    return (*amiss, *winner.room.notes)
+    crowded = [g for g in winner.group.gpus if g not in winner.room.devices and is_crowded(g)]
+    others = [f"the GPUs are of different kinds: {winner.group} is used, not GPU {_names(unused)}"]
+    held = [f"others hold most of GPU {_names(crowded)}: it is left alone"]
+    return [*(others if unused else []), *(held if crowded and not winner.room.crowded else [])]
 
 
-def _steps(
-    winner: Fit, because: str, fits: Sequence[Fit], hardware: Hardware, wishes: Wishes, asked: Asked
-) -> tuple[Step, ...]:
-    """The decision as it was taken: what there is, what was asked, what each test left, who won."""
-    steps = [Step(name="hardware", text=_found(hardware)), Step(name="asked", text=_asked(wishes, asked))]
-    left = list(fits)
-    for name, kinds in _TESTS.items():
-        out = [fit for fit in left if any(miss.kind in kinds for miss in fit.misses) and fit is not winner]
-        left = [fit for fit in left if fit not in out]
-        steps.append(Step(name=name, text=f"{len(left)} of {len(left) + len(out)} pass"))
-    names = [fit.profile.label for fit in left]
-    steps.append(Step(name="rank", text=" > ".join(names[:5]) + (" > …" if len(names) > 5 else "")))
-    return (*steps, Step(name="chosen", text=f"{winner.profile.label} ({because}){_size(winner)}"))
-
-
-def _size(fit: Fit) -> str:
-    """The estimate in words, with what it does not know."""
-    need = fit.estimate.need_bytes
-    words = f", about {gigabytes(need)}{'' if fit.profile.on_cpu else ' per GPU'}" if need else ""
-    unknown = fit.estimate.unknown
-    return f"{words}, not counting {' and '.join(unknown)}, which is unknown" if unknown else words
-
-
-_TESTS = {
-    "engine": (Kind.ENGINE,),
-    "wishes": (Kind.WISH,),
-    "GPU": (Kind.MODEL, Kind.CAPABILITY),
-    "count": (Kind.COUNT,),
-    "memory": (Kind.MEMORY, Kind.BUSY, Kind.CONTEXT),
-}
-
-
-def _asked(wishes: Wishes, asked: Asked) -> str:
-    said = {
-        PROFILE_VARIABLE: wishes.profile if wishes.profile != AUTOMATIC else None,
-        "tags": ",".join(wishes.tags_selector) or None,
-        VARIANT_TAG: "+".join(asked.variants) or None,
-        "LoRA": "yes" if wishes.lora else None,
-        "max_model_len": wishes.max_model_len,
-        "tp": wishes.tensor_parallel_size,
-        "pp": wishes.pipeline_parallel_size,
-        "nodes": wishes.nodes if wishes.nodes > 1 else None,
-        "NVFP4 emulation": "allowed" if wishes.allow_nvfp4_emulation else None,
-        "engine build": wishes.engine_build,
-    }
-    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None) or "nothing"
-
-
-def _found(hardware: Hardware) -> str:
-    """The machine in a few words."""
-    return ", ".join(str(group) for group in groups(hardware))
+def _names(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(f"{gpu.index} ({gpu.name or 'unknown'})" for gpu in gpus)

@@ -2,6 +2,7 @@
 
 from nim.settings.declared import Settings, declared
 from nim.settings.describe import settings_data, settings_markdown
-from nim.settings.read import read_settings, with_file_twins
+from nim.settings.read import read_settings
+from nim.settings.secrets import with_secrets
 
-__all__ = ["Settings", "declared", "read_settings", "settings_data", "settings_markdown", "with_file_twins"]
+__all__ = ["Settings", "declared", "read_settings", "settings_data", "settings_markdown", "with_secrets"]

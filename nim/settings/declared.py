@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
+from nim.settings.nim1 import OFF
 from nim.settings.types import Absent, Setting, setting
 from nim.settings.value_types import (
+    ARGUMENTS,
     BOOLEAN,
     DURATION,
     DURATION_OR_OFF,
-    FRACTION,
     LEVEL,
     NAMES,
+    OPTION_COUNT,
+    OPTION_LENGTH,
+    OPTION_SHARE,
+    OPTION_WORD,
     PATH,
     PORT,
     ROUTE_GROUPS,
@@ -156,19 +161,23 @@ class Settings:
     )
 
     # The engine
-    max_model_len: int | None = setting(
-        "NIM_MAX_MODEL_LEN", WHOLE, None, "The context length in tokens.", option="max_model_len"
+    max_model_len: str | None = setting(
+        "NIM_MAX_MODEL_LEN",
+        OPTION_LENGTH,
+        None,
+        "The context length in tokens; `auto`: as long as the memory allows.",
+        option="max_model_len",
     )
-    tensor_parallel_size: int | None = setting(
+    tensor_parallel_size: str | None = setting(
         "NIM_TENSOR_PARALLEL_SIZE",
-        WHOLE,
+        OPTION_COUNT,
         None,
         "GPUs that share each layer. Narrows the choice of profile, too.",
         option="tensor_parallel_size",
     )
-    pipeline_parallel_size: int | None = setting(
+    pipeline_parallel_size: str | None = setting(
         "NIM_PIPELINE_PARALLEL_SIZE",
-        WHOLE,
+        OPTION_COUNT,
         None,
         "Groups of GPUs that share the stack of layers. Narrows the choice of profile, too.",
         option="pipeline_parallel_size",
@@ -188,24 +197,25 @@ class Settings:
         option="trust_remote_code",
         aliases=("NIM_FORCE_TRUST_REMOTE_CODE",),
     )
-    kv_cache_percent: float | None = setting(
+    kv_cache_percent: str | None = setting(
         "NIM_KVCACHE_PERCENT",
-        FRACTION,
+        OPTION_SHARE,
         None,
         "The share of each GPU's memory that the engine may take.",
         option="gpu_memory_utilization",
-        aliases=("NIM_KV_CACHE_PERCENT", "NIM_GPU_MEM_FRACTION"),
+        aliases=("NIM_KV_CACHE_PERCENT", "NIM_GPU_MEM_FRACTION", "NIM_GPU_MEMORY_UTILIZATION"),
     )
-    max_batch_size: int | None = setting(
+    max_batch_size: str | None = setting(
         "NIM_MAX_BATCH_SIZE",
-        WHOLE,
+        OPTION_COUNT,
         None,
         "How many requests the engine works on at once.",
         option="max_num_seqs",
+        aliases=("NIM_MAX_NUM_SEQS",),
     )
     passthrough_args: str | None = setting(
         "NIM_PASSTHROUGH_ARGS",
-        TEXT,
+        ARGUMENTS,
         None,
         "Flags for the engine, as in a shell or as a JSON array of strings. They override every other "
         "variable.",
@@ -218,7 +228,7 @@ class Settings:
     )
     engine_command: str | None = setting(
         "NIM_ENGINE_COMMAND",
-        TEXT,
+        ARGUMENTS,
         None,
         "A program that is given the engine's arguments instead of vLLM: a wrapper such as `numactl` or a "
         "profiler. `{engine}` in it stands for the engine's own command.",
@@ -243,7 +253,7 @@ class Settings:
     )
     tool_call_parser: str | None = setting(
         "NIM_TOOL_CALL_PARSER",
-        TEXT,
+        OPTION_WORD,
         None,
         "How tool calls are read from the model's text.",
         option="tool_call_parser",
@@ -270,16 +280,16 @@ class Settings:
         option="enable_chunked_prefill",
     )
     kv_cache_dtype: str | None = setting(
-        "NIM_KV_CACHE_DTYPE", TEXT, None, "The number format of the KV cache.", option="kv_cache_dtype"
+        "NIM_KV_CACHE_DTYPE", OPTION_WORD, None, "The number format of the KV cache.", option="kv_cache_dtype"
     )
-    max_lora_rank: int | None = setting(
-        "NIM_MAX_LORA_RANK", WHOLE, None, "The largest rank of an adapter.", option="max_lora_rank"
+    max_lora_rank: str | None = setting(
+        "NIM_MAX_LORA_RANK", OPTION_COUNT, None, "The largest rank of an adapter.", option="max_lora_rank"
     )
-    max_gpu_loras: int | None = setting(
-        "NIM_MAX_GPU_LORAS", WHOLE, None, "Adapters in GPU memory at once.", option="max_loras"
+    max_gpu_loras: str | None = setting(
+        "NIM_MAX_GPU_LORAS", OPTION_COUNT, None, "Adapters in GPU memory at once.", option="max_loras"
     )
-    max_cpu_loras: int | None = setting(
-        "NIM_MAX_CPU_LORAS", WHOLE, None, "Adapters in host memory at once.", option="max_cpu_loras"
+    max_cpu_loras: str | None = setting(
+        "NIM_MAX_CPU_LORAS", OPTION_COUNT, None, "Adapters in host memory at once.", option="max_cpu_loras"
     )
     cors_allow_origins: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_ORIGINS",
@@ -409,19 +419,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
     }
 )
-
-# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
-SECRETS = (
-    "HF_TOKEN",
-    "NGC_API_KEY",
-    "NGC_CLI_API_KEY",
-    "MODELSCOPE_API_TOKEN",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "VLLM_API_KEY",
-)
-
-OFF = frozenset({"disabled", "none", "off", "0", "false"})
 
 _TLS = Absent(
     because="the service has no TLS of its own, and would leave open what was meant to be closed",

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from nim.settings.declared import NOT_SUPPORTED, REFUSED, SECRETS, declared
+from nim.settings.declared import NOT_SUPPORTED, REFUSED, declared
+from nim.settings.nim1 import NIM1, Replaced
+from nim.settings.secrets import SECRETS
 from nim.settings.types import Setting
 
 
@@ -33,7 +35,16 @@ def settings_markdown() -> str:
     lines += ["", "## Known to NIM, not supported here", "", "| Name | Use |", "|---|---|"]
     lines += [f"| `{name}` | {instead} |" for name, instead in NOT_SUPPORTED.items()]
     lines += [f"| `{name}` | {absent.instead}: refused, not ignored |" for name, absent in REFUSED.items()]
+    lines += ["", "## Variables of other NIM releases", ""]
+    lines += ["Without effect, and said so at a start; what does the same:", ""]
+    lines += ["| Name | Of | Instead |", "|---|---|---|"]
+    lines += [f"| `{name}` | {one.release} | {_instead(one)} |" for name, one in NIM1.items()]
     return "\n".join(lines) + "\n"
+
+
+def _instead(replaced: Replaced) -> str:
+    off = f"; to switch it off, {replaced.off}" if replaced.off else ""
+    return (replaced.use + off).replace("{}", "…")
 
 
 def settings_data() -> list[dict[str, Any]]:

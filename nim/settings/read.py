@@ -1,36 +1,19 @@
 """Environment → `Settings`. Bad values are refused here, at the door, with the variable's name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
-from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, SECRETS, Settings, declared
+from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
+from nim.settings.nim1 import NIM1
+from nim.settings.pasted import cleaned
 from nim.settings.types import Absent, Setting
-from nim.settings.value_types import TEXT
 
-
-def with_file_twins(environ: Mapping[str, str]) -> dict[str, str]:
-    """`NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are."""
-    values = dict(environ)
-    for name in SECRETS:
-        path = values.pop(f"{name}_FILE", "")
-        if path and environ.get(name):
-            message = f"cannot use {name}_FILE '{path}': {name} is set, too"
-            raise SettingsError(message, hint=f"unset {name} or {name}_FILE")
-        if path:
-            values[name] = _file_text(f"{name}_FILE", path)
-    return values
-
-
-def _file_text(name: str, path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {name} '{path}': {error}", hint=f"ls -l '{path}'") from None
+_PREFIX = "NIM_"
+_ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -41,7 +24,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     for field_name, declaration in declared().items():
         name = _name_given(declaration, environ, warnings)
         if name is not None:
-            values[field_name] = _read(declaration, name, environ[name])
+            text, warning = cleaned(declaration, name, environ[name])
+            warnings += [warning] if warning else []
+            values[field_name] = _read(declaration, name, text)
             names_used[field_name] = name
     warnings.extend(_unknown(environ))
     settings = Settings(**values, names_used=MappingProxyType(names_used), warnings=tuple(warnings))
@@ -63,7 +48,7 @@ def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list
 
 def _read(declaration: Setting, name: str, text: str) -> Any:
     try:
-        return declaration.kind.read(text if declaration.kind is TEXT else text.strip())
+        return declaration.kind.read(text)
     except ValueError as error:
         shown = MASK if is_secret_name(name) else text
         message = f"cannot use {name} '{shown}' (from the environment): {error}"
@@ -101,16 +86,26 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):
-        if not name.startswith("NIM_") or name in known or name in IGNORED or not environ[name]:
+        if not name.startswith(_PREFIX) or name in known or name in IGNORED or not environ[name]:
             continue
         if name in REFUSED:
             _refuse(name, environ[name], REFUSED[name])
+        elif name in NIM1:
+            warning = NIM1[name].warning(name, environ[name])
+            warnings += [warning] if warning else []
         elif name in NOT_SUPPORTED:
             warnings.append(f"{name} is not supported: use {NOT_SUPPORTED[name]}")
         else:
-            near = nearest(name, known, count=1)
-            warnings.append(f"{name} is not known" + (f": did you mean {near[0]}?" if near else ""))
+            near = _alike(name, [*known, *NIM1, *NOT_SUPPORTED])
+            warnings.append(f"{name} is not known" + (f": did you mean {near}?" if near else ""))
     return warnings
+
+
+def _alike(name: str, known: Sequence[str]) -> str | None:
+    """The variable spelt most like this one, where it is a slip rather than another word."""
+    words = [other.removeprefix(_PREFIX) for other in known]
+    near = nearest(name.removeprefix(_PREFIX), words, count=1, cutoff=_ALIKE)
+    return _PREFIX + near[0] if near else None
 
 
 def _refuse(name: str, text: str, absent: Absent) -> None:

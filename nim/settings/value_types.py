@@ -1,6 +1,8 @@
 """The kinds of value that a variable can hold, each with its reader."""
 
+import json
 import re
+from contextlib import suppress
 
 from nim.settings.route_groups import read_groups
 from nim.settings.types import Kind
@@ -9,6 +11,8 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _FRACTION_OF_A_SECOND = re.compile(r"0+(\.[0-9]*)?|\.[0-9]+")
 MOST_SECONDS = 7 * 24 * 3600
+# Names of Python's and others' logging, and of NIM 1.x, where DEFAULT is INFO.
+_OTHER_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG", "DEFAULT": "INFO"}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -67,16 +71,6 @@ def _duration_or_off(text: str) -> float:
     return float(_duration(text))
 
 
-def _fraction(text: str) -> float:
-    try:
-        fraction = float(text)
-    except ValueError:
-        fraction = 0.0
-    if not 0 < fraction <= 1:
-        raise ValueError("expected a fraction above 0, at most 1")
-    return fraction
-
-
 def _size(text: str) -> str:
     number = text.rstrip("kKmMgG")
     if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
@@ -87,20 +81,26 @@ def _size(text: str) -> str:
 
 
 def _level(text: str) -> str:
-    level = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG"}.get(text.upper(), text.upper())
+    level = _OTHER_LEVELS.get(text.upper(), text.upper())
     if level not in LOG_LEVELS:
         raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
     return level
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    """Names with commas between them, or a JSON array of strings as the engine's flag takes it."""
+    words = text.split(",")
+    if text.startswith("["):
+        with suppress(ValueError):
+            words = [str(word) for word in json.loads(text)]
+    names = tuple(word.strip() for word in words if word.strip())
     if not names:
         raise ValueError("expected a name, or several with commas between them")
     return names
 
 
 TEXT = Kind(name="text", read=_text)
+ARGUMENTS = Kind(name="arguments", read=_text)
 PATH = Kind(name="path", read=_text)
 BOOLEAN = Kind(name="boolean", read=_boolean)
 WHOLE = Kind(name="whole number", read=_whole)
@@ -108,8 +108,12 @@ PORT = Kind(name="port", read=_port)
 SECONDS = Kind(name="seconds", read=_seconds)
 DURATION = Kind(name="duration", read=_duration)
 DURATION_OR_OFF = Kind(name="duration or 0", read=_duration_or_off)
-FRACTION = Kind(name="fraction", read=_fraction)
 SIZE = Kind(name="size", read=_size)
 LEVEL = Kind(name="log level", read=_level)
 NAMES = Kind(name="names", read=_names)
+# Settings of an engine option keep their text: the option's own reader judges it, as it does a flag's value.
+OPTION_COUNT = Kind(name="whole number", read=_text)
+OPTION_LENGTH = Kind(name="whole number, `8k` or `auto`", read=_text)
+OPTION_SHARE = Kind(name="fraction", read=_text)
+OPTION_WORD = Kind(name="one of the engine's", read=_text)
 ROUTE_GROUPS = Kind(name="route groups", read=read_groups)

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from nim.settings import declared, read_settings
-from nim.settings.declared import SECRETS
+from nim.settings.secrets import SECRETS
 from tests.deploy.files import CHART, VALUES, Object, pod_of, values
 from tests.deploy.helm import Refused, notes, render
 from tests.deploy.test_schemas import SETTINGS
@@ -104,6 +104,58 @@ def test_several_nodes_are_refused_in_words() -> None:
 def test_values_that_do_not_go_together_are_refused_in_words(bad: Object, words: str) -> None:
     with pytest.raises(Refused, match=words):
         render(bad)
+
+
+def resources_of(resources: Object | None) -> Object:
+    found: Object = pod_of(render({"resources": resources})).container.get("resources", {})
+    return found
+
+
+MIG, GPU = "nvidia.com/mig-1g.10gb", "nvidia.com/gpu"
+
+
+@pytest.mark.parametrize(
+    ("resources", "limits"),
+    [
+        ({}, {GPU: 1}),
+        ({"limits": {MIG: 1}}, {MIG: 1}),
+        ({"requests": {MIG: 1}}, {MIG: 1}),
+        ({"limits": {MIG: 1, "memory": "64Gi"}}, {MIG: 1, "memory": "64Gi"}),
+        ({"limits": {"nvidia.com/gpu.shared": 2}}, {"nvidia.com/gpu.shared": 2}),
+        ({"limits": {"volcano.sh/vgpu-number": 1}}, {"volcano.sh/vgpu-number": 1}),
+        ({"limits": {GPU: None, "memory": "8Gi"}}, {"memory": "8Gi"}),
+        ({"limits": {GPU: 4, "rdma/hca": 1}}, {GPU: 4, "rdma/hca": 1}),
+        ({"limits": {"nvidia.com/gpumem": 3000}}, {GPU: 1, "nvidia.com/gpumem": 3000}),
+        ({"limits": {"nvidia.com/gpumem-percentage": 50}}, {GPU: 1, "nvidia.com/gpumem-percentage": 50}),
+        ({"limits": {"nvidia.com/hostdev": 1}}, {GPU: 1, "nvidia.com/hostdev": 1}),
+        ({"requests": {GPU: 2}}, {GPU: 2}),
+        ({"requests": {"cpu": "2"}}, {GPU: 1}),
+        ({"claims": [{"name": "gpu"}]}, {}),
+    ],
+)
+def test_a_device_that_is_asked_for_stands_in_for_the_default_gpu(resources: Object, limits: Object) -> None:
+    found = resources_of(resources)
+    assert found.get("limits", {}) == limits
+    assert found.get("requests", {}) == resources.get("requests", {})
+    assert found.get("claims") == resources.get("claims")
+
+
+def test_no_resources_at_all() -> None:
+    assert resources_of(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"limits": {MIG: 1, GPU: 2}}, f"cannot ask for {GPU} beside {MIG}"),
+        ({"limits": {MIG: 1}, "requests": {GPU: 1}}, f"cannot ask for {GPU} beside {MIG}"),
+        ({"limits": {GPU: 4}, "requests": {GPU: 2}}, f"cannot ask for 2 {GPU} with a limit of 4"),
+        ({"limits": {MIG: 2}, "requests": {MIG: 1}}, f"cannot ask for 1 {MIG} with a limit of 2"),
+    ],
+)
+def test_devices_that_no_node_gives_are_refused(resources: Object, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        render({"resources": resources})
 
 
 @pytest.mark.parametrize("secrets", ["env", "file"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.hub_launch import RunningHub, running_hub
+from tests.unit.models.checkpoint.directories import LFS_POINTER, safetensors
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_SECONDS = 90
@@ -37,13 +38,21 @@ def make_model(directory: Path, files: Mapping[str, bool] = FILES) -> Path:
     for name in files:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = dumps({"name": name})
-        path.write_bytes(text.encode() if path.suffix == ".json" else name.encode() + WEIGHTS)
+        path.write_bytes(content_of(name))
     if "model.safetensors.index.json" in files:
         names = [name for name, taken in files.items() if taken and name.endswith(".safetensors")]
         index = {"metadata": {}, "weight_map": {f"layer.{n}": name for n, name in enumerate(names)}}
         (directory / "model.safetensors.index.json").write_text(dumps(index))
     return directory
+
+
+def content_of(name: str) -> bytes:
+    """Of each file another, so that the hub's cache keeps each."""
+    if name.endswith(".json"):
+        return dumps({"name": name}).encode()
+    if name.endswith(".safetensors"):
+        return safetensors({"U8": len(WEIGHTS) + sum(name.encode())})
+    return name.encode() + WEIGHTS
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +64,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[RunningHub]:
     directory = tmp_path_factory.mktemp("hub")
     none = make_model(directory / "none", {"config.json": True, "model.gguf": False})
+    adapter = make_model(
+        directory / "adapter", {"adapter_config.json": True, "adapter_model.safetensors": True}
+    )
+    pointers = make_model(directory / "pointers", {"config.json": True})
+    (pointers / "model.safetensors").write_bytes(LFS_POINTER)
     moods: Mapping[str, Mapping[str, object]] = {
         "good": {},
         "private": {"token": "hf_secret"},
@@ -66,6 +80,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Runni
         "dead": {"cut": {"file": SHARD, "bytes": 100_000, "times": 1000}},
         "slow": {"bytes_per_second": 10_000},
         "no-weights": {"path": none},
+        "adapter": {"path": adapter},
+        "pointers": {"path": pointers},
     }
     repositories = {f"org/{name}": {"path": model, **mood} for name, mood in moods.items()}
     with running_hub(directory, repositories) as running:

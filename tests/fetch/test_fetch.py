@@ -163,6 +163,8 @@ def test_a_connection_that_breaks_off_is_gone_on_with(nim: Commands) -> None:
         ("silent", {"HF_HUB_ETAG_TIMEOUT": "1"}, 6, "did not answer in time"),
         ("good", {"HF_ENDPOINT": "http://127.0.0.1:9"}, 6, "http://127.0.0.1:9 is out of reach: "),
         ("no-weights", {}, 6, "no weights among its 2 files that vLLM loads"),
+        ("adapter", {}, 6, "it is an adapter, not a model"),
+        ("pointers", {}, 6, "it is a Git LFS pointer, not the file itself"),
         ("huge", {}, 7, "1000000000.0 GB are missing, and "),
         (
             "good",

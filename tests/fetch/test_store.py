@@ -8,7 +8,7 @@ import pytest
 
 from nim.errors import SettingsError, WeightsError
 from nim.fetch.model_store import NOTE, Note, make_store
-from nim.manifest.facts import read_model_config
+from nim.models.checkpoint.judge import read_local_model
 from tests.fetch.conftest import FILES, SHARD, Commands
 
 TAKEN = {name for name, taken in FILES.items() if taken}
@@ -55,6 +55,14 @@ def test_from_a_cache_that_has_not_all(nim: Commands, tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_a_store_is_not_made_of_what_cannot_be_loaded(nim: Commands, tmp_path: Path) -> None:
+    for env in ({}, {"HF_HUB_OFFLINE": "1"}):
+        done = nim("store", "--model-repo", "hf://org/pointers", "-m", str(tmp_path / "store"), **env)
+        assert done.returncode == WeightsError.exit_code
+        assert "it is a Git LFS pointer" in done.stderr
+        assert not (tmp_path / "store").exists()
+
+
 def test_of_the_demo_model_and_its_profile(nim: Commands, tmp_path: Path) -> None:
     done = nim("store", "-p", "vllm-cpu-bf16-tp1-pp1", "-m", str(tmp_path / "a"))
     assert done.returncode == 0, done.stderr
@@ -92,9 +100,9 @@ def test_half_a_store_is_none_and_is_completed(tmp_path: Path) -> None:
         make_store(store, broken, WHOLE)
     assert (store / "model.safetensors").exists()
     with pytest.raises(WeightsError, match=r"no config\.json"):
-        read_model_config(store, "here")
+        read_local_model(store, "here")
     assert make_store(store, files, WHOLE) == (1, 0)
-    assert read_model_config(store, "here") == {"a": 1}
+    assert read_local_model(store, "here").config == {"a": 1}
     assert make_store(store, files, WHOLE) == (0, 0)
 
 

@@ -6,8 +6,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from nim.engine.lenient_json import is_open
+from nim.engine.limits import Limits
 from nim.engine.refusals import OWNED
 from nim.engine.rendering import option_tokens
+from nim.engine.scalars import MisfitError
 from nim.engine.table import Count, Kind, Option, OptionTable
 
 # For a busy machine: how long one example takes says nothing.
@@ -66,10 +68,10 @@ def items(option: Option) -> st.SearchStrategy[Any]:
         return st.sampled_from(option.choices)
     strings = texts.filter(lambda text: plain(option, text))
     by_kind: dict[Kind, st.SearchStrategy[Any]] = {
-        Kind.INTEGER: integers,
-        Kind.HUMAN_INTEGER: integers,
-        Kind.AUTO_INTEGER: integers,
-        Kind.NUMBER: numbers,
+        Kind.INTEGER: _within(option, integers),
+        Kind.HUMAN_INTEGER: _within(option, integers),
+        Kind.AUTO_INTEGER: _within(option, integers),
+        Kind.NUMBER: _within(option, numbers),
         Kind.STRING: strings,
         Kind.OBJECT: _object(option),
         Kind.CONFIG: _object(option),
@@ -143,4 +145,33 @@ def _text(option: Option, text: str) -> st.SearchStrategy[str]:
 
 def _object(option: Option) -> st.SearchStrategy[dict[str, Any]]:
     keys = st.sampled_from(option.keys) if option.keys else texts
-    return st.dictionaries(keys, json_values, max_size=3)
+    items = keys.flatmap(lambda key: st.tuples(st.just(key), _item(option.key_limits.get(key, Limits()))))
+    return st.lists(items, max_size=3).map(dict)
+
+
+def _item(limits: Limits) -> st.SearchStrategy[Any]:
+    words = [st.sampled_from(limits.enum)] if limits.enum else []
+    return st.one_of(*words, json_values.filter(lambda value: allowed(limits, value)))
+
+
+def _within(option: Option, drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    limits = option.limits
+    low = limits.minimum if limits.minimum is not None else limits.exclusive_minimum
+    high = limits.maximum if limits.maximum is not None else limits.exclusive_maximum
+    if low is None:
+        return drawn
+    if option.kind is Kind.NUMBER:
+        return st.floats(low, high, allow_nan=False, allow_infinity=False).filter(
+            lambda value: allowed(limits, value)
+        )
+    highest = 2**40 if high is None else int(high)
+    return st.integers(int(low), highest).filter(lambda value: allowed(limits, value))
+
+
+def allowed(limits: Limits, value: Any) -> bool:
+    """Whether the limits let the value pass."""
+    try:
+        limits.check(value)
+    except MisfitError:
+        return False
+    return True

@@ -60,8 +60,8 @@ def refusal(table: OptionTable, line: str) -> SettingsError:
         ("--hf-overrides '{\"a\": 1}'", {"hf_overrides": {"a": 1}}),
         ("--hf-overrides some.module", {"hf_overrides": "some.module"}),
         (
-            "--kv_transfer_config.kv_port=1 --kv-transfer-config.kv_role a",
-            {"kv_transfer_config": {"kv_port": 1, "kv_role": "a"}},
+            "--kv_transfer_config.kv_port=1 --kv-transfer-config.kv_role kv_both",
+            {"kv_transfer_config": {"kv_port": 1, "kv_role": "kv_both"}},
         ),
         ("--kv-transfer-config.kv_connector X", {"kv_transfer_config": {"kv_connector": "X"}}),
         (
@@ -113,8 +113,8 @@ def test_one_word_is_the_model(table: OptionTable) -> None:
             'the last, {"num_speculative_tokens":2}, wins',
         ),
         (
-            "--speculative-config.method a --speculative-config.method b",
-            {"speculative_config": {"method": "b"}},
+            "--speculative-config.method mtp --speculative-config.method ngram",
+            {"speculative_config": {"method": "ngram"}},
             '"--speculative-config.method" is given more than once',
         ),
         (
@@ -133,7 +133,7 @@ def test_one_word_is_the_model(table: OptionTable) -> None:
             "understood as",
         ),
         ("--log-config-file x", {"log_config_file": "x"}, "--logging-config.pylogging_config_file"),
-        ("--tool-call-parser qwen3_codr", {"tool_call_parser": "qwen3_codr"}, 'the nearest is "qwen3_coder"'),
+        ("--mamba-backend tritn", {"mamba_backend": "tritn"}, 'the nearest is "triton"'),
     ],
 )
 def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning: str) -> None:
@@ -157,7 +157,8 @@ def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning
         ("-t 2", "no such option", ""),
         ("--task generate", "no longer has it (last seen in 0.11.0)", "--runner"),
         ("--guided_decoding_backend x", "no longer has it", "--structured-outputs-config.backend"),
-        ("--swap-space 4", "no longer has it", "remove it"),
+        ("--swap-space 4", "no longer has it", "--kv-offloading-size"),
+        ("--preemption-mode swap", "no longer has it", "remove it"),
         ("--seed", "no value follows it", "--seed INTEGER"),
         ("--seed --enforce-eager", "no value follows it", "--seed INTEGER"),
         ("--seed -x", "no value follows it", "--seed=-x"),
@@ -173,14 +174,51 @@ def test_warnings(table: OptionTable, line: str, values: dict[str, Any], warning
         ("--watermark nan", '"nan" is not a number', ""),
         ("--enforce-eager=true", "its presence is its value", ""),
         ("--enforce-eager true", "--enforce-eager takes no value", ""),
+        ("--seed '\"8192\"'", "not a whole number", "--seed 8192"),
+        ("--seed==8192", "not a whole number", "--seed 8192"),
+        ("--seed 32,768", "not a whole number", "--seed 32768"),
+        ("--seed 8192,", "not a whole number", "--seed 8192"),
+        ("--gpu-memory-utilization 90%", "not a number", "--gpu-memory-utilization 0.9"),
+        ("--gpu-memory-utilization 0,9", "not a number", "--gpu-memory-utilization 0.9"),
+        ("--gpu-memory-utilization==0.9", "not a number", "--gpu-memory-utilization 0.9"),
+        ("--gpu-memory-utilization .9.", "not a number", ""),
         ("--seed.x 1", "--seed is not a JSON object", "--seed INTEGER"),
         ("--kv-cache-dtype nvpf4", "not among its choices", "--kv-cache-dtype nvfp4"),
-        ("--max-lora-rank 3", "not among its choices", ""),
+        ("--max-lora-rank 3", "not among its choices", "--max-lora-rank 8"),
+        ("--max-lora-rank 48", "48 is not among its choices", "--max-lora-rank 64"),
+        ("--max-lora-rank 513", "not among its choices", ""),
+        ("--tensor-parallel-size 0", "0 is out of range", ""),
+        ("--gpu-memory-utilization 80", "80 is out of range", "--gpu-memory-utilization 0.8"),
+        ("--gpu-memory-utilization 101", "101 is out of range", ""),
+        ("--max-num-seqs -1", "-1 is out of range", ""),
+        (
+            "--speculative-config.method mpt --speculative-config.num_speculative_tokens 2",
+            '"mpt" is not among its choices, for "method"',
+            '\'{"method":"mtp","num_speculative_tokens":2}\'',
+        ),
+        ("--speculative-config.num_speculative_tokens 0", 'out of range, for "num_speculative_tokens"', ""),
+        ("--structured-outputs-config.backend xgramar", "not among its choices", '{"backend":"xgrammar"}'),
         ("-O5", "not among its choices", ""),
         ("a b", "no option goes with it", "quotes"),
         ("-- -x", "no option goes with it", ""),
         ("–max-model-len 8", "typographic dash", "--max-model-len"),
+        ("−−max-model-len 8", "typographic dash", "--max-model-len"),
+        ("--max‑model–len 8", "a dash in it is a typographic one", "--max-model-len"),
+        ("a --seed 1 max_model_len=8", "no option goes with it", "--max-model-len=8"),
+        ("a VLLM_USE_V1=1", "no option goes with it", "VLLM_USE_V1=… among the variables"),
+        ("a --seed 1 && sleep", "cannot use 2 arguments", ""),
+        ("a '|'", "no option goes with it", "no shell reads this"),
+        ("a enforce_eager", "no option goes with it", "--enforce-eager"),
+        ("--shm-size 16g", "an option of docker run", "before the image's name"),
+        ("-it", "an option of docker run", "before the image's name"),
         ("--speculative-config mtp", "not JSON", ""),
+        ("--limit-mm-per-prompt image=4", "not JSON", "--limit-mm-per-prompt '{\"image\":4}'"),
+        ("--limit-mm-per-prompt image=4,video=2", "not JSON", '\'{"image":4,"video":2}\''),
+        ("--limit-mm-per-prompt image=4 video=2", "not JSON", '\'{"image":4,"video":2}\''),
+        ("--limit-mm-per-prompt=image=4", "not JSON", "--limit-mm-per-prompt '{\"image\":4}'"),
+        ("--override-generation-config temperature=0.5", "not JSON", "'{\"temperature\":0.5}'"),
+        ("--mm-processor-kwargs num_crops=4", "not JSON", "'{\"num_crops\":4}'"),
+        ("--rope-scaling dynamic", "no longer has it (last seen in 0.11.0)", "--hf-overrides"),
         ("--speculative-config '[1]'", "[1] is not a JSON object", ""),
         ("--allowed-origins '{}'", "{} is not a JSON array", ""),
         ('--speculative-config \'{"method": "a", "method": "b"}\'', "written twice", ""),
@@ -215,6 +253,9 @@ def test_an_option_and_its_value_in_one_argument_are_told_apart(table: OptionTab
         parse_arguments(["--api-key planted-secret"], table, place=PLACE)
     assert "one argument with a blank in it" in error.value.message
     assert "planted" not in str(error.value)
+    with pytest.raises(SettingsError) as error:
+        parse_arguments(["--max-model-len 8192"], table, place=PLACE)
+    assert error.value.hint == '"--max-model-len", "8192" as two arguments'
 
 
 def test_a_wrong_choice_names_all(table: OptionTable) -> None:
@@ -229,8 +270,8 @@ def test_a_wrong_choice_names_all(table: OptionTable) -> None:
 
 
 def test_the_corrected_form_can_be_pasted(table: OptionTable) -> None:
-    hint = refusal(table, "--speculative-config {method:mtp n,num_speculative_tokens:2}").hint
-    expected = {"method": "mtp n", "num_speculative_tokens": 2}
+    hint = refusal(table, "--speculative-config {model:mtp n,num_speculative_tokens:2}").hint
+    expected = {"model": "mtp n", "num_speculative_tokens": 2}
     assert parse(table, hint or "").values == {"speculative_config": expected}
 
 
@@ -305,7 +346,7 @@ def test_values_of_a_file_are_checked_alike(table: OptionTable) -> None:
 
 
 def test_a_file_is_warned_about_like_a_line(table: OptionTable) -> None:
-    values = {"log_config_file": "x", "tool_call_parser": "qwen3_codr", "speculative_config": "{method:mtp}"}
+    values = {"log_config_file": "x", "mamba_backend": "tritn", "speculative_config": "{method:mtp}"}
     parsed = check_values(values, table, place="runtime_config.json")
     assert parsed.values["speculative_config"] == {"method": "mtp"}
     assert len(parsed.warnings) == 3

@@ -1,11 +1,13 @@
 import json
+import re
 import shlex
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nim.engine.tokens import joined, tokenize
+from nim.engine.quoting import joined
+from nim.engine.tokens import read_line, tokenize
 from nim.errors import SettingsError
 from tests.unit.engine.strategies import AWKWARD, unhurried
 
@@ -19,8 +21,13 @@ def split(text: str) -> list[str]:
     return list(tokenize(text, place=PLACE))
 
 
+def plain(tokens: list[str]) -> bool:
+    """Not one word that holds a line together: that is what `docker --env-file` makes of one."""
+    return len(tokens) != 1 or not tokens[0].startswith(("-", "["))
+
+
 @unhurried
-@given(words)
+@given(words.filter(plain))
 @example(AWKWARD)
 @example(["[", "{", '{"a":1}', '["x"]'])
 def test_what_a_shell_joined_comes_apart_unharmed(tokens: list[str]) -> None:
@@ -35,10 +42,12 @@ def test_a_json_array_of_strings_is_its_strings(tokens: list[str]) -> None:
 
 
 @unhurried
-@given(st.text(alphabet="ab '\"\\\t\r\n$;#%*~`", max_size=30))
+@given(st.text(alphabet="ab '\"\\\t\r\n$;%*~`", max_size=30))
 def test_the_rules_are_those_of_posix(text: str) -> None:
-    """All but a backslash at the end of a line, which a shell takes away."""
-    mended = text.replace("\\\n", "")
+    """All but a backslash at the end of a line, which a shell takes away, also where blanks follow it."""
+    mended = text
+    while (shorter := re.sub(r"\\[ \t\r]*(\n|$)", "", mended)) != mended:
+        mended = shorter
     try:
         expected = shlex.split(mended)
     except ValueError:
@@ -85,6 +94,66 @@ def test_json_without_outer_quotes_is_one_token(text: str, tokens: list[str]) ->
     assert split(text) == tokens
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens", "note"),
+    [
+        # docker --env-file keeps the quotes, and the backslashes in them.
+        ('"--a 0.40 --b 4"', ["--a", "0.40", "--b", "4"], "the quotes around all of it"),
+        ('"--a=0.40 --b=4"', ["--a=0.40", "--b=4"], "the quotes around all of it"),
+        ("'--a 0.40 --b 4'\n", ["--a", "0.40", "--b", "4"], "the quotes around all of it"),
+        ('"--s {\\"m\\":\\"x\\"}"', ["--s", '{"m":"x"}'], "the quotes around all of it"),
+        ('"--s \'{"m": "x", "n": 2}\' --b"', ["--s", '{"m": "x", "n": 2}', "--b"], "the quotes around"),
+        ("'--s '{\"m\":\"x\"}''", ["--s", '{"m":"x"}'], "the quotes around all of it"),
+        ('\'["--a", "1"]\'', ["--a", "1"], "the quotes around all of it"),
+        # Lists of YAML, of Python, and of a JSON array's neighbours.
+        ("- --a\n- '1'\n- --b x\n", ["--a", "1", "--b", "x"], "read as a YAML list"),
+        ("['--a', '1 2']", ["--a", "1 2"], 'the JSON array ["--a", "1 2"]'),
+        ("[--a, 1, --b]", ["--a", "1", "--b"], 'the JSON array ["--a", "1", "--b"]'),
+        ('["--a", "1"],', ["--a", "1"], 'the JSON array ["--a", "1"]'),
+        # What a word processor, a web page or a chat makes of it.
+        ("--a\u00a01 --b\u202f2", ["--a", "1", "--b", "2"], "U+00A0 is read as a blank"),
+        ("\ufeff--a 1\u200b", ["--a", "1"], "U+FEFF is left out"),
+        ("--a “b c” --d=‘e f’", ["--a", "b c", "--d=e f"], "the typographic quotes around 'b c'"),
+        ("--s ‘{“m”: “x”}’", ["--s", "{“m”: “x”}"], "the typographic quotes"),
+        ("--a „b c“ «d e»", ["--a", "b c", "d e"], "the typographic quotes"),
+        # Backslashes whose lines have gone on behind them, and comments.
+        ("--a 1 \\ --b 2", ["--a", "1", "--b", "2"], "a backslash between blanks"),
+        ("--a 1 # the first\n--b 2 # x", ["--a", "1", "--b", "2"], "'# the first' is left out as a comment"),
+        ("# all\n--a 1", ["--a", "1"], "'# all' is left out as a comment"),
+    ],
+)
+def test_what_pasting_leaves_is_understood_and_noted(text: str, tokens: list[str], note: str) -> None:
+    line = read_line(text, place=PLACE)
+    assert list(line.tokens) == tokens
+    assert any(note in said for said in line.notes), line.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("--a 1 \\\r\n--b 2\r\n", ["--a", "1", "--b", "2"]),
+        ("--a 1 \\  \n  --b 2 \\\n", ["--a", "1", "--b", "2"]),
+        ("--a 1 \\", ["--a", "1"]),
+        ("--a '1 \u00a0 “x” # y'", ["--a", "1 \u00a0 “x” # y"]),
+        ("--a #1 b#c '# d' #", ["--a", "#1", "b#c", "# d", "#"]),
+        ("--a it’s “open", ["--a", "it’s", "“open"]),
+        ("'--a'", ["--a"]),
+        ("'--a' 'b c'", ["--a", "b c"]),
+        ("- --a", ["-", "--a"]),
+        ("'a b'", ["a b"]),
+        ("'--a={{ b }}'", ["--a={{ b }}"]),
+    ],
+)
+def test_what_is_plain_needs_no_note(text: str, tokens: list[str]) -> None:
+    line = read_line(text, place=PLACE)
+    assert (list(line.tokens), line.notes) == (tokens, ())
+
+
+def test_a_secret_in_an_array_that_is_told_is_masked() -> None:
+    (note,) = read_line("['--hf-token', 'planted']", place=PLACE).notes
+    assert "planted" not in note
+
+
 def test_a_json_array_takes_numbers_as_written_and_objects() -> None:
     text = '["--x", 8192, 1.8e+06, 0.90, {"a": "é 🚀", "n": 1.5}]'
     assert split(text) == ["--x", "8192", "1.8e+06", "0.90", '{"a":"é 🚀","n":1.5}']
@@ -98,6 +167,7 @@ def test_a_json_array_takes_numbers_as_written_and_objects() -> None:
         ("--a it's", "the ' at column 7 is never closed", '--a "it\'s"'),
         ("--a\n--b='c", "the ' at line 2, column 5 is never closed", "--a --b=c"),
         ("--a b\\", "nothing follows the backslash at column 6", "written twice"),
+        ("['--a', True]", "as a JSON array: expecting value", '["--max-model-len", "8192"]'),
         ('["--a", ', "as a JSON array: expecting value at line 1, column", '["--max-model-len", "8192"]'),
         ('["--a", true]', "true", "--enable-x"),
         ('["--a", null]', "null", "--enable-x"),

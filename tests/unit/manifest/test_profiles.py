@@ -12,7 +12,10 @@ from nim.hardware.table import PRODUCTS
 from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
+from nim.selection.engine_options import options_of
 from nim.selection.memory import estimate
+from nim.selection.parallel import parallel_of
+from nim.selection.start import Start
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)
@@ -39,7 +42,10 @@ def test_every_profile_states_its_sizes(manifest: Manifest) -> None:
     for profile in manifest.profiles:
         assert profile.download_gb is not None, profile.label
         assert profile.memory_gb is not None, profile.label
-        least = estimate(profile, manifest.model).least_bytes
+        options = options_of(profile, {})
+        parallel = parallel_of(profile, options, own_sizes=True)
+        start = Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
+        least = estimate(start).least_bytes
         assert least == pytest.approx(profile.memory_gb * 1e9, abs=0.1e9), profile.label
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nim.hardware import Hardware
 from nim.hardware.types import GIB
-from nim.manifest import manifest_for_model
+from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import Surroundings
@@ -17,7 +17,7 @@ from nim.selection.select import Selection, select
 from nim.settings import read_settings
 from tests.unit.selection.machines import NOTHING, machine
 
-DEMO = manifest_for_model("/models/some", {}, weights_bytes=2 * GIB)
+DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
 def around(**home: str) -> Surroundings:

@@ -198,6 +198,36 @@ def test_a_feature_can_be_off_on_some_hardware() -> None:
     assert "encoder" in manifest.variants
 
 
+def test_a_feature_is_off_where_it_does_not_run() -> None:
+    feature = TOOLS | {"hardware": {"h100": "unsupported", "hopper": "verified", "mi300x": "unsupported"}}
+    manifest = made(recipe(features={"tool_calling": feature}))
+    assert "tool-call-parser" in the(manifest, "vllm-bf16-tp1-pp1").engine.args
+    assert the(manifest, "vllm-nvidia-h100-bf16-tp1-pp1").engine.args == {}
+    assert len({chosen(manifest, gpus).profile.label for gpus in ("1xH200", "1xB200")}) == 1
+
+
+def test_a_mode_is_off_where_it_does_not_run() -> None:
+    modes = {"one": {"args": MTP["args"], "hardware": {"hopper": "unsupported"}}}
+    manifest = made(recipe(features={"spec_decoding": {"default_mode": "one", "modes": modes}}))
+    assert "speculative-config" in chosen(manifest, "1xB200").profile.engine.args
+    assert "speculative-config" not in chosen(manifest, "1xH200").profile.engine.args
+
+
+def test_a_variant_says_where_it_does_not_run() -> None:
+    """It is added by name, on whatever hardware there is."""
+    hardware = {"rtx_5090": "unsupported", "mi300x": "unsupported"}
+    feature = MTP | {"hardware": hardware, "hardware_overrides": {"rtx_5090": {"args": MTP["args"]}}}
+    found = recipe(features={"spec_decoding": feature}, opt_in_features=["spec_decoding"])
+    (variant,) = made(found).variants.values()
+    assert variant.summary == "Drafts (not on rtx_5090)"
+    nowhere = recipe(
+        features={"spec_decoding": MTP | {"hardware": {"nvidia": "unsupported"}}},
+        opt_in_features=["spec_decoding"],
+    )
+    assert drafted(nowhere).variants == ()
+    assert notes(drafted(nowhere))["features.spec_decoding.hardware.nvidia"] == "unsupported"
+
+
 def test_one_generation_has_a_profile_of_its_own() -> None:
     override = {"extra_args": ["--async-scheduling"], "extra_env": {"VLLM_USE_DEEP_GEMM": "0"}}
     manifest = made(recipe(hardware_overrides={"hopper": override}))
@@ -333,6 +363,27 @@ def test_hardware_that_is_known_not_to_run_is_in_no_generations_profile() -> Non
     assert notes(drafted(found))["meta.hardware.h100"] == "unsupported"
 
 
+@pytest.mark.parametrize("key", ["amd", "mi355x", "trillium", "gaudi3"])
+def test_what_is_said_for_other_makers_hardware_may_have_any_form(key: str) -> None:
+    """It does not come along, whatever it is."""
+    said = {"install_note": "build it", "wheel": ["a", {"b": 1}], "extra_args": "--x"}
+    feature = TOOLS | {"hardware_overrides": {key: {"env": {"A": 1}}}}
+    found = recipe(
+        hardware_overrides={key: said},
+        features={"tool_calling": feature},
+        variants={"default": weights(hardware_overrides={key: None})},
+    )
+    assert notes(drafted(found)) == {"hardware": f"this engine does not run on {key}"}
+    with pytest.raises(ManifestError, match="unknown field 'wheel'"):
+        recipe(hardware_overrides={"hopper": {"wheel": "x"}})
+
+
+def test_a_note_for_people_is_no_option() -> None:
+    assert labels(made(recipe(hardware_overrides={"hopper": {"install_note": "build it"}}))) == [
+        "vllm-bf16-tp1-pp1"
+    ]
+
+
 def test_other_makers_hardware_is_named_as_left_out() -> None:
     found = recipe(
         hardware_overrides={"amd": {"extra_args": ["--no-such-option"]}},
@@ -358,8 +409,30 @@ def test_a_parallel_size_that_the_recipe_gives_is_the_only_one(where: dict[str, 
 
 
 def test_a_parallel_size_can_be_that_of_one_machine() -> None:
+    expected = ["vllm-bf16-tp1-pp1", "vllm-nvidia-h200-bf16-tp2-pp1"]
     found = recipe(strategy_overrides={"single_node_tp": {"tp": {"h200": 2, "xeon6": 4}}})
-    assert labels(made(found)) == ["vllm-bf16-tp1-pp1", "vllm-nvidia-h200-bf16-tp2-pp1"]
+    assert labels(made(found)) == expected
+    found = recipe(variants={"default": weights(tp={"h200": 2, "mi300x": 4})})
+    assert labels(made(found)) == expected
+
+
+def test_a_size_for_hardware_counts_before_one_for_all() -> None:
+    """Of the machine or of its generation."""
+    default = weights(tp={"hopper": 2})
+    found = recipe(variants={"default": default}, strategy_overrides={"single_node_tp": {"tp": 4}})
+    manifest = made(found)
+    sizes = {gpus: chosen(manifest, gpus).chosen.tags["tp"] for gpus in ("8xH200", "8xB200")}
+    assert sizes == {"8xH200": "2", "8xB200": "4"}
+
+
+def test_weights_for_some_machines_have_a_size_on_each() -> None:
+    default = weights(
+        "nvfp4", 180, supported_hardware=["b200", "b300"], tp={"b200": 2, "b300": 1, "mi355x": 1}
+    )
+    assert labels(made(recipe(variants={"default": default}))) == [
+        "vllm-nvidia-b200-nvfp4-tp2-pp1",
+        "vllm-nvidia-b300-nvfp4-tp1-pp1",
+    ]
 
 
 def test_large_models_run_on_several_machines_where_the_recipe_joins_them_so() -> None:

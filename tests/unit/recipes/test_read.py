@@ -67,6 +67,8 @@ def test_a_mode_without_variants_is_for_all() -> None:
             ["recipe.model.context_length", "'long'"],
         ),
         (HEAD + "strategy_overrides: {single_node_tp: {tp: two}}\n", ["single_node_tp.tp", "'two'"]),
+        (HEAD.replace("20}", "20, tp: two}"), ["recipe.variants.default.tp", "'two'"]),
+        (HEAD.replace("20}", "20, tp: {h100: 0.5}}"), ["recipe.variants.default.tp.h100", "0.5"]),
         (HEAD + "strategy_overrides: {single_node_tp: {tp: {h100: -1}}}\n", ["single_node_tp.tp.h100", "-1"]),
     ],
 )

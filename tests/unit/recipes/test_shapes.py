@@ -17,9 +17,9 @@ from nim.recipes.shapes import (
     smallest,
     weights_gb,
 )
-from nim.selection.memory import BYTES_PER_PARAMETER
+from nim.selection.capability import FORMATS
 from nim.selection.rank import PRECISIONS
-from nim.selection.requirements import CAPABILITIES
+from nim.selection.weights import BYTES_PER_PARAMETER
 
 
 def gpu(name: str) -> Product:
@@ -90,7 +90,7 @@ def test_a_whole_machine_is_used_whole_and_a_tray_has_four() -> None:
 
 
 def test_every_precision_has_a_size_a_rank_and_its_gpus() -> None:
-    assert set(BYTES_PER_PARAMETER) == set(PRECISIONS) == set(CAPABILITIES)
+    assert set(BYTES_PER_PARAMETER) == set(PRECISIONS) == set(FORMATS)
 
 
 def test_precisions_need_their_gpus() -> None:

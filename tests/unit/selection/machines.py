@@ -6,6 +6,8 @@ from pathlib import Path
 from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
 from nim.manifest import Manifest, find_manifest, read_manifest
+from nim.selection.fit import Wishes
+from nim.values import Layer, Origin, Value
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 NOTHING = Hardware(gpus=(), source="none", host_memory_available_bytes=64 * GB)
@@ -52,3 +54,25 @@ def made(*tags: str, head: str = "", more: str = "") -> Manifest:
         " max_model_len: 131072, kv_cache: {layers: 32, heads: 8, head_dim: 128}}\n"
     )
     return read_manifest(f"schema_version: 2.0.0\n{model}profiles:\n{''.join(rows)}")
+
+
+def wishing(
+    profile: str | None = None,
+    *,
+    tags: tuple[str, ...] = (),
+    emulation: bool = False,
+    engine_build: str | None = None,
+    **options: object,
+) -> Wishes:
+    """What a person asked for; each option as if its variable were set."""
+    values = {
+        name: Value(value=value, origin=Origin(layer=Layer.ENV, place=f"NIM_{name.upper()}"))
+        for name, value in options.items()
+    }
+    return Wishes(
+        profile=profile,
+        tags_selector=tags,
+        options=values,
+        allow_nvfp4_emulation=emulation,
+        engine_build=engine_build,
+    )

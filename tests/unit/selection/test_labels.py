@@ -3,10 +3,9 @@
 import pytest
 
 from nim.errors import NimError, ProfileError, SettingsError
-from nim.selection.fit import Wishes
 from nim.selection.labels import plain_label
 from nim.selection.select import select
-from tests.unit.selection.machines import machine, made, shipped
+from tests.unit.selection.machines import machine, made, shipped, wishing
 
 ULTRA = shipped("nvidia/nemotron-3-ultra-550b-a55b")
 H200 = machine("8xH200")
@@ -14,7 +13,7 @@ TP4 = next(profile for profile in ULTRA.profiles if profile.label == "vllm-nvidi
 
 
 def chosen(name: str | None, tags: tuple[str, ...] = ()) -> str:
-    return select(ULTRA, H200, Wishes(profile=name, tags_selector=tags)).chosen.label
+    return select(ULTRA, H200, wishing(profile=name, tags=tags)).chosen.label
 
 
 @pytest.mark.parametrize(
@@ -31,7 +30,7 @@ def chosen(name: str | None, tags: tuple[str, ...] = ()) -> str:
     ],
 )
 def test_every_way_to_name_a_profile(name: str) -> None:
-    selection = select(ULTRA, H200, Wishes(profile=name))
+    selection = select(ULTRA, H200, wishing(profile=name))
     assert selection.chosen.id == TP4.id
     assert selection.chosen.because == "NIM_MODEL_PROFILE asks for it"
 
@@ -51,7 +50,7 @@ def test_automatic_choice(name: str | None) -> None:
     ],
 )
 def test_variants_are_added_by_name(name: str, label: str, speculative: int, length: int) -> None:
-    selection = select(ULTRA, H200, Wishes(profile=name))
+    selection = select(ULTRA, H200, wishing(profile=name))
     args = selection.profile.engine.args
     assert selection.chosen.label == label
     assert args["speculative-config"]["num_speculative_tokens"] == speculative
@@ -62,7 +61,7 @@ def test_variants_are_added_by_name(name: str, label: str, speculative: int, len
 
 
 def test_no_variant_without_being_asked_for() -> None:
-    assert "speculative-config" not in select(ULTRA, H200, Wishes()).profile.engine.args
+    assert "speculative-config" not in select(ULTRA, H200, wishing()).profile.engine.args
 
 
 def test_tag_selects_a_variant() -> None:
@@ -95,18 +94,21 @@ def test_name_of_several_profiles_is_refused() -> None:
     manifest = made("precision: bf16", "precision: bf16, product_name_regex: H100")
     for name in ("vllm-bf16-tp1-pp1", "0000"):
         with pytest.raises(ProfileError, match="2 profiles are called so") as caught:
-            select(manifest, machine("1xH100"), Wishes(profile=name))
+            select(manifest, machine("1xH100"), wishing(profile=name))
         assert f"NIM_MODEL_PROFILE={manifest.profiles[0].id}" in str(caught.value)
 
 
 def test_named_profile_is_not_narrowed_by_other_wishes() -> None:
-    wishes = Wishes(profile="vllm-h200-nvfp4-tp4-pp1", lora=True, tags_selector=("precision=bf16",))
+    wishes = wishing(profile="vllm-h200-nvfp4-tp4-pp1", enable_lora=True, tags=("precision=bf16",))
     assert select(ULTRA, H200, wishes).chosen.id == TP4.id
 
 
-def test_named_profile_against_its_own_size_is_a_contradiction() -> None:
-    with pytest.raises(ProfileError, match="tp=8, as asked"):
-        select(ULTRA, H200, Wishes(profile="vllm-h200-nvfp4-tp4-pp1", tensor_parallel_size=8))
+def test_size_that_a_person_writes_goes_before_the_named_profiles_own() -> None:
+    """As with every option: the environment is above the profile. Only the engine's own rules refuse."""
+    selection = select(ULTRA, H200, wishing(profile="vllm-h200-nvfp4-tp4-pp1", tensor_parallel_size=8))
+    assert selection.chosen.id == TP4.id
+    assert len(selection.devices) == 8
+    assert selection.warnings[0] == "tp8 (NIM_TENSOR_PARALLEL_SIZE) is used, not the profile's tp4"
 
 
 @pytest.mark.parametrize(

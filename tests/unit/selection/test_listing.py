@@ -3,18 +3,17 @@
 import json
 
 from nim.hardware.types import GB
-from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
-from tests.unit.selection.machines import NOTHING, busy, machine, shipped
+from tests.unit.selection.machines import NOTHING, busy, machine, shipped, wishing
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")
 
 
 def test_sections_as_people_know_them() -> None:
     hardware = busy(machine("2xA10G"), 1, 3 * GB)
-    text = listing_text(list_profiles(LLAMA, hardware, Wishes()))
+    text = listing_text(list_profiles(LLAMA, hardware, wishing()))
     identity = {profile.label: profile.id for profile in LLAMA.profiles}
-    assert text.splitlines()[:9] == [
+    assert text.splitlines()[:10] == [
         "SYSTEM INFO",
         "- Free GPUs:",
         "  - [2237:10de] (0) NVIDIA A10G",
@@ -23,7 +22,8 @@ def test_sections_as_people_know_them() -> None:
         "MODEL PROFILES",
         "- Compatible with system and runnable:",
         f"  - {identity['vllm-bf16-tp2-pp1']} (vllm-bf16-tp2-pp1-18.7) [requires >=18.7 GB/gpu, 2 GPUs]",
-        "  - With LoRA support:",
+        f"  - {identity['vllm-fp8-tp2-pp1']} (vllm-fp8-tp2-pp1-10.4) [requires >=10.4 GB/gpu, 2 GPUs]",
+        f"  - {identity['vllm-fp8-tp1-pp1']} (vllm-fp8-tp1-pp1-18.7) [requires >=18.7 GB/gpu]",
     ]
     lora, low = identity["vllm-bf16-tp2-pp1-feat_lora"], identity["vllm-bf16-tp1-pp1"]
     shorter = "try --max-model-len=16896 to reduce to >=22.3 GB/gpu"
@@ -36,13 +36,13 @@ def test_sections_as_people_know_them() -> None:
 
 
 def test_nothing_in_a_section() -> None:
-    text = listing_text(list_profiles(shipped("openai/gpt-oss-20b"), NOTHING, Wishes()))
+    text = listing_text(list_profiles(shipped("openai/gpt-oss-20b"), NOTHING, wishing()))
     assert "- Free GPUs: <None>\n- Non-free GPUs: <None>\n" in text
     assert "- Compatible with system and runnable: <None>\n" in text
 
 
 def test_data_says_the_same() -> None:
-    listing = list_profiles(LLAMA, machine("1xA10G"), Wishes())
+    listing = list_profiles(LLAMA, machine("1xA10G"), wishing())
     data = json.loads(json.dumps(listing_data(listing)))
     sections = ("compatible", "low_memory", "incompatible")
     assert sum(len(data[name]) for name in sections) == len(LLAMA.profiles)
@@ -57,6 +57,6 @@ def test_data_says_the_same() -> None:
 
 
 def test_cpu_profile_is_listed_with_the_hosts_memory() -> None:
-    text = listing_text(list_profiles(LLAMA, NOTHING, Wishes()))
-    assert "(vllm-cpu-bf16-tp1-pp1-17.1) [requires >=17.1 GB of host memory]" in text
+    text = listing_text(list_profiles(LLAMA, NOTHING, wishing()))
+    assert "(vllm-cpu-bf16-tp1-pp1-34.3) [requires >=34.3 GB of host memory]" in text
     assert "[needs 1 GPU; found no GPUs]" in text

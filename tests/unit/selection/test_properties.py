@@ -11,7 +11,10 @@ from nim.manifest import Manifest, Profile
 from nim.manifest.types import KvCache, Model, Parameters
 from nim.plan import Refusal
 from nim.selection.fit import Wishes
-from nim.selection.select import NoProfileFits, Selection, compare_all, select
+from nim.selection.labels import Asked
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Selection, compare_all, select
+from tests.unit.selection.machines import wishing
 
 KINDS = (
     ("NVIDIA H100 80GB HBM3", "2330:10de", (9, 0)),
@@ -80,18 +83,32 @@ manifests = st.builds(
     st.lists(profiles(), min_size=1, max_size=8, unique_by=lambda profile: profile.id),
     models,
 )
-wishes = st.builds(
-    Wishes,
-    lora=st.booleans(),
-    max_model_len=st.none() | st.integers(1, 2**20),
-    nodes=st.integers(1, 2),
-    allow_nvfp4_emulation=st.booleans(),
-    engine_build=st.sampled_from(("cpu", "gpu")),
+wishes = st.fixed_dictionaries(
+    {"nnodes": st.integers(1, 2)},
+    optional={
+        "enable_lora": st.booleans(),
+        "max_model_len": st.sampled_from((-1, 1, 2**20)) | st.integers(1, 2**20),
+        "gpu_memory_utilization": st.sampled_from((0.3, 0.92, 1.0)),
+        "data_parallel_size": st.sampled_from((1, 2, 4)),
+        "tensor_parallel_size": st.sampled_from((1, 2, 4)),
+        "prefill_context_parallel_size": st.sampled_from((1, 2)),
+        "cpu_offload_gb": st.sampled_from((0, 10)),
+        "kv_cache_memory_bytes": st.sampled_from((GB, 20 * GB)),
+        "dtype": st.sampled_from(("auto", "half", "bfloat16", "float32")),
+        "quantization": st.sampled_from(("fp8", "mxfp8")),
+    },
+).flatmap(
+    lambda options: st.builds(
+        lambda emulation, build: wishing(emulation=emulation, engine_build=build, **options),
+        st.booleans(),
+        st.sampled_from(("cpu", "gpu")),
+    )
 )
+AUTOMATIC = Asked(profile=None, variants=())
 
 
 def fitting(manifest: Manifest, hardware: Hardware, wanted: Wishes) -> set[str]:
-    return {fit.profile.id for fit in compare_all(manifest, hardware, wanted, (), {}) if fit.fits}
+    return {fit.profile.id for fit in compare_all(manifest, hardware, wanted, AUTOMATIC, {}) if fit.fits}
 
 
 @given(manifests, machines, gpus(), st.integers(0, 9), wishes)
@@ -142,8 +159,9 @@ def test_one_profile_that_fits_or_a_table_of_all(
         return
     assert found.chosen.id in fits
     assert len(found.refused) == len(manifest.profiles) - 1
-    assert len(found.devices) * wanted.nodes == found.profile.gpu_count
-    assert len({(gpu.pci_id or gpu.name, gpu.mig) for gpu in found.devices}) <= 1
+    assert len(found.devices) == (0 if found.profile.on_cpu else found.winner.parallel.local_ranks)
+    kinds = {(gpu.pci_id or gpu.name, gpu.mig) for gpu in found.devices}
+    assert len(kinds) <= 1 or (found.winner.group.mixed and all(gpu.mig is None for gpu in found.devices))
     assert found.utilization is None or 0 < found.utilization <= 0.98
 
 

@@ -10,8 +10,9 @@ from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest
 from nim.selection.explain import explain
 from nim.selection.fit import Wishes
-from nim.selection.select import NoProfileFits, Selection, select
-from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Selection, select
+from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured, wishing
 
 ULTRA = "nvidia/nemotron-3-ultra-550b-a55b"
 LLAMA = "meta/llama-3.1-8b-instruct"
@@ -19,7 +20,7 @@ OMNI = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
 
 
 def choose(manifest: Manifest, hardware: Hardware, wishes: Wishes | None = None) -> Selection:
-    return select(manifest, hardware, wishes or Wishes())
+    return select(manifest, hardware, wishes or wishing())
 
 
 def refusal(manifest: Manifest, hardware: Hardware, wishes: Wishes | None = None) -> NoProfileFits:
@@ -104,9 +105,11 @@ def test_order_in_the_file_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("precision", "gpus", "needed"),
     [
-        ("fp8", "1xA100", "compute capability 8.9 for fp8"),
+        ("fp8", "1xV100", "compute capability 7.5 for fp8"),
+        ("mxfp8", "1xT4", "compute capability 8.0 for mxfp8"),
+        ("mxfp4", "1xT4", "compute capability 8.0 for mxfp4"),
         ("nvfp4", "1xH200", "compute capability 10.0 for nvfp4"),
-        ("bf16", "1xT4", "compute capability 8.0 for bf16"),
+        ("bf16", "1xV100", "compute capability 7.5 for bf16"),
         ("fp16", "1xV100", "compute capability 7.5 for fp16"),
     ],
 )
@@ -121,7 +124,7 @@ def test_nvfp4_elsewhere_has_to_be_allowed() -> None:
     manifest = made("precision: nvfp4")
     (refused,) = refusal(manifest, machine("1xH200")).refused
     assert refused.change == "NIM_ALLOW_NVFP4_EMULATION=1"
-    allowed = choose(manifest, machine("1xH200"), Wishes(allow_nvfp4_emulation=True))
+    allowed = choose(manifest, machine("1xH200"), wishing(emulation=True))
     assert allowed.chosen.label == "vllm-nvfp4-tp1-pp1"
 
 
@@ -161,24 +164,24 @@ def test_wishes_narrow_the_choice() -> None:
     manifest = shipped(LLAMA)
     h100 = machine("4xH100")
     labels = {
-        Wishes(tags_selector=("precision=bf16",)): "vllm-bf16-tp4-pp1",
-        Wishes(tags_selector=("precision=BF16", "tp=2")): "vllm-bf16-tp2-pp1",
-        Wishes(tensor_parallel_size=1): "vllm-fp8-tp1-pp1",
-        Wishes(lora=True): "vllm-bf16-tp2-pp1-feat_lora",
-        Wishes(profile="default"): "vllm-fp8-tp2-pp1",
+        "vllm-bf16-tp4-pp1": wishing(tags=("precision=bf16",)),
+        "vllm-bf16-tp2-pp1": wishing(tags=("precision=BF16", "tp=2")),
+        "vllm-fp8-tp1-pp1": wishing(tensor_parallel_size=1),
+        "vllm-bf16-tp2-pp1-feat_lora": wishing(enable_lora=True),
+        "vllm-fp8-tp2-pp1": wishing(profile="default"),
     }
-    assert {wishes: choose(manifest, h100, wishes).chosen.label for wishes in labels} == labels
+    assert [choose(manifest, h100, wishes).chosen.label for wishes in labels.values()] == list(labels)
 
 
 def test_wish_that_nothing_meets_is_refused_with_the_way_out() -> None:
-    error = refusal(shipped(LLAMA), machine("4xH100"), Wishes(tensor_parallel_size=3))
+    error = refusal(shipped(LLAMA), machine("4xH100"), wishing(tensor_parallel_size=3))
     assert "tp=3, as asked" in error.refused[0].needed
     assert "unset NIM_TENSOR_PARALLEL_SIZE" in str(error)
 
 
 def test_table_of_refusals_is_whole_and_nearest_first() -> None:
     manifest = shipped(ULTRA)
-    error = refusal(manifest, machine("6xH200"), Wishes(tags_selector=("precision=bf16",)))
+    error = refusal(manifest, machine("6xH200"), wishing(tags=("precision=bf16",)))
     assert len(error.refused) == len(manifest.profiles)
     assert error.refused[0].label == "vllm-nvidia-h200-nvfp4-tp4-pp1"
     assert (error.refused[0].needed, error.refused[0].found) == (
@@ -203,14 +206,14 @@ def test_no_gpu() -> None:
 
 
 def test_cpu_build_uses_no_gpu() -> None:
-    selection = choose(shipped("nim/demo"), machine("2xH100"), Wishes(engine_build="cpu"))
+    selection = choose(shipped("nim/demo"), machine("2xH100"), wishing(engine_build="cpu"))
     assert selection.chosen.label == "vllm-cpu-bf16-tp1-pp1"
     assert selection.devices == ()
     assert "CPU build" in selection.refused[-1].found
 
 
 def test_gpu_build_does_not_run_on_the_cpu() -> None:
-    error = refusal(shipped("nim/demo"), NOTHING, Wishes(engine_build="gpu"))
+    error = refusal(shipped("nim/demo"), NOTHING, wishing(engine_build="gpu"))
     assert any(refused.needed == "the engine's CPU build" for refused in error.refused)
 
 
@@ -224,17 +227,17 @@ def test_profile_of_another_engine_is_never_chosen() -> None:
 def test_two_nodes() -> None:
     manifest = shipped(ULTRA)
     bf16 = ("precision=bf16",)
-    error = refusal(manifest, machine("8xH100"), Wishes(tags_selector=bf16))
+    error = refusal(manifest, machine("8xH100"), wishing(tags=bf16))
     stages = next(refused for refused in error.refused if refused.label == "vllm-nvidia-h100-bf16-tp8-pp2")
     assert (stages.needed, stages.found) == ("16 GPUs", "8 GPUs")
     assert stages.change == "--nnodes 2, on 2 such machines"
-    selection = choose(manifest, machine("8xH100"), Wishes(tags_selector=bf16, nodes=2))
+    selection = choose(manifest, machine("8xH100"), wishing(tags=bf16, nnodes=2))
     assert selection.chosen.label == "vllm-nvidia-h100-bf16-tp8-pp2"
     assert len(selection.devices) == 8
 
 
 def test_profile_of_one_node_is_not_spread() -> None:
-    error = refusal(made("precision: bf16"), machine("8xH100"), Wishes(nodes=2))
+    error = refusal(made("precision: bf16"), machine("8xH100"), wishing(nnodes=2))
     assert (error.refused[0].needed, error.refused[0].found) == ("one node", "2 nodes")
 
 
@@ -252,7 +255,7 @@ def test_second_best_kind_is_used_where_the_best_does_not_do() -> None:
 
 def test_mig_devices_are_not_joined_and_are_no_whole_gpu() -> None:
     mig = sliced(machine("4xH100"), "2g.20gb", 20 * GB)
-    short = Wishes(max_model_len=4096)
+    short = wishing(max_model_len=4096)
     assert choose(made("precision: fp8"), mig, short).devices == mig.gpus[:1]
     (joined,) = refusal(made('precision: fp8, tp: "2"'), mig).refused
     assert (joined.needed, joined.found) == ("2 whole GPUs", "4 MIG devices, of which a process can use one")
@@ -267,13 +270,13 @@ def test_unknown_memory_is_no_refusal_but_said() -> None:
 
 
 def test_idle_gpus_before_busy_ones() -> None:
-    selection = choose(shipped(LLAMA), busy(machine("3xA100"), 0, 20 * GB), Wishes(tensor_parallel_size=2))
+    selection = choose(shipped(LLAMA), busy(machine("3xA100"), 0, 20 * GB), wishing(tensor_parallel_size=2))
     assert [gpu.index for gpu in selection.devices] == [1, 2]
     assert selection.utilization is None
 
 
 def test_explanation_tells_the_whole_decision() -> None:
-    text = explain(choose(shipped(ULTRA), machine("8xH200"), Wishes(profile="default+mtp")))
+    text = explain(choose(shipped(ULTRA), machine("8xH200"), wishing(profile="default+mtp")))
     for words in (
         "hardware   8 × NVIDIA H200",
         "asked      NIM_MODEL_PROFILE default+mtp, variant mtp",
@@ -288,7 +291,7 @@ def test_explanation_tells_the_whole_decision() -> None:
 
 
 def test_refused_profile_that_is_asked_for_names_one_that_fits() -> None:
-    error = refusal(shipped(LLAMA), machine("1xA100"), Wishes(profile="vllm-nvfp4-tp1-pp1"))
-    assert [refused.label for refused in error.refused] == ["vllm-nvfp4-tp1-pp1"]
+    error = refusal(shipped(LLAMA), machine("1xA100"), wishing(profile="vllm-bf16-tp4-pp1"))
+    assert [refused.label for refused in error.refused] == ["vllm-bf16-tp4-pp1"]
     assert error.hint == "NIM_MODEL_PROFILE=vllm-bf16-tp1-pp1, which fits"
     assert isinstance(error, ProfileError)

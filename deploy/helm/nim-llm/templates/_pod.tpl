@@ -73,9 +73,9 @@ terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.resources }}
+{{- with include "nim.resources" . | trim }}
 resources:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 volumeMounts:
   {{- include "nim.volumeMounts" . | nindent 2 }}

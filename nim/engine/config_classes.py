@@ -1,0 +1,62 @@
+"""The configuration classes of the engine as data: what a field is where `config.json` leaves it out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).resolve().parent / "options" / "configs-0.32.0.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigClass:
+    """One class. `defaults` by the names that its JSON has; `names` maps standard names to these."""
+
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)  # nested configurations: their model types
+    open_parts: frozenset[str] = frozenset()  # those whose JSON may name another model type
+    text: tuple[str, ...] | None = None  # the path to the language part; None where it is not known
+    rope: bool = False  # it takes RoPE scaling
+
+
+UNKNOWN = ConfigClass()
+
+
+def config_class(model_type: str | None) -> ConfigClass:
+    """Return the class for this `model_type`; an empty one where the engine has none for it."""
+    row = _row(model_type or "")
+    if not row:
+        return UNKNOWN
+    return ConfigClass(
+        defaults=row.get("defaults", {}),
+        names=row.get("names", {}),
+        parts=row.get("parts", {}),
+        open_parts=frozenset(row.get("open", ())),
+        text=tuple(row["text"]) if "text" in row else None,
+        rope=row.get("rope", False),
+    )
+
+
+def default_architecture(model_type: str | None) -> str | None:
+    """Return the architecture that the engine assumes for a configuration that names none."""
+    return _row(model_type or "").get("architecture")
+
+
+@cache
+def _row(model_type: str) -> dict[str, Any]:
+    """The file has a class a line: parsing one of 760 is what keeps a reading fast."""
+    text = _text()
+    start = text.find(f"\n{json.dumps(model_type)}:")
+    if start < 0:
+        return {}
+    line = text[start + 1 : text.index("\n", start + 1)].rstrip(",")
+    row: dict[str, Any] = json.loads("{" + line + "}")[model_type]
+    return row
+
+
+@cache
+def _text() -> str:
+    return FILE.read_text(encoding="utf-8")

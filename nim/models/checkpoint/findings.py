@@ -1,0 +1,41 @@
+"""What is wrong with a model's files: one sentence, and what to type next."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from nim.errors import WeightsError
+
+
+class Fault(Enum):
+    """How far a finding is from a model that can be loaded."""
+
+    MISSING = "a download may still bring it"
+    DAMAGED = "the engine will refuse it as it is"
+    PLACEHOLDER = "a file of the right size without content, which is enough for a plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`message` begins "cannot …"; `hint` is a command or a setting."""
+
+    fault: Fault
+    message: str
+    hint: str
+
+    @property
+    def line(self) -> str:
+        """The finding as a warning."""
+        return f"{self.message} (hint: {self.hint})"
+
+
+def refuse(findings: Iterable[Finding], *faults: Fault) -> None:
+    """Raise WeightsError for the first finding with one of these faults."""
+    for finding in findings:
+        if finding.fault in faults:
+            raise error_of(finding)
+
+
+def error_of(finding: Finding) -> WeightsError:
+    """Return the finding as a refusal."""
+    return WeightsError(finding.message, hint=finding.hint)

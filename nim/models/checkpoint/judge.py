@@ -1,0 +1,54 @@
+"""A local model judged before the start: what the engine would load of its directory, and whether it can."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nim.models.checkpoint.directory import CONFIG, ModelFiles, list_files, read_config
+from nim.models.checkpoint.findings import Finding
+from nim.models.checkpoint.loading import read_weights
+from nim.models.checkpoint.no_model import refuse_directory, refuse_path
+from nim.models.checkpoint.no_weights import missing_files
+from nim.models.checkpoint.origin import origin_of
+from nim.models.checkpoint.weight_files import AUTO
+from nim.models.checkpoint.weights import Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel:
+    """A model's directory. `config` is empty where a hub's cache has not got it yet.
+
+    `weights` are None where it is not known what the engine loads, or where not all of that is there.
+    """
+
+    files: ModelFiles
+    load_format: str
+    config: Mapping[str, Any]
+    weights: Weights | None
+    findings: tuple[Finding, ...]
+
+
+def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> LocalModel:
+    """Return the model in `directory`, which `place` named. WeightsError where there is no model."""
+    refuse_path(directory, place)
+    files = list_files(directory)
+    refuse_directory(files, place)
+    return _judged(files, load_format)
+
+
+def read_snapshot(directory: Path, load_format: str = AUTO) -> LocalModel:
+    """Return what a hub's cache has of a model; what lacks is among the findings."""
+    return _judged(list_files(directory), load_format)
+
+
+def _judged(files: ModelFiles, load_format: str) -> LocalModel:
+    directory, origin = files.directory, origin_of(files.directory)
+    config: Mapping[str, Any] = {}
+    if files.config:
+        config = read_config(directory / files.config, origin)
+        origin = origin_of(directory, config)
+    weights, findings = read_weights(files, config, load_format, origin)
+    if not files.config:
+        findings = (missing_files(files, (CONFIG,), "the model", origin), *findings)
+    return LocalModel(files=files, load_format=load_format, config=config, weights=weights, findings=findings)

@@ -1,0 +1,100 @@
+"""Which repository a directory's files came from, and what to type to get them again."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+STORE_NOTE = ".model-store.json"
+MAIN = "main"
+_HUB_DIRECTORY = re.compile(r"models--(\w[\w.-]*?)--(\w[\w.-]*)", re.ASCII)
+_GGUF_BASE = b"general.base_model.0.repo_url"
+_GGUF_HEAD_BYTES = 65_536
+_HUB = "https://huggingface.co/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """`download` is the command that gets what lacks in the directory; what is there stays as it is."""
+
+    download: str
+
+    def again(self, path: Path) -> str:
+        """Return what to type to get one file anew. In the hub's cache it is a link to the content."""
+        return f"rm '{path.resolve()}' && {self.download}"
+
+
+def origin_of(directory: Path, config: Mapping[str, Any] | None = None) -> Origin:
+    """Return what `nim store`, the hub's cache, git or the configuration say of a directory's origin."""
+    stored = _stored(directory)
+    if stored.startswith("hf://"):
+        return Origin(download=f"nim store --model-repo {stored} -m '{directory}'")
+    if cached := _cached(directory):
+        return Origin(download=cached)
+    if (directory / ".git").exists():
+        return Origin(download=f"git -C '{directory}' pull && git -C '{directory}' lfs pull")
+    named = str((config or {}).get("_name_or_path") or "")
+    repository = named if REPOSITORY.fullmatch(named) else "ORG/NAME"
+    return Origin(download=f"hf download {repository} --local-dir '{directory}'")
+
+
+def hub_repository(directory: Path) -> str | None:
+    """Return the repository that a directory of the hub's cache is named for."""
+    found = _HUB_DIRECTORY.fullmatch(directory.name)
+    return f"{found[1]}/{found[2]}" if found else None
+
+
+def gguf_base(path: Path) -> str | None:
+    """Return the repository that a GGUF file was made from, where its metadata say so."""
+    with suppress(OSError), path.open("rb") as file:
+        _, key, rest = file.read(_GGUF_HEAD_BYTES).partition(_GGUF_BASE)
+        # A value is its type (4 bytes), its length (8 bytes), its text.
+        length = int.from_bytes(rest[4:12], "little")
+        url = rest[12 : 12 + length].decode("utf-8", "replace") if key else ""
+        repository = url.removeprefix(_HUB)
+        return repository if url.startswith(_HUB) and REPOSITORY.fullmatch(repository) else None
+    return None
+
+
+def snapshots_of(directory: Path) -> Iterator[Path]:
+    """Yield the states of a repository in the hub's cache: first that of `main`, then the newest ones."""
+    if commit := _commit(directory, MAIN):
+        yield directory / "snapshots" / commit
+    with suppress(OSError):
+        found = [path for path in (directory / "snapshots").iterdir() if path.is_dir()]
+        yield from sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def find_snapshot(directory: Path, revision: str | None) -> Path | None:
+    """Return the state of a repository that its directory in the hub's cache has under this name."""
+    name = revision or MAIN
+    snapshot = directory / "snapshots" / (_commit(directory, name) or name)
+    return snapshot if snapshot.is_dir() else None
+
+
+def _commit(directory: Path, name: str) -> str | None:
+    """What a name stands for, where that state is there."""
+    with suppress(OSError, ValueError):
+        commit = (directory / "refs" / name).read_text(encoding="ascii").strip()
+        return commit if commit and (directory / "snapshots" / commit).is_dir() else None
+    return None
+
+
+def _cached(snapshot: Path) -> str | None:
+    """The command that completes a snapshot in its own cache."""
+    if snapshot.parent.name != "snapshots" or not (repository := hub_repository(snapshot.parent.parent)):
+        return None
+    directory = snapshot.parent.parent
+    revision = "" if _commit(directory, MAIN) == snapshot.name else f":{snapshot.name}"
+    return f"HF_HUB_CACHE='{directory.parent}' nim fetch --model-uri hf://{repository}{revision}"
+
+
+def _stored(directory: Path) -> str:
+    try:
+        return str(json.loads((directory / STORE_NOTE).read_bytes())["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

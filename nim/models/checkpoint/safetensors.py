@@ -1,0 +1,77 @@
+"""The header of a safetensors file: bytes of tensors by their type, and whether the file is whole.
+
+The file is 8 bytes that give the header's length, the header in JSON, and the tensors without a gap
+(https://huggingface.co/docs/safetensors). Only the header is read.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+LENGTH_BYTES = 8
+# The library refuses a longer one.
+MOST_HEADER_BYTES = 100_000_000
+# As every writer of the format lays an entry out. Parsing the JSON of 90,000 tensors takes twice as long.
+_ENTRY = re.compile(
+    rb'"dtype"\s*:\s*"(\w+)"\s*,\s*"shape"\s*:\s*\[[^\]]*\]\s*,'
+    rb'\s*"data_offsets"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*\]'
+)
+
+
+class DamagedFile(ValueError):
+    """The file cannot be loaded. The text completes "it is …"."""
+
+
+def read_tensor_bytes(path: Path) -> Mapping[str, int] | None:
+    """Return the bytes of the tensors by their safetensors type (`BF16`, `F8_E4M3`, …).
+
+    None where the file's beginning is not written yet (zeros), or its header is laid out unusually.
+    DamagedFile for what the library refuses: too short, or longer than the header says. OSError.
+    """
+    size = path.stat().st_size
+    header = _read_header(path, size)
+    if header is None:
+        return None
+    entries = [(kind.decode(), int(begin), int(end)) for kind, begin, end in _ENTRY.findall(header)]
+    if not entries:
+        return _without_entries(header)
+    _check_length(LENGTH_BYTES + len(header) + max(end for _, _, end in entries), size)
+    found: Counter[str] = Counter()
+    for kind, begin, end in entries:
+        found[kind] += end - begin
+    return found
+
+
+def _read_header(path: Path, size: int) -> bytes | None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        if size < LENGTH_BYTES:
+            raise DamagedFile(f"cut short: {size} bytes" if size else "empty")
+        if length == 0:
+            return None
+        if length > MOST_HEADER_BYTES:
+            raise DamagedFile("not a safetensors file")
+        _check_least(LENGTH_BYTES + length, size)
+        return file.read(length)
+
+
+def _without_entries(header: bytes) -> Mapping[str, int] | None:
+    try:
+        values = json.loads(header)
+    except ValueError:
+        raise DamagedFile("not a safetensors file: its header is not JSON") from None
+    return None if set(values) - {"__metadata__"} else {}
+
+
+def _check_least(least: int, size: int) -> None:
+    if size < least:
+        raise DamagedFile(f"cut short: {size:,} bytes, and its header alone takes {least:,}")
+
+
+def _check_length(expected: int, size: int) -> None:
+    if size < expected:
+        raise DamagedFile(f"cut short: {size:,} of the {expected:,} bytes that its header names")
+    if size > expected:
+        raise DamagedFile(f"{size - expected:,} bytes longer than its header says")

@@ -1,0 +1,66 @@
+"""The weights that the engine loads of a directory: their files, bytes and types."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Bytes of one element, for the types that the engine converts to the one it serves in.
+FLOAT_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
+SERVED_BYTES = 2
+_QUANTIZATION = ("quantization_config", "compression_config")
+_FLOAT32 = ("float32", "torch.float32", "float")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """`tensor_bytes` are by safetensors type (`BF16`, `F8_E4M3`, …); bytes of unknown type are under None."""
+
+    files: tuple[str, ...]
+    file_bytes: int
+    tensor_bytes: Mapping[str | None, int] = field(default_factory=dict)
+
+    def loaded_bytes(self, element_bytes: int = SERVED_BYTES, *, quantized: bool = False) -> int:
+        """Return the bytes of all weights in memory, where floats are served in `element_bytes` each.
+
+        Of a quantized checkpoint nothing is converted: its 32-bit tensors are scales.
+        """
+        if quantized:
+            return sum(self.tensor_bytes.values())
+        return sum(
+            count * element_bytes // FLOAT_BYTES.get(kind or "", element_bytes)
+            for kind, count in self.tensor_bytes.items()
+        )
+
+
+def weights_of(
+    directory: Path,
+    names: Iterable[str],
+    headers: Mapping[str, Mapping[str, int] | None],
+    config: Mapping[str, Any],
+) -> Weights:
+    """Return the weights of these files. `headers` are the bytes by type of those whose header was read."""
+    files = tuple(sorted(names))
+    sizes = {name: (directory / name).stat().st_size for name in files}
+    assumed = None if is_quantized(config) else _stored_type(config)
+    found: Counter[str | None] = Counter()
+    for name in files:
+        header = headers.get(name)
+        found.update(header if header is not None else {assumed: sizes[name]})
+    return Weights(files=files, file_bytes=sum(sizes.values()), tensor_bytes=dict(found))
+
+
+def is_quantized(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration, or that of its text part, names a quantization."""
+    text = config.get("text_config")
+    parts = (config, text) if isinstance(text, Mapping) else (config,)
+    return any(part.get(name) for part in parts for name in _QUANTIZATION)
+
+
+def _stored_type(config: Mapping[str, Any]) -> str | None:
+    """The type that a file without a readable header most likely has, as the configuration names it."""
+    text = config.get("text_config")
+    parts = (config, text) if isinstance(text, Mapping) else (config,)
+    named = next((part[key] for part in parts for key in ("dtype", "torch_dtype") if part.get(key)), None)
+    return "F32" if str(named) in _FLOAT32 else None

@@ -1,0 +1,194 @@
+"""A model's parsed JSON files behind the names of the engine's own classes, whatever layout they are in."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nim.engine.config_classes import ConfigClass, config_class
+
+# Names that old files have, and the classes turn into others where they read a file.
+_OLD_NAMES = {"hidden_size": "n_embed"}
+# Names for the language part in configurations whose class neither the engine nor transformers has.
+_TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One level of a configuration. A value that the JSON leaves out is its class's default.
+
+    Names are those of the engine (`num_attention_heads`), whichever the JSON has (`n_head`). All reading
+    methods take several names and answer for the first that has a value of the kind asked for, else None.
+    """
+
+    values: Mapping[str, Any]
+    model_type: str | None = None
+    known: ConfigClass = field(default_factory=ConfigClass)
+
+    def get(self, name: str) -> Any:
+        """Return the value as it is in the JSON, or the class's default, or None."""
+        own = self.known.names.get(name, name)
+        for key in (own, name, _OLD_NAMES.get(name, name)):
+            if key in self.values:
+                return self.values[key]
+        return self.known.defaults.get(own)
+
+    def has(self, name: str) -> bool:
+        """Return whether the JSON or the class has this name, be its value null or not."""
+        own = self.known.names.get(name, name)
+        return own in self.values or name in self.values or own in self.known.defaults
+
+    def whole(self, *names: str) -> int | None:
+        """Return a whole number; 0 counts, true and false do not."""
+        return next((found for name in names if (found := as_whole(self.get(name))) is not None), None)
+
+    def number(self, *names: str) -> float | None:
+        """Return a number, whole or not."""
+        values = (self.get(name) for name in names)
+        return next((v for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)
+
+    def word(self, *names: str) -> str | None:
+        """Return a text that is not empty."""
+        return next((v for name in names if isinstance(v := self.get(name), str) and v), None)
+
+    def flag(self, name: str) -> bool:
+        """Return whether this is true; what is not there is not."""
+        return bool(self.get(name))
+
+    def listed(self, *names: str) -> tuple[Any, ...] | None:
+        """Return a list that is not empty."""
+        return next((tuple(v) for name in names if isinstance(v := self.get(name), list) and v), None)
+
+    def mapping(self, *names: str) -> Mapping[str, Any]:
+        """Return a JSON object; an empty one where there is none."""
+        return next((v for name in names if isinstance(v := self.get(name), Mapping)), {})
+
+    def part(self, name: str) -> "Section":
+        """Return a nested configuration with its own class's defaults; an empty one where it is left out."""
+        values = self.values.get(name)
+        given = values if isinstance(values, Mapping) else {}
+        kind = self.known.parts.get(name)
+        if kind is None or name in self.known.open_parts:
+            kind = as_word(given.get("model_type")) or kind
+        return Section(values=given, model_type=kind, known=config_class(kind))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """A model's configuration. Reading methods answer for its language part, `root` for its top level."""
+
+    root: Section
+    text: Section
+    hf_quant_config: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    sentence_config: Mapping[str, Any] = field(default_factory=dict)  # of sentence-transformers
+    pools: bool = False  # sentence-transformers puts a pooling module behind the model
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Return the architectures that the configuration names."""
+        return tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+
+    @property
+    def model_type(self) -> str | None:
+        """Return the model type of the top level."""
+        return self.root.model_type
+
+    @property
+    def is_composite(self) -> bool:
+        """Return whether the language part is one of several."""
+        return self.text is not self.root
+
+    def get(self, name: str) -> Any:
+        """Return a value of the language part, see `Section`."""
+        return self.text.get(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether the language part has this name."""
+        return self.text.has(name)
+
+    def whole(self, *names: str) -> int | None:
+        """Return a whole number of the language part."""
+        return self.text.whole(*names)
+
+    def number(self, *names: str) -> float | None:
+        """Return a number of the language part."""
+        return self.text.number(*names)
+
+    def word(self, *names: str) -> str | None:
+        """Return a text of the language part."""
+        return self.text.word(*names)
+
+    def flag(self, name: str) -> bool:
+        """Return whether this is true in the language part."""
+        return self.text.flag(name)
+
+    def listed(self, *names: str) -> tuple[Any, ...] | None:
+        """Return a list of the language part."""
+        return self.text.listed(*names)
+
+    def mapping(self, *names: str) -> Mapping[str, Any]:
+        """Return a JSON object of the language part."""
+        return self.text.mapping(*names)
+
+
+def model_config(
+    config: Mapping[str, Any],
+    *,
+    hf_quant_config: Mapping[str, Any] | None = None,
+    tokenizer_config: Mapping[str, Any] | None = None,
+    sentence_config: Mapping[str, Any] | None = None,
+    pools: bool = False,
+) -> ModelConfig:
+    """Return the configuration in these parsed files: `config.json`, and the others where there are any.
+
+    `params.json` of Mistral goes through `nim.models.mistral` first.
+    """
+    kind = as_word(config.get("model_type"))
+    root = Section(values=config, model_type=kind, known=config_class(kind))
+    return ModelConfig(
+        root=root,
+        text=_text_of(root),
+        hf_quant_config=hf_quant_config or {},
+        tokenizer_config=tokenizer_config or {},
+        sentence_config=sentence_config or {},
+        pools=pools,
+    )
+
+
+def as_whole(value: object) -> int | None:
+    """Return `value` where it is a whole number, also one written as 1e6; else None."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def as_word(value: object) -> str | None:
+    """Return `value` where it is a text that is not empty; else None."""
+    return value if isinstance(value, str) and value else None
+
+
+def _text_of(root: Section) -> Section:
+    """The language part. A class that keeps it apart still reads files that have it at the top level."""
+    section = root
+    for name in _text_path(root):
+        inner = section.part(name)
+        if not inner.values:
+            inner = Section(values=section.values, model_type=inner.model_type, known=inner.known)
+        section = inner
+    return section
+
+
+def _text_path(root: Section) -> Sequence[str]:
+    if root.known.text is not None:
+        return root.known.text
+    return tuple(_guessed_path(root.values))
+
+
+def _guessed_path(values: Mapping[str, Any]) -> Iterator[str]:
+    """The names that lead to the innermost part that looks like a language model."""
+    for name in _TEXT_PARTS:
+        inner = values.get(name)
+        if isinstance(inner, Mapping) and inner:
+            yield name
+            yield from _guessed_path(inner)
+            return

@@ -1,0 +1,93 @@
+"""The context that the engine derives for a model, and what it follows from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nim.models.config import ModelConfig, as_whole
+from nim.models.types import Context
+
+# The engine takes the smallest of those that are there.
+_LENGTHS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length",
+    "max_target_positions", "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
+# Of other kinds of RoPE scaling the factor multiplies the length; these have it in the length already.
+_SCALED_ALREADY = frozenset({"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling"})
+_WITHOUT_ANY = 2048
+_ABSOLUTE_POSITIONS = "absolute"
+
+
+def read_context(config: ModelConfig, *, generates: bool | None) -> Context | None:
+    """Return the length without `--max-model-len`, and the longest one that the engine takes with it."""
+    length, why = _stated(config)
+    if length is None and not config.text.values:
+        return None
+    tokenizer = _tokenizer_length(config, generates=generates)
+    if tokenizer is not None and (length is None or tokenizer < length):
+        length, why = tokenizer, "model_max_length of tokenizer_config.json"
+    if length is None:
+        length, why = _WITHOUT_ANY, f"no field names a length: the engine assumes {_WITHOUT_ANY}"
+    length, why = _scaled(config, length, why)
+    sentences = as_whole(config.sentence_config.get("max_seq_length"))
+    if sentences is not None:
+        length, why = sentences, "max_seq_length of the sentence-transformers configuration"
+    return _with_default(config, length, why)
+
+
+def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
+    """Return the RoPE parameters in force, of each kind of layer where they differ."""
+    return tuple(_rope_parameters(config))
+
+
+def _with_default(config: ModelConfig, length: int, why: str) -> Context:
+    limit = max(length, config.whole("model_max_length") or 0)
+    original = config.whole("original_max_position_embeddings")
+    if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
+        reason = f"original_max_position_embeddings: longrope without --max-model-len; up to {limit} with it"
+        return Context(tokens=original, why=reason, limit=limit)
+    if config.text.model_type == "embedding_gemma2_text" and length > 8192:
+        return Context(tokens=8192, why="the engine's bound for EmbeddingGemma 2", limit=limit)
+    return Context(tokens=length, why=why, limit=limit)
+
+
+def _stated(config: ModelConfig) -> tuple[int | None, str]:
+    own = config.whole("model_max_length")
+    if own:
+        return own, "model_max_length"
+    named = [(length, name) for name in _LENGTHS if (length := config.whole(name)) is not None]
+    return min(named, key=lambda pair: pair[0]) if named else (None, "")
+
+
+def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | None:
+    """The tokenizer's limit: heard for pooling models with absolute positions only."""
+    if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
+        return None
+    return as_whole(config.tokenizer_config.get("model_max_length"))
+
+
+def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
+    if "gemma3" in (config.text.model_type or ""):
+        return length, why
+    factor = 1.0
+    for rope in rope_parameters(config):
+        if _rope_type(rope) not in _SCALED_ALREADY:
+            found = rope.get("factor", factor)
+            factor = found if isinstance(found, int | float) else 1.0
+    if factor == 1.0:
+        return length, why
+    return int(length * factor), f"{why} × the RoPE scaling factor {factor:g}"
+
+
+def _rope_type(rope: Mapping[str, Any]) -> str:
+    return str(rope.get("rope_type") or rope.get("type") or "default")
+
+
+def _rope_parameters(config: ModelConfig) -> Iterator[Mapping[str, Any]]:
+    """`rope_scaling` is the old name, and goes before the new one where a file has both."""
+    text = config.text
+    heard = text.known.rope or (text.get("rope_theta") is not None)
+    rope = (text.mapping("rope_scaling") if heard else {}) or text.mapping("rope_parameters")
+    nested = [
+        inner for key, inner in rope.items() if isinstance(inner, Mapping) and key.endswith("attention")
+    ]
+    yield from nested or ([rope] if rope else [])

@@ -1,0 +1,5 @@
+"""The layers of a model, and what each of them keeps of a sequence."""
+
+from nim.models.layers.stack import read_layers
+
+__all__ = ["read_layers"]

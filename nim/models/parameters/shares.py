@@ -1,0 +1,48 @@
+"""One side of a weight, and how the ranks of a tensor-parallel group share it."""
+
+from dataclasses import dataclass
+
+
+class CannotSplitError(Exception):
+    """A number of ranks that a weight cannot be split over. `what` names the weight: `10 KV heads`."""
+
+    def __init__(self, what: str) -> None:
+        """Create a refusal of `what`."""
+        super().__init__(what)
+        self.what = what
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` units of `unit` elements each. Ranks take whole units."""
+
+    count: int
+    unit: int = 1
+    what: str = "a width of {}"  # names it in a refusal
+    divided: bool = True  # False: every rank holds all of it
+    repeated: bool = False  # with more ranks than units, several ranks hold the same unit
+
+    @property
+    def elements(self) -> int:
+        """Return the elements of the whole model."""
+        return self.count * self.unit
+
+    @property
+    def name(self) -> str:
+        """Return the words for it in a refusal."""
+        return self.what.format(self.count)
+
+    def on_rank(self, ranks: int) -> int:
+        """Return the elements that one of `ranks` holds; raise `CannotSplitError` if they do not divide."""
+        if not self.divided or ranks == 1:
+            return self.elements
+        if self.count % ranks == 0:
+            return self.count // ranks * self.unit
+        if self.repeated and self.count and ranks % self.count == 0:
+            return self.unit
+        raise CannotSplitError(self.name)
+
+
+def whole(elements: int) -> Share:
+    """Return a side that every rank holds in full."""
+    return Share(elements, divided=False)

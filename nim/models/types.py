@@ -1,0 +1,120 @@
+"""What a reading of a model says. Sizes are of the whole model unless a name says so; None is unknown."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LayerKind(StrEnum):
+    """What a layer keeps of the tokens it has seen."""
+
+    FULL = "full"  # keys and values of every token
+    SLIDING = "sliding window"  # keys and values of the last `window` tokens
+    CHUNKED = "chunked"  # keys and values of the current chunk
+    MLA = "mla"  # one latent vector a token, the same on every rank
+    COMPRESSED = "compressed"  # one latent vector for several tokens together
+    STATE = "state"  # Mamba, linear attention, short convolution: a state of fixed size
+    HYBRID = "hybrid"  # a state beside keys and values of every token
+    CROSS = "cross"  # keys and values of the encoder's output, beside those of every token
+    ENCODER = "encoder"  # attends, but keeps nothing
+    NONE = "none"  # no attention, or another layer's keys and values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateTensor:
+    """One tensor of a sequence's state. Ranks share its elements.
+
+    `group_elements` are added for each of `groups`, of which there is at least one a rank.
+    """
+
+    elements: int
+    groups: int = 0
+    group_elements: int = 0
+    recurrent: bool = False  # it follows `--mamba-ssm-cache-dtype`, not only `--mamba-cache-dtype`
+    dtype: str | None = None  # where neither is set; None is the model's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """One cache that a layer keeps. Most layers have one, those with an indexer or a compressor more."""
+
+    kind: LayerKind  # FULL, SLIDING, CHUNKED, MLA, COMPRESSED, STATE or CROSS
+    kv_heads: int = 1  # of the whole model: ranks share them, and repeat them where there are more ranks
+    key_size: int = 0  # elements of an entry and head
+    value_size: int = 0  # 0 where one vector serves as key and value
+    window: int | None = None  # tokens that a sliding window or a chunk reaches
+    latent: bool = False  # the same on every rank
+    compression: int = 1  # tokens that share one entry
+    dtype: str | None = None  # of the elements where it is fixed; None follows the KV data type
+    block: int | None = None  # tokens of a block where the layer has a size of its own
+    aligned: bool = False  # a page is padded to the alignment of its kernels
+    ring: bool = False  # one block a sequence, whatever its length
+    tensors: tuple[StateTensor, ...] = ()
+    checkpoints: int = 0  # states that are kept beside the current ones while a prompt is cached
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer of the language part."""
+
+    kind: LayerKind
+    caches: tuple[Cache, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The longest sequence that the engine takes when nobody says otherwise, and the most it can be told."""
+
+    tokens: int
+    why: str  # the field or rule it follows from
+    limit: int  # a longer `--max-model-len` is refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How the weights are stored."""
+
+    method: str | None  # as the engine names it; None: it will not know it for quantized
+    precision: str | None = None  # the project's word for it
+    bits: int | None = None
+    group_size: int | None = None  # elements of an input row that share a scale
+    block: tuple[int, int] | None = None  # rows and columns of a tile that share a scale
+    ignored: tuple[str, ...] = ()  # modules that are left in the model's own data type
+    kv_cache_dtype: str | None = None  # what the checkpoint asks for, as the engine names it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """The routed experts of a mixture."""
+
+    count: int
+    per_token: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReading:
+    """A model as its files describe it and the engine will see it."""
+
+    architecture: str | None = None  # the first that the configuration names
+    architectures: tuple[str, ...] = ()
+    model_type: str | None = None
+    text_model_type: str | None = None  # of the language part
+    heads: int | None = None
+    kv_heads: int | None = None
+    head_size: int | None = None
+    hidden_size: int | None = None
+    vocab_size: int | None = None
+    layers: tuple[Layer, ...] | None = None
+    experts: Experts | None = None
+    context: Context | None = None
+    quantization: Quantization | None = None  # None also where the weights are not quantized
+    dtype: str | None = None  # of the configuration: bfloat16, float16, float32
+    precision: str | None = None  # of the weights as they are served: nvfp4 … fp32
+    modalities: tuple[str, ...] = ("text",)
+    generates: bool | None = None  # False: an embedding model, a classifier, a reranker
+    encoder_tokens: int | None = None  # of an encoder-decoder: entries of its cross-attention
+
+    @property
+    def layer_kinds(self) -> dict[str, int] | None:
+        """Return how many layers there are of each kind, in the order of the stack."""
+        return None if self.layers is None else dict(Counter(str(layer.kind) for layer in self.layers))

@@ -1,0 +1,247 @@
+"""Options that do not go together, each by the rule with which the engine refuses them before it loads."""
+
+from collections.abc import Mapping, Sequence
+
+from nim.engine import OptionTable
+from nim.engine.refusals import Refusal, refuse_all
+from nim.options.parallel_rules import PARALLEL
+from nim.options.rules import Clash, Rule, Said, at_most, found, needs, once
+from nim.options.speculative_rules import SPECULATIVE
+from nim.values import Value
+
+_CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"
+_ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"
+_SCHEDULER = "config/scheduler.py, SchedulerConfig.verify_max_model_len"
+_LORA = "config/lora.py, LoRAConfig._validate_lora_config"
+_STRUCTURED = "config/structured_outputs.py, _validate_structured_output_config"
+_MAMBA = "config/vllm.py, VllmConfig.__post_init__"
+# A share of a GPU that leaves less than CUDA's own context needs, on any GPU.
+_NEARLY_ALL = 0.99
+
+
+def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
+    """Return what to warn of. SettingsError for what the engine is certain to refuse.
+
+    Where the check is not `strict`, that becomes a warning, too.
+    """
+    clashes = [(rule, clash) for rule in RULES if (clash := rule.find(said))]
+    refused = [_refusal(clash) for rule, clash in clashes if rule.certain]
+    if refused and strict:
+        raise refuse_all(refused, "the resolved configuration")
+    warnings = [_warning(clash) for rule, clash in clashes if not rule.certain]
+    return (*(f"{one.one_line()}; the engine refuses it" for one in refused), *warnings)
+
+
+def _refusal(clash: Clash) -> Refusal:
+    return Refusal(message=f"cannot use {clash.message}", hint=clash.hint)
+
+
+def _warning(clash: Clash) -> str:
+    return clash.message + (f"; hint: {clash.hint}" if clash.hint else "")
+
+
+def said_of(
+    config: Mapping[str, Value], table: OptionTable, *, experts: int | None = None, on_cpu: bool = False
+) -> Said:
+    """Return a resolved configuration as the rules see it."""
+    return Said(config=config, table=table, experts=experts, on_cpu=on_cpu)
+
+
+def _sse_interval(said: Said) -> Clash | None:
+    interval = said.number("sse_keep_alive_interval")
+    if interval is None or interval >= 0:
+        return None
+    return found(
+        f"{said.flag('sse_keep_alive_interval')}: it is below 0", "--sse-keep-alive-interval 0 for none"
+    )
+
+
+def _request_metrics(said: Said) -> Clash | None:
+    if not said.get("enable_per_request_metrics") or not said.get("disable_log_stats"):
+        return None
+    without = said.flag("disable_log_stats")
+    message = f"{said.flag('enable_per_request_metrics')} with {without}: they are statistics"
+    return found(message, "without --disable-log-stats")
+
+
+def _context(said: Said) -> Clash | None:
+    if said.number("max_model_len") != 0:
+        return None
+    return found(
+        f"{said.flag('max_model_len')}: no token fits", said.write("max_model_len", "auto", "max_model_len")
+    )
+
+
+def _whole_prompts(said: Said) -> bool:
+    """Whether a prompt must go through in one piece."""
+    return said.given("enable_chunked_prefill") and said.get("enable_chunked_prefill") is False
+
+
+def _prompt_in_one_piece(said: Said) -> Clash | None:
+    batched, context = said.number("max_num_batched_tokens"), said.number("max_model_len")
+    if batched is None or context is None or batched >= context or not _whole_prompts(said):
+        return None
+    message = f"{said.flag('max_num_batched_tokens')} below {said.flag('max_model_len')} with "
+    return found(
+        message + said.flag("enable_chunked_prefill"),
+        f"--max-num-batched-tokens {context:.0f}, or chunked prefill",
+    )
+
+
+def _host_adapters(said: Said) -> bool:
+    """Whether the limit counts: without adapters, and at 0 or less, it does not."""
+    return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
+
+
+def _whole_gpu(said: Said) -> Clash | None:
+    share = said.number("gpu_memory_utilization")
+    if said.on_cpu or share is None or share < _NEARLY_ALL or not said.given("gpu_memory_utilization"):
+        return None
+    return found(
+        f"{said.flag('gpu_memory_utilization')}: CUDA's own context takes a part of each GPU, and the engine "
+        "refuses to start where less is free than its share",
+        said.write("gpu_memory_utilization", 0.95, "gpu_memory_utilization"),
+    )
+
+
+def _whitespace(said: Said) -> Clash | None:
+    items = said.items("structured_outputs_config")
+    if not items.get("disable_any_whitespace") or items.get("backend") in ("xgrammar", "guidance"):
+        return None
+    whole = said.flag("structured_outputs_config")
+    message = f'"disable_any_whitespace" of {whole}: only xgrammar and guidance know it'
+    return found(message, "--structured-outputs-config.backend xgrammar")
+
+
+def _additional_properties(said: Said) -> Clash | None:
+    items = said.items("structured_outputs_config")
+    if not items.get("disable_additional_properties") or items.get("backend") == "guidance":
+        return None
+    whole = said.flag("structured_outputs_config")
+    message = f'"disable_additional_properties" of {whole}: only guidance knows it'
+    return found(message, "--structured-outputs-config.backend guidance")
+
+
+def _transfer_role(said: Said) -> Clash | None:
+    items = said.items("kv_transfer_config")
+    if items.get("kv_connector") is None or items.get("kv_role") is not None:
+        return None
+    message = f'"kv_connector" of {said.flag("kv_transfer_config")}: it needs "kv_role"'
+    return found(message, "--kv-transfer-config.kv_role kv_both, or kv_producer, or kv_consumer")
+
+
+def _state_update(said: Said) -> Clash | None:
+    if not said.given("mamba_ssu_algorithm") or said.get("mamba_backend") == "flashinfer":
+        return None
+    return found(f"{said.flag('mamba_ssu_algorithm')}: only FlashInfer has it", "--mamba-backend flashinfer")
+
+
+def _rounding(said: Said) -> Clash | None:
+    wanted = said.get("enable_mamba_cache_stochastic_rounding")
+    if not wanted or said.get("mamba_ssm_cache_dtype") == "float16":
+        return None
+    message = f"{said.flag('enable_mamba_cache_stochastic_rounding')} without a state cache in float16"
+    return found(message, "--mamba-ssm-cache-dtype float16")
+
+
+def _state_blocks(said: Said) -> Clash | None:
+    size = said.number("mamba_block_size")
+    off = said.given("enable_prefix_caching") and said.get("enable_prefix_caching") is False
+    if size is None or size == said.number("max_model_len") or not off:
+        return None
+    return found(
+        f"{said.flag('mamba_block_size')} with {said.flag('enable_prefix_caching')}",
+        "--enable-prefix-caching",
+    )
+
+
+def _prefetch(said: Said) -> Clash | None:
+    group = said.number("offload_group_size") or 0
+    if group <= 0 and said.get("offload_backend") != "prefetch":
+        return None
+    step = said.number("offload_prefetch_step")
+    if step is not None and step < 1:
+        return found(
+            f"{said.flag('offload_prefetch_step')} with {said.flag('offload_group_size')}", "1 or more"
+        )
+    if (said.number("offload_num_in_group") or 0) <= group:
+        return None
+    message = f"{said.flag('offload_num_in_group')}: it is more than {said.flag('offload_group_size')}"
+    return found(message, "--offload-num-in-group at most the size of a group")
+
+
+def _pooling(said: Said) -> Clash | None:
+    items = said.items("pooler_config")
+    both = [key for key in ("seq_pooling_type", "tok_pooling_type") if items.get(key)]
+    if items.get("pooling_type") is None or not both:
+        return None
+    return found(f'"pooling_type" and "{both[0]}" of {said.flag("pooler_config")}', "one of the two")
+
+
+def _profiler(said: Said) -> Clash | None:
+    items = said.items("profiler_config")
+    if items.get("profiler") != "torch" or items.get("torch_profiler_dir"):
+        return None
+    return found(
+        f'"profiler": "torch" of {said.flag("profiler_config")}: it needs "torch_profiler_dir"',
+        "--profiler-config.torch_profiler_dir /tmp/profile",
+    )
+
+
+def _devices(said: Said) -> Clash | None:
+    devices = said.get("device_ids")
+    if not isinstance(devices, Sequence) or isinstance(devices, str):
+        return None
+    if len(set(map(str, devices))) < len(devices):
+        return found(f"{said.flag('device_ids')}: one is named twice", "each GPU once")
+    if len({isinstance(device, str) for device in devices}) > 1:
+        return found(
+            f"{said.flag('device_ids')}: numbers and names together", "all by number, or all by UUID"
+        )
+    return None
+
+
+def _grpc(said: Said) -> Clash | None:
+    rust = said.config.get("VLLM_USE_RUST_FRONTEND")
+    if not said.given("grpc_port") or (rust and str(rust.value) not in ("", "0", "false")):
+        return None
+    return found(f"{said.flag('grpc_port')}: only vLLM's Rust front end has it", "without --grpc-port")
+
+
+RULES: tuple[Rule, ...] = (
+    needs("enable_auto_tool_choice", "tool_call_parser", "NAME, as its model's card says", source=_CLI),
+    needs("enable_log_outputs", "enable_log_requests", source=_CLI),
+    Rule(source=_CLI, find=_sse_interval),
+    Rule(source=_CLI, find=_request_metrics),
+    Rule(source="entrypoints/launchers/cli_args.py, validate_grpc_port_arg", find=_grpc),
+    Rule(source="config/model.py, ModelConfig.validate_model_config_after", find=_context),
+    at_most("max_num_seqs", "max_num_batched_tokens", source=_SCHEDULER),
+    at_most("max_num_active_seqs", "max_num_seqs", source=_SCHEDULER),
+    at_most("long_prefill_token_threshold", "max_model_len", source=_SCHEDULER),
+    Rule(source=_SCHEDULER, find=_prompt_in_one_piece),
+    at_most("max_loras", "max_cpu_loras", source=_LORA, where=_host_adapters),
+    needs("lora_modules", "enable_lora", source="v1/worker/lora_model_runner_mixin.py, add_lora"),
+    Rule(source="v1/worker/utils.py, request_memory", find=_whole_gpu, certain=False),
+    Rule(source=_STRUCTURED, find=_whitespace),
+    Rule(source=_STRUCTURED, find=_additional_properties),
+    Rule(source="config/kv_transfer.py, KVTransferConfig.__post_init__", find=_transfer_role),
+    Rule(source="config/mamba.py, MambaConfig.validate_ssu_algorithm", find=_state_update),
+    Rule(source=_MAMBA, find=_rounding),
+    Rule(source="config/vllm.py, VllmConfig.validate_mamba_block_size", find=_state_blocks),
+    Rule(source="config/offload.py, OffloadConfig.validate_offload_config", find=_prefetch),
+    Rule(source="config/pooler.py, PoolerConfig", find=_pooling),
+    Rule(source="config/profiler.py, ProfilerConfig", find=_profiler),
+    Rule(source="engine/arg_utils.py, EngineArgs._resolve_device_ids", find=_devices),
+    needs(
+        "collect_detailed_traces",
+        "otlp_traces_endpoint",
+        "URL",
+        source="config/observability.py, ObservabilityConfig._validate_tracing_config",
+    ),
+    once("attention_backend", "attention_config", "backend", source=_ARGS),
+    once("enable_flashinfer_autotune", "kernel_config", "enable_flashinfer_autotune", source=_ARGS),
+    once("cudagraph_capture_sizes", "compilation_config", "cudagraph_capture_sizes", source=_ARGS),
+    once("max_cudagraph_capture_size", "compilation_config", "max_cudagraph_capture_size", source=_ARGS),
+    *PARALLEL,
+    *SPECULATIVE,
+)

@@ -1,0 +1,154 @@
+"""How a rule about options that do not go together is written; the rules themselves are in `combinations`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nim.engine import OptionTable
+from nim.engine.table import Kind
+from nim.settings import declared
+from nim.values import Layer, Value
+
+# Engine option → the variable that sets it.
+VARIABLES = {setting.option: setting.name for setting in declared().values() if setting.option}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A resolved configuration as the rules see it: what was said of each option, else the engine's default.
+
+    `experts` is the model's number of experts, 0 for a dense model, None where it is not known. `on_cpu` is
+    where there are no GPUs.
+    """
+
+    config: Mapping[str, Value]
+    table: OptionTable
+    experts: int | None = None
+    on_cpu: bool = False
+
+    def get(self, name: str) -> Any:
+        """Return the option's value, or the engine's default."""
+        if name in self.config:
+            return self.config[name].value
+        option = self.table.options.get(name)
+        return option.default if option else None
+
+    def given(self, name: str) -> bool:
+        """Return whether anybody said something of the option."""
+        return name in self.config and self.config[name].value is not None
+
+    def number(self, name: str) -> float | None:
+        """Return the option's value if it is a number, else None. "auto", which is -1, is no number."""
+        value = self.get(name)
+        option = self.table.options.get(name)
+        if option and option.kind is Kind.AUTO_INTEGER and value == -1:
+            return None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def item(self, name: str, key: str) -> Any:
+        """Return a value of a JSON object, None where it is not said."""
+        return self.items(name).get(key)
+
+    def items(self, name: str) -> dict[str, Any]:
+        """Return a JSON object with underscores in its keys; an empty one where there is none."""
+        value = self.get(name)
+        return (
+            {str(key).replace("-", "_"): one for key, one in value.items()}
+            if isinstance(value, Mapping)
+            else {}
+        )
+
+    def flag(self, name: str) -> str:
+        """Return the option as it is written, with where it was: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
+        option = self.table.options[name]
+        value = self.get(name)
+        shown = "" if isinstance(value, bool | Mapping | list) or value is None else f" {value}"
+        written = option.negatives[0] if value is False and option.negatives else option.flag
+        if not self.given(name):
+            return f"{written}{shown} (the engine's default)"
+        return f"{written}{shown} ({self.config[name].origin.place})"
+
+    def write(self, name: str, value: object, beside: str) -> str:
+        """Return what to type for the option: its variable where `beside` was set by one, else its flag."""
+        origin = self.config[beside].origin if beside in self.config else None
+        if origin and origin.layer is Layer.ENV and name in VARIABLES:
+            return f"{VARIABLES[name]}={value}"
+        option = self.table.options[name]
+        return f"{option.flag} {value}".rstrip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clash:
+    """What does not go together. `message` follows "cannot use "."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One thing that the engine checks. `source` is where it does so in vLLM 0.32.
+
+    `certain`: it refuses to start; otherwise it may.
+    """
+
+    source: str
+    find: Callable[[Said], Clash | None]
+    certain: bool = True
+
+
+def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
+    """Return the rule that the first option needs the second one."""
+
+    def find(said: Said) -> Clash | None:
+        if not said.get(name) or said.get(other):
+            return None
+        flag = said.table.options[other].flag
+        return Clash(message=f"{said.flag(name)}: it needs {flag}", hint=said.write(other, value, name))
+
+    return Rule(source=source, find=find)
+
+
+def excludes(name: str, other: str, *, source: str) -> Rule:
+    """Return the rule that the two options are not both switched on."""
+
+    def find(said: Said) -> Clash | None:
+        if not said.get(name) or not said.get(other):
+            return None
+        return Clash(message=f"{said.flag(name)} with {said.flag(other)}", hint="one of the two")
+
+    return Rule(source=source, find=find)
+
+
+def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
+    """Return the rule that the first number is not above the second one, where they are known."""
+
+    def find(said: Said) -> Clash | None:
+        low, high = said.number(name), said.number(other)
+        if low is None or high is None or low <= high or not (said.given(name) or said.given(other)):
+            return None
+        if where is not None and not where(said):
+            return None
+        return Clash(
+            message=f"{said.flag(name)}: it is more than {said.flag(other)}",
+            hint=said.write(other, low, other),
+        )
+
+    return Rule(source=source, find=find)
+
+
+def once(option: str, whole: str, key: str, *, source: str) -> Rule:
+    """Return the rule that a value is given by its option or by a key of a JSON object, not by both."""
+
+    def find(said: Said) -> Clash | None:
+        if not said.given(option) or said.item(whole, key) is None:
+            return None
+        message = f'{said.flag(option)} and "{key}" of {said.flag(whole)}: they say the same'
+        return Clash(message=message, hint="one of the two")
+
+    return Rule(source=source, find=find)
+
+
+def found(message: str, hint: str | None = None) -> Clash:
+    """Return a clash."""
+    return Clash(message=message, hint=hint)

@@ -1,0 +1,51 @@
+"""The NIM_* variables that set an engine option, each checked as the option's flag is."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nim.engine import Option, OptionTable
+from nim.engine.option_values import read_value
+from nim.engine.refusals import Refusal, refuse_all, variable_misfit
+from nim.engine.scalars import MisfitError
+from nim.options.layers import Entry, Layered
+from nim.settings import Settings, declared
+from nim.values import Layer, Origin
+
+
+def settings_entries(settings: Settings, table: OptionTable) -> Layered:
+    """Return what the variables say. SettingsError names every variable with a value that is not taken.
+
+    Where the check is not strict such a value becomes a warning, and is passed on as its flag's.
+    """
+    read = _Reading()
+    for name, declaration in declared().items():
+        if declaration.option and settings.given(name):
+            option = table.options[declaration.option]
+            read.add(settings.names_used[name], option, getattr(settings, name))
+    if read.refused and settings.strict_args:
+        raise refuse_all(read.refused, "the environment")
+    warnings = [*read.warnings, *(f"{one.one_line()}; passed on as it is" for one in read.refused)]
+    return Layered(entries=tuple(read.entries), warnings=tuple(warnings), rest=tuple(read.rest))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been found so far."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+
+    def add(self, variable: str, option: Option, value: Any) -> None:
+        words = list(value) if isinstance(value, tuple) else [str(value)]
+        try:
+            reading = read_value(option, words if isinstance(value, tuple) else value)
+        except MisfitError as why:
+            self.refused.append(variable_misfit(variable, ",".join(words), why))
+            self.rest += [option.flag, *words]
+            return
+        origin = Origin(layer=Layer.ENV, place=variable)
+        self.entries.append(Entry(name=option.name, value=reading.value, origin=origin))
+        notes = [note for note in (reading.note, option.deprecated) if note]
+        self.warnings += [f"{variable} '{','.join(words)}': {note}" for note in notes]

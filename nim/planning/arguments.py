@@ -1,0 +1,52 @@
+"""One line of arguments, of NIM_PASSTHROUGH_ARGS or the command line: its options, and the model in it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim.engine import OptionTable, ParsedArguments, parse_arguments, refusals
+from nim.engine.pasted import without_command
+from nim.engine.tokens import Line
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.source import HUB
+from nim.settings import Settings
+
+PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"
+COMMAND_LINE = "the command line"
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What a line says. `place` names where it was written, for its origin."""
+
+    place: str
+    parsed: ParsedArguments
+    model: str | None
+    warnings: tuple[str, ...]
+
+    @property
+    def model_place(self) -> str:
+        """Return where the model was named, as an error has it."""
+        return MODEL_ARGUMENT if self.place == COMMAND_LINE else self.place
+
+
+def read_arguments(line: Line, place: str, settings: Settings, table: OptionTable) -> Read:
+    """Read a line. SettingsError for what the engine would not take, and for a word that is no model."""
+    arguments = without_command(line.tokens, place=place)
+    parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
+    model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
+    notes = [f"{place}: {said}" for said in (*line.notes, *arguments.notes, note) if said]
+    return Read(place=place, parsed=parsed, model=model, warnings=(*notes, *parsed.warnings))
+
+
+def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> tuple[str | None, str | None]:
+    """The model, and how its name is understood: behind `vllm serve` it may be one of the hub's."""
+    if tag is None or Path(tag).exists():
+        return tag, None
+    if "/" not in tag:
+        # A value without its option rather than a model.
+        raise refusals.refuse_all([refusals.stray(tag, None, table, place)], place)
+    if pasted and _REPOSITORY.fullmatch(tag):
+        return HUB + tag, f"the model {tag} is taken for {HUB}{tag}"
+    return tag, None

@@ -1,0 +1,135 @@
+"""What this machine has of the model to serve, a directory or a hub's cache, and whether it can be loaded."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nim.errors import WeightsError
+from nim.models.checkpoint.companions import remote_code_warnings, tokenizer_warnings
+from nim.models.checkpoint.findings import Fault, refuse
+from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
+from nim.models.checkpoint.origin import find_snapshot
+from nim.models.checkpoint.weight_files import AUTO
+from nim.models.checkpoint.weights import SERVED_BYTES, is_quantized
+from nim.models.download import cache_of, wanted_of
+from nim.models.source import ModelWish, Source
+from nim.preflight.mounts import Place, look
+from nim.settings import Settings
+from nim.values import Value
+
+if TYPE_CHECKING:
+    from nim.planning.planner import Request
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+TRUE = ("1", "ON", "YES", "TRUE")
+# With it the engine takes its models from another hub, whose cache is not read here.
+OTHER_HUB = "VLLM_USE_MODELSCOPE"
+_FLOAT32 = ("float32", "float")
+
+Values = Mapping[str, Value]
+
+
+def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that forbids downloads; None where they are allowed."""
+    if settings.disable_model_download:
+        return settings.names_used["disable_model_download"]
+    return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFiles:
+    """What a model without a manifest has on this machine. `weights_bytes` are those of the served weights.
+
+    None: nothing is there, or not all of it, or it is not known what the engine loads.
+    """
+
+    model: LocalModel | None = None
+    weights_bytes: int | None = None
+
+    @property
+    def config(self) -> Mapping[str, Any] | None:
+        """The model's parsed configuration."""
+        return self.model.config if self.model else None
+
+
+def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFiles:
+    """Return what is known of the model that a person named; nothing of one that a manifest describes."""
+    if wish.source is None or wish.manifest_file or wish.manifest_name:
+        return KnownFiles()
+    model = read_source(request, wish.source, wish.place, values)
+    if model is None or model.weights is None:
+        return KnownFiles(model=model)
+    element_bytes = 4 if _option(values, "dtype") in _FLOAT32 else SERVED_BYTES
+    loaded = model.weights.loaded_bytes(element_bytes, quantized=is_quantized(model.config))
+    return KnownFiles(model=model, weights_bytes=loaded)
+
+
+def judge_model(
+    request: "Request", source: Source, place: str, values: Values, known: LocalModel | None = None
+) -> tuple[str, ...]:
+    """Return warnings about a model's files; WeightsError where the engine is certain not to load them.
+
+    `known` was read before, with the load format that was known then. Of a repository whose download is
+    allowed, what lacks is not counted: the engine fetches it.
+    """
+    model = known if known and known.load_format == _load_format(values) else None
+    model = model or read_source(request, source, place, values)
+    why = why_offline(request.settings, request.environ)
+    if model is None:
+        _refuse_uncached(request, source, values, why)
+        return ()
+    ignored = {Fault.MISSING} if source.repository and not why else set()
+    refused = set(Fault) - ignored - _only_warned_of(request, source)
+    refuse(model.findings, *refused)
+    lines = [finding.line for finding in model.findings if finding.fault not in ignored]
+    return (*lines, *(_about_companions(model, values) if source.path else ()))
+
+
+def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
+    if not any(_option(values, name) for name in ("tokenizer", "skip_tokenizer_init")):
+        yield from tokenizer_warnings(model.files)
+    if _option(values, "trust_remote_code"):
+        yield from remote_code_warnings(model.files, model.config)
+
+
+def _only_warned_of(request: "Request", source: Source) -> set[Fault]:
+    """Another program than vLLM may load other files; another machine has another cache."""
+    if request.settings.engine_command or (request.made_up and source.repository):
+        return set(Fault)
+    return {Fault.PLACEHOLDER} if request.made_up else set()
+
+
+def _refuse_uncached(request: "Request", source: Source, values: Values, why: str | None) -> None:
+    only_warned_of = request.made_up or request.settings.engine_command or _uses_other_hub(values)
+    if why and source.repository and not only_warned_of:
+        raise WeightsError(
+            f"cannot serve {source.uri}: '{cache_of(values, request.environ)}' has nothing of it, "
+            f"and {why} says to fetch nothing",
+            hint=f"nim fetch --model-uri {source.uri}, without {why}",
+        )
+
+
+def read_source(request: "Request", source: Source, place: str, values: Values) -> LocalModel | None:
+    """Return a model's files on this machine; None of a repository that the hub's cache does not have."""
+    if source.path:
+        return read_local_model(Path(source.path), place, _load_format(values))
+    if _uses_other_hub(values):
+        return None
+    wanted = next(iter(wanted_of(source, values, request.environ)))
+    cache = Place(path=Path(wanted.cache), variable="NIM_CACHE_PATH")
+    look(iter((cache,)), request.settings.cache_probe_timeout)
+    snapshot = find_snapshot(wanted.directory, wanted.revision)
+    return read_snapshot(snapshot, _load_format(values)) if snapshot else None
+
+
+def _uses_other_hub(values: Values) -> bool:
+    return _option(values, OTHER_HUB).upper() in TRUE
+
+
+def _load_format(values: Values) -> str:
+    return _option(values, "load_format").lower() or AUTO
+
+
+def _option(values: Values, name: str) -> str:
+    return str(values[name].value or "") if name in values else ""

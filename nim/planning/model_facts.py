@@ -1,0 +1,58 @@
+"""What this machine knows of the models that a manifest's profiles serve: directories and the hub's cache."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.manifest import Manifest
+from nim.manifest.load import local_path
+from nim.models.checkpoint.origin import find_snapshot
+from nim.models.download import wanted_of
+from nim.models.facts import ModelFacts, facts_of
+from nim.models.files import read_config
+from nim.models.source import HUB, Source
+from nim.values import Value
+
+Values = Mapping[str, Value]
+
+
+def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> ModelFacts | None:
+    """Return what the files of a source say; None where they are not on this machine.
+
+    `values` are the options that are known so far: they say where the hub's cache lies.
+    """
+    if source.path:
+        return _read(Path(source.path))
+    wanted = wanted_of(source, values, environ)[0]
+    directory = find_snapshot(wanted.directory, wanted.revision)
+    return _read(directory) if directory else None
+
+
+def facts_by_source(
+    manifest: Manifest, values: Values, environ: Mapping[str, str]
+) -> dict[str | None, ModelFacts]:
+    """Return the facts of each source that a profile names, where its files are at hand."""
+    found = {}
+    for text in dict.fromkeys(profile.source for profile in manifest.profiles):
+        source = _source(manifest, text or "")
+        if source is not None and (facts := read_facts(source, values, environ)):
+            found[text] = facts
+    return found
+
+
+def _source(manifest: Manifest, text: str) -> Source | None:
+    path = local_path(manifest, text) if text else None
+    return Source(path=path) if path else _repository(text)
+
+
+def _repository(source: str) -> Source | None:
+    name, _, revision = source.removeprefix(HUB).partition(":")
+    return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
+
+
+def _read(directory: Path) -> ModelFacts | None:
+    """None where there is no configuration; one that cannot be read is refused where weights are judged."""
+    try:
+        config = read_config(directory)
+    except (OSError, ValueError):
+        return None
+    return facts_of(config) if config.root.values else None

@@ -1,0 +1,69 @@
+"""The GPUs of a machine, by kind: those that one start may be spread over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nim.hardware.types import GIB, Gpu, Hardware
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """GPUs in the user's order: of one kind, unless `mixed`. A machine without GPUs has one empty group."""
+
+    gpus: tuple[Gpu, ...] = ()
+    mixed: bool = False
+
+    @property
+    def smallest(self) -> Gpu | None:
+        """Return the GPU with least memory, of those the oldest; None where there is none."""
+        return min(
+            self.gpus,
+            key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)),
+            default=None,
+        )
+
+    def __str__(self) -> str:
+        if not self.gpus:
+            return "no GPU"
+        return " with ".join(_words(gpus) for gpus in _by_kind(self.gpus))
+
+
+def groups(hardware: Hardware) -> tuple[Group, ...]:
+    """Return the GPUs by kind, the best kind first: most memory on one GPU, then newest, then most GPUs.
+
+    Memory does not divide a kind: what matters is whether enough of its GPUs have enough of it.
+    """
+    found = [Group(gpus=tuple(gpus)) for gpus in _by_kind(hardware.gpus)]
+    return tuple(sorted(found, key=_best_first)) or (Group(),)
+
+
+def all_groups(hardware: Hardware) -> tuple[Group, ...]:
+    """Return the kinds, and last all whole GPUs together, which run at the pace of the slowest."""
+    kinds = groups(hardware)
+    whole = tuple(gpu for gpu in hardware.gpus if gpu.mig is None)
+    several = sum(bool(group.gpus) and group.gpus[0].mig is None for group in kinds) > 1
+    return (*kinds, Group(gpus=whole, mixed=True)) if several else kinds
+
+
+def _by_kind(gpus: Sequence[Gpu]) -> Sequence[Sequence[Gpu]]:
+    kinds: dict[tuple[object, ...], list[Gpu]] = {}
+    for gpu in gpus:
+        kinds.setdefault(_kind(gpu), []).append(gpu)
+    return tuple(kinds.values())
+
+
+def _kind(gpu: Gpu) -> tuple[object, ...]:
+    return gpu.pci_id or gpu.name, gpu.compute_capability, gpu.mig is None, gpu.mig and gpu.mig.profile
+
+
+def _words(gpus: Sequence[Gpu]) -> str:
+    first = gpus[0]
+    part = f" (MIG {first.mig.profile or 'slice'})" if first.mig else ""
+    return f"{len(gpus)} × {first.name or 'a GPU of unknown name'}{part}"
+
+
+def _best_first(group: Group) -> tuple[int, ...]:
+    # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
+    memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
+    major, minor = group.gpus[0].compute_capability or (0, 0)
+    return -memory, -major, -minor, -len(group.gpus), group.gpus[0].index

@@ -1,0 +1,74 @@
+"""Profiles that were not chosen, in words: what they needed, what was found, what would change it."""
+
+from collections.abc import Sequence
+
+from nim.errors import ProfileError
+from nim.manifest import Manifest
+from nim.plan import Refusal
+from nim.selection.fit import Fit, Kind
+from nim.selection.labels import PROFILE_VARIABLE
+from nim.selection.rank import reason, sort_key
+
+
+class NoProfileFits(ProfileError):
+    """No profile can run here. `refused` is the table, nearest miss first; empty for one common reason."""
+
+    def __init__(self, message: str, refused: Sequence[Refusal], hint: str | None) -> None:
+        super().__init__("\n".join([message, *map(describe, refused)]), hint=hint)
+        self.refused = tuple(refused)
+
+
+def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
+    """Return the refusal of a choice. What the engine would refuse whichever profile it is stands alone."""
+    model = manifest.name or "the model"
+    asked = [fit for fit in fits if not any(miss.kind in (Kind.WISH, Kind.ENGINE) for miss in fit.misses)]
+    alone = [{miss.alone: miss for miss in fit.misses if miss.alone} for fit in asked]
+    for words, miss in alone[0].items() if alone else ():
+        if all(words in others for others in alone):
+            return NoProfileFits(f"cannot run {model} {words}", (), miss.change)
+    refused = refuse_all(fits)
+    message = f"cannot run {model} on this machine: no profile fits {machine}"
+    return NoProfileFits(message, refused, refused[0].change)
+
+
+def describe(refusal: Refusal) -> str:
+    """Return one line of the table."""
+    change = f"; to change that: {refusal.change}" if refusal.change else ""
+    return (
+        f"  {refusal.label} ({refusal.profile[:12]}): needs {refusal.needed}; found {refusal.found}{change}"
+    )
+
+
+def refuse_all(fits: Sequence[Fit], winner: Fit | None = None) -> tuple[Refusal, ...]:
+    """Return those that fit but were outranked, then the others, nearest miss first."""
+    return tuple(refuse(fit, winner) for fit in sorted(fits, key=lambda fit: (fit.distance, sort_key(fit))))
+
+
+def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
+    """Return needed against found, of everything that is amiss; the change that matters most comes first."""
+    worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
+    needed, found = (", ".join(words) for words in _words(fit, winner))
+    changes = [miss.change for miss in worst_first if miss.change]
+    hopeless = any(miss.change is None for miss in worst_first)
+    change = (
+        None if hopeless else "; ".join(dict.fromkeys(changes)) or f"{PROFILE_VARIABLE}={fit.profile.label}"
+    )
+    return Refusal(profile=fit.profile.id, label=fit.profile.label, needed=needed, found=found, change=change)
+
+
+def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
+    if not fit.misses and winner is not None:
+        return ["to rank first"], [f"{winner.profile.label} before it: {why_first(winner, fit)}"]
+    worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
+    return [miss.needed for miss in worst_first], [miss.found for miss in worst_first]
+
+
+def why_first(winner: Fit, other: Fit) -> str:
+    """Return why the one was chosen and not the other, where both fit."""
+    if other.room.crowded and not winner.room.crowded:
+        return "others hold most of a GPU that it would use"
+    if winner.group != other.group:
+        return f"{winner.group} is better than {other.group}"
+    if other.room.busy and not winner.room.busy:
+        return "others use a GPU that it would use"
+    return reason(winner, other)

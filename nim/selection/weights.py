@@ -1,0 +1,75 @@
+"""The bytes of weights that a start keeps on each GPU, or on the host for a CPU profile."""
+
+from math import ceil
+
+from nim.hardware.types import GIB
+from nim.manifest import Model, Profile
+from nim.manifest.types import BILLION, GB
+from nim.models.parameters.modules import Ranks
+from nim.selection.start import Start
+
+BYTES_PER_PARAMETER = {
+    "fp32": 4.0,
+    "bf16": 2.0,
+    "fp16": 2.0,
+    "fp8": 1.0,
+    "int8": 1.0,
+    "mxfp8": 1.0,
+    "nvfp4": 0.5,
+    "mxfp4": 0.5,
+    "int4": 0.5,
+}
+FEWER = 0.9
+"""Files that hold less than this part of what a configuration leads to are believed: it leaves something out."""
+
+
+def weights_bytes(start: Start) -> int | None:
+    """Return what stays on each GPU; on a CPU, the weights of all its replicas. None is unknown."""
+    rank = _rank_bytes(start)
+    if rank is None:
+        return None
+    if start.profile.on_cpu:
+        return ceil(rank * start.parallel.data)
+    return max(rank - _offloaded_bytes(start, rank), 0)
+
+
+def _rank_bytes(start: Start) -> int | None:
+    """By the model's own configuration, else the stored weights divided by the ranks."""
+    parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
+    counted = _counted_bytes(start, stored)
+    if counted is not None:
+        return ceil(counted / parallel.pipeline)
+    if stored is None or start.quantize is not None:
+        return None
+    wider = 2 if start.dtype == "float32" and start.is_plain else 1
+    return ceil(stored * wider / (parallel.tensor * parallel.pipeline))
+
+
+def _counted_bytes(start: Start, stored: float | None) -> float | None:
+    """What the ranks of one stage hold each, if the files do not say that the whole is less."""
+    if start.facts is None:
+        return None
+    ranks = start.parallel.weight_ranks
+    rank = start.facts.rank_bytes(ranks, quantize=start.quantize, dtype=start.dtype)
+    whole = start.facts.rank_bytes(Ranks())
+    if rank is None or whole is None:
+        return None
+    return rank * stored / whole if stored is not None and stored < FEWER * whole else rank
+
+
+def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
+    if profile.weights_gb is not None:
+        return profile.weights_gb * GB
+    size = BYTES_PER_PARAMETER.get(profile.precision or "")
+    if model is None or model.parameters is None or size is None:
+        return None
+    return model.parameters.total_billions * BILLION * size
+
+
+def _offloaded_bytes(start: Start, rank: int) -> int:
+    """What the host's memory keeps: so many GiB of each rank, or so many layers of each group of them."""
+    options = start.options
+    group, layers = options.whole("offload_group_size"), options.whole("offload_num_in_group") or 1
+    if options.get("offload_backend") == "prefetch" or (options.get("offload_backend") != "uva" and group):
+        return int(rank * min(layers / group, 1)) if group else 0
+    return int((options.number("cpu_offload_gb") or 0) * GIB)

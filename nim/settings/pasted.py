@@ -1,0 +1,48 @@
+"""What env files, YAML and shells leave around a variable's value when it is pasted from one to the other."""
+
+import re
+
+from nim.settings.types import Setting
+from nim.settings.value_types import ARGUMENTS, PATH, TEXT
+
+# Opening quote → closing quote.
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "»", "`": "`"}
+_COMMENT = re.compile(r"\s+#.*", re.DOTALL)
+
+
+def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
+    """Return the value that was meant, and a warning where that is not the text itself.
+
+    White space around a value says nothing. NIM_PASSTHROUGH_ARGS and its like are left to the reader of
+    arguments, for whom quotes and comments have a meaning of their own.
+    """
+    value = _without_name(name, text.strip())
+    if setting.kind is not ARGUMENTS:
+        value = _without_quotes(value)
+        value = value if setting.kind in (TEXT, PATH) else _COMMENT.sub("", value)
+    if value == text.strip() or not value:
+        return text.strip(), _comment_warning(setting, name, text)
+    return value, f"{name} '{text.strip()}' is read as '{value}'; write it so"
+
+
+def _without_name(name: str, text: str) -> str:
+    """`NAME=value` and `export NAME=value` where the value alone belongs."""
+    return re.sub(rf"^(export\s+)?{name}\s*=\s*", "", text)
+
+
+def _without_quotes(text: str) -> str:
+    """The text inside one pair of quotes, which `docker --env-file` and Kubernetes keep."""
+    closing = _QUOTES.get(text[:1])
+    inside = text[1:-1]
+    wrapped = len(text) > 1 and closing == text[-1] and not {text[0], text[-1]} & set(inside)
+    return inside.strip() if wrapped else text
+
+
+def _comment_warning(setting: Setting, name: str, text: str) -> str | None:
+    """A path or a name may hold a #, but a comment is likelier."""
+    found = None if setting.kind is ARGUMENTS else _COMMENT.search(text.strip())
+    if found is None:
+        return None
+    return (
+        f"{name}: '{found.group().strip()}' is taken as a part of its value; a comment has a line of its own"
+    )

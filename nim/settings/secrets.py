@@ -1,0 +1,77 @@
+"""Secrets in the environment: from files where they are mounted so, and without the newline of an `echo`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.errors import SettingsError
+
+# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
+SECRETS = (
+    "HF_TOKEN",
+    "NGC_API_KEY",
+    "NGC_CLI_API_KEY",
+    "MODELSCOPE_API_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "VLLM_API_KEY",
+)
+# The hub's client reads this name, too.
+_CLEANED = (*SECRETS, "HUGGING_FACE_HUB_TOKEN")
+_QUOTES = "'\""
+FROM_FILE = "_FILE"
+
+
+def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with each secret as it is to be used.
+
+    `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. White space around a
+    secret and the quotes that `docker --env-file` keeps are left out. SettingsError, which never shows the
+    value, for a file that cannot be read, and for a secret that nobody could send.
+    """
+    values = _with_files(environ)
+    for name in _CLEANED:
+        if values.get(name):
+            values[name] = _cleaned(name, values[name])
+    return values
+
+
+def _with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    values = dict(environ)
+    for name in SECRETS:
+        variable = name + FROM_FILE
+        path = values.pop(variable, "")
+        if path and environ.get(name):
+            message = f"cannot use {variable} '{path}': {name} is set, too"
+            raise SettingsError(message, hint=f"unset {name} or {variable}")
+        if path:
+            values[name] = _file_text(variable, path)
+    return values
+
+
+def _file_text(name: str, path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read {name} '{path}': {error}", hint=f"ls -l '{path}'") from None
+    if not text.strip():
+        raise SettingsError(f"cannot use {name} '{path}': the file is empty", hint=f"wc -c '{path}'")
+    return text
+
+
+def _cleaned(name: str, text: str) -> str:
+    secret = text.strip()
+    if len(secret) > 1 and secret[0] in _QUOTES and secret[0] == secret[-1]:
+        secret = secret[1:-1].strip()
+    if not secret:
+        # To start without a key that was asked for would leave the service open.
+        raise SettingsError(
+            f"cannot use {name}: its value is blank", hint=f"unset {name}, or give it a value"
+        )
+    at = next((index for index, char in enumerate(secret) if not char.isprintable()), None)
+    if at is not None:
+        raise SettingsError(
+            f"cannot use {name}: character {at + 1} of {len(secret)} is not printable "
+            f"(U+{ord(secret[at]):04X}), and no client sends that in a header",
+            hint=f'printf %s "${name}" | od -c shows it; `printf %s KEY | base64` makes a Secret without it',
+        )
+    return secret
