@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help setup serve test test-all test-again test-latest lint pytest pytest-all lock image test-image soak \
-  soak-short docs engine-options demo-model bench bench-gateway bench-peers clean
+  soak-short docs engine-options model-oracle demo-model bench bench-gateway bench-peers clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,10 @@ docs: $(READY) ## write the generated references anew
 engine-options: $(READY) ## write the option table and the catalog of the installed vLLM anew
 	$(BIN)/python -m nim.engine.generate
 	$(BIN)/python -m nim.engine.inspection
+
+model-oracle: $(READY) ## let vLLM judge the models anew that changed, write docs/models.md; ONLY=NAME for one
+	$(BIN)/python -m tests.oracle $(if $(ONLY),"$(ONLY)")
+	$(BIN)/python -m tests.oracle.table
 
 demo-model: $(READY) ## train the demo model anew
 	$(BIN)/python profiles/demo/build.py

@@ -195,6 +195,32 @@ _HIDDEN = (
 ROUTES: tuple[Route, ...] = (*_HEALTH, *_INFERENCE, *_DOCS, *_MANAGEMENT, *_ADAPTERS, *_DEBUG, *_HIDDEN)
 
 
+# What clients of other servers ask for. Paths without `/v1`, or with two of them, need no row here.
+_ELSEWHERE = {
+    "/health": READY,
+    "/healthz": READY,
+    "/v1/health": READY,
+    "/ready": READY,
+    "/readyz": READY,
+    "/ping": READY,
+    "/live": LIVE,
+    "/livez": LIVE,
+    "/redoc": "/docs",
+    "/v1/docs": "/docs",
+    "/v1/openapi.json": "/openapi.json",
+}
+
+
+def open_instead(groups: Collection[str]) -> dict[str, str]:
+    """Return paths that are not open → the open route that clients who ask for them mean."""
+    known = {route.path for route in open_routes(groups)}
+    versioned = [path for path in known if path.startswith("/v1/") and "{" not in path]
+    bare = {path.removeprefix("/v1"): path for path in versioned}
+    doubled = {f"/v1{path}": path for path in versioned}
+    found = {**bare, **doubled, **_ELSEWHERE}
+    return {path: instead for path, instead in found.items() if path not in known and instead in known}
+
+
 def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
     """Return the routes of these groups and those that are always open.
 
@@ -246,7 +272,10 @@ The gateway answers 404 for every path that is not in an open group. `NIM_ROUTES
 open (`NIM_ROUTES=inference,management`), or what is different from the usual (`NIM_ROUTES=+debug,-docs`).
 
 Paths are compared letter by letter, after percent-decoding and resolving `//`, `.` and `..`; the engine is
-sent the path as it stands here. `HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that
-the engine answers the preflight of a browser. On engine routes other methods are the engine's to judge (an
-unknown one: 501; `TRACE` and `CONNECT`: 405); elsewhere they are 405.
+sent the path as it stands here. One slash at the end makes no difference. Of a path that other servers have
+(`/health`, `/metrics`, `/version`, `/chat/completions`) the 404 names the route to use.
+
+`HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the engine answers the preflight
+of a browser. On engine routes other methods are the engine's to judge (an unknown one: 501; `TRACE` and
+`CONNECT`: 405); elsewhere they are 405.
 A route that the running engine does not have is the engine's own 404."""

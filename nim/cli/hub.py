@@ -25,6 +25,7 @@ from nim.models.checkpoint.origin import Origin
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, needs_weights
+from nim.models.hub_environment import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_models import why_offline
 from nim.preflight.directories import check_directory
@@ -90,6 +91,8 @@ class Hub:
     def __init__(self, say: Say, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
         self._say = say
         self._has_token = bool(environ.get("HF_TOKEN"))
+        self._environ = {**environ, **env}
+        check_hub_environment(self._environ)
         os.environ.update({**environ, **env, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})  # noqa: TID251 (nothing is read)
         try:
             from nim.fetch import hub
@@ -98,6 +101,7 @@ class Hub:
             raise PreflightError(message, hint="make setup, or pip install huggingface_hub") from None
         self._hub = hub
         hub.listen(lambda words: say("WARNING", words))
+        hub.check_answers()
 
     def needed(self, wanted: Wanted, *, dry: bool = False) -> "Repository":
         """What the engine would take of a repository. Of a dry run nothing stays in the cache."""
@@ -117,6 +121,21 @@ class Hub:
         with suppress(WeightsError):
             return narrowed(found, _indexed(wanted, found.snapshot / INDEX) if indexed else ())
         return None
+
+    def snapshot(self, wanted: Wanted) -> Path | None:
+        """Return where files of it lie in the cache, be it all of them or not; None where there are none."""
+        found = self._hub.look_in_cache(wanted)
+        return None if found is None else found.snapshot
+
+    def fetch_small(self, wanted: Wanted, names: Sequence[str], elsewhere: str) -> Path | None:
+        """Return a directory below `elsewhere` with those of these files that the hub has; None without any.
+
+        Nothing stays in the cache: a start would take what is there for a model that was fetched in part.
+        """
+        with self._refusing(wanted):
+            found = self._hub.look_up(wanted)
+            paths = [self._hub.fetch_file(found, name, elsewhere) for name in names if name in found.files]
+        return paths[0].parent if paths else None
 
     def check_room(self, repositories: Sequence["Repository"]) -> None:
         """Refuse what has no room; what killed processes have left behind makes some."""
@@ -159,7 +178,7 @@ class Hub:
         try:
             yield
         except RAISED as error:
-            raise refusal(error, wanted, has_token=self._has_token) from error
+            raise refusal(error, wanted, has_token=self._has_token, environ=self._environ) from error
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:

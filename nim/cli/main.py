@@ -25,6 +25,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "nim.cli.profiles",
         "a model's profiles and which of them run here; manifests checked, or made from recipes",
     ),
+    "model": ("nim.cli.model", "what a model is, whether it fits, and how long a context"),
     "fetch": ("nim.cli.fetch", "fill the cache with what a start would fetch"),
     "store": ("nim.cli.store", "make a plain directory of a model, to be served by its path"),
     "hardware": ("nim.cli.hardware", "what this machine has"),
@@ -153,7 +154,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
-    from nim.engine.pasted import is_command  # only where the first word is no verb
+    from nim.engine.pasted_command import is_command  # only where the first word is no verb
 
     if is_command(first):
         return "serve", arguments

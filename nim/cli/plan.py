@@ -8,6 +8,7 @@ from pathlib import Path
 from nim.cli.diff import difference, read_plan_data
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.plan_output import dry_run_text, plan_data
+from nim.cli.warnings import tell_warnings
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request, decide
 from nim.selection.explain import explain
@@ -32,6 +33,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     look_at(request)
     plan, selection = decide(request)
+    if options.diff or options.json or options.explain:
+        tell_warnings(request.settings, plan.warnings)  # the text has them
     if options.diff:
         new = json.loads(json.dumps(plan_data(plan)))
         print(difference(read_plan_data(Path(options.diff)), new), end="")

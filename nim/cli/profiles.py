@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nim import paths
 from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.warnings import tell_warnings
 from nim.engine import OptionTable, check_values, check_variables, find_engine, load_options
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
@@ -16,9 +17,11 @@ from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_m
 from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
 from nim.planning.host_facts import look_around
-from nim.planning.planner import Request, find_candidates, read_written
+from nim.planning.planner import Request, find_candidates
+from nim.planning.written import read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
@@ -166,8 +169,10 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
-    around = look_around(settings, environ)
-    found = find_candidates(request, wished_model(settings, options.model), written, around, engine)
+    tell_warnings(settings, (*settings.warnings, *written.warnings))
+    place = MODEL_ARGUMENT if options.model else written.model_place
+    wish = wished_model(settings, options.model or written.model, place)
+    found = find_candidates(request, wish, written, look_around(settings, environ), engine)
     listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.http_json import fetch_document, fetch_engine_document
+from nim.cli.warnings import tell_warnings
 from nim.engine import load_options
 from nim.engine.tokens import read_line
 from nim.errors import PreflightError
@@ -16,7 +17,7 @@ from nim.options.route_states import RouteState, Stray, hidden_in, route_states,
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.arguments import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import look_around
-from nim.routes import ROUTES, Group, describe_routes
+from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
 # Routes that no engine has.
@@ -25,10 +26,11 @@ OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is printed. `strays` is None if no engine was asked."""
+    """What is printed. `strays` is None if no engine was asked; `instead`: closed path → open one."""
 
     states: tuple[RouteState, ...]
     strays: tuple[Stray, ...] | None
+    instead: Mapping[str, str]
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -49,6 +51,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(describe_routes(), end="")
         return 0
     settings = read_settings(environ)
+    tell_warnings(settings, settings.warnings)
     found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
     print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0
@@ -76,7 +79,7 @@ def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
 
 def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
     if document is None:
-        return Found(states=route_states(groups, lora=lora), strays=None)
+        return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise PreflightError(
             "cannot compare: what answers there is no OpenAPI document", hint="nim routes -h"
@@ -87,7 +90,7 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
             hint="nim routes --running, or --url with the engine's own address",
         )
     states = route_states(groups, lora=lora, engine_paths=document["paths"])
-    return Found(states=states, strays=strays(document))
+    return Found(states=states, strays=strays(document), instead=open_instead(groups))
 
 
 def _lora(settings: Settings) -> bool:
@@ -134,6 +137,7 @@ def _data(found: Found) -> dict[str, Any]:
             "because": state.because,
             "opened_by": state.opened_by,
             "note": state.route.note,
+            "instead": None if state.is_open else found.instead.get(state.route.path),
             "in_engine": state.in_engine,
         }
         for state in found.states

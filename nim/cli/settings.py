@@ -4,13 +4,14 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 
+from nim.cli.warnings import tell_environment
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
-from nim.settings.nim1 import NIM1
+from nim.settings.other_releases import OTHER_RELEASES
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 (the same signature for every command)
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the table, or only the variables named."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
@@ -22,6 +23,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: A
         print(settings_markdown(), end="")
         return 0
     rows = _chosen(options.names)
+    tell_environment(environ)
     print(json.dumps(rows, indent=1) if options.json else "\n\n".join(_text(row) for row in rows))
     return 0
 
@@ -42,8 +44,8 @@ def _absent(name: str, known: Sequence[str]) -> SettingsError:
         return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)
     if name in NOT_SUPPORTED:
         return SettingsError(f"cannot describe '{name}': it is not supported", hint=NOT_SUPPORTED[name])
-    if name in NIM1:
-        replaced = NIM1[name]
+    if name in OTHER_RELEASES:
+        replaced = OTHER_RELEASES[name]
         return SettingsError(
             f"cannot describe '{name}': it is a variable of {replaced.release}, without effect here",
             hint=replaced.use.replace("{}", "…"),

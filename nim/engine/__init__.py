@@ -7,7 +7,7 @@ from nim.engine.installed import InstalledEngine, find_engine
 from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.table import Option, OptionTable, load_options
 from nim.engine.tokens import tokenize
-from nim.engine.variables import check_variables, service_links
+from nim.engine.variables import check_variables, service_links, unread_variables
 
 __all__ = [
     "Architecture",
@@ -27,4 +27,5 @@ __all__ = [
     "render_arguments",
     "service_links",
     "tokenize",
+    "unread_variables",
 ]

@@ -1,36 +1,44 @@
 """What went wrong with the hub, told apart: each cause with its own sentence and what to do."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from huggingface_hub import errors
 
 from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
-from nim.fetch.hub import endpoint
+from nim.fetch.connection_failures import AGAIN, connection_cause
+from nim.fetch.hub import NotTheHubError, shown_endpoint
+from nim.models.hub_environment import ENDPOINT
 from nim.plan import Wanted
 
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
-FORBIDDEN, UNAUTHORIZED, NOT_FOUND = 403, 401, 404
+LATER = "the same command again, later: what has arrived is kept"
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 400, 401, 403, 404, 429
 # The client's library for HTTP is another one with each of its major releases: its classes are known by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
 # What the client and its parts raise.
 RAISED: tuple[type[Exception], ...] = (
-    *(OSError, ValueError, RuntimeError, HTTP_ERROR),
+    *(OSError, ValueError, RuntimeError, HTTP_ERROR, NotTheHubError),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),
 )
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def refusal(error: BaseException, wanted: Wanted, *, has_token: bool) -> NimError:
-    """The error as whoever waits for the files is to hear it."""
+def refusal(
+    error: BaseException, wanted: Wanted, *, has_token: bool, environ: Mapping[str, str] | None = None
+) -> NimError:
+    """The error as whoever waits for the files is to hear it. `environ` is what the client was told."""
     causes = tuple(_causes(error))
     for cause in causes:
+        if isinstance(cause, NotTheHubError):
+            return _somebody_else(cause, wanted)
         if isinstance(cause, errors.HfHubHTTPError):
             return _answered(cause, wanted, has_token=has_token)
-    for cause in causes:
+    for at, cause in enumerate(causes):
         if isinstance(cause, HTTP_ERROR):
-            return _unreached(cause, wanted)
+            found = connection_cause(causes[at:], _failed_at(cause), environ or {})
+            return OutOfReach(f"cannot fetch {wanted.uri}: {found.why}", hint=found.hint)
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno in FULL:
             return PreflightError(
@@ -41,15 +49,38 @@ def refusal(error: BaseException, wanted: Wanted, *, has_token: bool) -> NimErro
     if isinstance(first, OSError) and first.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return PreflightError(f"cannot fetch {wanted.uri} into '{first.filename}': {first.strerror}")
     said = " ".join(str(first).split()) or type(first).__name__
-    return WeightsError(
-        f"cannot fetch {wanted.uri}: {said}", hint="the same command again goes on where this one ended"
-    )
+    return WeightsError(f"cannot fetch {wanted.uri}: {said}", hint=AGAIN)
+
+
+def _failed_at(error: BaseException) -> str:
+    """The address that was asked: the hub's, or the one that it keeps its large files at."""
+    try:
+        url = error.request.url  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):
+        return shown_endpoint()
+    asked = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
+    return shown_endpoint() if shown_endpoint().startswith(asked) else asked
+
+
+def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
+    """A page for people: of a log-in, a firewall, a wrong address."""
+    what = f"{error.url} answered {error.content_type}: that is not the hub"
+    if error.redirected:
+        what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
+        what += ": that is not the hub"
+    hint = f"curl -sL {error.url} | head shows it: log in there, or {ENDPOINT}=… a mirror, or HTTPS_PROXY=…"
+    return OutOfReach(f"cannot fetch {wanted.uri}: {what}", hint=hint)
 
 
 def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) -> NimError:
-    """The hub has said no."""
+    """The hub has said no; or something before it has, which does not say so in the hub's way."""
     status = error.response.status_code
     how = "it was asked with the HF_TOKEN that is set" if has_token else "HF_TOKEN is not set"
+    if page := _page(error):
+        why = (
+            f"{shown_endpoint()} answered {status} with {page}: that is a proxy or a firewall, or not the hub"
+        )
+        return OutOfReach(f"cannot fetch {wanted.uri}: {why}", hint=_instead(status))
     if isinstance(error, errors.GatedRepoError) or status == FORBIDDEN:
         why = f"the hub gives it only to accounts that were granted access ({status}), and {how}"
         return WeightsError(f"cannot fetch {wanted.uri}: {why}", hint=TOKEN)
@@ -57,7 +88,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
         message = f"cannot fetch {wanted.uri}: {wanted.repository} has no revision '{wanted.revision}'"
         return WeightsError(message, hint=f"hf://{wanted.repository} without a revision is its main branch")
     if isinstance(error, errors.RepositoryNotFoundError):
-        why = f"{endpoint()} has no such repository, or it is private ({status}), and {how}"
+        why = f"{shown_endpoint()} has no such repository, or it is private ({status}), and {how}"
         return WeightsError(
             f"cannot fetch {wanted.uri}: {why}", hint=f"the name as on the model's page, or {TOKEN}"
         )
@@ -66,29 +97,36 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
             f"cannot fetch {wanted.uri}: the hub does not know this HF_TOKEN (401)", hint=TOKEN
         )
     said = error.server_message or error.response.reason_phrase
-    kind = WeightsError if status == NOT_FOUND else OutOfReach
-    return kind(
-        f"cannot fetch {wanted.uri}: {endpoint()} answered {status} {said}".rstrip(),
-        hint="the same command again, later: what has arrived is kept",
-    )
+    why = f"{shown_endpoint()} answered {status} {said}".rstrip()
+    if status == TOO_MANY:
+        return OutOfReach(f"cannot fetch {wanted.uri}: {why}", hint=_after(error, has_token=has_token))
+    if status == NOT_FOUND:
+        return WeightsError(
+            f"cannot fetch {wanted.uri}: {why}", hint=f"{ENDPOINT}=… the hub's address, without a path"
+        )
+    return OutOfReach(f"cannot fetch {wanted.uri}: {why}", hint=LATER)
 
 
-def _unreached(error: BaseException, wanted: Wanted) -> NimError:
-    """Nobody has answered, or not to the end."""
-    again = "the same command again goes on where this one ended"
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "TimeoutException" in names:
-        why = f"{endpoint()} did not answer in time"
-        return OutOfReach(
-            f"cannot fetch {wanted.uri}: {why}",
-            hint="HF_HUB_ETAG_TIMEOUT=60 HF_HUB_DOWNLOAD_TIMEOUT=60, and the same command again",
-        )
-    if names & {"ConnectError", "ProxyError"}:
-        why = f"{endpoint()} is out of reach: {error}"
-        return OutOfReach(
-            f"cannot fetch {wanted.uri}: {why}", hint="HF_ENDPOINT=… a mirror, or HTTPS_PROXY=…"
-        )
-    return OutOfReach(f"cannot fetch {wanted.uri}: the connection broke off: {error}", hint=again)
+def _page(error: errors.HfHubHTTPError) -> str | None:
+    """The kind of a page that the hub does not send with an error."""
+    headers = error.response.headers
+    kind = headers.get("content-type", "").partition(";")[0].strip()
+    return kind if kind == "text/html" and "X-Error-Code" not in headers else None
+
+
+def _instead(status: int) -> str:
+    asked = shown_endpoint()
+    if status == BAD_REQUEST and asked.startswith("http://"):
+        return f"{ENDPOINT}={asked.replace('http://', 'https://', 1)}: it seems to speak TLS"
+    return f"curl -sL {asked} | head shows it; {ENDPOINT}=… a mirror, or HTTPS_PROXY=… where one is needed"
+
+
+def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
+    """When to ask again."""
+    after = error.response.headers.get("retry-after", "")
+    when = f"in {after} s" if after.isdigit() else "later"
+    more = "" if has_token else "; HF_TOKEN=… of an account may ask more often"
+    return f"the same command again {when}: what has arrived is kept{more}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from nim.models.checkpoint.origin import find_snapshot
 from nim.plan import Wanted
 
 WORKERS = 8
+OK = 200
 # What follows in an address of the hub's may be a signature that lets anybody in.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
+_USER = re.compile(r"://[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +52,9 @@ def bytes_of(files: Mapping[str, int | None]) -> int | None:
     return sum(sizes) if len(sizes) == len(files) else None
 
 
-def endpoint() -> str:
-    """The hub that is asked."""
-    return constants.ENDPOINT
+def shown_endpoint() -> str:
+    """The hub that is asked, without a user and password in its address."""
+    return _USER.sub("://", constants.ENDPOINT)
 
 
 def look_up(wanted: Wanted) -> Repository:
@@ -105,12 +109,41 @@ def _refer(repository: Repository) -> None:
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
 
+class NotTheHubError(Exception):
+    """A page for people came where the hub's answer was due."""
+
+    def __init__(self, url: str, content_type: str, *, redirected: bool) -> None:
+        super().__init__(f"{url} answered {content_type}")
+        self.url, self.content_type, self.redirected = url, content_type, redirected
+
+
+def check_answers() -> None:
+    """Have every answer looked at: the client would take a log-in page for the hub's."""
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.event_hooks["response"].append(_check_answer)
+        return made
+
+    set_client_factory(client)
+
+
+def _check_answer(answer: Any) -> None:
+    """What the hub itself sends says which state of the repository it is from, or is no page."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_page = kind in ("text/html", "application/xhtml+xml") and answer.status_code == OK
+    if is_page and constants.HUGGINGFACE_HEADER_X_REPO_COMMIT not in answer.headers:
+        url = answer.request.url
+        shown = f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}"
+        raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
+
+
 def listen(say: Callable[[str], None]) -> None:
     """Have what the client logs said as ours."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(_SIGNATURE.sub("", " ".join(record.getMessage().split())))
+            say(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")
     logger.handlers[:] = [Listener(logging.WARNING)]

@@ -1,13 +1,15 @@
 """A model's parsed JSON files behind the names of the engine's own classes, whatever layout they are in."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nim.engine.config_classes import ConfigClass, config_class
+from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
+# Of files that have no model type, the engine takes these by their architecture.
+_MODEL_TYPES = {"LongcatFlashForCausalLM": "longcat_flash", "LongcatFlashNgramForCausalLM": "longcat_flash"}
 # Names for the language part in configurations whose class neither the engine nor transformers has.
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
@@ -30,7 +32,7 @@ class Section:
         for key in (own, name, _OLD_NAMES.get(name, name)):
             if key in self.values:
                 return self.values[key]
-        return self.known.defaults.get(own)
+        return self.known.defaults.get(own, self.known.defaults.get(name))
 
     def has(self, name: str) -> bool:
         """Return whether the JSON or the class has this name, be its value null or not."""
@@ -85,8 +87,10 @@ class ModelConfig:
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """Return the architectures that the configuration names."""
-        return tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        """Return the architectures that the configuration names, else the one that the engine assumes."""
+        named = tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        assumed = None if named else default_architecture(self.model_type)
+        return (assumed,) if assumed else named
 
     @property
     def model_type(self) -> str | None:
@@ -138,13 +142,17 @@ def model_config(
     tokenizer_config: Mapping[str, Any] | None = None,
     sentence_config: Mapping[str, Any] | None = None,
     pools: bool = False,
+    classless: bool = False,
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
-    `params.json` of Mistral goes through `nim.models.mistral` first.
+    `params.json` of Mistral goes through `nim.models.mistral` first, and is `classless`: the engine reads it
+    without a class of its model type, so that nothing has a default.
     """
-    kind = as_word(config.get("model_type"))
-    root = Section(values=config, model_type=kind, known=config_class(kind))
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    kind = as_word(config.get("model_type")) or _MODEL_TYPES.get(str(first))
+    root = Section(values=config, model_type=kind, known=UNKNOWN if classless else config_class(kind))
     return ModelConfig(
         root=root,
         text=_text_of(root),
@@ -172,10 +180,14 @@ def _text_of(root: Section) -> Section:
     section = root
     for name in _text_path(root):
         inner = section.part(name)
-        if not inner.values:
-            inner = Section(values=section.values, model_type=inner.model_type, known=inner.known)
-        section = inner
+        section = inner if inner.values else replace(inner, values=_renamed_part(section.values))
     return section
+
+
+def _renamed_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Some classes rename the part when they read a file; others take its names from the top level."""
+    inner = next((values[name] for name in _TEXT_PARTS if isinstance(values.get(name), Mapping)), None)
+    return inner or values
 
 
 def _text_path(root: Section) -> Sequence[str]:

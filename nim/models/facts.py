@@ -1,21 +1,22 @@
 """What is known of the model that a profile serves: its configuration, and what follows from it."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nim.manifest.types import merged
 from nim.models.config import ModelConfig, model_config
-from nim.models.parameters.count import Weights, bytes_on_rank, read_weights
+from nim.models.parallel_sizes import LARGEST, check_sizes
 from nim.models.parameters.modules import Ranks
 from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.sizes import UnknownSizeError
+from nim.models.parameters.weights import ModelWeights, read_weights, served_dtype, stored_dtype
 from nim.models.reading import read_model
 from nim.models.types import ModelReading
 
-MOST_RANKS = 16
 USUAL_SIZES = (1, 2, 4, 8, 16)
+"""What is offered of a model whose heads are known, and whose weights are not."""
+TOLERANCE = 0.1
+"""Files that differ more than this from what the configuration says are taken at their word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,38 +28,53 @@ class ModelFacts:
 
     config: ModelConfig
     reading: ModelReading
-    _read: dict[tuple[str | None, str | None], Weights | None] = field(
+    _read: dict[tuple[str | None, str], ModelWeights | None] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def rank_bytes(
-        self, ranks: Ranks, *, quantize: str | None = None, dtype: str | None = None
+        self,
+        ranks: Ranks,
+        *,
+        quantize: str | None = None,
+        dtype: str | None = None,
+        on_disk: float | None = None,
     ) -> int | None:
         """Return the bytes of weights on the rank that holds most; None where they are not known.
 
-        `quantize` is the engine's `--quantization`, `dtype` what it serves weights of 16 bits in.
+        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `on_disk` the bytes of the
+        files that it will load.
         """
-        weights = self._weights(quantize, dtype)
-        with suppress(CannotSplitError, UnknownSizeError):
-            return None if weights is None else bytes_on_rank(weights, ranks)
-        return None
+        counted = _bytes(self._weights(quantize, dtype), ranks)
+        stored = _bytes(self._weights(None, stored_dtype(self.config)), Ranks())
+        if counted is None or not stored or on_disk is None:
+            return counted
+        ratio = on_disk / stored
+        return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
-    def why_not(self, ranks: Ranks) -> str | None:
+    def why_not(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
         """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
-        weights, heads, kv = self._weights(None, None), self.reading.heads, self.reading.kv_heads
+        weights, heads, kv = self._weights(quantize, None), self.reading.heads, self.reading.kv_heads
         if heads and heads % ranks.tensor:
             return f"{heads} heads"
-        if weights is None and kv and kv % ranks.tensor and ranks.tensor % kv:
-            return f"{kv} KV heads"
+        if weights is None:
+            apart = kv and kv % ranks.tensor and ranks.tensor % kv
+            return f"{kv} KV heads" if apart else None
         try:
-            _ = None if weights is None else bytes_on_rank(weights, ranks)
+            weights.bytes(ranks)
         except CannotSplitError as error:
             return error.what
-        except UnknownSizeError:
-            return None
         return None
 
-    def tensor_parallel_sizes(self, most: int = MOST_RANKS) -> tuple[int, ...] | None:
+    def why_no_stages(self, ranks: Ranks) -> str | None:
+        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+        if ranks.pipeline == 1 and not ranks.expert_parallel:
+            return None
+        return check_sizes(
+            self.config, pipeline_parallel_size=ranks.pipeline, expert_parallel=ranks.expert_parallel
+        )
+
+    def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
         """Return the sizes that the engine accepts; None where that is not known.
 
         Of a model whose weights are not known, those that its heads allow among the sizes that people use.
@@ -68,15 +84,20 @@ class ModelFacts:
         sizes = USUAL_SIZES if self._weights(None, None) is None else range(1, most + 1)
         return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
-    def _weights(self, quantize: str | None, dtype: str | None) -> Weights | None:
-        key = quantize, dtype if dtype == "float32" else None
+    def _weights(self, quantize: str | None, dtype: str | None) -> ModelWeights | None:
+        key = quantize, served_dtype(self.config, dtype)
         if key not in self._read:
-            self._read[key] = None
-            with suppress(UnknownSizeError, CannotSplitError):
-                self._read[key] = read_weights(
-                    self.config, self.reading.quantization, quantize=quantize, dtype=key[1]
-                )
+            self._read[key] = read_weights(
+                self.config, self.reading.quantization, quantize=quantize, dtype=dtype
+            )
         return self._read[key]
+
+
+def _bytes(weights: ModelWeights | None, ranks: Ranks) -> int | None:
+    try:
+        return None if weights is None else weights.bytes(ranks)
+    except CannotSplitError:
+        return None
 
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:

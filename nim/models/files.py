@@ -1,6 +1,7 @@
 """A model's JSON files in a directory, read into its configuration."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ SENTENCES = tuple(
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 SMALL_FILES = (CONFIG, PARAMS, QUANTIZATION, TOKENIZER, MODULES, *SENTENCES)
+INDEX = "model.safetensors.index.json"
+_TOTAL = re.compile(rb'"total_size"\s*:\s*(\d+)')
 _MISTRAL_WEIGHTS = "consolidated*.safetensors"
 _POOLING = (
     "sentence_transformers.models.Pooling",
@@ -36,10 +39,15 @@ def read_config(directory: Path) -> ModelConfig:
 def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConfig:
     """Return the configuration in these parsed files by name; `mistral` where its weights are Mistral's.
 
-    The engine reads `params.json` where the weights beside it are `consolidated*.safetensors`.
+    The engine reads `params.json` where the weights beside it are `consolidated*.safetensors`. Raises
+    ValueError where one of the two is not a JSON object.
     """
+    for name in (CONFIG, PARAMS):
+        if not isinstance(files.get(name) or {}, dict):
+            raise ValueError(f"{name} is not a JSON object")
     config, params = _object(files.get(CONFIG)), _object(files.get(PARAMS))
-    if params and (mistral or not config):
+    from_params = bool(params) and (mistral or not config)
+    if from_params:
         config = as_config(params, config)
     sentences = (_object(files.get(name)) for name in SENTENCES)
     return model_config(
@@ -48,6 +56,7 @@ def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConf
         tokenizer_config=_object(files.get(TOKENIZER)),
         sentence_config=next((found for found in sentences if "max_seq_length" in found), None),
         pools=_pools(files.get(MODULES)),
+        classless=from_params,
     )
 
 
@@ -57,6 +66,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+
+
+def indexed_bytes(directory: Path) -> int | None:
+    """Return the bytes of all weights by their index, without parsing its names; None without an index."""
+    try:
+        found = _TOTAL.search((directory / INDEX).read_bytes())
+    except FileNotFoundError:
+        return None
+    return int(found[1]) if found else None
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def read_heads(config: ModelConfig) -> Heads:
     return Heads(
         attention=attention if attends else attention or 0,
         kv=_kv_heads(config, attention) if attends else 0,
-        size=_head_size(config, attention, latent=latent) if attends else 0,
+        size=_head_size(config, attention, latent=latent) if attends else config.whole("head_dim") or 0,
         hidden=config.whole("hidden_size"),
         latent=latent,
     )
@@ -88,6 +88,8 @@ def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | Non
 def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> int | None:
     if latent:
         return _latent_size(config)
+    if config.text.model_type == "minicpm3":
+        return config.whole("qk_rope_head_dim")
     if config.text.model_type == "zamba2":
         return config.whole("attention_head_dim") or _shared_out(
             config.whole("attention_hidden_size"), attention

@@ -1,9 +1,10 @@
 """How a checkpoint is quantized: the engine's method, the project's precision, groups and blocks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole, as_word
+from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
 
 _BITS = {"nvfp4": 4, "mxfp4": 4, "int4": 4, "mxfp8": 8, "fp8": 8, "int8": 8}
@@ -15,11 +16,6 @@ _METHODS = {
     "auto-round": "inc",
     "compressed_tensors": "compressed-tensors",
 }
-_PRECISIONS = {
-    "fp8": "fp8", "fbgemm_fp8": "fp8", "deepseek_v4_fp8": "fp8", "mxfp4": "mxfp4", "gpt_oss_mxfp4": "mxfp4",
-    "mxfp8": "mxfp8", "nvfp4": "nvfp4", "experts_int8": "int8", "modelopt": "fp8", "modelopt_fp4": "nvfp4",
-    "modelopt_mxfp8": "mxfp8",
-}  # fmt: skip
 _IGNORED = ("ignore", "modules_to_not_convert", "exclude_modules", "ignored_layers", "exclude")
 _KV_DTYPES = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
@@ -30,7 +26,7 @@ def read_quantization(config: ModelConfig) -> Quantization | None:
     if raw is None:
         return None
     method = _method(raw, config)
-    precision = _precision(raw, method)
+    precision = checkpoint_precision(raw, method)
     return Quantization(
         method=method,
         precision=precision,
@@ -62,17 +58,13 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
     return None
 
 
-def _algorithm(raw: Mapping[str, Any]) -> str:
-    return str(raw.get("quant_algo") or "").upper()
-
-
 def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
     """The engine's name for the method, as its overrides and its models' own rules leave it."""
     method = str(raw.get("quant_method") or "").lower()
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
     if (by_modelopt and isinstance(raw.get("quantization"), Mapping)) or method.startswith("modelopt"):
-        return _modelopt_method(_algorithm(raw)) or method or None
+        return _modelopt_method(algorithm_of(raw)) or method or None
     method = _METHODS.get(method, method)
     if method == "mxfp4" and config.model_type == "gpt_oss":
         return "gpt_oss_mxfp4"
@@ -99,91 +91,15 @@ def _is_kimi_mxfp4(raw: Mapping[str, Any], config: ModelConfig) -> bool:
     )
 
 
-def _precision(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """The narrowest precision that a good part of the weights has."""
-    found = set(_layer_precisions(raw))
-    for word in ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8"):
-        if word in found:
-            return word
-    return _PRECISIONS.get(method or "") or _by_bits(raw)
-
-
-def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
-    layers = raw.get("quantized_layers")
-    infos = layers.values() if isinstance(layers, Mapping) else ()
-    algorithms = [info.get("quant_algo") for info in infos if isinstance(info, Mapping)]
-    for algorithm in (_algorithm(raw), raw.get("moe_quant_algo"), *algorithms):
-        yield from _words_in(str(algorithm or "").lower())
-    for group in _groups(raw):
-        weights = group.get("weights")
-        if isinstance(weights, Mapping) and (word := _of_weights(weights)):
-            yield word
-    if not any(isinstance(group.get("weights"), Mapping) for group in _groups(raw)):
-        yield from _words_in(str(raw.get("format") or "").lower())
-
-
-def _words_in(text: str) -> Iterator[str]:
-    known = (
-        ("nvfp4", "nvfp4"),
-        ("mxfp4", "mxfp4"),
-        ("mxfp8", "mxfp8"),
-        ("w4a16_awq", "int4"),
-        ("w4a8_awq", "int4"),
-    )
-    for part, word in (*known, ("int4", "int4"), ("int8", "int8"), ("int-quantized", "int8")):
-        if part in text:
-            yield word
-            return
-    if "fp8" in text or text == "float-quantized":
-        yield "fp8"
-
-
-def _groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Groups of compressed-tensors and ModelOpt, and the global one of Quark."""
-    groups = raw.get("config_groups")
-    yield from (g for g in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(g, Mapping))
-    quark = raw.get("global_quant_config")
-    weight = quark.get("weight") if isinstance(quark, Mapping) else None
-    if isinstance(weight, Mapping):
-        yield {"weights": _quark_weights(weight)}
-
-
-def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
-    dtype = str(weight.get("dtype") or "")
-    bits = next(
-        (bits for bits in (4, 8) if dtype.startswith((f"fp{bits}", f"int{bits}", f"uint{bits}"))), None
-    )
-    kind = "float" if dtype.startswith("fp") else "int"
-    return {"num_bits": bits, "type": kind, "group_size": weight.get("group_size")}
-
-
-def _of_weights(weights: Mapping[str, Any]) -> str | None:
-    bits, kind = as_whole(weights.get("num_bits")), weights.get("type")
-    if kind == "float" and bits == 4:
-        return "mxfp4" if as_whole(weights.get("group_size")) == 32 else "nvfp4"
-    if kind == "float" and bits == 8:
-        return "mxfp8" if as_whole(weights.get("group_size")) == 32 else "fp8"
-    return {4: "int4", 8: "int8"}.get(bits or 0) if kind in ("int", None) else None
-
-
-def _by_bits(raw: Mapping[str, Any]) -> str | None:
-    bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit")) or as_whole(raw.get("weight_bits"))
-    if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
-        bits = 4
-    if raw.get("load_in_8bit") or raw.get("_load_in_8bit"):
-        bits = 8
-    return {4: "int4", 8: "int8"}.get(bits or 0)
-
-
 def _group_size(raw: Mapping[str, Any]) -> int | None:
     named = [raw.get("group_size"), raw.get("q_group_size")]
-    weights = [group["weights"] for group in _groups(raw) if isinstance(group.get("weights"), Mapping)]
+    weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     sizes = (as_whole(value) for value in (*named, *(w.get("group_size") for w in weights)))
     return next((size for size in sizes if size and size > 0), None)
 
 
 def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
-    weights = [group["weights"] for group in _groups(raw) if isinstance(group.get("weights"), Mapping)]
+    weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
             rows, columns = as_whole(value[0]), as_whole(value[1])

@@ -40,7 +40,6 @@ def read_model(config: ModelConfig) -> ModelReading:
         precision=quantization.precision if quantization else _SERVED.get(dtype or ""),
         modalities=modalities(config),
         generates=serves_generation,
-        encoder_tokens=config.whole("max_source_positions"),
     )
 
 

@@ -1,29 +1,17 @@
 """Whether a model generates, and what it takes beside text."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from nim.engine.catalog import Architecture, Catalog, Feature, load_catalog
+from nim.models.config import ModelConfig, Section
 
-from nim.models.config import ModelConfig
-
-# The engine's rule for architectures by the end of their name; the first that fits decides.
-_ENDINGS = (
-    ("ForCausalLM", True), ("ForConditionalGeneration", True), ("ChatModel", True), ("LMHeadModel", True),
-    ("ForTextEncoding", False), ("EmbeddingModel", False), ("ForSequenceClassification", False),
-    ("ForTokenClassification", False), ("ForAudioClassification", False), ("ForImageClassification", False),
-    ("ForVideoClassification", False), ("ClassificationModel", False), ("ForRewardModeling", False),
-    ("RewardModel", False), ("Model", False),
-)  # fmt: skip
 _SIGNS = {
     "image": ("vision_config", "vision_encoder", "vision_tower", "image_token_id", "image_token_index"),
     "video": ("video_token_id", "video_token_index", "video_pad_token_id"),
     "audio": (
-        "audio_config",
-        "audio_token_id",
-        "audio_token_index",
-        "whisper_config",
-        "audio_encoder_config",
+        "audio_config", "audio_token_id", "audio_token_index", "whisper_config", "audio_encoder_config",
+        "encoder_layers",
     ),
-}
+}  # fmt: skip
+_NOT_TEXT = ("thinker_config",)  # parts whose signs count as the model's own
 
 
 def generates(config: ModelConfig) -> bool | None:
@@ -32,8 +20,15 @@ def generates(config: ModelConfig) -> bool | None:
         return False
     if not config.architectures:
         return None
+    catalog = load_catalog()
+    loaded = _implementation(config, catalog)
     for name in config.architectures:
-        found = _by_name(name)
+        if loaded and catalog.architecture(name):
+            if Feature.POOLING in loaded.features:
+                return False
+            if Feature.GENERATE in loaded.features:
+                return True
+        found = _by_ending(name, catalog)
         if found is not None:
             return found
     return True
@@ -41,22 +36,23 @@ def generates(config: ModelConfig) -> bool | None:
 
 def modalities(config: ModelConfig) -> tuple[str, ...]:
     """Return what the model takes, text first."""
-    sections = list(_sections(config.root.values))
-    taken = (
-        kind for kind, names in _SIGNS.items() if any(s.get(n) is not None for s in sections for n in names)
-    )
-    return ("text", *taken)
+    loaded = _implementation(config, load_catalog())
+    if loaded and Feature.MULTIMODAL not in loaded.features:
+        return ("text",)
+    sections = (config.root, *(config.root.part(name) for name in _NOT_TEXT))
+    return ("text", *(kind for kind, names in _SIGNS.items() if any(_has(s, names) for s in sections)))
 
 
-def _by_name(name: str) -> bool | None:
-    return next((answer for ending, answer in _ENDINGS if name.endswith(ending)), None)
+def _implementation(config: ModelConfig, catalog: Catalog) -> Architecture | None:
+    loaded = catalog.resolve(config.architectures) if config.architectures else None
+    return loaded.architecture if loaded else None
 
 
-def _sections(
-    values: Mapping[str, Any], path: Sequence[str] = ("thinker_config",)
-) -> Iterator[Mapping[str, Any]]:
-    yield values
-    for name in path:
-        inner = values.get(name)
-        if isinstance(inner, Mapping):
-            yield inner
+def _by_ending(name: str, catalog: Catalog) -> bool | None:
+    endings = catalog.rows["convertible_suffixes"]
+    return next((runner == "generate" for ending, runner, _ in endings if name.endswith(ending)), None)
+
+
+def _has(section: Section, names: tuple[str, ...]) -> bool:
+    """Whether the file names one of them, or its class has such a part by default."""
+    return any(section.values.get(name) is not None or name in section.known.parts for name in names)

@@ -15,7 +15,7 @@ class LayerKind(StrEnum):
     COMPRESSED = "compressed"  # one latent vector for several tokens together
     STATE = "state"  # Mamba, linear attention, short convolution: a state of fixed size
     HYBRID = "hybrid"  # a state beside keys and values of every token
-    CROSS = "cross"  # keys and values of the encoder's output, beside those of every token
+    CROSS = "cross"  # keys and values of the encoder's output; of a cache only
     ENCODER = "encoder"  # attends, but keeps nothing
     NONE = "none"  # no attention, or another layer's keys and values
 
@@ -112,7 +112,6 @@ class ModelReading:
     precision: str | None = None  # of the weights as they are served: nvfp4 … fp32
     modalities: tuple[str, ...] = ("text",)
     generates: bool | None = None  # False: an embedding model, a classifier, a reranker
-    encoder_tokens: int | None = None  # of an encoder-decoder: entries of its cross-attention
 
     @property
     def layer_kinds(self) -> dict[str, int] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nim.engine import OptionTable, ParsedArguments, parse_arguments, refusals
-from nim.engine.pasted import without_command
+from nim.engine.pasted_command import without_command
 from nim.engine.tokens import Line
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import HUB

@@ -1,19 +1,21 @@
 """What this machine has of the model to serve, a directory or a hub's cache, and whether it can be loaded."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nim.engine.catalog import load_catalog
 from nim.errors import WeightsError
 from nim.models.checkpoint.companions import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.origin import find_snapshot
 from nim.models.checkpoint.weight_files import AUTO
-from nim.models.checkpoint.weights import SERVED_BYTES, is_quantized
+from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
+from nim.planning.known_names import check_model_names
 from nim.preflight.mounts import Place, look
 from nim.settings import Settings
 from nim.values import Value
@@ -25,7 +27,6 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = ("1", "ON", "YES", "TRUE")
 # With it the engine takes its models from another hub, whose cache is not read here.
 OTHER_HUB = "VLLM_USE_MODELSCOPE"
-_FLOAT32 = ("float32", "float")
 
 Values = Mapping[str, Value]
 
@@ -39,13 +40,15 @@ def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFiles:
-    """What a model without a manifest has on this machine. `weights_bytes` are those of the served weights.
+    """What a model without a manifest has on this machine. `weights_bytes` are as served in 16 bits.
 
-    None: nothing is there, or not all of it, or it is not known what the engine loads.
+    None: nothing is there, or not all of it, or it is not known what the engine loads. `values` is as much of
+    the engine's configuration as was known then.
     """
 
     model: LocalModel | None = None
     weights_bytes: int | None = None
+    values: Values = field(default_factory=dict)
 
     @property
     def config(self) -> Mapping[str, Any] | None:
@@ -59,10 +62,9 @@ def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFil
         return KnownFiles()
     model = read_source(request, wish.source, wish.place, values)
     if model is None or model.weights is None:
-        return KnownFiles(model=model)
-    element_bytes = 4 if _option(values, "dtype") in _FLOAT32 else SERVED_BYTES
-    loaded = model.weights.loaded_bytes(element_bytes, quantized=is_quantized(model.config))
-    return KnownFiles(model=model, weights_bytes=loaded)
+        return KnownFiles(model=model, values=values)
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config))
+    return KnownFiles(model=model, weights_bytes=loaded, values=values)
 
 
 def judge_model(
@@ -83,6 +85,8 @@ def judge_model(
     refused = set(Fault) - ignored - _only_warned_of(request, source)
     refuse(model.findings, *refused)
     lines = [finding.line for finding in model.findings if finding.fault not in ignored]
+    strict = request.settings.strict_args and not request.settings.engine_command
+    lines += check_model_names(model, values, load_catalog(), strict=strict)
     return (*lines, *(_about_companions(model, values) if source.path else ()))
 
 

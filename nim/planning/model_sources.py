@@ -14,13 +14,8 @@ from nim.options.resolve import resolve
 from nim.plan import Wanted
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import read_source
-from nim.planning.planner import (
-    Request,
-    Written,
-    find_candidates,
-    read_written,
-    source_of,
-)
+from nim.planning.planner import Request, find_candidates, source_of
+from nim.planning.written import Written, read_written
 from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.values import Value

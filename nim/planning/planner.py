@@ -8,17 +8,11 @@ from pathlib import Path
 from nim import paths
 from nim.engine import (
     InstalledEngine,
-    OptionTable,
-    check_named_values,
-    check_values,
-    check_variables,
     find_engine,
-    load_catalog,
     load_options,
-    parse_arguments,
     service_links,
+    unread_variables,
 )
-from nim.engine.tokens import Line, read_line
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
 from nim.hardware.describe import name_machine
@@ -33,8 +27,7 @@ from nim.manifest import (
 from nim.models.download import download_of
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.runtime_config import find_beside, read_runtime_config
-from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.runtime_config import find_beside
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -49,24 +42,22 @@ from nim.options.derive import (
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
     Entry,
-    Layered,
-    entries,
     environment_entries,
-    profile_entries,
 )
 from nim.options.resolve import resolve
-from nim.options.settings_layer import settings_entries
 from nim.plan import Model, Plan
-from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.assemble import Decided, assemble
+from nim.planning.file_layers import file_layers, runtime_config_entries
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import KnownFiles, judge_model, known_files
 from nim.planning.model_facts import facts_by_source, read_facts
-from nim.planning.together import check_together
+from nim.planning.option_checks import CheckedModel, check_options
+from nim.planning.written import Written, read_written
 from nim.selection.fit import Wishes
+from nim.selection.refusals import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 from nim.settings import Settings
-from nim.values import Layer, Origin, Value
+from nim.values import Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
@@ -93,29 +84,23 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     around = look_around(settings, request.environ)
     candidates = find_candidates(request, wish, written, around, engine)
     manifest = candidates.manifest
-    selection = select(manifest, request.hardware, candidates.wishes, candidates.facts)
+    selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
-    name = manifest.name or source.name
-    brought = chosen_entries(selection, table, settings)
-    model_config = runtime_config_entries(source, table, settings)
+    from_files = file_layers(selection, source, table, settings)
     weaker = (
         *default_entries(),
-        *derived_entries(around, source, name, settings.log_level, selection),
+        *derived_entries(around, source, manifest.name or source.name, settings.log_level, selection),
         *machine_entries(request, around, selection, written),
-        *brought.entries,
-        *model_config.entries,
+        *from_files.entries,
     )
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = resolve((*weaker, *home_entries(around), *own, *written.entries))
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
-    config = beside_the_model(config, source)
-    unknown = check_named_values(config, load_catalog(table.version), strict=settings.strict_args)
-    if not request.made_up:
-        refuse_missing_files(config, source)
-    clashes = check_together(
-        config, table, selection, source, manifest, strict=settings.strict_args, made_up=request.made_up
-    )
+    config = beside_the_model(config, source, request)
+    facts = candidates.facts.get(selection.profile.source)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
+    checked = check_options(config, table, model, request)
     decided = Decided(
         settings=settings,
         around=around,
@@ -133,52 +118,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         verbatim=written.verbatim,
         warnings=(
             *written.warnings,
-            *brought.warnings,
-            *model_config.warnings,
+            *from_files.warnings,
             *about_files,
-            *clashes,
-            *unknown,
+            *checked,
+            *unread_variables(config, table),
         ),
     )
     return assemble(decided), selection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
-
-    entries: tuple[Entry, ...]
-    model: str | None
-    model_place: str
-    verbatim: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def read_written(request: Request, table: OptionTable) -> Written:
-    """The three strongest layers."""
-    settings = request.settings
-    variables = settings_entries(settings, table)
-    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
-    parts = [
-        (Layer.PASSTHROUGH, read_arguments(line, PASSTHROUGH, settings, table)),
-        (Layer.CLI, read_arguments(Line(tokens=request.arguments), COMMAND_LINE, settings, table)),
-    ]
-    own = list(variables.entries)
-    for layer, one in parts:
-        own += entries(layer, one.place, one.parsed.values)
-    named = [(one.model, one.model_place) for _, one in parts if one.model]
-    model, place = named[-1] if named else (None, MODEL_ARGUMENT)
-    return Written(
-        entries=tuple(own),
-        model=model,
-        model_place=place,
-        verbatim=(*variables.rest, *(word for _, one in parts for word in one.parsed.rest)),
-        warnings=(
-            *variables.warnings,
-            *(warning for _, one in parts for warning in one.warnings),
-            *check_variables(request.environ, table),
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +183,17 @@ def read_manifest_for(
     )
 
 
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
+    """The profile. Where none fits, files that no machine could load are refused first."""
+    try:
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
+    except NoProfileFits:
+        files = candidates.files
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
+
+
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
     """Where the weights are: where the user says they lie, else where the profile says."""
     if wish.source:
@@ -262,32 +219,11 @@ def machine_entries(
     yield from place_entries(around)
 
 
-def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
-    """What the chosen profile brings along."""
-    engine, label = selection.profile.engine, selection.chosen.label
-    return profile_entries(
-        label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
-    )
+def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
+    """Templates and plugins may be named as they are called in the model's own directory.
 
-
-def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
-    if source.path is None:
-        return Layered(entries=())
-    config = read_runtime_config(Path(source.path))
-    place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
-    line = read_line(config.passthrough, place=place)
-    flags = parse_arguments(line.tokens, table, place=place, strict=settings.strict_args)
-    options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
-    weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
-    return Layered(
-        entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
-        warnings=(*(f"{place}: {note}" for note in line.notes), *flags.warnings, *options.warnings),
-    )
-
-
-def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Value]:
-    """Templates and plugins may be named as they are called in the model's own directory."""
+    SettingsError for one that is nowhere, unless the machine is made up.
+    """
     for name in FILES_BESIDE if source.path else ():
         value = config.get(name)
         found = find_beside(Path(source.path or ""), str(value.value)) if value else None
@@ -295,6 +231,8 @@ def beside_the_model(config: dict[str, Value], source: Source) -> dict[str, Valu
             place = f"{value.origin.place}, found in the model's directory"
             origin = Origin(layer=value.origin.layer, place=place)
             config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
+    if not request.made_up:
+        refuse_missing_files(config, source)
     return config
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nim.engine.capabilities import SUPPORT
 from nim.hardware.table import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
 from nim.recipes.hardware import Target, is_family, machine_size
-from nim.selection.capability import FORMATS
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
 from nim.selection.weights import BYTES_PER_PARAMETER
 
@@ -60,7 +60,10 @@ def weights_gb(billions: float | None, precision: str) -> float | None:
 
 def can_calculate(product: Product, precision: str) -> bool:
     """Whether the GPU has the arithmetic for a precision."""
-    return product.compute_capability >= FORMATS[precision].native
+    support = SUPPORT[precision]
+    # Of MXFP4 the kernels in 16 bits are what its models are published for.
+    needed = support.minimum if precision == "mxfp4" else support.native
+    return product.compute_capability >= needed
 
 
 def fits(product: Product, shape: Shape, need: Need) -> bool:

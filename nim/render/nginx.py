@@ -9,7 +9,7 @@ from nim import plan
 from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_routes
+from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_instead, open_routes
 
 _LOG_LEVELS = {
     "trace": "info",  # below this, nginx logs whole headers, including secrets
@@ -75,6 +75,7 @@ def render_nginx(
         origins=origins,
         allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
         routes_hint=_routes_hint(gateway.route_groups),
+        open_instead=sorted(open_instead(gateway.route_groups).items()),
         live=LIVE,
         ready=READY,
         quiet=(STARTUP,),

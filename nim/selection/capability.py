@@ -1,83 +1,44 @@
 """What the engine does with a number format on a GPU: calculates in it, gets by without, or refuses."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from nim.engine.capabilities import SUPPORT, Capability, Verdict, judge_cache, judge_precision
+from nim.engine.catalog import load_catalog
 from nim.hardware.types import Gpu
-from nim.models.types import ModelReading
+from nim.models.types import LayerKind, ModelReading
 from nim.selection.engine_options import EngineOptions
 from nim.selection.fit import Case, Kind, Miss
 
-Capability = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """Compute capabilities for a format: of its own arithmetic, and the least with which the engine runs it.
-
-    `otherwise` is what the engine does in between.
-    """
-
-    native: Capability
-    least: Capability = (7, 5)
-    otherwise: str = ""
-
-
-MARLIN = "its weights are unpacked by Marlin and calculated with in 16 bits"
-# vLLM 0.32: `get_min_capability` of each method, and `supported_dtypes` of its CUDA platform.
-FORMATS = {
-    "nvfp4": Format(native=(10, 0), otherwise=MARLIN),
-    "mxfp8": Format(native=(10, 0), least=(8, 0), otherwise=MARLIN),
-    "fp8": Format(native=(8, 9), otherwise=MARLIN),
-    "mxfp4": Format(native=(8, 0), least=(8, 0)),
-    "bf16": Format(native=(8, 0), otherwise="the engine calculates in float16 instead"),
-    "fp16": Format(native=(7, 5)),
-    "fp32": Format(native=(7, 5)),
-    "int8": Format(native=(7, 5)),
-    "int4": Format(native=(7, 5)),
-}
-# The only attention kernels for older GPUs (Triton's) have no such cache.
-CACHE_CAPABILITY = (8, 0)
-_OF_METHOD = {
-    "modelopt_fp4": "nvfp4",
-    "nvfp4": "nvfp4",
-    "mxfp8": "mxfp8",
-    "modelopt_mxfp8": "mxfp8",
-    "mxfp4": "mxfp4",
-    "gpt_oss_mxfp4": "mxfp4",
-    "fp8": "fp8",
-    "fbgemm_fp8": "fp8",
-}
+# Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
+_MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")
+SPARSE = "sparse mla"
 _DTYPES = {"half": "float16", "float": "float32"}
-# Models that the engine does not serve in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS`).
-WITHOUT_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
-_OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
+_OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
     """Yield what the GPU lacks, unless the profile names it: then it was made for it."""
-    has = gpu.compute_capability
-    if has is None or case.profile.names_gpu:
+    if gpu.compute_capability is None or case.profile.names_gpu:
         return
-    dtype = _OF_DTYPE.get(case.options.text("dtype") or "")
-    for name in _formats(case):
-        form = FORMATS[name]
-        least = form.native if name == dtype == "bf16" else form.least
-        if has < least:
-            yield _miss(name, least, gpu, certain=True)
-        elif has < form.native and name == "nvfp4" and not _may_emulate(case):
-            yield _miss(name, form.native, gpu, certain=False)
-    if has < CACHE_CAPABILITY and (cached := _cache_format(case)):
-        yield _miss(f"a cache in {cached}", CACHE_CAPABILITY, gpu, certain=True)
+    for precision, verdict in _verdicts(case, gpu):
+        if not verdict.runs and verdict.needed:
+            yield _miss(verdict.needed, gpu, change=verdict.hint, certain=True)
+        elif precision == "nvfp4" and not _may_emulate(case):
+            native = SUPPORT[precision].native
+            if gpu.compute_capability < native:
+                change = "NIM_ALLOW_NVFP4_EMULATION=1"
+                yield _miss(_words(native, precision), gpu, change=change, certain=False)
+    yield from _cache_misses(case, gpu)
 
 
 def fallback(case: Case, gpu: Gpu) -> str | None:
     """Return what the engine does because the GPU has no arithmetic of its own for a format, or None."""
-    has = None if case.profile.names_gpu else gpu.compute_capability
-    without = [name for name in _formats(case) if has is not None and has < FORMATS[name].native]
-    return (
-        f"{gpu.name or 'the GPU'} has no {without[0]}: {FORMATS[without[0]].otherwise}" if without else None
-    )
+    if case.profile.names_gpu:
+        return None
+    notes = (verdict for _, verdict in _verdicts(case, gpu) if verdict.note)
+    found = next(notes, None)
+    hint = f" ({found.hint})" if found and found.hint else ""
+    return f"on {gpu.name or 'this GPU'} {found.note}{hint}" if found else None
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
@@ -86,35 +47,55 @@ def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu 
         return _DTYPES.get(told, told)
     has = gpu.compute_capability if gpu else None
     stored = (reading and reading.dtype) or "bfloat16"
-    if has is None or has >= FORMATS["bf16"].native:
+    if has is None or has >= SUPPORT["bf16"].native:
         return "float16" if stored in ("float16", "half") else "bfloat16"
-    return "float32" if reading is not None and _needs_range(reading) else "float16"
+    types = {reading.model_type, reading.text_model_type} if reading else set()
+    return "float32" if types & {*load_catalog().names("without_float16")} else "float16"
 
 
-def _needs_range(reading: ModelReading) -> bool:
-    return bool({reading.model_type, reading.text_model_type} & WITHOUT_FLOAT16)
+def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
+    """On the format of the weights, which may be made as they are loaded, and on what is calculated in."""
+    catalog, reading = load_catalog(), case.facts.reading if case.facts else None
+    dtype = _DTYPES.get(case.options.text("dtype") or "auto", case.options.text("dtype") or "auto")
+    method = case.options.text("quantization")
+    stored = reading.quantization.method if reading and reading.quantization else None
+    plain = case.profile.precision in _OF_DTYPE.values()
+    made = next((name for name in _MADE if method and plain and method.startswith(name)), None)
+    told = _OF_DTYPE.get(dtype) if plain else None
+    for precision, by in ((made, method), (told or case.profile.precision, None if plain else stored)):
+        if precision is not None:
+            verdict = judge_precision(
+                precision,
+                gpu.compute_capability,
+                catalog,
+                method=by,
+                dtype=dtype,
+                model_type=(reading.text_model_type or reading.model_type) if reading else None,
+            )
+            yield precision, verdict
 
 
-def _formats(case: Case) -> tuple[str, ...]:
-    """What is asked of the GPU: the format of the weights, and of the activations where that is told."""
-    told = _OF_DTYPE.get(case.options.text("dtype") or "")
-    method = _of_method(case.options.text("quantization") or "")
-    stored = case.profile.precision
-    unquantized = stored in _OF_DTYPE.values()
-    weights = (told or stored) if unquantized else stored
-    return tuple(dict.fromkeys(name for name in (method, weights, told) if name in FORMATS))
+def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """A cache for which there is no attention kernel, in the type that is told or that the checkpoint has."""
+    reading = case.facts.reading if case.facts else None
+    stored = reading.quantization.kv_cache_dtype if reading and reading.quantization else None
+    told = case.options.get("kv_cache_dtype")
+    dtype = str(told) if told else stored or "auto"
+    kind = _attention(reading)
+    if kind == SPARSE and dtype.startswith("fp8"):
+        dtype = "fp8"  # the engine takes the layout of its kernels for it, whichever it is
+    found = judge_cache(dtype, gpu.compute_capability, load_catalog(), kind)
+    if found.runs is False and found.minimum is not None:
+        what = f"{kind} attention" if dtype == "auto" else f"a cache in {dtype}"
+        yield _miss(_words(found.minimum, what), gpu, change=None, certain=True)
 
 
-def _of_method(method: str) -> str | None:
-    """The format that `--quantization` names: `fp8_per_block` is FP8."""
-    return _OF_METHOD.get(method) or next((name for name in FORMATS if method.startswith(f"{name}_")), None)
-
-
-def _cache_format(case: Case) -> str | None:
-    """The format of the KV cache, where it is told or the checkpoint has it, and has less than 16 bits."""
-    stored = case.facts.reading.quantization if case.facts else None
-    told = case.options.text("kv_cache_dtype") or (stored and stored.kv_cache_dtype) or ""
-    return told if told.startswith(("fp8", "nvfp4")) else None
+def _attention(reading: ModelReading | None) -> str:
+    """The kind of attention, by the catalog's name."""
+    caches = [cache for layer in (reading and reading.layers) or () for cache in layer.caches]
+    if any(cache.dtype == "uint8" for cache in caches):
+        return SPARSE
+    return "mla" if any(cache.kind is LayerKind.MLA for cache in caches) else "attention"
 
 
 def _may_emulate(case: Case) -> bool:
@@ -122,12 +103,11 @@ def _may_emulate(case: Case) -> bool:
     return case.wishes.allow_nvfp4_emulation or case.brought
 
 
-def _miss(name: str, needed: Capability, gpu: Gpu, *, certain: bool) -> Miss:
+def _words(needed: Capability, what: str) -> str:
+    return f"compute capability {needed[0]}.{needed[1]} for {what}"
+
+
+def _miss(needed: str, gpu: Gpu, *, change: str | None, certain: bool) -> Miss:
     has = gpu.compute_capability or (0, 0)
-    return Miss(
-        kind=Kind.CAPABILITY,
-        needed=f"compute capability {needed[0]}.{needed[1]} for {name}",
-        found=f"{has[0]}.{has[1]} ({gpu.name or 'unknown name'})",
-        change=None if certain else "NIM_ALLOW_NVFP4_EMULATION=1",
-        certain=certain,
-    )
+    found = f"{has[0]}.{has[1]} ({gpu.name or 'unknown name'})"
+    return Miss(kind=Kind.CAPABILITY, needed=needed, found=found, change=change, certain=certain)

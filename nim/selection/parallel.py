@@ -44,9 +44,9 @@ class Parallel:
 
     @property
     def weight_ranks(self) -> Ranks:
-        """Return how the ranks share the weights of a stage."""
+        """Return how the ranks share the weights."""
         replicas = self.data * self.prefill_context
-        return Ranks(tensor=self.tensor, data=replicas, expert_parallel=self.expert)
+        return Ranks(tensor=self.tensor, pipeline=self.pipeline, data=replicas, expert_parallel=self.expert)
 
     @property
     def local_ranks(self) -> int:

@@ -10,7 +10,7 @@ from nim.plan import ChosenProfile, Refusal
 from nim.selection.capability import fallback, served_dtype
 from nim.selection.devices import is_crowded
 from nim.selection.engine_options import EngineOptions, options_of
-from nim.selection.fit import Case, Fit, Wishes
+from nim.selection.fit import Case, Fit, Kind, Miss, Wishes
 from nim.selection.groups import Group, all_groups
 from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.memory import Estimate, estimate
@@ -106,7 +106,7 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the first group where it fits and others do not hold most of a GPU, else the nearest to that."""
+        """Return the first group where it fits and nobody else holds most of a GPU; else the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
@@ -210,13 +210,16 @@ def found_words(hardware: Hardware) -> str:
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
     """What a person should know before it starts."""
-    estimated = [
-        f"by estimate the profile needs {miss.needed}, and {miss.found}"
-        + (f": {miss.change}" if miss.change else "")
-        for miss in winner.misses
-    ]
+    estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
     return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.room.notes)
+
+
+def _overruled(miss: Miss) -> str:
+    """What speaks against a profile that was asked for by name."""
+    estimated = miss.kind in (Kind.CONTEXT, Kind.BUSY, Kind.MEMORY)
+    words = f"{'by estimate ' if estimated else ''}the profile needs {miss.needed}, and {miss.found}"
+    return words + (" is found" if not estimated else f": {miss.change}" if miss.change else "")
 
 
 def _resized(winner: Fit) -> list[str]:

@@ -4,27 +4,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nim.models.facts import ModelFacts
+from nim.models.parallel_sizes import LARGEST
 from nim.models.parameters.modules import Ranks
+from nim.models.types import LayerKind, ModelReading
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel
 
-MOST_RANKS = 16
-
 
 def split_misses(case: Case) -> Iterator[Miss]:
     """Yield why the engine refuses these sizes."""
-    why = None if case.profile.on_cpu else _problem(case.facts, case.parallel)
-    if why is None:
+    if case.facts is None or case.profile.on_cpu:
         return
-    place = case.options.place("tensor_parallel_size") or case.options.place("pipeline_parallel_size")
-    yield Miss(
-        kind=Kind.SPLIT,
-        needed="sizes that the model can be split into",
-        found=f"{case.parallel}: {why}",
-        change=", or ".join(_others(case)) or None,
-        alone=f"with {case.parallel} ({place or f'profile {case.profile.label}'}): {why}",
-    )
+    words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
+    if why is None:
+        place = case.options.place("tensor_parallel_size") or f"profile {case.profile.label}"
+        words = f"{case.parallel} ({place})"
+        why = _split_problem(case.facts, case.parallel, case.options.text("quantization"))
+    if why is not None:
+        yield Miss(
+            kind=Kind.SPLIT,
+            needed="sizes that the model can be split into",
+            found=f"{case.parallel}: {why}",
+            change=", or ".join(_others(case)) or None,
+            alone=f"with {words}: {why}",
+        )
 
 
 def too_long(case: Case) -> Iterator[Miss]:
@@ -45,34 +49,74 @@ def too_long(case: Case) -> Iterator[Miss]:
         )
 
 
-def _problem(facts: ModelFacts | None, parallel: Parallel) -> str | None:
-    """Why the engine refuses the sizes; None where it takes them, or where that is not known."""
-    if facts is None:
-        return None
-    if what := facts.why_not(Ranks(tensor=parallel.tensor)):
+def _stages_words(case: Case) -> str:
+    name, words = "pipeline_parallel_size", f"pp{case.parallel.pipeline}"
+    if case.parallel.pipeline == 1:
+        name, words = "enable_expert_parallel", "expert parallelism"
+    return f"{words} ({case.options.place(name) or f'profile {case.profile.label}'})"
+
+
+def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
+    """Why the engine refuses to split the weights or a context so."""
+    if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
         return f"{what} cannot be split over {parallel.tensor} GPUs"
-    if what := facts.why_not(parallel.weight_ranks):
+    if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
         return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
+    return _context_problem(facts.reading, parallel)
+
+
+def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
+    """Ranks that share a context: vLLM's `ModelConfig.verify_with_parallel_config` and `ParallelConfig`."""
+    shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
+    if shared == 1:
+        return None
+    if added == 1 and tensor % shared:
+        return f"{tensor} GPUs cannot share a context in groups of {shared}"
+    if added > 1 and shared not in (added, tensor * added):
+        return f"groups that share a context have {added} or {tensor * added} GPUs, not {shared}"
+    heads, kv = reading.heads, reading.kv_heads
+    if heads is None or kv is None or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
+        return None
+    if tensor <= kv or shared > tensor // kv or heads // kv % shared:
+        return f"{kv} KV heads on {tensor} GPUs leave no {shared} of them to share a context"
     return None
 
 
 def _others(case: Case) -> Iterator[str]:
-    """Settings that work on the GPUs of the group: the most that share a layer, and all with stages."""
-    parallel, found = case.parallel, len(case.group.gpus) // case.parallel.data
-    sizes = range(min(found, MOST_RANKS), 0, -1)
-    works = [
-        size for size in sizes if _problem(case.facts, replace(parallel, tensor=size, pipeline=1)) is None
-    ]
-    shared = next((size for size in works if _has_room(case, size)), None)
-    if shared:
-        yield case.options.to_set("tensor_parallel_size", shared)
-    for size in works:
-        stages = found // size
-        joined = replace(parallel, tensor=size, pipeline=stages)
-        if found % size == 0 and stages > 1 and _problem(case.facts, joined) is None:
-            tensor = case.options.to_set("tensor_parallel_size", size)
-            yield f"{tensor} with {case.options.to_set('pipeline_parallel_size', stages)}"
-            return
+    """Settings that work on the GPUs of the group: most to share a layer, and all of them with stages."""
+    found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
+    here = next(
+        (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None
+    )
+    whole = next((size for size in _sizes(case, found, 1) if _has_room(case, size)), None)
+    if here:
+        yield _setting(case, here, stages)
+    elif whole:
+        yield _setting(case, whole, 1)
+    joined = ((size, found // size) for size in range(found, 0, -1) if found % size == 0)
+    others = (pair for pair in joined if pair[1] > 1 and pair != (here, stages) and _takes(case, *pair))
+    if pair := next(others, None):
+        yield _setting(case, *pair)
+
+
+def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
+    return (size for size in range(min(most, LARGEST), 0, -1) if _takes(case, size, stages))
+
+
+def _takes(case: Case, size: int, stages: int) -> bool:
+    parallel = replace(case.parallel, tensor=size, pipeline=stages)
+    if case.facts is None:
+        return True
+    if case.facts.why_no_stages(parallel.weight_ranks) is not None:
+        return False
+    return _split_problem(case.facts, parallel, case.options.text("quantization")) is None
+
+
+def _setting(case: Case, size: int, stages: int) -> str:
+    tensor = case.options.to_set("tensor_parallel_size", size)
+    if stages == case.parallel.pipeline:
+        return tensor
+    return f"{tensor} with {case.options.to_set('pipeline_parallel_size', stages)}"
 
 
 def _has_room(case: Case, ranks: int) -> bool:

@@ -5,7 +5,6 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
-from nim.models.parameters.modules import Ranks
 from nim.selection.start import Start
 
 BYTES_PER_PARAMETER = {
@@ -19,8 +18,6 @@ BYTES_PER_PARAMETER = {
     "mxfp4": 0.5,
     "int4": 0.5,
 }
-FEWER = 0.9
-"""Files that hold less than this part of what a configuration leads to are believed: it leaves something out."""
 
 
 def weights_bytes(start: Start) -> int | None:
@@ -36,25 +33,16 @@ def weights_bytes(start: Start) -> int | None:
 def _rank_bytes(start: Start) -> int | None:
     """By the model's own configuration, else the stored weights divided by the ranks."""
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
-    counted = _counted_bytes(start, stored)
-    if counted is not None:
-        return ceil(counted / parallel.pipeline)
+    if start.facts is not None:
+        counted = start.facts.rank_bytes(
+            parallel.weight_ranks, quantize=start.quantize, dtype=start.dtype, on_disk=stored
+        )
+        if counted is not None:
+            return counted
     if stored is None or start.quantize is not None:
         return None
     wider = 2 if start.dtype == "float32" and start.is_plain else 1
     return ceil(stored * wider / (parallel.tensor * parallel.pipeline))
-
-
-def _counted_bytes(start: Start, stored: float | None) -> float | None:
-    """What the ranks of one stage hold each, if the files do not say that the whole is less."""
-    if start.facts is None:
-        return None
-    ranks = start.parallel.weight_ranks
-    rank = start.facts.rank_bytes(ranks, quantize=start.quantize, dtype=start.dtype)
-    whole = start.facts.rank_bytes(Ranks())
-    if rank is None or whole is None:
-        return None
-    return rank * stored / whole if stored is not None and stored < FEWER * whole else rank
 
 
 def _stored_bytes(profile: Profile, model: Model | None) -> float | None:

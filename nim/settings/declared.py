@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
-from nim.settings.nim1 import OFF
+from nim.settings.other_releases import OFF
 from nim.settings.types import Absent, Setting, setting
 from nim.settings.value_types import (
     ARGUMENTS,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nim.settings.declared import NOT_SUPPORTED, REFUSED, declared
-from nim.settings.nim1 import NIM1, Replaced
+from nim.settings.other_releases import OTHER_RELEASES, Replaced
 from nim.settings.secrets import SECRETS
 from nim.settings.types import Setting
 
@@ -38,7 +38,7 @@ def settings_markdown() -> str:
     lines += ["", "## Variables of other NIM releases", ""]
     lines += ["Without effect, and said so at a start; what does the same:", ""]
     lines += ["| Name | Of | Instead |", "|---|---|---|"]
-    lines += [f"| `{name}` | {one.release} | {_instead(one)} |" for name, one in NIM1.items()]
+    lines += [f"| `{name}` | {one.release} | {_instead(one)} |" for name, one in OTHER_RELEASES.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
-from nim.settings.nim1 import NIM1
-from nim.settings.pasted import cleaned
+from nim.settings.other_releases import OTHER_RELEASES
+from nim.settings.pasted_values import cleaned
 from nim.settings.types import Absent, Setting
 
 _PREFIX = "NIM_"
@@ -90,13 +90,13 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
             continue
         if name in REFUSED:
             _refuse(name, environ[name], REFUSED[name])
-        elif name in NIM1:
-            warning = NIM1[name].warning(name, environ[name])
+        elif name in OTHER_RELEASES:
+            warning = OTHER_RELEASES[name].warning(name, environ[name])
             warnings += [warning] if warning else []
         elif name in NOT_SUPPORTED:
             warnings.append(f"{name} is not supported: use {NOT_SUPPORTED[name]}")
         else:
-            near = _alike(name, [*known, *NIM1, *NOT_SUPPORTED])
+            near = _alike(name, [*known, *OTHER_RELEASES, *NOT_SUPPORTED])
             warnings.append(f"{name} is not known" + (f": did you mean {near}?" if near else ""))
     return warnings
 

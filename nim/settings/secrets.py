@@ -67,10 +67,10 @@ def _cleaned(name: str, text: str) -> str:
         raise SettingsError(
             f"cannot use {name}: its value is blank", hint=f"unset {name}, or give it a value"
         )
-    at = next((index for index, char in enumerate(secret) if not char.isprintable()), None)
+    at = next((n for n, char in enumerate(secret) if not (char.isascii() and char.isprintable())), None)
     if at is not None:
         raise SettingsError(
-            f"cannot use {name}: character {at + 1} of {len(secret)} is not printable "
+            f"cannot use {name}: character {at + 1} of {len(secret)} is not a printable ASCII character "
             f"(U+{ord(secret[at]):04X}), and no client sends that in a header",
             hint=f'printf %s "${name}" | od -c shows it; `printf %s KEY | base64` makes a Secret without it',
         )

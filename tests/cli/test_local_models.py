@@ -124,7 +124,6 @@ def weights_gb(plan: Mapping[str, Any]) -> float | None:
     ("config", "settings", "expected"),
     [
         ({"torch_dtype": "float32"}, {}, 8.0),
-        ({"torch_dtype": "float32"}, {"NIM_PASSTHROUGH_ARGS": "--dtype float32"}, 16.0),
         ({"torch_dtype": "bfloat16"}, {}, 16.0),
     ],
 )
@@ -192,6 +191,68 @@ def test_what_lacks_beside_the_weights_is_warned_of(
     found = plan(run, NIM_PASSTHROUGH_ARGS=flags, **settings)["warnings"]
     assert len(found) == len(warned)
     assert all(text in warning for text, warning in zip(warned, found, strict=True))
+
+
+MPT = LLAMA | {"architectures": ["MPTForCausalLM"]}
+LLAVA = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}
+BNB = LLAMA | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (MPT, 'cannot load the architecture "MPTForCausalLM" (config.json): vLLM 0.32.0 no longer has it'),
+        (BNB, 'cannot load weights quantized by "bitsandbytes" (config.json): vLLM 0.32.0 no longer has it'),
+        (LLAVA | {"text_config": {"quantization_config": {"quant_method": "exl2"}}}, 'quantized by "exl2"'),
+        (LLAMA | {"compression_config": {"quant_method": "hqq"}}, 'quantized by "hqq"'),
+        (LLAMA | {"architectures": ["NobodysForCausalLM"]}, "does not know it"),
+        (MPT | {"auto_map": {"AutoModelForCausalLM": "modeling_mpt.MPT"}}, "would run the model's own code"),
+    ],
+)
+@pytest.mark.parametrize("gpus", ["1xH100", "1xT4"])
+def test_what_the_engine_does_not_have_is_refused_whatever_the_machine(
+    run: Run, tmp_path: Path, config: Mapping[str, Content], message: str, gpus: str
+) -> None:
+    directory = make(tmp_path / "model", {"config.json": config, **TOKENIZER})
+    sparse(directory / "model.safetensors", 60_000_000_000)
+    code, _, said = run(f"plan --gpus {gpus}", NIM_MODEL_PATH=str(directory))
+    assert code == 6, said
+    assert message.replace("config.json", str(directory / "config.json")) in said
+
+
+@pytest.mark.parametrize(
+    ("config", "flags"),
+    [
+        (MPT, '--hf-overrides \'{"architectures": ["LlamaForCausalLM"]}\''),
+        (MPT, "--hf-config-path org/other"),
+        (MPT | {"auto_map": {"AutoModelForCausalLM": "org/code--modeling.MPT"}}, "--trust-remote-code"),
+        (MPT | {"speculators_config": {}}, ""),
+        (LLAMA | {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "--quantization moe_wna16"),
+        (LLAMA | {"quantization_config": {"bits": 4}}, ""),
+    ],
+)
+def test_what_a_person_says_of_the_configuration_is_heard(
+    run: Run, tmp_path: Path, config: Mapping[str, Content], flags: str
+) -> None:
+    directory = make(tmp_path / "model", {**WHOLE, "config.json": config})
+    assert plan(run, NIM_MODEL_PATH=str(directory), NIM_PASSTHROUGH_ARGS=flags)["warnings"] == []
+
+
+def test_a_quantization_in_a_file_of_its_own(run: Run, tmp_path: Path) -> None:
+    modelopt = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}
+    directory = make(tmp_path / "model", {**WHOLE, "hf_quant_config.json": modelopt})
+    assert plan(run, NIM_MODEL_PATH=str(directory))["warnings"] == []
+    other = {"quantization": {"quant_algo": "FP8"}, "quant_method": "vptq"}
+    make(directory, {"hf_quant_config.json": other})
+    code, _, said = run("plan --gpus 1xH100")
+    assert code == 6
+    assert 'quantized by "vptq"' in said
+
+
+def test_the_engine_may_try(run: Run, tmp_path: Path) -> None:
+    directory = make(tmp_path / "model", {**WHOLE, "config.json": MPT})
+    (warning,) = plan(run, NIM_MODEL_PATH=str(directory), NIM_STRICT_ARGS="0")["warnings"]
+    assert "MPTForCausalLM" in warning
 
 
 HUB = {"NIM_MODEL_PATH": "hf://org/name"}

@@ -106,6 +106,15 @@ def test_it_follows_the_variables(nim: Nim) -> None:
     assert (refused.returncode, "needs LoRA" in refused.stderr) == (2, True)
 
 
+def test_a_closed_route_names_the_open_one_that_is_meant(nim: Nim) -> None:
+    instead = {path: row["instead"] for path, row in rows(nim("--json")).items()}
+    assert instead["/health"] == "/v1/health/ready"
+    assert instead["/metrics"] == "/v1/metrics"
+    assert instead["/version"] == "/v1/version"
+    assert instead["/v1/models"] is instead["/sleep"] is None
+    assert rows(nim("--json", NIM_ROUTES="inference"))["/metrics"]["instead"] is None
+
+
 def test_a_line_for_each_route(nim: Nim) -> None:
     done = nim()
     assert done.returncode == 0, done.stderr

@@ -3,9 +3,9 @@
 import pytest
 
 from nim.routes import ALWAYS_OPEN, ROUTES, Group, Route, Target, open_routes
-from tests.gateway.client import connected, tell
+from tests.gateway.client import ask, connected, tell
 from tests.gateway.conftest import Build, House
-from tests.gateway.nginx import ALL_GROUPS
+from tests.gateway.nginx import ALL_GROUPS, free_port
 from tests.gateway.upstream import Upstream
 
 USUAL = ("inference", "docs", "management")
@@ -55,8 +55,10 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
     [
         "/v1",
         "/v1/",
-        "/v1/models/",
         "/v1/models/x",
+        "/v1/models/x/",
+        "/v1/models/%0a",
+        "/v1/models/%0d",
         "/V1/models",
         "/v1/Models",
         "/v1/models%00",
@@ -73,10 +75,8 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
         "/v1/models/%2e%2e/%2e%2e/metrics",
         "/v1/models/..%2f..%2fmetrics",
         "/v1/models/..%5c..%5cmetrics",
-        "/v1/responses/",
-        "/v1/responses/a/",
         "/v1/responses/a/b",
-        "/v1/responses/a/cancel/",
+        "/v1/responses/a/b/",
         "/v1/responses/a%0acancel",
         "/v1/responses/a%0a",
         "/v1/responses/..%2f..%2fmetrics",
@@ -106,6 +106,13 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
         "http://127.0.0.1:8001/health",
         "http://gateway.test//metrics?x",
         "/_error",
+        "/_error/",
+        "/_error/middleware/",
+        "/_health/engine/",
+        "/_health/engine//",
+        "/x/../_health/engine/",
+        "/%5fhealth/engine/",
+        "/_health/not_ready/",
         "/_error/unreachable",
         "/_error/middleware",
         "/_health/engine",
@@ -143,6 +150,70 @@ async def test_what_the_engine_sees_is_the_tables_own_spelling(house: House, tar
     assert (await house.ask(target + "?q=1" if "#" not in target else target)).status == 200
     [received] = house.engine.received
     assert received.target.removesuffix("?q=1") == "/v1/models"
+
+
+@pytest.mark.parametrize(
+    ("target", "seen"),
+    [
+        ("/v1/models/", "/v1/models"),
+        ("/v1/models//", "/v1/models"),
+        ("/v1/models/?a=/b/", "/v1/models?a=/b/"),
+        ("/v1/responses/a/", "/v1/responses/a"),
+        ("/v1/responses/a/cancel/?b", "/v1/responses/a/cancel?b"),
+        ("/v1/models%2f", "/v1/models"),
+    ],
+)
+async def test_a_slash_at_the_end_makes_no_difference(house: House, target: str, seen: str) -> None:
+    assert (await house.ask(target)).status == 200
+    [received] = house.engine.received
+    assert received.target == seen
+
+
+async def test_a_slash_at_the_end_of_the_middlewares_and_of_health_routes(house: House) -> None:
+    assert (await house.ask("/v1/metadata/")).status == 200
+    assert [received.target for received in house.middleware.received] == ["/v1/metadata"]
+    assert (await house.ask("/v1/health/live/")).json()["status"] == "live"
+    assert (await house.ask("/v1/chat/completions/", method="POST", body=b'{"a":1}')).status == 200
+    assert [(received.target, received.body) for received in house.engine.received] == [
+        ("/v1/chat/completions", b'{"a":1}')
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "instead"),
+    [
+        ("/health", "/v1/health/ready"),
+        ("/health/", "/v1/health/ready"),
+        ("/healthz?a=b", "/v1/health/ready"),
+        ("/livez", "/v1/health/live"),
+        ("/ping", "/v1/health/ready"),
+        ("/metrics", "/v1/metrics"),
+        ("/version", "/v1/version"),
+        ("/redoc", "/docs"),
+        ("/models", "/v1/models"),
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/models?a", "/v1/models"),
+    ],
+)
+async def test_a_path_of_another_server_is_answered_with_the_one_to_use(
+    house: House, target: str, instead: str
+) -> None:
+    for method in ("GET", "POST"):
+        answer = await house.ask(target, method=method)
+        assert answer.status == 404
+        message = answer.json()["error"]["message"]
+        assert message == f"cannot find this path here; use {instead} instead"
+
+
+async def test_only_what_is_open_is_named(build: Build) -> None:
+    port = free_port()
+    house = await build(route_groups=("inference",), health_port=port)
+    assert "open routes; `nim routes` has them" in (await house.ask("/metrics")).json()["error"]["message"]
+    assert "use /v1/models instead" in (await house.ask("/models")).json()["error"]["message"]
+    said = {path: (await ask(port, path)).json()["error"]["message"] for path in ("/health", "/models", "/x")}
+    assert "use /v1/health/ready instead" in said["/health"]
+    assert "this port has the health routes only" in said["/models"] == said["/x"]
 
 
 async def test_parameters_keep_their_value(house: House) -> None:

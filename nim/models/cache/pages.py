@@ -7,9 +7,10 @@ from nim.models.types import Cache, LayerKind, StateTensor
 _BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2, "auto": 2}
 # Layouts of sparse latent attention: 512 channels in 8 bits with their scales, 64 in 16; in 4 bits.
 _PACKED_LATENT = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
+# What the kernels of a generation of GPUs keep in the layout of 8 bits.
+_PACKED_BY_GENERATION = {9: ("fp8",), 12: ("auto", "fp8", "fp8_e4m3")}
 # The same for DeepSeek V4, whose pages are a multiple of these bytes.
 _V4_ENTRY, _V4_ALIGNMENT = 584, 576
-_PLAIN_ALIGNMENT = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,6 @@ class CacheSettings:
     recurrent_dtype: str = "auto"  # --mamba-ssm-cache-dtype
     prefix_caching: bool = True
     capability: tuple[int, int] = (9, 0)
-    encoder_tokens: int = 0
     speculative_tokens: int = 0
 
     @property
@@ -75,7 +75,7 @@ class Page:
         if self.kind == LayerKind.STATE:
             return (2 + self.checkpoints if settings.prefix_caching else 1) + settings.speculative_tokens
         if self.kind == LayerKind.CROSS:
-            return -(-settings.encoder_tokens // self.block)
+            return -(-settings.batched_tokens // self.block)
         tokens = settings.context
         if self.kind == LayerKind.CHUNKED:
             tokens = min((self.window or 0) + settings.tokens_in_flight, tokens)
@@ -103,7 +103,7 @@ def page_of(cache: Cache, settings: CacheSettings, *, block: int, sparse: bool, 
         latent=cache.latent,
         role="index" if cache.dtype is not None else "",
         window=cache.window,
-        alignment=_alignment(cache, settings),
+        alignment=_V4_ALIGNMENT if cache.aligned else 1,
         ring=cache.ring,
         layers=frozenset((layer,)),
     )
@@ -139,21 +139,11 @@ def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int
     if not cache.latent or cache.dtype is not None:
         return None
     if cache.aligned:
-        return _V4_ENTRY if _packs_v4(settings) else None
+        return _V4_ENTRY
     dtype = settings.kv_cache_dtype
-    if sparse and dtype.startswith("fp8") and settings.capability[0] != 10:
+    if sparse and dtype in _PACKED_BY_GENERATION.get(settings.capability[0], ()):
         dtype = "fp8_ds_mla"
     return _PACKED_LATENT.get(dtype)
-
-
-def _packs_v4(settings: CacheSettings) -> bool:
-    return settings.kv_cache_dtype != "bfloat16"
-
-
-def _alignment(cache: Cache, settings: CacheSettings) -> int:
-    if not cache.aligned:
-        return 1
-    return _V4_ALIGNMENT if _packs_v4(settings) else _PLAIN_ALIGNMENT
 
 
 def _entry_bytes(cache: Cache, settings: CacheSettings) -> int:

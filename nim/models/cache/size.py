@@ -14,7 +14,7 @@ _BLOCKS = {"deepseek_v4": 256, "minimax_m3": 128, "minimax_m3_text": 128, "minim
 _BLOCK_OUTERMOST = frozenset(
     {"deepseek_v4", "deepseek_v41", "glm5_next_text", "dots3_note", "qwen4_exp_text"}
 )
-_SPARSE_BLOCK, _LATENT_HYBRID_BLOCK = 64, 128
+_LATENT_BLOCK, _BLACKWELL_LATENT_BLOCK, _LATENT_HYBRID_BLOCK = 64, 32, 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +115,14 @@ def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
         settings,
         kv_cache_dtype=dtype,
         prefix_caching=settings.prefix_caching and (attends or not stateful),
-        encoder_tokens=settings.encoder_tokens or reading.encoder_tokens or 0,
     )
 
 
 def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
     caches = [(index, cache) for index, layer in enumerate(reading.layers or ()) for cache in layer.caches]
     sparse = any(cache.dtype == "uint8" for _, cache in caches)
-    block = settings.block_size or _block(reading, sparse=sparse)
+    latent = any(cache.latent for _, cache in caches)
+    block = settings.block_size or _block(reading, settings, sparse=sparse, latent=latent)
     states = [page_of(c, settings, block=block, sparse=sparse, layer=i) for i, c in caches if c.tensors]
     token = _token_bytes([cache for _, cache in caches], settings, sparse=sparse)
     if states and token:
@@ -132,9 +132,13 @@ def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
         yield padded_state(page, block * token) if cache.tensors and token else page
 
 
-def _block(reading: ModelReading, *, sparse: bool) -> int:
-    own = _BLOCKS.get(reading.text_model_type or "")
-    return own or (_SPARSE_BLOCK if sparse else _BLOCK)
+def _block(reading: ModelReading, settings: CacheSettings, *, sparse: bool, latent: bool) -> int:
+    """Tokens of a block: the smallest that the kernels take, 16 or more."""
+    if own := _BLOCKS.get(reading.text_model_type or ""):
+        return own
+    if sparse or (latent and settings.capability[0] == 9 and settings.kv_cache_dtype.startswith("fp8")):
+        return _LATENT_BLOCK
+    return _BLACKWELL_LATENT_BLOCK if latent and settings.capability[0] == 10 else _BLOCK
 
 
 def _hybrid_block(reading: ModelReading, block: int, state: int, token: int) -> int:

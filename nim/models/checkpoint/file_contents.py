@@ -14,8 +14,13 @@ _BEGINNING_BYTES = 512
 _ZIP = b"PK\x03\x04"
 
 
-def read_weights_file(path: Path, origin: Origin) -> tuple[Mapping[str, int] | None, Finding | None]:
-    """Return the bytes of the file's tensors by type, None where unknown, and what is wrong with it."""
+def read_weights_file(
+    path: Path, origin: Origin, *, by_type: bool
+) -> tuple[Mapping[str | None, int] | None, Finding | None]:
+    """Return the bytes of the file's tensors by type, None where unknown, and what is wrong with it.
+
+    Without `by_type` they are one sum.
+    """
     try:
         with path.open("rb") as file:
             beginning = file.read(_BEGINNING_BYTES)
@@ -24,7 +29,7 @@ def read_weights_file(path: Path, origin: Origin) -> tuple[Mapping[str, int] | N
         if not any(beginning):
             return None, _placeholder(path, origin)
         if path.suffix == ".safetensors":
-            return read_tensor_bytes(path), None
+            return read_tensor_bytes(path, by_type=by_type), None
         return None, _cut_zip(path, beginning, origin)
     except DamagedFile as damage:
         return None, damaged(path, f"it is {damage}", origin.again(path))
@@ -39,7 +44,7 @@ def not_the_file(path: Path, beginning: bytes, origin: Origin) -> Finding | None
     if beginning.startswith(LFS_POINTER):
         hint = f"git -C '{path.parent}' lfs pull, in a clone; else {origin.download}"
         return damaged(path, "it is a Git LFS pointer, not the file itself", hint)
-    if beginning.lstrip().lower().startswith(_MARKUP):
+    if beginning[:_BEGINNING_BYTES].lstrip().lower().startswith(_MARKUP):
         why = "it is a web page or an error that a server sent instead of the file"
         return damaged(path, why, origin.again(path))
     return None

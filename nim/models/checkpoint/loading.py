@@ -21,7 +21,7 @@ from nim.models.checkpoint.no_weights import (
 from nim.models.checkpoint.origin import Origin
 from nim.models.checkpoint.shards import Shards, shards_of
 from nim.models.checkpoint.weight_files import WeightSet, local_weights, needs_weights, other_weights
-from nim.models.checkpoint.weights import Weights, weights_of
+from nim.models.checkpoint.weights import Weights, is_quantized, weights_of
 
 Found = tuple[Weights | None, tuple[Finding, ...]]
 
@@ -75,8 +75,8 @@ def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
 def _read_files(
     files: ModelFiles, config: Mapping[str, Any], names: tuple[str, ...], origin: Origin
 ) -> Found:
-    directory = files.directory
-    read = {name: read_weights_file(directory / name, origin) for name in names}
+    directory, by_type = files.directory, not is_quantized(config)
+    read = {name: read_weights_file(directory / name, origin, by_type=by_type) for name in names}
     findings = [*_one_placeholder([finding for _, finding in read.values() if finding])]
     findings += _unfinished(files, names)
     if any(finding.fault is Fault.DAMAGED for finding in findings):

@@ -63,7 +63,11 @@ def adapter_beside(files: ModelFiles, name: str) -> Finding:
 
 
 def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None:
-    """Return the finding for a configuration that TensorRT-LLM wrote, for itself."""
+    """Return the finding for a configuration that another program wrote for itself: TensorRT-LLM, or MLX."""
+    if is_mlx(config):
+        message = f"cannot load '{files.directory}': its weights are quantized by MLX, for Apple silicon"
+        hint = "NIM_MODEL_PATH=hf://… the model that was converted, or its AWQ, GPTQ or FP8 version"
+        return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
     is_engine = "pretrained_config" in config and {"build_config", "builder_config"} & set(config)
     is_checkpoint = {"architecture", "mapping"} <= set(config) and "architectures" not in config
     if not (is_engine or is_checkpoint):
@@ -72,6 +76,14 @@ def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None
     message = f"cannot load '{files.directory}': it holds {what}, which only TensorRT-LLM runs"
     hint = "NIM_MODEL_PATH=hf://… the checkpoint that it was made from"
     return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
+
+
+def is_mlx(config: Mapping[str, Any]) -> bool:
+    """Whether MLX has quantized the weights: it names groups and bits, and no method."""
+    said = config.get("quantization")
+    has_groups = isinstance(said, Mapping) and {"group_size", "bits"} <= set(said)
+    own = config.get("quantization_config")
+    return has_groups and not (isinstance(own, Mapping) and own.get("quant_method"))
 
 
 def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin) -> tuple[str, str]:

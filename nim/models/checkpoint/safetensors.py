@@ -19,13 +19,16 @@ _ENTRY = re.compile(
     rb'\s*"data_offsets"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*\]'
 )
 
+_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]\s*\}\s*\}\s*\Z')
+_LAST_ENTRY_BYTES = 4096
+
 
 class DamagedFile(ValueError):
     """The file cannot be loaded. The text completes "it is …"."""
 
 
-def read_tensor_bytes(path: Path) -> Mapping[str, int] | None:
-    """Return the bytes of the tensors by their safetensors type (`BF16`, `F8_E4M3`, …).
+def read_tensor_bytes(path: Path, *, by_type: bool = True) -> Mapping[str | None, int] | None:
+    """Return the bytes of the tensors by their safetensors type (`BF16`, `F8_E4M3`, …), or else as one sum.
 
     None where the file's beginning is not written yet (zeros), or its header is laid out unusually.
     DamagedFile for what the library refuses: too short, or longer than the header says. OSError.
@@ -34,14 +37,23 @@ def read_tensor_bytes(path: Path) -> Mapping[str, int] | None:
     header = _read_header(path, size)
     if header is None:
         return None
+    data = size - LENGTH_BYTES - len(header)
+    if not by_type and _last_end(header) == data:
+        return {None: data}
     entries = [(kind.decode(), int(begin), int(end)) for kind, begin, end in _ENTRY.findall(header)]
     if not entries:
         return _without_entries(header)
     _check_length(LENGTH_BYTES + len(header) + max(end for _, _, end in entries), size)
-    found: Counter[str] = Counter()
+    found: Counter[str | None] = Counter()
     for kind, begin, end in entries:
         found[kind] += end - begin
     return found
+
+
+def _last_end(header: bytes) -> int | None:
+    """Where the data of the header's last entry ends, which is the end of the file in most writers' order."""
+    found = _END.search(header, max(len(header) - _LAST_ENTRY_BYTES, 0))
+    return int(found[1]) if found else None
 
 
 def _read_header(path: Path, size: int) -> bytes | None:
@@ -57,7 +69,7 @@ def _read_header(path: Path, size: int) -> bytes | None:
         return file.read(length)
 
 
-def _without_entries(header: bytes) -> Mapping[str, int] | None:
+def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
     try:
         values = json.loads(header)
     except ValueError:

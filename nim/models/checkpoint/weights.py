@@ -37,7 +37,7 @@ class Weights:
 def weights_of(
     directory: Path,
     names: Iterable[str],
-    headers: Mapping[str, Mapping[str, int] | None],
+    headers: Mapping[str, Mapping[str | None, int] | None],
     config: Mapping[str, Any],
 ) -> Weights:
     """Return the weights of these files. `headers` are the bytes by type of those whose header was read."""

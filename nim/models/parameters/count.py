@@ -1,22 +1,13 @@
 """The bytes of a model's weights on one rank."""
 
-from collections import Counter
-from dataclasses import replace
-from itertools import chain
-
 from nim.models.config import ModelConfig
-from nim.models.parameters.decoder import decoder_layers, embeddings
-from nim.models.parameters.methods import read_formats
-from nim.models.parameters.modules import Module, Ranks
+from nim.models.parameters.modules import Ranks
 from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.sizes import UnknownSizeError
-from nim.models.parameters.storage import Storage
-from nim.models.parameters.towers import tower_modules
+from nim.models.parameters.weights import ModelWeights, read_weights, stored_dtype
 from nim.models.types import Quantization
 
-_BITS = {"float32": 32, "float": 32}
-# Modules alike, with the format they are stored in.
-Weights = Counter[tuple[Module, Storage]]
+# Files that differ more than this from what the configuration says are taken at their word.
+_TOLERANCE = 0.1
 
 
 def parameter_bytes(
@@ -24,35 +15,44 @@ def parameter_bytes(
     quantization: Quantization | None,
     *,
     tensor_parallel_size: int = 1,
-    expert_parallel: bool = False,
+    pipeline_parallel_size: int = 1,
     data_parallel_size: int = 1,
+    expert_parallel: bool = False,
     quantize: str | None = None,
     dtype: str | None = None,
+    on_disk: int | None = None,
 ) -> int | None:
-    """Return the bytes of weights on the rank that holds most; None where the model is not known."""
-    ranks = Ranks(tensor=tensor_parallel_size, data=data_parallel_size, expert_parallel=expert_parallel)
+    """Return the bytes of weights on the rank that holds most, once loaded; None where that is not known.
+
+    `quantize` and `dtype` are the engine's `--quantization` and `--dtype`; weights in 32 bits are served in
+    16 unless it says otherwise. `on_disk` are the bytes of the weight files that the engine will load: they
+    decide where the configuration does not tell or tells something else.
+    """
+    ranks = Ranks(
+        tensor=tensor_parallel_size,
+        pipeline=pipeline_parallel_size,
+        data=data_parallel_size,
+        expert_parallel=expert_parallel,
+    )
+    weights = read_weights(config, quantization, quantize=quantize, dtype=dtype)
+    counted = None if weights is None else _bytes(weights, ranks)
+    if on_disk is None:
+        return counted
+    stored = read_weights(config, quantization, dtype=stored_dtype(config))
+    if counted is None or stored is None:
+        return _shared_out(on_disk, config, quantization, ranks)
+    ratio = on_disk / stored.bytes(Ranks())
+    return counted if abs(ratio - 1) <= _TOLERANCE else int(counted * ratio)
+
+
+def _shared_out(on_disk: int, config: ModelConfig, quantization: Quantization | None, ranks: Ranks) -> int:
+    """Return an even part of the files, 32-bit weights halved."""
+    halved = quantization is None and stored_dtype(config) == "float32"
+    return on_disk // ((1 + halved) * ranks.tensor * ranks.pipeline)
+
+
+def _bytes(weights: ModelWeights, ranks: Ranks) -> int | None:
     try:
-        weights = read_weights(config, quantization, quantize=quantize, dtype=dtype)
-        return None if weights is None else bytes_on_rank(weights, ranks)
-    except (CannotSplitError, UnknownSizeError):
+        return weights.bytes(ranks)
+    except CannotSplitError:
         return None
-
-
-def bytes_on_rank(weights: Weights, ranks: Ranks) -> int:
-    """Return the bytes of these weights on one rank; raise `CannotSplitError` where they do not divide."""
-    return sum(count * module.bytes(storage, ranks) for (module, storage), count in weights.items())
-
-
-def read_weights(
-    config: ModelConfig, quantization: Quantization | None, *, quantize: str | None, dtype: str | None
-) -> Weights | None:
-    """Return the weights of the whole model, those alike together."""
-    formats = read_formats(config, quantization, quantize=quantize, bits=_BITS.get(dtype or "", 16))
-    if formats is None:
-        return None
-    weights: Weights = Counter()
-    for module in (*embeddings(config), *chain.from_iterable(decoder_layers(config))):
-        weights[replace(module, name=""), formats.of(module)] += 1
-    for tower in tower_modules(config):
-        weights[replace(tower, name=""), formats.plain] += 1
-    return weights

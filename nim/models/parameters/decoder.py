@@ -1,27 +1,57 @@
 """The modules of a model's language part, layer by layer."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nim.models.config import ModelConfig
-from nim.models.heads import Heads, attends_latently, read_heads
+from nim.models.heads import Heads, is_latent, read_heads
 from nim.models.layers import read_layers
 from nim.models.layers.kinds import layer_kinds
-from nim.models.parameters.attention import grouped_queries
-from nim.models.parameters.families import Family, family_of
-from nim.models.parameters.feed_forward import feed_forward_modules
-from nim.models.parameters.latent import latent_attention
-from nim.models.parameters.mixers import mixer_modules
 from nim.models.parameters.modules import Linear, Module, Vocabulary
-from nim.models.parameters.sizes import UnknownSizeError, size
+from nim.models.parameters.parts import encoder_decoder
+from nim.models.parameters.parts.attention import grouped_queries
+from nim.models.parameters.parts.extras import layer_extras, shared_queries, shares_keys
+from nim.models.parameters.parts.families import Family, family_of
+from nim.models.parameters.parts.feed_forward import feed_forward_modules
+from nim.models.parameters.parts.latent import latent_attention
+from nim.models.parameters.parts.mixers import mixer_modules
+from nim.models.parameters.parts.sizes import UnknownSizeError, size
+from nim.models.parameters.parts.sparsity import sparse_layers
 from nim.models.runner import generates
 from nim.models.types import Layer, LayerKind
 
+# Their weights lead to latent vectors, from which the engine makes keys and values to keep.
+_LATENT_WEIGHTS = frozenset({"minicpm3"})
+# Their layers share weights, or are of a kind of their own.
+_UNKNOWN = frozenset({"hrm_text", "zamba2"})
+# Layers of one kind differ in size.
+_ALL_DIFFERENT = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text", "laguna", "nemotron-nas"})
+# Not generators by their names, but served by classes that are made for generation.
+_WITH_HEAD = frozenset(
+    {"ChatGLMModel", "LlamaModel", "MistralModel", "Qwen2Model", "JambaForSequenceClassification"}
+)
+
 
 def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
-    """Return the modules of each layer; raise `UnknownSizeError` where a size is not known."""
+    """Return the modules of each layer; layers alike share one tuple, whose names begin below the layer.
+
+    Raise `UnknownSizeError` where a size is not known.
+    """
+    kind = config.text.model_type
+    if kind in _UNKNOWN:
+        raise UnknownSizeError(str(kind))
+    if kind in encoder_decoder.FAMILIES:
+        return encoder_decoder.encoder_decoder_layers(config)
     family, heads = family_of(config), read_heads(config)
     layers = read_layers(config, heads) or _layers_by_kind(config)
-    return tuple(tuple(_layer(config, family, heads, layer, index)) for index, layer in enumerate(layers))
+    alike: dict[object, tuple[Module, ...]] = {}
+    found = []
+    for index, (layer, sparse) in enumerate(zip(layers, sparse_layers(config, len(layers)), strict=True)):
+        key = (layer, sparse, index if kind in _ALL_DIFFERENT else None)
+        if key not in alike:
+            alike[key] = tuple(_layer(config, family, heads, layer, index, sparse=sparse))
+        found.append(alike[key])
+    return tuple(found)
 
 
 def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
@@ -31,37 +61,53 @@ def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
     return tuple(Layer(kind=kind) for kind in kinds)
 
 
-def _layer(config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int) -> Iterator[Module]:
-    alone = config.text.model_type in ("nemotron_h", "nemotron_h_puzzle")
+def _layer(
+    config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int, *, sparse: bool
+) -> Iterator[Module]:
     if layer.kind in (LayerKind.STATE, LayerKind.HYBRID):
-        yield from mixer_modules(config, family, index)
+        yield from mixer_modules(config, family)
     if layer.kind not in (LayerKind.STATE, LayerKind.NONE):
         yield from _attention(config, family, heads, layer, index)
-    if not alone or layer.kind == LayerKind.NONE:
-        yield from feed_forward_modules(config, family, index)
+    if shares_keys(config, index):
+        yield from shared_queries(config, family.attention, index)
+    if family.feeds_forward and (not family.one_part or layer.kind == LayerKind.NONE):
+        yield from feed_forward_modules(config, family, index, sparse=sparse)
+    yield from layer_extras(config)
 
 
 def _attention(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int
 ) -> Iterator[Linear]:
-    prefix = f"layers.{index}.{family.attention}"
-    if attends_latently(config):
-        return latent_attention(config, layer, prefix, index)
-    return grouped_queries(config, family, heads, layer, prefix, index)
+    if is_latent(config) or config.text.model_type in _LATENT_WEIGHTS:
+        return latent_attention(config, layer, family.attention, index)
+    return grouped_queries(config, family, heads, layer, family.attention, index)
 
 
-def embeddings(config: ModelConfig) -> Iterator[Vocabulary]:
-    """Yield the embedding, and the head where it has weights of its own."""
-    rows, columns = size(config, "vocab_size"), size(config, "hidden_size")
-    yield Vocabulary(name="embed_tokens", rows=rows, columns=columns)
-    if not shares_embedding(config) and generates(config) is not False:
-        yield Vocabulary(name="lm_head", rows=rows, columns=columns)
+def embedding(config: ModelConfig) -> Vocabulary:
+    """Return the embedding of the vocabulary."""
+    return Vocabulary(
+        name="embed_tokens",
+        rows=size(config, "vocab_size"),
+        columns=size(config, "hidden_size"),
+        whole=config.text.model_type in encoder_decoder.FAMILIES,
+    )
+
+
+def head(config: ModelConfig) -> Vocabulary | None:
+    """Return the head, where the model has one with weights of its own."""
+    if shares_embedding(config) or not _has_head(config):
+        return None
+    return replace(embedding(config), name="lm_head")
+
+
+def _has_head(config: ModelConfig) -> bool:
+    """Return whether the engine builds a head: what it turns into a pooling model has none."""
+    return generates(config) is not False or any(name in _WITH_HEAD for name in config.architectures)
 
 
 def shares_embedding(config: ModelConfig) -> bool:
     """Return whether the head is the embedding."""
-    for section in (config.text, config.root):
-        stated = section.values.get("tie_word_embeddings")
-        if isinstance(stated, bool):
-            return stated
-    return config.flag("tie_word_embeddings")
+    name = "tie_word_embeddings"
+    stated = (config.text.values.get(name), config.root.values.get(name))
+    assumed = (config.root.known.defaults.get(name), config.text.known.defaults.get(name))
+    return next((value for value in (*stated, *assumed) if isinstance(value, bool)), False)

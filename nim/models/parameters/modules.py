@@ -3,11 +3,11 @@
 Vectors (norms, biases, single scales) are left out: together they are less than a thousandth of a model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from nim.models.parameters.shares import Share, whole
-from nim.models.parameters.storage import Storage
+from nim.models.parameters.storage.layout import Storage
 
 # The engine pads a vocabulary to a multiple of this.
 _VOCABULARY_PADDING = 64
@@ -18,6 +18,7 @@ class Ranks:
     """Sizes of the parallel groups."""
 
     tensor: int = 1
+    pipeline: int = 1
     data: int = 1
     expert_parallel: bool = False
 
@@ -36,7 +37,7 @@ class Ranks:
 class Linear:
     """One linear module, or several merged into one: `outputs` rows of `inputs` columns."""
 
-    name: str  # below its layer; the last part names what is merged: `self_attn.qkv_proj`
+    name: str = field(compare=False)  # the last part names what is merged: `layers.3.self_attn.qkv_proj`
     inputs: Share
     outputs: tuple[Share, ...]
     bits: int | None = None  # where it is kept in a format of its own, quantized or not
@@ -53,7 +54,7 @@ class Linear:
 class Experts:
     """The routed experts of one layer: each takes `hidden` channels to `inner` and back."""
 
-    name: str
+    name: str = field(compare=False)
     count: int
     hidden: int
     inner: Share
@@ -73,24 +74,28 @@ class Experts:
 class Vocabulary:
     """An embedding, or the head that maps back to the vocabulary."""
 
-    name: str
+    name: str = field(compare=False)
     rows: int
     columns: int
-    padding: int = _VOCABULARY_PADDING
+    whole: bool = False  # every rank holds all of it, although the head is split
     bits: int | None = None
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
         """Return the bytes on one rank."""
-        padded = Share(_rounded(self.rows, self.padding), what="a vocabulary of {} (padded)")
-        return storage.matrix_bytes(padded.on_rank(ranks.tensor), self.columns)
+        padded = Share(_rounded(self.rows, _VOCABULARY_PADDING), what="a vocabulary of {} (padded)")
+        rows = padded.on_rank(ranks.tensor)
+        return storage.matrix_bytes(self.rows if self.whole else rows, self.columns)
 
 
 Module = Linear | Experts | Vocabulary
 
 
-def column(name: str, inputs: int, *widths: int, what: str = "a width of {}") -> Linear:
+def column(
+    name: str, inputs: int, *widths: int, what: str = "a width of {}", bits: int | None = None
+) -> Linear:
     """Return a linear module whose outputs are shared out among the ranks."""
-    return Linear(name=name, inputs=whole(inputs), outputs=tuple(Share(width, what=what) for width in widths))
+    outputs = tuple(Share(width, what=what) for width in widths)
+    return Linear(name=name, inputs=whole(inputs), outputs=outputs, bits=bits)
 
 
 def row(name: str, inputs: int, outputs: int, *, unit: int = 1, what: str = "a width of {}") -> Linear:

@@ -1,6 +1,7 @@
 """One side of a weight, and how the ranks of a tensor-parallel group share it."""
 
 from dataclasses import dataclass
+from math import ceil
 
 
 class CannotSplitError(Exception):
@@ -21,6 +22,8 @@ class Share:
     what: str = "a width of {}"  # names it in a refusal
     divided: bool = True  # False: every rank holds all of it
     repeated: bool = False  # with more ranks than units, several ranks hold the same unit
+    blocks: int = 1  # units are shared out in blocks of this many; the last ranks' are padded
+    least: int = 0  # a rank's part is padded to this
 
     @property
     def elements(self) -> int:
@@ -36,8 +39,10 @@ class Share:
         """Return the elements that one of `ranks` holds; raise `CannotSplitError` if they do not divide."""
         if not self.divided or ranks == 1:
             return self.elements
+        if self.blocks > 1:
+            return ceil(self.count // self.blocks / ranks) * self.blocks * self.unit
         if self.count % ranks == 0:
-            return self.count // ranks * self.unit
+            return max(self.count // ranks, self.least) * self.unit
         if self.repeated and self.count and ranks % self.count == 0:
             return self.unit
         raise CannotSplitError(self.name)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -9,22 +10,31 @@ import yaml
 
 from nim.engine import check_values, load_options
 from nim.hardware.table import PRODUCTS
-from nim.manifest import Manifest, load_manifest, manifest_paths, manifest_to_json, read_manifest
+from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.schema import schema_text
+from nim.manifest.types import GB
 from nim.selection.engine_options import options_of
-from nim.selection.memory import estimate
+from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
 from nim.selection.parallel import parallel_of
 from nim.selection.start import Start
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)
+VERDICTS = Path(__file__).parents[2] / "oracle" / "verdicts.jsonl"
 
 
 @pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
 def manifest(request: pytest.FixtureRequest) -> Manifest:
     path: Path = request.param
     return load_manifest(path)
+
+
+def start_of(profile: Profile, manifest: Manifest) -> Start:
+    """A start with what the profile says, and no more."""
+    options = options_of(profile, {})
+    parallel = parallel_of(profile, options, own_sizes=True)
+    return Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
 
 
 def test_nothing_is_wrong(manifest: Manifest) -> None:
@@ -42,10 +52,7 @@ def test_every_profile_states_its_sizes(manifest: Manifest) -> None:
     for profile in manifest.profiles:
         assert profile.download_gb is not None, profile.label
         assert profile.memory_gb is not None, profile.label
-        options = options_of(profile, {})
-        parallel = parallel_of(profile, options, own_sizes=True)
-        start = Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
-        least = estimate(start).least_bytes
+        least = estimate(start_of(profile, manifest)).least_bytes
         assert least == pytest.approx(profile.memory_gb * 1e9, abs=0.1e9), profile.label
 
 
@@ -92,6 +99,45 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
     assert again.model == manifest.model
     assert again.variants == manifest.variants
     assert check_manifest(again) == ()
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> dict[str, dict[str, Any]]:
+    """What the engine itself makes of published models, by name; see `tests/oracle`."""
+    if not VERDICTS.is_file():
+        pytest.skip("no verdicts of the engine")
+    rows = [json.loads(line) for line in VERDICTS.read_text().splitlines()]
+    return {row["model"]: row for row in rows if "error" not in row}
+
+
+def test_sizes_are_those_that_the_engine_loads(
+    manifest: Manifest, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    for profile in manifest.profiles:
+        verdict = verdicts.get((profile.source or "").removeprefix("hf://"), {})
+        place = verdict.get("tensor_parallel", {}).get(str(profile.tensor_parallel_size))
+        if place is None or profile.pipeline_parallel_size > 1:
+            continue
+        assert profile.memory_gb is not None
+        weights = profile.memory_gb * GB - GPU_WORKSPACE_BYTES
+        assert weights == pytest.approx(place.get("parameter_bytes"), rel=0.02, abs=0.05 * GB), profile.label
+
+
+def test_contexts_and_caches_are_those_that_the_engine_derives(
+    manifest: Manifest, verdicts: dict[str, dict[str, Any]]
+) -> None:
+    model = manifest.model
+    assert model is not None
+    for profile in manifest.profiles:
+        verdict = verdicts.get((profile.source or "").removeprefix("hf://"))
+        if verdict is None:
+            continue
+        assert model.max_model_len == verdict["context"]
+        place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size), {})
+        plain = verdict["kv_cache_dtype"] == str(profile.engine.args.get("kv-cache-dtype", "auto"))
+        if plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:
+            context = estimate(start_of(profile, manifest)).context_bytes
+            assert context == pytest.approx(place["cache_bytes"], rel=0.01)
 
 
 def test_schema_is_fresh() -> None:
@@ -143,6 +189,9 @@ def test_ultra_carries_what_nvfp4_needs() -> None:
             True if four_bits else None
         )
         assert profile.engine.args.get("mamba-cache-philox-rounds") == (5 if four_bits else None)
+        # the experts' kernels that the two variables chose; Hopper has none of them
+        moe = "auto" if profile.gpu in ("H100", "H200") else "flashinfer_trtllm"
+        assert profile.engine.args.get("moe-backend") == (moe if four_bits else None)
         tight = four_bits and profile.gpu in ("B200", "GB200") and profile.tensor_parallel_size == 2
         assert profile.engine.args.get("max-num-seqs") == (64 if tight else None)
         assert profile.engine.args["max-model-len"] == 262144

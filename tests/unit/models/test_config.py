@@ -16,6 +16,7 @@ QWEN2 = {"model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 
         {"model_type": "internvl_chat", "llm_config": QWEN2},
         {"model_type": "internvl", "text_config": QWEN2},
         {"model_type": "of tomorrow", "language_config": QWEN2},
+        {"model_type": "deepseek_vl_v2", "language_config": QWEN2},  # the class renames it
         {"model_type": "qwen2_5_omni", "thinker_config": {"text_config": {**QWEN2, "model_type": "x"}}},
         {"model_type": "gpt2", "n_head": 28, "n_layer": 28},
         {"model_type": "dbrx", "n_heads": 28, "n_layers": 28},
@@ -61,3 +62,21 @@ def test_null_is_not_the_default() -> None:
     config = model_config({"model_type": "gemma3_text", "sliding_window": None})
     assert config.whole("sliding_window") is None
     assert config.has("sliding_window")
+
+
+@pytest.mark.parametrize(
+    ("config", "architectures"),
+    [
+        ({"model_type": "llama", "architectures": ["A", "B"]}, ("A", "B")),
+        ({"model_type": "qwen3", "architectures": []}, ("Qwen3Model",)),
+        ({"model_type": "of tomorrow"}, ()),
+    ],
+)
+def test_file_without_an_architecture_has_the_engine_s(
+    config: dict[str, Any], architectures: tuple[str, ...]
+) -> None:
+    assert model_config(config).architectures == architectures
+
+
+def test_file_that_is_read_without_a_class_has_no_defaults() -> None:
+    assert model_config({"model_type": "llama"}, classless=True).whole("num_attention_heads") is None

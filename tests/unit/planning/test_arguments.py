@@ -11,6 +11,7 @@ from nim.hardware import hardware_from_gpus
 from nim.plan import Plan
 from nim.planning.planner import Request, decide
 from nim.settings import read_settings
+from tests.unit.models.checkpoint.directories import safetensors
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -31,7 +32,7 @@ def model(tmp_path: Path) -> Path:
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(CONFIG))
-    (directory / "model.safetensors").write_bytes(b"w" * 1000)
+    (directory / "model.safetensors").write_bytes(safetensors())
     return directory
 
 

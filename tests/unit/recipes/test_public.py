@@ -16,7 +16,8 @@ from nim.recipes.document import load_recipe
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
 from nim.selection.fit import Wishes
-from nim.selection.select import NoProfileFits, Selection, select
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Selection, select
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = ROOT.parent / "shared" / "data" / "recipes"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nim.engine.capabilities import SUPPORT
 from nim.hardware.table import PRODUCTS, Product, find_product
 from nim.recipes.hardware import find_target, machine_size
 from nim.recipes.shapes import (
@@ -17,7 +18,6 @@ from nim.recipes.shapes import (
     smallest,
     weights_gb,
 )
-from nim.selection.capability import FORMATS
 from nim.selection.rank import PRECISIONS
 from nim.selection.weights import BYTES_PER_PARAMETER
 
@@ -90,7 +90,7 @@ def test_a_whole_machine_is_used_whole_and_a_tray_has_four() -> None:
 
 
 def test_every_precision_has_a_size_a_rank_and_its_gpus() -> None:
-    assert set(BYTES_PER_PARAMETER) == set(PRECISIONS) == set(FORMATS)
+    assert set(BYTES_PER_PARAMETER) == set(PRECISIONS) == set(SUPPORT)
 
 
 def test_precisions_need_their_gpus() -> None:

@@ -10,6 +10,7 @@ from nim.routes import (
     Group,
     describe_routes,
     let_through,
+    open_instead,
     open_routes,
 )
 
@@ -37,6 +38,17 @@ def test_let_through_follows_the_groups() -> None:
     assert not let_through("/v1/load_lora_adapter", ["inference"])
     assert let_through("/v1/load_lora_adapter", ["inference", "adapters"])
     assert not let_through("/nowhere", ["inference"])
+
+
+def test_paths_of_other_servers_lead_to_open_routes() -> None:
+    found = open_instead(OPEN_BY_DEFAULT)
+    assert found["/health"] == "/v1/health/ready"
+    assert found["/chat/completions"] == found["/v1/v1/chat/completions"] == "/v1/chat/completions"
+    opened = {route.path for route in open_routes(OPEN_BY_DEFAULT)}
+    assert not opened & set(found)
+    assert opened >= set(found.values())
+    assert "/score" not in found  # a route itself
+    assert open_instead([]) == {path: to for path, to in found.items() if to.startswith("/v1/health/")}
 
 
 def test_the_page_has_every_route_and_says_why_one_is_hidden() -> None:

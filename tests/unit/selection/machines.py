@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
@@ -62,7 +63,7 @@ def wishing(
     tags: tuple[str, ...] = (),
     emulation: bool = False,
     engine_build: str | None = None,
-    **options: object,
+    **options: Any,
 ) -> Wishes:
     """What a person asked for; each option as if its variable were set."""
     values = {

@@ -13,7 +13,7 @@ from tests.unit.selection.machines import wishing
 
 GB = 10**9
 SOURCE = "/models/rocket"
-LLAMA_8B: Mapping[str, Any] = {
+LLAMA_8B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
     "hidden_size": 4096,
@@ -27,7 +27,7 @@ LLAMA_8B: Mapping[str, Any] = {
     "rope_scaling": {"rope_type": "llama3", "factor": 8.0},
     "torch_dtype": "bfloat16",
 }
-LLAMA_70B: Mapping[str, Any] = LLAMA_8B | {
+LLAMA_70B: dict[str, Any] = LLAMA_8B | {
     "hidden_size": 8192,
     "intermediate_size": 28672,
     "num_hidden_layers": 80,

@@ -1,6 +1,7 @@
 """Which GPUs of a machine are used, where they are of several kinds or others use them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,10 @@ from nim.selection.select import select
 from tests.unit.selection.machines import busy, machine, made, shipped, wishing
 from tests.unit.selection.models import GB, LLAMA_8B, LLAMA_70B, SIZES, brought
 
-SHORT = {"max_model_len": 8192}
+SHORT: dict[str, Any] = {"max_model_len": 8192}
 
 
-def indices(hardware: Hardware, size: str, **options: object) -> list[int]:
+def indices(hardware: Hardware, size: str, **options: Any) -> list[int]:
     config = LLAMA_8B if size == "8B" else LLAMA_70B
     selection = brought(config, hardware, wishing(**SHORT, **options), size=SIZES[size])
     return [gpu.index for gpu in selection.devices]
@@ -23,9 +24,9 @@ def test_kinds_run_together_where_it_takes_both() -> None:
     mixed = machine("1xH100,1xA100")
     selection = brought(LLAMA_70B, mixed, wishing(**SHORT), size=SIZES["70B"])
     assert (selection.chosen.label, len(selection.devices)) == ("vllm-bf16-tp2-pp1", 2)
+    both = "1 × NVIDIA H100 80GB HBM3 with 1 × NVIDIA A100-SXM4-80GB"
     assert selection.warnings == (
-        "the GPUs are of different kinds: 1 × NVIDIA H100 80GB HBM3 with 1 × NVIDIA A100-SXM4-80GB "
-        "run at the pace of the slowest of them",
+        f"the GPUs are of different kinds: {both} run at the pace of the slowest of them",
     )
 
 

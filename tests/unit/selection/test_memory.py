@@ -1,6 +1,7 @@
 """What a profile takes, and what is there."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def nearest(hardware: Hardware, wishes: Wishes) -> Refusal:
     return caught.value.refused[0]
 
 
-def estimated(profile: Profile, manifest: Manifest, **options: object) -> Estimate:
+def estimated(profile: Profile, manifest: Manifest, **options: Any) -> Estimate:
     told = options_of(profile, wishing(**options).options)
     parallel = parallel_of(profile, told, own_sizes=False)
     return estimate(Start(profile=profile, options=told, parallel=parallel, model=manifest.model))

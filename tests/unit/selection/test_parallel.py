@@ -1,5 +1,7 @@
 """Ranks, replicas and nodes, counted as the engine counts them."""
 
+from typing import Any
+
 import pytest
 
 from nim.errors import ProfileError
@@ -11,7 +13,7 @@ from tests.unit.selection.models import GB, LLAMA_8B, SIZES, brought
 PROFILE = made('precision: bf16, tp: "2", pp: "3"').profiles[0]
 
 
-def parallel(**options: object) -> Parallel:
+def parallel(**options: Any) -> Parallel:
     return parallel_of(PROFILE, options_of(PROFILE, wishing(**options).options), own_sizes=True)
 
 
@@ -29,7 +31,7 @@ def parallel(**options: object) -> Parallel:
         ({"nnodes": 3}, 6, 2),
     ],
 )
-def test_gpus_over_all_nodes_and_here(options: dict[str, object], ranks: int, here: int) -> None:
+def test_gpus_over_all_nodes_and_here(options: dict[str, Any], ranks: int, here: int) -> None:
     found = parallel(**options)
     assert (found.ranks, found.local_ranks) == (ranks, here)
 
@@ -56,7 +58,7 @@ def test_sizes_of_the_profiles_own_arguments() -> None:
         ({"pipeline_parallel_size": 4}, "vllm-bf16-tp2-pp4", 8),
     ],
 )
-def test_replicas_and_context_ranks_take_gpus(options: dict[str, object], label: str, count: int) -> None:
+def test_replicas_and_context_ranks_take_gpus(options: dict[str, Any], label: str, count: int) -> None:
     selection = brought(LLAMA_8B, machine("8xH100"), wishing(**options), size=SIZES["8B"])
     assert selection.chosen.label == label
     assert [gpu.index for gpu in selection.devices] == list(range(count))

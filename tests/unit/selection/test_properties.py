@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nim.hardware.types import GB, Gpu, Hardware, Mig
@@ -14,7 +15,8 @@ from nim.selection.fit import Wishes
 from nim.selection.labels import Asked
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import Selection, compare_all, select
-from tests.unit.selection.machines import wishing
+from tests.unit.selection.machines import machine, wishing
+from tests.unit.selection.models import LLAMA_8B, brought
 
 KINDS = (
     ("NVIDIA H100 80GB HBM3", "2330:10de", (9, 0)),
@@ -83,6 +85,16 @@ manifests = st.builds(
     st.lists(profiles(), min_size=1, max_size=8, unique_by=lambda profile: profile.id),
     models,
 )
+
+
+def wishes_of(options: dict[str, Any]) -> st.SearchStrategy[Wishes]:
+    return st.builds(
+        lambda emulation, build: wishing(emulation=emulation, engine_build=build, **options),
+        st.booleans(),
+        st.sampled_from(("cpu", "gpu")),
+    )
+
+
 wishes = st.fixed_dictionaries(
     {"nnodes": st.integers(1, 2)},
     optional={
@@ -97,14 +109,76 @@ wishes = st.fixed_dictionaries(
         "dtype": st.sampled_from(("auto", "half", "bfloat16", "float32")),
         "quantization": st.sampled_from(("fp8", "mxfp8")),
     },
-).flatmap(
-    lambda options: st.builds(
-        lambda emulation, build: wishing(emulation=emulation, engine_build=build, **options),
-        st.booleans(),
-        st.sampled_from(("cpu", "gpu")),
-    )
-)
+).flatmap(wishes_of)
 AUTOMATIC = Asked(profile=None, variants=())
+
+
+configurations = st.fixed_dictionaries(
+    {
+        "num_attention_heads": st.sampled_from((8, 12, 24, 25, 28, 32, 40, 64, 71)),
+        "num_key_value_heads": st.sampled_from((1, 2, 3, 4, 8, 10, 12, 32)),
+        "intermediate_size": st.sampled_from((1024, 4864, 11008, 14336, 17920, 18944)),
+        "vocab_size": st.sampled_from((32064, 50257, 100352, 128256, 152064)),
+        "num_hidden_layers": st.integers(1, 4),
+        "head_dim": st.sampled_from((64, 128)),
+        "hidden_size": st.sampled_from((512, 2048, 5120)),
+    },
+    optional={"torch_dtype": st.sampled_from(("float32", "float16"))},
+).map(lambda values: {**LLAMA_8B, **values})
+whole_machines = st.integers(1, 16).map(lambda count: machine(f"{count}xL40S"))
+DIVIDED = ("num_attention_heads", "intermediate_size")
+
+
+def outcome_of(config: dict[str, Any], hardware: Hardware, wanted: Wishes) -> Selection | NoProfileFits:
+    try:
+        return brought(config, hardware, wanted)
+    except NoProfileFits as error:
+        return error
+
+
+@settings(max_examples=40)
+@given(configurations, whole_machines)
+def test_size_that_is_chosen_divides(config: dict[str, Any], hardware: Hardware) -> None:
+    found = brought(config, hardware, wishing(max_model_len=128))
+    size, kv = found.winner.parallel.tensor, config["num_key_value_heads"]
+    offered = {fit.profile.tensor_parallel_size for fit in found.fits}
+    assert size in offered
+    for width in offered:
+        assert not any(config[name] % width for name in DIVIDED)
+        assert -(-config["vocab_size"] // 64) * 64 % width == 0
+        assert kv % width == 0 or width % kv == 0
+
+
+@settings(max_examples=40)
+@given(configurations, whole_machines, st.integers(1, 8), st.sampled_from((1, 2, 4)))
+def test_another_gpu_or_more_memory_never_turns_yes_into_no(
+    config: dict[str, Any], hardware: Hardware, more: int, replicas: int
+) -> None:
+    wanted = wishing(data_parallel_size=replicas, max_model_len=131072)
+    count = len(hardware.gpus)
+    if isinstance(outcome_of(config, hardware, wanted), Selection):
+        assert isinstance(outcome_of(config, machine(f"{count + more}xL40S"), wanted), Selection)
+        assert isinstance(outcome_of(config, machine(f"{count}xH200"), wanted), Selection)
+
+
+@settings(max_examples=40)
+@given(configurations, st.integers(1, 16), st.integers(1, 4))
+def test_size_that_is_asked_for_runs_or_is_refused_with_one_that_works(
+    config: dict[str, Any], size: int, stages: int
+) -> None:
+    hardware = machine("16xH100")
+    wanted = wishing(tensor_parallel_size=size, pipeline_parallel_size=stages, max_model_len=128)
+    found = outcome_of(config, hardware, wanted)
+    if isinstance(found, Selection):
+        assert len(found.devices) == size * stages
+    elif size * stages <= 16:
+        assert "cannot be split over" in found.message or "pipeline stages" in found.message
+        first = (found.hint or "").split(", or ")[0].split(" with ")
+        told: dict[str, Any] = {
+            name.removeprefix("NIM_").lower(): int(value) for name, value in (one.split("=") for one in first)
+        }
+        again = {"tensor_parallel_size": size, "pipeline_parallel_size": stages} | told
+        assert brought(config, hardware, wishing(max_model_len=128, **again)).devices
 
 
 def fitting(manifest: Manifest, hardware: Hardware, wanted: Wishes) -> set[str]:

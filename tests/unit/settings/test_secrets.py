@@ -48,10 +48,11 @@ def test_what_an_echo_or_an_env_file_adds_is_left_out(name: str, text: str) -> N
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("pla\nnted", "character 4 of 8 is not printable (U+000A)"),
-        ("plant\x00ed", "character 6 of 8 is not printable (U+0000)"),
-        ("\x1bplanted", "character 1 of 8 is not printable (U+001B)"),
-        ("planted\u200b", "character 8 of 8 is not printable (U+200B)"),
+        ("pla\nnted", "character 4 of 8 is not a printable ASCII character (U+000A)"),
+        ("plant\x00ed", "character 6 of 8 is not a printable ASCII character (U+0000)"),
+        ("\x1bplanted", "character 1 of 8 is not a printable ASCII character (U+001B)"),
+        ("plantéd", "character 6 of 7 is not a printable ASCII character (U+00E9)"),
+        ("planted\u200b", "character 8 of 8 is not a printable ASCII character (U+200B)"),
     ],
 )
 def test_what_no_client_can_send_is_refused_and_not_shown(name: str, text: str, where: str) -> None:

@@ -18,11 +18,13 @@ from nim.models.cache import (
 from nim.models.types import ModelReading
 from tests.unit.models.models import (
     DEEPSEEK_V3,
+    DEEPSEEK_V32,
     FAMILIES,
     GEMMA3,
     LLAMA,
     NEMOTRON_H,
     QWEN3_NEXT,
+    WHISPER,
     reading,
 )
 
@@ -49,6 +51,10 @@ def size(config: dict[str, Any], context: int, **settings: Any) -> int:
         (DEEPSEEK_V3, 163840, {}, 11_513_364_480),
         (DEEPSEEK_V3, 163840, {"tensor_parallel_size": 8}, 11_513_364_480),  # the same on every rank
         (GEMMA3, 131072, {}, 19_301_662_720),
+        (WHISPER, 448, {"dtype": "float16"}, 176_947_200),  # and as many of the encoder's as a step takes
+        (DEEPSEEK_V32, 163840, {"kv_cache_dtype": "fp8_e4m3"}, 7_075_921_920),
+        (DEEPSEEK_V32, 163840, {"kv_cache_dtype": "fp8"}, 7_875_461_120),  # another kernel's layout
+        (DEEPSEEK_V32, 163840, {"kv_cache_dtype": "fp8", "capability": (10, 0)}, 7_075_921_920),
     ],
 )
 def test_engine_s_own_figures(

@@ -239,6 +239,15 @@ def test_what_tensorrt_llm_wrote_is_for_itself(tmp_path: Path, config: Mapping[s
     assert "only TensorRT-LLM runs" in finding(model)[1]
 
 
+@pytest.mark.parametrize("own", [{}, {"quantization_config": {"group_size": 64, "bits": 4}}])
+def test_what_mlx_quantized_is_for_apple_silicon(tmp_path: Path, own: Mapping[str, Content]) -> None:
+    config = {**CONFIG, "quantization": {"group_size": 64, "bits": 4}, **own}
+    model = read(tmp_path, {"config.json": config, "model.safetensors": ST})
+    assert "quantized by MLX" in finding(model)[1]
+    known = {**config, "quantization_config": {"quant_method": "gptq"}}
+    assert read(tmp_path, {"config.json": known}).findings == ()
+
+
 def test_a_torch_file_without_its_end_is_cut_short(tmp_path: Path) -> None:
     path = make(tmp_path, {"config.json": CONFIG}) / "pytorch_model.bin"
     with ZipFile(path, "w") as archive:

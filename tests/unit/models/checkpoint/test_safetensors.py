@@ -38,6 +38,14 @@ def test_bytes_are_counted_by_type(tmp_path: Path) -> None:
     assert read_tensor_bytes(file(tmp_path, WHOLE)) == {"BF16": 20, "F32": 12, "U8": 5}
 
 
+def test_a_sum_is_that_of_the_types(tmp_path: Path) -> None:
+    assert read_tensor_bytes(file(tmp_path, WHOLE), by_type=False) == {None: 37}
+    entry = {"dtype": "F16", "shape": [2]}
+    header = {"b": entry | {"data_offsets": [4, 8]}, "a": entry | {"data_offsets": [0, 4]}}
+    unordered = file(tmp_path, with_header(json.dumps(header).encode(), bytes(8)))
+    assert read_tensor_bytes(unordered, by_type=False) == {"F16": 8}
+
+
 def test_a_type_counts_once_for_all_its_tensors(tmp_path: Path) -> None:
     entry = {"dtype": "F16", "shape": [2]}
     header = {"a": entry | {"data_offsets": [0, 4]}, "b": entry | {"data_offsets": [4, 8]}}
@@ -85,11 +93,12 @@ def test_the_library_and_the_reading_agree(
     tmp_path_factory: pytest.TempPathFactory, elements: dict[str, int], cut: int
 ) -> None:
     path = file(tmp_path_factory.mktemp("drawn"), safetensors(elements, cut=cut))
-    try:
-        read = read_tensor_bytes(path) is not None
-    except DamagedFile:
-        read = False
-    assert read == library_reads(path)
+    for by_type in (True, False):
+        try:
+            read = read_tensor_bytes(path, by_type=by_type) is not None
+        except DamagedFile:
+            read = False
+        assert read == library_reads(path)
 
 
 def test_a_tree_of_many_tensors_is_read_quickly(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ MIXED = ["sliding_attention", "full_attention"] * 16
         ({"model_type": "jamba", "num_hidden_layers": 32}, {"state": 28, "full": 4}),
         ({"model_type": "falcon_h1", "num_hidden_layers": 4, "mamba_d_ssm": 3072}, {"hybrid": 4}),
         ({"model_type": "mamba", "num_hidden_layers": 64}, {"state": 64}),
-        (WHISPER, {"cross": 4}),
+        (WHISPER, {"full": 4}),
         ({"model_type": "bert"}, {"encoder": 12}),
         ({**LLAMA, "is_causal": False}, {"encoder": 32}),
     ],

@@ -1,0 +1,85 @@
+"""The small files of the model that `nim model` is asked about, in a directory, a cache or on the hub."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim.cli.hub import Hub, logger, refuse_offline
+from nim.errors import WeightsError
+from nim.models.checkpoint.judge import read_local_model
+from nim.models.checkpoint.weights import is_quantized
+from nim.models.config import ModelConfig
+from nim.models.download import wanted_of
+from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
+from nim.models.source import Source, read_source
+from nim.options.derive import cache_entries
+from nim.options.layers import environment_entries
+from nim.options.resolve import resolve
+from nim.plan import Wanted
+from nim.planning.host_facts import look_around
+from nim.settings import Settings
+
+_PLACE = "the command line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """A model's configuration, and the bytes of its weight files as far as they or their index are there."""
+
+    config: ModelConfig
+    stored_bytes: int | None
+
+
+def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
+    """Return the model that `text` names. WeightsError where it has no configuration that can be read."""
+    source = read_source(text, _PLACE)
+    if source.path is not None:
+        return _of_directory(Path(source.path))
+    return _of_repository(source, settings, environ)
+
+
+def _of_directory(directory: Path) -> FoundModel:
+    try:
+        return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"cannot read the model '{directory}': {error}", hint="download its small files again"
+        ) from None
+
+
+def _stored_bytes(directory: Path) -> int | None:
+    """Return the bytes of the weights that the engine loads. WeightsError if there is no model at all."""
+    if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
+        return None  # Mistral's format, read here with or without its weights
+    model = read_local_model(directory, _PLACE)
+    if stored := indexed_bytes(directory):
+        return stored
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
+    return loaded or None
+
+
+def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
+    """From the cache where its configuration lies there, else from the hub into a directory for a moment."""
+    around = look_around(settings, environ)
+    cache = tuple(cache_entries(around))
+    config = resolve((*cache, *environment_entries(environ, cache, ())))
+    wanted = wanted_of(source, config, environ)[0]
+    env = {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
+    hub = Hub(logger(settings), environ, env)
+    snapshot = hub.snapshot(wanted)
+    if snapshot is not None and any((snapshot / name).is_file() for name in (CONFIG, PARAMS)):
+        return _of_directory(snapshot)
+    refuse_offline(settings, environ, [wanted])
+    with tempfile.TemporaryDirectory() as elsewhere:
+        return _fetched(hub, wanted, elsewhere)
+
+
+def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> FoundModel:
+    directory = hub.fetch_small(wanted, (*SMALL_FILES, INDEX), elsewhere)
+    if directory is None:
+        raise WeightsError(
+            f"cannot read the model {wanted.uri}: it has no config.json",
+            hint="hf://… a repository with a model in the format of Hugging Face",
+        )
+    return _of_directory(directory)

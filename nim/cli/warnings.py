@@ -1,0 +1,27 @@
+"""Warnings on stderr, in the form of the log, where the answer on stdout is for a program."""
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+
+from nim.errors import SettingsError
+from nim.log_format import Form
+from nim.settings import Settings, read_settings
+
+
+def tell_warnings(settings: Settings, warnings: Iterable[str]) -> None:
+    """Write each warning once, unless NIM_LOG_LEVEL asks for errors alone."""
+    form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
+    for warning in dict.fromkeys(warnings):
+        if form.wants("WARNING"):
+            sys.stderr.write(form.line("WARNING", "nim", warning, at=time.time()))
+    sys.stderr.flush()
+
+
+def tell_environment(environ: Mapping[str, str]) -> None:
+    """Warn of the environment's NIM_* variables. A value that is refused is for the verbs that use it."""
+    try:
+        settings = read_settings(environ)
+    except SettingsError:
+        return
+    tell_warnings(settings, settings.warnings)

@@ -1,0 +1,153 @@
+"""What a layer with attention keeps: keys and values as most models have them, and families that differ."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from nim.models.config import ModelConfig, as_whole
+from nim.models.heads import Heads, attends_latently
+from nim.models.layers.kinds import model_window
+from nim.models.layers.latent import latent_caches
+from nim.models.types import Cache, LayerKind
+
+Caches = tuple[Cache, ...]
+# A window of n sees the token itself and n before it.
+_INCLUSIVE_WINDOWS = frozenset({"cohere2", "cohere2_moe"})
+
+
+def attention_caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
+    """Return what layer `index` keeps, which attends as `kind` says; None where that is not known."""
+    if attends_latently(config):
+        caches = latent_caches(config, index)
+        return caches and caches * (2 if config.text.model_type == "longcat_flash" else 1)
+    own = _FAMILIES.get(config.text.model_type or "")
+    if own is not None:
+        return own(config, heads, index, kind)
+    cache = _plain(config, heads, kind)
+    return None if cache is None else (cache,)
+
+
+def full_cache(heads: Heads, *, value_size: int | None = None) -> Cache | None:
+    """Return the keys and values of every token; None where the heads are not known."""
+    if not heads.kv or not heads.size:
+        return None
+    return Cache(
+        kind=LayerKind.FULL, kv_heads=heads.kv, key_size=heads.size, value_size=value_size or heads.size
+    )
+
+
+def _plain(config: ModelConfig, heads: Heads, kind: LayerKind) -> Cache | None:
+    cache = full_cache(heads)
+    return None if cache is None else _windowed(cache, config, kind)
+
+
+def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
+    if kind == LayerKind.CHUNKED:
+        return replace(cache, kind=kind, window=config.whole("attention_chunk_size"))
+    window = config.whole("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
+    if not window:
+        return cache
+    inclusive = int(config.text.model_type in _INCLUSIVE_WINDOWS)
+    return replace(cache, kind=LayerKind.SLIDING, window=window + inclusive)
+
+
+def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    """Full attention has heads of its own number and size."""
+    sliding = kind == LayerKind.SLIDING
+    size = config.whole("head_dim") if sliding else config.whole("global_head_dim") or 512
+    kv, alike = config.whole("num_key_value_heads"), config.get("attention_k_eq_v")
+    if not sliding and (alike is None or alike):
+        kv = config.whole("num_global_key_value_heads") or kv
+    cache = full_cache(replace(heads, kv=kv, size=size))
+    return None if cache is None else (_windowed(cache, config, kind),)
+
+
+def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
+    """A layer is passed several times: the first pass keeps everything, the others a window."""
+    cache = full_cache(heads)
+    if cache is None:
+        return None
+    window = replace(cache, kind=LayerKind.SLIDING, window=config.whole("loop_window_size") or 64)
+    return cache, *(window,) * ((config.whole("loop_num") or 2) - 1)
+
+
+def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
+    """Latent attention under a name that the engine does not list among those that have it."""
+    return latent_caches(config, index)
+
+
+def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    if kind != LayerKind.SLIDING:
+        cache = full_cache(heads, value_size=config.whole("v_head_dim"))
+        return None if cache is None else (cache,)
+    kv, size = config.whole("swa_num_key_value_heads"), config.whole("swa_head_dim")
+    cache = full_cache(replace(heads, kv=kv, size=size), value_size=config.whole("swa_v_head_dim"))
+    window = config.whole("sliding_window_size", "sliding_window")
+    return None if cache is None else (replace(cache, kind=kind, window=window),)
+
+
+def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
+    """Latent projections whose keys and values are kept whole."""
+    plain, rope = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
+    if plain is None or rope is None:
+        return None
+    cache = full_cache(replace(heads, kv=heads.attention, size=plain + rope))
+    return None if cache is None else (cache,)
+
+
+def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
+    """Sparse layers keep an index of every token beside keys and values."""
+    cache = full_cache(heads)
+    if cache is None:
+        return None
+    sparse = config.mapping("sparse_attention_config")
+    chosen = sparse.get("sparse_attention_freq") or ()
+    if index >= len(chosen) or not chosen[index]:
+        return (cache,)
+    size = as_whole(sparse.get("sparse_index_dim")) or 128
+    return cache, Cache(kind=LayerKind.MLA, key_size=size, latent=True, dtype="bfloat16")
+
+
+def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
+    block = (config.listed("block_configs") or ())[index].get("attention") or {}
+    group = as_whole(block.get("n_heads_in_group"))
+    cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
+    return None if cache is None else (cache,)
+
+
+def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    other = config.mapping("attention_other_setting")
+    if kind == LayerKind.SLIDING and other.get("attention_type") == "sliding_attention":
+        kv, size = as_whole(other.get("num_attention_groups")), as_whole(other.get("head_dim"))
+        heads = replace(heads, kv=kv or heads.kv, size=size or heads.size)
+    cache = _plain(config, heads, kind)
+    return None if cache is None else (cache,)
+
+
+def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Caches | None]:
+    """Each layer has a window of its own."""
+
+    def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
+        windows, cache = config.listed(field), _plain(config, heads, kind)
+        if cache is None or windows is None or kind != LayerKind.SLIDING:
+            return None if cache is None else (cache,)
+        return (replace(cache, window=as_whole(windows[index % len(windows)])),)
+
+    return caches
+
+
+_FAMILIES: Mapping[str, Callable[[ModelConfig, Heads, int, LayerKind], Caches | None]] = {
+    "exaone_moe": _windows("sliding_windows"),
+    "gemma4_text": _gemma4,
+    "gemma4_unified_text": _gemma4,
+    "iquestloopcoder": _iquest_loops,
+    "mimo_v2": _mimo_v2,
+    "mimo_v2_flash": _mimo_v2,
+    "minicpm3": _minicpm3,
+    "minimax_m3": _minimax_m3,
+    "minimax_m3_text": _minimax_m3,
+    "minimax_m3_vl_text": _minimax_m3,
+    "nemotron-nas": _nemotron_nas,
+    "plamo3": _windows("interleaved_sliding_window"),
+    "sarvam_mla": _latent,
+    "step3p5": _step3p5,
+}

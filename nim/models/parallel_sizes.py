@@ -1,0 +1,120 @@
+"""Over how many GPUs the engine splits a model, and why not over others."""
+
+from collections.abc import Sequence
+
+from nim.engine.catalog import Feature, load_catalog
+from nim.models.config import ModelConfig
+from nim.models.heads import read_heads
+from nim.models.layers.kinds import layer_count
+from nim.models.parameters.modules import Ranks
+from nim.models.parameters.parts.feed_forward import read_mixture
+from nim.models.parameters.parts.sizes import UnknownSizeError
+from nim.models.parameters.shares import CannotSplitError, Share
+from nim.models.parameters.weights import ModelWeights, read_weights
+from nim.models.quantization import read_quantization
+
+LARGEST = 16  # GPUs that sizes are offered for
+
+
+def check_sizes(
+    config: ModelConfig,
+    *,
+    tensor_parallel_size: int = 1,
+    pipeline_parallel_size: int = 1,
+    data_parallel_size: int = 1,
+    expert_parallel: bool = False,
+    quantize: str | None = None,
+) -> str | None:
+    """Return why the engine refuses these sizes, with those it takes; None where nothing is against them.
+
+    `quantize` is the engine's `--quantization`. What is not known refuses nothing.
+    """
+    if expert_parallel and _mixture(config) is False:
+        return "it has no experts: expert parallelism is for mixtures of experts"
+    if (reason := _pipeline_refusal(config, pipeline_parallel_size)) is not None:
+        return reason
+    ranks = Ranks(tensor=tensor_parallel_size, data=data_parallel_size, expert_parallel=expert_parallel)
+    weights = _weights(config, quantize)
+    what = _refused(config, weights, ranks)
+    if what is None:
+        return None
+    if ranks.tensor > 1 and _refused(config, weights, Ranks(tensor=ranks.tensor)) is not None:
+        return _sentence(what, ranks.tensor, _accepted(config, weights, LARGEST))
+    gpus = f"{ranks.expert_splits} GPUs, which is tensor times data parallelism"
+    return f"{what} cannot be split over {gpus}: with expert parallelism each GPU has whole experts"
+
+
+def tensor_parallel_sizes(
+    config: ModelConfig, upto: int = LARGEST, *, quantize: str | None = None
+) -> tuple[int, ...] | None:
+    """Return the tensor-parallel sizes that the engine takes; None where nothing about them is known."""
+    weights = _weights(config, quantize)
+    if weights is None and read_heads(config).attention is None:
+        return None
+    return _accepted(config, weights, upto)
+
+
+def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
+    """Return the number of GPUs that all replicas take together."""
+    return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
+
+
+def runs_in_stages(config: ModelConfig) -> bool | None:
+    """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
+    found = load_catalog().resolve(config.architectures) if config.architectures else None
+    if found is None or found.architecture is None:
+        return None
+    return Feature.PIPELINE_PARALLEL in found.architecture.features
+
+
+def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
+    return read_weights(config, read_quantization(config), quantize=quantize)
+
+
+def _accepted(config: ModelConfig, weights: ModelWeights | None, upto: int) -> tuple[int, ...]:
+    sizes = range(1, upto + 1)
+    return tuple(size for size in sizes if _refused(config, weights, Ranks(tensor=size)) is None)
+
+
+def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
+    """Return what cannot be split, or None."""
+    try:
+        _check_heads(config, ranks.tensor)
+        if weights is not None:
+            weights.bytes(ranks)
+    except CannotSplitError as error:
+        return error.what
+    return None
+
+
+def _check_heads(config: ModelConfig, ranks: int) -> None:
+    """The engine looks at the heads first, whatever the layers are made of."""
+    heads = read_heads(config).attention
+    if heads:
+        Share(heads, what="{} attention heads").on_rank(ranks)
+
+
+def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
+    if stages == 1:
+        return None
+    if runs_in_stages(config) is False:
+        return f"{config.architectures[0]} cannot run in pipeline stages: 1 stage can"
+    layers = layer_count(config)
+    if layers is not None and layers < stages:
+        return f"{layers} layers cannot fill {stages} pipeline stages: up to {layers} can"
+    return None
+
+
+def _mixture(config: ModelConfig) -> bool | None:
+    """Return whether the model has routed experts; None where that is not known."""
+    try:
+        return read_mixture(config) is not None if config.root.values else None
+    except UnknownSizeError:
+        return True
+
+
+def _sentence(what: str, ranks: int, sizes: Sequence[int]) -> str:
+    """Return `10 KV heads cannot be split over 4 GPUs: 1, 2, 5 or 10 can`."""
+    *firsts, last = map(str, sizes or (1,))
+    listed = f"{', '.join(firsts)} or {last}" if firsts else last
+    return f"{what} cannot be split over {ranks} GPUs: {listed} can"

@@ -1,0 +1,49 @@
+"""Which layers of a model have routed experts."""
+
+from collections.abc import Callable
+
+from nim.models.config import ModelConfig
+
+# Layers before this one are dense.
+_FIRST_SPARSE = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", "n_dense_layers")
+_PERIODS = ("decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_step")
+
+
+def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
+    """Return for each of `count` layers whether it has routed experts, if the model has any."""
+    stated = _stated(config)
+    if stated is not None:
+        return tuple(map(stated, range(count)))
+    first, dense = config.whole(*_FIRST_SPARSE) or 0, set(config.listed("mlp_only_layers") or ())
+    in_period = _period(config)
+    return tuple(index >= first and index not in dense and in_period(index) for index in range(count))
+
+
+def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
+    """A list or a word that says it for each layer."""
+    if config.text.model_type == "nemotron_h":
+        words = config.listed("layers_block_type") or tuple(config.word("hybrid_override_pattern") or ())
+        return lambda index: words[index] in ("E", "moe")
+    flags = config.listed("moe_layer_freq", "mlp_layer_types")
+    if flags is not None:
+        return lambda index: index >= len(flags) or flags[index] in (1, True, "sparse", "moe")
+    enumerated = config.word("moe_layers_enum")
+    listed = config.listed("moe_layers", "moe_layers_enum") or (enumerated or "").split(",")
+    chosen = {str(each).strip() for each in listed} - {""}
+    if chosen:
+        return lambda index: str(index) in chosen
+    if config.has("enable_moe_block"):
+        return lambda _index: config.flag("enable_moe_block")
+    return None
+
+
+def _period(config: ModelConfig) -> Callable[[int], bool]:
+    if (period := config.whole("expert_layer_period")) is not None:
+        offset = config.whole("expert_layer_offset") or 0
+        return lambda index: index % period == offset
+    if (frequency := config.whole("moe_layer_freq")) is not None:
+        return lambda index: index % frequency == 0
+    step = config.whole(*_PERIODS)
+    if step is None:
+        return lambda _index: True
+    return lambda index: step > 0 and (index + 1) % step == 0

@@ -1,0 +1,92 @@
+"""The precision that a quantized checkpoint's weights have, by the project's word for it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nim.models.config import as_whole
+
+_PRECISIONS = {
+    "fp8": "fp8", "fbgemm_fp8": "fp8", "deepseek_v4_fp8": "fp8", "mxfp4": "mxfp4", "gpt_oss_mxfp4": "mxfp4",
+    "mxfp8": "mxfp8", "nvfp4": "nvfp4", "experts_int8": "int8", "modelopt": "fp8", "modelopt_fp4": "nvfp4",
+    "modelopt_mxfp8": "mxfp8",
+}  # fmt: skip
+
+
+def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | None:
+    """The narrowest precision that a good part of the weights has."""
+    found = set(_layer_precisions(raw))
+    for word in ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8"):
+        if word in found:
+            return word
+    return _PRECISIONS.get(method or "") or _by_bits(raw)
+
+
+def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
+    layers = raw.get("quantized_layers")
+    infos = layers.values() if isinstance(layers, Mapping) else ()
+    algorithms = [info.get("quant_algo") for info in infos if isinstance(info, Mapping)]
+    for algorithm in (algorithm_of(raw), raw.get("moe_quant_algo"), *algorithms):
+        yield from _words_in(str(algorithm or "").lower())
+    for group in weight_groups(raw):
+        weights = group.get("weights")
+        if isinstance(weights, Mapping) and (word := _of_weights(weights)):
+            yield word
+    if not any(isinstance(group.get("weights"), Mapping) for group in weight_groups(raw)):
+        yield from _words_in(str(raw.get("format") or "").lower())
+
+
+def _words_in(text: str) -> Iterator[str]:
+    known = (
+        ("nvfp4", "nvfp4"),
+        ("mxfp4", "mxfp4"),
+        ("mxfp8", "mxfp8"),
+        ("w4a16_awq", "int4"),
+        ("w4a8_awq", "int4"),
+    )
+    for part, word in (*known, ("int4", "int4"), ("int8", "int8"), ("int-quantized", "int8")):
+        if part in text:
+            yield word
+            return
+    if "fp8" in text or text == "float-quantized":
+        yield "fp8"
+
+
+def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Groups of compressed-tensors and ModelOpt, and the global one of Quark."""
+    groups = raw.get("config_groups")
+    yield from (g for g in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(g, Mapping))
+    quark = raw.get("global_quant_config")
+    weight = quark.get("weight") if isinstance(quark, Mapping) else None
+    if isinstance(weight, Mapping):
+        yield {"weights": _quark_weights(weight)}
+
+
+def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
+    dtype = str(weight.get("dtype") or "")
+    bits = next(
+        (bits for bits in (4, 8) if dtype.startswith((f"fp{bits}", f"int{bits}", f"uint{bits}"))), None
+    )
+    kind = "float" if dtype.startswith("fp") else "int"
+    return {"num_bits": bits, "type": kind, "group_size": weight.get("group_size")}
+
+
+def _of_weights(weights: Mapping[str, Any]) -> str | None:
+    bits, kind = as_whole(weights.get("num_bits")), weights.get("type")
+    if kind == "float" and bits == 4:
+        return "mxfp4" if as_whole(weights.get("group_size")) == 32 else "nvfp4"
+    if kind == "float" and bits == 8:
+        return "mxfp8" if as_whole(weights.get("group_size")) == 32 else "fp8"
+    return {4: "int4", 8: "int8"}.get(bits or 0) if kind in ("int", None) else None
+
+
+def _by_bits(raw: Mapping[str, Any]) -> str | None:
+    bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit")) or as_whole(raw.get("weight_bits"))
+    if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
+        bits = 4
+    if raw.get("load_in_8bit") or raw.get("_load_in_8bit"):
+        bits = 8
+    return {4: "int4", 8: "int8"}.get(bits or 0)
+
+
+def algorithm_of(raw: Mapping[str, Any]) -> str:
+    return str(raw.get("quant_algo") or "").upper()

@@ -1,0 +1,45 @@
+"""The layers that come from files: the chosen profile's, and the model's own `runtime_config.json`."""
+
+from pathlib import Path
+
+from nim.engine import OptionTable, check_values, parse_arguments
+from nim.engine.tokens import read_line
+from nim.models.runtime_config import read_runtime_config
+from nim.models.source import Source
+from nim.options.layers import Layered, entries, profile_entries
+from nim.selection.select import Selection
+from nim.settings import Settings
+from nim.values import Layer
+
+
+def file_layers(selection: Selection, source: Source, table: OptionTable, settings: Settings) -> Layered:
+    """Return both, the profile's first."""
+    brought = chosen_entries(selection, table, settings)
+    beside = runtime_config_entries(source, table, settings)
+    return Layered(
+        entries=(*brought.entries, *beside.entries), warnings=(*brought.warnings, *beside.warnings)
+    )
+
+
+def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
+    """What the chosen profile brings along."""
+    engine, label = selection.profile.engine, selection.chosen.label
+    return profile_entries(
+        label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
+    )
+
+
+def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
+    """What the model's own `runtime_config.json` says; its flags are weaker than its options."""
+    if source.path is None:
+        return Layered(entries=())
+    config = read_runtime_config(Path(source.path))
+    place = f"{config.place}, NIM_PASSTHROUGH_ARGS"
+    line = read_line(config.passthrough, place=place)
+    flags = parse_arguments(line.tokens, table, place=place, strict=settings.strict_args)
+    options = check_values(config.options, table, place=config.place, strict=settings.strict_args)
+    weaker = entries(Layer.RUNTIME_CONFIG, place, flags.values)
+    return Layered(
+        entries=(*weaker, *entries(Layer.RUNTIME_CONFIG, config.place, options.values)),
+        warnings=(*(f"{place}: {note}" for note in line.notes), *flags.warnings, *options.warnings),
+    )

@@ -1,0 +1,78 @@
+"""Whether the resolved options go together, with each other and with what lies on the disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nim.engine import OptionTable, check_named_values, load_catalog
+from nim.manifest import Manifest
+from nim.models.adapters import read_adapters
+from nim.models.facts import ModelFacts
+from nim.models.hub_environment import hub_problems
+from nim.models.source import Source
+from nim.options.adapter_rules import check_adapters
+from nim.options.combinations import check_combinations
+from nim.options.rules import Said
+from nim.values import Value
+
+if TYPE_CHECKING:
+    from nim.planning.planner import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedModel:
+    """The model that the options are for. `facts` are None where its files are not on this machine."""
+
+    manifest: Manifest
+    source: Source
+    facts: ModelFacts | None
+    on_cpu: bool
+
+
+def check_options(
+    config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: "Request"
+) -> tuple[str, ...]:
+    """Return warnings. SettingsError for options that the engine is certain to refuse."""
+    strict = request.settings.strict_args
+    experts = _experts(model.facts) if model.facts else None
+    said = Said(config=config, table=table, experts=experts, on_cpu=model.on_cpu)
+    return (
+        *check_named_values(config, load_catalog(table.version), strict=strict),
+        *check_combinations(said, strict=strict),
+        *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
+        *hub_warnings(model.source, config, request.environ),
+    )
+
+
+def _adapter_warnings(said: Said, model: CheckedModel, *, made_up: bool, strict: bool) -> tuple[str, ...]:
+    modules = said.get("lora_modules")
+    if not isinstance(modules, list) or not modules:
+        return ()
+    # The files of a made-up machine are not those of this one.
+    adapters = [one for one in read_adapters(modules) if not (made_up and one.is_missing)]
+    return check_adapters(said, adapters, _names(model), strict=strict)
+
+
+def _experts(facts: ModelFacts) -> int | None:
+    """Return the number of experts as the engine counts it; None where it counts them layer by layer."""
+    if facts.reading.experts:
+        return facts.reading.experts.count
+    return None if facts.config.get("block_configs") else 0
+
+
+def _names(model: CheckedModel) -> tuple[str, ...]:
+    """Return what identifies the model: its repository, its manifest's name, the name in its own files."""
+    manifest = model.manifest
+    known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]
+    if model.facts:
+        known.append(str(model.facts.config.root.values.get("_name_or_path") or ""))
+    return tuple(name for name in known if name)
+
+
+def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what will keep the engine from asking the hub for a model of the hub's."""
+    said = config.get("HF_HUB_OFFLINE")
+    offline = str(said.value) if said else environ.get("HF_HUB_OFFLINE", "")
+    if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
+        return ()
+    return tuple(f"{one.message}; hint: {one.hint}" for one in hub_problems(environ))

@@ -1,0 +1,53 @@
+"""What a person wrote: the variables of the environment, NIM_PASSTHROUGH_ARGS and the command line."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nim.engine import OptionTable, check_variables
+from nim.engine.tokens import Line, read_line
+from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
+from nim.options.layers import Entry, entries
+from nim.options.settings_layer import settings_entries
+from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.values import Layer
+
+if TYPE_CHECKING:
+    from nim.planning.planner import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
+
+    entries: tuple[Entry, ...]
+    model: str | None
+    model_place: str
+    verbatim: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_written(request: "Request", table: OptionTable) -> Written:
+    """The three strongest layers."""
+    settings = request.settings
+    variables = settings_entries(settings, table)
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    parts = [
+        (Layer.PASSTHROUGH, read_arguments(line, PASSTHROUGH, settings, table)),
+        (Layer.CLI, read_arguments(Line(tokens=request.arguments), COMMAND_LINE, settings, table)),
+    ]
+    own = list(variables.entries)
+    for layer, one in parts:
+        own += entries(layer, one.place, one.parsed.values)
+    named = [(one.model, one.model_place) for _, one in parts if one.model]
+    model, place = named[-1] if named else (None, MODEL_ARGUMENT)
+    return Written(
+        entries=tuple(own),
+        model=model,
+        model_place=place,
+        verbatim=(*variables.rest, *(word for _, one in parts for word in one.parsed.rest)),
+        warnings=(
+            *variables.warnings,
+            *(warning for _, one in parts for warning in one.warnings),
+            *check_variables(request.environ, table),
+        ),
+    )

@@ -1,0 +1,151 @@
+"""`nim model`: the reading of a directory, as data and for a person; what cannot be read is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_plan import nim
+from tests.unit.models.models import GEMMA3, LLAMA
+
+KEYS = {
+    "architecture",
+    "heads",
+    "kv_heads",
+    "head_size",
+    "layers",
+    "context",
+    "quantization",
+    "precision",
+    "parameter_bytes",
+    "cache_bytes",
+    "tensor_parallel_sizes",
+}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    return tmp_path
+
+
+def data(*words: str) -> Any:
+    done = nim("model", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_one_object_has_the_reading(directory: Path) -> None:
+    found = data(str(directory))
+    assert found.keys() >= KEYS
+    assert (found["heads"], found["kv_heads"], found["head_size"]) == (32, 8, 128)
+    assert found["layers"] == {"full": 32}
+    assert found["context"] == 131072
+    assert found["quantization"] is None
+    assert found["precision"] == "bf16"
+    assert found["cache_bytes"] == 17_179_869_184
+
+
+def test_weights_are_counted_without_their_files(directory: Path) -> None:
+    layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 11008
+    embeddings = 2 * 32000 * 4096
+    found = data(str(directory))
+    assert found["parameter_bytes"] == pytest.approx(2 * (32 * layer + embeddings), rel=0.001)
+    assert found["tensor_parallel_sizes"] == [1, 2, 4, 8, 16]
+
+
+def test_weight_files_are_believed_where_they_differ(directory: Path) -> None:
+    index = {"metadata": {"total_size": 4_000_000_000}, "weight_map": {}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert data(str(directory))["parameter_bytes"] == pytest.approx(4e9, rel=0.01)
+
+
+def test_size_that_the_engine_refuses_has_no_sizes_but_a_reason(directory: Path) -> None:
+    found = data(str(directory), "-tp", "3")
+    assert (found["parameter_bytes"], found["cache_bytes"]) == (None, None)
+    assert found["refusal"] == "32 attention heads cannot be split over 3 GPUs: 1, 2, 4, 8 or 16 can"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "fits", "longest"),
+    [("H100", True, 131072), ("1xL4", False, None), ("2xL4", True, None)],
+)
+def test_machine_holds_a_context_or_does_not(
+    directory: Path, gpus: str, fits: bool, longest: int | None
+) -> None:
+    words = ["--gpus", gpus, "-tp", gpus[0] if gpus[0].isdigit() else "1", "--max-model-len", "65536"]
+    fit = data(str(directory), *words)["fit"]
+    assert fit["fits"] is fits
+    assert longest is None or fit["longest"] == longest
+
+
+def test_more_ranks_than_gpus_do_not_fit(directory: Path) -> None:
+    assert data(str(directory), "--gpus", "H100", "-tp", "2")["fit"]["fits"] is False
+
+
+def test_cache_is_of_one_rank_and_the_context_asked_for(directory: Path) -> None:
+    found = data(str(directory), "--tensor-parallel-size", "2", "--max-model-len", "64K")
+    assert found["context"] == 65536
+    assert found["cache_bytes"] == 17_179_869_184 // 4
+
+
+def test_context_above_what_the_engine_derives_is_named(directory: Path) -> None:
+    done = nim("model", str(directory), "--max-model-len", "200000", "--json")
+    assert done.returncode == 0
+    assert "200000" in done.stderr
+    assert "131072 (max_position_embeddings)" in done.stderr
+    assert json.loads(done.stdout)["derived_context"]["limit"] == 131072
+
+
+def test_batch_of_the_gpu_counts_where_windows_keep_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(GEMMA3))
+    sizes = [data(str(tmp_path), "--gpus", gpu)["cache_bytes"] for gpu in ("L4", "H100", "B200")]
+    assert sizes == sorted(set(sizes))
+
+
+def test_unknown_is_null(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "of tomorrow"}))
+    found = data(str(tmp_path))
+    assert {found[name] for name in ("heads", "layers", "precision", "parameter_bytes", "cache_bytes")} == {
+        None
+    }
+
+
+def test_person_reads_a_fact_a_line(directory: Path) -> None:
+    done = nim("model", str(directory), "--gpus", "H100")
+    assert done.returncode == 0, done.stderr
+    assert "Architecture   LlamaForCausalLM (llama)\n" in done.stdout
+    assert "Attention      32 heads, 8 KV heads of 128\n" in done.stdout
+    assert "Context        131072 tokens: max_position_embeddings\n" in done.stdout
+    assert "17.2 GB" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "it has no config.json"),
+        ({"config.json": "{"}, "Expecting property name"),
+        ({"config.json": "[1]"}, "config.json is not a JSON object"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = nim("model", str(tmp_path))
+    assert done.returncode == 6
+    assert done.stderr.startswith("nim: cannot read the model")
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--tensor-parallel-size=0", "--max-model-len=many", "--max-model-len=-1"])
+def test_sizes_are_whole_numbers_from_one(directory: Path, option: str) -> None:
+    done = nim("model", str(directory), option)
+    assert done.returncode == 2
+    assert option.partition("=")[0] in done.stderr
+
+
+def test_other_sources_are_refused() -> None:
+    done = nim("model", "s3://bucket/model")
+    assert done.returncode == 2
+    assert "hf://org/name" in done.stderr

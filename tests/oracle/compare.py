@@ -1,0 +1,76 @@
+"""Our reading of a model beside the engine's verdict on it."""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nim.cli import model
+
+# How far sizes may lie apart; what is not a size must be equal.
+BARS = {"parameter_bytes": 0.02, "cache_bytes": 0.01}
+FACTS = ("heads", "kv_heads", "context", "quantization")
+COLUMNS = (*FACTS, "tensor_parallel_sizes", *BARS)
+_GPUS = {"9.0": "1xH100", "10.0": "1xB200"}
+Verdict = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One column. Of sizes it is those at the tensor-parallel size where they lie farthest apart."""
+
+    engine: Any
+    ours: Any
+    bar: float = 0.0
+
+    @property
+    def distance(self) -> float:
+        """Return the difference as a part of the engine's value; infinite where it is no size, or unknown."""
+        if self.ours == self.engine:
+            return 0.0
+        if not self.engine or self.ours is None or not self.bar:
+            return float("inf")
+        return float(abs(self.ours - self.engine) / self.engine)
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether ours is within the bar."""
+        return self.distance <= self.bar
+
+
+def compare(directory: Path, verdict: Verdict) -> dict[str, Compared]:
+    """Return the columns of a model that the engine accepts."""
+    gpus = next(gpus for capability, gpus in _GPUS.items() if verdict["judged_by"].endswith(capability))
+    ours = {size: read_ours(directory, gpus, size) for size in list_accepted(verdict)}
+    first = ours[list_accepted(verdict)[0]]
+    # A model without attention has no heads: 0 for the engine, nothing for us.
+    columns = {name: Compared(engine=verdict[name] or None, ours=first[name] or None) for name in FACTS}
+    sizes = first["tensor_parallel_sizes"]
+    columns["tensor_parallel_sizes"] = Compared(
+        engine=list_accepted(verdict), ours=None if sizes is None else tuple(sizes)
+    )
+    for name, bar in BARS.items():
+        pairs = [
+            Compared(engine=verdict["tensor_parallel"][str(size)][name], ours=found[name], bar=bar)
+            for size, found in ours.items()
+        ]
+        columns[name] = max(pairs, key=lambda pair: pair.distance)
+    return columns
+
+
+def list_accepted(verdict: Verdict) -> tuple[int, ...]:
+    """Return the tensor-parallel sizes that the engine accepts."""
+    found = verdict.get("tensor_parallel", {})
+    return tuple(sorted(int(size) for size, placed in found.items() if "error" not in placed))
+
+
+@cache
+def read_ours(directory: Path, gpus: str, tensor_parallel_size: int) -> dict[str, Any]:
+    """Return what `nim model --json` prints."""
+    arguments = [str(directory), "--json", "--gpus", gpus, "-tp", str(tensor_parallel_size)]
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()):
+        model.run(arguments, {})
+    return dict(json.loads(printed.getvalue()))
