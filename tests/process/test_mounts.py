@@ -13,6 +13,8 @@ from nim.errors import PreflightError
 from nim.preflight.mounts import Place, look, touch
 from tests.process.dead_mount import NO_MOUNT
 
+pytestmark = pytest.mark.slow
+
 DEAD_MOUNT = Path(__file__).with_name("dead_mount.py")
 
 
