@@ -10,12 +10,12 @@ from nim.engine import InstalledEngine, load_options, service_links
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.source import ModelWish
+from nim.models.source import HUB, ModelWish
 from nim.options.derive import Surroundings, cache_entries
 from nim.options.layers import Entry, environment_entries
 from nim.options.resolve import resolve
 from nim.planning.file_layers import runtime_config_entries
-from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.written import Written
 from nim.selection.fit import Wishes
@@ -49,9 +49,13 @@ def find_candidates(
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
+    if wish.source and wish.source.repository:
+        look_at_hub_cache(request, values)
     files = known_files(request, wish, values)
     named = read_facts(wish.source, values, request.environ) if wish.source else None
     manifest = read_manifest_for(wish, wishes, files, named)
+    if not wish.source and any((profile.source or "").startswith(HUB) for profile in manifest.profiles):
+        look_at_hub_cache(request, values)
     # Files that a person names are those of every profile.
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}
