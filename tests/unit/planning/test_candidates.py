@@ -7,14 +7,19 @@ import pytest
 
 from nim.errors import NimError, ProfileError
 from nim.hardware import hardware_from_gpus
+from nim.plan import Plan
 from nim.planning.planner import Request, decide
 from nim.selection.select import Selection
 from nim.settings import read_settings
-from tests.unit.models.checkpoint.directories import cached, make, safetensors, sparse
+from tests.unit.models.checkpoint.directories import Content, cached, make, safetensors, sparse
 from tests.unit.selection.models import LLAMA_8B, LLAMA_70B, SIZES
 
 
 def chosen(*arguments: str, gpus: str = "8xH100", **environ: str) -> Selection:
+    return planned(*arguments, gpus=gpus, **environ)[1]
+
+
+def planned(*arguments: str, gpus: str = "8xH100", **environ: str) -> tuple[Plan, Selection]:
     environ = {"HOME": "/home/user", **environ}
     request = Request(
         settings=read_settings(environ),
@@ -23,7 +28,7 @@ def chosen(*arguments: str, gpus: str = "8xH100", **environ: str) -> Selection:
         arguments=arguments,
         made_up=True,
     )
-    return decide(request)[1]
+    return decide(request)
 
 
 def refused(*arguments: str, **more: Any) -> NimError:
@@ -97,7 +102,7 @@ def test_variable_of_the_engine_is_heard(small: str) -> None:
 
 
 def test_files_in_the_hubs_cache_are_read(tmp_path: Path) -> None:
-    files = {"config.json": LLAMA_70B, "model.safetensors": safetensors()}
+    files: dict[str, Content] = {"config.json": LLAMA_70B, "model.safetensors": safetensors()}
     hub = cached(tmp_path / "cache" / "huggingface" / "hub", files).parent
     environ = {"NIM_MODEL_PATH": "hf://org/name", "NIM_CACHE_PATH": str(tmp_path / "cache")}
     assert hub.exists()
@@ -130,3 +135,14 @@ def test_weights_are_not_needed_where_none_are_loaded(tmp_path: Path) -> None:
 def test_configuration_that_cannot_be_read_is_refused_as_such(tmp_path: Path) -> None:
     directory = make(tmp_path / "model", {"config.json": "{", "model.safetensors": safetensors()})
     assert not isinstance(refused(NIM_MODEL_PATH=str(directory)), ProfileError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "context"),
+    [((), 131072), (("--max-model-len", "8k"), 8000), (("--max-model-len", "auto"), None)],
+)
+def test_plan_says_which_context_is_served(
+    small: str, arguments: tuple[str, ...], context: int | None
+) -> None:
+    plan, _ = planned(*arguments, NIM_MODEL_PATH=small)
+    assert plan.model.max_model_len == context
