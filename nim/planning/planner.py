@@ -75,7 +75,7 @@ class Request:
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """The plan of a start, and how its profile was chosen."""
+    """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
@@ -96,11 +96,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     strays = service_links(request.environ)
     own = environment_entries(request.environ, weaker, strays)
     config = resolve((*weaker, *home_entries(around), *own, *written.entries))
-    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    warnings = [*written.warnings, *from_files.warnings]
+    warnings += judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
     model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
-    checked = check_options(config, table, model, request)
+    warnings += check_options(config, table, model, request)
+    warnings += unread_variables(config, table)
     decided = Decided(
         settings=settings,
         around=around,
@@ -116,13 +118,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=strays,
         verbatim=written.verbatim,
-        warnings=(
-            *written.warnings,
-            *from_files.warnings,
-            *about_files,
-            *checked,
-            *unread_variables(config, table),
-        ),
+        warnings=tuple(warnings),
     )
     return assemble(decided), selection
 
