@@ -99,9 +99,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     warnings = [*written.warnings, *from_files.warnings]
     warnings += judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
-    warnings += check_options(config, table, model, request)
+    warnings += check_options(config, table, checked_model(candidates, source, selection.profile), request)
     warnings += unread_variables(config, table)
     decided = Decided(
         settings=settings,
@@ -121,6 +119,16 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         warnings=tuple(warnings),
     )
     return assemble(decided), selection
+
+
+def checked_model(candidates: "Candidates", source: Source, profile: Profile) -> CheckedModel:
+    """Return what the checks of options need to know of the model."""
+    return CheckedModel(
+        manifest=candidates.manifest,
+        source=source,
+        facts=candidates.facts.get(profile.source),
+        on_cpu=profile.on_cpu,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
