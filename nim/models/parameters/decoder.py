@@ -26,6 +26,8 @@ _LATENT_WEIGHTS = frozenset({"minicpm3"})
 _UNKNOWN = frozenset({"hrm_text", "zamba2"})
 # Layers of one kind differ in size.
 _ALL_DIFFERENT = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text", "laguna", "nemotron-nas"})
+# Whatever their configurations say, the head is the embedding.
+_ALWAYS_SHARING = frozenset({"lfm2", "lfm2_moe"})
 # Not generators by their names, but served by classes that are made for generation.
 _WITH_HEAD = frozenset(
     {"ChatGLMModel", "LlamaModel", "MistralModel", "Qwen2Model", "JambaForSequenceClassification"}
@@ -107,6 +109,8 @@ def _has_head(config: ModelConfig) -> bool:
 
 def shares_embedding(config: ModelConfig) -> bool:
     """Return whether the head is the embedding."""
+    if config.text.model_type in _ALWAYS_SHARING:
+        return True
     name = "tie_word_embeddings"
     stated = (config.text.values.get(name), config.root.values.get(name))
     assumed = (config.root.known.defaults.get(name), config.text.known.defaults.get(name))

@@ -14,15 +14,15 @@ from nim.models.parameters.parts.towers import tower_modules
 from nim.models.parameters.stages import stage_bounds
 from nim.models.parameters.storage.assignment import Formats
 from nim.models.parameters.storage.layout import Storage
-from nim.models.parameters.storage.methods import read_formats
+from nim.models.parameters.storage.methods import HOPPER, read_formats
 from nim.models.types import Quantization
 
 # Families that build embedding and head on every stage of a pipeline.
 _TABLES_ON_EVERY_STAGE = frozenset({
     "bloom", "chatglm", "dbrx", "falcon", "gemma", "gemma3_text", "gemma4_text", "gpt2", "gpt_oss", "gptj",
     "granitemoe", "granitemoehybrid", "granitemoeshared", "hy_v3", "internlm2", "jamba", "mamba", "minicpm",
-    "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe", "opt", "orion",
-    "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen4_exp_text", "stablelm",
+    "minicpm3", "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe",
+    "opt", "orion", "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen4_exp_text", "stablelm",
 })  # fmt: skip
 _SYNONYMS = {"half": "float16", "float": "float32"}
 # Modules alike count together.
@@ -71,12 +71,14 @@ def read_weights(
     *,
     quantize: str | None = None,
     dtype: str | None = None,
+    capability: tuple[int, int] = HOPPER,
 ) -> ModelWeights | None:
     """Return the weights of a model; None where a size or its quantization is not known.
 
-    `quantize` and `dtype` are the engine's `--quantization` and `--dtype`.
+    `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `capability` that of the GPU.
     """
-    formats = read_formats(config, quantization, quantize=quantize, dtype=served_dtype(config, dtype))
+    served = served_dtype(config, dtype)
+    formats = read_formats(config, quantization, quantize=quantize, dtype=served, capability=capability)
     try:
         return None if formats is None else _weights(config, formats)
     except UnknownSizeError:
