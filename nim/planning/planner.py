@@ -51,7 +51,7 @@ from nim.planning.file_layers import file_layers, runtime_config_entries
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
-from nim.planning.option_checks import CheckedModel, check_options
+from nim.planning.option_checks import check_options, checked_model
 from nim.planning.written import Written, read_written
 from nim.selection.fit import Wishes
 from nim.selection.refusals import NoProfileFits
@@ -99,7 +99,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     warnings = [*written.warnings, *from_files.warnings]
     warnings += judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    warnings += check_options(config, table, checked_model(candidates, source, selection.profile), request)
+    warnings += check_options(
+        config,
+        table,
+        checked_model(candidates.manifest, source, candidates.facts, selection.profile),
+        request,
+    )
     warnings += unread_variables(config, table)
     decided = Decided(
         settings=settings,
@@ -119,16 +124,6 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         warnings=tuple(warnings),
     )
     return assemble(decided), selection
-
-
-def checked_model(candidates: "Candidates", source: Source, profile: Profile) -> CheckedModel:
-    """Return what the checks of options need to know of the model."""
-    return CheckedModel(
-        manifest=candidates.manifest,
-        source=source,
-        facts=candidates.facts.get(profile.source),
-        on_cpu=profile.on_cpu,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
