@@ -15,8 +15,6 @@ _SCHEDULER = "config/scheduler.py, SchedulerConfig.verify_max_model_len"
 _LORA = "config/lora.py, LoRAConfig._validate_lora_config"
 _STRUCTURED = "config/structured_outputs.py, _validate_structured_output_config"
 _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
-# A share of a GPU that leaves less than CUDA's own context needs, on any GPU.
-_NEARLY_ALL = 0.99
 
 
 def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
@@ -91,17 +89,6 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 def _host_adapters(said: Said) -> bool:
     """Whether the limit counts: without adapters, and at 0 or less, it does not."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
-
-
-def _whole_gpu(said: Said) -> Clash | None:
-    share = said.number("gpu_memory_utilization")
-    if said.on_cpu or share is None or share < _NEARLY_ALL or not said.given("gpu_memory_utilization"):
-        return None
-    return found(
-        f"{said.flag('gpu_memory_utilization')}: CUDA's own context takes a part of each GPU, and the engine "
-        "refuses to start where less is free than its share",
-        said.write("gpu_memory_utilization", 0.95, "gpu_memory_utilization"),
-    )
 
 
 def _whitespace(said: Said) -> Clash | None:
@@ -221,7 +208,6 @@ RULES: tuple[Rule, ...] = (
     Rule(source=_SCHEDULER, find=_prompt_in_one_piece),
     at_most("max_loras", "max_cpu_loras", source=_LORA, where=_host_adapters),
     needs("lora_modules", "enable_lora", source="v1/worker/lora_model_runner_mixin.py, add_lora"),
-    Rule(source="v1/worker/utils.py, request_memory", find=_whole_gpu, certain=False),
     Rule(source=_STRUCTURED, find=_whitespace),
     Rule(source=_STRUCTURED, find=_additional_properties),
     Rule(source="config/kv_transfer.py, KVTransferConfig.__post_init__", find=_transfer_role),

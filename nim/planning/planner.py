@@ -28,7 +28,7 @@ from nim.models.download import download_of
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
 from nim.models.runtime_config import find_beside
-from nim.models.source import ModelWish, Source, read_source, wished_model
+from nim.models.source import HUB, ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
@@ -49,7 +49,7 @@ from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
 from nim.planning.file_layers import file_layers, runtime_config_entries
 from nim.planning.host_facts import look_around
-from nim.planning.local_models import KnownFiles, judge_model, known_files
+from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
@@ -150,9 +150,13 @@ def find_candidates(
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
+    if wish.source and wish.source.repository:
+        look_at_hub_cache(request, values)
     files = known_files(request, wish, values)
     named = read_facts(wish.source, values, request.environ) if wish.source else None
     manifest = read_manifest_for(wish, wishes, files, named)
+    if not wish.source and any((profile.source or "").startswith(HUB) for profile in manifest.profiles):
+        look_at_hub_cache(request, values)
     # Files that a person names are those of every profile.
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}

@@ -70,8 +70,8 @@ def test_every_rule_has_its_source_and_a_case() -> None:
     all_said = [said_of(config, TABLE, experts=experts) for config, experts in configs]
     without = [rule.source for rule in RULES if not any(rule.find(said) for said in all_said)]
     assert all(".py" in rule.source for rule in RULES)
-    # An adapter without --enable-lora and a whole GPU are only found out when the model is loaded.
-    assert without == ["v1/worker/lora_model_runner_mixin.py, add_lora", "v1/worker/utils.py, request_memory"]
+    # An adapter without --enable-lora is only found out when the model is loaded.
+    assert without == ["v1/worker/lora_model_runner_mixin.py, add_lora"]
 
 
 def test_a_variable_is_told_what_variable_to_set() -> None:
@@ -99,16 +99,6 @@ def test_adapters_need_lora() -> None:
     assert error.message == "cannot use --lora-modules (NIM_PASSTHROUGH_ARGS): it needs --enable-lora"
     assert error.hint == "--enable-lora"
     assert checked("--lora-modules a=/adapters/a --enable-lora") == ()
-
-
-@pytest.mark.parametrize(("share", "warned"), [("1", True), ("1.0", True), ("0.995", True), ("0.95", False)])
-def test_a_whole_gpu_is_warned_of(share: str, warned: bool) -> None:
-    warnings = checked(environ={"NIM_KVCACHE_PERCENT": share})
-    assert len(warnings) == warned
-    if warned:
-        assert "CUDA's own context takes a part" in warnings[0]
-        assert warnings[0].endswith("hint: NIM_KVCACHE_PERCENT=0.95")
-    assert checked(environ={"NIM_KVCACHE_PERCENT": share}, on_cpu=True) == ()
 
 
 def test_experts_that_are_not_known_refuse_nothing() -> None:
