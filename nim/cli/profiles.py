@@ -27,8 +27,9 @@ from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
+from nim.planning.candidates import find_candidates
 from nim.planning.host_facts import look_around
-from nim.planning.planner import Request, find_candidates
+from nim.planning.planner import Request
 from nim.planning.written import read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_named_values, load_catalog
-from nim.manifest import Manifest, Profile
+from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
 from nim.models.hub_environment import hub_problems
@@ -13,7 +13,6 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
-from nim.selection.select import Facts
 from nim.values import Value
 
 if TYPE_CHECKING:
@@ -28,13 +27,6 @@ class CheckedModel:
     source: Source
     facts: ModelFacts | None
     on_cpu: bool
-
-
-def checked_model(manifest: Manifest, source: Source, facts: Facts, profile: Profile) -> CheckedModel:
-    """Return what the checks of options need to know of the model that a profile serves."""
-    return CheckedModel(
-        manifest=manifest, source=source, facts=facts.get(profile.source), on_cpu=profile.on_cpu
-    )
 
 
 def check_options(

@@ -16,8 +16,8 @@ from nim.manifest.schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
+from nim.selection.memory.start import Start
 from nim.selection.parallel import parallel_of
-from nim.selection.start import Start
 from tests.oracle import record
 
 PROFILES = Path(__file__).parents[3] / "profiles"

@@ -101,7 +101,7 @@ def test_share_that_cuda_does_not_leave_is_warned_of(share: float, warned: bool)
 def test_share_that_others_do_not_leave_is_warned_of() -> None:
     hardware = busy(machine("1xH100"), 0, 20 * GB)
     (line,) = brought(LLAMA_8B, hardware, wishing(gpu_memory_utilization=0.9, **SHORT)).warnings
-    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION): CUDA's own context and what")
+    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION): CUDA's own context and what others")
     assert line.endswith("NIM_KVCACHE_PERCENT=0.75")
 
 

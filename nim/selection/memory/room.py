@@ -2,7 +2,8 @@
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
-from nim.selection.devices import (
+from nim.selection.fit import Case, Kind, Miss, Room
+from nim.selection.memory.devices import (
     Choice,
     choose_devices,
     is_busy,
@@ -11,8 +12,7 @@ from nim.selection.devices import (
     told_share,
     total_bytes,
 )
-from nim.selection.fit import Case, Kind, Miss, Room
-from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION
+from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
 
 
 def find_room(case: Case) -> Room:
