@@ -1,4 +1,4 @@
-"""The house as a whole: what is generated is fresh, what is pinned agrees, nothing has grown too large."""
+"""The project as a whole: generated files are fresh, pins agree, no module or function is too large."""
 
 import ast
 import re

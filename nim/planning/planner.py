@@ -67,7 +67,7 @@ class Request:
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """The plan of a start, and how its profile was chosen."""
+    """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
     settings = request.settings
     table = load_options()
     written = read_written(request, table)

@@ -158,9 +158,29 @@ class TestUnknown:
         """A family whose other sizes are not known."""
         assert tensor_parallel_sizes(model_config({"num_attention_heads": 12})) == (1, 2, 3, 4, 6, 12)
 
-    def test_an_unknown_quantization_leaves_the_heads(self) -> None:
-        config = {**DENSE, "quantization_config": {"quant_method": "of-next-year"}}
-        assert tensor_parallel_sizes(model_config(config)) == (1, 2, 4, 8, 16)
+    def test_an_unknown_quantization_leaves_the_other_rules(self) -> None:
+        config = {**PHI4, "quantization_config": {"quant_method": "of-next-year"}}
+        assert tensor_parallel_sizes(model_config(config)) == (1, 2, 5, 10)
+
+    def test_kv_heads_of_an_unknown_family_are_heeded(self) -> None:
+        config = {"num_attention_heads": 12, "num_key_value_heads": 4, "hidden_size": 768}
+        assert tensor_parallel_sizes(model_config(config)) == (1, 2, 4, 12)
+
+
+def test_a_model_that_no_size_suits_is_said_so() -> None:
+    nvfp4 = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]}
+    odd = {**DENSE, "hidden_size": 1000, "head_dim": 64, "quantization_config": nvfp4}
+    assert refusal(odd) == (
+        "a width of 1000 in groups of 16 cannot be held by the engine on any number of GPUs"
+    )
+
+
+def test_sizes_offered_with_expert_parallelism_are_those_that_it_allows() -> None:
+    """Experts 500 wide do not divide by 8, and need not."""
+    odd = {**MIXTURE, "moe_intermediate_size": 500}
+    assert (refusal(odd, tensor_parallel_size=3) or "").endswith(": 1, 2 or 4 can")
+    whole = refusal(odd, tensor_parallel_size=3, expert_parallel=True) or ""
+    assert whole.endswith(": 1, 2, 4, 8 or 16 can")
 
 
 def test_gpus_are_all_sizes_together() -> None:

@@ -19,8 +19,9 @@ def counted(config: Config, **sizes: object) -> int | None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_accepted_size_is_counted_as_the_engine_counts(family: str) -> None:
+    """Vectors are left out, which these small models have more of than large ones."""
     for ranks, expected in COUNTED[family].items():
-        assert counted(FAMILIES[family], tensor_parallel_size=ranks) == pytest.approx(expected, rel=0.005)
+        assert counted(FAMILIES[family], tensor_parallel_size=ranks) == pytest.approx(expected, rel=0.011)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_quantization_on_the_fly_leaves_embedding_and_head(quantize: str, bits: 
     [
         {"architectures": ["NewForCausalLM"], "model_type": "new-family", "hidden_size": 64},
         {**DENSE, "quantization_config": {"quant_method": "of-next-year"}},
-        {**MIXTURE, "architectures": ["Zamba2ForCausalLM"], "model_type": "zamba2"},
+        {**DENSE, "architectures": ["HrmTextForCausalLM"], "model_type": "hrm_text"},
     ],
 )
 def test_what_is_not_known_is_none(unknown: Config) -> None:

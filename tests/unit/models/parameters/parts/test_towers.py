@@ -70,4 +70,4 @@ def test_towers_are_not_quantized() -> None:
     plain, quantized = read_weights(model_config(VISION), None), read_weights(config, None)
     assert plain is not None
     assert quantized is not None
-    assert plain.front == quantized.front
+    assert plain.towers == quantized.towers
