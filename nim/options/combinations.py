@@ -1,13 +1,11 @@
 """Options that do not go together, each by the rule with which the engine refuses them before it loads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from nim.engine import OptionTable
 from nim.engine.refusals import Refusal, refuse_all
 from nim.options.parallel_rules import PARALLEL
 from nim.options.rules import Clash, Rule, Said, at_most, found, needs, once
 from nim.options.speculative_rules import SPECULATIVE
-from nim.values import Value
 
 _CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"
 _ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"
@@ -15,36 +13,18 @@ _SCHEDULER = "config/scheduler.py, SchedulerConfig.verify_max_model_len"
 _LORA = "config/lora.py, LoRAConfig._validate_lora_config"
 _STRUCTURED = "config/structured_outputs.py, _validate_structured_output_config"
 _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
-# A share of a GPU that leaves less than CUDA's own context needs, on any GPU.
-_NEARLY_ALL = 0.99
 
 
 def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
-    """Return what to warn of. SettingsError for what the engine is certain to refuse.
-
-    Where the check is not `strict`, that becomes a warning, too.
-    """
-    clashes = [(rule, clash) for rule in RULES if (clash := rule.find(said))]
-    refused = [_refusal(clash) for rule, clash in clashes if rule.certain]
+    """Raise a SettingsError for what the engine refuses; without `strict` return it as warnings."""
+    refused = [_refusal(clash) for rule in RULES if (clash := rule.find(said))]
     if refused and strict:
         raise refuse_all(refused, "the resolved configuration")
-    warnings = [_warning(clash) for rule, clash in clashes if not rule.certain]
-    return (*(f"{one.one_line()}; the engine refuses it" for one in refused), *warnings)
+    return tuple(f"{one.one_line()}; the engine refuses it" for one in refused)
 
 
 def _refusal(clash: Clash) -> Refusal:
     return Refusal(message=f"cannot use {clash.message}", hint=clash.hint)
-
-
-def _warning(clash: Clash) -> str:
-    return clash.message + (f"; hint: {clash.hint}" if clash.hint else "")
-
-
-def said_of(
-    config: Mapping[str, Value], table: OptionTable, *, experts: int | None = None, on_cpu: bool = False
-) -> Said:
-    """Return a resolved configuration as the rules see it."""
-    return Said(config=config, table=table, experts=experts, on_cpu=on_cpu)
 
 
 def _sse_interval(said: Said) -> Clash | None:
@@ -91,17 +71,6 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 def _host_adapters(said: Said) -> bool:
     """Whether the limit counts: without adapters, and at 0 or less, it does not."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
-
-
-def _whole_gpu(said: Said) -> Clash | None:
-    share = said.number("gpu_memory_utilization")
-    if said.on_cpu or share is None or share < _NEARLY_ALL or not said.given("gpu_memory_utilization"):
-        return None
-    return found(
-        f"{said.flag('gpu_memory_utilization')}: CUDA's own context takes a part of each GPU, and the engine "
-        "refuses to start where less is free than its share",
-        said.write("gpu_memory_utilization", 0.95, "gpu_memory_utilization"),
-    )
 
 
 def _whitespace(said: Said) -> Clash | None:
@@ -221,7 +190,6 @@ RULES: tuple[Rule, ...] = (
     Rule(source=_SCHEDULER, find=_prompt_in_one_piece),
     at_most("max_loras", "max_cpu_loras", source=_LORA, where=_host_adapters),
     needs("lora_modules", "enable_lora", source="v1/worker/lora_model_runner_mixin.py, add_lora"),
-    Rule(source="v1/worker/utils.py, request_memory", find=_whole_gpu, certain=False),
     Rule(source=_STRUCTURED, find=_whitespace),
     Rule(source=_STRUCTURED, find=_additional_properties),
     Rule(source="config/kv_transfer.py, KVTransferConfig.__post_init__", find=_transfer_role),

@@ -17,14 +17,12 @@ VARIABLES = {setting.option: setting.name for setting in declared().values() if 
 class Said:
     """A resolved configuration as the rules see it: what was said of each option, else the engine's default.
 
-    `experts` is the model's number of experts, 0 for a dense model, None where it is not known. `on_cpu` is
-    where there are no GPUs.
+    `experts` is the model's number of experts, 0 for a dense model, None where it is not known.
     """
 
     config: Mapping[str, Value]
     table: OptionTable
     experts: int | None = None
-    on_cpu: bool = False
 
     def get(self, name: str) -> Any:
         """Return the option's value, or the engine's default."""
@@ -87,14 +85,10 @@ class Clash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One thing that the engine checks. `source` is where it does so in vLLM 0.32.
-
-    `certain`: it refuses to start; otherwise it may.
-    """
+    """One thing for which the engine refuses to start. `source` is where it does so in vLLM 0.32."""
 
     source: str
     find: Callable[[Said], Clash | None]
-    certain: bool = True
 
 
 def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:

@@ -26,7 +26,6 @@ class CheckedModel:
     manifest: Manifest
     source: Source
     facts: ModelFacts | None
-    on_cpu: bool
 
 
 def check_options(
@@ -35,7 +34,7 @@ def check_options(
     """Return warnings. SettingsError for options that the engine is certain to refuse."""
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
-    said = Said(config=config, table=table, experts=experts, on_cpu=model.on_cpu)
+    said = Said(config=config, table=table, experts=experts)
     return (
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
