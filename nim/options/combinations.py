@@ -1,4 +1,4 @@
-"""Options that do not go together, each by the rule with which the engine refuses them before it loads."""
+"""Combinations of options that the engine refuses before it loads a model, with the source of each rule."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def _context(said: Said) -> Clash | None:
 
 
 def _whole_prompts(said: Said) -> bool:
-    """Whether a prompt must go through in one piece."""
+    """Return whether chunked prefill is off, so that a prompt must fit into one step."""
     return said.given("enable_chunked_prefill") and said.get("enable_chunked_prefill") is False
 
 
@@ -69,7 +69,7 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 
 
 def _host_adapters(said: Said) -> bool:
-    """Whether the limit counts: without adapters, and at 0 or less, it does not."""
+    """Return whether the limit applies: it needs adapters, and 0 or less means no limit."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
 
 
