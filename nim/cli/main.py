@@ -31,7 +31,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "hardware": ("nim.cli.hardware", "what this machine has"),
     "settings": ("nim.cli.settings", "every variable, its default and what it does"),
     "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),
-    "doctor": ("nim.cli.doctor", "whether the house fits its engine, and an ingress its streams"),
+    "doctor": (
+        "nim.cli.doctor",
+        "whether the option table matches the engine, and whether a proxy passes streams",
+    ),
     "drain": ("nim.cli.drain", "stop a running service gently, and wait until it has stopped"),
 }
 ALIASES = {

@@ -9,6 +9,7 @@ from nim.cli.machine_options import add_machine_options
 from nim.cli.model_fit import Machine, judge, machine_of
 from nim.cli.model_output import model_data, model_text
 from nim.cli.model_source import find_model
+from nim.engine.catalog import load_catalog
 from nim.engine.scalars import MisfitError, human_integer
 from nim.models.cache import CacheSettings
 from nim.models.reading import read_model
@@ -52,7 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-model-len", type=_positive, metavar="N", help="the context, such as 32768 or 32k"
     )
-    parser.add_argument("--kv-cache-dtype", default="auto", metavar="TYPE", help="such as fp8")
+    parser.add_argument(
+        "--kv-cache-dtype",
+        default="auto",
+        choices=load_catalog().names("kv_cache_dtypes"),
+        metavar="TYPE",
+        help="such as fp8",
+    )
     parser.add_argument("--json", action="store_true", help="one object; what is unknown is null")
     add_machine_options(parser)
     return parser

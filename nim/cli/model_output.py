@@ -95,9 +95,10 @@ def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) ->
     yield "TP sizes", ", ".join(map(str, sizes)) if sizes else "unknown"
     if judgement.refusal:
         return
-    ranks = f"each of {cache.tensor_parallel_size * cache.pipeline_parallel_size} ranks"
-    yield "Weights", f"{_bytes(judgement.parameter_bytes)} on {ranks}"
-    yield "Cache", f"{_bytes(judgement.cache_bytes)} on {ranks} for a sequence of {cache.context} tokens"
+    ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
+    share = f" on each of {ranks} ranks" if ranks > 1 else ""
+    yield "Weights", f"{_bytes(judgement.parameter_bytes)}{share}"
+    yield "Cache", f"{_bytes(judgement.cache_bytes)}{share} for a sequence of {cache.context} tokens"
 
 
 def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
@@ -108,6 +109,7 @@ def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, 
     if not machine.gpus:
         return
     ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
+    of_each = " of each" if ranks > 1 else ""
     name = f"{ranks} × {machine.gpus[0].name or 'GPU'}"
     if len(machine.gpus) < ranks:
         yield "Fits", f"no: {ranks} ranks on {len(machine.gpus)} GPUs"
@@ -116,7 +118,7 @@ def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, 
     elif fit.free_bytes <= 0:
         yield "Fits", f"no: the weights alone do not fit {name}"
     else:
-        yield "Fits", f"{_task_of(fit.fits)} on {name}: {told(fit.free_bytes)} for the cache of each"
+        yield "Fits", f"{_task_of(fit.fits)} on {name}: {told(fit.free_bytes)} for the cache{of_each}"
         if fit.longest is not None:
             yield "Longest", f"{fit.longest} tokens"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nim.cli.hub import Hub, logger, refuse_offline
 from nim.errors import WeightsError
-from nim.manifest.facts import weights_bytes
+from nim.models.checkpoint.judge import read_local_model
+from nim.models.checkpoint.weights import is_quantized
 from nim.models.config import ModelConfig
 from nim.models.download import wanted_of
 from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
@@ -39,24 +40,23 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 
 
 def _of_directory(directory: Path) -> FoundModel:
-    if not directory.is_dir():
-        what = "it is not a directory" if directory.exists() else "there is no such directory"
-        raise WeightsError(
-            f"cannot read the model '{directory}': {what}",
-            hint="nim model hf://org/name, or another directory",
-        )
-    if not any((directory / name).is_file() for name in (CONFIG, PARAMS)):
-        raise WeightsError(
-            f"cannot read the model '{directory}': it has no config.json",
-            hint=f"ls {directory}: the directory must hold the model's files themselves",
-        )
     try:
-        stored = indexed_bytes(directory) or weights_bytes(directory)
-        return FoundModel(config=read_config(directory), stored_bytes=stored)
+        return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"cannot read the model '{directory}': {error}", hint="download its small files again"
         ) from None
+
+
+def _stored_bytes(directory: Path) -> int | None:
+    """Return the bytes of the weights that the engine loads. WeightsError if there is no model at all."""
+    if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
+        return None  # Mistral's format, read here with or without its weights
+    model = read_local_model(directory, _PLACE)
+    if stored := indexed_bytes(directory):
+        return stored
+    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
+    return loaded or None
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:

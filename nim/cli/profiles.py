@@ -10,7 +10,15 @@ from pathlib import Path
 from nim import paths
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.warnings import tell_warnings
-from nim.engine import OptionTable, check_values, check_variables, find_engine, load_options
+from nim.engine import (
+    OptionTable,
+    check_named_values,
+    check_values,
+    check_variables,
+    find_engine,
+    load_catalog,
+    load_options,
+)
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
@@ -19,8 +27,9 @@ from nim.manifest.ids import write_ids
 from nim.manifest.schema import schema_text
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
+from nim.planning.candidates import find_candidates
 from nim.planning.host_facts import look_around
-from nim.planning.planner import Request, find_candidates
+from nim.planning.planner import Request
 from nim.planning.written import read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
@@ -32,6 +41,7 @@ from nim.selection.listing import list_profiles, listing_data, listing_text
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import select
 from nim.settings import read_settings
+from nim.values import Layer, Origin, Value
 
 IMPORT = "import"
 
@@ -213,10 +223,17 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:
     values = {option.replace("-", "_"): value for option, value in engine.args.items()}
-    try:
-        check_values(values, table, place=name)
-    except SettingsError as error:
-        yield " ".join(str(error).split())
+    origin = Origin(layer=Layer.PROFILE, place=name)
+    named = {option: Value(value=value, origin=origin) for option, value in values.items()}
+    checks = (
+        lambda: check_values(values, table, place=name),
+        lambda: check_named_values(named, load_catalog(table.version)),
+    )
+    for check in checks:
+        try:
+            check()
+        except SettingsError as error:
+            yield " ".join(str(error).split())
 
 
 def _write_ids(files: Sequence[Path]) -> int:

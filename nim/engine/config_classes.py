@@ -1,13 +1,17 @@
-"""The configuration classes of the engine as data: what a field is where `config.json` leaves it out."""
+"""The configuration classes of the engine as data: what a field is where `config.json` leaves it out.
+
+The data is generated from the engine and its release of Transformers (`make engine-options`).
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parent / "options" / "configs-0.32.0.json"
+from nim.engine.table import OPTIONS_DIR, table_versions
+
+FILE = OPTIONS_DIR / f"configs-{table_versions()[-1]}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

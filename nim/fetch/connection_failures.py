@@ -99,7 +99,7 @@ def _trust(environ: Mapping[str, str]) -> str:
         return f"{CERTIFICATES}={environ[other]}: {other} is not read any more"
     if environ.get(CERTIFICATES):
         return f"add it to {environ[CERTIFICATES]} ({CERTIFICATES}), which is used instead of the system's"
-    return f"{CERTIFICATES}=… a file with the system's certificates and that of the house"
+    return f"{CERTIFICATES}=… a file with the system's certificates and your organisation's"
 
 
 def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:

@@ -1,4 +1,4 @@
-"""A manifest file → `Manifest`: read once, at the door, strictly."""
+"""Read a manifest file strictly into a `Manifest`."""
 
 import os
 from collections.abc import Mapping

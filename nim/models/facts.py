@@ -9,7 +9,7 @@ from nim.models.config import ModelConfig, model_config
 from nim.models.parallel_sizes import LARGEST, check_sizes
 from nim.models.parameters.modules import Ranks
 from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.weights import ModelWeights, read_weights, served_dtype, stored_dtype
+from nim.models.parameters.weights import ModelWeights, read_weights, served_dtype
 from nim.models.reading import read_model
 from nim.models.types import ModelReading
 
@@ -38,18 +38,18 @@ class ModelFacts:
         *,
         quantize: str | None = None,
         dtype: str | None = None,
-        on_disk: float | None = None,
+        loaded: float | None = None,
     ) -> int | None:
         """Return the bytes of weights on the rank that holds most; None where they are not known.
 
-        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `on_disk` the bytes of the
-        files that it will load.
+        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `loaded` the bytes of all
+        weights that it loads, in 16 bits where they are not quantized.
         """
         counted = _bytes(self._weights(quantize, dtype), ranks)
-        stored = _bytes(self._weights(None, stored_dtype(self.config)), Ranks())
-        if counted is None or not stored or on_disk is None:
+        whole = _bytes(self._weights(None, None), Ranks())
+        if counted is None or not whole or loaded is None:
             return counted
-        ratio = on_disk / stored
+        ratio = loaded / whole
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
     def why_not(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:

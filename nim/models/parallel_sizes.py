@@ -7,6 +7,8 @@ from nim.models.config import ModelConfig
 from nim.models.heads import read_heads
 from nim.models.layers.kinds import layer_count
 from nim.models.parameters.modules import Ranks
+from nim.models.parameters.parts.attention import ATTENTION_HEADS, KV_HEADS
+from nim.models.parameters.parts.families import family_of
 from nim.models.parameters.parts.feed_forward import read_mixture
 from nim.models.parameters.parts.sizes import UnknownSizeError
 from nim.models.parameters.shares import CannotSplitError, Share
@@ -38,8 +40,10 @@ def check_sizes(
     what = _refused(config, weights, ranks)
     if what is None:
         return None
-    if ranks.tensor > 1 and _refused(config, weights, Ranks(tensor=ranks.tensor)) is not None:
-        return _sentence(what, ranks.tensor, _accepted(config, weights, LARGEST))
+    alone = Ranks(tensor=ranks.tensor, expert_parallel=expert_parallel)
+    if _refused(config, weights, alone) is not None:
+        sizes = _accepted(config, weights, LARGEST, expert_parallel=expert_parallel)
+        return _sentence(what, ranks.tensor, sizes)
     gpus = f"{ranks.expert_splits} GPUs, which is tensor times data parallelism"
     return f"{what} cannot be split over {gpus}: with expert parallelism each GPU has whole experts"
 
@@ -68,12 +72,16 @@ def runs_in_stages(config: ModelConfig) -> bool | None:
 
 
 def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
-    return read_weights(config, read_quantization(config), quantize=quantize)
+    """The weights; as if they were not quantized where their format is not known."""
+    found = read_weights(config, read_quantization(config), quantize=quantize)
+    return read_weights(config, None) if found is None else found
 
 
-def _accepted(config: ModelConfig, weights: ModelWeights | None, upto: int) -> tuple[int, ...]:
-    sizes = range(1, upto + 1)
-    return tuple(size for size in sizes if _refused(config, weights, Ranks(tensor=size)) is None)
+def _accepted(
+    config: ModelConfig, weights: ModelWeights | None, upto: int, *, expert_parallel: bool = False
+) -> tuple[int, ...]:
+    sizes = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in range(1, upto + 1))
+    return tuple(ranks.tensor for ranks in sizes if _refused(config, weights, ranks) is None)
 
 
 def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
@@ -89,9 +97,11 @@ def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) ->
 
 def _check_heads(config: ModelConfig, ranks: int) -> None:
     """The engine looks at the heads first, whatever the layers are made of."""
-    heads = read_heads(config).attention
-    if heads:
-        Share(heads, what="{} attention heads").on_rank(ranks)
+    heads = read_heads(config)
+    if heads.attention:
+        Share(heads.attention, what=ATTENTION_HEADS).on_rank(ranks)
+    if heads.kv and not heads.latent:
+        Share(heads.kv, what=KV_HEADS, repeated=family_of(config).repeats_kv_heads).on_rank(ranks)
 
 
 def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
@@ -114,7 +124,9 @@ def _mixture(config: ModelConfig) -> bool | None:
 
 
 def _sentence(what: str, ranks: int, sizes: Sequence[int]) -> str:
-    """Return `10 KV heads cannot be split over 4 GPUs: 1, 2, 5 or 10 can`."""
-    *firsts, last = map(str, sizes or (1,))
+    """Return `10 KV heads cannot be split over 4 GPUs: 1, 2, 5 or 10 can`, the numbers being GPUs."""
+    if not sizes:
+        return f"{what} cannot be held by the engine on any number of GPUs"
+    *firsts, last = map(str, sizes)
     listed = f"{', '.join(firsts)} or {last}" if firsts else last
     return f"{what} cannot be split over {ranks} GPUs: {listed} can"

@@ -115,5 +115,11 @@ class ModelReading:
 
     @property
     def layer_kinds(self) -> dict[str, int] | None:
-        """Return how many layers there are of each kind, in the order of the stack."""
-        return None if self.layers is None else dict(Counter(str(layer.kind) for layer in self.layers))
+        """Return how many layers there are of each kind; a hybrid one counts as one of state and one full."""
+        if self.layers is None:
+            return None
+        kinds = (_HYBRID if layer.kind == LayerKind.HYBRID else (layer.kind,) for layer in self.layers)
+        return dict(Counter(str(kind) for pair in kinds for kind in pair))
+
+
+_HYBRID = (LayerKind.STATE, LayerKind.FULL)

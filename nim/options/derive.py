@@ -19,14 +19,14 @@ ENGINE_KEEPALIVE_SECONDS = 3600
 # `/inference/v1/generate` and the render routes exist only with the first; cache hits show up in `usage` only
 # with the second; `/docs` needs no internet with the third; nginx logs the requests; and a page of any origin
 # may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
-HOUSE_OPTIONS = {
+DEFAULT_OPTIONS = {
     "enable_scale_out": True,
     "enable_prompt_tokens_details": True,
     "enable_offline_docs": True,
     "disable_uvicorn_access_log": True,
     "allowed_origins": ["*"],
 }
-HOUSE_VARIABLES = {
+DEFAULT_VARIABLES = {
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(ENGINE_KEEPALIVE_SECONDS),
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -55,9 +55,9 @@ class Surroundings:
 
 
 def default_entries() -> Iterator[Entry]:
-    """The house's own defaults, the weakest layer that is said aloud."""
-    yield from entries(Layer.DEFAULT, "nim", HOUSE_OPTIONS)
-    yield from entries(Layer.DEFAULT, "nim", HOUSE_VARIABLES)
+    """Yield this project's defaults, the weakest layer."""
+    yield from entries(Layer.DEFAULT, "nim", DEFAULT_OPTIONS)
+    yield from entries(Layer.DEFAULT, "nim", DEFAULT_VARIABLES)
 
 
 def derived_entries(

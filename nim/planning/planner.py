@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nim import paths
 from nim.engine import (
-    InstalledEngine,
     find_engine,
     load_options,
     service_links,
@@ -19,14 +17,10 @@ from nim.hardware.describe import name_machine
 from nim.manifest import (
     Manifest,
     Profile,
-    find_manifest,
-    load_manifest,
     local_path,
     manifest_to_json,
 )
 from nim.models.download import download_of
-from nim.models.facts import ModelFacts
-from nim.models.generic_manifest import manifest_for_model
 from nim.models.runtime_config import find_beside
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -34,7 +28,6 @@ from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import (
     Surroundings,
     address_entries,
-    cache_entries,
     default_entries,
     derived_entries,
     device_entries,
@@ -47,15 +40,13 @@ from nim.options.layers import (
 from nim.options.resolve import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble import Decided, assemble
-from nim.planning.file_layers import file_layers, runtime_config_entries
+from nim.planning.candidates import choose, find_candidates
+from nim.planning.file_layers import file_layers
 from nim.planning.host_facts import look_around
-from nim.planning.local_models import KnownFiles, judge_model, known_files
-from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.local_models import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
-from nim.selection.fit import Wishes
-from nim.selection.refusals import NoProfileFits
-from nim.selection.select import Facts, Selection, select
+from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.values import Origin, Value
 
@@ -75,7 +66,7 @@ class Request:
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """The plan of a start, and how its profile was chosen."""
+    """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
     settings = request.settings
     table = load_options()
     written = read_written(request, table)
@@ -87,20 +78,15 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
-    weaker = (
-        *default_entries(),
-        *derived_entries(around, source, manifest.name or source.name, settings.log_level, selection),
-        *machine_entries(request, around, selection, written),
-        *from_files.entries,
-    )
-    strays = service_links(request.environ)
-    own = environment_entries(request.environ, weaker, strays)
-    config = resolve((*weaker, *home_entries(around), *own, *written.entries))
+    name = manifest.name or source.name
+    derived = derived_entries(around, source, name, settings.log_level, selection)
+    machine = machine_entries(request, around, selection, written)
+    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, around)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
     model = CheckedModel(manifest=manifest, source=source, facts=facts)
-    checked = check_options(config, table, model, request)
+    checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     decided = Decided(
         settings=settings,
         around=around,
@@ -114,84 +100,20 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
-        unset=strays,
+        unset=service_links(request.environ),
         verbatim=written.verbatim,
-        warnings=(
-            *written.warnings,
-            *from_files.warnings,
-            *about_files,
-            *checked,
-            *unread_variables(config, table),
-        ),
+        warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
     )
     return assemble(decided), selection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidates:
-    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
-
-    manifest: Manifest
-    wishes: Wishes
-    facts: Facts
-    files: KnownFiles
-
-
-def find_candidates(
-    request: Request,
-    wish: ModelWish,
-    written: Written,
-    around: Surroundings,
-    engine: InstalledEngine | None,
-) -> Candidates:
-    """Return what a choice is made of."""
-    said = said_entries(request, written, wish)
-    cache = tuple(cache_entries(around))
-    own = environment_entries(request.environ, cache, service_links(request.environ))
-    values = resolve((*cache, *own, *said))
-    wishes = wishes_of(request, said, engine)
-    files = known_files(request, wish, values)
-    named = read_facts(wish.source, values, request.environ) if wish.source else None
-    manifest = read_manifest_for(wish, wishes, files, named)
-    # Files that a person names are those of every profile.
-    facts: Facts = (
-        {profile.source: named for profile in manifest.profiles if named}
-        if wish.source
-        else facts_by_source(manifest, values, request.environ)
-    )
-    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
-
-
-def read_manifest_for(
-    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
-) -> Manifest:
-    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
-    if wish.manifest_file:
-        return load_manifest(Path(wish.manifest_file))
-    if wish.is_default and paths.IMAGE_MANIFEST.exists():
-        return load_manifest(paths.IMAGE_MANIFEST.resolve())
-    if wish.manifest_name:
-        return find_manifest(wish.manifest_name, paths.PROFILES)
-    assert wish.source is not None
-    return manifest_for_model(
-        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
-        facts,
-        name=wish.source.name,
-        weights_bytes=files.weights_bytes,
-        tensor_parallel_size=wishes.size("tensor_parallel_size"),
-        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
-    )
-
-
-def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
-    """The profile. Where none fits, files that no machine could load are refused first."""
-    try:
-        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
-    except NoProfileFits:
-        files = candidates.files
-        if wish.source and files.model:
-            judge_model(request, wish.source, wish.place, files.values, files.model)
-        raise
+def resolve_all(
+    request: Request, weaker: Sequence[Entry], written: Written, around: Surroundings
+) -> dict[str, Value]:
+    """The configuration of all layers. `weaker` are those between the defaults and what a person wrote."""
+    below = (*default_entries(), *weaker)
+    own = environment_entries(request.environ, below, service_links(request.environ))
+    return resolve((*below, *home_entries(around), *own, *written.entries))
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
@@ -247,26 +169,6 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
                 f"({config[name].origin.place}): looked for {' and '.join(dict.fromkeys(looked))}",
                 hint="an absolute path, or the name of a file in the model's directory",
             )
-
-
-def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
-    """Return what is said about the start before a profile is chosen: all layers above the profile."""
-    source = wish.source if wish.source and wish.source.path else None
-    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
-    own = environment_entries(request.environ, (), service_links(request.environ))
-    return (*beside, *own, *written.entries)
-
-
-def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
-    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
-    settings = request.settings
-    return Wishes(
-        profile=settings.model_profile,
-        tags_selector=settings.tags_selector,
-        options=resolve(said),
-        allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
-        engine_build=None if request.made_up or engine is None else engine.build,
-    )
 
 
 def refuse_missing_engine(settings: Settings) -> None:

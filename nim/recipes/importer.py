@@ -14,7 +14,7 @@ from nim.recipes.options import Reason
 from nim.recipes.profiles import Found, Weights, other_hardware, profiles_of
 from nim.recipes.shapes import weights_gb
 from nim.recipes.variants import variants_of
-from nim.selection.weights import BYTES_PER_PARAMETER
+from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
 HUB = "hf://"
 _BILLIONS = {"M": 0.001, "B": 1.0, "T": 1000.0}

@@ -8,7 +8,7 @@ from nim.hardware.table import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
 from nim.recipes.hardware import Target, is_family, machine_size
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
-from nim.selection.weights import BYTES_PER_PARAMETER
+from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 MOST_STAGES = 4

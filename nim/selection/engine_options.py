@@ -13,6 +13,7 @@ VARIABLES = {
     "max_model_len": "NIM_MAX_MODEL_LEN",
     "tensor_parallel_size": "NIM_TENSOR_PARALLEL_SIZE",
     "pipeline_parallel_size": "NIM_PIPELINE_PARALLEL_SIZE",
+    "gpu_memory_utilization": "NIM_KVCACHE_PERCENT",
 }
 AUTOMATIC_LENGTH = (-1, "auto")  # the engine takes the longest context that its memory holds
 

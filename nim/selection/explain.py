@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from nim.selection.fit import Fit, Kind
 from nim.selection.labels import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
-from nim.selection.memory_fit import gigabytes
+from nim.selection.memory.room import gigabytes
 from nim.selection.refusals import describe
 from nim.selection.select import Selection, found_words
 

@@ -9,7 +9,7 @@ from nim.manifest import Profile
 from nim.models.facts import ModelFacts
 from nim.selection.engine_options import EngineOptions
 from nim.selection.groups import Group
-from nim.selection.memory import Estimate
+from nim.selection.memory.estimate import Estimate
 from nim.selection.parallel import Parallel
 from nim.values import Value
 

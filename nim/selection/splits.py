@@ -8,7 +8,7 @@ from nim.models.parallel_sizes import LARGEST
 from nim.models.parameters.modules import Ranks
 from nim.models.types import LayerKind, ModelReading
 from nim.selection.fit import Case, Kind, Miss
-from nim.selection.memory import ENGINE_UTILIZATION
+from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel
 
 

@@ -1,4 +1,4 @@
-"""Environment → `Settings`. Bad values are refused here, at the door, with the variable's name."""
+"""Read the environment into `Settings`; bad values are refused with the variable's name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

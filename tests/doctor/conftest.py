@@ -16,7 +16,7 @@ from tests.process.conftest import end
 from tests.process.plans import make_plan
 from tests.process.service import Service
 
-DOCTOR_SECONDS = 110
+DOCTOR_SECONDS = 240
 PACE: dict[str, Any] = {"tokens": 4000, "interval_ms": 25}
 
 

@@ -71,9 +71,9 @@ from aiohttp import web
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.fakes import words
-from tests.fakes.door import Door
 from tests.fakes.download import fetch
 from tests.fakes.mood import Mood
+from tests.fakes.routes import Routes
 from tests.fakes.service import Service
 
 LINE_BYTES = 4 << 20  # what vLLM allows for a request line or a header
@@ -88,7 +88,7 @@ class Engine:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.door = Door(service, self.lose_core)
+        self.routes = Routes(service, self.lose_core)
         self.exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.ending: asyncio.Task[None] | None = None
         self.runner: web.AppRunner | None = None
@@ -189,7 +189,7 @@ class Engine:
         if keep_alive is None:
             keep_alive = float(environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5"))
         self.runner = web.AppRunner(
-            self.door.application(),
+            self.routes.application(),
             access_log=None,
             keepalive_timeout=keep_alive,
             handler_cancellation=True,

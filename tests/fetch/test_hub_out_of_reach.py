@@ -158,12 +158,12 @@ def test_a_name_that_is_not_known(ask: Ask) -> None:
 
 
 @needs_openssl
-def test_a_certificate_of_the_house(ask: Ask, tmp_path: Path) -> None:
+def test_a_certificate_of_the_organisation(ask: Ask, tmp_path: Path) -> None:
     with answering(tls=tls_of(certificate(tmp_path))) as port:
         error = ask(f"https://localhost:{port}")
         expected = f"the certificate of https://localhost:{port} is not accepted: self-signed certificate"
         assert out_of_reach(error) == expected
-        assert error.hint == "SSL_CERT_FILE=… a file with the system's certificates and that of the house"
+        assert error.hint == "SSL_CERT_FILE=… a file with the system's certificates and your organisation's"
 
         bundle = str(tmp_path / "certificate.pem")
         old = ask(f"https://localhost:{port}", REQUESTS_CA_BUNDLE=bundle)

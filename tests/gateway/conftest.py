@@ -13,7 +13,7 @@ from tests.gateway.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class GatewayStack:
     """nginx and the two that stand behind it."""
 
     nginx: Nginx
@@ -28,33 +28,33 @@ class House:
         return await ask(self.port, target, **how)
 
 
-Build = Callable[..., Awaitable[House]]
+Build = Callable[..., Awaitable[GatewayStack]]
 
 
 @pytest.fixture
 async def build(tmp_path: Path) -> AsyncIterator[Build]:
-    """Builds a house; keyword arguments change its `Gateway`, `options` go to the renderer."""
-    houses: list[House] = []
+    """Builds a gateway; keyword arguments change its `Gateway`, `options` go to the renderer."""
+    stacks: list[GatewayStack] = []
 
-    async def make(options: dict[str, Any] | None = None, **changes: Any) -> House:
+    async def make(options: dict[str, Any] | None = None, **changes: Any) -> GatewayStack:
         nginx = Nginx(run_dir=tmp_path, gateway=gateway_of(**changes), options=options or {})
-        house = House(nginx=nginx, engine=Upstream(), middleware=Upstream())
-        houses.append(house)
-        await house.engine.listen(nginx.engine_socket)
-        await house.middleware.listen(nginx.middleware_socket)
+        stack = GatewayStack(nginx=nginx, engine=Upstream(), middleware=Upstream())
+        stacks.append(stack)
+        await stack.engine.listen(nginx.engine_socket)
+        await stack.middleware.listen(nginx.middleware_socket)
         await nginx.start()
-        return house
+        return stack
 
     yield make
-    for house in houses:
-        house.nginx.stop()
-        await house.engine.close()
-        await house.middleware.close()
-        for side in (house.engine, house.middleware):
+    for stack in stacks:
+        stack.nginx.stop()
+        await stack.engine.close()
+        await stack.middleware.close()
+        for side in (stack.engine, stack.middleware):
             assert not side.malformed
 
 
 @pytest.fixture
-async def house(build: Build) -> House:
-    """The usual house."""
+async def stack(build: Build) -> GatewayStack:
+    """A gateway with default settings."""
     return await build()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.client import Answer, ask, connected, tell
-from tests.gateway.conftest import Build, House
+from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import free_port, until
 from tests.gateway.upstream import OK, Received
 
@@ -121,14 +121,14 @@ def of_the_gateway(answer: Answer) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_refusals_in_openai_shape(build: Build, case: Case) -> None:
-    house = await build(max_body_size="1m")
-    answer = await tell(house.port, case.head("/v1/models"))
+    stack = await build(max_body_size="1m")
+    answer = await tell(stack.port, case.head("/v1/models"))
     of_the_gateway(answer)
     assert answer.status == case.status
     error = openai_error(answer)
     assert error["code"] == case.code
     assert error["type"] == ("server_error" if case.status >= 500 else "invalid_request_error")
-    assert house.engine.received == []
+    assert stack.engine.received == []
 
 
 # Where the request line itself cannot be read, nobody knows whom the client meant to speak to.
@@ -139,8 +139,8 @@ UNKNOWN_DIALECT = {"no such method", "version"}
     "case", [case for case in CASES if case.name not in UNKNOWN_DIALECT], ids=lambda case: case.name
 )
 async def test_refusals_in_anthropic_shape(build: Build, case: Case) -> None:
-    house = await build(max_body_size="1m")
-    answer = await tell(house.port, case.head("/v1/messages"))
+    stack = await build(max_body_size="1m")
+    answer = await tell(stack.port, case.head("/v1/messages"))
     of_the_gateway(answer)
     assert answer.status == case.status
     kinds = {404: "not_found_error", 413: "request_too_large", 501: "api_error"}
@@ -158,15 +158,15 @@ async def test_refusals_in_anthropic_shape(build: Build, case: Case) -> None:
         "X_Y /v1/messages HTTP/1.1",
     ],
 )
-async def test_every_spelling_of_messages_speaks_its_dialect(house: House, line: str) -> None:
-    await house.engine.close()
-    answer = await tell(house.port, f"{line}\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+async def test_every_spelling_of_messages_speaks_its_dialect(stack: GatewayStack, line: str) -> None:
+    await stack.engine.close()
+    answer = await tell(stack.port, f"{line}\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
     assert (answer.status, anthropic_error(answer)["type"]) in {(501, "api_error"), (503, "api_error")}
 
 
 @pytest.mark.parametrize("target", ["/v1/messages.x", "/v1/messages2", "/v1/message", "/x/v1/messages"])
-async def test_other_paths_do_not(house: House, target: str) -> None:
-    assert openai_error(await house.ask(target))["code"] == "not_found"
+async def test_other_paths_do_not(stack: GatewayStack, target: str) -> None:
+    assert openai_error(await stack.ask(target))["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -177,20 +177,20 @@ async def test_other_paths_do_not(house: House, target: str) -> None:
     ],
 )
 async def test_what_is_too_long_is_told_the_limit(
-    house: House, status: int, before: str, behind: str
+    stack: GatewayStack, status: int, before: str, behind: str
 ) -> None:
     rest_of_line = len(before.rsplit("\n")[-1] + behind.partition("\n")[0] + "\n")
     fits = 64 * 1024 - rest_of_line
-    assert (await tell(house.port, f"{before}{'x' * fits}{behind}".encode())).status == 200
-    answer = await tell(house.port, f"{before}{'x' * (fits + 1)}{behind}".encode())
+    assert (await tell(stack.port, f"{before}{'x' * fits}{behind}".encode())).status == 200
+    answer = await tell(stack.port, f"{before}{'x' * (fits + 1)}{behind}".encode())
     assert answer.status == status
     assert "of more than 64 KB" in openai_error(answer)["message"]
 
 
-async def test_long_headers_pass_up_to_their_sum(house: House) -> None:
+async def test_long_headers_pass_up_to_their_sum(stack: GatewayStack) -> None:
     lines = [f"X{number}: " + "x" * 65_000 for number in range(8)]
-    assert (await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines)("/v1/models"))).status == 200
-    refused = await tell(house.port, head("GET PATH HTTP/1.1", "Host: a", *lines, *lines[:1])("/v1/models"))
+    assert (await tell(stack.port, head("GET PATH HTTP/1.1", "Host: a", *lines)("/v1/models"))).status == 200
+    refused = await tell(stack.port, head("GET PATH HTTP/1.1", "Host: a", *lines, *lines[:1])("/v1/models"))
     assert refused.status == 431
     assert "more than 512 KB together" in openai_error(refused)["message"]
 
@@ -214,52 +214,52 @@ READABLE = "X-Request-Id, Retry-After"
 async def test_pages_that_may_read_the_engines_answers_may_read_our_errors(
     build: Build, allowed: tuple[str, ...], origin: str, expected: str | None
 ) -> None:
-    house = await build(allowed_origins=allowed)
-    await house.engine.close()
-    await house.middleware.close()
+    stack = await build(allowed_origins=allowed)
+    await stack.engine.close()
+    await stack.middleware.close()
     for path in ("/v1/chat/completions", "/v1/metadata", "/none"):
-        answer = await house.ask(path, headers={"Origin": origin})
+        answer = await stack.ask(path, headers={"Origin": origin})
         of_the_gateway(answer)
         assert answer.header("access-control-allow-origin") == expected
         assert answer.header("access-control-expose-headers") == (READABLE if expected else None)
         assert answer.header("vary") == ("Origin" if allowed and "*" not in allowed else None)
 
 
-async def test_nobody_behind_names_a_program_and_its_version(house: House) -> None:
+async def test_nobody_behind_names_a_program_and_its_version(stack: GatewayStack) -> None:
     for path in ("/v1/models", "/v1/metadata", "/v1/health/live", "/v1/health/ready", "/none"):
-        assert (await house.ask(path)).header("server") == "nginx", path
+        assert (await stack.ask(path)).header("server") == "nginx", path
     assert b"Server: engine/1" in OK, "that is what both behind say"
 
 
 async def test_chunked_body_over_the_limit(build: Build) -> None:
-    house = await build(max_body_size="1k")
+    stack = await build(max_body_size="1k")
     start = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = await tell(house.port, start + b"1000\r\n" + b"x" * 0x1000 + b"\r\n0\r\n\r\n", method="POST")
+    answer = await tell(stack.port, start + b"1000\r\n" + b"x" * 0x1000 + b"\r\n0\r\n\r\n", method="POST")
     assert (answer.status, openai_error(answer)["code"]) == (413, "request_too_large")
 
 
-async def test_the_engine_is_not_up(house: House) -> None:
-    await house.engine.close()
-    house.nginx.engine_socket.unlink(missing_ok=True)
-    answer = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+async def test_the_engine_is_not_up(stack: GatewayStack) -> None:
+    await stack.engine.close()
+    stack.nginx.engine_socket.unlink(missing_ok=True)
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=b"{}")
     of_the_gateway(answer)
     assert (answer.status, answer.header("retry-after")) == (503, "5")
     assert openai_error(answer)["code"] == "engine_unavailable"
-    answer = await house.ask("/v1/messages", method="POST", body=b"{}")
+    answer = await stack.ask("/v1/messages", method="POST", body=b"{}")
     assert (answer.status, anthropic_error(answer)["type"]) == (503, "api_error")
 
 
-async def test_the_engine_ends_before_it_answers(house: House) -> None:
+async def test_the_engine_ends_before_it_answers(stack: GatewayStack) -> None:
     async def leave(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise ConnectionError
 
-    house.engine.answering = leave
-    answer = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+    stack.engine.answering = leave
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=b"{}")
     of_the_gateway(answer)
     assert (answer.status, answer.header("retry-after")) == (502, None)
     assert openai_error(answer)["code"] == "engine_lost"
-    assert len(house.engine.received) == 1, "a generation is never sent twice"
-    answer = await house.ask("/v1/messages", method="POST", body=b"{}")
+    assert len(stack.engine.received) == 1, "a generation is never sent twice"
+    answer = await stack.ask("/v1/messages", method="POST", body=b"{}")
     assert (answer.status, anthropic_error(answer)["type"]) == (502, "api_error")
 
 
@@ -269,36 +269,36 @@ async def test_the_engine_is_silent_for_too_long(build: Build) -> None:
     ) -> None:
         await reader.read()
 
-    house = await build(read_timeout_seconds=1)
-    house.engine.answering = stay_silent
-    answer = await house.ask("/v1/completions", method="POST", body=b"{}")
+    stack = await build(read_timeout_seconds=1)
+    stack.engine.answering = stay_silent
+    answer = await stack.ask("/v1/completions", method="POST", body=b"{}")
     of_the_gateway(answer)
     assert (answer.status, openai_error(answer)["code"]) == (504, "engine_timeout")
-    answer = await house.ask("/v1/messages/count_tokens", method="POST", body=b"{}")
+    answer = await stack.ask("/v1/messages/count_tokens", method="POST", body=b"{}")
     assert (answer.status, anthropic_error(answer)["type"]) == (504, "timeout_error")
 
 
-async def test_the_gateway_itself_fails(house: House) -> None:
-    folder = house.nginx.run_dir / "client_body_temp"
+async def test_the_gateway_itself_fails(stack: GatewayStack) -> None:
+    folder = stack.nginx.run_dir / "client_body_temp"
     folder.rmdir()
     folder.touch()
-    answer = await house.ask("/v1/completions", method="POST", body=b"x" * (8 << 20))
+    answer = await stack.ask("/v1/completions", method="POST", body=b"x" * (8 << 20))
     of_the_gateway(answer)
     assert (answer.status, openai_error(answer)["code"]) == (500, "internal_error")
-    assert house.engine.received == []
+    assert stack.engine.received == []
 
 
-async def test_the_middleware_is_down(house: House) -> None:
-    await house.middleware.close()
+async def test_the_middleware_is_down(stack: GatewayStack) -> None:
+    await stack.middleware.close()
     for path in ("/v1/metadata", "/v1/metrics", "/openapi.json", "/v1/health/startup"):
-        answer = await house.ask(path)
+        answer = await stack.ask(path)
         of_the_gateway(answer)
         assert (answer.status, answer.header("retry-after")) == (503, "1")
         assert openai_error(answer)["code"] == "management_unavailable"
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 422, 429, 500, 502, 503, 504])
-async def test_the_engines_own_errors_pass_as_they_are(house: House, status: int) -> None:
+async def test_the_engines_own_errors_pass_as_they_are(stack: GatewayStack, status: int) -> None:
     body = json.dumps({"error": {"message": f"of the engine: {status}"}}).encode()
 
     async def fail(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -309,14 +309,14 @@ async def test_the_engines_own_errors_pass_as_they_are(house: House, status: int
         )
         writer.write(b"\r\n".join([*lines, b"", body]))
 
-    house.engine.answering = fail
+    stack.engine.answering = fail
     for path in ("/v1/chat/completions", "/v1/messages"):
-        answer = await house.ask(path, method="POST", body=b"{}")
+        answer = await stack.ask(path, method="POST", body=b"{}")
         assert (answer.status, answer.body) == (status, body)
 
 
 async def test_too_many_at_once_leaves_connections_for_the_probes(build: Build) -> None:
-    house = await build(connections=128)
+    stack = await build(connections=128)
     going = asyncio.Event()
 
     async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -324,31 +324,31 @@ async def test_too_many_at_once_leaves_connections_for_the_probes(build: Build) 
             await going.wait()
         writer.write(OK)
 
-    house.engine.answering = wait
+    stack.engine.answering = wait
     async with asyncio.TaskGroup() as group:
         most = 32
-        waiting = [group.create_task(house.ask("/v1/models")) for _ in range(most)]
-        await until(lambda: len(house.engine.received) == most)
-        refused = await house.ask("/v1/messages", method="POST", body=b"{}")
+        waiting = [group.create_task(stack.ask("/v1/models")) for _ in range(most)]
+        await until(lambda: len(stack.engine.received) == most)
+        refused = await stack.ask("/v1/messages", method="POST", body=b"{}")
         assert (refused.status, refused.header("retry-after")) == (429, "1")
         assert anthropic_error(refused)["type"] == "rate_limit_error"
-        refused = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+        refused = await stack.ask("/v1/chat/completions", method="POST", body=b"{}")
         error = openai_error(refused)
         assert (refused.status, error["type"], error["code"]) == (
             429,
             "rate_limit_error",
             "too_many_requests",
         )
-        assert (await house.ask("/v1/health/live")).status == 200
-        assert (await house.ask("/v1/health/ready")).status == 200
-        assert (await house.ask("/v1/metadata")).status == 200
+        assert (await stack.ask("/v1/health/live")).status == 200
+        assert (await stack.ask("/v1/health/ready")).status == 200
+        assert (await stack.ask("/v1/metadata")).status == 200
         going.set()
     assert {task.result().status for task in waiting} == {200}
-    assert (await house.ask("/v1/models")).status == 200
+    assert (await stack.ask("/v1/models")).status == 200
 
 
-async def test_a_slow_header_is_cut_without_an_answer(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_a_slow_header_is_cut_without_an_answer(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
         client.writer.write_eof()
         assert await client.ends() == b""
@@ -356,15 +356,15 @@ async def test_a_slow_header_is_cut_without_an_answer(house: House) -> None:
 
 async def test_where_to_find_the_open_routes_is_said_where_they_are_to_be_found(build: Build) -> None:
     health = free_port()
-    house = await build(health_port=health)
-    assert "GET /openapi.json has them" in (await house.ask("/none")).body.decode()
+    stack = await build(health_port=health)
+    assert "GET /openapi.json has them" in (await stack.ask("/none")).body.decode()
     on_health_port = (await ask(health, "/none")).body.decode()
     assert "`nim routes` has the others" in on_health_port
     assert "/openapi.json" not in on_health_port
 
 
 async def test_a_closed_document_is_not_pointed_at(build: Build) -> None:
-    house = await build(route_groups=("inference",))
-    said = (await house.ask("/none")).body.decode()
+    stack = await build(route_groups=("inference",))
+    said = (await stack.ask("/none")).body.decode()
     assert "`nim routes` has them" in said
     assert "/openapi.json" not in said

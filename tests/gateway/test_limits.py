@@ -11,7 +11,7 @@ import h11
 import pytest
 
 from tests.gateway.client import connected
-from tests.gateway.conftest import Build, House
+from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import PATIENCE_SECONDS, Nginx, free_port, until
 from tests.gateway.upstream import EVENT_STREAM, OK, Received, chunk
 from tests.unit.options.gateways import decided
@@ -48,19 +48,19 @@ async def silence(request: Received, reader: asyncio.StreamReader, writer: async
 
 async def test_the_read_timeout_cuts_what_is_silent(build: Build) -> None:
     gateway, _ = decided({"NIM_PROXY_READ_TIMEOUT": "2"})
-    house = await build(read_timeout_seconds=gateway.read_timeout_seconds)
-    house.engine.answering = silence
-    assert (await house.ask("/v1/completions", method="POST", body=b"{}")).status == 504
-    async with connected(house.port) as client:
+    stack = await build(read_timeout_seconds=gateway.read_timeout_seconds)
+    stack.engine.answering = silence
+    assert (await stack.ask("/v1/completions", method="POST", body=b"{}")).status == 504
+    async with connected(stack.port) as client:
         await client.request("POST", "/v1/chat/completions", body=b"{}")
         with pytest.raises(h11.RemoteProtocolError, match="incomplete"):
             await client.answer("POST")
-    assert "upstream timed out" in house.nginx.errors()
+    assert "upstream timed out" in stack.nginx.errors()
 
 
-async def test_silence_below_the_read_timeout_cuts_nothing(house: House) -> None:
-    house.engine.answering = silence
-    async with connected(house.port) as client:
+async def test_silence_below_the_read_timeout_cuts_nothing(stack: GatewayStack) -> None:
+    stack.engine.answering = silence
+    async with connected(stack.port) as client:
         await client.request("POST", "/v1/chat/completions", body=b"{}")
         events = client.events("POST")
         assert isinstance(await anext(events), h11.Response)
@@ -82,9 +82,9 @@ async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -
             gone.set()
 
     gateway, _ = decided({"NIM_PROXY_SEND_TIMEOUT": "1"})
-    house = await build(send_timeout_seconds=gateway.send_timeout_seconds)
-    house.engine.answering = pour
-    async with connected(house.port) as client:
+    stack = await build(send_timeout_seconds=gateway.send_timeout_seconds)
+    stack.engine.answering = pour
+    async with connected(stack.port) as client:
         await client.request("POST", "/v1/chat/completions", body=b"{}")
         await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
@@ -101,22 +101,22 @@ async def test_the_send_timeout_cuts_a_client_that_takes_nothing(build: Build) -
 async def test_a_slow_client_is_closed_without_a_word(build: Build, setting: str, part: bytes) -> None:
     """nginx answers no 408: it closes, which the access log tells as 408."""
     gateway, _ = decided({setting: "1s"})
-    house = await build(
+    stack = await build(
         header_timeout_seconds=gateway.header_timeout_seconds,
         client_timeout_seconds=gateway.client_timeout_seconds,
     )
-    async with connected(house.port) as client:
+    async with connected(stack.port) as client:
         await client.send(part)
         assert await client.ends() == b""
     if part:
-        assert (await house.nginx.logged_json(1))[0]["status"] == 408
-    assert house.engine.received == []
+        assert (await stack.nginx.logged_json(1))[0]["status"] == 408
+    assert stack.engine.received == []
 
 
 async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
     gateway, _ = decided({"NIM_PROXY_KEEPALIVE_TIMEOUT": "1s"})
-    house = await build(keepalive_timeout_seconds=gateway.keepalive_timeout_seconds)
-    async with connected(house.port) as client:
+    stack = await build(keepalive_timeout_seconds=gateway.keepalive_timeout_seconds)
+    async with connected(stack.port) as client:
         await client.request("GET", "/v1/models")
         assert (await client.answer()).header("connection") == "keep-alive"
         assert await client.ends() == b""
@@ -124,13 +124,13 @@ async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
 
 async def test_the_gateway_leaves_an_idle_connection_before_the_engine_closes_it(build: Build) -> None:
     gateway, _ = decided(engine_keeps="8")
-    house = await build(upstream_keepalive_timeout_seconds=gateway.upstream_keepalive_timeout_seconds)
-    house.engine.idle_limit_seconds = 8.0
+    stack = await build(upstream_keepalive_timeout_seconds=gateway.upstream_keepalive_timeout_seconds)
+    stack.engine.idle_limit_seconds = 8.0
     for connections in (1, 2):
-        assert (await house.ask("/v1/models")).status == 200
-        assert house.engine.connections == connections
-        await until(lambda connections=connections: house.engine.left_idle == connections)  # type: ignore[misc]
-    assert house.engine.closed_idle == 0
+        assert (await stack.ask("/v1/models")).status == 200
+        assert stack.engine.connections == connections
+        await until(lambda connections=connections: stack.engine.left_idle == connections)  # type: ignore[misc]
+    assert stack.engine.closed_idle == 0
 
 
 async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build) -> None:
@@ -138,64 +138,64 @@ async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build
         await asyncio.sleep(0.05)
         writer.write(OK)
 
-    house = await build(upstream_keepalive_timeout_seconds=1)
-    house.engine.answering = slowly
-    house.engine.idle_limit_seconds = 8.0
+    stack = await build(upstream_keepalive_timeout_seconds=1)
+    stack.engine.answering = slowly
+    stack.engine.idle_limit_seconds = 8.0
     for pause in (0, 0.97, 0.99, 1.0, 1.01):
         await asyncio.sleep(pause)
         answers = await asyncio.gather(
-            *(house.ask("/v1/completions", method="POST", body=b"{}") for _ in range(20))
+            *(stack.ask("/v1/completions", method="POST", body=b"{}") for _ in range(20))
         )
         assert {answer.status for answer in answers} == {200}
-    assert len(house.engine.received) == 100, "none was sent twice"
-    await until(lambda: house.engine.left_idle == house.engine.connections)
-    assert house.engine.closed_idle == 0
+    assert len(stack.engine.received) == 100, "none was sent twice"
+    await until(lambda: stack.engine.left_idle == stack.engine.connections)
+    assert stack.engine.closed_idle == 0
 
 
-def worker(house: House) -> Path:
+def worker(stack: GatewayStack) -> Path:
     """The one worker's directory in /proc."""
-    assert house.nginx.program
-    master = house.nginx.program.pid
+    assert stack.nginx.program
+    master = stack.nginx.program.pid
     [pid] = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     return Path("/proc", pid)
 
 
-def spooled(house: House) -> int:
+def spooled(stack: GatewayStack) -> int:
     """Bytes of request bodies on disk: files without a name, which end with the process that has them."""
     total = 0
-    for file in (worker(house) / "fd").iterdir():
+    for file in (worker(stack) / "fd").iterdir():
         with suppress(FileNotFoundError):  # it may be closed while we look
             total += file.stat().st_size if "client_body_temp" in str(file.readlink()) else 0
     return total
 
 
-def most_memory(house: House) -> int:
+def most_memory(stack: GatewayStack) -> int:
     """The most that the worker ever had in memory, in bytes."""
-    return int((worker(house) / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return int((worker(stack) / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
-async def test_a_big_body_waits_on_disk_and_not_in_memory(house: House) -> None:
+async def test_a_big_body_waits_on_disk_and_not_in_memory(stack: GatewayStack) -> None:
     while_asked: list[int] = []
 
     async def look(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while_asked.append(spooled(house))
+        while_asked.append(spooled(stack))
         writer.write(OK)
 
-    house.engine.answering = look
+    stack.engine.answering = look
     body = b"x" * (100 * MEGABYTE)
-    assert (await house.ask("/v1/chat/completions", method="POST", body=body)).status == 200
+    assert (await stack.ask("/v1/chat/completions", method="POST", body=body)).status == 200
     assert while_asked == [len(body)]
-    await until(lambda: spooled(house) == 0)
-    assert most_memory(house) < 50 * MEGABYTE
+    await until(lambda: spooled(stack) == 0)
+    assert most_memory(stack) < 50 * MEGABYTE
 
 
-async def test_a_client_that_leaves_inside_its_body_leaves_nothing_behind(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_a_client_that_leaves_inside_its_body_leaves_nothing_behind(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         await client.send(POST + b"Content-Length: 20000000\r\n\r\n" + b"x" * 10_000_000)
-        await until(lambda: spooled(house) > 0)
-    await until(lambda: spooled(house) == 0)
-    assert (await house.ask("/v1/models")).status == 200
-    assert [request.target for request in house.engine.received] == ["/v1/models"]
+        await until(lambda: spooled(stack) > 0)
+    await until(lambda: spooled(stack) == 0)
+    assert (await stack.ask("/v1/models")).status == 200
+    assert [request.target for request in stack.engine.received] == ["/v1/models"]
 
 
 @pytest.fixture
@@ -212,10 +212,10 @@ def small_disk(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_disk")
 async def test_a_full_disk_is_an_error_in_json_and_small_bodies_pass(build: Build) -> None:
-    house = await build()
-    answer = await house.ask("/v1/chat/completions", method="POST", body=b"x" * (8 * MEGABYTE))
+    stack = await build()
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=b"x" * (8 * MEGABYTE))
     assert (answer.status, answer.json()["error"]["code"]) == (500, "internal_error")
-    assert "has written only" in house.nginx.errors()
-    assert house.engine.received == []
-    small = await house.ask("/v1/chat/completions", method="POST", body=b"x" * (2 * MEGABYTE))
+    assert "has written only" in stack.nginx.errors()
+    assert stack.engine.received == []
+    small = await stack.ask("/v1/chat/completions", method="POST", body=b"x" * (2 * MEGABYTE))
     assert small.status == 200

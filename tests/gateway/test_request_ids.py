@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.client import ask, connected, tell
-from tests.gateway.conftest import Build, House
+from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import Nginx, gateway_of, until
 from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, Received, Upstream, chunk
 
@@ -21,65 +21,65 @@ PIPE_BUF = 4096
 @pytest.mark.parametrize(
     "sane", ["a", "req_0-1.2:3", "x" * 128, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
 )
-async def test_a_sane_id_is_taken_everywhere(house: House, sane: str) -> None:
-    for path, side in (("/v1/models", house.engine), ("/v1/metadata", house.middleware)):
-        answer = await house.ask(path, headers={"X-Request-Id": sane})
+async def test_a_sane_id_is_taken_everywhere(stack: GatewayStack, sane: str) -> None:
+    for path, side in (("/v1/models", stack.engine), ("/v1/metadata", stack.middleware)):
+        answer = await stack.ask(path, headers={"X-Request-Id": sane})
         assert answer.header("x-request-id") == sane
         assert side.received[-1].header("x-request-id") == sane
-    missing = await house.ask("/none", headers={"X-Request-Id": sane})
+    missing = await stack.ask("/none", headers={"X-Request-Id": sane})
     assert missing.header("x-request-id") == missing.json()["error"]["request_id"] == sane
-    assert [line["request_id"] for line in await house.nginx.logged_json(3)] == [sane] * 3
+    assert [line["request_id"] for line in await stack.nginx.logged_json(3)] == [sane] * 3
 
 
 @pytest.mark.parametrize(
     "insane", ["", " ", "x" * 129, "a b", 'a"b', "a/b", "a\tb", "ä", "a,b", "${jndi}", "a\\n"]
 )
-async def test_any_other_is_replaced(house: House, insane: str) -> None:
-    answer = await house.ask("/v1/models", headers={"X-Request-Id": insane})
+async def test_any_other_is_replaced(stack: GatewayStack, insane: str) -> None:
+    answer = await stack.ask("/v1/models", headers={"X-Request-Id": insane})
     made = answer.header("x-request-id")
     assert made
     assert MADE.match(made)
-    assert house.engine.received[0].header("x-request-id") == made
-    [line] = await house.nginx.logged_json(1)
+    assert stack.engine.received[0].header("x-request-id") == made
+    [line] = await stack.nginx.logged_json(1)
     assert line["request_id"] == made
 
 
 async def test_each_request_gets_an_id_of_its_own(build: Build) -> None:
     made: list[str | None] = []
-    house = await build(worker_processes=2)
+    stack = await build(worker_processes=2)
 
     async def many() -> None:
-        async with connected(house.port) as client:
+        async with connected(stack.port) as client:
             # Refusals cost nginx so little that many fall into one millisecond.
             await client.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
             made.extend([(await client.answer()).header("x-request-id") for _ in range(100)])
 
     for _ in range(2):
         await asyncio.gather(*(many() for _ in range(10)))
-        house.nginx.stop()
-        await house.nginx.start()
+        stack.nginx.stop()
+        await stack.nginx.start()
     assert len(set(made)) == len(made) == 2000
 
 
-async def test_the_engine_is_told_the_id_that_the_client_gets(house: House) -> None:
-    answer = await house.ask("/v1/chat/completions", method="POST", body=b"{}")
+async def test_the_engine_is_told_the_id_that_the_client_gets(stack: GatewayStack) -> None:
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=b"{}")
     made = answer.header("x-request-id")
     assert made
     assert MADE.match(made)
-    assert house.engine.received[0].header("x-request-id") == made
-    [line] = await house.nginx.logged_json(1)
+    assert stack.engine.received[0].header("x-request-id") == made
+    [line] = await stack.nginx.logged_json(1)
     assert line["request_id"] == made
 
 
-async def test_of_two_ids_at_most_one_arrives(house: House) -> None:
+async def test_of_two_ids_at_most_one_arrives(stack: GatewayStack) -> None:
     answer = await tell(
-        house.port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\nX-Request-Id: two\r\n\r\n"
+        stack.port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\nX-Request-Id: two\r\n\r\n"
     )
-    [received] = house.engine.received
+    [received] = stack.engine.received
     assert received.header("x-request-id") == answer.header("x-request-id")
 
 
-async def test_trace_context_and_the_clients_own_headers_pass(house: House) -> None:
+async def test_trace_context_and_the_clients_own_headers_pass(stack: GatewayStack) -> None:
     headers = {
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "tracestate": "vendor=1",
@@ -89,37 +89,37 @@ async def test_trace_context_and_the_clients_own_headers_pass(house: House) -> N
         "accept-encoding": "gzip",
         "user-agent": "test/1",
     }
-    await house.ask("/v1/models", headers=headers)
-    [received] = house.engine.received
+    await stack.ask("/v1/models", headers=headers)
+    [received] = stack.engine.received
     assert headers.items() <= dict(received.headers).items()
     assert received.header("host") == "gateway.test"
 
 
-async def test_server_timing_splits_the_engines_time_from_the_whole(house: House) -> None:
+async def test_server_timing_splits_the_engines_time_from_the_whole(stack: GatewayStack) -> None:
     async def slow(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02 if request.target == "/v1/models" else 1.02)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    house.engine.answering = slow
+    stack.engine.answering = slow
     for path, least in (("/v1/models", 20), ("/tokenize", 1020)):
-        said = (await house.ask(path)).header("server-timing")
+        said = (await stack.ask(path)).header("server-timing")
         assert said
         found = re.fullmatch(r"engine;dur=([0-9]+), total;dur=([0-9]+)", said)
         assert found
         engine, total = int(found[1]), int(found[2])
         assert least - 2 <= engine <= total + 2, "nginx's clock ticks in milliseconds"
-    assert "server-timing" not in (await house.ask("/none")).names()
+    assert "server-timing" not in (await stack.ask("/none")).names()
 
 
-async def test_a_line_of_json_says_what_happened(house: House) -> None:
+async def test_a_line_of_json_says_what_happened(stack: GatewayStack) -> None:
     async def stream(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(EVENT_STREAM + chunk(b"data: x\n\n") + END_OF_STREAM)
 
-    house.engine.answering = stream
-    await house.ask(
+    stack.engine.answering = stream
+    await stack.ask(
         "/v1/chat/completions?api_key=secret", method="POST", body=b"{}", headers={"User-Agent": 'a "b"\\'}
     )
-    [line] = await house.nginx.logged_json(1)
+    [line] = await stack.nginx.logged_json(1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", line.pop("time"))
     assert MADE.match(line.pop("request_id"))
     for number in ("bytes", "seconds", "first_byte_seconds", "connection"):
@@ -135,13 +135,13 @@ async def test_a_line_of_json_says_what_happened(house: House) -> None:
     }
 
 
-async def test_refusals_are_logged_as_the_client_asked_them(house: House) -> None:
-    await tell(house.port, b"DELETE /none?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n")
-    await tell(house.port, b"nonsense\r\n\r\n")
-    await house.engine.close()
-    house.nginx.engine_socket.unlink(missing_ok=True)
-    await house.ask("/v1/models")
-    lines = await house.nginx.logged_json(3)
+async def test_refusals_are_logged_as_the_client_asked_them(stack: GatewayStack) -> None:
+    await tell(stack.port, b"DELETE /none?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    await tell(stack.port, b"nonsense\r\n\r\n")
+    await stack.engine.close()
+    stack.nginx.engine_socket.unlink(missing_ok=True)
+    await stack.ask("/v1/models")
+    lines = await stack.nginx.logged_json(3)
     said = [(line["message"], line["status"], line["level"], line["first_byte_seconds"]) for line in lines]
     assert said == [
         ("DELETE /none", 404, "INFO", None),
@@ -152,11 +152,11 @@ async def test_refusals_are_logged_as_the_client_asked_them(house: House) -> Non
 
 @pytest.mark.parametrize("json_logs", [True, False])
 async def test_no_line_is_longer_than_a_pipe_keeps_whole(build: Build, json_logs: bool) -> None:
-    house = await build(options={"json_logs": json_logs})
+    stack = await build(options={"json_logs": json_logs})
     path = b"/" + b'\xff\x7f"\\' * 10000
     agent = b'\xfe"\\\x80' * 10000
     answer = await tell(
-        house.port,
+        stack.port,
         b"GET "
         + path
         + b" HTTP/1.1\r\nHost: a\r\nX-Request-Id: "
@@ -166,7 +166,7 @@ async def test_no_line_is_longer_than_a_pipe_keeps_whole(build: Build, json_logs
         + b"\r\n\r\n",
     )
     assert answer.status in {400, 404}
-    log = house.nginx.run_dir / "log/access"
+    log = stack.nginx.run_dir / "log/access"
     await until(lambda: log.read_bytes().endswith(b"\n"))
     [line] = log.read_bytes().splitlines(keepends=True)
     assert len(line) <= PIPE_BUF
@@ -174,10 +174,10 @@ async def test_no_line_is_longer_than_a_pipe_keeps_whole(build: Build, json_logs
 
 
 async def test_a_line_for_people(build: Build) -> None:
-    house = await build(options={"json_logs": False})
-    await house.ask("/v1/models?key=secret", headers={"X-Request-Id": "mine"})
-    await until(lambda: bool(house.nginx.logged()))
-    [line] = house.nginx.logged()
+    stack = await build(options={"json_logs": False})
+    await stack.ask("/v1/models?key=secret", headers={"X-Request-Id": "mine"})
+    await until(lambda: bool(stack.nginx.logged()))
+    [line] = stack.nginx.logged()
     assert re.fullmatch(
         r"INFO \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} gateway\] GET /v1/models 200 \d+ bytes [\d.]+ s "
         r"\(first byte [\d.]+ s\) client=127.0.0.1 connection=\d+ request_id=mine",
@@ -185,15 +185,15 @@ async def test_a_line_for_people(build: Build) -> None:
     )
 
 
-async def test_methods_of_every_spelling_are_told(house: House) -> None:
+async def test_methods_of_every_spelling_are_told(stack: GatewayStack) -> None:
     for method in (b"M-SEARCH", b"BASELINE_CONTROL"):
-        await tell(house.port, method + b" /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    lines = await house.nginx.logged_json(2)
+        await tell(stack.port, method + b" /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    lines = await stack.nginx.logged_json(2)
     assert [line["message"] for line in lines] == ["M-SEARCH /v1/models", "BASELINE_CONTROL /v1/models"]
 
 
 async def test_logs_go_through_pipes(tmp_path: Path) -> None:
-    """As in the house, where the logs are pipes that PID 1 reads."""
+    """As in the service, where the logs are pipes that PID 1 reads."""
     (tmp_path / "log").mkdir()
     for name in ("nginx", "access"):
         os.mkfifo(tmp_path / "log" / name)

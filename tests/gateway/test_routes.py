@@ -4,7 +4,7 @@ import pytest
 
 from nim.routes import ALWAYS_OPEN, ROUTES, Group, Route, Target, open_routes
 from tests.gateway.client import ask, connected, tell
-from tests.gateway.conftest import Build, House
+from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import ALL_GROUPS, free_port
 from tests.gateway.upstream import Upstream
 
@@ -16,20 +16,20 @@ def spelled(route: Route) -> str:
     return route.path.replace("{response_id}", "resp_1a2b").replace("{adapter_name}", "mine")
 
 
-def behind(house: House, route: Route) -> Upstream:
-    return house.engine if route.target is Target.ENGINE else house.middleware
+def behind(stack: GatewayStack, route: Route) -> Upstream:
+    return stack.engine if route.target is Target.ENGINE else stack.middleware
 
 
 @pytest.mark.parametrize("groups", [USUAL, ALL_GROUPS], ids=["usual", "all"])
 async def test_every_open_route_reaches_whoever_answers_it(build: Build, groups: tuple[str, ...]) -> None:
-    house = await build(route_groups=groups)
+    stack = await build(route_groups=groups)
     for route in open_routes(groups):
         if route.target is Target.GATEWAY:
             continue
         for method in route.methods:
             body = b'{"a":1}' if method == "POST" else None
-            answer = await house.ask(spelled(route) + "?b=%20c&d=/../e", method=method, body=body)
-            received = behind(house, route).received.pop()
+            answer = await stack.ask(spelled(route) + "?b=%20c&d=/../e", method=method, body=body)
+            received = behind(stack, route).received.pop()
             assert (answer.status, answer.body) == (200, b"{}"), route.path
             assert (received.method, received.body) == (method, body or b"")
             assert received.target == spelled(route) + "?b=%20c&d=/../e"
@@ -39,15 +39,15 @@ async def test_every_open_route_reaches_whoever_answers_it(build: Build, groups:
     "groups", [(), USUAL, ("inference",), ALL_GROUPS], ids=["none", "usual", "one", "all"]
 )
 async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ...]) -> None:
-    house = await build(route_groups=groups)
+    stack = await build(route_groups=groups)
     closed = {route.path: route for route in ROUTES if route.group not in (*ALWAYS_OPEN, *groups)}
     assert any(route.group is Group.HIDDEN for route in closed.values())
     for route in closed.values():
         for method in ("GET", "POST", "OPTIONS"):
-            answer = await house.ask(spelled(route), method=method)
+            answer = await stack.ask(spelled(route), method=method)
             assert answer.status == 404, route.path
             assert answer.json()["error"]["type"] in {"invalid_request_error", "not_found_error"}
-    assert house.engine.received == house.middleware.received == []
+    assert stack.engine.received == stack.middleware.received == []
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ async def test_no_other_route_is_let_through(build: Build, groups: tuple[str, ..
         "/nginx.conf",
     ],
 )
-async def test_no_spelling_gets_around_it(house: House, target: str) -> None:
-    (house.nginx.run_dir / "not_ready.json").write_text("{}", encoding="utf-8")
-    answer = await house.ask(target)
+async def test_no_spelling_gets_around_it(stack: GatewayStack, target: str) -> None:
+    (stack.nginx.run_dir / "not_ready.json").write_text("{}", encoding="utf-8")
+    answer = await stack.ask(target)
     assert answer.status in {400, 404}
     assert answer.json()["error"]["type"] == "invalid_request_error"
-    assert house.engine.received == house.middleware.received == []
+    assert stack.engine.received == stack.middleware.received == []
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ async def test_no_spelling_gets_around_it(house: House, target: str) -> None:
         "http://elsewhere.test/v1/models",
     ],
 )
-async def test_what_the_engine_sees_is_the_tables_own_spelling(house: House, target: str) -> None:
-    assert (await house.ask(target + "?q=1" if "#" not in target else target)).status == 200
-    [received] = house.engine.received
+async def test_what_the_engine_sees_is_the_tables_own_spelling(stack: GatewayStack, target: str) -> None:
+    assert (await stack.ask(target + "?q=1" if "#" not in target else target)).status == 200
+    [received] = stack.engine.received
     assert received.target.removesuffix("?q=1") == "/v1/models"
 
 
@@ -163,18 +163,18 @@ async def test_what_the_engine_sees_is_the_tables_own_spelling(house: House, tar
         ("/v1/models%2f", "/v1/models"),
     ],
 )
-async def test_a_slash_at_the_end_makes_no_difference(house: House, target: str, seen: str) -> None:
-    assert (await house.ask(target)).status == 200
-    [received] = house.engine.received
+async def test_a_slash_at_the_end_makes_no_difference(stack: GatewayStack, target: str, seen: str) -> None:
+    assert (await stack.ask(target)).status == 200
+    [received] = stack.engine.received
     assert received.target == seen
 
 
-async def test_a_slash_at_the_end_of_the_middlewares_and_of_health_routes(house: House) -> None:
-    assert (await house.ask("/v1/metadata/")).status == 200
-    assert [received.target for received in house.middleware.received] == ["/v1/metadata"]
-    assert (await house.ask("/v1/health/live/")).json()["status"] == "live"
-    assert (await house.ask("/v1/chat/completions/", method="POST", body=b'{"a":1}')).status == 200
-    assert [(received.target, received.body) for received in house.engine.received] == [
+async def test_a_slash_at_the_end_of_the_middlewares_and_of_health_routes(stack: GatewayStack) -> None:
+    assert (await stack.ask("/v1/metadata/")).status == 200
+    assert [received.target for received in stack.middleware.received] == ["/v1/metadata"]
+    assert (await stack.ask("/v1/health/live/")).json()["status"] == "live"
+    assert (await stack.ask("/v1/chat/completions/", method="POST", body=b'{"a":1}')).status == 200
+    assert [(received.target, received.body) for received in stack.engine.received] == [
         ("/v1/chat/completions", b'{"a":1}')
     ]
 
@@ -197,10 +197,10 @@ async def test_a_slash_at_the_end_of_the_middlewares_and_of_health_routes(house:
     ],
 )
 async def test_a_path_of_another_server_is_answered_with_the_one_to_use(
-    house: House, target: str, instead: str
+    stack: GatewayStack, target: str, instead: str
 ) -> None:
     for method in ("GET", "POST"):
-        answer = await house.ask(target, method=method)
+        answer = await stack.ask(target, method=method)
         assert answer.status == 404
         message = answer.json()["error"]["message"]
         assert message == f"cannot find this path here; use {instead} instead"
@@ -208,19 +208,19 @@ async def test_a_path_of_another_server_is_answered_with_the_one_to_use(
 
 async def test_only_what_is_open_is_named(build: Build) -> None:
     port = free_port()
-    house = await build(route_groups=("inference",), health_port=port)
-    assert "open routes; `nim routes` has them" in (await house.ask("/metrics")).json()["error"]["message"]
-    assert "use /v1/models instead" in (await house.ask("/models")).json()["error"]["message"]
+    stack = await build(route_groups=("inference",), health_port=port)
+    assert "open routes; `nim routes` has them" in (await stack.ask("/metrics")).json()["error"]["message"]
+    assert "use /v1/models instead" in (await stack.ask("/models")).json()["error"]["message"]
     said = {path: (await ask(port, path)).json()["error"]["message"] for path in ("/health", "/models", "/x")}
     assert "use /v1/health/ready instead" in said["/health"]
     assert "this port has the health routes only" in said["/models"] == said["/x"]
 
 
-async def test_parameters_keep_their_value(house: House) -> None:
+async def test_parameters_keep_their_value(stack: GatewayStack) -> None:
     for path in ("/v1/responses/resp_0-9.A:z", "/v1/responses/resp_0-9.A:z/cancel"):
-        assert (await house.ask(f"{path}?stream=true")).status == 200
-    assert (await house.ask("/v1/responses/%72esp_1")).status == 200
-    targets = [request.target for request in house.engine.received]
+        assert (await stack.ask(f"{path}?stream=true")).status == 200
+    assert (await stack.ask("/v1/responses/%72esp_1")).status == 200
+    targets = [request.target for request in stack.engine.received]
     assert targets == [
         "/v1/responses/resp_0-9.A:z?stream=true",
         "/v1/responses/resp_0-9.A:z/cancel?stream=true",
@@ -228,20 +228,20 @@ async def test_parameters_keep_their_value(house: House) -> None:
     ]
 
 
-async def test_methods_of_engine_routes_are_the_engines_business(house: House) -> None:
+async def test_methods_of_engine_routes_are_the_engines_business(stack: GatewayStack) -> None:
     for method in ("PUT", "DELETE", "PATCH", "POST"):
-        assert (await house.ask("/v1/models", method=method, body=b"{}")).status == 200
-    assert [request.method for request in house.engine.received] == ["PUT", "DELETE", "PATCH", "POST"]
+        assert (await stack.ask("/v1/models", method=method, body=b"{}")).status == 200
+    assert [request.method for request in stack.engine.received] == ["PUT", "DELETE", "PATCH", "POST"]
 
 
-async def test_head_is_asked_as_get_and_keeps_its_connection(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_head_is_asked_as_get_and_keeps_its_connection(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         for method in ("HEAD", "GET", "HEAD"):
             await client.request(method, "/v1/models")
             answer = await client.answer(method)
             assert (answer.status, answer.header("content-length")) == (200, "2")
             assert answer.body == (b"" if method == "HEAD" else b"{}")
-    assert [request.method for request in house.engine.received] == ["GET"] * 3
+    assert [request.method for request in stack.engine.received] == ["GET"] * 3
 
 
 @pytest.mark.parametrize(
@@ -253,48 +253,48 @@ async def test_head_is_asked_as_get_and_keeps_its_connection(house: House) -> No
     ],
 )
 async def test_options_tells_the_methods_and_a_preflight_is_the_engines(
-    house: House, path: str, allow: str
+    stack: GatewayStack, path: str, allow: str
 ) -> None:
-    options = await house.ask(path, method="OPTIONS")
+    options = await stack.ask(path, method="OPTIONS")
     assert (options.status, options.header("allow"), options.body) == (204, allow, b"")
     assert options.header("x-request-id")
-    assert house.engine.received == []
+    assert stack.engine.received == []
     preflight = {"Origin": "https://a.test", "Access-Control-Request-Method": "POST"}
-    assert (await house.ask(path, method="OPTIONS", headers=preflight)).status == 200
-    assert [request.method for request in house.engine.received] == ["OPTIONS"]
+    assert (await stack.ask(path, method="OPTIONS", headers=preflight)).status == 200
+    assert [request.method for request in stack.engine.received] == ["OPTIONS"]
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/messages", "/v1/metadata", "/v1/health/live", "/none"])
 @pytest.mark.parametrize("method", ["FOO", "PROPFIND", "M-SEARCH"])
-async def test_a_method_that_nobody_knows_gets_no_further(house: House, path: str, method: str) -> None:
-    answer = await tell(house.port, f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+async def test_an_unknown_method_is_refused(stack: GatewayStack, path: str, method: str) -> None:
+    answer = await tell(stack.port, f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     expected = {"/none": 404, "/v1/metadata": 405, "/v1/health/live": 405}.get(path, 501)
     assert answer.status == expected
     assert answer.json()["error"]["message"].startswith("cannot ")
     assert answer.header("x-request-id")
-    assert house.engine.received == house.middleware.received == []
+    assert stack.engine.received == stack.middleware.received == []
 
 
-async def test_methods_of_the_services_own_routes(house: House) -> None:
+async def test_methods_of_the_services_own_routes(stack: GatewayStack) -> None:
     for path in ("/v1/metadata", "/openapi.json"):
-        options = await house.ask(path, method="OPTIONS")
+        options = await stack.ask(path, method="OPTIONS")
         assert (options.status, options.header("allow")) == (204, "GET, HEAD, OPTIONS")
-        post = await house.ask(path, method="POST", body=b"{}")
+        post = await stack.ask(path, method="POST", body=b"{}")
         assert (post.status, post.header("allow")) == (405, "GET, HEAD, OPTIONS")
-        assert (await house.ask(path, method="HEAD")).status == 200
-    assert [request.method for request in house.middleware.received] == ["HEAD", "HEAD"]
+        assert (await stack.ask(path, method="HEAD")).status == 200
+    assert [request.method for request in stack.middleware.received] == ["HEAD", "HEAD"]
 
 
-async def test_trace_is_refused_everywhere(house: House) -> None:
-    answer = await tell(house.port, b"TRACE /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
+async def test_trace_is_refused_everywhere(stack: GatewayStack) -> None:
+    answer = await tell(stack.port, b"TRACE /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (answer.status, answer.header("allow")) == (405, None)
     assert answer.json()["error"]["code"] == "method_not_allowed"
 
 
-async def test_connections_are_counted_on_a_socket_of_their_own(house: House) -> None:
+async def test_connections_are_counted_on_a_socket_of_their_own(stack: GatewayStack) -> None:
     import asyncio
 
-    reader, writer = await asyncio.open_unix_connection(str(house.nginx.run_dir / "status.sock"))
+    reader, writer = await asyncio.open_unix_connection(str(stack.nginx.run_dir / "status.sock"))
     writer.write(b"GET /status HTTP/1.0\r\n\r\n")
     page = await reader.read()
     writer.close()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.client import connected, tell
-from tests.gateway.conftest import House
+from tests.gateway.conftest import GatewayStack
 from tests.gateway.upstream import Received
 
 HOST = b"Host: a\r\n"
@@ -150,27 +150,27 @@ NORMALISED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_refused_and_never_forwarded(house: House, name: str) -> None:
+async def test_refused_and_never_forwarded(stack: GatewayStack, name: str) -> None:
     method = REFUSED[name].partition(b" ")[0].decode()
-    async with connected(house.port) as client:
+    async with connected(stack.port) as client:
         await client.send(REFUSED[name])
         answer = await client.answer("GET" if method == "CONNECT" else method)
         assert await client.ends() == b"", "nothing else is answered"
     assert answer.status in {400, 405, 413, 501, 505}
     assert b"<html" not in answer.body
     assert answer.json()["error"]["request_id"]
-    assert house.engine.received == house.middleware.received == []
+    assert stack.engine.received == stack.middleware.received == []
 
 
 @pytest.mark.parametrize("name", NORMALISED)
-async def test_refused_or_one_well_formed_request(house: House, name: str) -> None:
+async def test_refused_or_one_well_formed_request(stack: GatewayStack, name: str) -> None:
     data, expected = NORMALISED[name]
-    answer = await tell(house.port, data, method=expected[0])
+    answer = await tell(stack.port, data, method=expected[0])
     if answer.status in {400, 501}:
-        assert house.engine.received == []
+        assert stack.engine.received == []
         return
     assert answer.status == 200
-    [received] = house.engine.received
+    [received] = stack.engine.received
     assert (received.method, received.target, received.body) == expected
     assert received.header("host") in {"a", "b", "localhost"}
     assert received.header("content-length") == (str(len(expected[2])) if expected[2] else None)
@@ -178,37 +178,37 @@ async def test_refused_or_one_well_formed_request(house: House, name: str) -> No
     assert not {"upgrade", "connection", "transfer-encoding"} & {key for key, _ in received.headers}
 
 
-async def test_a_request_without_version_is_refused_or_gets_one(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_a_request_without_version_is_refused_or_gets_one(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         await client.send(b"GET /v1/models\r\n" + SECOND)
         await client.ends()
-    for received in house.engine.received:
+    for received in stack.engine.received:
         assert (received.method, received.target, received.header("host")) == (
             "GET",
             "/v1/models",
             "localhost",
         )
-    assert len(house.engine.received) <= 1
+    assert len(stack.engine.received) <= 1
 
 
-async def test_pipelined_requests_arrive_as_two(house: House) -> None:
+async def test_pipelined_requests_arrive_as_two(stack: GatewayStack) -> None:
     one = POST + b"Content-Length: 2\r\n\r\nab"
-    async with connected(house.port) as client:
+    async with connected(stack.port) as client:
         await client.send(one + SECOND)
         assert (await client.answer("POST")).status == 200
         assert (await client.answer("GET")).status == 200
-    targets = [request.target for request in house.engine.received]
+    targets = [request.target for request in stack.engine.received]
     assert targets == ["/v1/chat/completions", "/v1/models?smuggled"]
 
 
-async def test_an_answer_cannot_steer_the_gateway(house: House) -> None:
+async def test_an_answer_cannot_steer_the_gateway(stack: GatewayStack) -> None:
     async def steer(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /_health/not_ready\r\nX-Accel-Limit-Rate: 1\r\n"
             b"X-Accel-Buffering: yes\r\nX-Request-Id: other\r\nContent-Length: 2\r\n\r\nok"
         )
 
-    house.engine.answering = steer
-    answer = await house.ask("/v1/models", headers={"X-Request-Id": "mine"})
+    stack.engine.answering = steer
+    answer = await stack.ask("/v1/models", headers={"X-Request-Id": "mine"})
     assert (answer.status, answer.body, answer.header("x-request-id")) == (200, b"ok", "mine")
     assert "x-accel-redirect" not in answer.names()

@@ -9,7 +9,7 @@ import h11
 import pytest
 
 from tests.gateway.client import Client, connected
-from tests.gateway.conftest import Build, House
+from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import PATIENCE_SECONDS, until
 from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, OK, Received, chunk
 
@@ -43,10 +43,10 @@ class Paced:
 @pytest.mark.parametrize("path", STREAMING)
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_each_event_leaves_before_the_next_is_made(build: Build, path: str, workers: int) -> None:
-    house = await build(worker_processes=workers)
-    house.engine.answering = paced = Paced(20)
+    stack = await build(worker_processes=workers)
+    stack.engine.answering = paced = Paced(20)
     events: list[bytes] = []
-    async with connected(house.port) as client, asyncio.timeout(PATIENCE_SECONDS):
+    async with connected(stack.port) as client, asyncio.timeout(PATIENCE_SECONDS):
         await client.request("POST", path, body=b'{"stream":true}')
         async for part in client.events("POST"):
             match part:
@@ -60,9 +60,9 @@ async def test_each_event_leaves_before_the_next_is_made(build: Build, path: str
     assert headers["x-accel-buffering"] == "no"
 
 
-async def test_many_streams_at_once_and_no_two_events_in_one(house: House) -> None:
+async def test_many_streams_at_once_and_no_two_events_in_one(stack: GatewayStack) -> None:
     async def stream(paced: Paced) -> list[bytes]:
-        async with connected(house.port) as client, asyncio.timeout(PATIENCE_SECONDS):
+        async with connected(stack.port) as client, asyncio.timeout(PATIENCE_SECONDS):
             await client.request("POST", "/v1/chat/completions", body=b"{}")
             events = []
             async for part in client.events("POST"):
@@ -83,15 +83,15 @@ async def test_many_streams_at_once_and_no_two_events_in_one(house: House) -> No
         tasks = []
         for number, paced in enumerate(engines):
             tasks.append(asyncio.create_task(stream(paced)))
-            await until(lambda number=number: len(house.engine.received) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(stack.engine.received) == number + 1)  # type: ignore[misc]
         return await asyncio.gather(*tasks)
 
-    house.engine.answering = one_of_them
+    stack.engine.answering = one_of_them
     assert await chain() == [[event(number) for number in range(10)]] * 64
 
 
-async def test_only_streams_ask_not_to_be_buffered(house: House) -> None:
-    assert "x-accel-buffering" not in (await house.ask("/v1/models")).names()
+async def test_only_streams_ask_not_to_be_buffered(stack: GatewayStack) -> None:
+    assert "x-accel-buffering" not in (await stack.ask("/v1/models")).names()
 
 
 class Watching:
@@ -120,13 +120,13 @@ class Watching:
             await asyncio.sleep(0.001)
 
 
-async def seconds_until_noticed(house: House, watching: Watching) -> float:
+async def seconds_until_noticed(stack: GatewayStack, watching: Watching) -> float:
     """From a client's leaving until the engine knows."""
-    house.engine.answering = watching
-    before = len(house.engine.received)
-    async with connected(house.port) as client:
+    stack.engine.answering = watching
+    before = len(stack.engine.received)
+    async with connected(stack.port) as client:
         await client.request("POST", "/v1/chat/completions", body=b"{}")
-        await until(lambda: len(house.engine.received) > before)
+        await until(lambda: len(stack.engine.received) > before)
         if watching.said:
             await anext(client.events("POST"))
         assert not watching.gone_at.done()
@@ -140,14 +140,14 @@ async def seconds_until_noticed(house: House, watching: Watching) -> float:
     ids=["silent", "head", "event", "busy"],
 )
 async def test_a_client_that_leaves_is_noticed_behind_within_a_second(
-    house: House, said: bytes, goes_on: bool
+    stack: GatewayStack, said: bytes, goes_on: bool
 ) -> None:
     """Of three that leave: the machine may stand still meanwhile."""
-    took = [await seconds_until_noticed(house, Watching(said, goes_on=goes_on)) for _ in range(3)]
+    took = [await seconds_until_noticed(stack, Watching(said, goes_on=goes_on)) for _ in range(3)]
     assert min(took) < 1, took
 
 
-async def test_a_stream_that_breaks_behind_is_cut_not_ended(house: House) -> None:
+async def test_a_stream_that_breaks_behind_is_cut_not_ended(stack: GatewayStack) -> None:
     async def break_off(
         request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -155,53 +155,53 @@ async def test_a_stream_that_breaks_behind_is_cut_not_ended(house: House) -> Non
         await writer.drain()
         raise ConnectionError
 
-    house.engine.answering = break_off
-    async with connected(house.port) as client:
+    stack.engine.answering = break_off
+    async with connected(stack.port) as client:
         await client.request("POST", "/v1/chat/completions", body=b"{}")
         with pytest.raises(h11.RemoteProtocolError, match="incomplete"):
             await client.answer("POST")
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-async def test_a_body_of_100_mb_passes_whole_with_its_length(house: House, chunked: bool) -> None:
+async def test_a_body_of_100_mb_passes_whole_with_its_length(stack: GatewayStack, chunked: bool) -> None:
     piece = bytes(range(256)) * 4096
     digest = hashlib.sha256()
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {100 * len(piece)}"
-    async with connected(house.port) as client:
+    async with connected(stack.port) as client:
         await client.send(f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n".encode())
         for _ in range(100):
             digest.update(piece)
             await client.send(chunk(piece) if chunked else piece)
         await client.send(END_OF_STREAM if chunked else b"")
         assert (await client.answer("POST")).status == 200
-    [received] = house.engine.received
+    [received] = stack.engine.received
     assert hashlib.sha256(received.body).digest() == digest.digest()
     assert received.header("content-length") == str(100 * len(piece))
     assert "transfer-encoding" not in {key for key, _ in received.headers}
 
 
-async def test_the_engine_hears_of_a_request_when_its_body_is_whole(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_the_engine_hears_of_a_request_when_its_body_is_whole(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         await client.send(b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
-        assert (await house.ask("/v1/models")).status == 200
-        assert [request.target for request in house.engine.received] == ["/v1/models"]
+        assert (await stack.ask("/v1/models")).status == 200
+        assert [request.target for request in stack.engine.received] == ["/v1/models"]
         await client.send(b"cd")
         assert (await client.answer("POST")).status == 200
-    assert house.engine.received[1].body == b"abcd"
+    assert stack.engine.received[1].body == b"abcd"
 
 
-async def test_an_answer_of_10_mb_passes_whole(house: House) -> None:
+async def test_an_answer_of_10_mb_passes_whole(stack: GatewayStack) -> None:
     body = bytes(range(256)) * 40960
 
     async def big(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
-    house.engine.answering = big
-    assert (await house.ask("/v1/embeddings", method="POST", body=b"{}")).body == body
+    stack.engine.answering = big
+    assert (await stack.ask("/v1/embeddings", method="POST", body=b"{}")).body == body
 
 
-async def test_expect_continue_is_answered(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_expect_continue_is_answered(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         await client.send(
             b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
@@ -213,7 +213,7 @@ async def test_expect_continue_is_answered(house: House) -> None:
         assert isinstance(await anext(events), h11.Response)
 
 
-async def test_realtime_becomes_a_tunnel(house: House) -> None:
+async def test_realtime_becomes_a_tunnel(stack: GatewayStack) -> None:
     async def tunnel(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert (request.header("upgrade"), request.header("connection")) == ("websocket", "upgrade")
         assert request.header("sec-websocket-key") == "abc"
@@ -223,8 +223,8 @@ async def test_realtime_becomes_a_tunnel(house: House) -> None:
             await writer.drain()
         raise ConnectionError
 
-    house.engine.answering = tunnel
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    stack.engine.answering = tunnel
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(
         b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
         b"Upgrade: WebSocket\r\nSec-WebSocket-Key: abc\r\n\r\n"
@@ -239,9 +239,9 @@ async def test_realtime_becomes_a_tunnel(house: House) -> None:
     await writer.wait_closed()
 
 
-async def test_realtime_without_upgrade_is_a_plain_request(house: House) -> None:
-    assert (await house.ask("/v1/realtime", headers={"Upgrade": "h2c"})).status == 200
-    [received] = house.engine.received
+async def test_realtime_without_upgrade_is_a_plain_request(stack: GatewayStack) -> None:
+    assert (await stack.ask("/v1/realtime", headers={"Upgrade": "h2c"})).status == 200
+    [received] = stack.engine.received
     assert not {"upgrade", "connection"} & {key for key, _ in received.headers}
 
 
@@ -250,41 +250,41 @@ async def one_request(client: Client) -> int:
     return (await client.answer("POST")).status
 
 
-async def test_connections_are_kept_on_both_sides(house: House) -> None:
-    async with connected(house.port) as client:
+async def test_connections_are_kept_on_both_sides(stack: GatewayStack) -> None:
+    async with connected(stack.port) as client:
         for _ in range(50):
             assert await one_request(client) == 200
     for _ in range(50):
-        assert (await house.ask("/v1/models")).status == 200
-    assert (await house.ask("/v1/health/ready")).status == 200
-    assert len(house.engine.received) == 101
-    assert house.engine.connections == 1
+        assert (await stack.ask("/v1/models")).status == 200
+    assert (await stack.ask("/v1/health/ready")).status == 200
+    assert len(stack.engine.received) == 101
+    assert stack.engine.connections == 1
 
 
-async def test_as_many_connections_as_requests_at_once(house: House) -> None:
+async def test_as_many_connections_as_requests_at_once(stack: GatewayStack) -> None:
     waiting = asyncio.Event()
 
     async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await waiting.wait()
         writer.write(OK)
 
-    house.engine.answering = wait
+    stack.engine.answering = wait
     for _ in range(3):
         waiting.clear()
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(house.ask("/v1/models")) for _ in range(16)]
-            seen = len(house.engine.received) + 16
-            await until(lambda seen=seen: len(house.engine.received) == seen)  # type: ignore[misc]
+            asked = [group.create_task(stack.ask("/v1/models")) for _ in range(16)]
+            seen = len(stack.engine.received) + 16
+            await until(lambda seen=seen: len(stack.engine.received) == seen)  # type: ignore[misc]
             waiting.set()
         assert {task.result().status for task in asked} == {200}
-    assert house.engine.connections == 16
+    assert stack.engine.connections == 16
 
 
-async def test_after_a_restart_no_request_meets_a_connection_of_the_old_engine(house: House) -> None:
+async def test_after_a_restart_no_request_meets_a_connection_of_the_old_engine(stack: GatewayStack) -> None:
     for _ in range(5):
-        assert (await house.ask("/v1/models")).status == 200
-        await house.engine.close()
-        house.nginx.engine_socket.unlink(missing_ok=True)
-        await house.engine.listen(house.nginx.engine_socket)
-    assert (await house.ask("/v1/models")).status == 200
-    assert house.engine.connections == 6
+        assert (await stack.ask("/v1/models")).status == 200
+        await stack.engine.close()
+        stack.nginx.engine_socket.unlink(missing_ok=True)
+        await stack.engine.listen(stack.nginx.engine_socket)
+    assert (await stack.ask("/v1/models")).status == 200
+    assert stack.engine.connections == 6

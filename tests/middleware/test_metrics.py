@@ -107,11 +107,11 @@ async def test_phases_and_restarts_come_from_the_state(plan: Plan, serve: Serve)
 
 
 async def test_the_time_until_ready_is_there_while_it_is_known(plan: Plan, serve: Serve) -> None:
-    house = await serve(plan)
+    service = await serve(plan)
     put_state(plan, state(eta_seconds=12.5))
-    assert value(parsed(await scrape(house)), "nim_startup_eta_seconds") == 12.5
+    assert value(parsed(await scrape(service)), "nim_startup_eta_seconds") == 12.5
     put_state(plan, state(eta_seconds=None))
-    assert "nim_startup_eta_seconds" not in parsed(await scrape(house))
+    assert "nim_startup_eta_seconds" not in parsed(await scrape(service))
 
 
 @pytest.mark.parametrize("text", [ENGINES, ENGINES.rstrip(b"\n"), ENGINES + b"\n# a comment\n", b""])

@@ -15,6 +15,8 @@ from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
+pytestmark = pytest.mark.slow
+
 HUMAN = re.compile(
     r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
     r"(nim|engine|nginx|middleware|supervisord|gateway)\] .+"

@@ -13,6 +13,8 @@ from nim.errors import PreflightError
 from nim.preflight.mounts import Place, look, touch
 from tests.process.dead_mount import NO_MOUNT
 
+pytestmark = pytest.mark.slow
+
 DEAD_MOUNT = Path(__file__).with_name("dead_mount.py")
 
 
@@ -101,6 +103,7 @@ def test_a_model_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
     [
         (("plan",), "NIM_MODEL_PATH"),
         (("serve", "--dry-run"), "NIM_MODEL_PATH"),
+        (("plan", "--gpus", "1xH100", "hf://org/name"), "NIM_CACHE_PATH"),
         (("fetch",), "NIM_MODEL_PATH"),
         (("fetch", "--model-uri", "DEAD"), "--model-uri"),
         (("fetch", "--model-uri", "hf://org/name"), "NIM_CACHE_PATH"),
@@ -117,6 +120,15 @@ def test_other_verbs_end_there_too(tmp_path: Path, verb: tuple[str, ...], named:
     env = {named: str(dead)} if named.startswith("NIM_") else {}
     done = nim(dead, *words, **env)
     assert f"({named}): it has not answered for 1 s" in done.stderr
+    assert done.returncode == 7
+
+
+def test_the_models_of_a_manifest_are_looked_for_in_the_cache(tmp_path: Path) -> None:
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    model = {"NIM_MODEL_NAME": "meta/llama-3.1-8b-instruct", "NIM_CACHE_PATH": str(dead)}
+    done = nim(dead, "plan", "--gpus", "1xH100", **model)
+    assert "(NIM_CACHE_PATH): it has not answered for 1 s" in done.stderr
     assert done.returncode == 7
 
 

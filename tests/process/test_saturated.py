@@ -17,6 +17,8 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
+pytestmark = pytest.mark.slow
+
 # With so few open files a worker has a little over a hundred places for requests.
 OPEN_FILES = 512
 FOR_EVER = 1_000_000

@@ -22,6 +22,8 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
+pytestmark = pytest.mark.slow
+
 # On a busy machine a stop may need more than its budget, which is not what is tested here.
 ENDED = (0, 143)
 SLOW = {"start": 2.5, "load": 1.0, "compile": 0.5, "warm-up": 1.0}

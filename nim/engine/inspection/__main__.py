@@ -1,4 +1,7 @@
-"""Writes the catalog of the installed engine: `python -m nim.engine.inspection [--out DIR]`."""
+"""Writes the catalog of the installed engine, and its configuration classes.
+
+`python -m nim.engine.inspection [--out DIR]`.
+"""
 
 import argparse
 import sys
@@ -6,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nim.engine.inspection.catalog import catalog_text, installed_catalog, remember
+from nim.engine.inspection.config_classes import class_rows
 from nim.engine.table import OPTIONS_DIR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write it, and what it no longer has into the history; the exit code."""
+    """Write both, and what the catalog no longer has into the history; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.inspection", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     out: Path = parser.parse_args(arguments).out
@@ -20,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written.write_text(catalog_text(catalog), encoding="utf-8")
     remember(out, written, catalog)
     sys.stdout.write(f"{written}: {len(catalog['architectures'])} architectures\n")
+    classes = {"version": catalog["version"], "classes": class_rows()}
+    written = out / f"configs-{catalog['version']}.json"
+    written.write_text(catalog_text(classes), encoding="utf-8")
+    sys.stdout.write(f"{written}: {len(classes['classes'])} configuration classes\n")
     return 0
 
 

@@ -70,13 +70,19 @@ def model_window(config: ModelConfig) -> int | None:
         return None
     if words is None and config.text.model_type in _PERIODS:
         return None
-    if config.text.known.defaults.get("use_sliding_window") is False and not _slides(config):
-        return None
-    return window
+    return window if _slides(config) else None
 
 
 def _slides(config: ModelConfig) -> bool:
-    """Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none."""
+    """Whether the window is in use, as classes have it that know the field, and those that came with a model.
+
+    Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none.
+    """
+    defaults = config.text.known.defaults
+    if not defaults:
+        return config.get("use_sliding_window") is not False
+    if defaults.get("use_sliding_window") is not False:
+        return True
     return config.flag("use_sliding_window") and not config.whole("max_window_layers")
 
 

@@ -3,6 +3,7 @@
 from nim.models.config import ModelConfig
 from nim.models.parameters.modules import Ranks
 from nim.models.parameters.shares import CannotSplitError
+from nim.models.parameters.storage.methods import HOPPER
 from nim.models.parameters.weights import ModelWeights, read_weights, stored_dtype
 from nim.models.types import Quantization
 
@@ -20,13 +21,15 @@ def parameter_bytes(
     expert_parallel: bool = False,
     quantize: str | None = None,
     dtype: str | None = None,
+    capability: tuple[int, int] = HOPPER,
     on_disk: int | None = None,
 ) -> int | None:
     """Return the bytes of weights on the rank that holds most, once loaded; None where that is not known.
 
     `quantize` and `dtype` are the engine's `--quantization` and `--dtype`; weights in 32 bits are served in
-    16 unless it says otherwise. `on_disk` are the bytes of the weight files that the engine will load: they
-    decide where the configuration does not tell or tells something else.
+    16 unless it says otherwise. `capability` is that of the GPU, whose kernels pad some weights. `on_disk`
+    are the bytes of the weight files that the engine will load: they decide where the configuration does not
+    tell or tells something else.
     """
     ranks = Ranks(
         tensor=tensor_parallel_size,
@@ -34,7 +37,7 @@ def parameter_bytes(
         data=data_parallel_size,
         expert_parallel=expert_parallel,
     )
-    weights = read_weights(config, quantization, quantize=quantize, dtype=dtype)
+    weights = read_weights(config, quantization, quantize=quantize, dtype=dtype, capability=capability)
     counted = None if weights is None else _bytes(weights, ranks)
     if on_disk is None:
         return counted

@@ -22,10 +22,12 @@ from nim.models.types import Layer, LayerKind
 
 # Their weights lead to latent vectors, from which the engine makes keys and values to keep.
 _LATENT_WEIGHTS = frozenset({"minicpm3"})
-# Their layers share weights, or are of a kind of their own.
-_UNKNOWN = frozenset({"hrm_text", "zamba2"})
+# Their layers are of a kind of their own.
+_UNKNOWN = frozenset({"hrm_text"})
 # Layers of one kind differ in size.
 _ALL_DIFFERENT = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text", "laguna", "nemotron-nas"})
+# Whatever their configurations say, the head is the embedding.
+_ALWAYS_SHARING = frozenset({"lfm2", "lfm2_moe", "zamba2"})
 # Not generators by their names, but served by classes that are made for generation.
 _WITH_HEAD = frozenset(
     {"ChatGLMModel", "LlamaModel", "MistralModel", "Qwen2Model", "JambaForSequenceClassification"}
@@ -66,13 +68,13 @@ def _layer(
 ) -> Iterator[Module]:
     if layer.kind in (LayerKind.STATE, LayerKind.HYBRID):
         yield from mixer_modules(config, family)
-    if layer.kind not in (LayerKind.STATE, LayerKind.NONE):
+    if layer.kind not in (LayerKind.STATE, LayerKind.NONE) and not family.shares_attention:
         yield from _attention(config, family, heads, layer, index)
     if shares_keys(config, index):
         yield from shared_queries(config, family.attention, index)
     if family.feeds_forward and (not family.one_part or layer.kind == LayerKind.NONE):
         yield from feed_forward_modules(config, family, index, sparse=sparse)
-    yield from layer_extras(config)
+    yield from layer_extras(config, layer)
 
 
 def _attention(
@@ -107,6 +109,8 @@ def _has_head(config: ModelConfig) -> bool:
 
 def shares_embedding(config: ModelConfig) -> bool:
     """Return whether the head is the embedding."""
+    if config.text.model_type in _ALWAYS_SHARING:
+        return True
     name = "tie_word_embeddings"
     stated = (config.text.values.get(name), config.root.values.get(name))
     assumed = (config.root.known.defaults.get(name), config.text.known.defaults.get(name))

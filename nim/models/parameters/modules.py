@@ -6,7 +6,7 @@ Vectors (norms, biases, single scales) are left out: together they are less than
 from dataclasses import dataclass, field
 from math import ceil
 
-from nim.models.parameters.shares import Share, whole
+from nim.models.parameters.shares import CannotSplitError, Share, whole
 from nim.models.parameters.storage.layout import Storage
 
 # The engine pads a vocabulary to a multiple of this.
@@ -59,9 +59,12 @@ class Experts:
     hidden: int
     inner: Share
     gated: bool = True
+    one_each: bool = False  # there have to be as many experts as ranks
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
         """Return the bytes on the rank that has most of them."""
+        if self.one_each and ranks.tensor > self.count:
+            raise CannotSplitError(f"{self.count} experts")
         splits = ranks.expert_splits
         width = _rounded(self.inner.on_rank(splits), storage.round_inner)
         hidden = _rounded(self.hidden, storage.round_hidden)

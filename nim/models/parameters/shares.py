@@ -22,6 +22,7 @@ class Share:
     what: str = "a width of {}"  # names it in a refusal
     divided: bool = True  # False: every rank holds all of it
     repeated: bool = False  # with more ranks than units, several ranks hold the same unit
+    or_whole: bool = False  # a rank holds all of it where it does not divide
     blocks: int = 1  # units are shared out in blocks of this many; the last ranks' are padded
     least: int = 0  # a rank's part is padded to this
 
@@ -45,6 +46,8 @@ class Share:
             return max(self.count // ranks, self.least) * self.unit
         if self.repeated and self.count and ranks % self.count == 0:
             return self.unit
+        if self.or_whole:
+            return self.elements
         raise CannotSplitError(self.name)
 
 

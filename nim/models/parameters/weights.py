@@ -14,15 +14,18 @@ from nim.models.parameters.parts.towers import tower_modules
 from nim.models.parameters.stages import stage_bounds
 from nim.models.parameters.storage.assignment import Formats
 from nim.models.parameters.storage.layout import Storage
-from nim.models.parameters.storage.methods import read_formats
+from nim.models.parameters.storage.methods import HOPPER, read_formats
 from nim.models.types import Quantization
 
-# Families that build embedding and head on every stage of a pipeline.
+# Families that build the embedding on every stage of a pipeline, and those that build the head, too.
+_EMBEDDING_ON_EVERY_STAGE = frozenset({
+    "lfm2", "lfm2_moe", "longcat_flash", "qwen3_5_moe_text", "qwen3_5_text",
+})  # fmt: skip
 _TABLES_ON_EVERY_STAGE = frozenset({
     "bloom", "chatglm", "dbrx", "falcon", "gemma", "gemma3_text", "gemma4_text", "gpt2", "gpt_oss", "gptj",
     "granitemoe", "granitemoehybrid", "granitemoeshared", "hy_v3", "internlm2", "jamba", "mamba", "minicpm",
-    "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe", "opt", "orion",
-    "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen4_exp_text", "stablelm",
+    "minicpm3", "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe",
+    "opt", "orion", "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen4_exp_text", "stablelm",
 })  # fmt: skip
 _SYNONYMS = {"half": "float16", "float": "float32"}
 # Modules alike count together.
@@ -33,7 +36,8 @@ Weights = Counter[tuple[Module, Storage]]
 class ModelWeights:
     """The weights of a whole model."""
 
-    front: Weights  # before the layers, towers included
+    towers: Weights  # every stage of a pipeline builds them
+    front: Weights  # before the layers
     layers: tuple[Weights, ...]
     back: Weights  # behind the layers
     shared_embedding: Weights  # what the last stage of a pipeline holds once more
@@ -42,7 +46,7 @@ class ModelWeights:
     @cached_property
     def merged(self) -> Weights:
         """Return all of them together."""
-        merged = self.front + self.back
+        merged = self.towers + self.front + self.back
         _add_layers(merged, self.layers)
         return merged
 
@@ -55,7 +59,7 @@ class ModelWeights:
     def _stages(self, count: int) -> Iterable[Weights]:
         bounds = stage_bounds(len(self.layers), count)
         for number, (first, last) in enumerate(bounds):
-            stage: Weights = Counter()
+            stage: Weights = Counter(self.towers)
             _add_layers(stage, self.layers[first:last])
             if number == 0:
                 stage.update(self.front)
@@ -71,12 +75,14 @@ def read_weights(
     *,
     quantize: str | None = None,
     dtype: str | None = None,
+    capability: tuple[int, int] = HOPPER,
 ) -> ModelWeights | None:
     """Return the weights of a model; None where a size or its quantization is not known.
 
-    `quantize` and `dtype` are the engine's `--quantization` and `--dtype`.
+    `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `capability` that of the GPU.
     """
-    formats = read_formats(config, quantization, quantize=quantize, dtype=served_dtype(config, dtype))
+    served = served_dtype(config, dtype)
+    formats = read_formats(config, quantization, quantize=quantize, dtype=served, capability=capability)
     try:
         return None if formats is None else _weights(config, formats)
     except UnknownSizeError:
@@ -100,14 +106,14 @@ def served_dtype(config: ModelConfig, dtype: str | None = None) -> str:
 
 def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
     table, last = embedding(config), head(config)
-    everywhere = (config.text.model_type or "") in _TABLES_ON_EVERY_STAGE
-    front = _counted(formats, (table, *model_extras(config)))
-    front.update((tower, formats.plain) for tower in tower_modules(config))
+    everywhere = config.text.model_type in _TABLES_ON_EVERY_STAGE
+    again = everywhere or config.text.model_type in _EMBEDDING_ON_EVERY_STAGE or shares_embedding(config)
     return ModelWeights(
-        front=front,
+        towers=Counter((tower, formats.plain) for tower in tower_modules(config)),
+        front=_counted(formats, (table, *model_extras(config))),
         layers=_layers(config, formats),
         back=_counted(formats, (last,) if last else ()),
-        shared_embedding=_counted(formats, (table,) if everywhere or shares_embedding(config) else ()),
+        shared_embedding=_counted(formats, (table,) if again else ()),
         on_every_stage=_counted(formats, (last,) if everywhere and last else ()),
     )
 

@@ -16,12 +16,12 @@ from nim.manifest.schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
+from nim.selection.memory.start import Start
 from nim.selection.parallel import parallel_of
-from nim.selection.start import Start
+from tests.oracle import record
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 PATHS = manifest_paths(PROFILES)
-VERDICTS = Path(__file__).parents[2] / "oracle" / "verdicts.jsonl"
 
 
 @pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
@@ -104,18 +104,21 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, dict[str, Any]]:
     """What the engine itself makes of published models, by name; see `tests/oracle`."""
-    if not VERDICTS.is_file():
-        pytest.skip("no verdicts of the engine")
-    rows = [json.loads(line) for line in VERDICTS.read_text().splitlines()]
-    return {row["model"]: row for row in rows if "error" not in row}
+    return {name: verdict for name, verdict in record.read().items() if "error" not in verdict}
+
+
+def judged(manifest: Manifest, verdicts: dict[str, dict[str, Any]]) -> list[tuple[Profile, dict[str, Any]]]:
+    """The profiles whose weights the engine has judged, each with the verdict."""
+    sources = [(profile, (profile.source or "").removeprefix("hf://")) for profile in manifest.profiles]
+    found = [(profile, verdicts[source]) for profile, source in sources if source in verdicts]
+    return found or pytest.skip("the engine has judged none of its checkpoints")
 
 
 def test_sizes_are_those_that_the_engine_loads(
     manifest: Manifest, verdicts: dict[str, dict[str, Any]]
 ) -> None:
-    for profile in manifest.profiles:
-        verdict = verdicts.get((profile.source or "").removeprefix("hf://"), {})
-        place = verdict.get("tensor_parallel", {}).get(str(profile.tensor_parallel_size))
+    for profile, verdict in judged(manifest, verdicts):
+        place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size))
         if place is None or profile.pipeline_parallel_size > 1:
             continue
         assert profile.memory_gb is not None
@@ -126,13 +129,9 @@ def test_sizes_are_those_that_the_engine_loads(
 def test_contexts_and_caches_are_those_that_the_engine_derives(
     manifest: Manifest, verdicts: dict[str, dict[str, Any]]
 ) -> None:
-    model = manifest.model
-    assert model is not None
-    for profile in manifest.profiles:
-        verdict = verdicts.get((profile.source or "").removeprefix("hf://"))
-        if verdict is None:
-            continue
-        assert model.max_model_len == verdict["context"]
+    for profile, verdict in judged(manifest, verdicts):
+        assert manifest.model is not None
+        assert manifest.model.max_model_len == verdict["context"]
         place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size), {})
         plain = verdict["kv_cache_dtype"] == str(profile.engine.args.get("kv-cache-dtype", "auto"))
         if plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:

@@ -180,6 +180,17 @@ def test_variables_that_the_engine_does_not_know_are_a_note(
     assert "note: VLLM_USE_V1" in capsys.readouterr().out
 
 
+def test_a_parser_that_the_engine_has_not_is_a_problem(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "mine.yaml"
+    assert nim("import", file, "-o", target) == 0
+    target.write_text(target.read_text().replace("reasoning-parser: qwen3", "reasoning-parser: qwen33"))
+    assert nim("--write-ids", target) == 0
+    assert nim("--check", target) == 3
+    assert 'cannot use "qwen33" for --reasoning-parser' in capsys.readouterr().out
+
+
 def test_all_that_are_shipped_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert nim("--check") == 0
     assert "llama-3.1-8b-instruct.yaml: all is well" in capsys.readouterr().out

@@ -18,8 +18,8 @@ from nim.recipes.shapes import (
     smallest,
     weights_gb,
 )
+from nim.selection.memory.weights import BYTES_PER_PARAMETER
 from nim.selection.rank import PRECISIONS
-from nim.selection.weights import BYTES_PER_PARAMETER
 
 
 def gpu(name: str) -> Product:

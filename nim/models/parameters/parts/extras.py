@@ -9,7 +9,7 @@ from nim.models.parameters.parts import encoder_decoder
 from nim.models.parameters.parts.attention import ATTENTION_HEADS
 from nim.models.parameters.parts.sizes import size
 from nim.models.parameters.shares import Share, whole
-from nim.models.types import LayerKind
+from nim.models.types import Layer, LayerKind
 
 SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
 ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
@@ -35,11 +35,11 @@ def shares_keys(config: ModelConfig, index: int) -> bool:
     return config.text.model_type in SHARING and bool(sharing) and 0 < first <= index
 
 
-def layer_extras(config: ModelConfig) -> Iterator[Module]:
+def layer_extras(config: ModelConfig, layer: Layer) -> Iterator[Module]:
     """Yield what a family's layers have beside attention and feed-forward network."""
     read = _LAYER_EXTRAS.get(config.text.model_type or "")
     if read is not None:
-        yield from read(config)
+        yield from read(config, layer)
 
 
 def model_extras(config: ModelConfig) -> Iterator[Module]:
@@ -47,6 +47,9 @@ def model_extras(config: ModelConfig) -> Iterator[Module]:
     kind, hidden = config.text.model_type or "", config.whole("hidden_size")
     if kind in encoder_decoder.FAMILIES:
         yield from encoder_decoder.encoder_decoder_extras(config)
+    if kind == "zamba2" and hidden:
+        for _ in range(config.whole("num_mem_blocks") or 1):
+            yield from _shared_block(config, hidden)
     if kind in SHARING and hidden:
         yield from _per_layer_embedding(config, hidden)
     if kind in _LEARNED_POSITIONS and hidden:
@@ -77,7 +80,7 @@ def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
         yield column("altup_projection", hidden, hidden)
 
 
-def _per_layer_input(config: ModelConfig) -> Iterator[Module]:
+def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
     channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
         yield replicated("per_layer_input_gate", hidden, channels)
@@ -87,6 +90,29 @@ def _per_layer_input(config: ModelConfig) -> Iterator[Module]:
         yield row("laurel.linear_right", rank, hidden)
 
 
-_LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig], Iterator[Module]]] = dict.fromkeys(
-    SHARING, _per_layer_input
-)
+def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
+    """Zamba 2: what adapts the shared block to a layer, and leads back to it."""
+    if layer.kind != LayerKind.HYBRID:
+        return
+    hidden, rank = size(config, "hidden_size"), config.whole("adapter_rank") or 128
+    width = size(config, "intermediate_size")
+    yield replicated("linear", hidden, hidden)
+    yield column("gate_up_proj_adapter.A", hidden, rank)
+    yield column("gate_up_proj_adapter.B", rank, width, width)
+
+
+def _shared_block(config: ModelConfig, hidden: int) -> Iterator[Module]:
+    """Zamba 2: attention on twice the model's channels, and a feed-forward network."""
+    heads, width = size(config, "num_attention_heads"), size(config, "intermediate_size")
+    attended = config.whole("attention_hidden_size") or 2 * hidden
+    share = Share(heads, config.whole("attention_head_dim") or attended // heads, ATTENTION_HEADS)
+    yield Linear(name="qkv_proj", inputs=whole(attended), outputs=(share, share, share))
+    yield Linear(name="o_proj", inputs=share, outputs=(whole(hidden),))
+    yield column("gate_up_proj", hidden, width, width)
+    yield row("down_proj", width, hidden)
+
+
+_LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig, Layer], Iterator[Module]]] = {
+    **dict.fromkeys(SHARING, _per_layer_input),
+    "zamba2": _adapters,
+}

@@ -24,6 +24,7 @@ class Family:
     shared_blocks: int = 1  # the shared expert is split in whole blocks of this many channels
     feeds_forward: bool = True
     splits_feed_forward: bool = True
+    shares_attention: bool = False  # between layers: it is counted once
     one_part: bool = False  # a layer is a mixer, attention or a feed-forward network, never two of them
 
 
@@ -52,6 +53,7 @@ _FAMILIES: Mapping[str, Family] = {
     "gpt_bigcode": Family(attention="attn", gated=False, splits_feed_forward=False),
     "gemma4_text": Family(experts="experts"),
     "gemma4_unified_text": Family(experts="experts"),
+    "zamba2": Family(mixer="mamba", feeds_forward=False, shares_attention=True),
     "gpt_oss": Family(attention="attn", repeats_kv_heads=False),
     "llama4_text": Family(feed_forward="feed_forward", shared="shared_expert"),
     "nemotron_h": Family(attention="mixer", feed_forward="mixer", gated=False, one_part=True),

@@ -22,6 +22,13 @@ _DENSE_WIDTHS = (
 )
 _SHARED_WIDTHS = ("shared_expert_intermediate_size", "shared_intermediate_size", "share_expert_dim")
 _SHARED_COUNTS = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+# Families that refuse more ranks than experts.
+_EXPERT_FOR_EACH_RANK = frozenset({
+    "cohere2_moe", "ernie4_5_moe", "ernie4_5_vl_moe_text", "exaone_moe", "hy_v3", "hy_v4", "k2_horizon",
+    "laguna", "lfm2_moe", "mimo_v2", "mimo_v2_flash", "minimax_m2", "minimax_m3", "minimax_m3_text",
+    "minimax_m3_vl_text", "qwen2_moe", "qwen3_5_moe_text", "qwen3_moe", "qwen3_next", "qwen3_omni_moe_text",
+    "qwen3_vl_moe_text", "step3_text", "step3p5",
+})  # fmt: skip
 _MLP, _EXPERT, _SHARED = "an MLP width of {}", "an expert width of {}", "a shared expert of {}"
 
 
@@ -92,6 +99,7 @@ def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[M
         hidden=mixture.latent or hidden,
         inner=Share(mixture.width, what=_EXPERT, least=family.least_expert_width),
         gated=family.gated,
+        one_each=config.text.model_type in _EXPERT_FOR_EACH_RANK,
     )
 
 

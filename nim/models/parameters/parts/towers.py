@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
-from nim.models.config import ModelConfig, Section
+from nim.models.config import ModelConfig, Section, as_whole
 from nim.models.parameters.modules import Linear, column, replicated, row
 from nim.models.parameters.shares import Share, whole
 
@@ -23,6 +25,7 @@ class Tower:
 
     split: bool = True  # False: every rank holds it in full
     splits_attention: bool = True
+    splits_heads_or_none: bool = False  # heads that do not divide are held in full
     gated: bool = False
     projector: str = "two layers"  # a key of `_PROJECTORS`
 
@@ -30,6 +33,9 @@ class Tower:
 _MERGER = Tower(projector="merger")
 _GATED_MERGER = Tower(gated=True, projector="merger")
 _IN_FULL = Tower(split=False)
+_CLIP = Tower()
+_SAM_NECK = 256  # channels behind SAM
+_SAM_PATCHES = 64**2 + 3 * 16**2  # its positions, and the elements of a patch
 _ONE_LAYER = Tower(split=False, projector="one layer")
 _TOWERS: Mapping[str, Tower] = {
     **dict.fromkeys(("qwen2_vl", "qwen2_vl_vision", "qwen3_vl", "qwen3_vl_vision", "qwen3_vl_moe"), _MERGER),
@@ -41,12 +47,15 @@ _TOWERS: Mapping[str, Tower] = {
         ("glm4v_vision", "glm4v_moe_vision", "glm_ocr_vision"), Tower(gated=True, projector="glm")
     ),
     **dict.fromkeys(("gemma4_vision", "gemma4_audio"), Tower(split=False, gated=True, projector="one layer")),
-    **dict.fromkeys(("siglip_vision_model", "clip_vision_model", "llama4_vision_model"), Tower()),
-    **dict.fromkeys(("intern_vit_6b", "qianfan_ocr_vision", "glmasr_encoder"), Tower()),
+    **dict.fromkeys(("siglip_vision_model", "clip_vision_model", "glmasr_encoder"), Tower()),
+    **dict.fromkeys(
+        ("intern_vit_6b", "qianfan_ocr_vision"), Tower(splits_heads_or_none=True, projector="pixel shuffle")
+    ),
+    "llama4_vision_model": Tower(projector="llama 4"),
     **dict.fromkeys(("kimi_k25_vision", "moonvit"), Tower(projector="patches")),
     "exaone4_5_vision": _GATED_MERGER,
     "idefics3_vision": Tower(projector="one layer"),
-    "internvl_vision": Tower(splits_attention=False),
+    "internvl_vision": Tower(splits_attention=False, projector="pixel shuffle"),
     "kimi_k3_vision": Tower(split=False, projector="patches"),
     "pixtral": Tower(gated=True),
 }
@@ -62,9 +71,30 @@ def tower_modules(config: ModelConfig) -> Iterator[Linear]:
     """Yield the matrices of all towers. One not known here counts in full and refuses no size."""
     out = config.whole("hidden_size")
     for section in _sections(config):
+        if widths := section.mapping("width"):
+            yield from _deep_encoder(config, widths)
+            continue
         tower = _TOWERS.get(section.model_type or "", _IN_FULL)
         projector = _PROJECTOR_OF.get(config.model_type or "", tower.projector)
         yield from _tower(section, replace(tower, projector=projector), out, _last_layer(config))
+
+
+def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Linear]:
+    """Yield DeepSeek-OCR's two towers: SAM in full, with the convolutions behind it, and CLIP."""
+    for name, sizes in widths.items():
+        if not isinstance(sizes, Mapping):
+            continue
+        section, channels = Section(values=sizes), list(sizes.get("downsample_channels") or ())
+        is_clip = "clip" in name
+        yield from _tower(section, _CLIP if is_clip else _IN_FULL, None, -1)
+        if not is_clip:
+            yield replicated("patches", section.whole("width") or 0, _SAM_PATCHES)
+        for inner, outer in pairwise((_SAM_NECK, _SAM_NECK, *channels) if channels else ()):
+            yield replicated("downsample", 9 * inner, outer)
+    projector = config.root.mapping("projector_config")
+    inputs, outputs = as_whole(projector.get("input_dim")), as_whole(projector.get("n_embed"))
+    if inputs and outputs:
+        yield replicated("projector.layers", inputs, outputs)
 
 
 def _last_layer(config: ModelConfig) -> int:
@@ -122,8 +152,9 @@ def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[
     unit = section.whole("head_dim") or (section.whole("qkv_hidden_size") or hidden) // heads
     kv = section.whole("num_key_value_heads") or heads
     divided = tower.split and tower.splits_attention
-    queries = Share(heads, unit, _TOWER_HEADS, divided=divided)
-    keys = Share(kv, unit, _TOWER_HEADS, divided=divided)
+    either = tower.splits_heads_or_none
+    queries = Share(heads, unit, _TOWER_HEADS, divided=divided, or_whole=either)
+    keys = Share(kv, unit, _TOWER_HEADS, divided=divided, or_whole=either)
     width = Share(_width(section, hidden), 1, _TOWER_WIDTH, divided=tower.split)
     yield Linear(name="qkv", inputs=whole(hidden), outputs=(queries, keys, keys))
     yield Linear(name="proj", inputs=queries, outputs=(whole(hidden),))
@@ -167,6 +198,21 @@ def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Line
     yield replicated("projector.linear_2", merged, out)
 
 
+def _pixel_shuffle(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    yield replicated("projector.linear_1", 4 * hidden, out)
+    yield replicated("projector.linear_2", out, out)
+
+
+def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
+    """Yield the adapter of the tower and the projector behind it."""
+    wide, middle = section.whole("intermediate_size"), section.whole("projector_input_dim")
+    adapted, last = section.whole("projector_output_dim"), section.whole("vision_output_dim")
+    if wide and middle and adapted and last:
+        yield column("adapter.fc1", wide, middle, what=_TOWER_WIDTH)
+        yield row("adapter.fc2", middle, adapted, what=_TOWER_WIDTH)
+        yield column("projector.linear_1", last, out, what=_TOWER_WIDTH)
+
+
 def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Patches that lie together are merged and mapped, also from layers in the middle."""
     merged = hidden * (section.whole("spatial_merge_size") or 2) ** 2
@@ -187,9 +233,11 @@ def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 _PROJECTORS: Mapping[str, Callable[[Section, int, int], Iterator[Linear]]] = {
     "glm": _glm,
+    "llama 4": _llama4,
     "merger": _merger,
     "one layer": _one_layer,
     "patches": _patches_together,
+    "pixel shuffle": _pixel_shuffle,
     "three layers": _three_layers,
     "two layers": _two_layers,
     "two layers, split": _two_split_layers,

@@ -7,7 +7,7 @@ from math import ceil, gcd
 
 from nim.models.parameters.shares import CannotSplitError, Share
 
-# The smallest tile that the engine refines the blocks of experts to.
+# The smallest side of a tile that the engine refines those of experts to.
 _SMALLEST_TILE = 32
 
 
@@ -17,6 +17,7 @@ class Rule(StrEnum):
     NONE = "none"
     BLOCKS = "blocks"  # whole tiles, rows and columns
     GROUPS = "groups"  # whole groups along a row
+    HALVED = "halved"  # experts: groups are halved until they fit
     MULTIPLE = "multiple"  # rows that are a multiple of a group long, split or not
 
 
@@ -29,6 +30,7 @@ class Storage:
     tile_rows: int | None = None
     tile_columns: int | None = None
     rule: Rule = Rule.NONE
+    refined_scale_bits: int | None = None  # of a halved tile, where they are others
     round_inner: int = 1  # experts: the rank's part of their width is rounded up to a multiple of this
     round_hidden: int = 1
 
@@ -62,18 +64,39 @@ class Storage:
             raise CannotSplitError(f"{share.name} in {tiles} of {size}")
 
     def for_experts(self, inner: Share, hidden: int, ranks: int) -> "Storage":
-        """Return the format that experts have on a rank: blocks are refined where they do not divide."""
-        if self.rule == Rule.GROUPS:
-            self._check_width(inner, inner.on_rank(ranks), self.tile_columns, "groups")
-        if self.rule != Rule.BLOCKS or not self.tile_rows or not self.tile_columns:
-            return self
+        """Return the format that experts have on a rank: tiles are refined where they do not divide."""
         width = inner.on_rank(ranks)
-        if width % self.tile_rows == 0 and (ranks == 1 or width % self.tile_columns == 0):
-            return self
-        refined = gcd(self.tile_rows, self.tile_columns, width, hidden)
-        if refined < _SMALLEST_TILE:
-            raise CannotSplitError(f"{inner.name} in blocks of {self.tile_rows}")
-        return replace(self, tile_rows=refined, tile_columns=refined)
+        match self.rule:
+            case Rule.GROUPS:
+                self._check_width(inner, width, self.tile_columns, "groups")
+            case Rule.HALVED if self.tile_columns:
+                size = _halved(self.tile_columns, inner, width, hidden)
+                refined = self.scale_bits if self.refined_scale_bits is None else self.refined_scale_bits
+                scale_bits = self.scale_bits if size == self.tile_columns else refined
+                return replace(self, tile_columns=size, scale_bits=scale_bits)
+            case Rule.BLOCKS if self.tile_rows and self.tile_columns:
+                if width % self.tile_rows or (ranks > 1 and width % self.tile_columns):
+                    size = _refined(self.tile_rows, self.tile_columns, inner, width, hidden)
+                    return replace(self, tile_rows=size, tile_columns=size)
+        return self
+
+
+def _halved(size: int, inner: Share, width: int, hidden: int) -> int:
+    """Halve a group until it divides both sides, as vLLM's `MoeWNA16Method`."""
+    group = size
+    while width % group or hidden % group:
+        group //= 2
+        if group < _SMALLEST_TILE:
+            raise CannotSplitError(f"{inner.name} in groups of {size}")
+    return group
+
+
+def _refined(rows: int, columns: int, inner: Share, width: int, hidden: int) -> int:
+    """Return the side of the largest tile that divides everything, as vLLM's `refine_fp8_moe_block_shape`."""
+    size = gcd(rows, columns, width, hidden)
+    if size < _SMALLEST_TILE:
+        raise CannotSplitError(f"{inner.name} in blocks of {rows}")
+    return size
 
 
 def plain(bits: int) -> Storage:

@@ -12,6 +12,7 @@ from nim.models.parameters.storage.names import ROOTS, ModuleList, checkpoint_na
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
 
+HOPPER = (9, 0)
 _BITS = {"float32": 32, "float64": 64}
 
 
@@ -23,6 +24,7 @@ class _Checkpoint:
     raw: Mapping[str, Any]
     dtype: str
     plain: Storage
+    capability: tuple[int, int]
 
     def strings(self, *keys: str) -> Iterable[str]:
         """Return the first of these lists that is not empty."""
@@ -33,18 +35,25 @@ class _Checkpoint:
 
 
 def read_formats(
-    config: ModelConfig, quantization: Quantization | None, *, quantize: str | None, dtype: str
+    config: ModelConfig,
+    quantization: Quantization | None,
+    *,
+    quantize: str | None = None,
+    dtype: str = "bfloat16",
+    capability: tuple[int, int] = HOPPER,
 ) -> Formats | None:
     """Return the formats of the model's modules; None where its quantization is not known here.
 
-    `dtype` is that of weights that are not quantized, `quantize` is the engine's `--quantization`.
+    `dtype` is that of weights that are not quantized, `quantize` the engine's `--quantization`, `capability`
+    that of the GPU, whose kernels pad some weights.
     """
     method, unquantized = quantization.method if quantization else None, plain(_BITS.get(dtype, 16))
     if method is None:
         return _on_the_fly(quantize, unquantized)
     read = _METHODS.get(method)
     raw = quantization_mapping(config)
-    return read(_Checkpoint(config=config, raw=raw, dtype=dtype, plain=unquantized)) if read else None
+    checkpoint = _Checkpoint(config=config, raw=raw, dtype=dtype, plain=unquantized, capability=capability)
+    return read(checkpoint) if read else None
 
 
 def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
@@ -159,38 +168,39 @@ def _gptq(checkpoint: _Checkpoint) -> Formats | None:
     patterns = [str(key) for key in dynamic] if isinstance(dynamic, Mapping) else []
     named = [f"re:.*{pattern[2:]}" for pattern in patterns if pattern.startswith("-:")]
     left_out = [*named, *checkpoint.strings("modules_to_not_convert")]
-    return _integer_groups(checkpoint, left_out, whole_groups=checkpoint.dtype != "float16")
+    found = _integer_groups(checkpoint, left_out)
+    if found is None or found.linear is None or checkpoint.dtype != "float16":
+        return found
+    return replace(found, linear=replace(found.linear, rule=Rule.NONE))
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
-    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"), whole_groups=True)
+    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
 
 
-def _integer_groups(
-    checkpoint: _Checkpoint, left_out: Iterable[str], *, whole_groups: bool
-) -> Formats | None:
+def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
     raw = checkpoint.raw
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
     if bits is None or size is None:
         return None
     stored = formats.groups(bits, size if size > 0 else None, zero_points=True)
-    if not whole_groups:
-        stored = replace(stored, rule=Rule.NONE)
+    without_zeros = formats.groups(bits, None, zero_points=False).scale_bits
+    halved = without_zeros if raw.get("sym") is True else None
     return Formats(
         plain=checkpoint.plain,
         linear=stored,
-        experts=stored,
+        experts=replace(stored, rule=Rule.HALVED, refined_scale_bits=halved),
         head=stored if raw.get("lm_head") is True else None,
         left_out=module_list(left_out, contained=True),
     )
 
 
 def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
-    """Experts alone; gpt-oss has kernels that pad less."""
+    """Experts alone; those of gpt-oss are padded less on Hopper."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert", "ignored_layers"))
-    gpt_oss = checkpoint.config.model_type == "gpt_oss"
-    stored = formats.GPT_OSS_EXPERTS if gpt_oss else formats.MXFP4_EXPERTS
+    padded_less = checkpoint.config.model_type == "gpt_oss" and checkpoint.capability[0] == HOPPER[0]
+    stored = formats.GPT_OSS_EXPERTS if padded_less else formats.MXFP4_EXPERTS
     return Formats(plain=checkpoint.plain, experts=stored, left_out=left_out)
 
 

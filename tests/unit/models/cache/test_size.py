@@ -94,6 +94,11 @@ def test_unknown_layers_have_an_unknown_cache() -> None:
     assert longest_context(unknown, GIB, settings) is None
 
 
+def test_type_that_not_all_layers_have_is_unknown() -> None:
+    settings = CacheSettings(context=4096, kv_cache_dtype="turboquant_4bit_nc")
+    assert cache_bytes(reading(LLAMA), settings) is None
+
+
 def test_encoder_keeps_nothing() -> None:
     assert size({"model_type": "bert"}, 512) == 0
 

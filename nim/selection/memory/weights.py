@@ -5,7 +5,7 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
-from nim.selection.start import Start
+from nim.selection.memory.start import Start
 
 BYTES_PER_PARAMETER = {
     "fp32": 4.0,
@@ -35,7 +35,7 @@ def _rank_bytes(start: Start) -> int | None:
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
     if start.facts is not None:
         counted = start.facts.rank_bytes(
-            parallel.weight_ranks, quantize=start.quantize, dtype=start.dtype, on_disk=stored
+            parallel.weight_ranks, quantize=start.quantize, dtype=start.dtype, loaded=stored
         )
         if counted is not None:
             return counted

@@ -2,7 +2,8 @@
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
-from nim.selection.devices import (
+from nim.selection.fit import Case, Kind, Miss, Room
+from nim.selection.memory.devices import (
     Choice,
     choose_devices,
     is_busy,
@@ -11,8 +12,7 @@ from nim.selection.devices import (
     told_share,
     total_bytes,
 )
-from nim.selection.fit import Case, Kind, Miss, Room
-from nim.selection.memory import ENGINE_UTILIZATION, MOST_UTILIZATION
+from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
 
 
 def find_room(case: Case) -> Room:
@@ -138,20 +138,20 @@ def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
     share = told_share(case)
     if share is None or case.estimate.reserved_bytes is not None:
         return ()
-    short = [gpu for gpu in choice.gpus if _lacks(case, gpu, share)]
+    short = [gpu for gpu in choice.gpus if share > _largest_share(case, gpu)]
     if not short:
         return ()
-    gpu, place = short[0], case.options.place("gpu_memory_utilization")
-    total, free = total_bytes(gpu, case.hardware) or 0, takeable_bytes(gpu, case.hardware) or 0
-    most = max(int(min(free / total, MOST_UTILIZATION) * 100), 0) / 100
-    asked = f"{share:g} of GPU {gpu.index} ({place}) is {gigabytes(share * total)}"
-    left = f"CUDA's context and what others hold leave {gigabytes(free)}"
-    return (f"{asked}, and {left}: the engine will not start with more than {most:g}",)
+    gpu, name = short[0], "gpu_memory_utilization"
+    most = int(_largest_share(case, gpu) * 100) / 100
+    asked = f"{share:g} of GPU {gpu.index} ({case.options.place(name)})"
+    left = "CUDA's own context and what others hold leave less of it"
+    return (f"{asked}: {left}, and the engine will not start: {case.options.to_set(name, f'{most:g}')}",)
 
 
-def _lacks(case: Case, gpu: Gpu, share: float) -> bool:
+def _largest_share(case: Case, gpu: Gpu) -> float:
+    """The largest share with which the engine starts; of a GPU that is not measured, what usually does."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
-    return total is not None and free is not None and share * total > free
+    return MOST_UTILIZATION if not total or free is None else max(free / total, 0.0)
 
 
 def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:

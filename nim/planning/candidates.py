@@ -1,0 +1,117 @@
+"""The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nim import paths
+from nim.engine import InstalledEngine, load_options, service_links
+from nim.manifest import Manifest, find_manifest, load_manifest
+from nim.models.facts import ModelFacts
+from nim.models.generic_manifest import manifest_for_model
+from nim.models.source import HUB, ModelWish
+from nim.options.derive import Surroundings, cache_entries
+from nim.options.layers import Entry, environment_entries
+from nim.options.resolve import resolve
+from nim.planning.file_layers import runtime_config_entries
+from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
+from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.written import Written
+from nim.selection.fit import Wishes
+from nim.selection.refusals import NoProfileFits
+from nim.selection.select import Facts, Selection, select
+
+if TYPE_CHECKING:
+    from nim.planning.planner import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+    files: KnownFiles
+
+
+def find_candidates(
+    request: "Request",
+    wish: ModelWish,
+    written: Written,
+    around: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return what a choice is made of."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(around))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    if wish.source and wish.source.repository:
+        look_at_hub_cache(request, values)
+    files = known_files(request, wish, values)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, files, named)
+    if not wish.source and any((profile.source or "").startswith(HUB) for profile in manifest.profiles):
+        look_at_hub_cache(request, values)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
+
+
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
+    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
+    if wish.manifest_file:
+        return load_manifest(Path(wish.manifest_file))
+    if wish.is_default and paths.IMAGE_MANIFEST.exists():
+        return load_manifest(paths.IMAGE_MANIFEST.resolve())
+    if wish.manifest_name:
+        return find_manifest(wish.manifest_name, paths.PROFILES)
+    assert wish.source is not None
+    return manifest_for_model(
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        facts,
+        name=wish.source.name,
+        weights_bytes=files.weights_bytes,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
+    )
+
+
+def choose(request: "Request", wish: ModelWish, candidates: Candidates) -> Selection:
+    """The profile. Where none fits, files that no machine could load are refused first."""
+    try:
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
+    except NoProfileFits:
+        files = candidates.files
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
+
+
+def said_entries(request: "Request", written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: "Request", said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    settings = request.settings
+    return Wishes(
+        profile=settings.model_profile,
+        tags_selector=settings.tags_selector,
+        options=resolve(said),
+        allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
+        engine_build=None if request.made_up or engine is None else engine.build,
+    )

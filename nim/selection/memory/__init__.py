@@ -1,0 +1,5 @@
+"""The memory that a start takes on each GPU or on the host, and whether a machine has it."""
+
+from nim.selection.memory.estimate import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES, Estimate, estimate
+
+__all__ = ["ENGINE_UTILIZATION", "GPU_WORKSPACE_BYTES", "Estimate", "estimate"]
