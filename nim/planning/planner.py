@@ -86,7 +86,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     decided = Decided(
         settings=settings,
