@@ -15,7 +15,7 @@ _TESTS = {
     "count": (Kind.COUNT,),
     "memory": (Kind.MEMORY, Kind.BUSY, Kind.CONTEXT),
 }
-# What a person may ask for that bears on the choice, and what to call it.
+# Options that bear on the choice, and what they are called here.
 _OPTIONS = {
     "tensor_parallel_size": "tp",
     "pipeline_parallel_size": "pp",

@@ -1,4 +1,4 @@
-"""Profiles that were not chosen, in words: what they needed, what was found, what would change it."""
+"""Messages for profiles that were not chosen: what each needed, what was found, what would change it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class NoProfileFits(ProfileError):
 
 
 def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
-    """Return the refusal of a choice. What the engine would refuse whichever profile it is stands alone."""
+    """Return the error where no profile fits: the table, or the one reason that all profiles share."""
     model = manifest.name or "the model"
     asked = [fit for fit in fits if not any(miss.kind in (Kind.WISH, Kind.ENGINE) for miss in fit.misses)]
     alone = [{miss.alone: miss for miss in fit.misses if miss.alone} for fit in asked]
@@ -64,11 +64,11 @@ def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
 
 
 def why_first(winner: Fit, other: Fit) -> str:
-    """Return why the one was chosen and not the other, where both fit."""
+    """Return why `winner` was chosen and not `other`, where both fit."""
     if other.room.crowded and not winner.room.crowded:
-        return "others hold most of a GPU that it would use"
+        return "other processes hold most of a GPU that it would use"
     if winner.group != other.group:
         return f"{winner.group} is better than {other.group}"
     if other.room.busy and not winner.room.busy:
-        return "others use a GPU that it would use"
+        return "other processes use a GPU that it would use"
     return reason(winner, other)
