@@ -116,7 +116,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """The result for a profile on a group. `fallback` says how the engine runs a format that the GPU lacks."""
+    """The result for a profile on a group. `fallback`: how the engine runs a format that the GPU lacks."""
 
     profile: Profile
     group: Group

@@ -28,7 +28,17 @@ def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> No
             return NoProfileFits(f"cannot run {model} {words}", (), miss.change)
     refused = refuse_all(fits)
     message = f"cannot run {model} on this machine: no profile fits {machine}"
-    return NoProfileFits(message, refused, refused[0].change)
+    nearest = next(fit for fit in fits if fit.profile.id == refused[0].profile)
+    return NoProfileFits(message, refused, _resized(nearest) or refused[0].change)
+
+
+def _resized(nearest: Fit) -> str | None:
+    """Return how to run a profile with the sizes that were asked for, where it lacks nothing else."""
+    sizes = [miss for miss in nearest.misses if miss.kind is Kind.WISH and miss.needed[:3] in ("tp=", "pp=")]
+    if not sizes or len(sizes) < len(nearest.misses):
+        return None
+    named = f"{PROFILE_VARIABLE}={nearest.profile.label}"
+    return f"{sizes[0].change}; {named} as well runs that profile with {sizes[0].needed.partition(',')[0]}"
 
 
 def describe(refusal: Refusal) -> str:
