@@ -45,8 +45,8 @@ _NGINX_LEVELS = {
 
 # Warnings of vLLM that report a choice made by the launcher or the CPU build, and ask nothing of a user.
 _ROUTINE_WARNING = re.compile(
-    r"Enforce eager set, disabling|Inductor compilation was disabled by user settings|Triton is not installed\."
-    r"|Reset SSM cache type to |Model Runner V2 requires Triton"
+    r"Enforce eager set, disabling|Inductor compilation was disabled by user settings|Triton is not installed"
+    r"|Reset SSM cache type to |Model Runner V2 requires Triton|FutureWarning: |Warning: NUMA binding: Using "
 )
 
 

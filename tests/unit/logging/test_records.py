@@ -90,7 +90,7 @@ def test_the_level_of_an_access_record_in_both_forms() -> None:
         ("WARNING", "(APIServer pid=1) [cpu.py:224] Triton is not installed. triton-cpu is expected", True),
         (
             "WARNING",
-            "(APIServer pid=1) [system_utils.py:255] Found ulimit of 1024 and failed to increase",
+            "(APIServer pid=1) [system_utils.py:255] Found ulimit of 1024 and failed",
             False,
         ),
         ("ERROR", "(EngineCore pid=2) Enforce eager set, disabling torch.compile", False),
