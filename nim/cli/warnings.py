@@ -1,4 +1,4 @@
-"""Warnings on stderr, in the form of the log, where the answer on stdout is for a program."""
+"""Warnings on stderr, in the form of the log, for answers on stdout that a program reads."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ def tell_warnings(settings: Settings, warnings: Iterable[str]) -> None:
 
 
 def tell_environment(environ: Mapping[str, str]) -> None:
-    """Warn of the environment's NIM_* variables. A value that is refused is for the verbs that use it."""
+    """Warn of NIM_* variables in the environment. Refused values are left to the verbs that use them."""
     try:
         settings = read_settings(environ)
     except SettingsError:

@@ -1,4 +1,4 @@
-"""Engine tokens as typed option values, just as the engine's own parser would read them, but in milliseconds.
+"""Engine tokens as typed option values, as the engine's own parser reads them, without importing it.
 
 Differences, all on the strict side: an option must be written in full, one the launcher owns is refused, a
 number must be finite, a JSON option takes an object (or array) of keys the engine knows, each of them once.
@@ -27,7 +27,7 @@ _LAST_WINS = "is given more than once in"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedArguments:
-    """What the tokens say. `rest` is passed on unchecked; it is empty where the check is strict."""
+    """The options in the tokens. `rest` is passed on unchecked, and is empty after a strict check."""
 
     values: Mapping[str, Any]
     model_tag: str | None = None
@@ -38,8 +38,9 @@ class ParsedArguments:
 def parse_arguments(
     tokens: Sequence[str], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """The values of these tokens; `place` names the setting they came from. A SettingsError says all that is
-    wrong. Without `strict` that becomes warnings, and the tokens in question go to `rest`.
+    """Return the options in the tokens. SettingsError, naming `place`, for everything that is wrong.
+
+    Without `strict` each error becomes a warning, and its tokens go to `rest`.
     """
     return _Parse(tuple(tokens), table, place, strict).run()
 
@@ -47,9 +48,9 @@ def parse_arguments(
 def check_values(
     values: Mapping[str, Any], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """The same check for options that a file gives by name with JSON values: their canonical form.
+    """Return the canonical values of options that a file gives by name. SettingsError as above.
 
-    Without `strict` what is wrong becomes a warning and is left out.
+    Without `strict` each error becomes a warning and its option is left out.
     """
     found: dict[str, Any] = {}
     refused: list[Refusal] = []
@@ -170,7 +171,7 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """The values after the option's name: as many as it takes."""
+        """Return the values after the option's name, as many as it takes."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])
@@ -182,7 +183,7 @@ class _Parse:
         return taken
 
     def _closed(self, text: str) -> str:
-        """JSON that a shell has torn at its blanks, put together as far as it goes."""
+        """Return JSON that a shell has split at its blanks, joined until its brackets are closed."""
         joined, end = text, self._at
         while is_open(joined) and end < len(self._tokens) and is_value(self._tokens[end]):
             joined, end = f"{joined} {self._tokens[end]}", end + 1
@@ -192,8 +193,9 @@ class _Parse:
         return text
 
     def _braced(self, option: Option, text: str) -> str:
-        """`key:value key:value` is what brace expansion leaves of JSON, and `key=value` is how vLLM once took
-        it; either is refused as a whole.
+        """Return all words of `key:value key:value` or `key=value`, so that they are refused as a whole.
+
+        Brace expansion makes the former of JSON; earlier releases of vLLM took the latter.
         """
         pairs = [text]
         if option.kind is not Kind.OBJECT_OR_STRING and _PAIR.match(text):
@@ -223,7 +225,7 @@ class _Parse:
             self._warn(f'"{option.flag}.{key}" {_LAST_WINS} {self._place}; the last wins')
 
     def _merge_keyed(self) -> None:
-        """`--option.key` parts make one object each, which comes after everything else, as in the engine."""
+        """Merge the `--option.key` parts into one object each, after all other options, as vLLM does."""
         for flag, keyed in self._keyed.items():
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
@@ -246,7 +248,7 @@ class _Parse:
             self._warn(f'the value of "{word.said}" in {self._place}: {note}')
 
     def _refuse_missing(self, option: Option, word: Word) -> None:
-        """No value follows; a next token with one dash that is no option was meant to be it."""
+        """Refuse an option without a value; a next token with one dash may have been meant as it."""
         dashing = self._peek()
         if dashing is not None and self._is_dashing_value(dashing):
             self._at += 1
@@ -258,7 +260,7 @@ class _Parse:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
 
     def _refuse_owned(self, option: Option, word: Word) -> None:
-        """Never passed on, however lenient the check: it would break the service."""
+        """Refuse an option that the launcher owns, also without a strict check."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
         refusal = refusals.owned(option, word.said, self._place)
@@ -268,7 +270,7 @@ class _Parse:
             self._warn(f"{refusal.one_line()}; it is left out")
 
     def _refuse(self, refusal: Refusal, raw: Sequence[str] | None = None) -> None:
-        """An error, or if lenient a warning; then `raw` (by default the word in hand) is passed on."""
+        """Record an error, or a warning without a strict check; then pass on `raw`, by default this word."""
         if self._strict:
             self._refused.append(refusal)
             return

@@ -1,4 +1,4 @@
-"""Tokens as a person would type them."""
+"""Shell quoting of tokens for messages."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ _SPECIAL = re.compile(r'["\\$`!]')  # within double quotes, to this reader or to
 
 
 def joined(tokens: Iterable[str]) -> str:
-    """The tokens on one line: in double quotes where single ones do not do."""
+    """Return the tokens as one shell line, in double quotes where single quotes would not do."""
     return " ".join(_quoted(token) for token in tokens)
 
 

@@ -1,4 +1,4 @@
-"""What went wrong with the hub, told apart: each cause with its own sentence and what to do."""
+"""Errors of the hub's client as errors of this project: one sentence and hint for each cause."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def refusal(
     error: BaseException, wanted: Wanted, *, has_token: bool, environ: Mapping[str, str] | None = None
 ) -> NimError:
-    """The error as whoever waits for the files is to hear it. `environ` is what the client was told."""
+    """Return the error for a failed fetch. `environ` is the environment that the client was given."""
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
@@ -53,7 +53,7 @@ def refusal(
 
 
 def _failed_at(error: BaseException) -> str:
-    """The address that was asked: the hub's, or the one that it keeps its large files at."""
+    """Return the address that failed: the hub's, or that of its file storage."""
     try:
         url = error.request.url  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):
@@ -63,7 +63,7 @@ def _failed_at(error: BaseException) -> str:
 
 
 def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
-    """A page for people: of a log-in, a firewall, a wrong address."""
+    """Return the error for a web page in place of the hub's answer: a log-in, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:
         what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
@@ -73,7 +73,7 @@ def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
 
 
 def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) -> NimError:
-    """The hub has said no; or something before it has, which does not say so in the hub's way."""
+    """Return the error for an HTTP status, from the hub or from a server before it."""
     status = error.response.status_code
     how = "it was asked with the HF_TOKEN that is set" if has_token else "HF_TOKEN is not set"
     if page := _page(error):
@@ -108,7 +108,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
 
 
 def _page(error: errors.HfHubHTTPError) -> str | None:
-    """The kind of a page that the hub does not send with an error."""
+    """Return the content type of a web page that is not the hub's own error; None otherwise."""
     headers = error.response.headers
     kind = headers.get("content-type", "").partition(";")[0].strip()
     return kind if kind == "text/html" and "X-Error-Code" not in headers else None
@@ -122,7 +122,7 @@ def _instead(status: int) -> str:
 
 
 def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
-    """When to ask again."""
+    """Return the hint after a refusal of too many requests."""
     after = error.response.headers.get("retry-after", "")
     when = f"in {after} s" if after.isdigit() else "later"
     more = "" if has_token else "; HF_TOKEN=… of an account may ask more often"
@@ -130,7 +130,7 @@ def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it came from, and so on."""
+    """Yield the error and the errors behind it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -18,7 +18,7 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What a line says. `place` names where it was written, for its origin."""
+    """The options, model and notes of one line. `place` names where it was written, for origins."""
 
     place: str
     parsed: ParsedArguments
@@ -32,7 +32,7 @@ class Read:
 
 
 def read_arguments(line: Line, place: str, settings: Settings, table: OptionTable) -> Read:
-    """Read a line. SettingsError for what the engine would not take, and for a word that is no model."""
+    """Return what a line sets. SettingsError for a refused argument, and for a word that is no model."""
     arguments = without_command(line.tokens, place=place)
     parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
     model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
@@ -41,7 +41,7 @@ def read_arguments(line: Line, place: str, settings: Settings, table: OptionTabl
 
 
 def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> tuple[str | None, str | None]:
-    """The model, and how its name is understood: behind `vllm serve` it may be one of the hub's."""
+    """Return the model and a note on its name; after `vllm serve` it may be a repository of the hub."""
     if tag is None or Path(tag).exists():
         return tag, None
     if "/" not in tag:

@@ -1,4 +1,4 @@
-"""What a person wrote: the variables of the environment, NIM_PASSTHROUGH_ARGS and the command line."""
+"""The three strongest layers: NIM_* variables, NIM_PASSTHROUGH_ARGS and the command line."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
+    """Entries of the three layers, and the model if one of the lines names it."""
 
     entries: tuple[Entry, ...]
     model: str | None
@@ -27,7 +27,7 @@ class Written:
 
 
 def read_written(request: "Request", table: OptionTable) -> Written:
-    """The three strongest layers."""
+    """Return the three layers. SettingsError for everything that is wrong in one of them."""
     settings = request.settings
     variables = settings_entries(settings, table)
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nim.models.facts import ModelFacts
-from nim.models.parallel_sizes import LARGEST
 from nim.models.parameters.modules import Ranks
-from nim.models.types import LayerKind, ModelReading
+from nim.models.types import LARGEST, LayerKind, ModelReading
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel

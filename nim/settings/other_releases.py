@@ -1,4 +1,4 @@
-"""Variables of other NIM releases, most of 1.x, that have no effect here, with what does the same.
+"""Variables of other NIM releases, most of 1.x, that have no effect here, and their replacements.
 
 Their meaning is that of NVIDIA's public documentation of NIM for LLMs 1.2 to 1.15 and of the VLM and Cosmos
 NIMs, and of deployments that set them.
@@ -15,7 +15,7 @@ OFF = frozenset({"disabled", "none", "off", "0", "false", "no"})
 class Replaced:
     """What to use instead. `{}` in a text stands for the value that was given.
 
-    `off` is for a value that switches it off; without it, such a value asks for nothing and is not mentioned.
+    `off` is the text for a value that switches the variable off; None: such a value needs no warning.
     """
 
     use: str
@@ -24,7 +24,7 @@ class Replaced:
     release: str = "NIM 1.x"
 
     def warning(self, name: str, text: str) -> str | None:
-        """Return what to say about this variable, None where it asks for nothing."""
+        """Return the warning for this variable; None where its value asks for nothing."""
         value = text.strip()
         use = self.use
         if self.switch and value.lower() in OFF:
@@ -40,7 +40,7 @@ def _switch(use: str, off: str | None = None) -> Replaced:
 
 
 def _flag(flag: str) -> Replaced:
-    """An engine option that takes the same value."""
+    """Return the replacement by an engine option that takes the same value."""
     return Replaced(use=f"NIM_PASSTHROUGH_ARGS='{flag}'")
 
 

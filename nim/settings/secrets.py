@@ -1,4 +1,4 @@
-"""Secrets in the environment: from files where they are mounted so, and without the newline of an `echo`."""
+"""Secrets in the environment: read from mounted files, stripped, refused where no client can send them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,10 @@ FROM_FILE = "_FILE"
 
 
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with each secret as it is to be used.
+    """Return the environment with each secret's value stripped of white space and one pair of quotes.
 
-    `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. White space around a
-    secret and the quotes that `docker --env-file` keeps are left out. SettingsError, which never shows the
-    value, for a file that cannot be read, and for a secret that nobody could send.
+    `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. SettingsError for a file
+    that cannot be read, and, without showing it, for a value that no HTTP header can carry.
     """
     values = _with_files(environ)
     for name in _CLEANED:
