@@ -1,7 +1,7 @@
-"""Engine tokens as typed option values, just as the engine's own parser would read them, but in milliseconds.
+"""Parse engine tokens into typed option values as the engine's own parser does, but in milliseconds.
 
-Differences, all on the strict side: an option must be written in full, one the launcher owns is refused, a
-number must be finite, a JSON option takes an object (or array) of keys the engine knows, each of them once.
+It is stricter in four ways: options must be written in full; options that the launcher sets are refused;
+numbers must be finite; a JSON option takes an object (or array) with known keys, each at most once.
 """
 
 import re
@@ -21,13 +21,13 @@ from nim.engine.token_reader import Word, is_value, read_word
 from nim.redact import MASK, is_secret_name
 
 _PAIR = re.compile(r"\w+[:=]")
-_END = "--"  # of the options
+_END = "--"  # ends the options
 _LAST_WINS = "is given more than once in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedArguments:
-    """What the tokens say. `rest` is passed on unchecked; it is empty where the check is strict."""
+    """The values of parsed tokens. `rest` is passed on unchecked; it is empty if the check is strict."""
 
     values: Mapping[str, Any]
     model_tag: str | None = None
@@ -38,8 +38,10 @@ class ParsedArguments:
 def parse_arguments(
     tokens: Sequence[str], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """The values of these tokens; `place` names the setting they came from. A SettingsError says all that is
-    wrong. Without `strict` that becomes warnings, and the tokens in question go to `rest`.
+    """Return the values of these tokens; `place` names the setting they came from.
+
+    Raises one SettingsError that lists every fault. Without `strict`, faults become warnings and the tokens
+    concerned go to `rest`.
     """
     return _Parse(tuple(tokens), table, place, strict).run()
 
@@ -47,9 +49,10 @@ def parse_arguments(
 def check_values(
     values: Mapping[str, Any], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """The same check for options that a file gives by name with JSON values: their canonical form.
+    """Return the canonical form of options that a file gives by name with JSON values.
 
-    Without `strict` what is wrong becomes a warning and is left out.
+    The checks are those of `parse_arguments`. Without `strict`, faults become warnings and the values are
+    left out.
     """
     found: dict[str, Any] = {}
     refused: list[Refusal] = []
@@ -77,12 +80,12 @@ def check_values(
 
 
 class _Parse:
-    """One pass over the tokens."""
+    """State of one pass over the tokens."""
 
     def __init__(self, tokens: tuple[str, ...], table: OptionTable, place: str, strict: bool) -> None:
         self._tokens, self._table, self._place, self._strict = tokens, table, place, strict
         self._at = 0
-        self._start = 0  # of the word in hand
+        self._start = 0  # start of the current option or value
         self._previous: Option | None = None
         self._values: dict[str, Any] = {}
         self._keyed: dict[str, Keyed] = {}
@@ -170,7 +173,7 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """The values after the option's name: as many as it takes."""
+        """Take the values after the option's name, as many as it accepts."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])
@@ -182,7 +185,7 @@ class _Parse:
         return taken
 
     def _closed(self, text: str) -> str:
-        """JSON that a shell has torn at its blanks, put together as far as it goes."""
+        """Return JSON that a shell has split at its blanks, joined up to its closing bracket."""
         joined, end = text, self._at
         while is_open(joined) and end < len(self._tokens) and is_value(self._tokens[end]):
             joined, end = f"{joined} {self._tokens[end]}", end + 1
@@ -192,8 +195,9 @@ class _Parse:
         return text
 
     def _braced(self, option: Option, text: str) -> str:
-        """`key:value key:value` is what brace expansion leaves of JSON, and `key=value` is how vLLM once took
-        it; either is refused as a whole.
+        """Return the whole value to refuse: `key:value` words (JSON after brace expansion) or `key=value`.
+
+        The latter is an old form of vLLM.
         """
         pairs = [text]
         if option.kind is not Kind.OBJECT_OR_STRING and _PAIR.match(text):
@@ -223,7 +227,7 @@ class _Parse:
             self._warn(f'"{option.flag}.{key}" {_LAST_WINS} {self._place}; the last wins')
 
     def _merge_keyed(self) -> None:
-        """`--option.key` parts make one object each, which comes after everything else, as in the engine."""
+        """Merge the parts `--option.key` into one object per option, after all others, as the engine does."""
         for flag, keyed in self._keyed.items():
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
@@ -246,7 +250,7 @@ class _Parse:
             self._warn(f'the value of "{word.said}" in {self._place}: {note}')
 
     def _refuse_missing(self, option: Option, word: Word) -> None:
-        """No value follows; a next token with one dash that is no option was meant to be it."""
+        """Refuse an option without a value. A following unknown `-word` is taken for the intended value."""
         dashing = self._peek()
         if dashing is not None and self._is_dashing_value(dashing):
             self._at += 1
@@ -258,7 +262,7 @@ class _Parse:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
 
     def _refuse_owned(self, option: Option, word: Word) -> None:
-        """Never passed on, however lenient the check: it would break the service."""
+        """Refuse an option that the launcher sets. It is never passed on: it would break the service."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
         refusal = refusals.owned(option, word.said, self._place)
@@ -268,7 +272,7 @@ class _Parse:
             self._warn(f"{refusal.one_line()}; it is left out")
 
     def _refuse(self, refusal: Refusal, raw: Sequence[str] | None = None) -> None:
-        """An error, or if lenient a warning; then `raw` (by default the word in hand) is passed on."""
+        """Record an error, or if lenient a warning and pass `raw` (by default the current tokens) on."""
         if self._strict:
             self._refused.append(refusal)
             return

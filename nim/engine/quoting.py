@@ -1,14 +1,14 @@
-"""Tokens as a person would type them."""
+"""Quote tokens the way a person would type them."""
 
 import re
 import shlex
 from collections.abc import Iterable
 
-_SPECIAL = re.compile(r'["\\$`!]')  # within double quotes, to this reader or to a shell
+_SPECIAL = re.compile(r'["\\$`!]')  # inside double quotes, for this reader or a shell
 
 
 def joined(tokens: Iterable[str]) -> str:
-    """The tokens on one line: in double quotes where single ones do not do."""
+    """Return the tokens on one line, quoted where needed: single quotes unless the token contains one."""
     return " ".join(_quoted(token) for token in tokens)
 
 

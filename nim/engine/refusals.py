@@ -1,4 +1,4 @@
-"""Why an argument is refused, and what to write instead."""
+"""Errors that say why an argument is refused and what to write instead."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,12 +30,12 @@ OWNED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Hyphens, dashes and a minus sign that are not the plain one.
+# Hyphens, dashes and minus signs other than the ASCII one.
 _TYPOGRAPHIC = "‐‑‒–—―−"
 DASHES = (*_TYPOGRAPHIC, "-")
 _FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})
 _UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
-# Options that stand before an image's name in `docker run`, where the engine has none of that name.
+# Options before the image's name in `docker run` that are not also options of the engine.
 DOCKER = frozenset(
     {
         *("--gpus", "--runtime", "--ipc", "--shm-size", "--ulimit", "--network", "--net", "--publish", "-p"),
@@ -61,7 +61,7 @@ _ALIKE = 0.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One argument that cannot be used: `message` begins "cannot"."""
+    """One argument that cannot be used: `message` begins with "cannot"."""
 
     message: str
     allowed: tuple[str, ...] = ()
@@ -71,14 +71,14 @@ class Refusal:
         return str(SettingsError(self.message, allowed=self.allowed, hint=self.hint))
 
     def one_line(self) -> str:
-        """For a warning."""
+        """Return the refusal as one line, for a warning."""
         allowed = f"; allowed here: {', '.join(self.allowed)}" if self.allowed else ""
         hint = f"; hint: {self.hint}" if self.hint and _UNCHECKED not in self.hint else ""
         return f"{self.message}{allowed}{hint}"
 
 
 def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
-    """One error for everything that is wrong in one place."""
+    """Return one error for all faults in one place."""
     if len(refusals) == 1:
         only = refusals[0]
         return SettingsError(only.message, allowed=only.allowed, hint=only.hint)
@@ -89,14 +89,14 @@ def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
 
 
 def owned(option: Option, said: str, place: str) -> Refusal:
-    """The launcher sets this option itself."""
+    """Return the refusal of an option that the launcher sets itself."""
     return Refusal(
         message=f'cannot set "{said}" in {place}: the launcher sets it itself', hint=OWNED[option.name]
     )
 
 
 def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
-    """There is no such option: removed, cut short, or misspelt."""
+    """Return the refusal of an unknown option: removed, abbreviated or misspelt."""
     if gone := table.gone.get(flag):
         return _removed(said, gone, table, place)
     if longer := table.starting_with(flag) if len(flag) > len("--") else ():
@@ -118,7 +118,7 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
 
 
 def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
-    """The same for an option's name as a key."""
+    """Return the refusal of an unknown option that was given as a key."""
     if gone := table.gone.get("--" + name.replace("_", "-")):
         return _removed(name, gone, table, place)
     near = _alike(name.replace("-", "_"), table.options)
@@ -129,7 +129,7 @@ def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
 
 
 def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
-    """The option does not take this value. `said` is a flag, or a key of a file."""
+    """Return the refusal of a value that the option does not accept. `said` is a flag, or a key of a file."""
     return Refusal(
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
@@ -138,7 +138,7 @@ def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
 
 
 def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
-    """The option that a variable of the environment sets does not take the variable's value."""
+    """Return the refusal of an environment variable's value that its option does not accept."""
     return Refusal(
         message=f"cannot use {name} '{text}' (from the environment): {why.reason}",
         allowed=why.allowed,
@@ -147,7 +147,7 @@ def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
 
 
 def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refusal:
-    """The option stands alone, or before a value that begins with a dash."""
+    """Return the refusal of an option without a value, or before a value that begins with a dash."""
     meant = MASK if is_secret_name(option.name) else dashing
     hint = f"{said} {placeholder(option)}" if dashing is None else joined([f"{said}={meant}"])
     return Refusal(
@@ -158,7 +158,7 @@ def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refu
 
 
 def needless_value(said: str, option: Option, place: str) -> Refusal:
-    """`--flag=value` of an option that is there or not."""
+    """Return the refusal of `--flag=value` for an option that takes no value."""
     return Refusal(
         message=f'cannot use "{said}" from {place} with a value: its presence is its value',
         allowed=(option.flag, *option.negatives[:1]),
@@ -166,7 +166,7 @@ def needless_value(said: str, option: Option, place: str) -> Refusal:
 
 
 def no_keys(said: str, option: Option, place: str) -> Refusal:
-    """`--option.key` of an option that is no JSON object."""
+    """Return the refusal of `--option.key` for an option that is not a JSON object."""
     return Refusal(
         message=f'cannot set "{said}" in {place}: {option.flag} is not a JSON object',
         hint=f"{option.flag} {placeholder(option)}".rstrip(),
@@ -174,7 +174,7 @@ def no_keys(said: str, option: Option, place: str) -> Refusal:
 
 
 def stray(token: str, previous: Option | None, table: OptionTable, place: str) -> Refusal:
-    """A word where an option was due; `previous` is the one before it."""
+    """Return the refusal of a word in the place of an option; `previous` is the option before it."""
     shown = MASK if previous is not None and is_secret_name(previous.name) else token
     message = f'cannot use "{shown}" from {place}: '
     if token.startswith("-") and " " in token:
@@ -203,7 +203,7 @@ def _stray_hint(token: str, table: OptionTable) -> str:
 
 
 def _as_two(token: str) -> str:
-    """The same as two arguments, as lists of them in YAML have it."""
+    """Return `--flag value` as two arguments, in the form of a YAML list."""
     flag, _, value = token.partition(" ")
     shown = MASK if is_secret_name(flag) else value.strip()
     return f'"{flag}", "{shown}" as two arguments'
@@ -214,7 +214,7 @@ def _plain_dashes(token: str) -> str:
 
 
 def placeholder(option: Option) -> str:
-    """What stands for the value in a usage line."""
+    """Return the placeholder for the value in a usage line."""
     return {Kind.FLAG: "", Kind.BOOLEAN: ""}.get(option.kind, str(option.kind).upper().replace(" ", "_"))
 
 
@@ -229,7 +229,7 @@ def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
 
 
 def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
-    """The engine would complete it today, and perhaps to something else tomorrow."""
+    """Refuse an abbreviation: another release of the engine may complete it to another option."""
     one = len(longer) == 1
     return Refusal(
         message=f'cannot pass "{said}" from {place}: options must be written in full',
@@ -239,7 +239,7 @@ def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
 
 
 def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The one spelt most like this, if it is a slip away rather than another word."""
+    """Return the option most similar in spelling if it is close enough to be a misspelling."""
     from difflib import SequenceMatcher  # slow to import, and needed only when something is wrong
 
     near = nearest(name, tuple(known), 1)
@@ -247,7 +247,7 @@ def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
-    """An option whose words are these in another order."""
+    """Return options that consist of the same words in another order."""
     words = set(flag.strip("-").split("-"))
     return tuple(o.flag for o in table.options.values() if words == set(o.name.split("_")))
 
