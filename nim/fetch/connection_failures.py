@@ -1,4 +1,4 @@
-"""Why nobody answered at the hub's address, or somebody else did: proxies, certificates, names, ports."""
+"""Causes of failed connections to the hub: proxies, certificates, names, ports."""
 
 import re
 import socket
@@ -10,21 +10,21 @@ from urllib.parse import urlsplit
 from nim.models.hub_environment import CERTIFICATES, ENDPOINT, OTHER_CERTIFICATES, Proxy, proxy_for
 
 AGAIN = "the same command again goes on where this one ended"
-# OpenSSL's words for a certificate whose issuer nobody here knows.
+# OpenSSL's wording for a certificate from an unknown issuer.
 _UNTRUSTED = ("self-signed", "self signed", "unable to get local issuer", "unable to verify the first")
 _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What went wrong, to follow "cannot fetch …: ", and what to do."""
+    """What went wrong, worded to follow "cannot fetch …: ", and what to do."""
 
     why: str
     hint: str
 
 
 def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping[str, str]) -> Cause:
-    """Return why the client's library for HTTP failed; `causes` are its error and what that came from."""
+    """Return why the HTTP client failed; `causes` are its error and the errors behind it, outermost first."""
     names = {kind.__name__ for error in causes[:1] for kind in type(error).__mro__}
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
@@ -53,12 +53,12 @@ def _host(url: str) -> str:
 
 
 def _asked(url: str, proxy: Proxy | None) -> str:
-    """Whom the client turned to."""
+    """Return the proxy or server that the client connected to."""
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
 def _proxy_said(text: str, proxy: Proxy | None, url: str) -> Cause:
-    """The proxy answered, and let nobody through."""
+    """Return the cause for a proxy that answered with an error."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""
     if status == "407":
@@ -93,7 +93,7 @@ def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str,
 
 
 def _trust(environ: Mapping[str, str]) -> str:
-    """The variable that is read, with the file that one names which is not read."""
+    """Return the certificate variable to set, with the file of another variable that is not read."""
     other = next((name for name in OTHER_CERTIFICATES if environ.get(name)), None)
     if other:
         return f"{CERTIFICATES}={environ[other]}: {other} is not read any more"
@@ -103,7 +103,7 @@ def _trust(environ: Mapping[str, str]) -> str:
 
 
 def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
-    """TLS began and did not come about."""
+    """Return the cause for a TLS handshake that failed."""
     plain = any(
         words in text.lower() for words in ("wrong version number", "wrong_version", "unknown protocol")
     )
@@ -162,7 +162,7 @@ def _unreached(
 
 
 def _bypassed(url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """The proxy that would have been asked but for NO_PROXY."""
+    """Yield the proxy that would be used without NO_PROXY."""
     others = {name: value for name, value in environ.items() if name.lower() != "no_proxy"}
     if found := proxy_for(url, others):
         yield f"{found.variable} has {found.address}"

@@ -1,4 +1,4 @@
-"""What went wrong with the hub, told apart: each cause with its own sentence and what to do."""
+"""Errors of fetching from the hub: one sentence and one hint for each cause."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ from nim.plan import Wanted
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
 LATER = "the same command again, later: what has arrived is kept"
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 400, 401, 403, 404, 429
-# The client's library for HTTP is another one with each of its major releases: its classes are known by name.
+# The client's HTTP library changes with its major releases, so its classes are recognized by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
-# What the client and its parts raise.
+# The errors that the client and its libraries raise.
 RAISED: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, HTTP_ERROR, NotTheHubError),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),
@@ -28,7 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def refusal(
     error: BaseException, wanted: Wanted, *, has_token: bool, environ: Mapping[str, str] | None = None
 ) -> NimError:
-    """The error as whoever waits for the files is to hear it. `environ` is what the client was told."""
+    """Return the error to report for `error`. `environ` is the environment of the client."""
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
@@ -53,7 +53,7 @@ def refusal(
 
 
 def _failed_at(error: BaseException) -> str:
-    """The address that was asked: the hub's, or the one that it keeps its large files at."""
+    """Return the address of the failed request: the hub's, or that of its storage for large files."""
     try:
         url = error.request.url  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):
@@ -63,7 +63,7 @@ def _failed_at(error: BaseException) -> str:
 
 
 def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
-    """A page for people: of a log-in, a firewall, a wrong address."""
+    """Return the error for a web page in place of the hub's answer: a login, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:
         what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
@@ -73,7 +73,7 @@ def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
 
 
 def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) -> NimError:
-    """The hub has said no; or something before it has, which does not say so in the hub's way."""
+    """Return the error for an HTTP error status, from the hub or from something in front of it."""
     status = error.response.status_code
     how = "it was asked with the HF_TOKEN that is set" if has_token else "HF_TOKEN is not set"
     if page := _page(error):
@@ -108,7 +108,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
 
 
 def _page(error: errors.HfHubHTTPError) -> str | None:
-    """The kind of a page that the hub does not send with an error."""
+    """Return the content type of an error page that is not the hub's; None otherwise."""
     headers = error.response.headers
     kind = headers.get("content-type", "").partition(";")[0].strip()
     return kind if kind == "text/html" and "X-Error-Code" not in headers else None
@@ -122,7 +122,7 @@ def _instead(status: int) -> str:
 
 
 def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
-    """When to ask again."""
+    """Return a hint that says when to repeat the command."""
     after = error.response.headers.get("retry-after", "")
     when = f"in {after} s" if after.isdigit() else "later"
     more = "" if has_token else "; HF_TOKEN=… of an account may ask more often"
@@ -130,7 +130,7 @@ def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it came from, and so on."""
+    """Yield the error, its cause, the cause of that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""A repository of the hub's, through the hub's own client: its files and sizes, fetched into its cache."""
+"""A repository on the hub, through the hub's own client: its files and sizes, fetched into the cache."""
 
 import logging
 import re
@@ -16,14 +16,14 @@ from nim.plan import Wanted
 
 WORKERS = 8
 OK = 200
-# What follows in an address of the hub's may be a signature that lets anybody in.
+# The query of a hub's URL may be a signature that grants access.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 _USER = re.compile(r"://[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """One state of it. `files` have their sizes in bytes, None where the hub does not tell."""
+    """One revision of a repository. `files` maps names to sizes in bytes, None if the hub gives none."""
 
     wanted: Wanted
     commit: str
@@ -31,34 +31,34 @@ class Repository:
 
     @property
     def snapshot(self) -> Path:
-        """Where its files lie under their own names."""
+        """Return the directory in the cache that has the files under their own names."""
         return self.wanted.directory / "snapshots" / self.commit
 
     def only(self, names: tuple[str, ...]) -> "Repository":
-        """The same with some of its files."""
+        """Return the repository with only these files."""
         return Repository(
             wanted=self.wanted, commit=self.commit, files={name: self.files[name] for name in names}
         )
 
     @property
     def missing(self) -> dict[str, int | None]:
-        """The files that are not in the cache."""
+        """Return the files that are not in the cache."""
         return {name: size for name, size in self.files.items() if not (self.snapshot / name).exists()}
 
 
 def bytes_of(files: Mapping[str, int | None]) -> int | None:
-    """All of them together; None where one is unknown."""
+    """Return the sum of the sizes in bytes; None if one is unknown."""
     sizes = [size for size in files.values() if size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
 
 def shown_endpoint() -> str:
-    """The hub that is asked, without a user and password in its address."""
+    """Return the hub's address without a user and password."""
     return _USER.sub("://", constants.ENDPOINT)
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """What the hub has. Nothing is written."""
+    """Return what the hub has. Nothing is written."""
     found = HfApi().model_info(
         wanted.repository,
         revision=wanted.revision,
@@ -70,7 +70,7 @@ def look_up(wanted: Wanted) -> Repository:
 
 
 def look_in_cache(wanted: Wanted) -> Repository | None:
-    """What lies in the cache, without asking the hub. Whether that is all of it, the cache does not know."""
+    """Return the files in the cache, which may be incomplete, without asking the hub; None without any."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
         return None
@@ -83,14 +83,14 @@ def look_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """One file, into the cache unless it is there."""
+    """Return the path of one file, fetched into the cache unless it is there."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
 
 
 def fetch(repository: Repository) -> None:
-    """Every file, several at once. At the first that fails no other is begun, and its error is raised."""
+    """Fetch all missing files, several at once. The first error stops new downloads and is raised."""
     _refer(repository)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
@@ -99,18 +99,18 @@ def fetch(repository: Repository) -> None:
                 job.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # The client would take a listing from an earlier start for a list of what has to be here.
+    # The client would take a listing from an earlier start for the list of required files.
     (repository.wanted.directory / "trees" / f"{repository.commit}.json").unlink(missing_ok=True)
 
 
 def _refer(repository: Repository) -> None:
-    """Have the name of the revision stand for this state, as whoever looks for it offline will need it."""
+    """Record in the cache that the revision's name means this commit, as an offline start needs to know."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
 
 class NotTheHubError(Exception):
-    """A page for people came where the hub's answer was due."""
+    """A web page was received instead of the hub's answer."""
 
     def __init__(self, url: str, content_type: str, *, redirected: bool) -> None:
         super().__init__(f"{url} answered {content_type}")
@@ -118,7 +118,7 @@ class NotTheHubError(Exception):
 
 
 def check_answers() -> None:
-    """Have every answer looked at: the client would take a log-in page for the hub's."""
+    """Check every answer: the client would accept a login page as the hub's answer."""
 
     def client() -> Any:
         made = default_client_factory()
@@ -129,7 +129,7 @@ def check_answers() -> None:
 
 
 def _check_answer(answer: Any) -> None:
-    """What the hub itself sends says which state of the repository it is from, or is no page."""
+    """Raise NotTheHubError for a web page: the hub's own answers name a commit or are not HTML."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_page = kind in ("text/html", "application/xhtml+xml") and answer.status_code == OK
     if is_page and constants.HUGGINGFACE_HEADER_X_REPO_COMMIT not in answer.headers:
@@ -139,7 +139,7 @@ def _check_answer(answer: Any) -> None:
 
 
 def listen(say: Callable[[str], None]) -> None:
-    """Have what the client logs said as ours."""
+    """Pass the client's log messages to `log`, without signatures and passwords."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""Options that do not go together, each by the rule with which the engine refuses them before it loads."""
+"""Combinations of options that the engine refuses before it loads, each with the engine's own rule."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,9 +18,9 @@ _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
 
 
 def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
-    """Return what to warn of. SettingsError for what the engine is certain to refuse.
+    """Return warnings. SettingsError for combinations that the engine certainly refuses.
 
-    Where the check is not `strict`, that becomes a warning, too.
+    Without `strict`, those become warnings too.
     """
     clashes = [(rule, clash) for rule in RULES if (clash := rule.find(said))]
     refused = [_refusal(clash) for rule, clash in clashes if rule.certain]
@@ -41,7 +41,7 @@ def _warning(clash: Clash) -> str:
 def said_of(
     config: Mapping[str, Value], table: OptionTable, *, experts: int | None = None, on_cpu: bool = False
 ) -> Said:
-    """Return a resolved configuration as the rules see it."""
+    """Return a resolved configuration in the form that the rules read."""
     return Said(config=config, table=table, experts=experts, on_cpu=on_cpu)
 
 
@@ -71,7 +71,7 @@ def _context(said: Said) -> Clash | None:
 
 
 def _whole_prompts(said: Said) -> bool:
-    """Whether a prompt must go through in one piece."""
+    """Return whether a prompt must be processed in one piece."""
     return said.given("enable_chunked_prefill") and said.get("enable_chunked_prefill") is False
 
 
@@ -87,7 +87,7 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 
 
 def _host_adapters(said: Said) -> bool:
-    """Whether the limit counts: without adapters, and at 0 or less, it does not."""
+    """Return whether the limit applies: it does not without adapters, or at 0 or less."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
 
 

@@ -13,9 +13,9 @@ from nim.values import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
-    """Return what the variables say. SettingsError names every variable with a value that is not taken.
+    """Return the options that the variables set. SettingsError names every variable with an invalid value.
 
-    Where the check is not strict such a value becomes a warning, and is passed on as its flag's.
+    Without a strict check, such a value becomes a warning and is passed on in the form of a flag.
     """
     read = _Reading()
     for name, declaration in declared().items():
@@ -30,7 +30,7 @@ def settings_entries(settings: Settings, table: OptionTable) -> Layered:
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been found so far."""
+    """What has been read so far."""
 
     entries: list[Entry] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
