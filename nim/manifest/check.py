@@ -1,4 +1,4 @@
-"""What is wrong with a manifest although it can be read: for `nim profiles --check`."""
+"""Checks of a manifest beyond its syntax, for `nim profiles --check`."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ LABEL = re.compile(
 
 
 def check_manifest(manifest: Manifest) -> tuple[str, ...]:
-    """One sentence for each problem; none means that all is well."""
+    """Return a sentence for each problem found; empty if there is none."""
     return tuple(_problems(manifest))
 
 

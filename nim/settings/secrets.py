@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nim.errors import SettingsError
 
-# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
+# Passed on to the engine. Each may be given as NAME_FILE instead.
 SECRETS = (
     "HF_TOKEN",
     "NGC_API_KEY",
@@ -15,7 +15,7 @@ SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "VLLM_API_KEY",
 )
-# The hub's client reads this name, too.
+# The hub's client also reads this name.
 _CLEANED = (*SECRETS, "HUGGING_FACE_HUB_TOKEN")
 _QUOTES = "'\""
 FROM_FILE = "_FILE"
@@ -62,7 +62,7 @@ def _cleaned(name: str, text: str) -> str:
     if len(secret) > 1 and secret[0] in _QUOTES and secret[0] == secret[-1]:
         secret = secret[1:-1].strip()
     if not secret:
-        # To start without a key that was asked for would leave the service open.
+        # Ignoring a blank key would start the service without the intended protection.
         raise SettingsError(
             f"cannot use {name}: its value is blank", hint=f"unset {name}, or give it a value"
         )
