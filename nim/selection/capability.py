@@ -35,10 +35,12 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
     """Return what the engine does because the GPU has no arithmetic of its own for a format, or None."""
     if case.profile.names_gpu:
         return None
-    notes = (verdict for _, verdict in _verdicts(case, gpu) if verdict.note)
-    found = next(notes, None)
-    hint = f" ({found.hint})" if found and found.hint else ""
-    return f"on {gpu.name or 'this GPU'} {found.note}{hint}" if found else None
+    notes = {
+        f"{verdict.note} ({verdict.hint})" if verdict.hint else verdict.note
+        for _, verdict in _verdicts(case, gpu)
+        if verdict.note
+    }
+    return f"on {gpu.name or 'this GPU'} {'; '.join(sorted(notes))}" if notes else None
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:

@@ -10,7 +10,7 @@ from nim.selection.select import Selection, found_words
 
 _TESTS = {
     "engine": (Kind.ENGINE, Kind.SPLIT, Kind.LENGTH),
-    "wishes": (Kind.WISH,),
+    "wishes": (Kind.WISH, Kind.SIZE),
     "GPU": (Kind.MODEL, Kind.CAPABILITY),
     "count": (Kind.COUNT,),
     "memory": (Kind.MEMORY, Kind.BUSY, Kind.CONTEXT),

@@ -23,10 +23,11 @@ class Kind(IntEnum):
     BUSY = 4  # memory that other processes hold
     COUNT = 5  # GPUs
     MEMORY = 6  # memory
-    CAPABILITY = 7  # arithmetic
-    MODEL = 8  # the kind of GPU that the profile names
-    SPLIT = 9  # sizes that the model can be split into
-    ENGINE = 10  # another engine
+    SIZE = 7  # the parallel sizes that were asked for
+    CAPABILITY = 8  # arithmetic
+    MODEL = 9  # the kind of GPU that the profile names
+    SPLIT = 10  # sizes that the model can be split into
+    ENGINE = 11  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

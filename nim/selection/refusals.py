@@ -21,10 +21,11 @@ class NoProfileFits(ProfileError):
 def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
     """Return the error where no profile fits: the table, or the one reason that all profiles share."""
     model = manifest.name or "the model"
-    asked = [fit for fit in fits if not any(miss.kind in (Kind.WISH, Kind.ENGINE) for miss in fit.misses)]
+    elsewhere = (Kind.WISH, Kind.SIZE, Kind.ENGINE)
+    asked = [fit for fit in fits if not any(miss.kind in elsewhere for miss in fit.misses)]
     alone = [{miss.alone: miss for miss in fit.misses if miss.alone} for fit in asked]
     for words, miss in alone[0].items() if alone else ():
-        if all(words in others for others in alone):
+        if all(words in reasons for reasons in alone):
             return NoProfileFits(f"cannot run {model} {words}", (), miss.change)
     refused = refuse_all(fits)
     message = f"cannot run {model} on this machine: no profile fits {machine}"
@@ -34,8 +35,10 @@ def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> No
 
 def _resized(nearest: Fit) -> str | None:
     """Return how to run a profile with the sizes that were asked for, where it lacks nothing else."""
-    sizes = [miss for miss in nearest.misses if miss.kind is Kind.WISH and miss.needed[:3] in ("tp=", "pp=")]
-    if not sizes or len(sizes) < len(nearest.misses):
+    sizes = [miss for miss in nearest.misses if miss.kind is Kind.SIZE]
+    ranks = nearest.options.whole("tensor_parallel_size") or nearest.profile.tensor_parallel_size
+    ranks *= nearest.options.whole("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
+    if not sizes or len(sizes) < len(nearest.misses) or ranks > len(nearest.group.gpus):
         return None
     named = f"{PROFILE_VARIABLE}={nearest.profile.label}"
     return f"{sizes[0].change}; {named} as well runs that profile with {sizes[0].needed.partition(',')[0]}"

@@ -80,11 +80,11 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
         wanted = case.options.whole(option)
         if case.options.is_written(option) and wanted is not None and wanted != given:
             change = f"unset NIM_{option.upper()} or leave out --{option.replace('_', '-')}"
-            yield _wish(f"{tag}={wanted}", f"{tag}={given}", change)
+            yield _wish(f"{tag}={wanted}", f"{tag}={given}", change, Kind.SIZE)
 
 
-def _wish(asked: str, has: str, change: str) -> Miss:
-    return Miss(kind=Kind.WISH, needed=f"{asked}, as asked", found=has, change=change)
+def _wish(asked: str, has: str, change: str, kind: Kind = Kind.WISH) -> Miss:
+    return Miss(kind=kind, needed=f"{asked}, as asked", found=has, change=change)
 
 
 def _other_engine(case: Case) -> Iterator[Miss]:
