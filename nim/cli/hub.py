@@ -90,7 +90,6 @@ class Hub:
 
     def __init__(self, say: Say, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
         self._say = say
-        self._has_token = bool(environ.get("HF_TOKEN"))
         self._environ = {**environ, **env}
         check_hub_environment(self._environ)
         os.environ.update({**environ, **env, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})  # noqa: TID251 (nothing is read)
@@ -178,7 +177,7 @@ class Hub:
         try:
             yield
         except RAISED as error:
-            raise refusal(error, wanted, has_token=self._has_token, environ=self._environ) from error
+            raise refusal(error, wanted, self._environ) from error
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:
