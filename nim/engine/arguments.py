@@ -1,7 +1,7 @@
 """Engine tokens as typed option values, as the engine's own parser reads them, without importing it.
 
-Differences, all on the strict side: an option must be written in full, one the launcher owns is refused, a
-number must be finite, a JSON option takes an object (or array) of keys the engine knows, each of them once.
+It is stricter in four ways: options must be written in full; options that the launcher sets are refused;
+numbers must be finite; a JSON option takes an object (or array) with known keys, each at most once.
 """
 
 import re
@@ -21,7 +21,7 @@ from nim.engine.token_reader import Word, is_value, read_word
 from nim.redact import MASK, is_secret_name
 
 _PAIR = re.compile(r"\w+[:=]")
-_END = "--"  # of the options
+_END = "--"  # ends the options
 _LAST_WINS = "is given more than once in"
 
 
@@ -78,12 +78,12 @@ def check_values(
 
 
 class _Parse:
-    """One pass over the tokens."""
+    """State of one pass over the tokens."""
 
     def __init__(self, tokens: tuple[str, ...], table: OptionTable, place: str, strict: bool) -> None:
         self._tokens, self._table, self._place, self._strict = tokens, table, place, strict
         self._at = 0
-        self._start = 0  # of the word in hand
+        self._start = 0  # start of the current option or value
         self._previous: Option | None = None
         self._values: dict[str, Any] = {}
         self._keyed: dict[str, Keyed] = {}

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 
-_SPECIAL = re.compile(r'["\\$`!]')  # within double quotes, to this reader or to a shell
+_SPECIAL = re.compile(r'["\\$`!]')  # inside double quotes, for this reader or a shell
 
 
 def joined(tokens: Iterable[str]) -> str:

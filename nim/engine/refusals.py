@@ -30,12 +30,12 @@ OWNED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Hyphens, dashes and a minus sign that are not the plain one.
+# Hyphens, dashes and minus signs other than the ASCII one.
 _TYPOGRAPHIC = "‐‑‒–—―−"
 DASHES = (*_TYPOGRAPHIC, "-")
 _FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})
 _UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
-# Options that stand before an image's name in `docker run`, where the engine has none of that name.
+# Options before the image's name in `docker run` that are not also options of the engine.
 DOCKER = frozenset(
     {
         *("--gpus", "--runtime", "--ipc", "--shm-size", "--ulimit", "--network", "--net", "--publish", "-p"),

@@ -1,4 +1,4 @@
-"""Option values as engine tokens: the inverse of reading them. Canonical spellings, in the order given."""
+"""Render option values as engine tokens, the inverse of parsing: canonical spelling, given order."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _VALUES = "the options to render"
 
 
 def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str, ...]:
-    """The tokens for these options by name. Raises SettingsError for what the engine cannot be told."""
+    """Return the tokens for these options by name. SettingsError for values that no argument can express."""
     tokens: list[str] = []
     for name, value in values.items():
         option = table.named(name)
@@ -26,10 +26,10 @@ def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str
 
 
 def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
-    """The tokens for one option.
+    """Return the tokens for one option.
 
-    true is the flag, false its `--no-` form (nothing for a flag that has none), null nothing, an object one
-    JSON token, a list the flag and its items. A value that begins with a dash is joined by `=`.
+    true gives the flag, false its `--no-` form (nothing if it has none), null nothing, an object one JSON
+    token, a list the flag and its items. A value that begins with a dash is joined with `=`.
     """
     try:
         return _tokens(option, read_value(option, value).value)
@@ -39,7 +39,7 @@ def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:
     if value is None:
-        # Leaving it out means null, unless the engine's default is something else.
+        # Omitting the option means null, unless the engine's default differs.
         return (option.flag, "None") if option.nullable and option.default is not None else ()
     if isinstance(value, bool):
         return _yes_or_no(option, value)

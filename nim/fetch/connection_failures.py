@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from nim.models.hub_environment import CERTIFICATES, ENDPOINT, OTHER_CERTIFICATES, Proxy, proxy_for
 
 AGAIN = "the same command again goes on where this one ended"
-# OpenSSL's words for a certificate whose issuer nobody here knows.
+# OpenSSL's wording for a certificate from an unknown issuer.
 _UNTRUSTED = ("self-signed", "self signed", "unable to get local issuer", "unable to verify the first")
 _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 

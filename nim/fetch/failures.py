@@ -15,9 +15,9 @@ from nim.plan import Wanted
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
 LATER = "the same command again, later: what has arrived is kept"
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 400, 401, 403, 404, 429
-# The client's library for HTTP is another one with each of its major releases: its classes are known by name.
+# The client's HTTP library changes with its major releases, so its classes are recognized by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
-# What the client and its parts raise.
+# The errors that the client and its libraries raise.
 RAISED: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, HTTP_ERROR, NotTheHubError),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),

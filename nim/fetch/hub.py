@@ -16,7 +16,7 @@ from nim.plan import Wanted
 
 WORKERS = 8
 OK = 200
-# What follows in an address of the hub's may be a signature that lets anybody in.
+# The query of a hub's URL may be a signature that grants access.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 _USER = re.compile(r"://[^/@\s]+@")
 
@@ -99,7 +99,7 @@ def fetch(repository: Repository) -> None:
                 job.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # The client would take a listing from an earlier start for a list of what has to be here.
+    # The client would take a listing from an earlier start for the list of required files.
     (repository.wanted.directory / "trees" / f"{repository.commit}.json").unlink(missing_ok=True)
 
 

@@ -23,8 +23,18 @@ def misses(case: Case) -> Iterator[Miss]:
         yield from _too_few_gpus(case)
 
 
-def gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield why this GPU does not do: it is not the one that is named, or cannot calculate so."""
+def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
+    """Return for each GPU of the group why it does not do. Those of one kind are looked at once."""
+    found: dict[tuple[object, ...], tuple[Miss, ...]] = {}
+    kinds = [(gpu.name, gpu.pci_id, gpu.compute_capability, gpu.mig is None) for gpu in case.group.gpus]
+    for kind, gpu in zip(kinds, case.group.gpus, strict=True):
+        if kind not in found:
+            found[kind] = tuple(_gpu_misses(case, gpu))
+    return tuple(found[kind] for kind in kinds)
+
+
+def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """It is not the one that is named, or cannot calculate so."""
     yield from capability_misses(case, gpu)
     if case.profile.names_gpu and not matches_gpu(case.profile, gpu):
         needed = f"a GPU {_wanted_gpu(case.profile)}"
@@ -92,7 +102,7 @@ def _other_engine(case: Case) -> Iterator[Miss]:
 
 def _other_gpu(case: Case) -> Iterator[Miss]:
     """The kind of GPU. Where there are several kinds, enough of them have to do."""
-    found = [tuple(gpu_misses(case, gpu)) for gpu in case.group.gpus]
+    found = gpu_misses(case)
     lacking = [misses for misses in found if misses]
     if lacking and len(found) - len(lacking) < max(case.parallel.local_ranks, 1):
         yield from lacking[0]

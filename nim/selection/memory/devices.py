@@ -74,7 +74,7 @@ def choose_devices(case: Case, count: int) -> Choice:
     share with which there are enough GPUs is taken. Where there is none, those with most room are returned.
     """
     gpus = case.group.gpus
-    able = [i for i, gpu in enumerate(gpus) if next(gpu_misses(case, gpu), None) is None]
+    able = [place for place, misses in enumerate(gpu_misses(case)) if not misses]
     places = able if len(able) >= count else range(len(gpus))
     shares = {i: _most(case, gpus[i]) for i in places}
     for share in sorted({share for share in shares.values() if share is not None}, reverse=True):
