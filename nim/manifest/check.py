@@ -29,7 +29,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
             yield f"the label {label} is not vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora]"
     for profile in manifest.profiles:
         if profile.source is None and not profile.files:
-            yield f"line {profile.line}: {profile.label} does not say where its weights lie"
+            yield f"line {profile.line}: {profile.label} does not say where its weights are"
         if pattern := profile.tags.get("product_name_regex"):
             yield from _bad_pattern(pattern, profile.line)
 

@@ -90,9 +90,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
         _check_entry(entry, document, entry_node, place)
         line = entry_node.start_mark.line + 1
         if entry.id in seen:
-            place.refuse(
-                entry_node, f"use the id {entry.id} twice: it stands in line {seen[entry.id]} already"
-            )
+            place.refuse(entry_node, f"use the id {entry.id} twice: it is already in line {seen[entry.id]}")
         if entry.id != PLACEHOLDER_ID:
             seen[entry.id] = line
         profiles.append(profile_from(entry, document, line))

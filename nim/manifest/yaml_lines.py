@@ -71,7 +71,7 @@ def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node
         if name in seen:
             place.refuse(
                 key,
-                f"use '{name}' in {what} twice: it stands in line {seen[name].start_mark.line + 1} already",
+                f"use '{name}' in {what} twice: it is already in line {seen[name].start_mark.line + 1}",
             )
         seen[name] = key
         yield name, key, value

@@ -81,7 +81,7 @@ def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choi
 
 
 def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None:
-    """Recipes for another program than the pinned engine, or for a newer one."""
+    """Refuse recipes for a program other than the pinned engine, or for a newer release of it."""
     images = recipe.model.docker_image
     images = [*images.values()] if isinstance(images, Mapping) else [images]
     if recipe.omni is not None or any("vllm-omni" in str(image) for image in images):

@@ -324,7 +324,7 @@ class Settings:
         default_text="the engine's",
     )
 
-    # Places and logs
+    # Directories, logs and time limits
     cache_path: str | None = setting(
         "NIM_CACHE_PATH",
         PATH,
