@@ -32,7 +32,7 @@ def refusal(
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
-            return _somebody_else(cause, wanted)
+            return _not_the_hub(cause, wanted)
         if isinstance(cause, errors.HfHubHTTPError):
             return _answered(cause, wanted, has_token=has_token)
     for at, cause in enumerate(causes):
@@ -62,7 +62,7 @@ def _failed_at(error: BaseException) -> str:
     return shown_endpoint() if shown_endpoint().startswith(asked) else asked
 
 
-def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
+def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
     """Return the error for a web page in place of the hub's answer: a login, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:

@@ -69,7 +69,7 @@ def look_up(wanted: Wanted) -> Repository:
     return Repository(wanted=wanted, commit=found.sha or "", files=files)
 
 
-def look_in_cache(wanted: Wanted) -> Repository | None:
+def find_in_cache(wanted: Wanted) -> Repository | None:
     """Return the files in the cache, which may be incomplete, without asking the hub; None without any."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
@@ -138,13 +138,13 @@ def _check_answer(answer: Any) -> None:
         raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
 
 
-def listen(say: Callable[[str], None]) -> None:
+def forward_log(log: Callable[[str], None]) -> None:
     """Pass the client's log messages to `log`, without signatures and passwords."""
 
-    class Listener(logging.Handler):
+    class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
+            log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")
-    logger.handlers[:] = [Listener(logging.WARNING)]
+    logger.handlers[:] = [Forwarder(logging.WARNING)]
     logger.propagate = False
