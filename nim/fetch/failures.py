@@ -43,7 +43,7 @@ def refusal(error: BaseException, wanted: Wanted, environ: Mapping[str, str]) ->
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
-            return _somebody_else(cause, wanted)
+            return _not_the_hub(cause, wanted)
         if isinstance(cause, errors.HfHubHTTPError):
             return _answered(cause, wanted, environ)
     for at, cause in enumerate(causes):
