@@ -31,8 +31,9 @@ def shared_queries(config: ModelConfig, prefix: str, index: int) -> Iterator[Lin
 def shares_keys(config: ModelConfig, index: int) -> bool:
     """Return whether layer `index` uses the keys and values of an earlier one."""
     sharing = config.whole("num_kv_shared_layers") or 0
-    first = size(config, "num_hidden_layers") - sharing
-    return config.text.model_type in SHARING and bool(sharing) and 0 < first <= index
+    if config.text.model_type not in SHARING or not sharing:
+        return False
+    return 0 < size(config, "num_hidden_layers") - sharing <= index
 
 
 def layer_extras(config: ModelConfig, layer: Layer) -> Iterator[Module]:
