@@ -1,4 +1,4 @@
-"""The profile listing as a table for a terminal. In a pipe it is NIM's plain text."""
+"""Print the profile listing as a table on a terminal. In a pipe it is NIM's plain text."""
 
 from collections.abc import Iterator
 

@@ -9,8 +9,8 @@ from nim.log_format import Form
 from nim.settings import Settings, read_settings
 
 
-def tell_warnings(settings: Settings, warnings: Iterable[str]) -> None:
-    """Write each warning once, unless NIM_LOG_LEVEL asks for errors alone."""
+def write_warnings(settings: Settings, warnings: Iterable[str]) -> None:
+    """Write each warning once, unless NIM_LOG_LEVEL excludes warnings."""
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
     for warning in dict.fromkeys(warnings):
         if form.wants("WARNING"):
@@ -24,4 +24,4 @@ def tell_environment(environ: Mapping[str, str]) -> None:
         settings = read_settings(environ)
     except SettingsError:
         return
-    tell_warnings(settings, settings.warnings)
+    write_warnings(settings, settings.warnings)

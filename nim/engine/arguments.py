@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine import refusals
+from nim.engine import refusals, stray_words
 from nim.engine.dotted_options import Keyed, keyed_value, merge, nested
 from nim.engine.lenient_json import is_open, masked, write_json
 from nim.engine.option_values import Reading, read_text, read_value
+from nim.engine.quoting import DASHES
 from nim.engine.refusals import OWNED, Refusal
 from nim.engine.scalars import MisfitError
 from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
@@ -121,9 +122,12 @@ class _Parse:
 
     def _positional(self, token: str) -> None:
         after_flag = self._previous is not None and self._previous.count is Count.NONE
+        if token.endswith(":") and (option := self._table.named(token[:-1])):
+            self._refuse(stray_words.yaml_key(token, option, self._following(option), self._place))
+            return
         yes_or_no = after_flag and token.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
-        if self._model_tag is not None or yes_or_no or token.startswith(refusals.DASHES):
-            self._refuse(refusals.stray(token, self._previous, self._table, self._place))
+        if self._model_tag is not None or yes_or_no or token.startswith(DASHES):
+            self._refuse(stray_words.stray(token, self._previous, self._table, self._place))
         else:
             self._model_tag = token
 
@@ -151,7 +155,7 @@ class _Parse:
             self._set(option, positive)
 
     def _valued(self, option: Option, word: Word) -> None:
-        texts = [word.inline] if word.inline is not None else self._following(option)
+        texts = self._following(option) if word.inline is None else [self._whole(option, word.inline)]
         if not texts and option.count is Count.OPTIONAL:
             self._set(option, True)
             return
@@ -161,7 +165,7 @@ class _Parse:
         try:
             readings = [read_text(option, text) for text in texts]
         except MisfitError as why:
-            self._refuse(refusals.misfit(word.said, option, why, self._place))
+            self._refuse(refusals.misfit(word.said, option, why, self._place, texts[0]))
             return
         self._note(word, readings)
         values = [reading.value for reading in readings]
@@ -178,9 +182,13 @@ class _Parse:
             self._at += 1
             if option.count is not Count.MANY:
                 break
-        if taken and option.kind in JSON_KINDS:
-            return [self._closed(taken[0]) if is_open(taken[0]) else self._braced(option, taken[0])]
-        return taken
+        return [self._whole(option, taken[0])] if taken and option.kind in JSON_KINDS else taken
+
+    def _whole(self, option: Option, text: str) -> str:
+        """Return the value with the tokens that belong to it, if it is JSON."""
+        if option.kind not in JSON_KINDS:
+            return text
+        return self._closed(text) if is_open(text) else self._braced(option, text)
 
     def _closed(self, text: str) -> str:
         """Return JSON that a shell has split at its blanks, joined until its brackets are closed."""

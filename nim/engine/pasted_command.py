@@ -16,7 +16,8 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _SHELL_COMMAND = re.compile(r"-[a-z]*c")
 _CONTAINERS = frozenset({"docker", "podman", "nerdctl"})
 _WRAPPERS = frozenset({"exec", "nohup", "sudo", "uv", "run", "serve", "nim-serve", "nim", "vllm", "vllm-cpu"})
-# docker's own options that take no value.
+_END = "--"
+# What of docker's own options takes no value.
 _SWITCHES = frozenset({"--rm", "-d", "-it", "-i", "-t", "-ti", "--privileged", "--detach", "--init"})
 # An image's name, recognized by the slash after its registry or owner.
 _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]+)?")
@@ -49,6 +50,9 @@ def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
         raise _container(rest, place)
     if rest and _sets_variable(rest[0]):
         raise _variable(rest, place)
+    if rest[:1] == [_END] and rest[1:] and rest[1].startswith("-"):
+        del rest[0]
+        return Arguments(tokens=tuple(rest), notes=(f'the "{_END}" before the options is left out',))
     if not dropped:
         return Arguments(tokens=tuple(rest))
     note = f'"{joined(dropped)}" is left out: the launcher starts the engine'

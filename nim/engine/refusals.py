@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nim.engine.quoting import joined
+from nim.engine.quoting import TYPOGRAPHIC, joined, plain_dashes
 from nim.engine.scalars import MisfitError
-from nim.engine.table import Count, Gone, Kind, Option, OptionTable
+from nim.engine.table import Gone, Kind, Option, OptionTable
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name, mask_argv
 
@@ -30,10 +30,7 @@ OWNED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Hyphens, dashes and minus signs other than the ASCII one.
-_TYPOGRAPHIC = "‐‑‒–—―−"
-DASHES = (*_TYPOGRAPHIC, "-")
-_FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})
+_SEPARATORS = ";,&|"
 _UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
 # Options before the image's name in `docker run` that are not also options of the engine.
 DOCKER = frozenset(
@@ -106,7 +103,7 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
             message=f'cannot pass "{said}" from {place}: it is an option of docker run, not of the engine',
             hint="before the image's name, where docker reads it",
         )
-    if set(flag) & set(_TYPOGRAPHIC) and (option := table.find(_plain_dashes(flag))):
+    if set(flag) & set(TYPOGRAPHIC) and (option := table.find(plain_dashes(flag))):
         message = f'cannot pass "{said}" from {place}: a dash in it is a typographic one'
         return Refusal(message=message, hint=option[0].flag)
     bare = {spelling.lstrip("-"): spelling for spelling in table.spellings}
@@ -128,13 +125,22 @@ def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
     )
 
 
-def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
-    """Return the refusal of a value. `said` is a flag, or a key of a file."""
+def misfit(said: str, option: Option, why: MisfitError, place: str, text: str = "") -> Refusal:
+    """Return the refusal of a value. `said` is a flag, or a key of a file; `text` is the argument."""
     return Refusal(
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
-        hint=_written(said, option, why.write),
+        hint=_written(said, option, why.write) or _apart(said, text),
     )
+
+
+def _apart(said: str, text: str) -> str | None:
+    """Return the hint for two options without a blank between them, or blanks around a =."""
+    if text == "=":
+        return f"{said}=…, without blanks around the ="
+    value, glued, other = text.partition("--")
+    value = value.rstrip(_SEPARATORS)
+    return f"{said} {value} --{other}, with a blank before --{other}" if glued and value and other else None
 
 
 def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
@@ -171,46 +177,6 @@ def no_keys(said: str, option: Option, place: str) -> Refusal:
         message=f'cannot set "{said}" in {place}: {option.flag} is not a JSON object',
         hint=f"{option.flag} {placeholder(option)}".rstrip(),
     )
-
-
-def stray(token: str, previous: Option | None, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of a word in place of an option; `previous` is the word before it."""
-    shown = MASK if previous is not None and is_secret_name(previous.name) else token
-    message = f'cannot use "{shown}" from {place}: '
-    if token.startswith("-") and " " in token:
-        only = token.partition(" ")[0]
-        reason = f'cannot use "{only} …" from {place}: it is one argument with a blank in it'
-        return Refusal(message=reason, hint=_as_two(token))
-    if token.startswith(tuple(_TYPOGRAPHIC)):
-        return Refusal(message=f"{message}it begins with a typographic dash", hint=_plain_dashes(token))
-    if previous is not None and previous.count is Count.NONE:
-        allowed = (previous.flag, *previous.negatives[:1])
-        return Refusal(message=f"{message}{previous.flag} takes no value", allowed=allowed)
-    return Refusal(message=f"{message}no option goes with it", hint=_stray_hint(token, table))
-
-
-def _stray_hint(token: str, table: OptionTable) -> str:
-    name, equals, value = token.partition("=")
-    if equals and (option := table.named(name)):
-        return joined(mask_argv((f"{option.flag}={value}",)))
-    if equals and name.isidentifier() and name.isupper():
-        return f"{name}=… among the variables of the container: it is no argument"
-    if token in _FOR_A_SHELL:
-        return "no shell reads this: leave it out"
-    if option := table.named(token.lstrip("\"'")):
-        return option.flag
-    return "a value stands behind its option, in quotes where it has blanks"
-
-
-def _as_two(token: str) -> str:
-    """Return the refusal of an option and its value in one token, as lists in YAML have it."""
-    flag, _, value = token.partition(" ")
-    shown = MASK if is_secret_name(flag) else value.strip()
-    return f'"{flag}", "{shown}" as two arguments'
-
-
-def _plain_dashes(token: str) -> str:
-    return "--" + "".join("-" if char in DASHES else char for char in token.lstrip("".join(DASHES)))
 
 
 def placeholder(option: Option) -> str:

@@ -141,10 +141,10 @@ def _check_answer(answer: Any) -> None:
 def listen(say: Callable[[str], None]) -> None:
     """Log the messages of the hub's client as this project's."""
 
-    class Listener(logging.Handler):
+    class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
+            log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")
-    logger.handlers[:] = [Listener(logging.WARNING)]
+    logger.handlers[:] = [Forwarder(logging.WARNING)]
     logger.propagate = False

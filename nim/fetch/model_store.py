@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 
 NOTE = ".model-store.json"
 # The files that make a directory a model.
@@ -139,8 +139,8 @@ def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[st
     free = shutil.disk_usage(there).free
     if need > free:
         raise PreflightError(
-            f"cannot make a store in '{directory}': {told(need)} are to be copied, and it has "
-            f"{told(free)} free",
+            f"cannot make a store in '{directory}': {format_size(need)} are to be copied, and it has "
+            f"{format_size(free)} free",
             hint=f"df -h '{there}', or on the disk of the cache, where links to its weights take no space",
         )
 

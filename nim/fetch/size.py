@@ -1,7 +1,7 @@
 """Sizes in text for people."""
 
 
-def told(size: float | None) -> str:
+def format_size(size: float | None) -> str:
     """Return a number of bytes in MB or GB (10⁶ or 10⁹ bytes)."""
     if size is None:
         return "of unknown size"

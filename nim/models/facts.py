@@ -1,4 +1,4 @@
-"""What is known of the model that a profile serves: its configuration, and what follows from it."""
+"""What is known of the model that a profile serves: its configuration, weights and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

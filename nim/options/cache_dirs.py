@@ -29,20 +29,20 @@ NAMELESS = "nim"
 _WHY = "no home directory that is this user's own"
 
 
-def home_entries(around: Surroundings) -> Iterator[Entry]:
+def home_entries(environment: Surroundings) -> Iterator[Entry]:
     """Yield a home directory if there is none. It overrides the environment, whose HOME is not usable."""
-    if not around.has_home:
-        yield _derived("HOME", f"{around.runtime_cache_dir}/home", _WHY)
+    if not environment.has_home:
+        yield _derived("HOME", f"{environment.runtime_cache_dir}/home", _WHY)
 
 
-def place_entries(around: Surroundings) -> Iterator[Entry]:
+def place_entries(environment: Surroundings) -> Iterator[Entry]:
     """Yield every cache below the one writable directory, and a name for a user without one in /etc/passwd.
 
     The environment may override them. Without a name, looking up the user would fail.
     """
-    for name, place in CACHES.items() if not around.has_home else ():
-        yield _derived(name, f"{around.runtime_cache_dir}/{place}", _WHY)
-    for name in () if around.has_name else ("USER", "LOGNAME"):
+    for name, place in CACHES.items() if not environment.has_home else ():
+        yield _derived(name, f"{environment.runtime_cache_dir}/{place}", _WHY)
+    for name in () if environment.has_name else ("USER", "LOGNAME"):
         yield _derived(name, NAMELESS, "this user has no name")
 
 

@@ -61,14 +61,14 @@ def default_entries() -> Iterator[Entry]:
 
 
 def derived_entries(
-    around: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
+    environment: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
 ) -> Iterator[Entry]:
     """Yield the layer between the defaults and the profile."""
     yield _derived("served_model_name", [model_name], "the model's name")
     yield from revision_entries(source)
     if selection.utilization is not None:
         yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
-    yield from cache_entries(around)
+    yield from cache_entries(environment)
     yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
 
 
@@ -78,18 +78,18 @@ def revision_entries(source: Source) -> Iterator[Entry]:
         yield _derived("revision", source.revision, "the revision in the model's URI")
 
 
-def cache_entries(around: Surroundings) -> Iterator[Entry]:
+def cache_entries(environment: Surroundings) -> Iterator[Entry]:
     """Yield the directories for downloads and compiled kernels, and whether downloads are disabled."""
-    yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
-    yield _derived("VLLM_CACHE_ROOT", around.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
-    if around.offline:
+    yield _derived("HF_HOME", f"{environment.cache_dir}/huggingface", "NIM_CACHE_PATH")
+    yield _derived("VLLM_CACHE_ROOT", environment.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
+    if environment.offline:
         yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
 
 
-def address_entries(around: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+def address_entries(environment: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
     """Yield the engine's address. On a unix socket it still needs a port, which it checks when it stops."""
     if backend_port is None:
-        yield _derived("uds", f"{around.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
+        yield _derived("uds", f"{environment.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
         yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
         return
     yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")

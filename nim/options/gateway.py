@@ -17,18 +17,18 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
-    settings: Settings, around: Surroundings, config: Mapping[str, Value]
+    settings: Settings, environment: Surroundings, config: Mapping[str, Value]
 ) -> tuple[Gateway, tuple[str, ...]]:
     """Return the gateway's configuration, and warnings about it."""
-    connections, warnings = _connections(settings, around.open_files)
+    connections, warnings = _connections(settings, environment.open_files)
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     gateway = Gateway(
         server_port=settings.server_port,
         health_port=health_port,
-        listen_ipv6=around.has_ipv6,
-        user=around.user,
-        worker_processes=around.worker_processes,
+        listen_ipv6=environment.has_ipv6,
+        user=environment.user,
+        worker_processes=environment.worker_processes,
         max_body_size=settings.max_body_size,
         read_timeout_seconds=settings.proxy_read_timeout,
         send_timeout_seconds=settings.proxy_send_timeout,

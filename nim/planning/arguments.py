@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.engine import OptionTable, ParsedArguments, parse_arguments, refusals
+from nim.engine import OptionTable, ParsedArguments, parse_arguments, refusals, stray_words
 from nim.engine.pasted_command import without_command
 from nim.engine.tokens import Line
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import HUB
 from nim.settings import Settings
+from nim.settings.pasted_values import reference
 
 PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"
 COMMAND_LINE = "the command line"
@@ -36,7 +37,8 @@ def read_arguments(line: Line, place: str, settings: Settings, table: OptionTabl
     arguments = without_command(line.tokens, place=place)
     parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
     model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
-    notes = [f"{place}: {said}" for said in (*line.notes, *arguments.notes, note) if said]
+    left = (f"nothing replaces {found} here" for token in line.tokens if (found := reference(token)))
+    notes = [f"{place}: {said}" for said in (*line.notes, *arguments.notes, note, *left) if said]
     return Read(place=place, parsed=parsed, model=model, warnings=(*notes, *parsed.warnings))
 
 
@@ -46,7 +48,7 @@ def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> 
         return tag, None
     if "/" not in tag:
         # A value without its option rather than a model.
-        raise refusals.refuse_all([refusals.stray(tag, None, table, place)], place)
+        raise refusals.refuse_all([stray_words.stray(tag, None, table, place)], place)
     if pasted and _REPOSITORY.fullmatch(tag):
         return HUB + tag, f"the model {tag} is taken for {HUB}{tag}"
     return tag, None

@@ -40,6 +40,7 @@ def check_options(
         *check_combinations(said, strict=strict),
         *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
         *hub_warnings(model.source, config, request.environ),
+        *_open_service(config),
     )
 
 
@@ -75,3 +76,9 @@ def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[s
     if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
         return ()
     return tuple(f"{one.message}; hint: {one.hint}" for one in hub_problems(environ))
+
+
+def _open_service(config: Mapping[str, Value]) -> tuple[str, ...]:
+    """Return a warning of a key that is set to nothing, as `-e VLLM_API_KEY=$KEY` does without a KEY."""
+    key = config.get("VLLM_API_KEY")
+    return () if key is None or key.value else ("VLLM_API_KEY is empty: requests need no key",)

@@ -9,6 +9,7 @@ from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.layers import Entry, entries
 from nim.options.settings_layer import settings_entries
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.settings import Settings
 from nim.values import Layer
 
 if TYPE_CHECKING:
@@ -49,5 +50,14 @@ def read_written(request: "Request", table: OptionTable) -> Written:
             *variables.warnings,
             *(warning for _, one in parts for warning in one.warnings),
             *check_variables(request.environ, table),
+            *_two_models(parts[0][1].model, settings),
         ),
     )
+
+
+def _two_models(passed: str | None, settings: Settings) -> tuple[str, ...]:
+    """Return a warning where two variables name two models."""
+    if passed is None or settings.model_path in (None, passed):
+        return ()
+    name = settings.names_used["model_path"]
+    return (f"{name} '{settings.model_path}' is not used: {PASSTHROUGH} names {passed}",)

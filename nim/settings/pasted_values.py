@@ -8,6 +8,19 @@ from nim.settings.value_types import ARGUMENTS, PATH, TEXT
 # Opening quote → closing quote.
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "»", "`": "`"}
 _COMMENT = re.compile(r"\s+#.*", re.DOTALL)
+# References of shells, Kubernetes and templates. Kubernetes leaves `$(NAME)` where it does not know the name.
+_REFERENCE = re.compile(r"\$\{\w[^{}]*\}|\$\(\w+\)|(?<![\w$])\$[A-Z_][A-Z0-9_]+|\{\{-?\s*\.\w[^{}]*\}\}")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a variable counts as unset: nothing in it, or nothing in its quotes."""
+    return text.strip() in ("", '""', "''")
+
+
+def reference(text: str) -> str | None:
+    """Return the first reference to a variable in `text`, such as `${NAME}`, that nothing has replaced."""
+    found = _REFERENCE.search(text)
+    return found.group() if found else None
 
 
 def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
@@ -20,7 +33,7 @@ def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
     if setting.kind is not ARGUMENTS:
         value = _without_quotes(value)
         value = value if setting.kind in (TEXT, PATH) else _COMMENT.sub("", value)
-    if value == text.strip() or not value:
+    if value == text.strip() or is_blank(value):
         return text.strip(), _comment_warning(setting, name, text)
     return value, f"{name} '{text.strip()}' is read as '{value}'; write it so"
 

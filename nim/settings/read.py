@@ -9,18 +9,16 @@ from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
 from nim.settings.other_releases import OTHER_RELEASES
-from nim.settings.pasted_values import cleaned
+from nim.settings.pasted_values import cleaned, is_blank, reference
 from nim.settings.types import Absent, Setting
+from nim.settings.value_types import ARGUMENTS
 
 _PREFIX = "NIM_"
 _ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings of `environ`. Empty variables count as unset: Kubernetes writes absent values so.
-
-    SettingsError for an invalid value.
-    """
+    """Read every declared variable. A blank one counts as unset, as Kubernetes writes absent values."""
     values: dict[str, Any] = {}
     names_used: dict[str, str] = {}
     warnings: list[str] = []
@@ -38,8 +36,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
-    """Return the variable that sets this field, None if unset; of several, the first with a warning."""
-    given = [name for name in declaration.names if environ.get(name)]
+    """The name under which it was given. Two names with two values: the newer name wins, and it is said."""
+    given = [name for name in declaration.names if not is_blank(environ.get(name, ""))]
     for name in given:
         if name in declaration.aliases:
             warnings.append(f"{name} is an older name: use {declaration.name}")
@@ -50,6 +48,9 @@ def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list
 
 
 def _read(declaration: Setting, name: str, text: str) -> Any:
+    if declaration.kind is not ARGUMENTS and (found := reference(text)):
+        message = f"cannot use {name} '{text}' (from the environment): nothing replaces {found} here"
+        raise SettingsError(message, hint=f"{name}=… with the value itself, as env files and YAML need it")
     try:
         return declaration.kind.read(text)
     except ValueError as error:
@@ -92,7 +93,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):
-        if not name.startswith(_PREFIX) or name in known or name in IGNORED or not environ[name]:
+        if not name.startswith(_PREFIX) or name in known or name in IGNORED or is_blank(environ[name]):
             continue
         if name in REFUSED:
             _refuse(name, environ[name], REFUSED[name])

@@ -1,5 +1,6 @@
 """Secrets in the environment: read from mounted files, stripped, refused where no client can send them."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,9 @@ SECRETS = (
 # The hub's client also reads this name.
 _CLEANED = (*SECRETS, "HUGGING_FACE_HUB_TOKEN")
 _QUOTES = "'\""
+_SCHEME = "Bearer "
+# `<your key>`, and what a shell, Kubernetes or a template would have replaced.
+_PLACEHOLDER = re.compile(r"<[^<>]*>|\$[A-Z_][A-Z0-9_]+|\$\{.*\}|\$\(\w+\)|\{\{.*\}\}")
 FROM_FILE = "_FILE"
 
 
@@ -58,14 +62,11 @@ def _file_text(name: str, path: str) -> str:
 
 
 def _cleaned(name: str, text: str) -> str:
-    secret = text.strip()
+    secret = text.strip().removeprefix("export ").removeprefix(f"{name}=")
     if len(secret) > 1 and secret[0] in _QUOTES and secret[0] == secret[-1]:
         secret = secret[1:-1].strip()
-    if not secret:
-        # Ignoring a blank key would start the service without the intended protection.
-        raise SettingsError(
-            f"cannot use {name}: its value is blank", hint=f"unset {name}, or give it a value"
-        )
+    if fault := _fault(secret):
+        raise SettingsError(f"cannot use {name}: {fault}", hint=f"unset {name}, or give it a value")
     at = next((n for n, char in enumerate(secret) if not (char.isascii() and char.isprintable())), None)
     if at is not None:
         raise SettingsError(
@@ -74,3 +75,14 @@ def _cleaned(name: str, text: str) -> str:
             hint=f'printf %s "${name}" | od -c shows it; `printf %s KEY | base64` makes a Secret without it',
         )
     return secret
+
+
+def _fault(secret: str) -> str | None:
+    """Return why the text is no secret. Without a key, or with a known one, the service would be open."""
+    if not secret:
+        return "its value is blank"
+    if _PLACEHOLDER.fullmatch(secret):
+        return "its value is a placeholder, or a reference that nothing has replaced"
+    if secret.startswith(_SCHEME):
+        return f'its value begins with "{_SCHEME}", which clients put before it'
+    return None

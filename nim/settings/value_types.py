@@ -87,6 +87,12 @@ def _level(text: str) -> str:
     return level
 
 
+def _path(text: str) -> str:
+    if text.startswith("~"):
+        raise ValueError("expected a path that begins with / or a name: ~ is replaced by shells alone")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     """Return the names in a comma-separated list or a JSON array of strings."""
     words = text.split(",")
@@ -101,7 +107,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 TEXT = Kind(name="text", read=_text)
 ARGUMENTS = Kind(name="arguments", read=_text)
-PATH = Kind(name="path", read=_text)
+PATH = Kind(name="path", read=_path)
 BOOLEAN = Kind(name="boolean", read=_boolean)
 WHOLE = Kind(name="whole number", read=_whole)
 PORT = Kind(name="port", read=_port)

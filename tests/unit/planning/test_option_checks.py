@@ -85,3 +85,9 @@ def test_what_is_not_strict_is_a_warning(cache: Path) -> None:
         cache, "--enable-auto-tool-choice", NIM_TOOL_CALL_PARSER="lama3_json", NIM_STRICT_ARGS="0"
     )
     assert any("NIM_TOOL_CALL_PARSER=llama3_json" in warning for warning in warnings)
+
+
+def test_a_key_that_is_empty_is_warned_of(cache: Path) -> None:
+    word = "VLLM_API_KEY is empty: requests need no key"
+    assert word in planned(cache, VLLM_API_KEY="")
+    assert word not in (*planned(cache, VLLM_API_KEY="abc"), *planned(cache))
