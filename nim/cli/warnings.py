@@ -1,4 +1,4 @@
-"""Warnings on stderr in the log's format, for commands whose stdout is read by programs."""
+"""Warnings on stderr, in the form of the log, for answers on stdout that a program reads."""
 
 import sys
 import time
@@ -18,8 +18,8 @@ def write_warnings(settings: Settings, warnings: Iterable[str]) -> None:
     sys.stderr.flush()
 
 
-def warn_of_environment(environ: Mapping[str, str]) -> None:
-    """Warn about the environment's NIM_* variables. Invalid values are left to the verbs that use them."""
+def tell_environment(environ: Mapping[str, str]) -> None:
+    """Warn of NIM_* variables in the environment. Refused values are left to the verbs that use them."""
     try:
         settings = read_settings(environ)
     except SettingsError:

@@ -1,4 +1,4 @@
-"""Parse engine tokens into typed option values as the engine's own parser does, but in milliseconds.
+"""Engine tokens as typed option values, as the engine's own parser reads them, without importing it.
 
 It is stricter in four ways: options must be written in full; options that the launcher sets are refused;
 numbers must be finite; a JSON option takes an object (or array) with known keys, each at most once.
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine import refusals
+from nim.engine import refusals, stray_words
 from nim.engine.dotted_options import Keyed, keyed_value, merge, nested
 from nim.engine.lenient_json import is_open, masked, write_json
 from nim.engine.option_values import Reading, read_text, read_value
+from nim.engine.quoting import DASHES
 from nim.engine.refusals import OWNED, Refusal
 from nim.engine.scalars import MisfitError
 from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
@@ -27,7 +28,7 @@ _LAST_WINS = "is given more than once in"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedArguments:
-    """The values of parsed tokens. `rest` is passed on unchecked; it is empty if the check is strict."""
+    """The options in the tokens. `rest` is passed on unchecked, and is empty after a strict check."""
 
     values: Mapping[str, Any]
     model_tag: str | None = None
@@ -38,10 +39,9 @@ class ParsedArguments:
 def parse_arguments(
     tokens: Sequence[str], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """Return the values of these tokens; `place` names the setting they came from.
+    """Return the options in the tokens. SettingsError, naming `place`, for everything that is wrong.
 
-    Raises one SettingsError that lists every fault. Without `strict`, faults become warnings and the tokens
-    concerned go to `rest`.
+    Without `strict` each error becomes a warning, and its tokens go to `rest`.
     """
     return _Parse(tuple(tokens), table, place, strict).run()
 
@@ -49,10 +49,9 @@ def parse_arguments(
 def check_values(
     values: Mapping[str, Any], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """Return the canonical form of options that a file gives by name with JSON values.
+    """Return the canonical values of options that a file gives by name. SettingsError as above.
 
-    The checks are those of `parse_arguments`. Without `strict`, faults become warnings and the values are
-    left out.
+    Without `strict` each error becomes a warning and its option is left out.
     """
     found: dict[str, Any] = {}
     refused: list[Refusal] = []
@@ -123,9 +122,12 @@ class _Parse:
 
     def _positional(self, token: str) -> None:
         after_flag = self._previous is not None and self._previous.count is Count.NONE
+        if token.endswith(":") and (option := self._table.named(token[:-1])):
+            self._refuse(stray_words.yaml_key(token, option, self._following(option), self._place))
+            return
         yes_or_no = after_flag and token.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
-        if self._model_tag is not None or yes_or_no or token.startswith(refusals.DASHES):
-            self._refuse(refusals.stray(token, self._previous, self._table, self._place))
+        if self._model_tag is not None or yes_or_no or token.startswith(DASHES):
+            self._refuse(stray_words.stray(token, self._previous, self._table, self._place))
         else:
             self._model_tag = token
 
@@ -153,7 +155,7 @@ class _Parse:
             self._set(option, positive)
 
     def _valued(self, option: Option, word: Word) -> None:
-        texts = [word.inline] if word.inline is not None else self._following(option)
+        texts = self._following(option) if word.inline is None else [self._whole(option, word.inline)]
         if not texts and option.count is Count.OPTIONAL:
             self._set(option, True)
             return
@@ -163,7 +165,7 @@ class _Parse:
         try:
             readings = [read_text(option, text) for text in texts]
         except MisfitError as why:
-            self._refuse(refusals.misfit(word.said, option, why, self._place))
+            self._refuse(refusals.misfit(word.said, option, why, self._place, texts[0]))
             return
         self._note(word, readings)
         values = [reading.value for reading in readings]
@@ -173,19 +175,23 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """Take the values after the option's name, as many as it accepts."""
+        """Return the values after the option's name, as many as it takes."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])
             self._at += 1
             if option.count is not Count.MANY:
                 break
-        if taken and option.kind in JSON_KINDS:
-            return [self._closed(taken[0]) if is_open(taken[0]) else self._braced(option, taken[0])]
-        return taken
+        return [self._whole(option, taken[0])] if taken and option.kind in JSON_KINDS else taken
+
+    def _whole(self, option: Option, text: str) -> str:
+        """Return the value with the tokens that belong to it, if it is JSON."""
+        if option.kind not in JSON_KINDS:
+            return text
+        return self._closed(text) if is_open(text) else self._braced(option, text)
 
     def _closed(self, text: str) -> str:
-        """Return JSON that a shell has split at its blanks, joined up to its closing bracket."""
+        """Return JSON that a shell has split at its blanks, joined until its brackets are closed."""
         joined, end = text, self._at
         while is_open(joined) and end < len(self._tokens) and is_value(self._tokens[end]):
             joined, end = f"{joined} {self._tokens[end]}", end + 1
@@ -195,9 +201,9 @@ class _Parse:
         return text
 
     def _braced(self, option: Option, text: str) -> str:
-        """Return the whole value to refuse: `key:value` words (JSON after brace expansion) or `key=value`.
+        """Return all words of `key:value key:value` or `key=value`, so that they are refused as a whole.
 
-        The latter is an old form of vLLM.
+        Brace expansion makes the former of JSON; earlier releases of vLLM took the latter.
         """
         pairs = [text]
         if option.kind is not Kind.OBJECT_OR_STRING and _PAIR.match(text):
@@ -227,7 +233,7 @@ class _Parse:
             self._warn(f'"{option.flag}.{key}" {_LAST_WINS} {self._place}; the last wins')
 
     def _merge_keyed(self) -> None:
-        """Merge the parts `--option.key` into one object per option, after all others, as the engine does."""
+        """Merge the `--option.key` parts into one object each, after all other options, as vLLM does."""
         for flag, keyed in self._keyed.items():
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
@@ -250,7 +256,7 @@ class _Parse:
             self._warn(f'the value of "{word.said}" in {self._place}: {note}')
 
     def _refuse_missing(self, option: Option, word: Word) -> None:
-        """Refuse an option without a value. A following unknown `-word` is taken for the intended value."""
+        """Refuse an option without a value; a next token with one dash may have been meant as it."""
         dashing = self._peek()
         if dashing is not None and self._is_dashing_value(dashing):
             self._at += 1
@@ -262,7 +268,7 @@ class _Parse:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
 
     def _refuse_owned(self, option: Option, word: Word) -> None:
-        """Refuse an option that the launcher sets. It is never passed on: it would break the service."""
+        """Refuse an option that the launcher owns, also without a strict check."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
         refusal = refusals.owned(option, word.said, self._place)
@@ -272,7 +278,7 @@ class _Parse:
             self._warn(f"{refusal.one_line()}; it is left out")
 
     def _refuse(self, refusal: Refusal, raw: Sequence[str] | None = None) -> None:
-        """Record an error, or if lenient a warning and pass `raw` (by default the current tokens) on."""
+        """Record an error, or a warning without a strict check; then pass on `raw`, by default this word."""
         if self._strict:
             self._refused.append(refusal)
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.engine.refusals import Refusal, refuse_all
 from nim.errors import WeightsError, nearest
-from nim.values import Value
+from nim.values import Layer, Origin, Value
 
 _TRY = "NIM_STRICT_ARGS=0 lets the engine try"
 _MAX_LISTED = 12
@@ -146,7 +146,7 @@ def _unknown_value(
     return Refusal(
         message=message + (str(elsewhere) if elsewhere else f"has no such {named.thing}"),
         allowed=near or known[:_MAX_LISTED],
-        hint=f"{flag} {near[0]}" if near else plugin,
+        hint=_write(flag, near[0], value.origin) if near else plugin,
     )
 
 
@@ -167,6 +167,11 @@ def _alike(name: str, known: Sequence[str]) -> str | None:
 
     near = nearest(name, known, 1)
     return near[0] if near and SequenceMatcher(None, name, near[0]).ratio() > _SLIP else None
+
+
+def _write(flag: str, name: str, origin: Origin) -> str:
+    """Return what to type for the option: its variable where one set it, else its flag."""
+    return f"{origin.place}={name}" if origin.layer is Layer.ENV else f"{flag} {name}"
 
 
 def _said(config: Mapping[str, Value], option: str) -> bool:

@@ -37,7 +37,7 @@ def _bounds(metadata: list[Any]) -> Row:
 
 
 def _literals(hint: Any) -> Iterator[Any]:
-    """Yield the values of a Literal or an optional Literal; nothing for other unions."""
+    """Return the values of a Literal, or of an optional one; nothing for a union with another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         for argument in arguments:

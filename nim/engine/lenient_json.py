@@ -1,9 +1,9 @@
-"""Read JSON whose quotes a shell has removed, if it has exactly one interpretation.
+"""JSON that has lost its quotes to a shell: read where only one reading is possible.
 
 `{method:mtp,num_speculative_tokens:2}` is read as `{"method": "mtp", "num_speculative_tokens": 2}`. A bare
-word that is a JSON number, true, false or null is that value; any other is a string. Text with a bare word
-that contains a blank, a quote or a backslash is ambiguous and refused, as is text with True, False, None or a
-duplicate key.
+word that is a JSON number, true, false or null is that; any other is a string. A bare word with a blank, a
+quote or a backslash in it has several readings, as have True, False, None and a key that occurs twice: such
+text is refused.
 """
 
 import json
@@ -27,11 +27,11 @@ _PYTHON = {"True": True, "False": False, "None": None}
 
 
 class NotJSONError(ValueError):
-    """The text is not JSON; the message names the first position that is not."""
+    """The text is not JSON; the message gives the position."""
 
 
 def read_json(text: str) -> Any:
-    """Parse strict JSON: no duplicate keys, no NaN, no Infinity. Raises NotJSONError."""
+    """Return the value of strict JSON: no duplicate keys, NaN or Infinity. Raises NotJSONError."""
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -45,7 +45,7 @@ def read_json(text: str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """Return the value as one compact token, escaped only where an argument cannot contain the character."""
+    """Return the value as one compact token, escaped where an argument cannot carry a character."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         text.encode("utf-8")
@@ -55,7 +55,7 @@ def write_json(value: Any) -> str:
 
 
 def read_loosely(text: str) -> Any:
-    """Return the only possible reading of damaged JSON. NotJSONError if it is ambiguous."""
+    """Return the only object or array that damaged JSON can have been. Raises NotJSONError."""
     straight = text.strip().translate(_SMART_QUOTES)
     for candidate in (_unwrapped(straight), straight.replace('\\"', '"')):
         try:
@@ -66,7 +66,7 @@ def read_loosely(text: str) -> Any:
 
 
 def guess(text: str) -> Any:
-    """Return the object or array that was probably meant, for display only; None if there is no guess."""
+    """Return the object or array that was probably meant, to be shown and not used; None if there is none."""
     straight = text.strip().translate(_SMART_QUOTES)
     if not straight.startswith(("{", "[")):
         straight = "{" + _ASSIGNED.sub(r"\1\2:", straight) + "}"
@@ -116,13 +116,13 @@ def _container(value: Any) -> Any:
 
 
 def _unwrapped(text: str) -> str:
-    """Return the text without the one pair of quotes that was meant for the shell."""
+    """Return the text without the pair of quotes around it that a shell should have removed."""
     inside = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
     return text[1:-1] if inside else text
 
 
 class _Reader:
-    """A recursive descent reader; `guessing` accepts blanks in bare words and closes open brackets."""
+    """A recursive-descent reader. `guessing` accepts blanks in bare words, and closes what is left open."""
 
     def __init__(self, text: str, *, guessing: bool = False) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""Read one value of an option from the text of an argument, or from a JSON value in a file."""
+"""Reading one value of an option from the text of an argument, or from a JSON value of a file."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,14 +29,14 @@ _MAX_SHOWN = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A value, and a note if its text had to be repaired or is unusual."""
+    """A value, and a note where its text was not plain."""
 
     value: Any
     note: str | None = None
 
 
 def read_text(option: Option, text: str) -> Reading:
-    """Return the value that the engine's own parser makes of `text`, for one value of the option."""
+    """Return the value that the engine's own parser makes of `text`. Raises MisfitError."""
     if option.nullable and text in ("", "None"):
         return Reading(value=None)
     if option.kind in JSON_KINDS and not _is_plain_string(option, text):
@@ -127,7 +127,7 @@ def _read_damaged(option: Option, text: str, why: str) -> Reading:
 
 
 def understood(value: Any) -> str:
-    """Return the note on repaired JSON: how it was read, and so how to write it."""
+    """Return the note on damaged JSON: its repaired form."""
     return f"understood as {joined([write_json(masked(value))])}; write it so"
 
 
@@ -146,7 +146,7 @@ def _shaped(option: Option, value: Any) -> Any:
 
 
 def _check_keys(option: Option, value: Any) -> Any:
-    """Return the value. MisfitError for a top-level key, or its value, that the engine does not accept."""
+    """Return the object after checking its top-level keys and their values. Raises MisfitError."""
     if not isinstance(value, dict) or not option.keys:
         return value
     for key, item in value.items():
@@ -197,9 +197,9 @@ def _near_choice(option: Option, value: Any) -> str | None:
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """Return a warning about a value that looks like a misspelling of a name the engine knows.
+    """Return a warning of a value that looks like a misspelling of a name the engine knows.
 
-    Options of the catalog are checked when all layers are resolved, since another option may add the name.
+    Names of the catalog are checked after all layers are resolved: another option may add the name.
     """
     if option.name in NAMED or not isinstance(value, str):
         return None
@@ -214,7 +214,7 @@ def _is_plain_string(option: Option, text: str) -> bool:
 
 
 def _expanded(text: str) -> str:
-    """Replace bare 80m and 1K in a JSON text by the numbers they mean; strings are kept."""
+    """Return JSON text with bare 80m and 1K replaced by the numbers they mean; strings stay."""
     parts = _JSON_STRINGS.split(text)
     for index in range(0, len(parts), 2):
         parts[index] = _HUMAN_IN_JSON.sub(lambda match: str(human_integer(match.group())), parts[index])

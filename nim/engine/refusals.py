@@ -1,13 +1,13 @@
-"""Errors that say why an argument is refused and what to write instead."""
+"""Refusals of engine arguments: each with its reason and the corrected argument."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nim.engine.quoting import joined
+from nim.engine.quoting import TYPOGRAPHIC, joined, plain_dashes
 from nim.engine.scalars import MisfitError
-from nim.engine.table import Count, Gone, Kind, Option, OptionTable
+from nim.engine.table import Gone, Kind, Option, OptionTable
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name, mask_argv
 
@@ -30,10 +30,7 @@ OWNED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Hyphens, dashes and minus signs other than the ASCII one.
-_TYPOGRAPHIC = "‐‑‒–—―−"
-DASHES = (*_TYPOGRAPHIC, "-")
-_FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})
+_SEPARATORS = ";,&|"
 _UNCHECKED = "NIM_STRICT_ARGS=0 passes it on unchecked"
 # Options before the image's name in `docker run` that are not also options of the engine.
 DOCKER = frozenset(
@@ -71,14 +68,14 @@ class Refusal:
         return str(SettingsError(self.message, allowed=self.allowed, hint=self.hint))
 
     def one_line(self) -> str:
-        """Return the refusal as one line, for a warning."""
+        """Return the refusal as one line for a warning."""
         allowed = f"; allowed here: {', '.join(self.allowed)}" if self.allowed else ""
         hint = f"; hint: {self.hint}" if self.hint and _UNCHECKED not in self.hint else ""
         return f"{self.message}{allowed}{hint}"
 
 
 def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
-    """Return one error for all faults in one place."""
+    """Return one error for all refusals of one place."""
     if len(refusals) == 1:
         only = refusals[0]
         return SettingsError(only.message, allowed=only.allowed, hint=only.hint)
@@ -96,7 +93,7 @@ def owned(option: Option, said: str, place: str) -> Refusal:
 
 
 def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of an unknown option: removed, abbreviated or misspelt."""
+    """Return the refusal of an option that does not exist: removed, abbreviated or misspelled."""
     if gone := table.gone.get(flag):
         return _removed(said, gone, table, place)
     if longer := table.starting_with(flag) if len(flag) > len("--") else ():
@@ -106,7 +103,7 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
             message=f'cannot pass "{said}" from {place}: it is an option of docker run, not of the engine',
             hint="before the image's name, where docker reads it",
         )
-    if set(flag) & set(_TYPOGRAPHIC) and (option := table.find(_plain_dashes(flag))):
+    if set(flag) & set(TYPOGRAPHIC) and (option := table.find(plain_dashes(flag))):
         message = f'cannot pass "{said}" from {place}: a dash in it is a typographic one'
         return Refusal(message=message, hint=option[0].flag)
     bare = {spelling.lstrip("-"): spelling for spelling in table.spellings}
@@ -118,7 +115,7 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
 
 
 def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of an unknown option that was given as a key."""
+    """Return the same for an option's name as a key."""
     if gone := table.gone.get("--" + name.replace("_", "-")):
         return _removed(name, gone, table, place)
     near = _alike(name.replace("-", "_"), table.options)
@@ -128,17 +125,26 @@ def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
     )
 
 
-def misfit(said: str, option: Option, why: MisfitError, place: str) -> Refusal:
-    """Return the refusal of a value that the option does not accept. `said` is a flag, or a key of a file."""
+def misfit(said: str, option: Option, why: MisfitError, place: str, text: str = "") -> Refusal:
+    """Return the refusal of a value. `said` is a flag, or a key of a file; `text` is the argument."""
     return Refusal(
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
-        hint=_written(said, option, why.write),
+        hint=_written(said, option, why.write) or _apart(said, text),
     )
 
 
+def _apart(said: str, text: str) -> str | None:
+    """Return the hint for two options without a blank between them, or blanks around a =."""
+    if text == "=":
+        return f"{said}=…, without blanks around the ="
+    value, glued, other = text.partition("--")
+    value = value.rstrip(_SEPARATORS)
+    return f"{said} {value} --{other}, with a blank before --{other}" if glued and value and other else None
+
+
 def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
-    """Return the refusal of an environment variable's value that its option does not accept."""
+    """Return the refusal of a variable's value that the option it sets does not take."""
     return Refusal(
         message=f"cannot use {name} '{text}' (from the environment): {why.reason}",
         allowed=why.allowed,
@@ -147,7 +153,7 @@ def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
 
 
 def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refusal:
-    """Return the refusal of an option without a value, or before a value that begins with a dash."""
+    """Return the refusal of an option without its value, or before a value that begins with a dash."""
     meant = MASK if is_secret_name(option.name) else dashing
     hint = f"{said} {placeholder(option)}" if dashing is None else joined([f"{said}={meant}"])
     return Refusal(
@@ -166,55 +172,15 @@ def needless_value(said: str, option: Option, place: str) -> Refusal:
 
 
 def no_keys(said: str, option: Option, place: str) -> Refusal:
-    """Return the refusal of `--option.key` for an option that is not a JSON object."""
+    """Return the refusal of `--option.key` for an option that is no JSON object."""
     return Refusal(
         message=f'cannot set "{said}" in {place}: {option.flag} is not a JSON object',
         hint=f"{option.flag} {placeholder(option)}".rstrip(),
     )
 
 
-def stray(token: str, previous: Option | None, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of a word in the place of an option; `previous` is the option before it."""
-    shown = MASK if previous is not None and is_secret_name(previous.name) else token
-    message = f'cannot use "{shown}" from {place}: '
-    if token.startswith("-") and " " in token:
-        only = token.partition(" ")[0]
-        reason = f'cannot use "{only} …" from {place}: it is one argument with a blank in it'
-        return Refusal(message=reason, hint=_as_two(token))
-    if token.startswith(tuple(_TYPOGRAPHIC)):
-        return Refusal(message=f"{message}it begins with a typographic dash", hint=_plain_dashes(token))
-    if previous is not None and previous.count is Count.NONE:
-        allowed = (previous.flag, *previous.negatives[:1])
-        return Refusal(message=f"{message}{previous.flag} takes no value", allowed=allowed)
-    return Refusal(message=f"{message}no option goes with it", hint=_stray_hint(token, table))
-
-
-def _stray_hint(token: str, table: OptionTable) -> str:
-    name, equals, value = token.partition("=")
-    if equals and (option := table.named(name)):
-        return joined(mask_argv((f"{option.flag}={value}",)))
-    if equals and name.isidentifier() and name.isupper():
-        return f"{name}=… among the variables of the container: it is no argument"
-    if token in _FOR_A_SHELL:
-        return "no shell reads this: leave it out"
-    if option := table.named(token.lstrip("\"'")):
-        return option.flag
-    return "a value stands behind its option, in quotes where it has blanks"
-
-
-def _as_two(token: str) -> str:
-    """Return `--flag value` as two arguments, in the form of a YAML list."""
-    flag, _, value = token.partition(" ")
-    shown = MASK if is_secret_name(flag) else value.strip()
-    return f'"{flag}", "{shown}" as two arguments'
-
-
-def _plain_dashes(token: str) -> str:
-    return "--" + "".join("-" if char in DASHES else char for char in token.lstrip("".join(DASHES)))
-
-
 def placeholder(option: Option) -> str:
-    """Return the placeholder for the value in a usage line."""
+    """Return the name for the value in a usage line."""
     return {Kind.FLAG: "", Kind.BOOLEAN: ""}.get(option.kind, str(option.kind).upper().replace(" ", "_"))
 
 
@@ -229,7 +195,7 @@ def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
 
 
 def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
-    """Refuse an abbreviation: another release of the engine may complete it to another option."""
+    """Return the refusal of an abbreviation, which another release may complete to another option."""
     one = len(longer) == 1
     return Refusal(
         message=f'cannot pass "{said}" from {place}: options must be written in full',
@@ -239,7 +205,7 @@ def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
 
 
 def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the option most similar in spelling if it is close enough to be a misspelling."""
+    """Return the option that is spelled most like this, if one slip makes the difference."""
     from difflib import SequenceMatcher  # slow to import, and needed only when something is wrong
 
     near = nearest(name, tuple(known), 1)
@@ -247,7 +213,7 @@ def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
-    """Return options that consist of the same words in another order."""
+    """Return an option made of the same words in another order."""
     words = set(flag.strip("-").split("-"))
     return tuple(o.flag for o in table.options.values() if words == set(o.name.split("_")))
 

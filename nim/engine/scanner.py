@@ -1,4 +1,4 @@
-"""Split a line of arguments by the shell's rules; `nim.engine.tokens` lists where it is more lenient."""
+"""One pass over a line of arguments by the shell's rules, with the exceptions in `nim.engine.tokens`."""
 
 import json
 import re
@@ -24,7 +24,10 @@ _COMMENT = re.compile(r"#[ \t][^\n]*")
 
 @dataclass(slots=True, kw_only=True)
 class Scanner:
-    """State of one pass; `place` names the setting the text came from, `word` is None between words."""
+    """A position in the text and the words read so far. `word` is None between words.
+
+    `place` names the setting the text came from, for errors.
+    """
 
     text: str
     place: str
@@ -67,7 +70,7 @@ class Scanner:
             self._note(f"the character U+{ord(char):04X} is read as a blank")
 
     def _take_comment(self) -> bool:
-        """Skip a comment: a # between blanks, or at the start. Return whether there was one."""
+        """Skip a comment: a # with a blank or nothing before it, and a blank after it."""
         comment = _COMMENT.match(self.text, self.at)
         if self.word is not None or comment is None:
             return False
@@ -76,7 +79,7 @@ class Scanner:
         return True
 
     def _take_json(self) -> bool:
-        """Take a whole JSON value that begins here and ends at white space. Return whether there was one."""
+        """Read a whole JSON value that begins here and ends at white space."""
         if not self._at_value():
             return False
         try:
@@ -107,7 +110,7 @@ class Scanner:
         self.at += 1
 
     def _take_typographic(self, closing: str) -> bool:
-        """Take a value in typographic quotes. Return whether there was one."""
+        """Read a value between typographic quotes."""
         ends = [end for char in closing if (end := self.text.find(char, self.at + 1)) > 0]
         if not ends or not self._at_value():
             return False
@@ -118,7 +121,7 @@ class Scanner:
         return True
 
     def _take_backslash(self) -> None:
-        """Take a backslash: at the end of a line, even of lines since joined, it continues the line."""
+        """Read a backslash. At a line's end, or before a blank where lines were joined, it is dropped."""
         if line_end := _LINE_END.match(self.text, self.at + 1):
             self.at = line_end.end()
             return
@@ -133,7 +136,7 @@ class Scanner:
         self._take_escaped()
 
     def _take_escaped(self, only: str | None = None) -> None:
-        """Take a backslash and the next character; it escapes `only` (None: any character) and a newline."""
+        """Read a backslash and the next character. In double quotes it protects `only` and a line's end."""
         following = self.text[self.at + 1 : self.at + 2]
         if not following:
             raise SettingsError(
@@ -174,7 +177,7 @@ class Scanner:
 
 
 def _as_typed(mended: str, place: str) -> str | None:
-    """Return the arguments with corrected quotes; None if the correction does not help."""
+    """Return the arguments with typographic quotes replaced; None where that makes no valid line."""
     try:
         tokens = Scanner(text=mended, place=place).tokens()
     except SettingsError:

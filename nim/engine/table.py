@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -115,6 +116,7 @@ def table_versions() -> tuple[str, ...]:
     return tuple(sorted(found, key=_release))
 
 
+@cache
 def load_options(version: str | None = None) -> OptionTable:
     """Return the table of this engine release; of the newest available if none is named."""
     known = table_versions()

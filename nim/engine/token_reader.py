@@ -1,4 +1,4 @@
-"""Classify one engine token as an option, with or without value, or a value, as the engine's parser does."""
+"""One engine token by the rules of the engine's parser: an option with or without a value, or a value."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Word:
 
 
 def is_value(token: str) -> bool:
-    """Return whether it can only be a value: no dash, a dash alone, a negative number, or with blanks."""
+    """Return whether the token must be a value: no dash, a dash alone, a negative number, or with a blank."""
     if not token.startswith("-") or len(token) == 1 or _NEGATIVE_NUMBER.fullmatch(token):
         return True
     return " " in token.partition("=")[0]
@@ -41,7 +41,7 @@ def read_word(token: str, table: OptionTable) -> Word:
 
 
 def _level(token: str) -> Word:
-    """Return the optimization level: -O3, -O=3 or -O 3."""
+    """Return the optimization level in -O3, -O=3 or -O 3."""
     attached = token[2:]
     return Word(said="-O", flag=_LEVEL, inline=attached.removeprefix("=") if attached else None)
 
@@ -53,6 +53,6 @@ def _keyed(said: str, inline: str | None) -> Word:
 
 
 def _attached(said: str, table: OptionTable) -> str | None:
-    """Return the short flag of a token such as -n2, which includes its value; else None."""
+    """Return a one-letter option with its value attached, such as -n2."""
     short = said[:2]
     return short if not said.startswith("--") and len(said) > len(short) and table.find(short) else None

@@ -1,12 +1,12 @@
-"""Split a line of engine arguments into tokens: shell words, a JSON array or a YAML list.
+"""Split a line of engine arguments into tokens as a shell does, or read it as a JSON array or YAML list.
 
-The rules are the shell's, without expansions: white space separates, quotes and backslashes protect, and a
-backslash at the end of a line continues it. `$`, `;`, `*`, `~`, `{{` and `%` are plain characters, so inside
-double quotes a backslash escapes only `"` and itself; `#` is plain too, unless it stands between blanks. One
-rule is more lenient than a shell: a JSON object or array that begins a word (or the part after `=`), is valid
-as it stands and ends at white space is one token, including its quotes and blanks. `shlex.join` never writes
-words that begin so. Traces of copying are accepted with a note: quotes around the whole line, typographic
-quotes, no-break spaces, and a line continuation whose lines were joined.
+The rules are the shell's, without its expansions: white space separates, quotes and backslashes protect, a
+backslash at the end of a line joins it with the next. `$`, `;`, `*`, `~`, `{{` and `%` are plain characters,
+so inside double quotes a backslash protects only `"` and itself; `#` begins a comment only between blanks.
+Unlike in a shell, a JSON object or array at the start of a word (or after its `=`) that is valid as it stands
+and ends at white space is one token, with its quotes and blanks. `shlex.join` never writes such a word.
+Leftovers of pasting are accepted with a note: quotes around the whole line, typographic quotes, no-break
+spaces, a backslash that no longer ends its line.
 """
 
 import json
@@ -25,19 +25,19 @@ _LIST_ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The tokens of a line, and notes on what had to be repaired."""
+    """The tokens of a line, and notes on those parts that are not plain shell."""
 
     tokens: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 def tokenize(text: str, *, place: str) -> tuple[str, ...]:
-    """Return the tokens of `text`; `place` names its origin. SettingsError for an unclosed quote."""
+    """Return the tokens of `text`, without the notes. See `read_line`."""
     return read_line(text, place=place).tokens
 
 
 def read_line(text: str, *, place: str) -> Line:
-    """Return the tokens of `text` with notes; otherwise as `tokenize`."""
+    """Return the tokens of `text` and notes. SettingsError, naming `place`, for an open quote."""
     stripped = text.strip(BLANKS)
     if stripped.startswith("["):
         line = _read_array(stripped, place)
@@ -64,7 +64,7 @@ def _read_words(text: str, place: str) -> Line:
 
 
 def _is_line(token: str) -> bool:
-    """Return whether a quoted token holds several arguments, or a JSON array of them."""
+    """Return whether quotes hold several arguments together, or a JSON array of them."""
     if token.startswith("-"):
         return bool(set(token.partition("=")[0]) & set(BLANKS)) or bool(_NEXT_OPTION.search(token))
     return token.startswith("[")
@@ -89,7 +89,7 @@ def _read_array(text: str, place: str) -> Line:
 
 
 def _read_loose_array(text: str, why: str, place: str) -> Line:
-    """Return the tokens of an array in Python's quotes, without quotes (YAML), or with a trailing comma."""
+    """Return the items of an array with Python's quotes, with none, or with a trailing comma."""
     try:
         items = read_loosely(text.rstrip("," + BLANKS))
     except NotJSONError:
@@ -119,7 +119,7 @@ def _not_an_array(why: str, place: str) -> SettingsError:
 
 
 def _check_passable(token: str, place: str) -> None:
-    """Refuse a NUL byte or an incomplete character, which no program's arguments can contain."""
+    """Raise a SettingsError for a zero byte or a lone surrogate: no process can be given either."""
     if "\0" in token:
         raise SettingsError(f"cannot use {place}: an argument in it holds a zero byte")
     try:

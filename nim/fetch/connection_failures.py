@@ -1,4 +1,4 @@
-"""Causes of failed connections to the hub: proxies, certificates, names, ports."""
+"""Causes of a failed connection to the hub: proxies, certificates, names, ports."""
 
 import re
 import socket
@@ -17,14 +17,14 @@ _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What went wrong, worded to follow "cannot fetch …: ", and what to do."""
+    """What failed, to follow "cannot fetch …: ", and what to do."""
 
     why: str
     hint: str
 
 
 def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping[str, str]) -> Cause:
-    """Return why the HTTP client failed; `causes` are its error and the errors behind it, outermost first."""
+    """Return why the HTTP library failed; `causes` are its error and the errors behind it."""
     names = {kind.__name__ for error in causes[:1] for kind in type(error).__mro__}
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
@@ -53,12 +53,12 @@ def _host(url: str) -> str:
 
 
 def _asked(url: str, proxy: Proxy | None) -> str:
-    """Return the proxy or server that the client connected to."""
+    """Return the hub's address, and the proxy that the client used for it."""
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
-def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
-    """Return the cause for a proxy that answered with an error."""
+def _proxy_said(text: str, proxy: Proxy | None, url: str) -> Cause:
+    """Return the cause behind an error answer of the proxy, such as 407."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""
     if status == "407":
@@ -93,7 +93,7 @@ def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str,
 
 
 def _trust(environ: Mapping[str, str]) -> str:
-    """Return the certificate variable to set, with the file of another variable that is not read."""
+    """Return what to set for the certificate to be trusted."""
     other = next((name for name in OTHER_CERTIFICATES if environ.get(name)), None)
     if other:
         return f"{CERTIFICATES}={environ[other]}: {other} is not read any more"
@@ -103,7 +103,7 @@ def _trust(environ: Mapping[str, str]) -> str:
 
 
 def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
-    """Return the cause for a TLS handshake that failed."""
+    """Return the cause of a failed TLS handshake."""
     plain = any(
         words in text.lower() for words in ("wrong version number", "wrong_version", "unknown protocol")
     )
@@ -162,7 +162,7 @@ def _unreachable(
 
 
 def _bypassed(url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the proxy that would be used without NO_PROXY."""
+    """Yield the proxy that NO_PROXY kept the client from using."""
     others = {name: value for name, value in environ.items() if name.lower() != "no_proxy"}
     if found := proxy_for(url, others):
         yield f"{found.variable} has {found.address}"

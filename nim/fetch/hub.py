@@ -1,4 +1,4 @@
-"""A repository on the hub, through the hub's own client: its files and sizes, fetched into the cache."""
+"""Repositories of the hub through the hub's own client: files, sizes, and fetching into its cache."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ _USER = re.compile(r"://[^/@\s]+@")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """One revision of a repository. `files` maps names to sizes in bytes, None if the hub gives none."""
+    """A revision of a repository. `files` have their sizes in bytes, None where the hub gives none."""
 
     wanted: Wanted
     commit: str
@@ -31,11 +31,11 @@ class Repository:
 
     @property
     def snapshot(self) -> Path:
-        """Return the directory in the cache that has the files under their own names."""
+        """Return the directory with the files under their own names."""
         return self.wanted.directory / "snapshots" / self.commit
 
     def only(self, names: tuple[str, ...]) -> "Repository":
-        """Return the repository with only these files."""
+        """Return the repository with some of its files."""
         return Repository(
             wanted=self.wanted, commit=self.commit, files={name: self.files[name] for name in names}
         )
@@ -47,18 +47,18 @@ class Repository:
 
 
 def bytes_of(files: Mapping[str, int | None]) -> int | None:
-    """Return the sum of the sizes in bytes; None if one is unknown."""
+    """Return the sum of the sizes; None where one is unknown."""
     sizes = [size for size in files.values() if size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
 
 def shown_endpoint() -> str:
-    """Return the hub's address without a user and password."""
+    """Return the hub's address without user and password."""
     return _USER.sub("://", constants.ENDPOINT)
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """Return what the hub has. Nothing is written."""
+    """Return the repository's files from the hub. Nothing is written."""
     found = HfApi().model_info(
         wanted.repository,
         revision=wanted.revision,
@@ -69,8 +69,8 @@ def look_up(wanted: Wanted) -> Repository:
     return Repository(wanted=wanted, commit=found.sha or "", files=files)
 
 
-def find_in_cache(wanted: Wanted) -> Repository | None:
-    """Return the files in the cache, which may be incomplete, without asking the hub; None without any."""
+def look_in_cache(wanted: Wanted) -> Repository | None:
+    """Return the files in the cache without a request; the cache does not record whether it is complete."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
         return None
@@ -83,14 +83,14 @@ def find_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """Return the path of one file, fetched into the cache unless it is there."""
+    """Fetch one file into the cache unless it is there."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
 
 
 def fetch(repository: Repository) -> None:
-    """Fetch all missing files, several at once. The first error stops new downloads and is raised."""
+    """Fetch every file, several at once. After the first error no other is begun, and it is raised."""
     _refer(repository)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
@@ -104,13 +104,13 @@ def fetch(repository: Repository) -> None:
 
 
 def _refer(repository: Repository) -> None:
-    """Record in the cache that the revision's name means this commit, as an offline start needs to know."""
+    """Record in the cache that the revision's name means this commit, for use offline."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
 
 class NotTheHubError(Exception):
-    """A web page was received instead of the hub's answer."""
+    """A web page came in place of the hub's answer."""
 
     def __init__(self, url: str, content_type: str, *, redirected: bool) -> None:
         super().__init__(f"{url} answered {content_type}")
@@ -118,7 +118,7 @@ class NotTheHubError(Exception):
 
 
 def check_answers() -> None:
-    """Check every answer: the client would accept a login page as the hub's answer."""
+    """Check every answer for web pages: the client would accept a log-in page as the hub's."""
 
     def client() -> Any:
         made = default_client_factory()
@@ -129,7 +129,7 @@ def check_answers() -> None:
 
 
 def _check_answer(answer: Any) -> None:
-    """Raise NotTheHubError for a web page: the hub's own answers name a commit or are not HTML."""
+    """Raise NotTheHubError for a page without the headers of the hub."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_page = kind in ("text/html", "application/xhtml+xml") and answer.status_code == OK
     if is_page and constants.HUGGINGFACE_HEADER_X_REPO_COMMIT not in answer.headers:
@@ -138,8 +138,8 @@ def _check_answer(answer: Any) -> None:
         raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
 
 
-def forward_log(log: Callable[[str], None]) -> None:
-    """Pass the client's log messages to `log`, without signatures and passwords."""
+def listen(say: Callable[[str], None]) -> None:
+    """Log the messages of the hub's client as this project's."""
 
     class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

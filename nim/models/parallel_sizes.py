@@ -14,8 +14,7 @@ from nim.models.parameters.parts.sizes import UnknownSizeError
 from nim.models.parameters.shares import CannotSplitError, Share
 from nim.models.parameters.weights import ModelWeights, read_weights
 from nim.models.quantization import read_quantization
-
-LARGEST = 16  # GPUs that sizes are offered for
+from nim.models.types import LARGEST
 
 
 def check_sizes(

@@ -37,11 +37,13 @@ def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
     if not known:
         return
     room, name = min(known)
-    left = room - PROGRAMS_BYTES - (selection.estimate.weights_bytes or 0)
-    half, needed = left // 2 // GIB, min(-(-selection.estimate.context_bytes // GIB), left // GIB)
+    size = selection.estimate
+    left = room - (size.weights_bytes or 0)
+    half, most = (left - PROGRAMS_BYTES) // 2 // GIB, (left - size.workspace_bytes) // GIB
+    needed = min(-(-size.context_bytes // GIB), most)
     why = f"half of what the weights leave of {room / GIB:.1f} GiB, {name}"
     if needed > half:
-        length = selection.estimate.max_model_len
+        length = size.max_model_len
         why = f"what a context of {length} tokens takes, of {room / GIB:.1f} GiB, {name}"
     yield _derived(KV_CACHE, str(max(half, needed, 1)), why)
 

@@ -16,7 +16,7 @@ PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One layer's value for one option. An upper-case name is an environment variable of the engine."""
+    """One option's value in one layer. An upper-case name is an environment variable of the engine."""
 
     name: str
     value: Any
@@ -24,14 +24,14 @@ class Entry:
 
 
 def entries(layer: Layer, place: str, values: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """Return the entries for several values from one place."""
+    """Return entries for several values from one place."""
     origin = Origin(layer=layer, place=place)
     return tuple(Entry(name=name, value=value, origin=origin) for name, value in values.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layered:
-    """One parsed layer: its entries, its warnings, and tokens that are passed on unchecked."""
+    """One layer: its entries, warnings, and tokens that are passed on unchecked."""
 
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def profile_entries(
 ) -> Layered:
     """Return a profile's tags, its `nim_json_args`, its engine's arguments and environment, weakest first.
 
-    Values get the checks of the engine's flags; ManifestError for values that the engine does not accept.
+    Values get the checks of the engine's flags. ManifestError for a value that the engine would not take.
     """
     place = f"profile {label}"
     sizes = {option: int(tags[tag]) for tag, option in PARALLEL_TAGS.items() if tag in tags}
@@ -75,11 +75,9 @@ def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, stric
 def environment_entries(
     environ: Mapping[str, str], weaker: Iterable[Entry], strays: Collection[str]
 ) -> Iterator[Entry]:
-    """Yield the engine's variables in `environ`, and the user's values for variables that a weaker layer
-    sets.
+    """Yield the engine's own variables, and those that weaker layers set, from the environment.
 
-    `strays` are variables that nobody set on purpose. The user's choice of GPUs is part of the detected
-    hardware.
+    `strays` are left out, and so is CUDA_VISIBLE_DEVICES, which the detection of the hardware has read.
     """
     also = {entry.name for entry in weaker if entry.name.isupper() and environ.get(entry.name)}
     names = {name for name in environ if name.startswith("VLLM_")} | also
@@ -88,7 +86,7 @@ def environment_entries(
 
 
 def option_name(flag: str) -> str:
-    """Return `max_model_len` for `--max-model-len`, `max-model-len` and `max_model_len`."""
+    """Return the option's name with underscores: `max_model_len` for `--max-model-len`."""
     return flag.removeprefix("--").replace("-", "_")
 
 

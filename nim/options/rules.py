@@ -1,4 +1,4 @@
-"""The form of a rule about options that exclude or need each other; the rules are in `combinations`."""
+"""How a rule about combinations of options is written; the rules are in `combinations` and beside it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,14 @@ VARIABLES = {setting.option: setting.name for setting in declared().values() if 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A resolved configuration in the form that the rules read: each option's set value, or the engine's
-    default.
+    """The resolved configuration for the rules: the set value of each option, else the engine's default.
 
-    `experts` is the model's number of experts, 0 for a dense model, None if unknown. `on_cpu`: there are no
-    GPUs.
+    `experts` is the model's number of experts, 0 for a dense model, None where it is not known.
     """
 
     config: Mapping[str, Value]
     table: OptionTable
     experts: int | None = None
-    on_cpu: bool = False
 
     def get(self, name: str) -> Any:
         """Return the option's value, or the engine's default."""
@@ -35,7 +32,7 @@ class Said:
         return option.default if option else None
 
     def given(self, name: str) -> bool:
-        """Return whether any layer set the option."""
+        """Return whether a layer sets the option."""
         return name in self.config and self.config[name].value is not None
 
     def number(self, name: str) -> float | None:
@@ -47,11 +44,11 @@ class Said:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def item(self, name: str, key: str) -> Any:
-        """Return one value of a JSON object; None if it is not set."""
+        """Return a value of a JSON object; None where it is not set."""
         return self.items(name).get(key)
 
     def items(self, name: str) -> dict[str, Any]:
-        """Return a JSON object with underscores in its keys; an empty one if it is not set."""
+        """Return a JSON object with underscores in its keys; an empty one where it is not set."""
         value = self.get(name)
         return (
             {str(key).replace("-", "_"): one for key, one in value.items()}
@@ -60,7 +57,7 @@ class Said:
         )
 
     def flag(self, name: str) -> str:
-        """Return the option as written, with its origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
+        """Return the option, its value and its origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
         option = self.table.options[name]
         value = self.get(name)
         shown = "" if isinstance(value, bool | Mapping | list) or value is None else f" {value}"
@@ -88,14 +85,10 @@ class Clash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One check of the engine. `source` is its place in vLLM 0.32.
-
-    `certain`: the engine refuses to start; otherwise it may.
-    """
+    """One thing for which the engine refuses to start. `source` is where it does so in vLLM 0.32."""
 
     source: str
     find: Callable[[Said], Clash | None]
-    certain: bool = True
 
 
 def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
@@ -111,7 +104,7 @@ def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
 
 
 def excludes(name: str, other: str, *, source: str) -> Rule:
-    """Return the rule that the two options are not both enabled."""
+    """Return the rule that at most one of the two options is on."""
 
     def find(said: Said) -> Clash | None:
         if not said.get(name) or not said.get(other):
@@ -122,7 +115,7 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
 
 
 def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
-    """Return the rule that the first number is at most the second, if both are known."""
+    """Return the rule that the first number is not above the second, where both are known."""
 
     def find(said: Said) -> Clash | None:
         low, high = said.number(name), said.number(other)
@@ -139,7 +132,7 @@ def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool]
 
 
 def once(option: str, whole: str, key: str, *, source: str) -> Rule:
-    """Return the rule that a value is given either by its option or by a key of a JSON object, not both."""
+    """Return the rule that a value is not set both by its option and by a key of a JSON object."""
 
     def find(said: Said) -> Clash | None:
         if not said.given(option) or said.item(whole, key) is None:

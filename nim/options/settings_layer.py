@@ -13,9 +13,9 @@ from nim.values import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
-    """Return the options that the variables set. SettingsError names every variable with an invalid value.
+    """Return the options that NIM_* variables set. SettingsError names every variable with a refused value.
 
-    Without a strict check, such a value becomes a warning and is passed on in the form of a flag.
+    Without a strict check such a value becomes a warning, and is passed on to the engine under its flag.
     """
     read = _Reading()
     for name, declaration in declared().items():
@@ -30,7 +30,7 @@ def settings_entries(settings: Settings, table: OptionTable) -> Layered:
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far."""
+    """Entries, refusals, warnings and unchecked tokens, collected variable by variable."""
 
     entries: list[Entry] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)

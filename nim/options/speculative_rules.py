@@ -1,4 +1,4 @@
-"""The engine's rules on speculative decoding that do not depend on the model or its draft model."""
+"""The engine's rules on speculative decoding that apply to any model and draft."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")
 
 
 def drafting(said: Said) -> dict[str, Any]:
-    """Return the speculative configuration, including the short options; empty if there is none."""
+    """Return the speculative configuration with the short options merged in; empty where it is not set."""
     short = {key: said.get(option) for option, key in _SHORT.items() if said.given(option)}
     return said.items(_OPTION) | short
 
 
 def is_on(said: Said) -> bool:
-    """Return whether any speculative option is set."""
+    """Return whether speculative decoding is configured."""
     return said.given(_OPTION) or any(said.given(option) for option in _SHORT)
 
 
@@ -30,7 +30,7 @@ def _named(said: Said) -> str:
 
 
 def _method(config: dict[str, Any]) -> Any:
-    """Return the method, derived from the model if it is not set."""
+    """Return the method; where it is not set, the one that follows from the draft model."""
     method = config.get("method")
     if isinstance(method, str) and method.endswith("_mtp"):
         return "mtp"
@@ -139,7 +139,7 @@ def _adaptive(said: Said) -> Clash | None:
 
 
 def _slots(said: Said) -> Clash | None:
-    """Return a clash of step size and drafts: with adapters, one step must hold all sequences' drafts."""
+    """Check that with adapters the drafts of all sequences fit into one step."""
     names = ("max_num_batched_tokens", "max_num_seqs")
     batched, sequences = (said.number(name) for name in names)
     tokens = drafting(said).get("num_speculative_tokens")

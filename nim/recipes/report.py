@@ -1,4 +1,4 @@
-"""What became of recipes that were imported: a line each, or data."""
+"""The report of an import of recipes, as text or as JSON values."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from nim.recipes.options import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One recipe: the manifest it made, or why it made none.
+    """The result for one recipe: its manifest, or why there is none.
 
-    `left_out` did not come along. `error` is why a file could not even be read, `refused` what stands
-    against importing it. `chosen` is what some GPUs would run, in words; None where nobody asked.
+    `left_out` was not imported. `error` is why the file could not be read, `refused` why it was not
+    imported. `chosen` describes what the requested GPUs would run; None if no GPUs were given.
     """
 
     recipe: str
@@ -32,12 +32,12 @@ class Outcome:
 
 
 def refusal_words(error: NimError) -> str:
-    """The first line of a refusal: what it is about. The table below it is for who asks about one model."""
+    """Return the first line of an error, without the table of details below it."""
     return error.message.partition("\n")[0]
 
 
 def report_text(outcomes: Sequence[Outcome]) -> str:
-    """A line for each recipe, its refusals below it, and the sum."""
+    """Return a line per recipe, its refusals below it, and the total."""
     width = max((len(outcome.recipe) for outcome in outcomes), default=0)
     lines = []
     for outcome in outcomes:
@@ -49,7 +49,7 @@ def report_text(outcomes: Sequence[Outcome]) -> str:
 
 
 def report_data(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """The same as JSON values."""
+    """Return the report as JSON values."""
     return [_data(outcome) for outcome in outcomes]
 
 
