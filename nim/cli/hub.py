@@ -86,8 +86,8 @@ class Done:
 class Hub:
     """The hub's client in the engine's environment, which the client library reads when it is imported."""
 
-    def __init__(self, say: Say, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
-        self._say = say
+    def __init__(self, log: Log, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
+        self._log = log
         self._environ = {**environ, **env}
         check_hub_environment(self._environ)
         os.environ.update({**environ, **env, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})  # noqa: TID251 (nothing is read)

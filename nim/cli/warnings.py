@@ -18,7 +18,7 @@ def write_warnings(settings: Settings, warnings: Iterable[str]) -> None:
     sys.stderr.flush()
 
 
-def tell_environment(environ: Mapping[str, str]) -> None:
+def warn_of_environment(environ: Mapping[str, str]) -> None:
     """Warn of NIM_* variables in the environment. Refused values are left to the verbs that use them."""
     try:
         settings = read_settings(environ)

@@ -57,7 +57,7 @@ def _asked(url: str, proxy: Proxy | None) -> str:
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
-def _proxy_said(text: str, proxy: Proxy | None, url: str) -> Cause:
+def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
     """Return the cause behind an error answer of the proxy, such as 407."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""

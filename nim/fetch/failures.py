@@ -73,7 +73,7 @@ def _failed_at(error: BaseException) -> str:
     return shown_endpoint() if shown_endpoint().startswith(asked) else asked
 
 
-def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
+def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
     """Return the error for a web page in place of the hub's answer: a log-in, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:

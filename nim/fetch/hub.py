@@ -69,7 +69,7 @@ def look_up(wanted: Wanted) -> Repository:
     return Repository(wanted=wanted, commit=found.sha or "", files=files)
 
 
-def look_in_cache(wanted: Wanted) -> Repository | None:
+def find_in_cache(wanted: Wanted) -> Repository | None:
     """Return the files in the cache without a request; the cache does not record whether it is complete."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
@@ -138,7 +138,7 @@ def _check_answer(answer: Any) -> None:
         raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
 
 
-def listen(say: Callable[[str], None]) -> None:
+def forward_log(log: Callable[[str], None]) -> None:
     """Log the messages of the hub's client as this project's."""
 
     class Forwarder(logging.Handler):
