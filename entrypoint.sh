@@ -5,7 +5,7 @@ case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 python=$here/.venv/bin/python
 if [ ! -x "$python" ]; then
   if [ -d "$here/.venv" ]; then
-    echo "nim: cannot run $python as user $(id -u): this user cannot execute it or the Python it links to" >&2
+    echo "nim: cannot run $python as user $(id -u): it, or the Python it links to, is not executable for this user" >&2
     echo "  hint: make setup, as this user or with a Python that every user may execute (PYTHON=/usr/bin/python3)" >&2
     exit 7
   fi
