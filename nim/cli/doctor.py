@@ -16,9 +16,8 @@ from nim.errors import PreflightError
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Compare the option table with the installed engine; return 1 if they differ. Takes seconds."""
     if arguments[:1] == ["stream"]:
-        from nim.cli.stream import (
-            run as examine_ingress,
-        )  # brings aiohttp, which the other subcommand does not need
+        # imports aiohttp, which the other subcommand does not need
+        from nim.cli.stream import run as examine_ingress
 
         return examine_ingress(arguments[1:], environ)
     parser = argparse.ArgumentParser(

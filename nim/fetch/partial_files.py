@@ -1,4 +1,4 @@
-"""Partial downloads: the hub's client starts each file anew, so an abandoned partial file is useless."""
+"""Partial downloads: the hub's client never resumes a file, so an abandoned partial file is useless."""
 
 import time
 from collections.abc import Iterator
