@@ -12,8 +12,8 @@ from nim.hardware import Gpu
 from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens
 from nim.models.fit import Fit, fit_rank
 from nim.models.parallel_sizes import check_sizes, tensor_parallel_sizes
-from nim.models.parameters.count import parameter_bytes
 from nim.models.types import ModelReading
+from nim.models.weights.weight_bytes import parameter_bytes
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
 
 # Without a visible GPU, the engine's defaults on an H100 are used.

@@ -33,9 +33,9 @@ from nim.planning.planner import Request
 from nim.planning.written import read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
+from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.report import Outcome, refusal_words, report_data, report_text
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
 from nim.selection.refusals import NoProfileFits

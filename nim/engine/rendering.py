@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nim.engine import refusals
+from nim.engine import argument_refusals
 from nim.engine.lenient_json import write_json
 from nim.engine.option_values import read_value
 from nim.engine.scalars import MisfitError
@@ -20,7 +20,9 @@ def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str
     for name, value in values.items():
         option = table.named(name)
         if option is None:
-            raise refusals.refuse_all([refusals.unknown_name(name, table, _VALUES)], _VALUES)
+            raise argument_refusals.refuse_all(
+                [argument_refusals.unknown_name(name, table, _VALUES)], _VALUES
+            )
         tokens.extend(option_tokens(option, value))
     return tuple(tokens)
 
@@ -34,7 +36,9 @@ def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
     try:
         return _tokens(option, read_value(option, value).value)
     except MisfitError as why:
-        raise refusals.refuse_all([refusals.misfit(option.name, option, why, _VALUES)], _VALUES) from None
+        raise argument_refusals.refuse_all(
+            [argument_refusals.misfit(option.name, option, why, _VALUES)], _VALUES
+        ) from None
 
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:

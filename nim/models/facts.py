@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from nim.manifest.types import merged
 from nim.models.config import ModelConfig, model_config
-from nim.models.parameters.modules import Ranks
-from nim.models.parameters.shares import CannotSplitError
 from nim.models.types import LARGEST, ModelReading
+from nim.models.weights.modules import Ranks
+from nim.models.weights.shares import CannotSplitError
 
 if TYPE_CHECKING:
-    from nim.models.parameters.weights import ModelWeights
+    from nim.models.weights.model_weights import ModelWeights
 
 USUAL_SIZES = (1, 2, 4, 8, 16)
 """What is offered of a model whose heads are known, and whose weights are not."""
@@ -88,7 +88,7 @@ class ModelFacts:
 
     def _weights(self, quantize: str | None, dtype: str | None) -> "ModelWeights | None":
         # Imported here: most plans are made without a model's configuration, and need none of it.
-        from nim.models.parameters.weights import read_weights, served_dtype
+        from nim.models.weights.model_weights import read_weights, served_dtype
 
         key = quantize, served_dtype(self.config, dtype)
         if key not in self._read:

@@ -6,7 +6,7 @@ The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs
 from dataclasses import dataclass
 
 from nim.manifest import Profile
-from nim.models.parameters.modules import Ranks
+from nim.models.weights.modules import Ranks
 from nim.selection.engine_options import EngineOptions
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nim.models.facts import ModelFacts
-from nim.models.parameters.modules import Ranks
 from nim.models.types import LARGEST, LayerKind, ModelReading
+from nim.models.weights.modules import Ranks
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel

@@ -7,18 +7,18 @@ from nim.models.config import ModelConfig
 from nim.models.heads import Heads, is_latent, read_heads
 from nim.models.layers import read_layers
 from nim.models.layers.kinds import layer_kinds
-from nim.models.parameters.modules import Linear, Module, Vocabulary
-from nim.models.parameters.parts import encoder_decoder
-from nim.models.parameters.parts.attention import grouped_queries
-from nim.models.parameters.parts.extras import layer_extras, shared_queries, shares_keys
-from nim.models.parameters.parts.families import Family, family_of
-from nim.models.parameters.parts.feed_forward import feed_forward_modules
-from nim.models.parameters.parts.latent import latent_attention
-from nim.models.parameters.parts.mixers import mixer_modules
-from nim.models.parameters.parts.sizes import UnknownSizeError, size
-from nim.models.parameters.parts.sparsity import sparse_layers
 from nim.models.runner import generates
 from nim.models.types import Layer, LayerKind
+from nim.models.weights.modules import Linear, Module, Vocabulary
+from nim.models.weights.parts import encoder_decoder
+from nim.models.weights.parts.attention import grouped_queries
+from nim.models.weights.parts.expert_layers import sparse_layers
+from nim.models.weights.parts.families import Family, family_of
+from nim.models.weights.parts.family_extras import layer_extras, shared_queries, shares_keys
+from nim.models.weights.parts.feed_forward import feed_forward_modules
+from nim.models.weights.parts.latent import latent_attention
+from nim.models.weights.parts.mixers import mixer_modules
+from nim.models.weights.parts.sizes import UnknownSizeError, size
 
 # Their weights lead to latent vectors, from which the engine makes keys and values to keep.
 _LATENT_WEIGHTS = frozenset({"minicpm3"})

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nim.models.config import ModelConfig
-from nim.models.parameters.decoder import decoder_layers, embedding, head, shares_embedding
-from nim.models.parameters.modules import Module, Ranks
-from nim.models.parameters.parts.extras import model_extras
-from nim.models.parameters.parts.sizes import UnknownSizeError
-from nim.models.parameters.parts.towers import tower_modules
-from nim.models.parameters.stages import stage_bounds
-from nim.models.parameters.storage.assignment import Formats
-from nim.models.parameters.storage.layout import Storage
-from nim.models.parameters.storage.methods import HOPPER, read_formats
 from nim.models.types import Quantization
+from nim.models.weights.decoder import decoder_layers, embedding, head, shares_embedding
+from nim.models.weights.modules import Module, Ranks
+from nim.models.weights.parts.family_extras import model_extras
+from nim.models.weights.parts.sizes import UnknownSizeError
+from nim.models.weights.parts.towers import tower_modules
+from nim.models.weights.stages import stage_bounds
+from nim.models.weights.storage.assignment import Formats
+from nim.models.weights.storage.layout import Storage
+from nim.models.weights.storage.methods import HOPPER, read_formats
 
 # Families that build the embedding on every stage of a pipeline, and those that build the head, too.
 _EMBEDDING_ON_EVERY_STAGE = frozenset({

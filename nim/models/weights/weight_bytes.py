@@ -1,11 +1,11 @@
 """The bytes of a model's weights on one rank."""
 
 from nim.models.config import ModelConfig
-from nim.models.parameters.modules import Ranks
-from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.storage.methods import HOPPER
-from nim.models.parameters.weights import ModelWeights, read_weights, stored_dtype
 from nim.models.types import Quantization
+from nim.models.weights.model_weights import ModelWeights, read_weights, stored_dtype
+from nim.models.weights.modules import Ranks
+from nim.models.weights.shares import CannotSplitError
+from nim.models.weights.storage.methods import HOPPER
 
 # Files that differ more than this from what the configuration says are taken at their word.
 _TOLERANCE = 0.1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.arguments import ParsedArguments, check_values, parse_arguments
-from nim.engine.refusals import OWNED
+from nim.engine.argument_parser import ParsedArguments, check_values, parse_arguments
+from nim.engine.argument_refusals import OWNED
 from nim.engine.table import OptionTable, load_options
 from nim.engine.tokens import tokenize
 from nim.errors import SettingsError

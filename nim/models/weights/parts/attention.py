@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_whole
 from nim.models.heads import Heads
-from nim.models.parameters.modules import Linear
-from nim.models.parameters.parts.families import Family
-from nim.models.parameters.parts.sizes import UnknownSizeError, size
-from nim.models.parameters.shares import Share, whole
 from nim.models.types import Layer, LayerKind
+from nim.models.weights.modules import Linear
+from nim.models.weights.parts.families import Family
+from nim.models.weights.parts.sizes import UnknownSizeError, size
+from nim.models.weights.shares import Share, whole
 
 ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.modules import Linear, replicated
-from nim.models.parameters.parts.attention import ATTENTION_HEADS
-from nim.models.parameters.parts.sizes import size
-from nim.models.parameters.shares import Share, whole
 from nim.models.types import Layer
+from nim.models.weights.modules import Linear, replicated
+from nim.models.weights.parts.attention import ATTENTION_HEADS
+from nim.models.weights.parts.sizes import size
+from nim.models.weights.shares import Share, whole
 
 _UNQUANTIZED = 16
 

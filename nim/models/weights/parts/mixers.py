@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.modules import Linear, column, replicated, row
-from nim.models.parameters.parts.families import Family
-from nim.models.parameters.parts.sizes import UnknownSizeError, size
-from nim.models.parameters.shares import Share, whole
+from nim.models.weights.modules import Linear, column, replicated, row
+from nim.models.weights.parts.families import Family
+from nim.models.weights.parts.sizes import UnknownSizeError, size
+from nim.models.weights.shares import Share, whole
 
 _MAMBA_HEADS, _GROUPS = "{} Mamba heads", "{} Mamba groups"
 _LINEAR_VALUES = "{} linear value heads"

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole
-from nim.models.parameters.storage import formats
-from nim.models.parameters.storage.assignment import Formats
-from nim.models.parameters.storage.layout import Rule, Storage, plain
-from nim.models.parameters.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
+from nim.models.weights.storage import formats
+from nim.models.weights.storage.assignment import Formats
+from nim.models.weights.storage.layout import Rule, Storage, plain
+from nim.models.weights.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
 
 HOPPER = (9, 0)
 _BITS = {"float32": 32, "float64": 64}

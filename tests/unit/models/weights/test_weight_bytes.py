@@ -5,10 +5,10 @@ from hypothesis import given, strategies
 
 from nim.models.config import model_config
 from nim.models.parallel_sizes import tensor_parallel_sizes
-from nim.models.parameters.count import parameter_bytes
 from nim.models.quantization import read_quantization
-from tests.unit.models.parameters.configs import DENSE, FAMILIES, FP8_BLOCKS, LATENT, MIXTURE, Config
-from tests.unit.models.parameters.figures import COUNTED
+from nim.models.weights.weight_bytes import parameter_bytes
+from tests.unit.models.weights.configs import DENSE, FAMILIES, FP8_BLOCKS, LATENT, MIXTURE, Config
+from tests.unit.models.weights.figures import COUNTED
 
 
 def counted(config: Config, **sizes: object) -> int | None:

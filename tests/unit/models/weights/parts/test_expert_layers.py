@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.parameters.parts.sparsity import sparse_layers
+from nim.models.weights.parts.expert_layers import sparse_layers
 
 
 @pytest.mark.parametrize(

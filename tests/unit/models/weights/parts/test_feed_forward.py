@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.parameters.modules import Linear
-from nim.models.parameters.parts.families import family_of
-from nim.models.parameters.parts.feed_forward import dense_width, feed_forward_modules, read_mixture
-from tests.unit.models.parameters.configs import DENSE
+from nim.models.weights.modules import Linear
+from nim.models.weights.parts.families import family_of
+from nim.models.weights.parts.feed_forward import dense_width, feed_forward_modules, read_mixture
+from tests.unit.models.weights.configs import DENSE
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.parameters.parts.towers import tower_modules
-from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.weights import read_weights
-from tests.unit.models.parameters.configs import DENSE, VISION
+from nim.models.weights.model_weights import read_weights
+from nim.models.weights.parts.towers import tower_modules
+from nim.models.weights.shares import CannotSplitError
+from tests.unit.models.weights.configs import DENSE, VISION
 
 SIGLIP = {
     "model_type": "siglip_vision_model",

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nim.models.parameters.shares import CannotSplitError, Share, whole
-from nim.models.parameters.storage import formats
-from nim.models.parameters.storage.layout import Rule, Storage, plain
+from nim.models.weights.shares import CannotSplitError, Share, whole
+from nim.models.weights.storage import formats
+from nim.models.weights.storage.layout import Rule, Storage, plain
 
 BLOCKS = formats.blocks(128, 128)
 

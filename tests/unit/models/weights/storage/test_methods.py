@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.parameters.modules import Experts, Vocabulary, column
-from nim.models.parameters.shares import Share
-from nim.models.parameters.storage import formats
-from nim.models.parameters.storage.assignment import Formats
-from nim.models.parameters.storage.layout import Rule, Storage, plain
-from nim.models.parameters.storage.methods import read_formats
 from nim.models.quantization import read_quantization
-from tests.unit.models.parameters.configs import DENSE
+from nim.models.weights.modules import Experts, Vocabulary, column
+from nim.models.weights.shares import Share
+from nim.models.weights.storage import formats
+from nim.models.weights.storage.assignment import Formats
+from nim.models.weights.storage.layout import Rule, Storage, plain
+from nim.models.weights.storage.methods import read_formats
+from tests.unit.models.weights.configs import DENSE
 
 DOWN = column("mlp.down_proj", 1024, 1024)
 ATTENTION = column("self_attn.qkv_proj", 1024, 1024)
