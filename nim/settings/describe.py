@@ -9,21 +9,21 @@ from nim.settings.types import Setting
 
 _READING = """\
 - A blank variable counts as unset, also with empty quotes.
-- White space around a value is left out; so are one pair of quotes, `NAME=` before it and a comment behind a
-  number, with a warning: env files keep them.
+- White space around a value is left out; so are one pair of quotes, `NAME=` before it and a comment
+  behind a number, with a warning: env files keep them.
 - `${NAME}`, `$(NAME)`, `$NAME` and a `~` before a path are refused: nothing replaces them here.
-- A variable with an engine flag takes exactly the values of its flag. `NIM_STRICT_ARGS=0` passes on what is
-  refused.
-- `NIM_PASSTHROUGH_ARGS` is read as a shell would, without its expansions; `vllm serve` before it, a YAML list
-  and a JSON array are understood, with a warning.
-- `VLLM_*` and every other variable is passed on to the engine as it is. Of the engine's own, unknown names are
-  warned of, and values that its readers refuse (`VLLM_USE_DEEP_GEMM=true` for `1`) are refused; where it would
-  refuse a blank one, it counts as unset."""
+- A variable with an engine flag takes exactly the values of its flag. `NIM_STRICT_ARGS=0` passes on what
+  is refused.
+- `NIM_PASSTHROUGH_ARGS` is read as a shell would, without its expansions; `vllm serve` before it, a YAML
+  list and a JSON array are understood, with a warning.
+- `VLLM_*` and every other variable is passed on to the engine as it is. Of the engine's own, unknown
+  names are warned of, and values that its readers refuse (`VLLM_USE_DEEP_GEMM=true` for `1`) are refused;
+  where it would refuse a blank one, it counts as unset."""
 _SECRETS = """\
-Passed on to the engine and shown nowhere. Each may be given as a file, by the name with `_FILE` behind it.
-White space and one pair of quotes around them are left out. A blank one, a placeholder (`<your key>`, `$KEY`),
-one that begins with `Bearer ` and one with characters that no client can send are refused. An empty one counts
-as unset, with a warning for `VLLM_API_KEY`.
+Passed on to the engine and shown nowhere. Each may be given as a file, by the name with `_FILE` behind
+it. White space and one pair of quotes around them are left out. A blank one, a placeholder (`<your key>`,
+`$KEY`), one that begins with `Bearer ` and one with characters that no client can send are refused. An
+empty one counts as unset, with a warning for `VLLM_API_KEY`.
 """
 
 
