@@ -13,7 +13,7 @@ Row = dict[str, Any]
 def limits_of(cls: Any) -> dict[str, Row]:
     """Return field name → limits under JSON schema's names, for those of a pydantic class that have any.
 
-    Words are left out for a field whose validator sees the value first: it may take other spellings.
+    Choices are omitted for a field whose validator runs first, since it may accept other spellings.
     """
     rewritten = set(_validated_first(cls))
     found: dict[str, Row] = {}

@@ -19,7 +19,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\'\\]*\'')
 _BARE_KEY = re.compile(r"[^\s,:{}\[\]\"'\\]+")
 _BARE_VALUE = re.compile(r"[^\s,{}\[\]\"'\\]+")
 _GUESSED_VALUE = re.compile(r"[^,{}\[\]]*[^\s,{}\[\]]")
-_ASSIGNED = re.compile(r"(^|[,;]\s*)([\w.-]+)\s*=")  # key=value, as vLLM once took some objects
+_ASSIGNED = re.compile(r"(^|[,;]\s*)([\w.-]+)\s*=")  # key=value, an old form of vLLM for some objects
 _BRACKETS = re.compile(r"[{\[]|[}\]]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -177,7 +177,7 @@ class _Reader:
 
     def _literal(self, word: str) -> Any:
         if word in _PYTHON and not self._guessing:
-            raise self._stop()  # the word, or what it means in Python
+            raise self._stop()  # the JSON literal, or its Python spelling
         if _NUMBER.fullmatch(word):
             return read_json(word)
         return (_LITERALS | _PYTHON).get(word, word)

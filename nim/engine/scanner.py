@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 from nim.redact import mask_argv
 
 BLANKS = " \t\r\n"
-# Blanks of word processors and web pages: no-break, figure, narrow, ideographic and the like.
+# Blanks from word processors and web pages: no-break, figure, narrow, ideographic and the like.
 _ODD_BLANKS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u0085\u2028\u2029") | {
     chr(n) for n in range(0x2000, 0x200B)
 }
@@ -37,7 +37,7 @@ class Scanner:
     notes: list[str] = field(default_factory=list)
 
     def tokens(self) -> tuple[str, ...]:
-        """Return the words. SettingsError for a quote that is never closed."""
+        """Return the words. SettingsError for an unclosed quote."""
         while self.at < len(self.text):
             self._step(self.text[self.at])
         self._end_word()
@@ -149,7 +149,7 @@ class Scanner:
 
     def _unclosed(self, opened: int) -> SettingsError:
         within_word = opened > 0 and self.text[opened - 1] not in BLANKS + "="
-        if within_word:  # an apostrophe rather than the beginning of a quoted value
+        if within_word:  # an apostrophe, not the start of a quoted value
             mended = f"{self.text[:opened]}\\{self.text[opened:]}"
         else:
             mended = self.text + self.text[opened]

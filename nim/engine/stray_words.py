@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
+from nim.engine.argument_refusals import Refusal
 from nim.engine.quoting import TYPOGRAPHIC, joined, plain_dashes
-from nim.engine.refusals import Refusal
 from nim.engine.table import Count, Option, OptionTable
 from nim.redact import MASK, is_secret_name, mask_argv
 

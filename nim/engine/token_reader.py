@@ -11,7 +11,7 @@ _LEVEL = "--optimization-level"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """An option as it is written: `--flag`, the keys in `--flag.key.key`, and what follows `=`."""
+    """An option as written: `--flag`, the keys in `--flag.key.key`, and the text after `=`."""
 
     said: str
     flag: str

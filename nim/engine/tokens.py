@@ -56,7 +56,7 @@ def _read_words(text: str, place: str) -> Line:
     tokens = scanner.tokens()
     stripped = text.strip(BLANKS)
     if len(tokens) == 1 and stripped[:1] in ("'", '"') and _is_line(tokens[0]):
-        # As `docker --env-file` keeps them; what a backslash protected in them needs none.
+        # `docker --env-file` keeps the outer quotes; a quote escaped inside them needs no escape any more.
         inside = stripped[1:-1].replace('\\"', '"')
         line = read_line(inside, place=place)
         return Line(tokens=line.tokens, notes=("the quotes around all of it are left out", *line.notes))
@@ -77,7 +77,7 @@ def _is_yaml_list(text: str) -> bool:
 
 def _read_array(text: str, place: str) -> Line:
     try:
-        # Numbers as they are written, so that 1800000 does not come out as 1.8e+06.
+        # Numbers keep their spelling, so that 1800000 does not become 1.8e+06.
         written = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
         items = json.loads(text)
     except json.JSONDecodeError as error:

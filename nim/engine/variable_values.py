@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nim.engine.refusals import Refusal, refuse_all
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.scalars import MisfitError
 from nim.engine.table import OptionTable
 from nim.errors import nearest

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from nim.models.hub_environment import CERTIFICATES, ENDPOINT, OTHER_CERTIFICATES, Proxy, proxy_for
 
 AGAIN = "the same command again goes on where this one ended"
-# OpenSSL's words for a certificate whose issuer nobody here knows.
+# OpenSSL's wording for a certificate from an unknown issuer.
 _UNTRUSTED = ("self-signed", "self signed", "unable to get local issuer", "unable to verify the first")
 _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
@@ -29,7 +29,7 @@ def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
     if "ProxyError" in names:
-        return _proxy_said(text, proxy, url)
+        return _proxy_refusal(text, proxy, url)
     if verification := next((one for one in causes if isinstance(one, ssl.SSLCertVerificationError)), None):
         return _certificate(verification.verify_message or text, url, proxy, environ)
     if any(isinstance(one, ssl.SSLError) for one in causes):
@@ -37,7 +37,7 @@ def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping
     if "TimeoutException" in names:
         return _timeout(names, url, proxy)
     if "ConnectError" in names:
-        return _unreached(causes, text, url, proxy, environ)
+        return _unreachable(causes, text, url, proxy, environ)
     if "TooManyRedirects" in names:
         return Cause(why=f"{_host(url)} redirects without end", hint=f"{ENDPOINT}=… the hub's own address")
     if "RemoteProtocolError" in names and ("illegal" in text.lower() or "invalid" in text.lower()):
@@ -57,7 +57,7 @@ def _asked(url: str, proxy: Proxy | None) -> str:
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
-def _proxy_said(text: str, proxy: Proxy | None, url: str) -> Cause:
+def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
     """Return the cause behind an error answer of the proxy, such as 407."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""
@@ -136,7 +136,7 @@ def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
     )
 
 
-def _unreached(
+def _unreachable(
     causes: Sequence[BaseException], text: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]
 ) -> Cause:
     target = proxy.address if proxy else _host(url)

@@ -28,9 +28,9 @@ OTHER_TOKENS = (
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
 LATER = "the same command again, later: what has arrived is kept"
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 400, 401, 403, 404, 429
-# The client's library for HTTP is another one with each of its major releases: its classes are known by name.
+# The client's HTTP library changes with its major releases, so its classes are recognized by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
-# What the client and its parts raise.
+# The errors that the client and its libraries raise.
 RAISED: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, HTTP_ERROR, NotTheHubError),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),
@@ -43,7 +43,7 @@ def refusal(error: BaseException, wanted: Wanted, environ: Mapping[str, str]) ->
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
-            return _somebody_else(cause, wanted)
+            return _not_the_hub(cause, wanted)
         if isinstance(cause, errors.HfHubHTTPError):
             return _answered(cause, wanted, environ)
     for at, cause in enumerate(causes):
@@ -73,7 +73,7 @@ def _failed_at(error: BaseException) -> str:
     return shown_endpoint() if shown_endpoint().startswith(asked) else asked
 
 
-def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
+def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
     """Return the error for a web page in place of the hub's answer: a log-in, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:

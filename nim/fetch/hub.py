@@ -16,7 +16,7 @@ from nim.plan import Wanted
 
 WORKERS = 8
 OK = 200
-# What follows in an address of the hub's may be a signature that lets anybody in.
+# The query of a hub's URL may be a signature that grants access.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 _USER = re.compile(r"://[^/@\s]+@")
 
@@ -69,7 +69,7 @@ def look_up(wanted: Wanted) -> Repository:
     return Repository(wanted=wanted, commit=found.sha or "", files=files)
 
 
-def look_in_cache(wanted: Wanted) -> Repository | None:
+def find_in_cache(wanted: Wanted) -> Repository | None:
     """Return the files in the cache without a request; the cache does not record whether it is complete."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
@@ -99,7 +99,7 @@ def fetch(repository: Repository) -> None:
                 job.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # The client would take a listing from an earlier start for a list of what has to be here.
+    # The client would take a listing from an earlier start for the list of required files.
     (repository.wanted.directory / "trees" / f"{repository.commit}.json").unlink(missing_ok=True)
 
 
@@ -138,13 +138,13 @@ def _check_answer(answer: Any) -> None:
         raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
 
 
-def listen(say: Callable[[str], None]) -> None:
+def forward_log(log: Callable[[str], None]) -> None:
     """Log the messages of the hub's client as this project's."""
 
-    class Listener(logging.Handler):
+    class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
+            log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")
-    logger.handlers[:] = [Listener(logging.WARNING)]
+    logger.handlers[:] = [Forwarder(logging.WARNING)]
     logger.propagate = False

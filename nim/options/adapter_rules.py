@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from nim.engine.refusals import Refusal, refuse_all
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.models.adapters import Adapter
 from nim.options.rules import Said
 

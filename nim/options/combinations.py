@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nim.engine.refusals import Refusal, refuse_all
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.options.parallel_rules import PARALLEL
 from nim.options.rules import Clash, Rule, Said, at_most, found, needs, once
 from nim.options.speculative_rules import SPECULATIVE

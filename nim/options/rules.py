@@ -36,7 +36,7 @@ class Said:
         return name in self.config and self.config[name].value is not None
 
     def number(self, name: str) -> float | None:
-        """Return the option's value if it is a number, else None. "auto", which is -1, is no number."""
+        """Return the option's value if it is a number, else None; "auto", which is -1, gives None."""
         value = self.get(name)
         option = self.table.options.get(name)
         if option and option.kind is Kind.AUTO_INTEGER and value == -1:
@@ -67,7 +67,7 @@ class Said:
         return f"{written}{shown} ({self.config[name].origin.place})"
 
     def write(self, name: str, value: object, beside: str) -> str:
-        """Return what to type for the option: its variable where `beside` was set by one, else its flag."""
+        """Return what to type for the option: its variable if a variable set `beside`, else its flag."""
         origin = self.config[beside].origin if beside in self.config else None
         if origin and origin.layer is Layer.ENV and name in VARIABLES:
             return f"{VARIABLES[name]}={value}"

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import Option, OptionTable
+from nim.engine.argument_refusals import Refusal, refuse_all, variable_misfit
 from nim.engine.option_values import read_value
-from nim.engine.refusals import Refusal, refuse_all, variable_misfit
 from nim.engine.scalars import MisfitError
 from nim.options.layers import Entry, Layered
 from nim.settings import Settings, declared

@@ -8,7 +8,7 @@ _ARGS = "engine/arg_utils.py, EngineArgs.create_speculative_config"
 _CONFIG = "config/speculative.py, SpeculativeConfig"
 _OPTION = "speculative_config"
 _SHORT = {"spec_method": "method", "spec_model": "model", "spec_tokens": "num_speculative_tokens"}
-# These draft with the model itself, or with none; all others need a draft model.
+# These methods draft with the model itself, or without a model; all others need a draft model.
 _SELF_DRAFTING = ("ngram", "[ngram]", "ngram_gpu", "suffix", "extract_hidden_states", "mtp", "dspark")
 _NGRAM = ("ngram", "[ngram]", "ngram_gpu")
 _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")

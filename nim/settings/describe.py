@@ -1,4 +1,4 @@
-"""The settings, described: the generated reference and `nim settings`."""
+"""Descriptions of all settings, for the reference page and for `nim settings`."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ _READING = """\
   is refused.
 - `NIM_PASSTHROUGH_ARGS` is read as a shell would, without its expansions; `vllm serve` before it, a YAML
   list and a JSON array are understood, with a warning.
-- `VLLM_*` and every other variable is passed on to the engine as it is. Of the engine's own, unknown
-  names are warned of, and values that its readers refuse (`VLLM_USE_DEEP_GEMM=true` for `1`) are refused;
-  where it would refuse a blank one, it counts as unset."""
+- `VLLM_*` and all other variables are passed to the engine unchanged. Of the engine's own, unknown names
+  are warned of, and values that its readers refuse (`VLLM_USE_DEEP_GEMM=true` for `1`) are refused; where
+  it would refuse a blank one, it counts as unset."""
 _SECRETS = """\
-Passed on to the engine and shown nowhere. Each may be given as a file, by the name with `_FILE` behind
-it. White space and one pair of quotes around them are left out. A blank one, a placeholder (`<your key>`,
-`$KEY`), one that begins with `Bearer ` and one with characters that no client can send are refused. An
-empty one counts as unset, with a warning for `VLLM_API_KEY`.
+Passed to the engine and never shown. Each can be given as a file instead: its path is the value of the
+variable with `_FILE` appended. White space and one pair of quotes around them are left out. A blank one,
+a placeholder (`<your key>`, `$KEY`), one that begins with `Bearer ` and one with characters that no
+client can send are refused. An empty one counts as unset, with a warning for `VLLM_API_KEY`.
 """
 
 
 def settings_markdown() -> str:
-    """`docs/reference/settings.md`, whole."""
+    """Return the whole of `docs/reference/settings.md`."""
     lines = [
         "# Settings",
         "",
@@ -48,9 +48,9 @@ def settings_markdown() -> str:
         lines += [f"| `{name}` | `{setting.name}` |" for name in setting.names[1:]]
     lines += ["", "## Known to NIM, not supported here", "", "| Name | Use |", "|---|---|"]
     lines += [f"| `{name}` | {instead} |" for name, instead in NOT_SUPPORTED.items()]
-    lines += [f"| `{name}` | {absent.instead}: refused, not ignored |" for name, absent in REFUSED.items()]
+    lines += [f"| `{name}` | {absent.instead}; refused, not ignored |" for name, absent in REFUSED.items()]
     lines += ["", "## Variables of other NIM releases", ""]
-    lines += ["Without effect, and said so at a start; what does the same:", ""]
+    lines += ["They have no effect here, and a start warns of each. Their replacements:", ""]
     lines += ["| Name | Of | Instead |", "|---|---|---|"]
     lines += [f"| `{name}` | {one.release} | {_instead(one)} |" for name, one in OTHER_RELEASES.items()]
     return "\n".join(lines) + "\n"
@@ -62,7 +62,7 @@ def _instead(replaced: Replaced) -> str:
 
 
 def settings_data() -> list[dict[str, Any]]:
-    """The same as data, for `nim settings --json`."""
+    """Return the settings as JSON values, for `nim settings --json`."""
     return [
         {
             "name": setting.name,

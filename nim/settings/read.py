@@ -1,4 +1,4 @@
-"""Read the environment into `Settings`; bad values are refused with the variable's name."""
+"""Read the environment into `Settings`. Invalid values are refused with the variable's name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,12 +60,12 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
 
 
 def _probes_too_seldom(settings: Settings) -> Iterator[str]:
-    """An idle engine that stands still is noticed by a probe: by the next one, and its answer."""
+    """Yield a warning if the probe interval prevents detection of an idle stall within its time-out."""
     timeout, interval = settings.stall_timeout, settings.probe_interval
     if not timeout and settings.given("probe_interval") and interval:
         yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
     elif interval > timeout / 2 > 0:
-        # A probe every 0 s would be none.
+        # An interval of 0 s would disable probes.
         half = timeout // 2
         remedy = f"NIM_PROBE_INTERVAL={half:g}" if half else f"NIM_STALL_TIMEOUT={2 * interval:g}"
         yield (
@@ -76,7 +76,10 @@ def _probes_too_seldom(settings: Settings) -> Iterator[str]:
 
 
 def _refuse_shared_ports(settings: Settings) -> None:
-    """The engine needs a port of its own. A health port that is the server's is no second listener."""
+    """Refuse an engine port that is also the API's or the health port.
+
+    A health port equal to the API's port is allowed: it makes no second listener.
+    """
     for field in ("server_port", "health_port"):
         if settings.backend_port is not None and getattr(settings, field) == settings.backend_port:
             other = settings.names_used.get(field, declared()[field].name)
@@ -106,7 +109,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _alike(name: str, known: Sequence[str]) -> str | None:
-    """The variable spelt most like this one, where it is a slip rather than another word."""
+    """Return the known variable most similar to `name`; None if none is similar enough for a typo."""
     words = [other.removeprefix(_PREFIX) for other in known]
     near = nearest(name.removeprefix(_PREFIX), words, count=1, cutoff=_ALIKE)
     return _PREFIX + near[0] if near else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nim.errors import SettingsError
 
-# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
+# Passed on to the engine. Each may be given as NAME_FILE instead.
 SECRETS = (
     "HF_TOKEN",
     "NGC_API_KEY",
@@ -16,7 +16,7 @@ SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "VLLM_API_KEY",
 )
-# The hub's client reads this name, too.
+# The hub's client also reads this name.
 _CLEANED = (*SECRETS, "HUGGING_FACE_HUB_TOKEN")
 _QUOTES = "'\""
 _SCHEME = "Bearer "

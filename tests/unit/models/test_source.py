@@ -9,7 +9,8 @@ PLACE = "NIM_MODEL_PATH"
 
 
 @pytest.mark.parametrize(
-    "text", ["hf://org/name", "hf://org/name:main", "hf://org/name:refs/pr/1", "/models/x", "models/hf:x", "hf"]
+    "text",
+    ["hf://org/name", "hf://org/name:main", "hf://org/name:refs/pr/1", "/models/x", "a/hf:x", "hf"],
 )
 def test_a_source_is_read(text: str) -> None:
     assert read_source(text, PLACE).uri == text
@@ -48,5 +49,5 @@ def test_what_can_be_nothing_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["s3://bucket/x", "ngc://nim/meta/x", "https://example.com/org/name"])
 def test_other_places_are_named(text: str) -> None:
-    with pytest.raises(SettingsError, match="models from .*:// are not supported"):
+    with pytest.raises(SettingsError, match=r"models from .*:// are not supported"):
         read_source(text, PLACE)
