@@ -9,7 +9,14 @@ from typing import Any
 # What transformers says where the class that reads a configuration is part of the checkpoint.
 MISSING = ("does not recognize this architecture", "contains custom code", "requires you to execute")
 # The class of transformers that the checkpoint's own class extends: its defaults and rules hold.
-EXTENDED = {"mimo": "Qwen2Config", "nemotron-nas": "LlamaConfig", "internvl_chat": "PreTrainedConfig"}
+EXTENDED = {
+    "bailing_moe": "PreTrainedConfig",
+    "internlm2": "PreTrainedConfig",
+    "internlm3": "PreTrainedConfig",
+    "internvl_chat": "PreTrainedConfig",
+    "mimo": "Qwen2Config",
+    "nemotron-nas": "LlamaConfig",
+}
 
 
 def register_configuration(directory: Path) -> bool:
@@ -49,6 +56,8 @@ class Block(dict[str, Any]):
     """A part of `block_configs`: its fields are attributes, and it can be written as JSON."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "no_op":
+            return self.get(name, False)  # the default of the checkpoints' class
         if name not in self:
             raise AttributeError(name)
         return self[name]
