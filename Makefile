@@ -1,4 +1,4 @@
-# Two commands to know: `make serve` and `make test`. Both prepare what is missing, once.
+# The two main commands are `make serve` and `make test`. Both run the set-up if it is missing.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,26 +7,26 @@ READY := $(VENV)/.ready
 .PHONY: help setup serve test test-all test-again test-latest lint pytest pytest-all lock image test-image soak \
   soak-short docs engine-options model-oracle demo-model bench bench-gateway bench-peers clean
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(READY) ## virtual environment, Python packages, nginx
+setup: $(READY) ## install the virtual environment, Python packages and nginx
 
 $(READY): pyproject.toml .ci/setup $(wildcard locks/*)
 	.ci/setup $(VENV)
 	touch $@
 
-serve: $(READY) ## serve the demo model, or what NIM_MODEL_NAME and its like ask for
+serve: $(READY) ## serve the demo model, or the one set by NIM_MODEL_NAME or similar variables
 	exec ./entrypoint.sh
 
-test: lint pytest ## every check of lint, and the everyday tests: minutes
+test: lint pytest ## run lint and the everyday tests; takes minutes
 
-test-all: lint pytest-all soak-short ## all that CI runs: the slow tests too, and faults under load
+test-all: lint pytest-all soak-short ## run all that CI runs, including slow tests and faults under load
 
-lint: $(READY) ## ruff, mypy, import contracts, shellcheck, hadolint, yamllint: .pre-commit-config.yaml
+lint: $(READY) ## run ruff, mypy, import contracts, shellcheck, hadolint, yamllint (.pre-commit-config.yaml)
 	$(BIN)/pre-commit run --all-files
 
-# Most tests wait for processes most of the time: three wait at once. The real engine wants the machine for itself.
+# Most tests mainly wait for processes, so three run at once. Tests of the real engine need the machine alone.
 pytest: $(READY)
 	status=0; \
 	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not engine and not image and not soak" || status=1; \
@@ -40,50 +40,50 @@ pytest-all: $(READY)
 	$(BIN)/pytest -m "own_engine and not soak" || status=1; \
 	exit $$status
 
-test-again: $(READY) ## only the tests that failed last time
+test-again: $(READY) ## run only the tests that failed last time
 	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
 
-test-latest: $(READY) ## make test in a clone with the newest of everything: tells what the locks hide
+test-latest: $(READY) ## run make test in a clone with the newest packages, to find breakage that the locks hide
 	.ci/test-latest $(BIN)/uv
 
-lock: $(READY) ## write locks/ anew from pyproject.toml; UPGRADE=1 takes the newest of everything
+lock: $(READY) ## update locks/ from pyproject.toml; UPGRADE=1 takes the newest packages
 	.ci/lock $(BIN)/uv $(if $(UPGRADE),--upgrade)
 
-image: ## build the container image: ENGINE=cpu|gpu BASE=… TAG=… (deploy/image/build has them all)
+image: ## build the container image: ENGINE=cpu|gpu BASE=… TAG=… (all in deploy/image/build)
 	deploy/image/build
 
-test-image: $(READY) ## build the CPU image on a Debian made here, run it and ask it; as root
+test-image: $(READY) ## build the CPU image on a local Debian base, run it and test it; as root
 	.ci/setup-image
 	$(BIN)/pytest -m image tests/image
 
-soak: $(READY) ## random faults under load: 200 rounds, and 10 with the real engine; SOAK_SEED=… for others
+soak: $(READY) ## inject random faults under load: 200 rounds, 10 with the real engine; SOAK_SEED=… for others
 	$(BIN)/pytest -m soak tests/soak
 
-soak-short: $(READY) ## ten of those rounds, always the same, in a minute
+soak-short: $(READY) ## run ten fixed rounds of faults in a minute
 	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak
 
-docs: $(READY) ## write the generated references anew
+docs: $(READY) ## update the generated reference pages
 	$(BIN)/python -m nim.cli.reference
 
-engine-options: $(READY) ## write what is known of the installed vLLM anew: options, catalog, configuration classes
+engine-options: $(READY) ## update the data on the installed vLLM: options, catalog, configuration classes
 	$(BIN)/python -m nim.engine.generate
 	$(BIN)/python -m nim.engine.inspection
 
-model-oracle: $(READY) ## let vLLM judge the models anew that changed, write docs/models.md; ONLY=NAME for one
+model-oracle: $(READY) ## let vLLM judge changed models again, write docs/models.md; ONLY=NAME for one
 	$(BIN)/python -m tests.oracle $(if $(ONLY),"$(ONLY)")
 	$(BIN)/python -m tests.oracle.table
 
-demo-model: $(READY) ## train the demo model anew
+demo-model: $(READY) ## train the demo model again
 	$(BIN)/python profiles/demo/build.py
 
-bench: $(READY) ## measure start-up, memory and thinking; prints tables
+bench: $(READY) ## measure start-up, memory and planning time; prints tables
 	$(BIN)/python -m bench.decide
 	$(BIN)/python -m bench.start
 
-bench-gateway: $(READY) ## measure the gateway against what else could stand there (30 minutes)
+bench-gateway: $(READY) ## compare the gateway with other proxies (30 minutes)
 	$(BIN)/python -m bench.gateway
 
-bench-peers: $(READY) ## install what the gateway is measured against, into bench/.peers
+bench-peers: $(READY) ## install the proxies for bench-gateway into bench/.peers
 	$(BIN)/python -m bench.peers.install
 
 clean: ## remove the virtual environment, caches and test images

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The image's entry point. Without arguments it serves; flags and a model go to the engine; a verb of `nim` and
-# a command of the image do what they are called. What this starts becomes PID 1.
+# The image's entry point. Without arguments it serves; flags and a model are passed to the engine; a verb of `nim`
+# or a command of the image is run. The started program becomes PID 1.
 first=${1-}
 case $first in
   '' | -*) exec /opt/nim/bin/nim "$@" ;;
@@ -10,6 +10,6 @@ found=$(command -v -- "$first")
 case $found in
   */*) [ -x "$found" ] || found= ;;
 esac
-# What the shell can do by itself, such as `echo`, is a program, too, and has no path here.
+# `command -v` prints no path for shell builtins such as `echo`, which exist as programs as well.
 [ -z "$found" ] || exec "$@"
 exec /opt/nim/bin/nim "$@"

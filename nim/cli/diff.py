@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:
-    """Read a file written by `nim plan --json`."""
+    """Return the parts of a file written by `nim plan --json` that are compared."""
     try:
         data = json.loads(path.read_bytes())
         return {"profile": data["profile"], "config": data["config"], "engine": data["engine"]}
@@ -27,7 +27,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     for name in sorted({*before, *after}):
         was, now = before.get(name), after.get(name)
         if _value(was) != _value(now):
-            lines.append(f"{name}: {_told(was)} → {_told(now)}")
+            lines.append(f"{name}: {_with_origin(was)} → {_with_origin(now)}")
     if old["engine"]["argv"][:2] != new["engine"]["argv"][:2]:
         lines.append(f"engine: {' '.join(old['engine']['argv'][:2])} → {' '.join(new['engine']['argv'][:2])}")
     return "\n".join(lines or ["no difference"]) + "\n"
@@ -37,5 +37,5 @@ def _value(entry: Mapping[str, Any] | None) -> str:
     return "unset" if entry is None else json.dumps(entry["value"], ensure_ascii=False, sort_keys=True)
 
 
-def _told(entry: Mapping[str, Any] | None) -> str:
+def _with_origin(entry: Mapping[str, Any] | None) -> str:
     return "unset" if entry is None else f"{_value(entry)} ({entry['source']}: {entry['place']})"

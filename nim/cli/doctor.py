@@ -1,6 +1,6 @@
-"""`nim doctor options`: whether the option table is that of the vLLM that is installed.
+"""`nim doctor options`: check whether the option table matches the installed vLLM.
 
-`nim doctor stream --url …`: whether an ingress is fit for streams; `nim doctor stream -h` says more.
+`nim doctor stream --url …`: check whether an ingress passes streams unharmed; see `nim doctor stream -h`.
 """
 
 import argparse
@@ -14,23 +14,22 @@ from nim.errors import PreflightError
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Compare the option table with the installed engine; returns 1 if they differ. Takes seconds."""
+    """Compare the option table with the installed engine; return 1 if they differ. Takes seconds."""
     if arguments[:1] == ["stream"]:
-        from nim.cli.stream import (
-            run as examine_ingress,
-        )  # brings aiohttp, which the other subcommand does not need
+        # imports aiohttp, which the other subcommand does not need
+        from nim.cli.stream import run as examine_ingress
 
         return examine_ingress(arguments[1:], environ)
     parser = argparse.ArgumentParser(
         prog="nim doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("subject", choices=["options"], nargs="?", default="options", help="what to look at")
-    parser.add_argument("--json", action="store_true", help="as data")
+    parser.add_argument("subject", choices=["options"], nargs="?", default="options", help="what to check")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     command = (sys.executable, "-m", "nim.engine.generate", "--check")
     done = subprocess.run(command, env=dict(environ), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1) or not done.stdout:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise PreflightError(f"cannot build the engine's own parser: {last}", hint="make setup")
     print(done.stdout if options.json else _text(json.loads(done.stdout)), end="")
     return done.returncode

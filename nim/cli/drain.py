@@ -12,9 +12,9 @@ from nim.supervision import drain
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Start the same shutdown as SIGTERM and wait for its end."""
+    """Start the same shutdown as SIGTERM and wait for its end; return the exit code."""
     parser = argparse.ArgumentParser(prog="nim drain", description=__doc__)
-    parser.add_argument("--no-wait", action="store_true", help="return at once")
+    parser.add_argument("--no-wait", action="store_true", help="return without waiting for the end")
     options = parser.parse_args(arguments)
     settings = read_settings(environ)
     pid = drain(look_around(settings, environ).run_dir)
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _wait(pid: int, seconds: float) -> int:
-    """Wait until the process is gone: its shutdown budget and a margin for the cleanup."""
+    """Wait until the process has ended, for its shutdown budget plus a margin for the cleanup. Return 0."""
     deadline = time.monotonic() + seconds + 5
     while time.monotonic() < deadline:
         try:
@@ -32,5 +32,5 @@ def _wait(pid: int, seconds: float) -> int:
             return 0
         time.sleep(0.1)
     raise PreflightError(
-        f"cannot see the service of process {pid} end: its time is over", hint=f"kill -9 {pid}"
+        f"cannot confirm the end of process {pid}: its shutdown time is over", hint=f"kill -9 {pid}"
     )

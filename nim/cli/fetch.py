@@ -1,4 +1,4 @@
-"""`nim fetch`: fill the cache with what a start would fetch, so that it finds everything there."""
+"""`nim fetch`: fill the cache with the files that a start would fetch."""
 
 import argparse
 import json
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from nim.cli.hub import (
     Done,
     Hub,
-    Say,
+    Log,
     check_cache,
     end_at_signals,
     logger,
-    look_at_cache,
+    probe_cache,
     refuse_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 from nim.models.download import GB
 from nim.planning.local_models import why_offline
 from nim.planning.model_sources import Choice, Sources, find_sources
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 ABOUT = f"""\
 {__doc__}
 
-The model is that of NIM_MODEL_NAME, NIM_MODEL_PATH or NIM_MANIFEST_PATH, the profile the one that would be
-chosen here, and the place the one where the engine will look (NIM_CACHE_PATH). Only the files that vLLM loads
-are fetched, and of those only what is missing. HF_TOKEN, HF_ENDPOINT and their like count as at a start."""
+The model is set by NIM_MODEL_NAME, NIM_MODEL_PATH or NIM_MANIFEST_PATH, the profile is the one that a start
+here would choose, and the directory is the engine's cache (NIM_CACHE_PATH). Only files that vLLM loads and
+that are missing are fetched. HF_TOKEN, HF_ENDPOINT and similar variables apply as for a start."""
 
 Row = dict[str, Any]
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Fetch, or say what would be fetched."""
+    """Fetch, or list what would be fetched; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
-    say = logger(settings)
+    log = logger(settings)
     request = Request(
         settings=settings,
         environ=environ,
@@ -66,14 +66,14 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         ),
     )
     for warning in sources.warnings:
-        say("WARNING", warning)
+        log("WARNING", warning)
     file = Path(options.manifest_file) if options.manifest_file and options.model_uri else None
     if file:
         check_place(file)
     if options.dry_run:
-        rows = list(_preview(sources, settings, environ, say))
+        rows = list(_preview(sources, settings, environ, log))
     else:
-        rows = list(_fetch(sources, settings, environ, say, file))
+        rows = list(_fetch(sources, settings, environ, log, file))
     data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
     data |= {"manifest": str(file)} if file and not options.dry_run else {}
     print(json.dumps(data, indent=1) if options.json else _text(data), end="\n" if options.json else "")
@@ -92,34 +92,36 @@ def _parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="ID",
-        help="the files of these profiles, by id or label: no GPU is needed to choose",
+        help="fetch the files of these profiles, by id or label; needs no GPU",
     )
-    which.add_argument("--all", action="store_true", help="the files of every profile")
+    which.add_argument("--all", action="store_true", help="fetch the files of every profile")
     parser.add_argument(
         "--model-uri", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
     )
     parser.add_argument(
         "--manifest-file",
         metavar="FILE",
-        help="with --model-uri: write the model's manifest there, for NIM_MANIFEST_PATH; "
+        help="with --model-uri: write the model's manifest to FILE, for NIM_MANIFEST_PATH; "
         "without: the manifest to use, as NIM_MANIFEST_PATH",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be fetched, and fetch nothing")
-    parser.add_argument("--json", action="store_true", help="the result as data")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be fetched, and fetch nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_machine_options(parser)
     return parser
 
 
 def _fetch(
-    sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say, file: Path | None
+    sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log, file: Path | None
 ) -> Iterator[Row]:
-    """Everything that can be refused is, before the first byte of a weight."""
+    """Fetch all repositories and yield a row for each. All checks precede the first byte of weights."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
     repositories: list[Repository] = []
     if wanted:
         check_cache(wanted, settings)
-        hub = Hub(say, environ, sources.env)
+        hub = Hub(log, environ, sources.env)
         repositories = [hub.needed(one) for one in wanted]
         hub.check_room(repositories)
         for repository in repositories:
@@ -132,11 +134,11 @@ def _fetch(
         write_manifest(file, first.snapshot, first.wanted.uri, first.wanted.repository)
 
 
-def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], say: Say) -> Iterator[Row]:
-    """As the hub has it; where it cannot be asked, as the manifest says."""
-    look_at_cache(sources.wanted, settings)
+def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log) -> Iterator[Row]:
+    """Yield what would be fetched, from the hub's listing, or else with the manifest's size."""
+    probe_cache(sources.wanted, settings)
     offline = why_offline(settings, environ)
-    hub = None if offline else Hub(say, environ, sources.env)
+    hub = None if offline else Hub(log, environ, sources.env)
     for wanted, size_gb in sources.wanted.items():
         why = f"{offline} says to fetch nothing"
         try:
@@ -146,13 +148,13 @@ def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], s
         except OutOfReach as error:
             why = error.message
         known = "the size is the manifest's, and" if size_gb else "neither the size nor"
-        say("WARNING", f"{known} the files are {'not ' if size_gb else ''}known: {why}")
+        log("WARNING", f"{known} the files are {'not ' if size_gb else ''}known: {why}")
         size = int(size_gb * GB) if size_gb else None
         yield {"source": wanted.uri, "directory": str(wanted.directory), "bytes": size}
 
 
 def _row(repository: "Repository", done: Done | None) -> Row:
-    """One repository, as data. Without an end it is what would be."""
+    """Return one repository as data; without `done`, as a preview."""
     sizes = [size or 0 for size in repository.files.values()]
     row: Row = {
         "source": repository.wanted.uri,
@@ -173,12 +175,16 @@ def _row(repository: "Repository", done: Done | None) -> Row:
 def _text(data: Mapping[str, Any]) -> str:
     lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
     for row in data["sources"]:
-        what = f"{row['files']} files, {told(row['bytes'])}" if "files" in row else told(row["bytes"])
+        what = (
+            f"{row['files']} files, {format_size(row['bytes'])}"
+            if "files" in row
+            else format_size(row["bytes"])
+        )
         lines.append(f"{row['source']}: {what}, in {row['directory']}")
         if "fetched_bytes" in row:
-            lines[-1] += f"; fetched {told(row['fetched_bytes'])} in {row['seconds']} s"
+            lines[-1] += f"; fetched {format_size(row['fetched_bytes'])} in {row['seconds']} s"
         elif "missing_bytes" in row:
-            lines[-1] += f"; {told(row['missing_bytes'])} of them would be fetched"
+            lines[-1] += f"; {format_size(row['missing_bytes'])} of them would be fetched"
             lines += [f"  {name}" for name in row["missing_files"]]
     lines += [f"{data['manifest']}: the manifest"] if "manifest" in data else []
     return "\n".join(lines) + "\n"

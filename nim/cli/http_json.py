@@ -10,17 +10,19 @@ from typing import Any
 from nim.errors import PreflightError, SettingsError
 from nim.plan import Engine
 
-# The engine builds its document at the first request: seconds, more on a busy machine.
-PATIENCE_SECONDS = 60.0
+# The engine builds its document at the first request, which takes seconds, more on a busy machine.
+TIMEOUT_SECONDS = 60.0
 
 
 def fetch_document(url: str) -> Any:
     """Return `/openapi.json` of the server at `url`."""
     if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"cannot ask '{url}': it is no http:// or https:// address", hint=f"http://{url}")
+        raise SettingsError(
+            f"cannot ask '{url}': it is not an http:// or https:// address", hint=f"http://{url}"
+        )
     address = url.rstrip("/").removesuffix("/openapi.json") + "/openapi.json"
     try:
-        with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 (checked above)
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 (checked above)
             return json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unread(address, error, f"curl -i {address}") from None
@@ -35,19 +37,19 @@ def fetch_engine_document(engine: Engine) -> Any:
         connection.request("GET", "/openapi.json")
         return json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unread(engine.socket, error, "GET /v1/health/ready tells how far the engine is") from None
+        raise _unread(engine.socket, error, "GET /v1/health/ready shows the progress of the engine") from None
     finally:
         connection.close()
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE_SECONDS)
+        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE_SECONDS)
+        self.sock.settimeout(TIMEOUT_SECONDS)
         self.sock.connect(self._path)
 
 

@@ -1,4 +1,4 @@
-"""The hub for the verbs that fetch: which files, whether there is room for them, how far they have come."""
+"""The hub for commands that fetch: choose files, check disk space, report progress."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.partial_files import abandoned, drop_open
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 from nim.health.download_progress import DownloadProgress, look_at
 from nim.log_format import Form
 from nim.models.checkpoint.findings import Fault, refuse
@@ -35,33 +35,31 @@ from nim.settings import Settings
 if TYPE_CHECKING:
     from nim.fetch.hub import Repository
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
-Say = Callable[[str, str], None]
+Log = Callable[[str, str], None]
 
 
-def logger(settings: Settings) -> Say:
-    """Says a line of a level, in the form of the log."""
+def logger(settings: Settings) -> Log:
+    """Return a function that writes a line with a level to stderr, in the log's format."""
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
 
-    def say(level: str, message: str) -> None:
+    def log(level: str, message: str) -> None:
         if form.wants(level):
             sys.stderr.write(form.line(level, "nim", message, at=time.time()))
             sys.stderr.flush()
 
-    return say
+    return log
 
 
 def end_at_signals(settings: Settings) -> None:
-    """From now on a signal to stop ends this process at once, also as PID 1 of a container, and is said."""
+    """Make stop signals end this process at once with a log line, also as PID 1 of a container."""
     form = Form(as_json=settings.jsonl_logging)
 
     def stop(number: int, _: FrameType | None) -> None:
         drop_open()
         what = f"stopped by {signal.Signals(number).name}: whole files are kept"
-        line = form.line(
-            "ERROR", "nim", f"{what}, and the same command again goes on from there", at=time.time()
-        )
+        line = form.line("ERROR", "nim", f"{what}, and the same command continues from there", at=time.time())
         os.write(2, line.encode())
         os._exit(128 + number)
 
@@ -71,7 +69,7 @@ def end_at_signals(settings: Settings) -> None:
 
 
 def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Sequence[Wanted]) -> None:
-    """To fetch was asked for, and to fetch nothing, too."""
+    """Raise SettingsError if files are to be fetched and downloads are disabled."""
     if wanted and (name := why_offline(settings, environ)):
         message = f"cannot fetch {wanted[0].uri}: {name}={environ[name]} says to fetch nothing"
         raise SettingsError(message, hint=f"unset {name}")
@@ -79,18 +77,17 @@ def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Seque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """One repository's end: bytes that arrived, and how long that took."""
+    """A finished repository: bytes fetched, and the seconds that took."""
 
     fetched_bytes: int
     seconds: float
 
 
 class Hub:
-    """The hub's client, in the environment that the engine's would have: it is read at its import."""
+    """The hub's client in the engine's environment, which the client library reads when it is imported."""
 
-    def __init__(self, say: Say, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
-        self._say = say
-        self._has_token = bool(environ.get("HF_TOKEN"))
+    def __init__(self, log: Log, environ: Mapping[str, str], env: Mapping[str, str]) -> None:
+        self._log = log
         self._environ = {**environ, **env}
         check_hub_environment(self._environ)
         os.environ.update({**environ, **env, "HF_HUB_DISABLE_PROGRESS_BARS": "1"})  # noqa: TID251 (nothing is read)
@@ -100,11 +97,11 @@ class Hub:
             message = f"cannot fetch anything: the Python package {error.name} is not installed"
             raise PreflightError(message, hint="make setup, or pip install huggingface_hub") from None
         self._hub = hub
-        hub.listen(lambda words: say("WARNING", words))
+        hub.forward_log(lambda message: log("WARNING", message))
         hub.check_answers()
 
     def needed(self, wanted: Wanted, *, dry: bool = False) -> "Repository":
-        """What the engine would take of a repository. Of a dry run nothing stays in the cache."""
+        """Return the files that the engine loads from a repository. A dry run leaves nothing in the cache."""
         with self._refusing(wanted):
             found = self._hub.look_up(wanted)
             if not has_index(found.files, wanted.load_format):
@@ -113,8 +110,8 @@ class Hub:
                 return narrowed(found, _indexed(wanted, self._hub.fetch_file(found, INDEX, elsewhere)))
 
     def cached(self, wanted: Wanted) -> "Repository | None":
-        """What the engine would take of what lies in the cache; None where something is missing."""
-        found = self._hub.look_in_cache(wanted)
+        """Return the cached files that the engine loads; None if any is missing."""
+        found = self._hub.find_in_cache(wanted)
         if found is None:
             return None
         indexed = has_index(found.files, wanted.load_format)
@@ -123,14 +120,14 @@ class Hub:
         return None
 
     def snapshot(self, wanted: Wanted) -> Path | None:
-        """Return where files of it lie in the cache, be it all of them or not; None where there are none."""
-        found = self._hub.look_in_cache(wanted)
+        """Return the directory of the model's files in the cache, complete or not; None if there is none."""
+        found = self._hub.find_in_cache(wanted)
         return None if found is None else found.snapshot
 
     def fetch_small(self, wanted: Wanted, names: Sequence[str], elsewhere: str) -> Path | None:
-        """Return a directory below `elsewhere` with those of these files that the hub has; None without any.
+        """Return a directory below `elsewhere` with the files that the hub has; None if it has none.
 
-        Nothing stays in the cache: a start would take what is there for a model that was fetched in part.
+        The cache stays unchanged: files in it would make a start take the model for a partly fetched one.
         """
         with self._refusing(wanted):
             found = self._hub.look_up(wanted)
@@ -138,7 +135,7 @@ class Hub:
         return paths[0].parent if paths else None
 
     def check_room(self, repositories: Sequence["Repository"]) -> None:
-        """Refuse what has no room; what killed processes have left behind makes some."""
+        """Refuse downloads that do not fit on the disk, after removing partial files of killed processes."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):
             here = [one for one in repositories if one.wanted.cache == cache]
             self._tidy(here)
@@ -146,20 +143,20 @@ class Hub:
             free = shutil.disk_usage(cache).free
             if need > free:
                 raise PreflightError(
-                    f"cannot fetch {', '.join(one.wanted.uri for one in here)}: {told(need)} are missing, "
-                    f"and '{cache}' has {told(free)} free",
+                    f"cannot fetch {', '.join(one.wanted.uri for one in here)}: "
+                    f"{format_size(need)} are missing, and '{cache}' has {format_size(free)} free",
                     hint=f"df -h '{cache}', or NIM_CACHE_PATH=… elsewhere",
                 )
 
     def fetch(self, repository: "Repository") -> Done:
-        """Into the cache, told as it goes on."""
+        """Fetch one repository into the cache, logging progress, and check the result."""
         wanted, missing = repository.wanted, repository.missing
         began = time.monotonic()
         size = self._hub.bytes_of(missing)
         if missing:
-            what = f"{len(missing)} of {len(repository.files)} files, {told(size)}"
+            what = f"{len(missing)} of {len(repository.files)} files, {format_size(size)}"
             source = f"{wanted.uri} ({repository.commit[:12]})"
-            self._say("INFO", f"fetching {source}: {what}, into {wanted.directory}")
+            self._log("INFO", f"fetching {source}: {what}, into {wanted.directory}")
         with self._refusing(wanted), self._progress(repository):
             self._hub.fetch(repository)
         judge_fetched(repository)
@@ -169,7 +166,7 @@ class Hub:
         for path in [path for one in repositories for path in abandoned(one.wanted)]:
             size = path.stat().st_blocks * 512
             path.unlink(missing_ok=True)
-            self._say("INFO", f"removed {path}: {told(size)} that a killed download had left")
+            self._log("INFO", f"removed {path}: {format_size(size)} that a killed download had left")
 
     @contextmanager
     def _refusing(self, wanted: Wanted) -> Iterator[None]:
@@ -178,20 +175,20 @@ class Hub:
         try:
             yield
         except RAISED as error:
-            raise refusal(error, wanted, has_token=self._has_token, environ=self._environ) from error
+            raise refusal(error, wanted, self._environ) from error
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:
-        """A line now and then, from the bytes on the disk, while the download goes on."""
+        """Log the progress now and then while the block runs, from the bytes on the disk."""
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)
-        fetching = DownloadProgress(download, lambda words: self._say("INFO", words))
+        fetching = DownloadProgress(download, lambda message: self._log("INFO", message))
 
         def watch() -> None:
             while not over.is_set():
                 fetching.saw(look_at(directory), time.monotonic())
-                over.wait(LOOK_SECONDS)
+                over.wait(POLL_SECONDS)
 
         thread = Thread(target=watch, name="progress", daemon=True)
         thread.start()
@@ -203,14 +200,14 @@ class Hub:
 
 
 def judge_fetched(repository: "Repository") -> None:
-    """WeightsError where what lies in the cache cannot be loaded."""
+    """Raise WeightsError if the files in the cache cannot be loaded."""
     load_format = repository.wanted.load_format
     if needs_weights(load_format):
         refuse(read_snapshot(repository.snapshot, load_format or AUTO).findings, *Fault)
 
 
 def narrowed(found: "Repository", index: Collection[str]) -> "Repository":
-    """Only the files that the engine takes; an error where the weights are not among them."""
+    """Return only the files that the engine loads. WeightsError if no weights are among them."""
     wanted = found.wanted
     return found.only(files_to_fetch(wanted.uri, found.files, wanted.load_format, wanted.ignored, index))
 
@@ -220,13 +217,13 @@ def _indexed(wanted: Wanted, file: Path) -> Collection[str]:
 
 
 def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Whether it can be written, before the hub is asked for anything."""
+    """Refuse a cache that cannot be written, before any request to the hub."""
     for place in _caches(repositories):
         check_directory(place.path, place.variable, settings.cache_probe_timeout)
 
 
-def look_at_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Whether it answers, where it is only read."""
+def probe_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
+    """Refuse a cache on a disk or mount that does not respond. It is only read."""
     look(_caches(repositories), settings.cache_probe_timeout)
 
 

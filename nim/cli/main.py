@@ -1,4 +1,4 @@
-"""Which verb: `nim VERB …`, the names NIM's users know, or no verb at all, which serves."""
+"""Select the verb: `nim VERB …`, a command name of NIM, or none, which means serve."""
 
 import os
 import sys
@@ -17,25 +17,25 @@ from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
-# verb → module and what it is for. Modules are imported when their verb is used: start-up pays for one.
+# verb → module and purpose. Only the module of the selected verb is imported, to keep the start fast.
 VERBS: Mapping[str, tuple[str, str]] = {
     "serve": ("nim.cli.serve", "start the service (also without a verb)"),
-    "plan": ("nim.cli.plan", "what a start would do, and why: no GPU, network or engine needed"),
+    "plan": ("nim.cli.plan", "show what a start would do, and why; needs no GPU, network or engine"),
     "profiles": (
         "nim.cli.profiles",
-        "a model's profiles and which of them run here; manifests checked, or made from recipes",
+        "list a model's profiles and which of them run here; check manifests, or import recipes",
     ),
-    "model": ("nim.cli.model", "what a model is, whether it fits, and how long a context"),
-    "fetch": ("nim.cli.fetch", "fill the cache with what a start would fetch"),
-    "store": ("nim.cli.store", "make a plain directory of a model, to be served by its path"),
-    "hardware": ("nim.cli.hardware", "what this machine has"),
-    "settings": ("nim.cli.settings", "every variable, its default and what it does"),
-    "routes": ("nim.cli.routes", "what the gateway lets through, and what not"),
+    "model": ("nim.cli.model", "show what a model is, whether it fits, and its longest context"),
+    "fetch": ("nim.cli.fetch", "fill the cache with the files that a start would fetch"),
+    "store": ("nim.cli.store", "write a model as a plain directory, to be served by its path"),
+    "hardware": ("nim.cli.hardware", "show the hardware of this machine"),
+    "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
+    "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
     "doctor": (
         "nim.cli.doctor",
-        "whether the option table matches the engine, and whether a proxy passes streams",
+        "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
-    "drain": ("nim.cli.drain", "stop a running service gently, and wait until it has stopped"),
+    "drain": ("nim.cli.drain", "shut a running service down gracefully, and wait until it has ended"),
 }
 ALIASES = {
     "nim-serve": "serve",
@@ -45,7 +45,7 @@ ALIASES = {
     "download-model": "store",
 }
 
-# Commands of NIM's that this release does not have, and what there is instead.
+# Commands of NIM that this release lacks, and their replacement.
 ABSENT = {
     "mirror": "HF_ENDPOINT=… a mirror of the hub",
     "nim-serve-ray": "nim-serve: one node, several are not supported yet",
@@ -54,20 +54,20 @@ ABSENT = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code; a refusal is printed to stderr, whole."""
+    """Run one verb and return the exit code; a refusal is printed to stderr in full."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         return _run(arguments)
     except NimError as refusal:
-        _tell(refusal)
+        _print_refusal(refusal)
         return refusal.exit_code
     except StoppedEarly as stopped:
-        _say("INFO", str(stopped))
+        _write_line("INFO", str(stopped))
         return 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output left. That is its right, and no error of ours.
+        # The reader of the output has closed it (as `head` does), which is not an error.
         sys.stderr.close()
         return 0
     except OSError as error:
@@ -77,54 +77,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _tell(refusal: NimError) -> None:
-    """In the form that the log would have had: JSON where that was asked for."""
+def _print_refusal(refusal: NimError) -> None:
+    """Print a refusal in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
     if not _as_json():
         print(f"nim: {refusal}", file=sys.stderr)
         return
     more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
-    _say("CRITICAL", refusal.message, **more)
+    _write_line("CRITICAL", refusal.message, **more)
 
 
-def _say(level: str, message: str, **more: Any) -> None:
+def _write_line(level: str, message: str, **more: Any) -> None:
     sys.stderr.write(Form(as_json=_as_json()).line(level, "nim", message, at=time.time(), **more))
 
 
 def _as_json() -> bool:
-    """A value that is neither on nor off is refused, in plain text."""
+    """Return whether the log is JSON; an invalid NIM_JSONL_LOGGING is refused in plain text."""
     with suppress(ValueError):
         return bool(BOOLEAN.read(os.environ.get("NIM_JSONL_LOGGING", "").strip()))
     return False
 
 
 def nim_serve() -> int:
-    """`nim-serve …`, as NIM calls it."""
+    """Run `nim-serve …`, NIM's name of `nim serve`."""
     return main(["serve", *sys.argv[1:]])
 
 
 def list_model_profiles() -> int:
-    """`list-model-profiles …`, as NIM calls it."""
+    """Run `list-model-profiles …`, NIM's name of `nim profiles`."""
     return main(["profiles", *sys.argv[1:]])
 
 
 def download_to_cache() -> int:
-    """`download-to-cache …`, as NIM calls it."""
+    """Run `download-to-cache …`, NIM's name of `nim fetch`."""
     return main(["fetch", *sys.argv[1:]])
 
 
 def create_model_store() -> int:
-    """`create-model-store …`, as NIM calls it."""
+    """Run `create-model-store …`, NIM's name of `nim store`."""
     return main(["store", *sys.argv[1:]])
 
 
 def usage() -> str:
-    """The verbs, one a line."""
+    """Return the list of verbs, one per line."""
     lines = ["usage: nim [VERB] …", ""]
     lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
     lines += [
         "",
-        "`nim VERB -h` says more; `nim --version` says which this is.",
-        "Without a verb: `nim serve`, and flags go to the engine.",
+        "`nim VERB -h` lists the options of a verb; `nim --version` prints the version.",
+        "Without a verb, `nim serve` is run, and flags go to the engine.",
     ]
     return "\n".join(lines)
 
@@ -147,7 +147,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The verb and what follows it. A flag or a model in its place means `serve`."""
+    """Return the verb and the arguments after it. A flag or a model in its place means `serve`."""
     if not arguments:
         return "serve", ()
     first = ALIASES.get(arguments[0], arguments[0])
@@ -157,7 +157,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
-    from nim.engine.pasted_command import is_command  # only where the first word is no verb
+    from nim.engine.pasted_command import is_command  # not needed for known verbs
 
     if is_command(first):
         return "serve", arguments

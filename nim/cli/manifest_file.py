@@ -1,4 +1,4 @@
-"""`nim fetch --manifest-file`: a manifest made of what a model's own files say, for NIM_MANIFEST_PATH."""
+"""`nim fetch --manifest-file`: write a manifest for a model from its own files, for NIM_MANIFEST_PATH."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from nim.models.generic_manifest import manifest_for_model
 
 
 def check_place(file: Path) -> None:
-    """Whether it can be written there, before anything is fetched. No directory is made."""
+    """Refuse a file that cannot be written, before anything is fetched. No directory is created."""
     parent = file.absolute().parent
     cannot = f"cannot write the manifest '{file}' (--manifest-file)"
     if file.is_dir():
@@ -34,7 +34,7 @@ def check_place(file: Path) -> None:
 
 
 def write_manifest(file: Path, directory: Path, source: str, name: str) -> None:
-    """The profiles that any model can be tried with, for the one whose files lie in `directory`."""
+    """Write a manifest with the generic profiles for the model whose files are in `directory`."""
     model = read_local_model(directory, source)
     loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
     facts = facts_of(read_config(directory))

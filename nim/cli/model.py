@@ -1,4 +1,4 @@
-"""`nim model`: what a model is as the engine will see it, whether it fits, and how long a context."""
+"""`nim model`: what the engine reads from a model's files, whether it fits, and its longest context."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ from nim.settings import read_settings
 ABOUT = f"""\
 {__doc__}
 
-Only the model's small files are read: for a directory neither a GPU nor a network nor the engine is needed.
-Those of a repository come from the hub's cache, else from the hub. Sizes are those of one rank. Without
---gpus and --hardware it is this machine's GPUs that the model is held against."""
+Only the model's small files are read: for a directory, no GPU, network or engine is needed. The files of a
+repository come from the hub's cache, else from the hub. Sizes are per rank. Without --gpus and --hardware,
+this machine's GPUs are used."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the reading."""
+    """Print what was read from the model's files; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
     reading, machine = read_model(model.config), machine_of(options, environ)
@@ -60,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TYPE",
         help="such as fp8",
     )
-    parser.add_argument("--json", action="store_true", help="one object; what is unknown is null")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; unknown values are null")
     add_machine_options(parser)
     return parser
 
 
 def _positive(text: str) -> int:
-    """A whole number from 1, as the engine reads it: 8k is 8000."""
+    """Return a whole number from 1, in the engine's notation: 8k is 8000."""
     try:
         number = human_integer(text)
     except MisfitError as misfit:

@@ -1,4 +1,4 @@
-"""The machine that `nim model` holds a model against, and its judgement."""
+"""The machine for which `nim model` judges a model, and the judgement."""
 
 import argparse
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from nim.hardware import Gpu
 from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens
 from nim.models.fit import Fit, fit_rank
 from nim.models.parallel_sizes import check_sizes, tensor_parallel_sizes
-from nim.models.parameters.count import parameter_bytes
 from nim.models.types import ModelReading
+from nim.models.weights.weight_bytes import parameter_bytes
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
 
-# Without a GPU to look at, the engine's defaults are those on an H100.
+# Without a visible GPU, the engine's defaults on an H100 are used.
 _H100_MEMORY, _H100_CAPABILITY = 80 * 2**30, (9, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The GPUs. What does not depend on their number is of the smallest one, or of an H100 without any."""
+    """The GPUs of a machine. Properties are those of the smallest GPU, or of an H100 if there is none."""
 
     gpus: tuple[Gpu, ...] = ()
 
     @property
     def memory_bytes(self) -> int | None:
-        """Return the memory of the smallest GPU; None where it is not known."""
+        """Return the memory of the smallest GPU in bytes; None if unknown."""
         sizes = [gpu.memory_total_bytes for gpu in self.gpus if gpu.memory_total_bytes]
         return min(sizes, default=None)
 
@@ -40,7 +40,7 @@ class Machine:
 
     @property
     def batched_tokens(self) -> int:
-        """Return the tokens of a step that the engine takes by default."""
+        """Return the number of tokens per step that is the engine's default."""
         name = self.gpus[0].name if self.gpus else None
         return default_batched_tokens(self.memory_bytes or _H100_MEMORY, name or "")
 
@@ -53,12 +53,12 @@ class Judgement:
     parameter_bytes: int | None
     cache_bytes: int | None
     tensor_parallel_sizes: tuple[int, ...] | None
-    refusal: str | None  # why the engine refuses the sizes that were asked for
+    refusal: str | None  # why the engine refuses the requested sizes
     fit: Fit | None
 
 
 def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Machine:
-    """Return the machine that was asked for, or this one; a machine whose GPUs cannot be seen has none."""
+    """Return the requested machine, or this one; without GPUs if none can be detected."""
     if options.gpus or options.hardware:
         return Machine(gpus=find_hardware(options, environ).gpus)
     with suppress(HardwareError):
@@ -67,7 +67,7 @@ def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Machi
 
 
 def judge(model: FoundModel, reading: ModelReading, cache: CacheSettings, machine: Machine) -> Judgement:
-    """Return what the model takes, and whether the machine holds it."""
+    """Return the memory that the model takes, and whether it fits the machine."""
     config, tensor, stages = model.config, cache.tensor_parallel_size, cache.pipeline_parallel_size
     refusal = check_sizes(config, tensor_parallel_size=tensor, pipeline_parallel_size=stages)
     weights = parameter_bytes(

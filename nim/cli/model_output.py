@@ -1,11 +1,11 @@
-"""A reading as people and programs read it."""
+"""Format the reading of a model for people and programs."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from nim.cli.model_fit import Judgement
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 from nim.models.cache import CacheSettings
 from nim.models.types import ModelReading, Quantization
 
@@ -43,7 +43,7 @@ def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement
 
 
 def model_text(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> str:
-    """Return the reading for a person, a fact a line."""
+    """Return the reading for people, one fact per line."""
     rows = (*_facts(reading), *_sizes(reading, cache, judgement), *_verdict(cache, judgement))
     return "".join(f"{name:<{_WIDTH}}{value}\n" for name, value in rows)
 
@@ -53,7 +53,7 @@ def _quantized(quantization: Quantization) -> dict[str, Any]:
 
 
 def _fits(judgement: Judgement, cache: CacheSettings) -> bool | None:
-    """Also whether there are as many GPUs as ranks."""
+    """Return whether the model fits, including whether there are as many GPUs as ranks."""
     ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
     if judgement.machine.gpus and len(judgement.machine.gpus) < ranks:
         return False
@@ -118,7 +118,7 @@ def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, 
     elif fit.free_bytes <= 0:
         yield "Fits", f"no: the weights alone do not fit {name}"
     else:
-        yield "Fits", f"{_task_of(fit.fits)} on {name}: {told(fit.free_bytes)} for the cache{of_each}"
+        yield "Fits", f"{_task_of(fit.fits)} on {name}: {format_size(fit.free_bytes)} for the cache{of_each}"
         if fit.longest is not None:
             yield "Longest", f"{fit.longest} tokens"
 
@@ -132,7 +132,7 @@ def _task_of(fits: bool | None) -> str:
 
 
 def _bytes(size: int | None) -> str:
-    return "unknown" if size is None else told(size)
+    return "unknown" if size is None else format_size(size)
 
 
 def _or_unknown(value: int | None) -> str:

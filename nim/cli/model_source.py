@@ -1,4 +1,4 @@
-"""The small files of the model that `nim model` is asked about, in a directory, a cache or on the hub."""
+"""Find the small files of the model for `nim model`: in a directory, the cache or on the hub."""
 
 import tempfile
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ _PLACE = "the command line"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:
-    """A model's configuration, and the bytes of its weight files as far as they or their index are there."""
+    """A model's configuration, and the size of its weight files, if they or their index are available."""
 
     config: ModelConfig
     stored_bytes: int | None
 
 
 def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
-    """Return the model that `text` names. WeightsError where it has no configuration that can be read."""
+    """Return the model that `text` names. WeightsError if it has no readable configuration."""
     source = read_source(text, _PLACE)
     if source.path is not None:
         return _of_directory(Path(source.path))
@@ -49,9 +49,9 @@ def _of_directory(directory: Path) -> FoundModel:
 
 
 def _stored_bytes(directory: Path) -> int | None:
-    """Return the bytes of the weights that the engine loads. WeightsError if there is no model at all."""
+    """Return the bytes of the weights that the engine loads. WeightsError if there is no model."""
     if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
-        return None  # Mistral's format, read here with or without its weights
+        return None  # Mistral's format, with or without its weights
     model = read_local_model(directory, _PLACE)
     if stored := indexed_bytes(directory):
         return stored
@@ -60,9 +60,9 @@ def _stored_bytes(directory: Path) -> int | None:
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
-    """From the cache where its configuration lies there, else from the hub into a directory for a moment."""
-    around = look_around(settings, environ)
-    cache = tuple(cache_entries(around))
+    """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
+    environment = look_around(settings, environ)
+    cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]
     env = {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}

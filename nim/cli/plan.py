@@ -8,7 +8,7 @@ from pathlib import Path
 from nim.cli.diff import difference, read_plan_data
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.plan_output import dry_run_text, plan_data
-from nim.cli.warnings import tell_warnings
+from nim.cli.warnings import write_warnings
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request, decide
 from nim.selection.explain import explain
@@ -16,12 +16,12 @@ from nim.settings import read_settings
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the plan; start nothing, write nothing."""
+    """Print the plan; start and write nothing; return 0."""
     parser = argparse.ArgumentParser(prog="nim plan", description=__doc__, allow_abbrev=False)
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="the whole plan as one object")
-    output.add_argument("--diff", metavar="FILE", help="what changed since a plan that --json wrote")
-    output.add_argument("--explain", action="store_true", help="how the profile was chosen")
+    output.add_argument("--json", action="store_true", help="print the whole plan as one JSON object")
+    output.add_argument("--diff", metavar="FILE", help="print the changes since a plan written by --json")
+    output.add_argument("--explain", action="store_true", help="explain how the profile was chosen")
     add_machine_options(parser)
     options, rest = parser.parse_known_args(arguments)
     request = Request(
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     look_at(request)
     plan, selection = decide(request)
     if options.diff or options.json or options.explain:
-        tell_warnings(request.settings, plan.warnings)  # the text has them
+        write_warnings(request.settings, plan.warnings)  # the text includes them
     if options.diff:
         new = json.loads(json.dumps(plan_data(plan)))
         print(difference(read_plan_data(Path(options.diff)), new), end="")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim import paths
 from nim.cli.machine_options import add_machine_options, find_hardware
-from nim.cli.warnings import tell_warnings
+from nim.cli.warnings import write_warnings
 from nim.engine import (
     OptionTable,
     check_named_values,
@@ -33,9 +33,9 @@ from nim.planning.planner import Request
 from nim.planning.written import read_written
 from nim.recipes.document import load_recipe
 from nim.recipes.draft import Draft
+from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.report import Outcome, refusal_words, report_data, report_text
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
 from nim.selection.refusals import NoProfileFits
@@ -47,7 +47,7 @@ IMPORT = "import"
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """List the profiles, or do to manifests what is asked."""
+    """List the profiles, or check, write ids into or import manifests; return the exit code."""
     if arguments[:1] == [IMPORT]:
         return run_import(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def run_import(arguments: Sequence[str]) -> int:
-    """`nim profiles import`: public vLLM recipes become manifests."""
+    """`nim profiles import`: convert public vLLM recipes to manifests."""
     options = _import_parser().parse_args(arguments)
     files = dict(_recipe_files(options.recipes))
     output = Path(options.output) if options.output else None
@@ -79,13 +79,13 @@ def run_import(arguments: Sequence[str]) -> int:
 
 
 class _Import:
-    """One call of `nim profiles import`."""
+    """The work of one call of `nim profiles import`."""
 
     def __init__(self, options: argparse.Namespace, output: Path | None, table: OptionTable) -> None:
         self._options, self._output, self._table = options, output, table
 
     def one(self, file: Path) -> int:
-        """One recipe: its manifest goes to the output, or is printed. A refusal is an error."""
+        """Write the manifest of one recipe to the output, or print it; return 0. A refusal is raised."""
         draft = self._draft(file)
         text = draft_text(draft)
         if self._output is None:
@@ -95,11 +95,11 @@ class _Import:
         manifest = read_manifest(text, name=str(written), path=written)
         outcome = Outcome(recipe=str(file), manifest=manifest, chosen=self._chosen(manifest))
         print(report_text([outcome]).partition("\n")[0])
-        print(f"written to {written}; its head names what did not come along")
+        print(f"written to {written}; its head lists what was not converted")
         return 0
 
     def outcome(self, file: Path, name: str) -> Outcome:
-        """One recipe of several: a refusal is a line of the report."""
+        """Return the outcome of one recipe of several; a refusal is part of the report."""
         try:
             draft = self._draft(file)
             text = draft_text(draft)
@@ -122,7 +122,7 @@ class _Import:
         return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
 
     def _write(self, draft: Draft, text: str, output: Path) -> Path:
-        """Into a directory under the name that finds it, else to the file."""
+        """Write the manifest to `output`, or in that directory under its model's name; return the path."""
         path = output / f"{draft.name.rpartition('/')[2].lower()}.yaml" if output.is_dir() else output
         if path.exists() and not self._options.force:
             message = f"cannot write '{path}': it is there already"
@@ -134,7 +134,7 @@ class _Import:
         return path
 
     def _chosen(self, manifest: Manifest) -> str | None:
-        """What the GPUs that were asked about would run."""
+        """Return the profile that the GPUs given by --gpus would run, or why there is none."""
         if not self._options.gpus:
             return None
         try:
@@ -144,14 +144,16 @@ class _Import:
 
 
 def _parser() -> argparse.ArgumentParser:
-    epilog = "`nim profiles import -h` says how public vLLM recipes become manifests."
+    epilog = "`nim profiles import -h` describes how public vLLM recipes are converted to manifests."
     parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
-    parser.add_argument("--json", action="store_true", help="as data")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     work = parser.add_mutually_exclusive_group()
-    work.add_argument("--check", nargs="*", metavar="FILE", help="what is wrong with manifests (all shipped)")
-    work.add_argument("--write-ids", nargs="+", metavar="FILE", help="set the ids of manifests right")
-    work.add_argument("--schema", action="store_true", help="the JSON schema of a manifest")
+    work.add_argument(
+        "--check", nargs="*", metavar="FILE", help="list the problems of manifests (default: all shipped)"
+    )
+    work.add_argument("--write-ids", nargs="+", metavar="FILE", help="correct the ids in manifests")
+    work.add_argument("--schema", action="store_true", help="print the JSON schema of a manifest")
     add_machine_options(parser)
     return parser
 
@@ -159,16 +161,18 @@ def _parser() -> argparse.ArgumentParser:
 def _import_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nim profiles import", description=run_import.__doc__)
     parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="a recipe, or a directory of them")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the manifest, or a directory for it")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the manifest to this file or directory")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     parser.add_argument(
-        "--variant", action="append", default=[], metavar="NAME", help="import these of its variants alone"
+        "--variant", action="append", default=[], metavar="NAME", help="import only these variants"
     )
     parser.add_argument(
         "--drop-unknown", action="store_true", help="leave out options that the engine does not have"
     )
-    parser.add_argument("--gpus", metavar="GPUS", help="say what these would run, such as 8xH200")
-    parser.add_argument("--json", action="store_true", help="what became of each recipe, as data")
+    parser.add_argument(
+        "--gpus", metavar="GPUS", help="report the profile that these GPUs would run, such as 8xH200"
+    )
+    parser.add_argument("--json", action="store_true", help="print the outcome of each recipe as JSON")
     return parser
 
 
@@ -179,7 +183,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
-    tell_warnings(settings, (*settings.warnings, *written.warnings))
+    write_warnings(settings, (*settings.warnings, *written.warnings))
     place = MODEL_ARGUMENT if options.model else written.model_place
     wish = wished_model(settings, options.model or written.model, place)
     found = find_candidates(request, wish, written, look_around(settings, environ), engine)
@@ -187,7 +191,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():
-        from nim.cli.tables import print_listing  # rich is only for people
+        from nim.cli.tables import print_listing  # needed only for terminals
 
         print_listing(listing)
     else:
@@ -196,7 +200,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _check(files: Sequence[Path], *, as_json: bool) -> int:
-    """What is wrong with each manifest, and what there is to know of it."""
+    """Print the problems of each manifest, and notes; return the exit code."""
     table = load_options()
     found = [(file, *_problems(file, table)) for file in files]
     if as_json:
@@ -243,13 +247,13 @@ def _write_ids(files: Sequence[Path]) -> int:
 
 
 def _manifest_files(names: Sequence[str]) -> Iterator[Path]:
-    """The files that are named, those of directories that are named, or all that are shipped."""
+    """Yield the named files, the manifests in named directories, or all that are shipped."""
     for path in [Path(name) for name in names] or [paths.PROFILES]:
         yield from manifest_paths(path) if path.is_dir() else [path]
 
 
 def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """The files that are named, and the recipes in directories that are named; each with what to call it."""
+    """Yield the named files and the recipes in named directories, each with its name in the report."""
     for path in map(Path, names):
         if not path.is_dir():
             yield path, str(path)
@@ -261,6 +265,6 @@ def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _is_recipe(file: Path) -> bool:
-    """Whether it has the two keys without which there is none."""
+    """Return whether the file has the two keys that every recipe has."""
     text = file.read_text(encoding="utf-8", errors="replace")
     return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("model", "variants"))

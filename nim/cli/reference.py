@@ -1,4 +1,4 @@
-"""`make docs`: write the reference pages generated from the code. A test fails if one is stale."""
+"""`make docs`: write the reference pages that are generated from the code. A test fails if one is stale."""
 
 import sys
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def references() -> Mapping[str, str]:
 
 
 def exit_codes_markdown() -> str:
-    """Return the whole of `docs/reference/exit-codes.md`."""
+    """Return the text of `docs/reference/exit-codes.md`."""
     kinds = sorted(errors.NimError.__subclasses__(), key=lambda kind: kind.exit_code)
     rows = [f"| {kind.exit_code} | {kind.about} |" for kind in kinds]
     return "\n".join(
@@ -43,7 +43,7 @@ def exit_codes_markdown() -> str:
 
 
 def losses_markdown() -> str:
-    """Return the whole of `docs/reference/losses.md`."""
+    """Return the text of `docs/reference/losses.md`."""
     return "\n".join(
         [
             "# Classes of loss",
@@ -66,7 +66,7 @@ def _loss(kind: Kind) -> str:
 
 
 def main() -> int:
-    """Write them all."""
+    """Write all pages; return 0."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, text in references().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")

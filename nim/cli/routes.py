@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.http_json import fetch_document, fetch_engine_document
-from nim.cli.warnings import tell_warnings
+from nim.cli.warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.tokens import read_line
 from nim.errors import PreflightError
@@ -20,13 +20,13 @@ from nim.planning.host_facts import look_around
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
-# Routes that no engine has.
+# The gateway's own routes, which no engine has.
 OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What is printed. `strays` is None if no engine was asked; `instead`: closed path → open one."""
+    """The data to print. `strays` is None if no engine was asked; `instead`: closed path → open one."""
 
     states: tuple[RouteState, ...]
     strays: tuple[Stray, ...] | None
@@ -34,44 +34,42 @@ class Found:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the table; ask an engine only with `--running` or `--url`."""
+    """Print the routes; send a request to an engine only with `--running` or `--url`."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="compare with the engine at this address, such as http://127.0.0.1:8001")
     where.add_argument(
-        "--url", help="compare with the engine that answers there, such as http://127.0.0.1:8001"
-    )
-    where.add_argument(
-        "--running", action="store_true", help="compare with the engine of the service of NIM_RUN_DIR"
+        "--running", action="store_true", help="compare with the engine of the service in NIM_RUN_DIR"
     )
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="as data")
-    output.add_argument("--markdown", action="store_true", help="as the reference in docs/")
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--markdown", action="store_true", help="print the reference page of docs/")
     options = parser.parse_args(arguments)
     if options.markdown:
         print(describe_routes(), end="")
         return 0
     settings = read_settings(environ)
-    tell_warnings(settings, settings.warnings)
+    write_warnings(settings, settings.warnings)
     found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
     print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0
 
 
 def _of_settings(settings: Settings, url: str | None) -> Found:
-    """Return the route groups a start with these variables would open."""
+    """Return the routes for the groups that a start with these settings would open."""
     lora = _lora(settings)
     return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
 
 
 def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
-    """Return the route groups opened by the service of this run directory."""
+    """Return the routes for the groups that the running service of this run directory has opened."""
     run_dir = look_around(settings, environ).run_dir
     try:
         plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreflightError(
-            f'cannot look at a running service: no plan of one in "{run_dir}" ({error})',
-            hint="NIM_RUN_DIR=… as the service has it",
+            f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',
+            hint="NIM_RUN_DIR=… the value that the service has",
         ) from None
     lora = "enable_lora" in plan.config and bool(plan.config["enable_lora"].value)
     return _found(plan.gateway.route_groups, lora=lora, document=fetch_engine_document(plan.engine))
@@ -81,12 +79,10 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
     if document is None:
         return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-        raise PreflightError(
-            "cannot compare: what answers there is no OpenAPI document", hint="nim routes -h"
-        )
+        raise PreflightError("cannot compare: the answer is no OpenAPI document", hint="nim routes -h")
     if not OUR_PATHS.isdisjoint(document["paths"]):
         raise PreflightError(
-            "cannot compare: what answers there is the gateway, which shows only what is open",
+            "cannot compare: this is the address of the gateway, whose document lists only open routes",
             hint="nim routes --running, or --url with the engine's own address",
         )
     states = route_states(groups, lora=lora, engine_paths=document["paths"])
@@ -120,7 +116,7 @@ def _row(state: RouteState) -> tuple[str, ...]:
         why.append(f"{state.opened_by} opens it")
     if route.note and route.note != state.because:
         why.append(route.note)
-    engine = {True: "engine has it", False: "engine has it not", None: ""}[state.in_engine]
+    engine = {True: "engine has it", False: "engine lacks it", None: ""}[state.in_engine]
     word = "open" if state.is_open else "hidden" if route.group is Group.HIDDEN else "closed"
     return word, method, route.path, route.group.value, engine, "; ".join(why)
 

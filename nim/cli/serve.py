@@ -12,7 +12,7 @@ from nim.supervision import start
 if TYPE_CHECKING:
     from nim.planning.planner import Request
 
-# CUDA 13, for which the pinned engine is built.
+# The driver of CUDA 13, for which the pinned engine is built.
 DRIVER_NEEDED = 580
 
 USAGE = """usage: nim serve [-h] [--dry-run] [MODEL] [ENGINE FLAGS]
@@ -26,7 +26,7 @@ every other flag goes to the engine, and overrides NIM_PASSTHROUGH_ARGS and the 
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve. Returns only for `-h` and `--dry-run`: otherwise this process is replaced by PID 1."""
+    """Serve. Returns only for `-h` and `--dry-run`: otherwise PID 1 replaces this process."""
     if any(word in ("-h", "--help") for word in arguments):
         print(USAGE, end="")
         return 0
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
-    """Return the plan of a start; NimError for everything known to fail."""
+    """Return the plan of a start. NimError for everything that is known to fail."""
     from nim.hardware import refuse_old_driver
     from nim.planning.mount_probe import look_at
     from nim.planning.planner import decide, refuse_missing_engine

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 
-from nim.cli.warnings import tell_environment
+from nim.cli.warnings import warn_of_environment
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
@@ -14,16 +14,16 @@ from nim.settings.other_releases import OTHER_RELEASES
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the table, or only the variables named."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="show only these variables")
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="as data")
-    output.add_argument("--markdown", action="store_true", help="as the reference in docs/")
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--markdown", action="store_true", help="print the reference page of docs/")
     options = parser.parse_args(arguments)
     if options.markdown:
         print(settings_markdown(), end="")
         return 0
     rows = _chosen(options.names)
-    tell_environment(environ)
+    warn_of_environment(environ)
     print(json.dumps(rows, indent=1) if options.json else "\n\n".join(_text(row) for row in rows))
     return 0
 
@@ -38,7 +38,7 @@ def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
 
 
 def _absent(name: str, known: Sequence[str]) -> SettingsError:
-    """Return what to use instead of a variable of NIM's that is not supported."""
+    """Return the error for an unknown or unsupported variable, with its replacement as the hint."""
     if name in REFUSED:
         absent = REFUSED[name]
         return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)

@@ -1,4 +1,4 @@
-"""`nim store`: a model as a plain directory of real files, to be served by its path (NIM_MODEL_PATH)."""
+"""`nim store`: write a model as a plain directory of real files, served by its path (NIM_MODEL_PATH)."""
 
 import argparse
 import json
@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, look_at_cache
+from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.errors import WeightsError
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 from nim.models.checkpoint.origin import origin_of
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
@@ -25,13 +25,13 @@ from nim.settings import Settings, read_settings
 ABOUT = f"""\
 {__doc__}
 
-What is not in the cache is fetched first, as by `nim fetch`. Weights of the cache are linked where the disk
-is the same: do not edit those. All else is copied, and everything of a model that lies in a directory. Half a
-store is none: `config.json` comes last; the same command again completes it."""
+Files that are not in the cache are fetched first, as by `nim fetch`. Weights in the cache are hard-linked if
+the store is on the same disk: do not edit those. Other files, and all files of a model in a directory, are
+copied. An incomplete store is not served, since `config.json` comes last; the same command completes it."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Make it, or find that it is there."""
+    """Create or complete the store; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -47,14 +47,14 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     sources = find_sources(
         request, Choice(names=names, model=options.model_repo, model_option="--model-repo")
     )
-    say = logger(settings)
+    log = logger(settings)
     for warning in sources.warnings:
-        say("WARNING", warning)
+        log("WARNING", warning)
     if sources.directories:
-        files, note = _lying(Path(sources.directories[0]))
+        files, note = _from_directory(Path(sources.directories[0]))
         added, linked = make_store(directory, files, note)
     else:
-        files, note = _cached(sources, settings, environ, directory)
+        files, note = _from_cache(sources, settings, environ, directory)
         added, linked = make_store(directory, files, note, links=weights_among(files))
     data = {
         "directory": str(directory),
@@ -79,27 +79,27 @@ def _parser() -> argparse.ArgumentParser:
         dest="model_store",
         required=True,
         metavar="DIR",
-        help="the directory: empty, not there yet, or a store of the same model",
+        help="the directory: empty, to be created, or a store of the same model",
     )
     parser.add_argument(
         "--model-repo", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
     )
-    parser.add_argument("--json", action="store_true", help="the result as data")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_machine_options(parser)
     return parser
 
 
-def _cached(
+def _from_cache(
     sources: Sources, settings: Settings, environ: Mapping[str, str], directory: Path
 ) -> tuple[dict[str, Path], Note]:
-    """The files of the model's own repository in the cache, fetched if they may be."""
-    say = logger(settings)
+    """Return the model's files in the cache, fetched if that is allowed, and the store's record."""
+    log = logger(settings)
     wanted, *others = sources.wanted
     for other in others:
-        say("WARNING", f"{other.uri} is not put into the store, and is looked for in the cache at a start")
-    hub = Hub(say, environ, sources.env)
+        log("WARNING", f"{other.uri} is not written to the store; a start looks for it in the cache")
+    hub = Hub(log, environ, sources.env)
     if name := why_offline(settings, environ):
-        look_at_cache([wanted], settings)
+        probe_cache([wanted], settings)
         found = hub.cached(wanted)
         if found is None:
             raise WeightsError(
@@ -118,8 +118,8 @@ def _cached(
     return {name: found.snapshot / name for name in found.files}, note
 
 
-def _lying(origin: Path) -> tuple[dict[str, Path], Note]:
-    """The files of a model that lies in a directory."""
+def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
+    """Return the files of a model in a directory, and the store's record."""
     names = [str(path.relative_to(origin)) for path in sorted(origin.rglob("*")) if path.is_file()]
     index: Collection[str] = ()
     if has_index(names, AUTO):
@@ -129,8 +129,8 @@ def _lying(origin: Path) -> tuple[dict[str, Path], Note]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    size, directory, added = told(data["bytes"]), data["directory"], data["added"]
-    how = f"{added} of them added, {data['linked']} as links" if added else "they were there already"
+    size, directory, added = format_size(data["bytes"]), data["directory"], data["added"]
+    how = f"{added} of them added, {data['linked']} as links" if added else "all were there already"
     return (
         f"{directory} has {data['source']}: {data['files']} files, {size}; {how}\nNIM_MODEL_PATH={directory}"
     )

@@ -1,4 +1,4 @@
-"""`nim doctor stream`: whether the proxy in front of a running service passes streams unharmed."""
+"""`nim doctor stream`: check whether the proxy in front of a running service passes streams unharmed."""
 
 import argparse
 import asyncio
@@ -24,13 +24,13 @@ MB = 1 << 20
 ABOUT = f"""\
 {__doc__}
 
-It is asked through the ingress that its clients use: some short generations, two long ones that are left
-early, one that is silent, and large requests that it refuses at a glance. An API key is taken from
-VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: nothing found; 1: findings."""
+Requests go through the ingress that the service's clients use: some short generations, two long ones that
+are left early, one that stays silent, and large requests that the service refuses at once. An API key is read
+from VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: no findings; 1: findings."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print each finding as it is found, then advice; returns 1 if there is any."""
+    """Print each finding as it is found, then advice; return 1 if there are findings."""
     options = _parser().parse_args(arguments)
     target = read_target(options.url, environ.get("VLLM_API_KEY"))
     if not 0 < options.idle <= 86400:
@@ -46,10 +46,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="nim doctor stream", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", required=True, help="the service's address, as its clients use it")
-    parser.add_argument("--model", help="which of its models (the first)")
-    parser.add_argument("--idle", type=float, default=10, metavar="SECONDS", help="silence to bear (10)")
+    parser.add_argument("--model", help="the model to use (default: the first)")
+    parser.add_argument(
+        "--idle", type=float, default=10, metavar="SECONDS", help="silence that must be tolerated (10)"
+    )
     parser.add_argument("--max-body", type=int, default=32, metavar="MB", help="body that must pass (32)")
-    parser.add_argument("--json", action="store_true", help="as data, with the figures behind each check")
+    parser.add_argument("--json", action="store_true", help="print JSON, with the figures of each check")
     return parser
 
 
@@ -87,7 +89,7 @@ def _conclusion(findings: Iterable[Finding]) -> str:
 
 
 def _data(target: Target, service: Service, findings: Sequence[Finding]) -> dict[str, object]:
-    """The same as data; a check without a finding has no advice."""
+    """Return the result as data; a check without a finding has no advice."""
     checks = [
         {
             **asdict(finding),

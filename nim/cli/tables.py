@@ -1,4 +1,4 @@
-"""The profile listing as a table for a terminal. In a pipe it is NIM's plain text."""
+"""Print the profile listing as a table on a terminal. In a pipe it is NIM's plain text."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def print_listing(listing: Listing) -> None:
 
 def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
     for profile in listing.compatible:
-        yield profile, "[green]runs[/green]"
+        yield profile, f"[green]runs[/green]{f', {profile.note}' if profile.note else ''}"
     for profile in listing.low_memory:
         yield profile, f"[yellow]with --max-model-len {profile.max_model_len}[/yellow]"
     for profile in listing.incompatible:

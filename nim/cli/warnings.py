@@ -1,4 +1,4 @@
-"""Warnings on stderr, in the form of the log, where the answer on stdout is for a program."""
+"""Warnings on stderr, in the form of the log, for answers on stdout that a program reads."""
 
 import sys
 import time
@@ -9,8 +9,8 @@ from nim.log_format import Form
 from nim.settings import Settings, read_settings
 
 
-def tell_warnings(settings: Settings, warnings: Iterable[str]) -> None:
-    """Write each warning once, unless NIM_LOG_LEVEL asks for errors alone."""
+def write_warnings(settings: Settings, warnings: Iterable[str]) -> None:
+    """Write each warning once, unless NIM_LOG_LEVEL excludes warnings."""
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
     for warning in dict.fromkeys(warnings):
         if form.wants("WARNING"):
@@ -18,10 +18,10 @@ def tell_warnings(settings: Settings, warnings: Iterable[str]) -> None:
     sys.stderr.flush()
 
 
-def tell_environment(environ: Mapping[str, str]) -> None:
-    """Warn of the environment's NIM_* variables. A value that is refused is for the verbs that use it."""
+def warn_of_environment(environ: Mapping[str, str]) -> None:
+    """Warn of NIM_* variables in the environment. Refused values are left to the verbs that use them."""
     try:
         settings = read_settings(environ)
     except SettingsError:
         return
-    tell_warnings(settings, settings.warnings)
+    write_warnings(settings, settings.warnings)

@@ -1,6 +1,6 @@
-"""What the launcher knows of the engine: its options and variables, and how to say and read its arguments."""
+"""The engine's options and environment variables, and how to read, check and write its arguments."""
 
-from nim.engine.arguments import ParsedArguments, check_values, parse_arguments
+from nim.engine.argument_parser import ParsedArguments, check_values, parse_arguments
 from nim.engine.catalog import Architecture, Catalog, load_catalog
 from nim.engine.catalog_checks import check_named_values
 from nim.engine.installed import InstalledEngine, find_engine

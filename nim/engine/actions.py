@@ -1,4 +1,4 @@
-"""One row of the option table out of one argparse action of the engine's parser."""
+"""Convert one argparse action of the engine's parser into one row of the option table."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ _NAMED_VALUES = re.compile(r"^\{([^}]*)\}")
 
 
 def row_of(action: argparse.Action, *, group: str, deprecated: bool = False) -> Row:
-    """What the table says of this option. Raises TypeError for a kind of action it does not know."""
+    """Return the table's row for this option. TypeError for an unknown kind of action."""
     kind, nullable, keys = _kind(action)
     help_text = _sentences(action.help)
     row: Row = {
@@ -48,7 +48,7 @@ def row_of(action: argparse.Action, *, group: str, deprecated: bool = False) -> 
 
 
 def keys_of(cls: Any) -> list[str]:
-    """The keys a dataclass of the engine takes."""
+    """Return the names of the fields that a dataclass of the engine accepts."""
     if cls is None or not is_dataclass(cls):
         return []
     return [field.name for field in fields(cls) if field.init]
@@ -82,7 +82,7 @@ def _reader_kind(reader: Any, name: str) -> Kind:
 
 
 def _lambda_kind(reader: Callable[[str], Any]) -> Kind | None:
-    """Nameless readers are told by what they do."""
+    """Return the kind of an anonymous reader, found by calling it with sample text."""
     if not _qualname(reader).endswith("<lambda>"):
         return None
     if reader("A-b") == "a_b":
@@ -91,7 +91,7 @@ def _lambda_kind(reader: Callable[[str], Any]) -> Kind | None:
 
 
 def _config_keys(reader: Any) -> list[str]:
-    """A configuration class's keys, where it refuses all others."""
+    """Return the keys of a configuration class that forbids all others; else an empty list."""
     if _READERS.get(_qualname(reader)) is not Kind.CONFIG:
         return []
     cls = reader.__defaults__[0]
@@ -121,7 +121,7 @@ def _suggested(metavar: str | tuple[str, ...] | list[str] | None) -> list[str]:
 
 
 def _jsonable(default: Any) -> Any:
-    """The default where JSON can say it; enums by value, anything else as null."""
+    """Return the default as a JSON value: enums by value, null for what JSON cannot express."""
     if isinstance(default, Enum):
         return _jsonable(default.value)
     if isinstance(default, str | int | float | bool) and default != argparse.SUPPRESS:
@@ -133,7 +133,7 @@ def _jsonable(default: Any) -> Any:
 
 
 def _sentences(text: str | None) -> str:
-    """The first paragraph, each run of white space as one blank, its first sentence on the first line."""
+    """Return the first paragraph with white space collapsed and its first sentence on the first line."""
     paragraph = re.split(r"\n\s*\n", (text or "").replace("%%", "%").strip())[0]
     flat = " ".join(paragraph.split())
     return _SENTENCE_END.sub("\n", flat, count=1)

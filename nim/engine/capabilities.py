@@ -1,7 +1,7 @@
-"""From which GPU on the engine serves a precision: compute capabilities, and what happens on older ones.
+"""GPUs on which the engine serves a precision: compute capabilities, and the effect on older GPUs.
 
-The figures are the engine's own (`source`); tests ask its classes. What a method demands as a whole stands in
-the catalog (`QuantizationMethod.capability`), and is looked up where the method is known.
+The figures are the engine's own (`source`); tests compare them with its classes. The minimum of a whole
+quantization method is in the catalog (`QuantizationMethod.capability`) and is used where the method is known.
 """
 
 from collections.abc import Mapping
@@ -12,25 +12,25 @@ from nim.engine.catalog import Catalog
 
 Capability = tuple[int, int]
 
-# The oldest GPU that the published GPU build has kernels for: its extensions hold code for 7.5, 8.0, 8.6,
+# The oldest GPU that the published GPU build has kernels for: its extensions contain code for 7.5, 8.0, 8.6,
 # 8.9, 9.0, 10.0 and 12.0.
 BUILD_MINIMUM: Capability = (7, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """Where one precision is served. Between `minimum` and `native`, `otherwise` says how."""
+    """GPUs that serve one precision. `otherwise` describes the fallback between `minimum` and `native`."""
 
     minimum: Capability
-    native: Capability  # from here on the GPU calculates in this precision
+    native: Capability  # the least with arithmetic in this precision
     otherwise: str = ""
-    before: Capability | None = None  # from here on the engine's first kernel for activations in it fails
+    before: Capability | None = None  # from here on, the engine's first kernel for such activations fails
     source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a GPU serves a precision. `note` says what is different there, `needed` what is missing."""
+    """Whether a GPU serves a precision. `note` names the difference there, `needed` what is missing."""
 
     runs: bool
     note: str | None = None
@@ -40,7 +40,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSupport:
-    """Whether a GPU serves a type of the KV cache, None where that is unknown, and by which backend."""
+    """Whether a GPU serves a KV cache type (None if unknown), and with which backend."""
 
     runs: bool | None
     backend: str | None = None
@@ -127,8 +127,8 @@ def judge_precision(
 ) -> Verdict:
     """Return whether a GPU of compute capability `has` serves weights of this precision.
 
-    `method` is the quantization method that loads them, `dtype` the value of `--dtype`. What is unknown
-    speaks against nothing.
+    `method` is the quantization method that loads them, `dtype` the value of `--dtype`. Unknown values never
+    refuse.
     """
     support = SUPPORT.get(precision or "")
     if support is None or has is None:
@@ -152,8 +152,8 @@ def judge_precision(
 def judge_cache(cache_dtype: str, has: Capability | None, catalog: Catalog, kind: str) -> CacheSupport:
     """Return whether a GPU of compute capability `has` serves this value of `--kv-cache-dtype`.
 
-    `kind` is "attention", "mla" or "sparse mla". A GPU between two of the catalog is like the older one; a
-    generation that the catalog has not is unknown.
+    `kind` is "attention", "mla" or "sparse mla". A GPU between two in the catalog is treated as the older
+    one; a generation missing from the catalog is unknown.
     """
     row = catalog.rows["kv_cache_dtypes"].get(cache_dtype)
     if row is None:

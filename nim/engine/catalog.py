@@ -1,6 +1,7 @@
-"""What the pinned engine can load: architectures, quantization methods, parsers, cache types, by name.
+"""Names that the pinned engine can load: architectures, quantization methods, parsers, cache types.
 
-The catalog is data, generated from the engine (`make engine-options`), and read on first use in milliseconds.
+The catalog is data generated from the engine (`make engine-options`), and is read on first use in
+milliseconds.
 """
 
 import json
@@ -18,7 +19,7 @@ CATALOG_HISTORY = "catalog-history.json"
 
 
 class Feature(StrEnum):
-    """What an implementation of an architecture supports."""
+    """A feature that an implementation of an architecture may support."""
 
     GENERATE = "generate"
     POOLING = "pooling"
@@ -37,7 +38,7 @@ class Feature(StrEnum):
     EXPERT_BALANCING = "expert balancing"  # `--enable-eplb`
 
 
-# Sections whose names are checked, and have a history.
+# Sections whose names are checked and for which a history is kept.
 SECTIONS = (
     "architectures",
     "quantization",
@@ -60,12 +61,12 @@ NAMES = (
 
 
 class Named(NamedTuple):
-    """Which section of the catalog an option's value must be of, and the option that adds to it."""
+    """The catalog section that an option's value must be in, and the option that adds names to it."""
 
     section: str
     thing: str
     plugin: str | None = None
-    only_with: str | None = None  # without this option the engine does not look at it
+    only_with: str | None = None  # the engine ignores the value without this option
 
 
 NAMED: Mapping[str, Named] = MappingProxyType(
@@ -82,7 +83,7 @@ NAMED: Mapping[str, Named] = MappingProxyType(
 
 
 class Way(StrEnum):
-    """How the engine comes to an implementation."""
+    """How the engine obtains an implementation."""
 
     OWN = "its own"
     CONVERTED = "its own, converted"  # `LlamaForSequenceClassification` by `LlamaForCausalLM`
@@ -95,15 +96,15 @@ class Architecture:
 
     name: str
     implementation: str
-    tables: tuple[str, ...]  # of the registry that name it, such as "text generation"
+    tables: tuple[str, ...]  # of the registry that list it, such as "text generation"
     features: frozenset[Feature]
     attention: str  # decoder, encoder_only, encoder_decoder …
-    score: str | None  # how a pooling model scores, where not by comparing embeddings
+    score: str | None  # how a pooling model scores, unless by comparing embeddings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What loads a model. `architecture` is None where only the model's configuration decides."""
+    """The implementation that loads a model. `architecture` is None if only the configuration decides."""
 
     name: str
     way: Way
@@ -112,11 +113,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationMethod:
-    """One value of `--quantization`. Single layers may need more: see `nim.engine.capabilities`."""
+    """One value of `--quantization`. Single layers may require more: see `nim.engine.capabilities`."""
 
     name: str
     implementation: str
-    capability: tuple[int, int]  # the least; below it the engine refuses the method
+    capability: tuple[int, int]  # the minimum; below it the engine refuses the method
     dtypes: tuple[str, ...]  # of activations
     config_files: tuple[str, ...]
     online: bool  # quantizes unquantized weights as it loads them
@@ -128,19 +129,19 @@ class Checkpoint:
     """How a quantized checkpoint is loaded."""
 
     name: str
-    method: str  # where `--quantization` is not given
-    asked: Mapping[str, str]  # values of `--quantization` that agree with it → the method then
+    method: str  # if `--quantization` is not given
+    asked: Mapping[str, str]  # accepted values of `--quantization` → the resulting method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """Which other releases have a name that this one has not."""
+    """Other releases that have a name which this one lacks."""
 
-    last: str | None = None  # the newest before this one
-    first: str | None = None  # the oldest after this one
+    last: str | None = None  # the newest release before this one
+    first: str | None = None  # the oldest release after this one
 
     def __str__(self) -> str:
-        """The end of a sentence about the release at hand."""
+        """Return the end of a sentence about the current release."""
         parts = [f"no longer has it (last in {self.last})"] if self.last else []
         parts += [f"does not have it yet ({self.first} does)"] if self.first else []
         return ", ".join(parts)
@@ -148,7 +149,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """The names that one release of the engine knows. Rows are read when they are asked for."""
+    """The names that one release of the engine knows. Rows are parsed on demand."""
 
     version: str
     rows: Mapping[str, Any]
@@ -188,9 +189,9 @@ class Catalog:
         )
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:
-        """Return how a checkpoint of this `quant_method` is loaded; None where the engine refuses it.
+        """Return how a checkpoint of this `quant_method` is loaded; None if the engine refuses it.
 
-        `detail` is ModelOpt's `quant_algo` or the model's type, which decide for some.
+        `detail` is ModelOpt's `quant_algo` or the model's type, which some methods depend on.
         """
         name = quant_method.lower().replace("compressed_tensors", "compressed-tensors")
         rows = self.rows["checkpoints"]
@@ -204,7 +205,7 @@ class Catalog:
         return Checkpoint(name=name, method=row["method"], asked=MappingProxyType(asked))
 
     def elsewhere(self, section: str, name: str) -> Elsewhere | None:
-        """Return which releases have this name of a section, if it is known that any had."""
+        """Return which other releases have this name in a section; None if none is known."""
         row = self.history[section].get(name)
         last = self.rows["removed_architectures"].get(name) if section == "architectures" else None
         if row is None and last is None:
@@ -215,7 +216,7 @@ class Catalog:
     def resolve(self, architectures: Sequence[str], model_impl: str = "auto") -> Loaded | None:
         """Return what loads a model whose configuration names these architectures, by the engine's rules.
 
-        None where the engine has nothing for them; a model's own code may then still be loaded through
+        None if the engine has no implementation; the model's own code may still be loaded through
         Transformers.
         """
         if model_impl == "terratorch":
@@ -234,7 +235,7 @@ class Catalog:
         return Loaded(name=base, way=way, architecture=found) if found else None
 
     def _own_or_converted(self, name: str) -> Loaded | None:
-        """The registry's own; else that of the name with another ending."""
+        """Return the registry's implementation, or the one that converts from a name with another suffix."""
         if name in self.rows["architectures"]:
             return self._own(name, name)
         suffixes = self.rows["convertible_suffixes"]
@@ -243,7 +244,7 @@ class Catalog:
         return next((found for base in bases if (found := self._own(name, base))), None)
 
     def _by_transformers(self, names: Sequence[str]) -> Loaded | None:
-        """Its backend's own names, or a class that its backend takes."""
+        """Return the Transformers backend, if one of these is its own name or a class that it accepts."""
         for name in names:
             found = self.architecture(name)
             if found and "transformers backend" in found.tables:
@@ -261,7 +262,7 @@ class Catalog:
 
 @cache
 def load_catalog(version: str | None = None) -> Catalog:
-    """Return the catalog of this release of the engine; of the newest that there is when none is named."""
+    """Return the catalog of this engine release; of the newest available if none is named."""
     known = table_versions()
     wanted = version.partition("+")[0] if version else known[-1]
     if wanted not in known:

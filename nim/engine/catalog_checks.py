@@ -1,16 +1,16 @@
-"""Refusals of names that the engine does not know: the nearest that it has, or the release that has it."""
+"""Refusals of names that the engine does not know, with the nearest known name or the release that has it."""
 
 import json
 from collections.abc import Mapping, Sequence
 
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
-from nim.engine.refusals import Refusal, refuse_all
 from nim.errors import WeightsError, nearest
-from nim.values import Value
+from nim.values import Layer, Origin, Value
 
 _TRY = "NIM_STRICT_ARGS=0 lets the engine try"
 _MAX_LISTED = 12
-_SLIP = 0.92  # more alike than this, a name of an architecture is a misspelling of another
+_SLIP = 0.92  # above this similarity, an architecture's name is taken for a misspelling
 
 
 def unknown_architecture(
@@ -22,10 +22,10 @@ def unknown_architecture(
     remote_code: bool = False,
     trusted: bool = False,
 ) -> Refusal | None:
-    """Return why the engine cannot load a model of these architectures; None where it can, or may.
+    """Return why the engine cannot load a model of these architectures; None if it can, or may.
 
-    `place` says where they stand. `remote_code`: the configuration's `auto_map` names a model class, and
-    `trusted` that it may be run; what that class is, is not known here.
+    `place` says where the names come from. `remote_code`: the configuration's `auto_map` names a model class,
+    which is unknown here; `trusted`: that class may be executed.
     """
     if not architectures or (remote_code and trusted) or catalog.resolve(architectures, model_impl):
         return None
@@ -48,7 +48,7 @@ def unknown_architecture(
 
 
 def transformers_note(architectures: Sequence[str], catalog: Catalog, model_impl: str = "auto") -> str | None:
-    """Return a word of warning where the engine takes Transformers' implementation for want of its own."""
+    """Return a warning if the engine falls back to the implementation of Transformers."""
     found = catalog.resolve(architectures, model_impl)
     if found is None or found.way is not Way.TRANSFORMERS or found.architecture is not None:
         return None
@@ -72,9 +72,9 @@ def unknown_quantization(
     asked: str | None = None,
     allow_deprecated: bool = False,
 ) -> Refusal | None:
-    """Return why the engine cannot load a checkpoint quantized by `quant_method`; None where it can.
+    """Return why the engine cannot load a checkpoint quantized by `quant_method`; None if it can.
 
-    `detail` is ModelOpt's `quant_algo`, or the model's type. `asked` is the value of `--quantization`, which
+    `detail` is ModelOpt's `quant_algo` or the model's type. `asked` is the value of `--quantization`, which
     must agree with the checkpoint.
     """
     found = catalog.checkpoint(quant_method, detail)
@@ -97,7 +97,7 @@ def unknown_quantization(
 
 
 def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
-    """Raise what is wrong with a model; without `strict` return it as a warning."""
+    """Raise the refusal of a model; without `strict` return it as a warning."""
     if refusal is None:
         return ()
     if strict:
@@ -109,10 +109,10 @@ def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
 def check_named_values(
     config: Mapping[str, Value], catalog: Catalog, *, strict: bool = True
 ) -> tuple[str, ...]:
-    """Check resolved options whose value must be a name of the catalog, whichever layer said it.
+    """Check resolved options whose value must be a name in the catalog, whichever layer set it.
 
-    Raises a SettingsError for those that the engine is certain to refuse; without `strict` they are warnings.
-    A parser is not checked where a plugin is given, which may bring it.
+    Raises SettingsError for names that the engine certainly refuses; without `strict` these become warnings.
+    A parser is not checked if a plugin is given, which may add it.
     """
     refused: list[Refusal] = []
     warnings: list[str] = []
@@ -146,7 +146,7 @@ def _unknown_value(
     return Refusal(
         message=message + (str(elsewhere) if elsewhere else f"has no such {named.thing}"),
         allowed=near or known[:_MAX_LISTED],
-        hint=f"{flag} {near[0]}" if near else plugin,
+        hint=_write(flag, near[0], value.origin) if near else plugin,
     )
 
 
@@ -167,6 +167,11 @@ def _alike(name: str, known: Sequence[str]) -> str | None:
 
     near = nearest(name, known, 1)
     return near[0] if near and SequenceMatcher(None, name, near[0]).ratio() > _SLIP else None
+
+
+def _write(flag: str, name: str, origin: Origin) -> str:
+    """Return what to type for the option: its variable where one set it, else its flag."""
+    return f"{origin.place}={name}" if origin.layer is Layer.ENV else f"{flag} {name}"
 
 
 def _said(config: Mapping[str, Value], option: str) -> bool:

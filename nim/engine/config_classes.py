@@ -1,4 +1,4 @@
-"""The configuration classes of the engine as data: what a field is where `config.json` leaves it out.
+"""Configuration classes of the engine as data: the value of each field that `config.json` omits.
 
 The data is generated from the engine and its release of Transformers (`make engine-options`).
 """
@@ -16,21 +16,21 @@ FILE = OPTIONS_DIR / f"configs-{table_versions()[-1]}.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigClass:
-    """One class. `defaults` by the names that its JSON has; `names` maps standard names to these."""
+    """One class. `defaults` uses the names in its JSON; `names` maps standard names to these."""
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)  # nested configurations: their model types
     open_parts: frozenset[str] = frozenset()  # those whose JSON may name another model type
-    text: tuple[str, ...] | None = None  # the path to the language part; None where it is not known
-    rope: bool = False  # it takes RoPE scaling
+    text: tuple[str, ...] | None = None  # the path to the language part; None if unknown
+    rope: bool = False  # accepts RoPE scaling
 
 
 UNKNOWN = ConfigClass()
 
 
 def config_class(model_type: str | None) -> ConfigClass:
-    """Return the class for this `model_type`; an empty one where the engine has none for it."""
+    """Return the class for this `model_type`; an empty one if the engine has none for it."""
     row = _row(model_type or "")
     if not row:
         return UNKNOWN
@@ -51,7 +51,7 @@ def default_architecture(model_type: str | None) -> str | None:
 
 @cache
 def _row(model_type: str) -> dict[str, Any]:
-    """The file has a class a line: parsing one of 760 is what keeps a reading fast."""
+    """Return the class's row. The file has one class per line, so that only one of 760 is parsed."""
     text = _text()
     start = text.find(f"\n{json.dumps(model_type)}:")
     if start < 0:

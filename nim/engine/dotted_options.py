@@ -1,4 +1,4 @@
-"""`--option.key.key value`: one object per option, put together from its parts as the engine does it."""
+"""`--option.key.key value`: build one object per option from its parts, as the engine does."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from nim.engine.table import Option
 
 @dataclass(slots=True)
 class Keyed:
-    """What `--option.key value` parts have given so far, and their tokens."""
+    """The object built so far from `--option.key value` parts, and their tokens."""
 
     option: Option
     whole: dict[str, Any] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Keyed:
 
 
 def keyed_value(text: str) -> Reading:
-    """What follows `--option.key`: JSON, a number like 80g, damaged JSON, or else a string."""
+    """Return the value after `--option.key`: JSON, a number such as 80g, repaired JSON, or a string."""
     try:
         return Reading(value=read_json(text))
     except NotJSONError:
@@ -37,14 +37,14 @@ def keyed_value(text: str) -> Reading:
 
 
 def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
-    """{a: {b: value}} for the keys a and b."""
+    """Return {a: {b: value}} for the keys a and b."""
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
 
 
 def merge(whole: dict[str, Any], given: Mapping[str, Any], path: str = "") -> list[str]:
-    """Objects merge, lists grow, anything else is replaced; the keys that were replaced."""
+    """Merge `given` into `whole`: objects merge, lists grow, else replace. Return the replaced keys."""
     replaced: list[str] = []
     for key, value in given.items():
         there = whole.get(key)

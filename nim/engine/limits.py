@@ -1,4 +1,4 @@
-"""The limits that the engine's configuration classes set to a number or a word, as data and as a check."""
+"""Limits that the engine's configuration classes set to a number or a word, and their check."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PERCENT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a value may be. Names are JSON schema's; `enum` is empty where any value of the type is taken."""
+    """The values that a field accepts, under JSON schema's names. An empty `enum` accepts any."""
 
     minimum: float | None = None
     exclusive_minimum: float | None = None
@@ -21,7 +21,7 @@ class Limits:
     enum: tuple[Any, ...] = ()
 
     def check(self, value: Any) -> None:
-        """Raise MisfitError for a value outside the limits. Null and values of other types are not judged."""
+        """Raise MisfitError for a value outside the limits. Null and other types are not checked."""
         if self.enum and isinstance(value, str | int) and value not in self.enum:
             raise self._no_choice(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and not self._holds(value):
@@ -47,7 +47,7 @@ class Limits:
         )
 
     def _meant(self, value: float) -> str | None:
-        """Return a share that was written in per cent."""
+        """Return the share that a percentage means, such as 0.8 for 80; None for any other value."""
         share = self.maximum == 1 or self.exclusive_maximum == 1
         meant = value / _PERCENT
         return f"{meant:g}" if share and value > 1 and self._holds(meant) else None
@@ -62,7 +62,7 @@ class Limits:
 
 
 def limits_from(row: Mapping[str, Any]) -> Limits:
-    """Return the limits that a table's row gives under JSON schema's names."""
+    """Return the limits that a row of a table gives under JSON schema's names."""
     return Limits(
         minimum=row.get("minimum"),
         exclusive_minimum=row.get("exclusiveMinimum"),

@@ -1,4 +1,4 @@
-"""What one value of an option may be: from the text of an argument, or from a JSON value of a file."""
+"""Reading one value of an option from the text of an argument, or from a JSON value of a file."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,14 +29,14 @@ _MAX_SHOWN = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A value, and how its text had to be understood where it was not plain."""
+    """A value, and a note where its text was not plain."""
 
     value: Any
     note: str | None = None
 
 
 def read_text(option: Option, text: str) -> Reading:
-    """The value that the engine's own parser makes of `text`, for one value of the option."""
+    """Return the value that the engine's own parser makes of `text`. Raises MisfitError."""
     if option.nullable and text in ("", "None"):
         return Reading(value=None)
     if option.kind in JSON_KINDS and not _is_plain_string(option, text):
@@ -48,7 +48,7 @@ def read_text(option: Option, text: str) -> Reading:
 
 
 def read_value(option: Option, value: Any) -> Reading:
-    """The same for a JSON value of a file: its canonical form. Raises MisfitError."""
+    """Return the canonical form of a JSON value from a file. Raises MisfitError."""
     if value is None or (option.count is Count.OPTIONAL and value is True):
         return Reading(value=value)
     if option.count is not Count.MANY and not option.repeats:
@@ -81,7 +81,7 @@ def _structured(option: Option, value: Any) -> Any:
     if not fits:
         raise MisfitError(f"{_shown(plain)} is not {_WANTED[option.kind]}")
     try:
-        plain = read_json(write_json(plain))  # as it will arrive: keys as strings
+        plain = read_json(write_json(plain))  # as the engine receives it: keys are strings
     except (TypeError, ValueError) as error:
         raise MisfitError(f"JSON cannot say it ({error})") from None
     return _check_keys(option, plain)
@@ -127,7 +127,7 @@ def _read_damaged(option: Option, text: str, why: str) -> Reading:
 
 
 def understood(value: Any) -> str:
-    """The note on damaged JSON: how it reads, and so how to write it."""
+    """Return the note on damaged JSON: its repaired form."""
     return f"understood as {joined([write_json(masked(value))])}; write it so"
 
 
@@ -146,11 +146,11 @@ def _shaped(option: Option, value: Any) -> Any:
 
 
 def _check_keys(option: Option, value: Any) -> Any:
-    """The same value, once all its top-level keys and their values are ones the engine takes there."""
+    """Return the object after checking its top-level keys and their values. Raises MisfitError."""
     if not isinstance(value, dict) or not option.keys:
         return value
     for key, item in value.items():
-        # Objects that become keyword arguments may say their names with dashes.
+        # Keys of objects that become keyword arguments may be written with dashes.
         name = str(key) if option.kind is Kind.CONFIG else str(key).replace("-", "_")
         if name not in option.keys:
             near = nearest(name, option.keys)
@@ -179,7 +179,7 @@ def _chosen(option: Option, value: Any) -> Any:
 
 
 def _elsewhere(option: Option, value: Any) -> str:
-    """Return which release has a cache type that this one lacks, or an empty text."""
+    """Return which release has a cache type that this one lacks, or an empty string."""
     if option.name != "kv_cache_dtype":
         return ""
     catalog = load_catalog()
@@ -188,7 +188,7 @@ def _elsewhere(option: Option, value: Any) -> str:
 
 
 def _near_choice(option: Option, value: Any) -> str | None:
-    """Return the smallest number that is enough, or the most similar word."""
+    """Return the smallest sufficient number, or the most similar word."""
     if isinstance(value, int | float):
         enough = [choice for choice in option.choices if isinstance(choice, int | float) and choice > value]
         return str(min(enough)) if enough else None
@@ -197,9 +197,9 @@ def _near_choice(option: Option, value: Any) -> str | None:
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """A word of warning about a value that looks like a slip in one of the names the engine knows.
+    """Return a warning of a value that looks like a misspelling of a name the engine knows.
 
-    Options of the catalog are checked when all that was said is known: another may bring the name.
+    Names of the catalog are checked after all layers are resolved: another option may add the name.
     """
     if option.name in NAMED or not isinstance(value, str):
         return None
@@ -214,7 +214,7 @@ def _is_plain_string(option: Option, text: str) -> bool:
 
 
 def _expanded(text: str) -> str:
-    """Bare 80m and 1K in a JSON text as the numbers they mean; strings stay."""
+    """Return JSON text with bare 80m and 1K replaced by the numbers they mean; strings stay."""
     parts = _JSON_STRINGS.split(text)
     for index in range(0, len(parts), 2):
         parts[index] = _HUMAN_IN_JSON.sub(lambda match: str(human_integer(match.group())), parts[index])

@@ -1,4 +1,4 @@
-"""Words before engine arguments that were copied with them: `vllm serve`, `python -m …`, a shell, docker."""
+"""Commands that were copied together with engine arguments: `vllm serve`, `python -m …`, a shell, docker."""
 
 import re
 from collections.abc import Sequence
@@ -16,29 +16,30 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _SHELL_COMMAND = re.compile(r"-[a-z]*c")
 _CONTAINERS = frozenset({"docker", "podman", "nerdctl"})
 _WRAPPERS = frozenset({"exec", "nohup", "sudo", "uv", "run", "serve", "nim-serve", "nim", "vllm", "vllm-cpu"})
-# What of docker's own options takes no value.
+_END = "--"
+# docker's own options that take no value.
 _SWITCHES = frozenset({"--rm", "-d", "-it", "-i", "-t", "-ti", "--privileged", "--detach", "--init"})
-# An image's name, told from other words by the slash behind its registry or owner.
+# An image's name, recognized by the slash after its registry or owner.
 _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """The engine's arguments alone, and what to say about the words that stood before them."""
+    """The engine's arguments alone, and notes on the words that stood before them."""
 
     tokens: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 def is_command(word: str) -> bool:
-    """Whether a command that begins with this word may be one that starts the engine elsewhere."""
+    """Return whether a command with this first word may be one that starts the engine elsewhere."""
     name = _program(word)
     known = name in _WRAPPERS | _SHELLS | _CONTAINERS
     return known or bool(_PYTHON.fullmatch(name)) or _sets_variable(word)
 
 
 def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
-    """Leave out what starts the engine elsewhere. SettingsError for what cannot be done in here."""
+    """Return the arguments after the command that starts the engine. SettingsError for other commands."""
     rest, dropped = list(tokens), list[str]()
     while rest and (count := _leading(rest)):
         dropped += rest[:count]
@@ -49,6 +50,9 @@ def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
         raise _container(rest, place)
     if rest and _sets_variable(rest[0]):
         raise _variable(rest, place)
+    if rest[:1] == [_END] and rest[1:] and rest[1].startswith("-"):
+        del rest[0]
+        return Arguments(tokens=tuple(rest), notes=(f'the "{_END}" before the options is left out',))
     if not dropped:
         return Arguments(tokens=tuple(rest))
     note = f'"{joined(dropped)}" is left out: the launcher starts the engine'
@@ -56,7 +60,7 @@ def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
 
 
 def _leading(words: Sequence[str]) -> int:
-    """How many words at the front only say which program is started."""
+    """Return the number of words at the front that only name the program to start."""
     name = _program(words[0])
     if name in _SHELLS:
         return 2 if len(words) > 1 and _SHELL_COMMAND.fullmatch(words[1]) else 0
@@ -67,7 +71,7 @@ def _leading(words: Sequence[str]) -> int:
 
 
 def _program(word: str) -> str:
-    """A program's name without its directory, which is a bin; any other path may be a model's."""
+    """Return a program's name without its directory, if that is a bin; any other path may be a model's."""
     directory, slash, name = word.rpartition("/")
     return name if slash and directory.rpartition("/")[2] == "bin" else word
 
@@ -77,7 +81,7 @@ def _sets_variable(word: str) -> bool:
 
 
 def _model_first(words: Sequence[str]) -> tuple[str, ...]:
-    """`--model X`, as those commands take it, is the model itself."""
+    """Return the arguments with the value of `--model` as the first word."""
     for at, word in enumerate(words):
         flag, equals, value = word.partition("=")
         if flag == "--model" and (equals or at + 1 < len(words)):
@@ -87,7 +91,7 @@ def _model_first(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _container(words: Sequence[str], place: str) -> SettingsError:
-    """Of a command that starts a container, the engine's arguments are those behind the image's name."""
+    """Return the error for a command that starts a container, with the arguments behind its image."""
     image = next((n for n, word in enumerate(words) if _is_image(word, words[n - 1])), len(words))
     behind = joined(mask_argv(words[image + 1 :]))
     return SettingsError(
@@ -107,7 +111,7 @@ def _variable(words: Sequence[str], place: str) -> SettingsError:
 
 
 def variable_among_arguments(word: str, place: str) -> SettingsError:
-    """Return the error for `NAME=value` where an argument was due."""
+    """Return the error for `NAME=value` in place of an argument."""
     name = word.partition("=")[0]
     return SettingsError(
         f'cannot use "{name}=…" from {place}: it sets a variable of the environment, and is no argument',

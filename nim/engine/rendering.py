@@ -1,10 +1,10 @@
-"""Option values as engine tokens: the inverse of reading them. Canonical spellings, in the order given."""
+"""Render option values as engine tokens, the inverse of parsing: canonical spelling, given order."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from nim.engine import refusals
+from nim.engine import argument_refusals
 from nim.engine.lenient_json import write_json
 from nim.engine.option_values import read_value
 from nim.engine.scalars import MisfitError
@@ -15,31 +15,35 @@ _VALUES = "the options to render"
 
 
 def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str, ...]:
-    """The tokens for these options by name. Raises SettingsError for what the engine cannot be told."""
+    """Return the tokens for these options by name. SettingsError for values that no argument can express."""
     tokens: list[str] = []
     for name, value in values.items():
         option = table.named(name)
         if option is None:
-            raise refusals.refuse_all([refusals.unknown_name(name, table, _VALUES)], _VALUES)
+            raise argument_refusals.refuse_all(
+                [argument_refusals.unknown_name(name, table, _VALUES)], _VALUES
+            )
         tokens.extend(option_tokens(option, value))
     return tuple(tokens)
 
 
 def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
-    """The tokens for one option.
+    """Return the tokens for one option.
 
-    true is the flag, false its `--no-` form (nothing for a flag that has none), null nothing, an object one
-    JSON token, a list the flag and its items. A value that begins with a dash is joined by `=`.
+    true gives the flag, false its `--no-` form (nothing if it has none), null nothing, an object one JSON
+    token, a list the flag and its items. A value that begins with a dash is joined with `=`.
     """
     try:
         return _tokens(option, read_value(option, value).value)
     except MisfitError as why:
-        raise refusals.refuse_all([refusals.misfit(option.name, option, why, _VALUES)], _VALUES) from None
+        raise argument_refusals.refuse_all(
+            [argument_refusals.misfit(option.name, option, why, _VALUES)], _VALUES
+        ) from None
 
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:
     if value is None:
-        # Leaving it out means null, unless the engine's default is something else.
+        # Omitting the option means null, unless the engine's default differs.
         return (option.flag, "None") if option.nullable and option.default is not None else ()
     if isinstance(value, bool):
         return _yes_or_no(option, value)

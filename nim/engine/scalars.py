@@ -1,4 +1,4 @@
-"""Numbers and names as the engine reads them from text."""
+"""Numbers and names as the engine reads them from text. All readers raise MisfitError."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"-?\d+(\.\d+)?")
 
 
 class MisfitError(ValueError):
-    """A value that the option does not take: why, what it does take, and what to write."""
+    """A value that the option does not take: the reason, the accepted values, and what to write."""
 
     def __init__(self, reason: str, *, allowed: Sequence[str] = (), write: str | None = None) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class MisfitError(ValueError):
 
 
 def integer(text: str) -> int:
-    """A whole number; 1.8e+06 is refused rather than cut short."""
+    """Return a whole number; 1.8e+06 is refused, because the engine would cut it to 1."""
     try:
         return int(text)
     except ValueError:
@@ -32,7 +32,7 @@ def integer(text: str) -> int:
 
 
 def human_integer(text: str) -> int:
-    """8k is 8000 and 8K is 8192. Raises MisfitError."""
+    """Return a whole number with a suffix: 8k is 8000 and 8K is 8192."""
     stripped = text.strip()
     match = _HUMAN.fullmatch(stripped)
     if not match:
@@ -50,12 +50,12 @@ def human_integer(text: str) -> int:
 
 
 def auto_integer(text: str) -> int:
-    """The same, and auto, which is -1."""
+    """Return the same, or -1 for auto."""
     return -1 if text.strip().lower() in ("-1", "auto") else human_integer(text)
 
 
 def number(text: str) -> float:
-    """A finite number."""
+    """Return a finite number."""
     try:
         found = float(text)
     except ValueError:
@@ -66,18 +66,18 @@ def number(text: str) -> float:
 
 
 def folded(text: str) -> str:
-    """Lower case, with underscores."""
+    """Return the text in lower case with underscores."""
     return text.lower().replace("-", "_")
 
 
 def comma_list(text: str) -> list[int | str]:
-    """Device numbers and names."""
+    """Return device numbers and names from a text with commas."""
     parts = [part.strip() for part in text.split(",")]
     return [int(part) if part.isdigit() else part for part in parts]
 
 
 def _whole(text: str) -> str | None:
-    """The whole number that a text means in another way of writing it."""
+    """Return the whole number that another notation means."""
     try:
         return str(human_integer(text)) if _HUMAN.fullmatch(text.strip()) else _integral(float(text))
     except (MisfitError, ValueError):
@@ -85,13 +85,13 @@ def _whole(text: str) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Without quotes, a second =, signs behind it and the commas between thousands."""
+    """Return the text without quotes, a second =, trailing signs and commas between thousands."""
     bare = text.strip(" \t\r\n\"'`“”‘’=;,")
     return bare.replace(",", "") if _THOUSANDS.fullmatch(bare) else bare
 
 
 def _decimal(text: str) -> str | None:
-    """The number with a point for its comma, or as a fraction for its per cent."""
+    """Return the number with a point for its comma, or the fraction for a percentage."""
     bare = _bare(text)
     if _COMMA.fullmatch(bare):
         return bare.replace(",", ".")

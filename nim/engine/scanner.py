@@ -1,4 +1,4 @@
-"""One pass over a line of arguments by the shell's rules; see `nim.engine.tokens` for where it is kinder."""
+"""One pass over a line of arguments by the shell's rules, with the exceptions in `nim.engine.tokens`."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 from nim.redact import mask_argv
 
 BLANKS = " \t\r\n"
-# Blanks of word processors and web pages: no-break, figure, narrow, ideographic and the like.
+# Blanks from word processors and web pages: no-break, figure, narrow, ideographic and the like.
 _ODD_BLANKS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u0085\u2028\u2029") | {
     chr(n) for n in range(0x2000, 0x200B)
 }
@@ -24,7 +24,10 @@ _COMMENT = re.compile(r"#[ \t][^\n]*")
 
 @dataclass(slots=True, kw_only=True)
 class Scanner:
-    """`place` names the setting the text came from. `word` is None between words."""
+    """A position in the text and the words read so far. `word` is None between words.
+
+    `place` names the setting the text came from, for errors.
+    """
 
     text: str
     place: str
@@ -34,7 +37,7 @@ class Scanner:
     notes: list[str] = field(default_factory=list)
 
     def tokens(self) -> tuple[str, ...]:
-        """Return the words. SettingsError for a quote that is never closed."""
+        """Return the words. SettingsError for an unclosed quote."""
         while self.at < len(self.text):
             self._step(self.text[self.at])
         self._end_word()
@@ -67,7 +70,7 @@ class Scanner:
             self._note(f"the character U+{ord(char):04X} is read as a blank")
 
     def _take_comment(self) -> bool:
-        """A comment has a blank, or nothing, before its # and a blank after it."""
+        """Skip a comment: a # with a blank or nothing before it, and a blank after it."""
         comment = _COMMENT.match(self.text, self.at)
         if self.word is not None or comment is None:
             return False
@@ -76,7 +79,7 @@ class Scanner:
         return True
 
     def _take_json(self) -> bool:
-        """A whole JSON value that begins here and ends at white space."""
+        """Read a whole JSON value that begins here and ends at white space."""
         if not self._at_value():
             return False
         try:
@@ -107,7 +110,7 @@ class Scanner:
         self.at += 1
 
     def _take_typographic(self, closing: str) -> bool:
-        """Quotes of a word processor around a value."""
+        """Read a value between typographic quotes."""
         ends = [end for char in closing if (end := self.text.find(char, self.at + 1)) > 0]
         if not ends or not self._at_value():
             return False
@@ -118,7 +121,7 @@ class Scanner:
         return True
 
     def _take_backslash(self) -> None:
-        """One that ends a line, or did so before the lines were made one, joins it with the next."""
+        """Read a backslash. At a line's end, or before a blank where lines were joined, it is dropped."""
         if line_end := _LINE_END.match(self.text, self.at + 1):
             self.at = line_end.end()
             return
@@ -133,7 +136,7 @@ class Scanner:
         self._take_escaped()
 
     def _take_escaped(self, only: str | None = None) -> None:
-        """A backslash and what it protects; within double quotes it protects just `only` and a line's end."""
+        """Read a backslash and the next character. In double quotes it protects `only` and a line's end."""
         following = self.text[self.at + 1 : self.at + 2]
         if not following:
             raise SettingsError(
@@ -146,7 +149,7 @@ class Scanner:
 
     def _unclosed(self, opened: int) -> SettingsError:
         within_word = opened > 0 and self.text[opened - 1] not in BLANKS + "="
-        if within_word:  # an apostrophe rather than the beginning of a quoted value
+        if within_word:  # an apostrophe, not the start of a quoted value
             mended = f"{self.text[:opened]}\\{self.text[opened:]}"
         else:
             mended = self.text + self.text[opened]
@@ -174,7 +177,7 @@ class Scanner:
 
 
 def _as_typed(mended: str, place: str) -> str | None:
-    """The arguments with their quotes put right; None where that does not help."""
+    """Return the arguments with typographic quotes replaced; None where that makes no valid line."""
     try:
         tokens = Scanner(text=mended, place=place).tokens()
     except SettingsError:

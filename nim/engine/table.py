@@ -1,9 +1,10 @@
-"""The engine's options as data: a row per option, found by exact spelling; and what earlier releases had."""
+"""The engine's options as data: one row per option, found by exact spelling; names of earlier releases."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,9 +17,9 @@ HISTORY = "history.json"
 
 
 class Kind(StrEnum):
-    """What one value of an option is, and so how its text is read."""
+    """The type of one value of an option, which decides how its text is read."""
 
-    FLAG = "flag"  # present or absent, without a negative
+    FLAG = "flag"  # present or absent, no negative form
     BOOLEAN = "boolean"  # --x and --no-x
     INTEGER = "integer"
     HUMAN_INTEGER = "human integer"  # 1k = 1000, 1K = 1024
@@ -43,7 +44,7 @@ class Count(StrEnum):
 
     NONE = "none"
     ONE = "one"
-    OPTIONAL = "optional"  # alone it means true
+    OPTIONAL = "optional"  # true if it stands alone
     MANY = "many"  # one or more
 
 
@@ -60,11 +61,11 @@ class Option:
     repeats: bool  # each occurrence adds a value; otherwise the last wins
     nullable: bool  # "" and None mean null
     choices: tuple[Any, ...]  # empty: not limited
-    suggested: tuple[str, ...]  # values the engine names without insisting on them
-    keys: tuple[str, ...]  # the top-level keys of a JSON object; empty: not known
-    limits: Limits  # of a number, beyond its type
+    suggested: tuple[str, ...]  # values the engine names but does not require
+    keys: tuple[str, ...]  # the top-level keys of a JSON object; empty: unknown
+    limits: Limits  # of a number, in addition to its type
     key_limits: Mapping[str, Limits]  # of the values of a JSON object
-    default: Any  # None where it is null or cannot be written as JSON
+    default: Any  # None if it is null or cannot be written as JSON
     deprecated: str | None
     help: str
     group: str
@@ -74,13 +75,13 @@ class Option:
 class Gone:
     """An option or variable of an earlier release."""
 
-    last_seen: str  # of the releases looked at
-    use: str | None  # what to write instead, where the engine or a plain renaming says so
+    last_seen: str  # the last release known to have it
+    use: str | None  # what to write instead, if the engine or a plain renaming gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionTable:
-    """All options and variables of one release. `spellings` says which option, and whether yes or no."""
+    """All options and variables of one release. `spellings` maps to the option and whether it is negated."""
 
     version: str
     build: str
@@ -91,32 +92,33 @@ class OptionTable:
     gone_variables: Mapping[str, Gone]
 
     def find(self, spelling: str) -> tuple[Option, bool] | None:
-        """The option of exactly this spelling, and whether it says yes (`--x`) or no (`--no-x`)."""
+        """Return the option of this exact spelling, and True for `--x`, False for `--no-x`; or None."""
         return self.spellings.get(dashed(spelling))
 
     def named(self, name: str) -> Option | None:
-        """The option of this name, with underscores or dashes."""
+        """Return the option of this name, with underscores or dashes; None if unknown."""
         return self.options.get(name.replace("-", "_"))
 
     def starting_with(self, prefix: str) -> tuple[str, ...]:
-        """The long spellings that begin with `prefix`."""
+        """Return the long spellings that begin with `prefix`."""
         prefix = dashed(prefix)
         return tuple(s for s in self.spellings if s.startswith("--") and s.startswith(prefix))
 
 
 def dashed(spelling: str) -> str:
-    """`--max_model_len` as `--max-model-len`; short forms as they are."""
+    """Return `--max_model_len` as `--max-model-len`; short forms are unchanged."""
     return spelling.replace("_", "-") if spelling.startswith("--") else spelling
 
 
 def table_versions() -> tuple[str, ...]:
-    """The releases there is a table for, oldest first."""
+    """Return the releases that have a table, oldest first."""
     found = (path.stem.removeprefix("vllm-") for path in OPTIONS_DIR.glob("vllm-*.json"))
     return tuple(sorted(found, key=_release))
 
 
+@cache
 def load_options(version: str | None = None) -> OptionTable:
-    """The table of this release of the engine; the newest there is when none is named."""
+    """Return the table of this engine release; of the newest available if none is named."""
     known = table_versions()
     wanted = version.partition("+")[0] if version else known[-1]
     if wanted not in known:
@@ -130,7 +132,7 @@ def load_options(version: str | None = None) -> OptionTable:
 
 
 def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTable:
-    """The table in these two parsed files."""
+    """Return the table from these two parsed files."""
     options = {name: _option(name, row) for name, row in raw["options"].items()}
     spellings = {s: (option, True) for option in options.values() for s in option.spellings}
     spellings.update({s: (option, False) for option in options.values() for s in option.negatives})
@@ -146,7 +148,7 @@ def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTabl
 
 
 def canonical_flag(name: str, spellings: tuple[str, ...]) -> str:
-    """`--name` where the option has it, else its first long spelling."""
+    """Return `--name` if the option has it, else its first long spelling."""
     plain = "--" + name.replace("_", "-")
     return plain if plain in spellings else next(s for s in spellings if s.startswith("--"))
 

@@ -1,4 +1,4 @@
-"""One engine token: an option with or without a value, or a value; by the rules of the engine's parser."""
+"""One engine token by the rules of the engine's parser: an option with or without a value, or a value."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LEVEL = "--optimization-level"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """An option as it is written: `--flag`, the keys in `--flag.key.key`, and what follows `=`."""
+    """An option as written: `--flag`, the keys in `--flag.key.key`, and the text after `=`."""
 
     said: str
     flag: str
@@ -21,14 +21,14 @@ class Word:
 
 
 def is_value(token: str) -> bool:
-    """Whether it can only be a value: no dash, a dash alone, a negative number, or words with blanks."""
+    """Return whether the token must be a value: no dash, a dash alone, a negative number, or with a blank."""
     if not token.startswith("-") or len(token) == 1 or _NEGATIVE_NUMBER.fullmatch(token):
         return True
     return " " in token.partition("=")[0]
 
 
 def read_word(token: str, table: OptionTable) -> Word:
-    """The option in a token that is not a value."""
+    """Return the option in a token that is not a value."""
     said, equals, after = token.partition("=")
     inline = after if equals else None
     if said.startswith("-O"):
@@ -41,7 +41,7 @@ def read_word(token: str, table: OptionTable) -> Word:
 
 
 def _level(token: str) -> Word:
-    """-O3, -O=3 and -O 3 are the optimization level."""
+    """Return the optimization level in -O3, -O=3 or -O 3."""
     attached = token[2:]
     return Word(said="-O", flag=_LEVEL, inline=attached.removeprefix("=") if attached else None)
 
@@ -53,6 +53,6 @@ def _keyed(said: str, inline: str | None) -> Word:
 
 
 def _attached(said: str, table: OptionTable) -> str | None:
-    """-n2: a short form of one letter takes its value without a blank."""
+    """Return a one-letter option with its value attached, such as -n2."""
     short = said[:2]
     return short if not said.startswith("--") and len(said) > len(short) and table.find(short) else None

@@ -1,12 +1,12 @@
-"""A line of engine arguments as the tokens a shell would make of it, or as a JSON array or a YAML list.
+"""Split a line of engine arguments into tokens as a shell does, or read it as a JSON array or YAML list.
 
 The rules are the shell's, without its expansions: white space separates, quotes and backslashes protect, a
 backslash at the end of a line joins it with the next. `$`, `;`, `*`, `~`, `{{` and `%` are plain characters,
-so that inside double quotes a backslash protects `"` and itself alone; so is `#`, unless it stands between
-blanks. One thing is kinder than a shell: a JSON object or array that begins a word (or a word's part after
-`=`), is valid JSON as it stands and ends at white space is one token, with its quotes and blanks. What
-`shlex.join` writes never begins so. What pasting leaves behind is understood, with a note: quotes around the
-whole line, typographic quotes, no-break spaces, a backslash whose line has gone on behind it.
+so inside double quotes a backslash protects only `"` and itself; `#` begins a comment only between blanks.
+Unlike in a shell, a JSON object or array at the start of a word (or after its `=`) that is valid as it stands
+and ends at white space is one token, with its quotes and blanks. `shlex.join` never writes such a word.
+Leftovers of pasting are accepted with a note: quotes around the whole line, typographic quotes, no-break
+spaces, a backslash that no longer ends its line.
 """
 
 import json
@@ -25,19 +25,19 @@ _LIST_ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The tokens of a line, and how it had to be understood where it was not plain."""
+    """The tokens of a line, and notes on those parts that are not plain shell."""
 
     tokens: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
 def tokenize(text: str, *, place: str) -> tuple[str, ...]:
-    """The tokens of `text`; `place` names the setting it came from. SettingsError for an open quote."""
+    """Return the tokens of `text`, without the notes. See `read_line`."""
     return read_line(text, place=place).tokens
 
 
 def read_line(text: str, *, place: str) -> Line:
-    """The same with notes."""
+    """Return the tokens of `text` and notes. SettingsError, naming `place`, for an open quote."""
     stripped = text.strip(BLANKS)
     if stripped.startswith("["):
         line = _read_array(stripped, place)
@@ -56,7 +56,7 @@ def _read_words(text: str, place: str) -> Line:
     tokens = scanner.tokens()
     stripped = text.strip(BLANKS)
     if len(tokens) == 1 and stripped[:1] in ("'", '"') and _is_line(tokens[0]):
-        # As `docker --env-file` keeps them; what a backslash protected in them needs none.
+        # `docker --env-file` keeps the outer quotes; a quote escaped inside them needs no escape any more.
         inside = stripped[1:-1].replace('\\"', '"')
         line = read_line(inside, place=place)
         return Line(tokens=line.tokens, notes=("the quotes around all of it are left out", *line.notes))
@@ -64,7 +64,7 @@ def _read_words(text: str, place: str) -> Line:
 
 
 def _is_line(token: str) -> bool:
-    """Whether quotes hold several arguments together, or a JSON array of them."""
+    """Return whether quotes hold several arguments together, or a JSON array of them."""
     if token.startswith("-"):
         return bool(set(token.partition("=")[0]) & set(BLANKS)) or bool(_NEXT_OPTION.search(token))
     return token.startswith("[")
@@ -77,7 +77,7 @@ def _is_yaml_list(text: str) -> bool:
 
 def _read_array(text: str, place: str) -> Line:
     try:
-        # Numbers as they are written, so that 1800000 does not come out as 1.8e+06.
+        # Numbers keep their spelling, so that 1800000 does not become 1.8e+06.
         written = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
         items = json.loads(text)
     except json.JSONDecodeError as error:
@@ -89,7 +89,7 @@ def _read_array(text: str, place: str) -> Line:
 
 
 def _read_loose_array(text: str, why: str, place: str) -> Line:
-    """With the quotes of Python or without any, as YAML has it, or with a comma behind it."""
+    """Return the items of an array with Python's quotes, with none, or with a trailing comma."""
     try:
         items = read_loosely(text.rstrip("," + BLANKS))
     except NotJSONError:
@@ -119,7 +119,7 @@ def _not_an_array(why: str, place: str) -> SettingsError:
 
 
 def _check_passable(token: str, place: str) -> None:
-    """No program can be given a zero byte, or half a character."""
+    """Raise a SettingsError for a zero byte or a lone surrogate: no process can be given either."""
     if "\0" in token:
         raise SettingsError(f"cannot use {place}: an argument in it holds a zero byte")
     try:

@@ -1,4 +1,4 @@
-"""The engine's own environment variables: misspelt ones, ones of earlier releases, and Kubernetes' strays."""
+"""Check the engine's environment variables: misspelt ones, removed ones, and those that Kubernetes adds."""
 
 import re
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from nim.errors import nearest
 from nim.values import Layer, Value
 
 PREFIX = "VLLM_"
-# A service named vllm… makes Kubernetes set VLLM_…_SERVICE_HOST, VLLM_…_PORT=tcp://… and so on in every pod.
+# A service named vllm… makes Kubernetes set VLLM_…_SERVICE_HOST, VLLM_…_PORT=tcp://… etc. in every pod.
 _SERVICE_NAME = re.compile(r"VLLM(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _QUOTED = re.compile(r"\s*(['\"]).*\1\s*", re.DOTALL)
 _SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 def service_links(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The VLLM_* variables that Kubernetes set for a service; the engine must not be given them."""
+    """Return the VLLM_* variables that Kubernetes set for a service; they must not reach the engine."""
     return tuple(sorted(name for name, value in env.items() if _is_service_link(name, value)))
 
 
 def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
-    """A warning for each VLLM_* variable that this release of the engine does not know."""
+    """Return a warning for each VLLM_* variable that this release of the engine does not know."""
     strays = service_links(env)
     unknown = sorted(set(_engine_names(env)) - table.variables.keys() - set(strays))
     warnings = [_warning(name, table) for name in unknown]
@@ -38,9 +38,9 @@ def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ..
 
 
 def unread_variables(config: Mapping[str, Value], table: OptionTable) -> tuple[str, ...]:
-    """A warning where a profile or the model's own file sets VLLM_* variables that are no longer read.
+    """Return a warning for VLLM_* variables of a profile or of the model's file that are no longer read.
 
-    They may be meant for other releases. Those of the environment are checked by `check_variables`.
+    They may be meant for other releases. `check_variables` covers those of the environment.
     """
     unread: dict[str, list[str]] = {}
     for name in sorted(name for name in config if name.startswith(PREFIX) and name not in table.variables):
@@ -62,7 +62,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _replaced(name: str, config: Mapping[str, Value], table: OptionTable) -> str | None:
-    """That the option which replaces this variable is set, where it is."""
+    """Return the remark that the option which replaces this variable is set; None if it is not."""
     gone = table.gone_variables.get(name)
     found = table.find(re.split(r"[ ,]", gone.use)[0]) if gone and gone.use else None
     value = config.get(found[0].name) if found else None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.failures.exit import Exit
 from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
+from nim.failures.program_exit import Exit
 from nim.logging.records import Record
 from nim.state import Failure
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nim.failures.exit import Exit
+from nim.failures.program_exit import Exit
 from nim.log_format import visible
 from nim.logging.log_writer import LogWriter
 from nim.logging.records import Record

@@ -1,4 +1,4 @@
-"""The hub and a model's files: what a repository has, fetched into the cache, or laid out as a directory.
+"""Client of the model hub: list a repository, fetch its files into the cache, or write them to a directory.
 
-The hub's client comes with the engine; it reads its environment when `nim.fetch.hub` is imported.
+The hub's client library comes with the engine and reads its environment when `nim.fetch.hub` is imported.
 """

@@ -1,4 +1,4 @@
-"""Why nobody answered at the hub's address, or somebody else did: proxies, certificates, names, ports."""
+"""Causes of a failed connection to the hub: proxies, certificates, names, ports."""
 
 import re
 import socket
@@ -10,26 +10,26 @@ from urllib.parse import urlsplit
 from nim.models.hub_environment import CERTIFICATES, ENDPOINT, OTHER_CERTIFICATES, Proxy, proxy_for
 
 AGAIN = "the same command again goes on where this one ended"
-# OpenSSL's words for a certificate whose issuer nobody here knows.
+# OpenSSL's wording for a certificate from an unknown issuer.
 _UNTRUSTED = ("self-signed", "self signed", "unable to get local issuer", "unable to verify the first")
 _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What went wrong, to follow "cannot fetch …: ", and what to do."""
+    """What failed, to follow "cannot fetch …: ", and what to do."""
 
     why: str
     hint: str
 
 
 def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping[str, str]) -> Cause:
-    """Return why the client's library for HTTP failed; `causes` are its error and what that came from."""
+    """Return why the HTTP library failed; `causes` are its error and the errors behind it."""
     names = {kind.__name__ for error in causes[:1] for kind in type(error).__mro__}
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
     if "ProxyError" in names:
-        return _proxy_said(text, proxy, url)
+        return _proxy_refusal(text, proxy, url)
     if verification := next((one for one in causes if isinstance(one, ssl.SSLCertVerificationError)), None):
         return _certificate(verification.verify_message or text, url, proxy, environ)
     if any(isinstance(one, ssl.SSLError) for one in causes):
@@ -37,7 +37,7 @@ def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping
     if "TimeoutException" in names:
         return _timeout(names, url, proxy)
     if "ConnectError" in names:
-        return _unreached(causes, text, url, proxy, environ)
+        return _unreachable(causes, text, url, proxy, environ)
     if "TooManyRedirects" in names:
         return Cause(why=f"{_host(url)} redirects without end", hint=f"{ENDPOINT}=… the hub's own address")
     if "RemoteProtocolError" in names and ("illegal" in text.lower() or "invalid" in text.lower()):
@@ -53,12 +53,12 @@ def _host(url: str) -> str:
 
 
 def _asked(url: str, proxy: Proxy | None) -> str:
-    """Whom the client turned to."""
+    """Return the hub's address, and the proxy that the client used for it."""
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
-def _proxy_said(text: str, proxy: Proxy | None, url: str) -> Cause:
-    """The proxy answered, and let nobody through."""
+def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
+    """Return the cause behind an error answer of the proxy, such as 407."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""
     if status == "407":
@@ -93,7 +93,7 @@ def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str,
 
 
 def _trust(environ: Mapping[str, str]) -> str:
-    """The variable that is read, with the file that one names which is not read."""
+    """Return what to set for the certificate to be trusted."""
     other = next((name for name in OTHER_CERTIFICATES if environ.get(name)), None)
     if other:
         return f"{CERTIFICATES}={environ[other]}: {other} is not read any more"
@@ -103,7 +103,7 @@ def _trust(environ: Mapping[str, str]) -> str:
 
 
 def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
-    """TLS began and did not come about."""
+    """Return the cause of a failed TLS handshake."""
     plain = any(
         words in text.lower() for words in ("wrong version number", "wrong_version", "unknown protocol")
     )
@@ -136,7 +136,7 @@ def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
     )
 
 
-def _unreached(
+def _unreachable(
     causes: Sequence[BaseException], text: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]
 ) -> Cause:
     target = proxy.address if proxy else _host(url)
@@ -162,7 +162,7 @@ def _unreached(
 
 
 def _bypassed(url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """The proxy that would have been asked but for NO_PROXY."""
+    """Yield the proxy that NO_PROXY kept the client from using."""
     others = {name: value for name, value in environ.items() if name.lower() != "no_proxy"}
     if found := proxy_for(url, others):
         yield f"{found.variable} has {found.address}"

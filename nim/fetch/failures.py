@@ -1,4 +1,4 @@
-"""What went wrong with the hub, told apart: each cause with its own sentence and what to do."""
+"""Errors of the hub's client as errors of this project: one sentence and hint for each cause."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,25 @@ from nim.fetch.hub import NotTheHubError, shown_endpoint
 from nim.models.hub_environment import ENDPOINT
 from nim.plan import Wanted
 
+# The variables that the client reads, and others that tools for the hub read or that people expect.
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+OTHER_TOKENS = (
+    *("HUGGINGFACE_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_API_KEY"),
+    *(
+        "HUGGING_FACE_TOKEN",
+        "HF_API_TOKEN",
+        "HF_API_KEY",
+        "HF_HUB_TOKEN",
+        "HF_ACCESS_TOKEN",
+        "HUGGINGFACE_API_TOKEN",
+    ),
+)
 TOKEN = "HF_TOKEN=… of an account that was granted access on the model's page"  # noqa: S105 (a hint)
 LATER = "the same command again, later: what has arrived is kept"
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 400, 401, 403, 404, 429
-# The client's library for HTTP is another one with each of its major releases: its classes are known by name.
+# The client's HTTP library changes with its major releases, so its classes are recognized by name.
 HTTP_ERROR: type[Exception] = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
-# What the client and its parts raise.
+# The errors that the client and its libraries raise.
 RAISED: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, HTTP_ERROR, NotTheHubError),
     *(errors.EntryNotFoundError, errors.RevisionResolutionError),
@@ -25,19 +38,17 @@ RAISED: tuple[type[Exception], ...] = (
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def refusal(
-    error: BaseException, wanted: Wanted, *, has_token: bool, environ: Mapping[str, str] | None = None
-) -> NimError:
-    """The error as whoever waits for the files is to hear it. `environ` is what the client was told."""
+def refusal(error: BaseException, wanted: Wanted, environ: Mapping[str, str]) -> NimError:
+    """Return the error for a failed fetch. `environ` is the environment that the client was given."""
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
-            return _somebody_else(cause, wanted)
+            return _not_the_hub(cause, wanted)
         if isinstance(cause, errors.HfHubHTTPError):
-            return _answered(cause, wanted, has_token=has_token)
+            return _answered(cause, wanted, environ)
     for at, cause in enumerate(causes):
         if isinstance(cause, HTTP_ERROR):
-            found = connection_cause(causes[at:], _failed_at(cause), environ or {})
+            found = connection_cause(causes[at:], _failed_at(cause), environ)
             return OutOfReach(f"cannot fetch {wanted.uri}: {found.why}", hint=found.hint)
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno in FULL:
@@ -53,7 +64,7 @@ def refusal(
 
 
 def _failed_at(error: BaseException) -> str:
-    """The address that was asked: the hub's, or the one that it keeps its large files at."""
+    """Return the address that failed: the hub's, or that of its file storage."""
     try:
         url = error.request.url  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):
@@ -62,8 +73,8 @@ def _failed_at(error: BaseException) -> str:
     return shown_endpoint() if shown_endpoint().startswith(asked) else asked
 
 
-def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
-    """A page for people: of a log-in, a firewall, a wrong address."""
+def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
+    """Return the error for a web page in place of the hub's answer: a log-in, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:
         what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
@@ -72,10 +83,10 @@ def _somebody_else(error: NotTheHubError, wanted: Wanted) -> NimError:
     return OutOfReach(f"cannot fetch {wanted.uri}: {what}", hint=hint)
 
 
-def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) -> NimError:
-    """The hub has said no; or something before it has, which does not say so in the hub's way."""
+def _answered(error: errors.HfHubHTTPError, wanted: Wanted, environ: Mapping[str, str]) -> NimError:
+    """Return the error for an HTTP status, from the hub or from a server before it."""
     status = error.response.status_code
-    how = "it was asked with the HF_TOKEN that is set" if has_token else "HF_TOKEN is not set"
+    how = _whose_token(environ)
     if page := _page(error):
         why = (
             f"{shown_endpoint()} answered {status} with {page}: that is a proxy or a firewall, or not the hub"
@@ -99,7 +110,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
     said = error.server_message or error.response.reason_phrase
     why = f"{shown_endpoint()} answered {status} {said}".rstrip()
     if status == TOO_MANY:
-        return OutOfReach(f"cannot fetch {wanted.uri}: {why}", hint=_after(error, has_token=has_token))
+        return OutOfReach(f"cannot fetch {wanted.uri}: {why}", hint=_after(error, environ))
     if status == NOT_FOUND:
         return WeightsError(
             f"cannot fetch {wanted.uri}: {why}", hint=f"{ENDPOINT}=… the hub's address, without a path"
@@ -108,7 +119,7 @@ def _answered(error: errors.HfHubHTTPError, wanted: Wanted, *, has_token: bool) 
 
 
 def _page(error: errors.HfHubHTTPError) -> str | None:
-    """The kind of a page that the hub does not send with an error."""
+    """Return the content type of a web page that is not the hub's own error; None otherwise."""
     headers = error.response.headers
     kind = headers.get("content-type", "").partition(";")[0].strip()
     return kind if kind == "text/html" and "X-Error-Code" not in headers else None
@@ -121,16 +132,25 @@ def _instead(status: int) -> str:
     return f"curl -sL {asked} | head shows it; {ENDPOINT}=… a mirror, or HTTPS_PROXY=… where one is needed"
 
 
-def _after(error: errors.HfHubHTTPError, *, has_token: bool) -> str:
-    """When to ask again."""
+def _whose_token(environ: Mapping[str, str]) -> str:
+    """Return which token the request had, or which variable was mistaken for one with a token."""
+    if found := next((name for name in TOKENS if environ.get(name)), None):
+        return f"it was asked with the {found} that is set"
+    other = next((name for name in OTHER_TOKENS if environ.get(name)), None)
+    return "HF_TOKEN is not set" + (f": {other} is, which is not read" if other else "")
+
+
+def _after(error: errors.HfHubHTTPError, environ: Mapping[str, str]) -> str:
+    """Return the hint after a refusal of too many requests."""
     after = error.response.headers.get("retry-after", "")
     when = f"in {after} s" if after.isdigit() else "later"
+    has_token = any(environ.get(name) for name in TOKENS)
     more = "" if has_token else "; HF_TOKEN=… of an account may ask more often"
     return f"the same command again {when}: what has arrived is kept{more}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it came from, and so on."""
+    """Yield the error and the errors behind it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""A repository of the hub's, through the hub's own client: its files and sizes, fetched into its cache."""
+"""Repositories of the hub through the hub's own client: files, sizes, and fetching into its cache."""
 
 import logging
 import re
@@ -16,14 +16,14 @@ from nim.plan import Wanted
 
 WORKERS = 8
 OK = 200
-# What follows in an address of the hub's may be a signature that lets anybody in.
+# The query of a hub's URL may be a signature that grants access.
 _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 _USER = re.compile(r"://[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """One state of it. `files` have their sizes in bytes, None where the hub does not tell."""
+    """A revision of a repository. `files` have their sizes in bytes, None where the hub gives none."""
 
     wanted: Wanted
     commit: str
@@ -31,34 +31,34 @@ class Repository:
 
     @property
     def snapshot(self) -> Path:
-        """Where its files lie under their own names."""
+        """Return the directory with the files under their own names."""
         return self.wanted.directory / "snapshots" / self.commit
 
     def only(self, names: tuple[str, ...]) -> "Repository":
-        """The same with some of its files."""
+        """Return the repository with some of its files."""
         return Repository(
             wanted=self.wanted, commit=self.commit, files={name: self.files[name] for name in names}
         )
 
     @property
     def missing(self) -> dict[str, int | None]:
-        """The files that are not in the cache."""
+        """Return the files that are not in the cache."""
         return {name: size for name, size in self.files.items() if not (self.snapshot / name).exists()}
 
 
 def bytes_of(files: Mapping[str, int | None]) -> int | None:
-    """All of them together; None where one is unknown."""
+    """Return the sum of the sizes; None where one is unknown."""
     sizes = [size for size in files.values() if size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
 
 def shown_endpoint() -> str:
-    """The hub that is asked, without a user and password in its address."""
+    """Return the hub's address without user and password."""
     return _USER.sub("://", constants.ENDPOINT)
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """What the hub has. Nothing is written."""
+    """Return the repository's files from the hub. Nothing is written."""
     found = HfApi().model_info(
         wanted.repository,
         revision=wanted.revision,
@@ -69,8 +69,8 @@ def look_up(wanted: Wanted) -> Repository:
     return Repository(wanted=wanted, commit=found.sha or "", files=files)
 
 
-def look_in_cache(wanted: Wanted) -> Repository | None:
-    """What lies in the cache, without asking the hub. Whether that is all of it, the cache does not know."""
+def find_in_cache(wanted: Wanted) -> Repository | None:
+    """Return the files in the cache without a request; the cache does not record whether it is complete."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
         return None
@@ -83,14 +83,14 @@ def look_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """One file, into the cache unless it is there."""
+    """Fetch one file into the cache unless it is there."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
 
 
 def fetch(repository: Repository) -> None:
-    """Every file, several at once. At the first that fails no other is begun, and its error is raised."""
+    """Fetch every file, several at once. After the first error no other is begun, and it is raised."""
     _refer(repository)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
@@ -99,18 +99,18 @@ def fetch(repository: Repository) -> None:
                 job.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # The client would take a listing from an earlier start for a list of what has to be here.
+    # The client would take a listing from an earlier start for the list of required files.
     (repository.wanted.directory / "trees" / f"{repository.commit}.json").unlink(missing_ok=True)
 
 
 def _refer(repository: Repository) -> None:
-    """Have the name of the revision stand for this state, as whoever looks for it offline will need it."""
+    """Record in the cache that the revision's name means this commit, for use offline."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
 
 class NotTheHubError(Exception):
-    """A page for people came where the hub's answer was due."""
+    """A web page came in place of the hub's answer."""
 
     def __init__(self, url: str, content_type: str, *, redirected: bool) -> None:
         super().__init__(f"{url} answered {content_type}")
@@ -118,7 +118,7 @@ class NotTheHubError(Exception):
 
 
 def check_answers() -> None:
-    """Have every answer looked at: the client would take a log-in page for the hub's."""
+    """Check every answer for web pages: the client would accept a log-in page as the hub's."""
 
     def client() -> Any:
         made = default_client_factory()
@@ -129,7 +129,7 @@ def check_answers() -> None:
 
 
 def _check_answer(answer: Any) -> None:
-    """What the hub itself sends says which state of the repository it is from, or is no page."""
+    """Raise NotTheHubError for a page without the headers of the hub."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_page = kind in ("text/html", "application/xhtml+xml") and answer.status_code == OK
     if is_page and constants.HUGGINGFACE_HEADER_X_REPO_COMMIT not in answer.headers:
@@ -138,13 +138,13 @@ def _check_answer(answer: Any) -> None:
         raise NotTheHubError(shown, kind, redirected=shown not in shown_endpoint())
 
 
-def listen(say: Callable[[str], None]) -> None:
-    """Have what the client logs said as ours."""
+def forward_log(log: Callable[[str], None]) -> None:
+    """Log the messages of the hub's client as this project's."""
 
-    class Listener(logging.Handler):
+    class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
+            log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")
-    logger.handlers[:] = [Listener(logging.WARNING)]
+    logger.handlers[:] = [Forwarder(logging.WARNING)]
     logger.propagate = False

@@ -1,6 +1,7 @@
 """A model as a plain directory of real files, which can be served by its path, moved and mounted.
 
-`config.json` comes last: without it no engine takes a directory for a model, so half a store is none.
+`config.json` is written last: no engine accepts a directory without it, so an incomplete store is never
+served.
 """
 
 import errno
@@ -12,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.fetch.size import told
+from nim.fetch.size import format_size
 
 NOTE = ".model-store.json"
-# What a directory is taken for a model by.
+# The files that make a directory a model.
 MODEL_FILES = ("config.json", "params.json")
 PARTIAL = ".partial"
 ANOTHER = "--model-store … a directory that is empty, or not there yet"
@@ -23,7 +24,7 @@ ANOTHER = "--model-store … a directory that is empty, or not there yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What a store is, and whether it is whole: a file in it. `commit` is the hub's."""
+    """The record in a store: what it holds, and whether it is complete. `commit` is the hub's."""
 
     source: str
     commit: str | None
@@ -33,9 +34,9 @@ class Note:
 def make_store(
     directory: Path, files: Mapping[str, Path], note: Note, links: Collection[str] = ()
 ) -> tuple[int, int]:
-    """Lay the files out. How many had to be added, and how many of those are links, not copies.
+    """Write the files into the store. Return how many were added, and how many of those are hard links.
 
-    `links` may be links to the very files: who edits one of those edits the original.
+    The files in `links` may be hard links to the originals: editing one of those edits the original.
     """
     found = check_store(directory, note)
     if found and found.complete and all(_same_size(directory / name, path) for name, path in files.items()):
@@ -59,7 +60,10 @@ def make_store(
 
 
 def check_store(directory: Path, note: Note) -> Note | None:
-    """The note of a store that is there, in part or whole; None where nothing is. All else is refused."""
+    """Return the record of an existing store, complete or not; None for an empty or missing directory.
+
+    Raises an error for any other directory.
+    """
     if directory.exists() and not directory.is_dir():
         raise SettingsError(f"cannot make a store in '{directory}': it is no directory", hint=ANOTHER)
     try:
@@ -97,7 +101,7 @@ def _write(directory: Path, note: Note) -> None:
 
 
 def _add(origin: Path, place: Path, *, may_link: bool) -> bool:
-    """Under another name until it is whole. True: it is a link to the very file, not a copy."""
+    """Write one file under a temporary name, then rename it. Return whether it is a hard link."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(place.name + PARTIAL)
     partial.unlink(missing_ok=True)
@@ -109,7 +113,7 @@ def _add(origin: Path, place: Path, *, may_link: bool) -> bool:
 
 
 def _link(origin: Path, place: Path) -> bool:
-    """Not every file system has hard links, and none has them to another one."""
+    """Create a hard link. Return False where the file systems do not allow it."""
     try:
         place.hardlink_to(origin)
     except OSError as error:
@@ -124,7 +128,7 @@ def _same_size(place: Path, origin: Path) -> bool:
 
 
 def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[str]) -> None:
-    """For copies: links take none."""
+    """Refuse a store whose copies do not fit on the disk; links take no space."""
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     device = there.stat().st_dev
     need = sum(
@@ -135,8 +139,8 @@ def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[st
     free = shutil.disk_usage(there).free
     if need > free:
         raise PreflightError(
-            f"cannot make a store in '{directory}': {told(need)} are to be copied, and it has "
-            f"{told(free)} free",
+            f"cannot make a store in '{directory}': {format_size(need)} are to be copied, and it has "
+            f"{format_size(free)} free",
             hint=f"df -h '{there}', or on the disk of the cache, where links to its weights take no space",
         )
 

@@ -1,4 +1,4 @@
-"""Parts of files: the hub's client begins each anew, so one that nobody writes any more is of no use."""
+"""Partial downloads: the hub's client never resumes a file, so an abandoned partial file is useless."""
 
 import time
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from nim.plan import Wanted
 
-# A download writes all the time, or times out: what nobody has touched for so long, a killed one has left.
+# An active download writes constantly or times out: an older partial file is from a killed process.
 ABANDONED_SECONDS = 3600.0
 PARTIAL = ".incomplete"
 
 
 def abandoned(wanted: Wanted) -> Iterator[Path]:
-    """Parts of files that were left by processes which were killed: the client begins such a file anew."""
+    """Yield the partial files that killed processes have left: the client does not resume them."""
     before = time.time() - ABANDONED_SECONDS
     for path in (wanted.directory / "blobs").glob(f"*{PARTIAL}"):
         with suppress(OSError):
@@ -22,7 +22,7 @@ def abandoned(wanted: Wanted) -> Iterator[Path]:
 
 
 def drop_open() -> None:
-    """Remove the parts of files that this process is writing, because it ends now."""
+    """Remove the partial files that this process is writing, because it is about to end."""
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             path = link.readlink()

@@ -43,12 +43,25 @@ _NGINX_LEVELS = {
 }
 
 
+# Warnings of vLLM that report a choice made by the launcher or the CPU build, and ask nothing of a user.
+_ROUTINE_WARNING = re.compile(
+    r"Enforce eager set, disabling|Inductor compilation was disabled by user settings|Triton is not installed"
+    r"|Reset SSM cache type to |Model Runner V2 requires Triton|FutureWarning: |Warning: NUMA binding: Using "
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One parsed line. A line without a level is INFO unless it continues an error."""
 
     level: str
     message: str
+
+
+def is_routine(record: Record) -> bool:
+    """Whether an engine's record of a start needs no attention: INFO, or a warning without consequences."""
+    routine = record.level == "WARNING" and _ROUTINE_WARNING.search(record.message)
+    return record.level == "INFO" or bool(routine)
 
 
 class EngineLines:

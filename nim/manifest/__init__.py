@@ -1,4 +1,4 @@
-"""Manifests: what a model is and the profiles that it can run with. Outside text → frozen values."""
+"""Model manifests: read, check and publish what a model is and the profiles it can run with."""
 
 from nim.manifest.find import find_manifest, manifest_names, manifest_paths
 from nim.manifest.load import load_manifest, local_path, read_manifest

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest although it can be read: for `nim profiles --check`."""
+"""Checks of a manifest beyond its syntax, for `nim profiles --check`."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ LABEL = re.compile(
 
 
 def check_manifest(manifest: Manifest) -> tuple[str, ...]:
-    """One sentence for each problem; none means that all is well."""
+    """Return a sentence for each problem found; empty if there is none."""
     return tuple(_problems(manifest))
 
 
@@ -29,7 +29,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
             yield f"the label {label} is not vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora]"
     for profile in manifest.profiles:
         if profile.source is None and not profile.files:
-            yield f"line {profile.line}: {profile.label} does not say where its weights lie"
+            yield f"line {profile.line}: {profile.label} does not say where its weights are"
         if pattern := profile.tags.get("product_name_regex"):
             yield from _bad_pattern(pattern, profile.line)
 

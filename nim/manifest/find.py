@@ -1,4 +1,4 @@
-"""From a model's name to its manifest: a file is named after the last part of its model's name."""
+"""Find a model's manifest by name: the file is named after the last part of the model's name."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ SUFFIX = ".yaml"
 
 
 def find_manifest(name: str, directory: Path) -> Manifest:
-    """The manifest whose model is called `name`, in any case; the maker before the slash may be left out.
+    """Return the manifest of the model `name`, in any case; the maker before the slash is optional.
 
-    Only the one file is read. ManifestError where there is none, with the names most like it.
+    Only that one file is read. ManifestError if there is none, with the most similar names.
     """
     maker, _, short = name.strip().lower().rpartition("/")
     path = directory / f"{short}{SUFFIX}"
@@ -24,18 +24,18 @@ def find_manifest(name: str, directory: Path) -> Manifest:
 
 
 def manifest_paths(directory: Path) -> tuple[Path, ...]:
-    """Every manifest of a directory, by name."""
+    """Return the paths of all manifests in a directory, sorted by name."""
     return tuple(sorted(directory.glob(f"*{SUFFIX}")))
 
 
 def manifest_names(directory: Path) -> tuple[str, ...]:
-    """The models that a directory has manifests for. Reads all of them."""
+    """Return the names of the models in a directory's manifests. Reads all of them."""
     manifests = [load_manifest(path) for path in manifest_paths(directory)]
     return tuple(manifest.name for manifest in manifests if manifest.name)
 
 
 def _makers(manifest: Manifest) -> set[str]:
-    """The part before the slash: of the model's name, and of the repository that it comes from."""
+    """Return the part before the slash of the model's name and of its source repository."""
     if manifest.model is None:
         return set()
     names = (manifest.model.name, manifest.model.source.partition("://")[2])
@@ -43,7 +43,7 @@ def _makers(manifest: Manifest) -> set[str]:
 
 
 def _unknown(name: str, directory: Path) -> ManifestError:
-    """Only now are all names worth reading."""
+    """Return the error for an unknown model. Only this reads all manifests, to suggest names."""
     known = manifest_names(directory) if directory.is_dir() else ()
     likely = nearest(name.lower(), known) or nearest(
         name.lower().rpartition("/")[2], [_short(one) for one in known]

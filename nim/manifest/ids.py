@@ -1,4 +1,4 @@
-"""A profile's id is the hash of what it does: equal ids, equal service."""
+"""Profile ids: the hash of what a profile does, so that equal ids mean equal service."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from nim.manifest.types import Manifest, Profile
 
 
 def content_id(model_name: str | None, profile: Profile) -> str:
-    """64 hex digits over the model, the tags, the files and the engine's options.
+    """Return the SHA-256 of model name, tags, files and engine options as 64 hex digits.
 
-    What is only told to people (sizes, descriptions) does not count: correcting it keeps a pinned id.
+    Sizes and descriptions are left out, so that correcting them does not change a pinned id.
     """
     content = {
         "model": model_name,
         "tags": dict(profile.tags),
-        # Where a directory lies on one machine says nothing about what is in it.
+        # A local directory's path says nothing about its content.
         "files": {name: uri for name, uri in profile.files.items() if not uri.startswith("/")},
         "args": profile.engine.args,
         "env": dict(profile.engine.env),
@@ -27,13 +27,13 @@ def content_id(model_name: str | None, profile: Profile) -> str:
 
 
 def wrong_ids(manifest: Manifest) -> tuple[tuple[Profile, str], ...]:
-    """Profiles whose id is not that of their content, each with the right one."""
+    """Return the profiles whose id does not match their content, each with the correct id."""
     right = ((profile, content_id(manifest.name, profile)) for profile in manifest.profiles)
     return tuple((profile, expected) for profile, expected in right if profile.id != expected)
 
 
 def with_ids(text: str, manifest: Manifest) -> str:
-    """The manifest's text with every id set right; all else stays as it is, comments too.
+    """Return the manifest's text with all ids corrected and everything else unchanged, comments included.
 
     `manifest` is `text` read with `read_manifest(…)`.
     """
@@ -49,7 +49,7 @@ def with_ids(text: str, manifest: Manifest) -> str:
 
 
 def write_ids(path: Path) -> int:
-    """Set the ids in a file right; how many were wrong. A new profile begins with an id of 64 zeros."""
+    """Correct the ids in a file and return how many were wrong. A new profile has an id of 64 zeros."""
     text = path.read_text(encoding="utf-8")
     manifest = read_manifest(text, name=str(path), path=path)
     wrong = len(wrong_ids(manifest))

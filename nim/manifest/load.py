@@ -17,12 +17,12 @@ PLACEHOLDER_ID = "0" * 64
 
 
 def load_manifest(path: Path) -> Manifest:
-    """The manifest in a file, of schema version 2 or 1."""
+    """Return the manifest in a file, of schema version 2 or 1."""
     return read_manifest(_text(path), name=str(path), path=path)
 
 
 def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = None) -> Manifest:
-    """The manifest in `text`. Errors call it `name`; relative sources are found from `path`."""
+    """Return the manifest in `text`. Errors refer to it as `name`; sources are relative to `path`."""
     place = Place(name)
     node = compose(text, place)
     keys = [key for key, _, _ in items(node, place, "the manifest")]
@@ -41,7 +41,7 @@ def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = No
 
 
 def local_path(manifest: Manifest, source: str) -> str | None:
-    """The directory that a source names, absolute; None where it is a URI and has to be fetched."""
+    """Return the absolute directory that a source names; None if it is a URI that must be fetched."""
     if "://" in source:
         return source.removeprefix("file://") if source.startswith("file://") else None
     base = Path(manifest.path).parent if manifest.path else Path.cwd()
@@ -49,7 +49,7 @@ def local_path(manifest: Manifest, source: str) -> str | None:
 
 
 def profile_from(entry: Entry, document: Document, line: int | None = None) -> Profile:
-    """An entry with all that the manifest says about it in other places."""
+    """Return the profile of an entry, joined with what the document says about it elsewhere."""
     checkpoint = document.checkpoints.get(entry.checkpoint or entry.tags.get("precision", ""))
     files = {name: file.uri for name, file in entry.workspace.files.items()} if entry.workspace else {}
     source = (
@@ -73,7 +73,7 @@ def profile_from(entry: Entry, document: Document, line: int | None = None) -> P
 
 
 def lora_engine(tags: Mapping[str, str]) -> Engine:
-    """What the LoRA tags mean to the engine."""
+    """Return the engine options that the LoRA tags stand for."""
     if tags.get("feat_lora", "").lower() != "true":
         return Engine()
     rank = tags.get("feat_lora_max_rank", "")
@@ -90,9 +90,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
         _check_entry(entry, document, entry_node, place)
         line = entry_node.start_mark.line + 1
         if entry.id in seen:
-            place.refuse(
-                entry_node, f"use the id {entry.id} twice: it stands in line {seen[entry.id]} already"
-            )
+            place.refuse(entry_node, f"use the id {entry.id} twice: it is already in line {seen[entry.id]}")
         if entry.id != PLACEHOLDER_ID:
             seen[entry.id] = line
         profiles.append(profile_from(entry, document, line))
@@ -100,7 +98,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
 
 
 def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> None:
-    """What types cannot say: tags that hold numbers, and names that must exist."""
+    """Refuse what types cannot express: tags that must be numbers, and names that must exist."""
     for tag in ("tp", "pp"):
         if not entry.tags.get(tag, "1").isdecimal() or int(entry.tags.get(tag, "1")) < 1:
             place.refuse(

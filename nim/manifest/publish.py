@@ -1,6 +1,6 @@
-"""A manifest as JSON, schema version 2: for `/v1/manifest`, and for everyone who reads such manifests.
+"""A manifest as JSON of schema version 2, for `/v1/manifest` and for programs that read such manifests.
 
-Without a selected profile it is a manifest again, with everything joined: what is read back is equal.
+Without a selected profile the result is itself a manifest; reading it back gives an equal value.
 """
 
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from nim.manifest.types import Manifest, Profile
 
 
 def manifest_to_json(manifest: Manifest, selected: Profile | None = None) -> dict[str, Any]:
-    """The whole manifest as JSON values. `selected` is named beside the profiles, if it is given."""
+    """Return the whole manifest as JSON values, with id and label of the `selected` profile if given."""
     head: dict[str, Any] = {
         "schema_version": manifest.schema_version if manifest.schema_version.startswith("2") else "2.0.0",
         "profile_selection_criteria": manifest.criteria,
@@ -41,7 +41,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
 
 
 def _known(value: dict[str, Any]) -> dict[str, Any]:
-    """Without what is unknown: in a file it would not be written either."""
+    """Return the mapping without unknown (None) values, which a manifest file omits, too."""
     return {
         key: _known(part) if isinstance(part, dict) else part
         for key, part in value.items()

@@ -1,4 +1,4 @@
-"""Nodes → the dataclasses that say what a file may hold. What no field names is an error with its line."""
+"""YAML nodes → dataclasses whose fields are the allowed keys. An unknown key is an error with its line."""
 
 import re
 import types
@@ -14,7 +14,7 @@ from nim.manifest.yaml_lines import Place, elements, items, raw_text_of, text_of
 
 
 def read(kind: type, node: Node, place: Place, what: str) -> Any:
-    """One object of a dataclass. Its fields are the only keys, those without a default must be there."""
+    """Return an object of a dataclass: its fields are the allowed keys, required if without default."""
     hints = field_types(kind)
     known = declared_fields(kind)
     found: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def read(kind: type, node: Node, place: Place, what: str) -> Any:
 
 @cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Field name → type, without the "or None" of what may be left out."""
+    """Return field name → type, without the `| None` of optional fields."""
     return {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
 
 
@@ -58,7 +58,7 @@ def _value(kind: Any, node: Node, place: Place, what: str, pattern: str | None) 
 
 
 def _mapping(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> dict[str, Any]:
-    """Keys that the file chooses itself: the pattern is theirs."""
+    """Return a mapping with keys chosen by the file, which must match `pattern`."""
     found = {}
     for name, key, value in items(node, place, what):
         if pattern and not re.fullmatch(pattern, name):

@@ -1,4 +1,4 @@
-"""The JSON schema of a manifest, made from the classes that read it: editors check while one types."""
+"""The JSON schema of a manifest, generated from the classes that read it, for checks in editors."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The schema as JSON values."""
+    """Return the schema as JSON values."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Model manifest"}
     return head | _object(Document)
 
 
 def schema_text() -> str:
-    """The text of `profiles/manifest.schema.json`."""
+    """Return the text of `profiles/manifest.schema.json`."""
     return json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""What a manifest says about one model and the ways to run it, as frozen values.
+"""The frozen classes of a manifest: one model and the profiles to run it with.
 
-The classes down to `Document` are the file as it is written: their field names are its keys, and the JSON
-schema is made from them. `Profile` and `Manifest` are what it means: all parts joined.
+The classes down to `Document` mirror the file: their field names are its keys, and the JSON schema is
+generated from them. `Profile` and `Manifest` are the result, with all parts joined.
 Sizes in GB are 10^9 bytes. Unknown is None.
 """
 
@@ -14,7 +14,7 @@ BILLION = 1000**3
 
 
 def about(text: str, *, pattern: str | None = None) -> dict[str, Any]:
-    """A field's sentence for the schema, and the pattern that its text, or its keys, must match."""
+    """Return a field's metadata: its description for the schema and the pattern of its text or keys."""
     return {"about": text, "pattern": pattern}
 
 
@@ -37,7 +37,7 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KvCache:
-    """What one token of context costs. Only layers that keep keys and values of the whole context count."""
+    """The cost of one token of context. Only layers with keys and values of the whole context count."""
 
     layers: int = field(metadata=about("layers with full attention"))
     heads: int = field(metadata=about("key-value heads of a layer"))
@@ -46,9 +46,9 @@ class KvCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What is served. `source` is a URI such as hf://org/name, or a directory relative to the manifest."""
+    """The served model. `source` is a URI such as hf://org/name, or a directory relative to the manifest."""
 
-    name: str = field(metadata=about("the name in the API, and what NIM_MODEL_NAME finds"))
+    name: str = field(metadata=about("the name in the API and for NIM_MODEL_NAME"))
     source: str = field(metadata=about("hf://org/name, another URI, or a directory beside the manifest"))
     description: str | None = field(default=None, metadata=about("one sentence"))
     license: License | None = None
@@ -59,7 +59,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The engine's options without their dashes, and environment variables that it needs."""
+    """The engine's options without leading dashes, and the environment variables that it needs."""
 
     args: Mapping[str, Any] = field(
         default_factory=dict,
@@ -74,26 +74,26 @@ class Engine:
     )
 
     def under(self, other: "Engine") -> "Engine":
-        """Both, where `other` wins; objects are merged key by key."""
+        """Return both joined, where `other` wins; objects are merged key by key."""
         return Engine(args=merged(self.args, other.args), env={**self.env, **other.env})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One set of weights: a profile uses the one that its `checkpoint` names, else that of its precision."""
+    """One set of weights. A profile uses the one named by its `checkpoint`, else that of its precision."""
 
-    source: str | None = field(default=None, metadata=about("where the weights lie, if not at model.source"))
+    source: str | None = field(default=None, metadata=about("where the weights are, if not at model.source"))
     download_gb: float | None = field(default=None, metadata=about("size of the download"))
     weights_gb: float | None = field(
         default=None,
-        metadata=about("size of the weights in memory; else parameters times bytes of the precision"),
+        metadata=about("size of the weights in memory, by default parameters times bytes of the precision"),
     )
     engine: Engine = Engine()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Options that a user adds to a profile by name. No variant is ever chosen without being asked for."""
+    """Options that a user adds to a profile by name. A variant is never chosen automatically."""
 
     summary: str = field(metadata=about("what it is for, in one sentence"))
     engine: Engine
@@ -108,33 +108,33 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """What a profile downloads. Left out: one entry, `checkpoint`, the whole repository of its source."""
+    """What a profile downloads. Default: one entry, `checkpoint`, the whole repository of its source."""
 
     files: Mapping[str, File] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a profile takes. Left out: the checkpoint's, or computed from the parameters."""
+    """What a profile needs. Default: the values of the checkpoint, or computed from the parameters."""
 
     weights_gb: float | None = field(default=None, metadata=about("size of the weights in memory"))
     download_gb: float | None = field(default=None, metadata=about("size of the download"))
     memory_gb: float | None = field(
         default=None,
-        metadata=about("the least memory to start with, per GPU, or of the host for a CPU profile"),
+        metadata=about("the least memory needed to start, per GPU, or of the host for a CPU profile"),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One profile as the file has it."""
+    """One profile as written in the file."""
 
     id: str = field(
         metadata=about("64 hex digits: the hash of the profile's content", pattern="[0-9a-f]{64}")
     )
-    tags: Mapping[str, str] = field(metadata=about("what the profile is for; every value is a string"))
+    tags: Mapping[str, str] = field(metadata=about("when the profile fits; every value is a string"))
     checkpoint: str | None = field(
-        default=None, metadata=about("which of `checkpoints`, if not the precision's")
+        default=None, metadata=about("which of `checkpoints`, if not that of the precision")
     )
     workspace: Workspace | None = None
     engine: Engine = Engine()
@@ -162,9 +162,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One way to run a model: what it asks of the machine, and everything that the engine needs for it.
+    """One way to run a model: its requirements of the machine, and everything that the engine needs.
 
-    `engine` has the manifest's, the checkpoint's and the profile's own options joined. `line` is in the file.
+    `engine` joins the options of manifest, checkpoint and profile. `line` is the line in the file.
     `memory_gb` is only what the file states; the estimate is made in `nim.selection.memory`.
     """
 
@@ -180,7 +180,7 @@ class Profile:
 
     @property
     def engine_name(self) -> str | None:
-        """`vllm`, …: three tags have named it over the years."""
+        """Return the engine's name, such as `vllm`, from any of the three tags in use."""
         name = self.tags.get("llm_engine") or self.tags.get("model_type") or self.tags.get("backend")
         return "tensorrt" if name == "triton" else name
 
@@ -190,7 +190,7 @@ class Profile:
 
     @property
     def gpu(self) -> str | None:
-        """The GPU that the profile is made for, `cpu` for none, None for any."""
+        """Return the GPU that the profile is made for: `cpu` for none, None for any."""
         return self.tags.get("gpu")
 
     @property
@@ -199,7 +199,7 @@ class Profile:
 
     @property
     def names_gpu(self) -> bool:
-        """Whether it is made for one kind of GPU."""
+        """Return whether the profile is made for one kind of GPU."""
         return not self.on_cpu and any(
             self.tags.get(tag) for tag in ("gpu", "gpu_device", "product_name_regex")
         )
@@ -214,7 +214,7 @@ class Profile:
 
     @property
     def gpu_count(self) -> int:
-        """How many GPUs it takes, over all nodes."""
+        """Return the number of GPUs over all nodes."""
         return 0 if self.on_cpu else self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
@@ -223,12 +223,12 @@ class Profile:
 
     @property
     def goal(self) -> str | None:
-        """`latency` or `throughput`, where the profile is tuned for one."""
+        """Return `latency` or `throughput` if the profile is tuned for one, else None."""
         return self.tags.get("profile")
 
     @property
     def label(self) -> str:
-        """`vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora][+variant…]`."""
+        """Return `vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora][+variant…]`."""
         parts = [self.engine_name or "unknown", *self._gpu_part(), self.precision or "unknown"]
         parts += [f"tp{self.tensor_parallel_size}", f"pp{self.pipeline_parallel_size}"]
         parts += [self.goal] if self.goal else []
@@ -237,7 +237,7 @@ class Profile:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants that were added to it, in order."""
+        """Return the names of the variants added to the profile, in order."""
         names = self.tags.get("variant", "")
         return tuple(names.split("+")) if names else ()
 
@@ -250,9 +250,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All profiles of one model. `path` is the file it was read from; None where there was none.
+    """All profiles of one model. `path` is the file it was read from; None if it was not read from one.
 
-    `is_generic`: it was made for a model that has none, and its profiles differ in their sizes alone.
+    If `is_generic`, it was generated for a model without a manifest; its profiles differ only in size.
     """
 
     profiles: tuple[Profile, ...]
@@ -269,7 +269,7 @@ class Manifest:
 
 
 def merged(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """Both mappings, where `stronger` wins; mappings inside are merged in turn."""
+    """Return both mappings joined, where `stronger` wins; nested mappings are merged recursively."""
     both = dict(weaker)
     for key, value in stronger.items():
         old = both.get(key)

@@ -1,4 +1,4 @@
-"""Manifests of schema version 1: a map from id to profile, as images of the first generation carry them."""
+"""Manifests of schema version 1, a map from id to profile, as in first-generation images."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from nim.manifest.yaml_lines import Place, items, raw_text_of, text_of
 
 
 def is_v1(keys: Sequence[str]) -> bool:
-    """Whether every top-level key is an id."""
+    """Return whether every top-level key is a profile id."""
     return bool(keys) and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
 
 
 def read_v1(node: Node, place: Place) -> tuple[Profile, ...]:
-    """Tags and files of every profile. Keys that nobody reads are passed over, as its other readers do."""
+    """Return all profiles with tags and files. Unused keys are ignored, as other readers do."""
     return tuple(_profile(name, value, place) for name, _, value in items(node, place, "the manifest"))
 
 
@@ -32,7 +32,7 @@ def _profile(profile_id: str, node: Node, place: Place) -> Profile:
 
 
 def _files(workspace: Node, place: Place) -> dict[str, str]:
-    """File name → URI, or the bare name where the manifest does not say where a file lies."""
+    """Return file name → URI, or the bare name where the manifest does not give a location."""
     files: dict[str, str] = {}
     for component in _children(_child(workspace, "components", place)):
         source = _child(component, "src", place)

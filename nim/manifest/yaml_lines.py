@@ -1,4 +1,4 @@
-"""YAML text → nodes that know their line. Nothing is converted here, so nothing can be converted wrongly."""
+"""YAML text → nodes with their line. Scalars are converted only on request, by unambiguous rules."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from yaml.scanner import Scanner
 from nim.errors import ManifestError
 
 MAX_DEPTH = 32
-# Plain text that readers of YAML 1.1 and 1.2 take for different things.
+# Unquoted text that YAML 1.1 and 1.2 read differently.
 _AMBIGUOUS = re.compile(
     r"y|n|yes|no|on|off|<<|="
     r"|[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*_[0-9_.]*|[-+]?0[xob][0-9a-f_]+"  # 010, 1_000, 0x10
     r"|[-+]?\d+(:[0-5]?\d)+(\.\d*)?|\d{4}-\d\d?-\d\d?([t \d:.+z-]*)"  # 1:30, 2024-01-31
     r"|[-+]?(\d+\.?\d*|\.\d+)e[-+]?\d+|[-+]?(\d+\.|\.\d+)|[-+]?\.inf|\.nan"  # 1e3, 1., .5
-    r"|[-+]?\d+(\.\d+)?",  # longer than any number here
+    r"|[-+]?\d+(\.\d+)?",  # more digits than _INTEGER and _NUMBER allow
     re.IGNORECASE,
 )
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
@@ -30,7 +30,7 @@ _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
 
 
 class Place:
-    """The file that is being read: it knows how to say where something is wrong."""
+    """The name of the file being read, for errors that name the line."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,12 +41,12 @@ class Place:
     def refuse(
         self, node: Node, why: str, *, allowed: tuple[str, ...] = (), hint: str | None = None
     ) -> NoReturn:
-        """`why` follows "cannot …" and ends before the place."""
+        """Raise ManifestError with the text "cannot `why` (file:line)"."""
         raise ManifestError(f"cannot {why} ({self.at(node)})", allowed=allowed, hint=hint)
 
 
 def compose(text: str, place: Place) -> MappingNode:
-    """The one document of `text`, which must be a mapping."""
+    """Return the root node of `text`, which must be a single document and a mapping."""
     try:
         node = _parse(text)
     except YAMLError as error:
@@ -62,7 +62,7 @@ def compose(text: str, place: Place) -> MappingNode:
 
 
 def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node]]:
-    """A mapping's keys with their nodes and values. A key that is written twice is an error."""
+    """Yield key, key node and value node of a mapping. A repeated key is an error."""
     if not isinstance(node, MappingNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a mapping belongs")
     seen: dict[str, Node] = {}
@@ -71,21 +71,21 @@ def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node
         if name in seen:
             place.refuse(
                 key,
-                f"use '{name}' in {what} twice: it stands in line {seen[name].start_mark.line + 1} already",
+                f"use '{name}' in {what} twice: it is already in line {seen[name].start_mark.line + 1}",
             )
         seen[name] = key
         yield name, key, value
 
 
 def elements(node: Node, place: Place, what: str) -> list[Node]:
-    """A list's elements."""
+    """Return the elements of a list."""
     if not isinstance(node, SequenceNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a list belongs")
     return cast(list[Node], node.value)
 
 
 def text_of(node: Node, place: Place, what: str) -> str:
-    """A string. Plain text that YAML takes for something else must be quoted."""
+    """Return a string. Text that YAML reads as another type must be quoted."""
     value = value_of(node, place, what)
     if not isinstance(value, str):
         written = cast(str, node.value) if isinstance(node, ScalarNode) else "…"
@@ -98,14 +98,14 @@ def text_of(node: Node, place: Place, what: str) -> str:
 
 
 def raw_text_of(node: Node, place: Place, what: str) -> str:
-    """A scalar as it is written, whatever YAML would make of it: for ids, which may look like numbers."""
+    """Return a scalar's unconverted text, for ids and the like, which may look like numbers."""
     if not isinstance(node, ScalarNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a string belongs")
     return cast(str, node.value)
 
 
 def value_of(node: Node, place: Place, what: str) -> Any:
-    """Whatever JSON can say. What YAML's versions read differently is refused."""
+    """Return the node as JSON values. Text that YAML versions read differently is refused."""
     if isinstance(node, MappingNode):
         return {name: value_of(value, place, what) for name, _, value in items(node, place, what)}
     if isinstance(node, SequenceNode):
@@ -114,7 +114,7 @@ def value_of(node: Node, place: Place, what: str) -> Any:
 
 
 def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bool | None:
-    """A quoted scalar is a string; a plain one is what YAML 1.2 makes of it."""
+    """Return a quoted scalar as a string, a plain one as YAML 1.2 reads it."""
     text = cast(str, node.value)
     if node.style:
         return text
@@ -173,9 +173,9 @@ class NestingError(ComposerError):
 
 
 class _Unresolved:
-    """What a composer asks of a resolver: here, nothing. `value_of` decides what a scalar is.
+    """A resolver that assigns no types, since `value_of` converts scalars, and limits the depth.
 
-    It is told of every level and stops what is nested too deep: libyaml's recursion would end the process.
+    Without the limit, libyaml's recursion would crash the process.
     """
 
     depth = 0
@@ -214,7 +214,7 @@ def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
 
 
 def _refuse_aliases(node: Node, place: Place, seen: set[int]) -> None:
-    """A node that is reached twice is an alias: written out, a manifest stays readable and of finite size."""
+    """Refuse aliases, which show as a node reached twice: they can make a small file expand without limit."""
     if id(node) in seen:
         place.refuse(
             node, "use a YAML anchor and its alias in a manifest", hint="write the value out where it is used"

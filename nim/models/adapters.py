@@ -1,4 +1,4 @@
-"""LoRA adapters that are named for a start: what their files say, and what is wrong with them."""
+"""LoRA adapters of a start: what their files say, and why the engine would not load them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ _SAVED_WHOLE = frozenset({"classifier", "score"})
 class Adapter:
     """One adapter. `rank` is the largest of its ranks, `base` the model that it was trained on.
 
-    `fault` is why the engine would not load it, `is_missing` that there is no such directory here. What is
-    None is not known: an adapter of the hub is looked at by the engine alone.
+    `fault` is why the engine would not load it; `is_missing` says that its directory does not exist. None is
+    unknown: only the engine reads an adapter of the hub.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Adapter:
 
 
 def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
-    """Read the adapters of `--lora-modules`, each `name=path` or a JSON object."""
+    """Return the adapters of `--lora-modules`, each `name=path` or a JSON object."""
     return tuple(_read(name, path) for name, path in map(_named, modules))
 
 

@@ -1,17 +1,17 @@
-"""What is known of the model that a profile serves: its configuration, and what follows from it."""
+"""What is known of the model that a profile serves: its configuration, weights and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nim.manifest.types import merged
 from nim.models.config import ModelConfig, model_config
-from nim.models.parallel_sizes import LARGEST, check_sizes
-from nim.models.parameters.modules import Ranks
-from nim.models.parameters.shares import CannotSplitError
-from nim.models.parameters.weights import ModelWeights, read_weights, served_dtype
-from nim.models.reading import read_model
-from nim.models.types import ModelReading
+from nim.models.types import LARGEST, ModelReading
+from nim.models.weights.modules import Ranks
+from nim.models.weights.shares import CannotSplitError
+
+if TYPE_CHECKING:
+    from nim.models.weights.model_weights import ModelWeights
 
 USUAL_SIZES = (1, 2, 4, 8, 16)
 """What is offered of a model whose heads are known, and whose weights are not."""
@@ -28,7 +28,7 @@ class ModelFacts:
 
     config: ModelConfig
     reading: ModelReading
-    _read: dict[tuple[str | None, str], ModelWeights | None] = field(
+    _read: "dict[tuple[str | None, str], ModelWeights | None]" = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -70,6 +70,8 @@ class ModelFacts:
         """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
+        from nim.models.parallel_sizes import check_sizes
+
         return check_sizes(
             self.config, pipeline_parallel_size=ranks.pipeline, expert_parallel=ranks.expert_parallel
         )
@@ -84,7 +86,10 @@ class ModelFacts:
         sizes = USUAL_SIZES if self._weights(None, None) is None else range(1, most + 1)
         return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
-    def _weights(self, quantize: str | None, dtype: str | None) -> ModelWeights | None:
+    def _weights(self, quantize: str | None, dtype: str | None) -> "ModelWeights | None":
+        # Imported here: most plans are made without a model's configuration, and need none of it.
+        from nim.models.weights.model_weights import read_weights, served_dtype
+
         key = quantize, served_dtype(self.config, dtype)
         if key not in self._read:
             self._read[key] = read_weights(
@@ -93,7 +98,7 @@ class ModelFacts:
         return self._read[key]
 
 
-def _bytes(weights: ModelWeights | None, ranks: Ranks) -> int | None:
+def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
     try:
         return None if weights is None else weights.bytes(ranks)
     except CannotSplitError:
@@ -102,6 +107,8 @@ def _bytes(weights: ModelWeights | None, ranks: Ranks) -> int | None:
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
     """Return the facts of a model, `overrides` (`--hf-overrides`) laid over its configuration first."""
+    from nim.models.reading import read_model
+
     if overrides:
         changed = model_config(merged(config.root.values, overrides))
         config = replace(config, root=changed.root, text=changed.text)

@@ -1,4 +1,4 @@
-"""The variables that tell the hub's client where the hub is, which proxy to ask, and whom to trust."""
+"""Variables that tell the hub's client its address, proxy and certificates, and their check."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _BEGIN = b"-----BEGIN "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """The proxy that a host is asked through. `address` has neither user nor password."""
+    """The proxy for a host. `address` is without user and password."""
 
     variable: str
     address: str
@@ -27,13 +27,13 @@ class Proxy:
 
 
 def check_hub_environment(environ: Mapping[str, str]) -> None:
-    """SettingsError for a value with which no hub could be asked."""
+    """Raise a SettingsError for a value with which no request can reach the hub."""
     if problem := next(hub_problems(environ), None):
         raise problem
 
 
 def hub_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
-    """Yield what is wrong with the variables, in the order in which the client would stumble over them."""
+    """Yield the faults of the variables, in the order in which the client uses them."""
     yield from _certificate_problems(environ)
     yield from _endpoint_problems(environ.get(ENDPOINT, ""))
     for scheme in ("https", "http", "all"):
@@ -42,7 +42,7 @@ def hub_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that the client asks for this address; None where it asks the host itself."""
+    """Return the proxy that the client uses for this address; None for a direct connection."""
     parts = urlsplit(url)
     variable, value = proxy_variable(parts.scheme, environ)
     if not value or _is_bypassed(parts.hostname or "", environ):
@@ -52,7 +52,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def proxy_variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the variable that names the proxy for this scheme, and its value; lower case wins."""
+    """Return the variable that sets the proxy for this scheme, and its value; lower case wins."""
     for one in (scheme, "all"):
         for name in (f"{one}_proxy", f"{one.upper()}_PROXY"):
             if environ.get(name):
@@ -61,13 +61,13 @@ def proxy_variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def without_user(parts: SplitResult) -> str:
-    """Return an address without the user and the password in it."""
+    """Return the address without user and password."""
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}"
 
 
 def _is_bypassed(host: str, environ: Mapping[str, str]) -> bool:
-    """Whether NO_PROXY names the host, or a domain that it is in."""
+    """Return whether NO_PROXY names the host or its domain."""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     names = [name.strip().lower().removeprefix("*").lstrip(".") for name in listed.split(",") if name.strip()]
     return any(not name or host == name or host.endswith(f".{name}") for name in names)
@@ -84,7 +84,7 @@ def _certificate_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]
 
 
 def _no_certificates(path: Path) -> str | None:
-    """Why no certificate can be read from the file."""
+    """Return why no certificate can be read from the file; None if one can."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -112,7 +112,7 @@ def _endpoint_problems(value: str) -> Iterator[SettingsError]:
 
 
 def _is_address(text: str) -> bool:
-    """Whether it is a whole http or https address, with a port that is a number if it has one."""
+    """Return whether the value is a whole http or https address, with a numeric port if any."""
     try:
         parts = urlsplit(text)
         has_port = parts.port is None or parts.port > 0
@@ -146,7 +146,7 @@ def _proxy_problems(name: str, value: str) -> Iterator[SettingsError]:
 
 
 def _shown(value: str) -> str:
-    """The value without a user and password before its host."""
+    """Return the value without user and password."""
     head, at, tail = value.rpartition("@")
     if not at:
         return value

@@ -6,16 +6,15 @@ from nim.engine.catalog import Feature, load_catalog
 from nim.models.config import ModelConfig
 from nim.models.heads import read_heads
 from nim.models.layers.kinds import layer_count
-from nim.models.parameters.modules import Ranks
-from nim.models.parameters.parts.attention import ATTENTION_HEADS, KV_HEADS
-from nim.models.parameters.parts.families import family_of
-from nim.models.parameters.parts.feed_forward import read_mixture
-from nim.models.parameters.parts.sizes import UnknownSizeError
-from nim.models.parameters.shares import CannotSplitError, Share
-from nim.models.parameters.weights import ModelWeights, read_weights
 from nim.models.quantization import read_quantization
-
-LARGEST = 16  # GPUs that sizes are offered for
+from nim.models.types import LARGEST
+from nim.models.weights.model_weights import ModelWeights, read_weights
+from nim.models.weights.modules import Ranks
+from nim.models.weights.parts.attention import ATTENTION_HEADS, KV_HEADS
+from nim.models.weights.parts.families import family_of
+from nim.models.weights.parts.feed_forward import read_mixture
+from nim.models.weights.parts.sizes import UnknownSizeError
+from nim.models.weights.shares import CannotSplitError, Share
 
 
 def check_sizes(

@@ -4,6 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
+LARGEST = 16
+"""The largest tensor-parallel size that is offered."""
+
 
 class LayerKind(StrEnum):
     """What a layer keeps of the tokens it has seen."""

@@ -1,8 +1,8 @@
-"""The adapters of `--lora-modules` against the limits and names of this start."""
+"""Checks of the adapters of `--lora-modules` against the limits and names of this start."""
 
 from collections.abc import Iterator, Sequence
 
-from nim.engine.refusals import Refusal, refuse_all
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.models.adapters import Adapter
 from nim.options.rules import Said
 
@@ -12,9 +12,9 @@ _OPTION = "lora_modules"
 def check_adapters(
     said: Said, adapters: Sequence[Adapter], base_names: Sequence[str], *, strict: bool = True
 ) -> tuple[str, ...]:
-    """Return what to warn of. SettingsError for an adapter that the engine is certain to refuse.
+    """Return warnings. SettingsError for an adapter that the engine will refuse.
 
-    `base_names` are the names of the model that is served, as far as they say which model it is.
+    `base_names` are the names of the model that is served, where known.
     """
     refused = [*_same_names(said, adapters)]
     for adapter in adapters:
@@ -36,14 +36,14 @@ def _faults(said: Said, adapter: Adapter) -> Iterator[Refusal]:
 
 
 def _enough(said: Said, rank: int) -> str:
-    """The smallest limit that is enough, as it is written where the limit was."""
+    """Return the smallest sufficient limit, written as the limit or the adapters were."""
     choices = [choice for choice in said.table.options["max_lora_rank"].choices if choice >= rank]
     beside = "max_lora_rank" if said.given("max_lora_rank") else _OPTION
     return said.write("max_lora_rank", min(choices), beside) if choices else "an adapter of a smaller rank"
 
 
 def _same_names(said: Said, adapters: Sequence[Adapter]) -> Iterator[Refusal]:
-    """Requests name a model or an adapter: each name stands for one."""
+    """Yield refusals of names that two adapters, or an adapter and the model, share."""
     served = said.get("served_model_name")
     taken = {str(name) for name in served} if isinstance(served, list | tuple) else set[str]()
     for adapter in adapters:
@@ -54,7 +54,7 @@ def _same_names(said: Said, adapters: Sequence[Adapter]) -> Iterator[Refusal]:
 
 
 def _other_base(adapter: Adapter, base_names: Sequence[str]) -> Iterator[str]:
-    """Names are compared by their last part: a copy has another owner, and a directory its own."""
+    """Yield a warning for another base model. Only the last parts of names count: owners of copies differ."""
     names = {_last_part(name) for name in base_names if name}
     if adapter.base and names and _last_part(adapter.base) not in names:
         served = base_names[0]

@@ -1,4 +1,4 @@
-"""Where the engine keeps its own things when the user has no home to write in, as in a container."""
+"""Directories for the engine's caches if the user has no writable home, as in a container."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ from nim.options.derive import Surroundings
 from nim.options.layers import Entry
 from nim.values import Layer, Origin
 
-# Each of these has a place of its own below the home directory, beside its source, or in /tmp: without one
-# that can be written, and stays, it fails or does its work anew at each start.
+# By default, each of these is below the home directory, beside its source, or in /tmp. Without a directory
+# that is writable and persistent, the library fails or repeats its work at each start.
 CACHES = {
     "XDG_CACHE_HOME": "home/.cache",
     "XDG_CONFIG_HOME": "home/.config",
@@ -29,20 +29,20 @@ NAMELESS = "nim"
 _WHY = "no home directory that is this user's own"
 
 
-def home_entries(around: Surroundings) -> Iterator[Entry]:
-    """The home itself: what the environment says of it is what cannot be used."""
-    if not around.has_home:
-        yield _derived("HOME", f"{around.runtime_cache_dir}/home", _WHY)
+def home_entries(environment: Surroundings) -> Iterator[Entry]:
+    """Yield a home directory if there is none. It overrides the environment, whose HOME is not usable."""
+    if not environment.has_home:
+        yield _derived("HOME", f"{environment.runtime_cache_dir}/home", _WHY)
 
 
-def place_entries(around: Surroundings) -> Iterator[Entry]:
-    """Every cache under the one directory that can be written; a name for a user that /etc/passwd has not.
+def place_entries(environment: Surroundings) -> Iterator[Entry]:
+    """Yield every cache below the one writable directory, and a name for a user without one in /etc/passwd.
 
-    The environment may say otherwise. To ask for a name that is not there would be an error.
+    The environment may override them. Without a name, looking up the user would fail.
     """
-    for name, place in CACHES.items() if not around.has_home else ():
-        yield _derived(name, f"{around.runtime_cache_dir}/{place}", _WHY)
-    for name in () if around.has_name else ("USER", "LOGNAME"):
+    for name, place in CACHES.items() if not environment.has_home else ():
+        yield _derived(name, f"{environment.runtime_cache_dir}/{place}", _WHY)
+    for name in () if environment.has_name else ("USER", "LOGNAME"):
         yield _derived(name, NAMELESS, "this user has no name")
 
 

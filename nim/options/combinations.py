@@ -1,13 +1,11 @@
-"""Options that do not go together, each by the rule with which the engine refuses them before it loads."""
+"""Combinations of options that the engine refuses before it loads a model, with the source of each rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from nim.engine import OptionTable
-from nim.engine.refusals import Refusal, refuse_all
+from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.options.parallel_rules import PARALLEL
 from nim.options.rules import Clash, Rule, Said, at_most, found, needs, once
 from nim.options.speculative_rules import SPECULATIVE
-from nim.values import Value
 
 _CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"
 _ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"
@@ -18,31 +16,15 @@ _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
 
 
 def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
-    """Return what to warn of. SettingsError for what the engine is certain to refuse.
-
-    Where the check is not `strict`, that becomes a warning, too.
-    """
-    clashes = [(rule, clash) for rule in RULES if (clash := rule.find(said))]
-    refused = [_refusal(clash) for rule, clash in clashes if rule.certain]
+    """Raise a SettingsError for what the engine refuses; without `strict` return it as warnings."""
+    refused = [_refusal(clash) for rule in RULES if (clash := rule.find(said))]
     if refused and strict:
         raise refuse_all(refused, "the resolved configuration")
-    warnings = [_warning(clash) for rule, clash in clashes if not rule.certain]
-    return (*(f"{one.one_line()}; the engine refuses it" for one in refused), *warnings)
+    return tuple(f"{one.one_line()}; the engine refuses it" for one in refused)
 
 
 def _refusal(clash: Clash) -> Refusal:
     return Refusal(message=f"cannot use {clash.message}", hint=clash.hint)
-
-
-def _warning(clash: Clash) -> str:
-    return clash.message + (f"; hint: {clash.hint}" if clash.hint else "")
-
-
-def said_of(
-    config: Mapping[str, Value], table: OptionTable, *, experts: int | None = None, on_cpu: bool = False
-) -> Said:
-    """Return a resolved configuration as the rules see it."""
-    return Said(config=config, table=table, experts=experts, on_cpu=on_cpu)
 
 
 def _sse_interval(said: Said) -> Clash | None:
@@ -71,7 +53,7 @@ def _context(said: Said) -> Clash | None:
 
 
 def _whole_prompts(said: Said) -> bool:
-    """Whether a prompt must go through in one piece."""
+    """Return whether chunked prefill is off, so that a prompt must fit into one step."""
     return said.given("enable_chunked_prefill") and said.get("enable_chunked_prefill") is False
 
 
@@ -87,7 +69,7 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 
 
 def _host_adapters(said: Said) -> bool:
-    """Whether the limit counts: without adapters, and at 0 or less, it does not."""
+    """Return whether the limit applies: it needs adapters, and 0 or less means no limit."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
 
 

@@ -1,4 +1,4 @@
-"""What vLLM would decide on a CPU from the whole machine, decided from what this service may have of it."""
+"""Defaults on a CPU that vLLM would derive from the whole machine, derived from this service's share."""
 
 from collections.abc import Collection, Iterator
 
@@ -17,7 +17,7 @@ PROGRAMS_BYTES = 3 * GIB
 def cpu_entries(
     selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
 ) -> Iterator[Entry]:
-    """`said` are the options that a person has set: a size of theirs is not second-guessed."""
+    """Yield the defaults on a CPU. `said` are the options that the user set, which are kept."""
     if not selection.profile.on_cpu:
         return
     if not SIZES & {*said}:
@@ -27,20 +27,23 @@ def cpu_entries(
 
 
 def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
-    """Half of what the weights leave: vLLM would take nearly all of the machine, whatever a container may.
+    """Yield half of the memory that the weights leave: vLLM would take nearly all of the machine's, despite a
+    limit.
 
-    More where the context takes more: the engine does not start with less.
+    More if the context needs more, since the engine does not start with less.
     """
     sizes = {"what is free": hardware.host_memory_available_bytes, "the limit": hardware.memory_limit_bytes}
     known = [(size, name) for name, size in sizes.items() if size is not None]
     if not known:
         return
     room, name = min(known)
-    left = room - PROGRAMS_BYTES - (selection.estimate.weights_bytes or 0)
-    half, needed = left // 2 // GIB, min(-(-selection.estimate.context_bytes // GIB), left // GIB)
+    size = selection.estimate
+    left = room - (size.weights_bytes or 0)
+    half, most = (left - PROGRAMS_BYTES) // 2 // GIB, (left - size.workspace_bytes) // GIB
+    needed = min(-(-size.context_bytes // GIB), most)
     why = f"half of what the weights leave of {room / GIB:.1f} GiB, {name}"
     if needed > half:
-        length = selection.estimate.max_model_len
+        length = size.max_model_len
         why = f"what a context of {length} tokens takes, of {room / GIB:.1f} GiB, {name}"
     yield _derived(KV_CACHE, str(max(half, needed, 1)), why)
 

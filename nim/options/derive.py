@@ -1,6 +1,6 @@
-"""What follows from other values: the engine's address, its name for the model, the environment it needs.
+"""Values that follow from others: the engine's address, its name for the model, its environment.
 
-All of it yields to what a person wrote, except the address and the choice of GPUs, which the launcher owns.
+The user may override all of them except the address and the choice of GPUs, which the launcher sets.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.select import Selection
 from nim.values import Layer, Origin
 
-# vLLM must keep an idle connection longer than nginx does, or a request meets one that just closed.
+# vLLM must keep idle connections longer than nginx, or a request meets one that was just closed.
 ENGINE_KEEPALIVE_SECONDS = 3600
 
-# `/inference/v1/generate` and the render routes exist only with the first; cache hits show up in `usage` only
-# with the second; `/docs` needs no internet with the third; nginx logs the requests; and a page of any origin
-# may ask, as with NIM (a key, where there is one, is sent by the page and not by the browser).
+# The first provides `/inference/v1/generate` and the render routes; the second reports cache hits in `usage`;
+# with the third, `/docs` needs no internet; the fourth is set because nginx logs the requests; the last
+# admits pages of any origin, as NIM does (an API key is sent by the page, not by the browser).
 DEFAULT_OPTIONS = {
     "enable_scale_out": True,
     "enable_prompt_tokens_details": True,
@@ -36,7 +36,7 @@ DEFAULT_VARIABLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where the service lives. Paths are absolute; `user` is set when it runs as root.
+    """The environment of the service. Paths are absolute; `user` is set if it runs as root.
 
     `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
     """
@@ -61,35 +61,35 @@ def default_entries() -> Iterator[Entry]:
 
 
 def derived_entries(
-    around: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
+    environment: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
 ) -> Iterator[Entry]:
-    """The layer between the defaults and the profile."""
+    """Yield the layer between the defaults and the profile."""
     yield _derived("served_model_name", [model_name], "the model's name")
     yield from revision_entries(source)
     if selection.utilization is not None:
         yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
-    yield from cache_entries(around)
+    yield from cache_entries(environment)
     yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
 
 
 def revision_entries(source: Source) -> Iterator[Entry]:
-    """Which state of a repository is meant."""
+    """Yield the revision of the repository, if one is set."""
     if source.revision:
         yield _derived("revision", source.revision, "the revision in the model's URI")
 
 
-def cache_entries(around: Surroundings) -> Iterator[Entry]:
-    """Where downloads and compiled kernels lie, and whether anything may be downloaded."""
-    yield _derived("HF_HOME", f"{around.cache_dir}/huggingface", "NIM_CACHE_PATH")
-    yield _derived("VLLM_CACHE_ROOT", around.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
-    if around.offline:
+def cache_entries(environment: Surroundings) -> Iterator[Entry]:
+    """Yield the directories for downloads and compiled kernels, and whether downloads are disabled."""
+    yield _derived("HF_HOME", f"{environment.cache_dir}/huggingface", "NIM_CACHE_PATH")
+    yield _derived("VLLM_CACHE_ROOT", environment.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
+    if environment.offline:
         yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
 
 
-def address_entries(around: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
-    """Where the engine listens. On a unix socket it still gets a port: on stop it asks who uses that one."""
+def address_entries(environment: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+    """Yield the engine's address. On a unix socket it still needs a port, which it checks when it stops."""
     if backend_port is None:
-        yield _derived("uds", f"{around.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
+        yield _derived("uds", f"{environment.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
         yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
         return
     yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
@@ -98,7 +98,7 @@ def address_entries(around: Surroundings, server_port: int, backend_port: int | 
 
 
 def device_entries(selection: Selection) -> Iterator[Entry]:
-    """Which GPUs the engine sees: those that the choice was made for, in the user's order."""
+    """Yield the GPUs that the engine may use: those the profile was chosen for, in the user's order."""
     if not selection.devices:
         return
     yield _derived("CUDA_DEVICE_ORDER", "PCI_BUS_ID", "the order in which GPUs are counted")
@@ -109,7 +109,7 @@ def device_entries(selection: Selection) -> Iterator[Entry]:
 
 
 def _why_share(utilization: float) -> str:
-    """The engine's own default would either not be granted or not be enough."""
+    """Return why the engine's default utilization is not used: it is more than is free, or too little."""
     if utilization < ENGINE_UTILIZATION:
         return f"what is free on the GPUs: the engine's {ENGINE_UTILIZATION} is more"
     return f"what the weights need: the engine's {ENGINE_UTILIZATION} is less"

@@ -1,4 +1,4 @@
-"""The engine's own command, or what NIM_ENGINE_COMMAND puts in its place."""
+"""The engine's own command, or the one in NIM_ENGINE_COMMAND."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ PLACEHOLDER = "{engine}"
 
 
 def engine_command(own: Sequence[str], replacement: str | None) -> tuple[str, ...]:
-    """`own` ends in vLLM's verb, which a replacement is given too. `{engine}` stands for all before the verb.
+    """Return the engine's command. `own` ends in vLLM's verb, which is also appended to a replacement.
 
-    So `numactl -N 0 {engine}` wraps vLLM, and a program without the word takes its place.
+    In a replacement, `{engine}` stands for all before the verb: `numactl -N 0 {engine}` wraps vLLM. A
+    replacement without that word is used instead of vLLM.
     """
     if replacement is None:
         return tuple(own)

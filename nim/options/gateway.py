@@ -1,4 +1,4 @@
-"""What nginx is told: where it listens, how long it waits, how much it holds, which routes are open."""
+"""Resolve nginx's configuration: where it listens, its time-outs and limits, and which routes are open."""
 
 from collections.abc import Mapping
 
@@ -17,18 +17,18 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
-    settings: Settings, around: Surroundings, config: Mapping[str, Value]
+    settings: Settings, environment: Surroundings, config: Mapping[str, Value]
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """The gateway, and what its user should know about it."""
-    connections, warnings = _connections(settings, around.open_files)
+    """Return the gateway's configuration, and warnings about it."""
+    connections, warnings = _connections(settings, environment.open_files)
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     gateway = Gateway(
         server_port=settings.server_port,
         health_port=health_port,
-        listen_ipv6=around.has_ipv6,
-        user=around.user,
-        worker_processes=around.worker_processes,
+        listen_ipv6=environment.has_ipv6,
+        user=environment.user,
+        worker_processes=environment.worker_processes,
         max_body_size=settings.max_body_size,
         read_timeout_seconds=settings.proxy_read_timeout,
         send_timeout_seconds=settings.proxy_send_timeout,
@@ -44,7 +44,7 @@ def decide_gateway(
 
 
 def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
-    """A second listener needs a port of its own; the API's port answers the health routes anyway."""
+    """Return the health port, or None and a warning if it is the API's, which also serves health."""
     if settings.health_port != settings.server_port:
         return settings.health_port, ()
     said = "is the API's port, which answers the health routes anyway: there is no listener of their own"
@@ -52,7 +52,7 @@ def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
 
 
 def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
-    """The groups that are open; the adapters' among them when there can be adapters."""
+    """Return the open route groups, including the adapters' if LoRA is on."""
     usual = (*OPEN_BY_DEFAULT, Group.ADAPTERS) if lora else OPEN_BY_DEFAULT
     groups = open_groups(settings.routes, usual)
     if Group.ADAPTERS in groups and not lora:
@@ -65,13 +65,13 @@ def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
 
 
 def _allowed_origins(config: Mapping[str, Value]) -> tuple[str, ...]:
-    """As the engine has them, whoever set them."""
+    """Return the origins that the engine allows, whichever layer set them."""
     given = config.get("allowed_origins")
     return tuple(map(str, given.value)) if given and isinstance(given.value, list | tuple) else ()
 
 
 def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
-    """At most half of what the engine keeps: the other half is for an engine that is too busy to look."""
+    """Return seconds, at most half of the engine's: the other half is a margin for a busy engine."""
     engine = config[KEEPALIVE_VARIABLE]
     seconds = _engine_seconds(engine)
     given = settings.proxy_upstream_keepalive_timeout
@@ -97,7 +97,7 @@ def _engine_seconds(engine: Value) -> int:
 
 
 def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, ...]]:
-    """As many as were asked for, or as there is room for."""
+    """Return the number of connections, as requested or as open files allow, and warnings."""
     room, given = most_connections(open_files), settings.proxy_connections
     if given and given < FEWEST_CONNECTIONS:
         raise SettingsError(

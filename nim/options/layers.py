@@ -1,4 +1,4 @@
-"""The seven layers, each as a list of entries: option, value, origin. `resolve` settles them."""
+"""The seven layers, each as a list of entries: option, value, origin. `resolve` merges them."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What one layer says about one option. An upper-case name is an environment variable of the engine."""
+    """One option's value in one layer. An upper-case name is an environment variable of the engine."""
 
     name: str
     value: Any
@@ -24,14 +24,14 @@ class Entry:
 
 
 def entries(layer: Layer, place: str, values: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """Several values from one place."""
+    """Return entries for several values from one place."""
     origin = Origin(layer=layer, place=place)
     return tuple(Entry(name=name, value=value, origin=origin) for name, value in values.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layered:
-    """One layer, read: its entries, what its user should know, and tokens that are passed on unread."""
+    """One layer: its entries, warnings, and tokens that are passed on unchecked."""
 
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def profile_entries(
 ) -> Layered:
     """Return a profile's tags, its `nim_json_args`, its engine's arguments and environment, weakest first.
 
-    Values get the checks of the engine's flags; ManifestError for what the engine would not take.
+    Values get the checks of the engine's flags. ManifestError for a value that the engine would not take.
     """
     place = f"profile {label}"
     sizes = {option: int(tags[tag]) for tag, option in PARALLEL_TAGS.items() if tag in tags}
@@ -75,9 +75,9 @@ def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, stric
 def environment_entries(
     environ: Mapping[str, str], weaker: Iterable[Entry], strays: Collection[str]
 ) -> Iterator[Entry]:
-    """The engine's own variables, and those that a weaker layer sets, where the user says otherwise.
+    """Yield the engine's own variables, and those that weaker layers set, from the environment.
 
-    `strays` are nobody's wish. Which GPUs the user lets us see was heard when the hardware was looked at.
+    `strays` are left out, and so is CUDA_VISIBLE_DEVICES, which the detection of the hardware has read.
     """
     also = {entry.name for entry in weaker if entry.name.isupper() and environ.get(entry.name)}
     names = {name for name in environ if name.startswith("VLLM_")} | also
@@ -86,7 +86,7 @@ def environment_entries(
 
 
 def option_name(flag: str) -> str:
-    """`--max-model-len`, `max-model-len` and `max_model_len` are one option: `max_model_len`."""
+    """Return the option's name with underscores: `max_model_len` for `--max-model-len`."""
     return flag.removeprefix("--").replace("-", "_")
 
 

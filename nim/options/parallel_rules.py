@@ -1,4 +1,4 @@
-"""The engine's rules on sizes and kinds of parallelism that hold whatever the model is."""
+"""The engine's rules on kinds and sizes of parallelism that apply to any model."""
 
 from nim.options.rules import Clash, Rule, Said, at_most, excludes, found, needs
 
@@ -42,7 +42,7 @@ def _binding(said: Said) -> Clash | None:
 
 
 def _balancing(said: Said) -> Clash | None:
-    """EPLB moves experts between ranks: it needs both."""
+    """Check that EPLB has experts on more than one rank."""
     if not said.get("enable_eplb"):
         redundant = said.item("eplb_config", "num_redundant_experts")
         if not redundant:
@@ -100,7 +100,7 @@ def _microbatches(said: Said) -> Clash | None:
 
 
 def _balancer(said: Said) -> Clash | None:
-    """Which of the modes of data parallelism is meant."""
+    """Check that one mode of data parallelism is set, and its sizes and ranks."""
     external = said.get("data_parallel_external_lb") or said.given("data_parallel_rank")
     hybrid = said.get("data_parallel_hybrid_lb") or said.given("data_parallel_start_rank")
     multi = said.get("data_parallel_multi_port_external_lb")

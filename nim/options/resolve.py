@@ -1,4 +1,4 @@
-"""Layers → one value per option, with everything it overrode."""
+"""Merge the layers to one value per option, with everything it overrode."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from nim.values import Value
 
 
 def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
-    """The strongest layer wins; within one layer, the later entry. JSON objects are merged key by key.
+    """Return one value per option. The strongest layer wins; within a layer, the later entry.
 
-    `previous` holds what each overridden entry had come to, strongest first. Names come out sorted, so that
-    equal input gives equal plans.
+    JSON objects are merged key by key. `previous` holds the values that each entry overrode, strongest first.
+    Names are sorted, so that equal input gives equal plans.
     """
     resolved: dict[str, Value] = {}
     for entry in sorted(layered, key=lambda entry: entry.origin.layer):
@@ -20,7 +20,7 @@ def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
 
 
 def merge(weak: Any, strong: Any) -> Any:
-    """Two JSON objects key by key, deeply; anything else: the strong one as it is."""
+    """Return two JSON objects merged key by key, deeply; for other values, the strong one."""
     if not isinstance(weak, Mapping) or not isinstance(strong, Mapping):
         return strong
     merged = dict(weak)

@@ -1,4 +1,4 @@
-"""Each route: whether it is open, why, and what would open it; and how the table fits a running engine's."""
+"""The state of each route: open or closed, why, and how to open it; and differences from a running engine."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteState:
-    """One route of the table. `in_engine` is None where no engine was asked, or it would not say."""
+    """One route of the table. `in_engine` is None if no engine was asked or its document cannot tell."""
 
     route: Route
     is_open: bool
@@ -22,7 +22,7 @@ class RouteState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stray:
-    """A route that an engine has and the table has not: closed, like everything that is in no group."""
+    """A route that an engine has and the table lacks: closed, like every route without a group."""
 
     path: str
     methods: tuple[str, ...]
@@ -31,7 +31,7 @@ class Stray:
 def route_states(
     groups: Collection[str], *, lora: bool, engine_paths: Collection[str] | None = None
 ) -> tuple[RouteState, ...]:
-    """Every route of the table, when these groups are open and the engine's document has these paths."""
+    """Return the state of every route, for these open groups and the paths in the engine's document."""
     states = []
     for route in ROUTES:
         is_open = route.group in (*ALWAYS_OPEN, *groups)
@@ -49,7 +49,7 @@ def route_states(
 
 
 def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
-    """The paths of an OpenAPI document that are in no group."""
+    """Return the paths of an OpenAPI document that belong to no group."""
     known = {route.path for route in ROUTES}
     paths: Mapping[str, Any] = document["paths"]
     return tuple(
@@ -60,7 +60,7 @@ def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
 
 
 def hidden_in(states: Iterable[RouteState]) -> tuple[RouteState, ...]:
-    """What the engine has and the gateway keeps back."""
+    """Return the routes that the engine has and the gateway closes."""
     return tuple(state for state in states if state.in_engine and not state.is_open)
 
 
@@ -84,7 +84,7 @@ def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, 
 
 
 def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
-    """What opens it beside these: what differs from the usual, or all where something usual stays closed."""
+    """Return the NIM_ROUTES value that also opens `group`: additions to the defaults, or all groups."""
     wanted = {*groups, *ALWAYS_OPEN, group}
     usual = {*OPEN_BY_DEFAULT, Group.ADAPTERS} if lora else {*OPEN_BY_DEFAULT}
     if usual <= wanted:
@@ -93,7 +93,7 @@ def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
 
 
 def _in_engine(route: Route, engine_paths: Collection[str] | None) -> bool | None:
-    """A document names neither websockets nor the files of its own pages: absence there means nothing."""
+    """Return whether the engine has the route; None for websockets and page files, which OpenAPI omits."""
     if engine_paths is None or route.target is not Target.ENGINE:
         return None
     if route.path in engine_paths:

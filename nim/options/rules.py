@@ -1,4 +1,4 @@
-"""How a rule about options that do not go together is written; the rules themselves are in `combinations`."""
+"""How a rule about combinations of options is written; the rules are in `combinations` and beside it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,16 +15,14 @@ VARIABLES = {setting.option: setting.name for setting in declared().values() if 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A resolved configuration as the rules see it: what was said of each option, else the engine's default.
+    """The resolved configuration for the rules: the set value of each option, else the engine's default.
 
-    `experts` is the model's number of experts, 0 for a dense model, None where it is not known. `on_cpu` is
-    where there are no GPUs.
+    `experts` is the model's number of experts, 0 for a dense model, None where it is not known.
     """
 
     config: Mapping[str, Value]
     table: OptionTable
     experts: int | None = None
-    on_cpu: bool = False
 
     def get(self, name: str) -> Any:
         """Return the option's value, or the engine's default."""
@@ -34,11 +32,11 @@ class Said:
         return option.default if option else None
 
     def given(self, name: str) -> bool:
-        """Return whether anybody said something of the option."""
+        """Return whether a layer sets the option."""
         return name in self.config and self.config[name].value is not None
 
     def number(self, name: str) -> float | None:
-        """Return the option's value if it is a number, else None. "auto", which is -1, is no number."""
+        """Return the option's value if it is a number, else None; "auto", which is -1, gives None."""
         value = self.get(name)
         option = self.table.options.get(name)
         if option and option.kind is Kind.AUTO_INTEGER and value == -1:
@@ -46,11 +44,11 @@ class Said:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def item(self, name: str, key: str) -> Any:
-        """Return a value of a JSON object, None where it is not said."""
+        """Return a value of a JSON object; None where it is not set."""
         return self.items(name).get(key)
 
     def items(self, name: str) -> dict[str, Any]:
-        """Return a JSON object with underscores in its keys; an empty one where there is none."""
+        """Return a JSON object with underscores in its keys; an empty one where it is not set."""
         value = self.get(name)
         return (
             {str(key).replace("-", "_"): one for key, one in value.items()}
@@ -59,7 +57,7 @@ class Said:
         )
 
     def flag(self, name: str) -> str:
-        """Return the option as it is written, with where it was: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
+        """Return the option, its value and its origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
         option = self.table.options[name]
         value = self.get(name)
         shown = "" if isinstance(value, bool | Mapping | list) or value is None else f" {value}"
@@ -69,7 +67,7 @@ class Said:
         return f"{written}{shown} ({self.config[name].origin.place})"
 
     def write(self, name: str, value: object, beside: str) -> str:
-        """Return what to type for the option: its variable where `beside` was set by one, else its flag."""
+        """Return what to type for the option: its variable if a variable set `beside`, else its flag."""
         origin = self.config[beside].origin if beside in self.config else None
         if origin and origin.layer is Layer.ENV and name in VARIABLES:
             return f"{VARIABLES[name]}={value}"
@@ -79,7 +77,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clash:
-    """What does not go together. `message` follows "cannot use "."""
+    """A combination that the engine refuses. `message` follows "cannot use "."""
 
     message: str
     hint: str | None = None
@@ -87,14 +85,10 @@ class Clash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One thing that the engine checks. `source` is where it does so in vLLM 0.32.
-
-    `certain`: it refuses to start; otherwise it may.
-    """
+    """One thing for which the engine refuses to start. `source` is where it does so in vLLM 0.32."""
 
     source: str
     find: Callable[[Said], Clash | None]
-    certain: bool = True
 
 
 def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
@@ -110,7 +104,7 @@ def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
 
 
 def excludes(name: str, other: str, *, source: str) -> Rule:
-    """Return the rule that the two options are not both switched on."""
+    """Return the rule that at most one of the two options is on."""
 
     def find(said: Said) -> Clash | None:
         if not said.get(name) or not said.get(other):
@@ -121,7 +115,7 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
 
 
 def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
-    """Return the rule that the first number is not above the second one, where they are known."""
+    """Return the rule that the first number is not above the second, where both are known."""
 
     def find(said: Said) -> Clash | None:
         low, high = said.number(name), said.number(other)
@@ -138,7 +132,7 @@ def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool]
 
 
 def once(option: str, whole: str, key: str, *, source: str) -> Rule:
-    """Return the rule that a value is given by its option or by a key of a JSON object, not by both."""
+    """Return the rule that a value is not set both by its option and by a key of a JSON object."""
 
     def find(said: Said) -> Clash | None:
         if not said.given(option) or said.item(whole, key) is None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import Option, OptionTable
+from nim.engine.argument_refusals import Refusal, refuse_all, variable_misfit
 from nim.engine.option_values import read_value
-from nim.engine.refusals import Refusal, refuse_all, variable_misfit
 from nim.engine.scalars import MisfitError
 from nim.options.layers import Entry, Layered
 from nim.settings import Settings, declared
@@ -13,9 +13,9 @@ from nim.values import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
-    """Return what the variables say. SettingsError names every variable with a value that is not taken.
+    """Return the options that NIM_* variables set. SettingsError names every variable with a refused value.
 
-    Where the check is not strict such a value becomes a warning, and is passed on as its flag's.
+    Without a strict check such a value becomes a warning, and is passed on to the engine under its flag.
     """
     read = _Reading()
     for name, declaration in declared().items():
@@ -30,7 +30,7 @@ def settings_entries(settings: Settings, table: OptionTable) -> Layered:
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been found so far."""
+    """Entries, refusals, warnings and unchecked tokens, collected variable by variable."""
 
     entries: list[Entry] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The engine's rules on speculative decoding that hold whatever the model and its draft are."""
+"""The engine's rules on speculative decoding that apply to any model and draft."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ _ARGS = "engine/arg_utils.py, EngineArgs.create_speculative_config"
 _CONFIG = "config/speculative.py, SpeculativeConfig"
 _OPTION = "speculative_config"
 _SHORT = {"spec_method": "method", "spec_model": "model", "spec_tokens": "num_speculative_tokens"}
-# These draft with the model itself, or with none; all others need a draft model.
+# These methods draft with the model itself, or without a model; all others need a draft model.
 _SELF_DRAFTING = ("ngram", "[ngram]", "ngram_gpu", "suffix", "extract_hidden_states", "mtp", "dspark")
 _NGRAM = ("ngram", "[ngram]", "ngram_gpu")
 _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")
 
 
 def drafting(said: Said) -> dict[str, Any]:
-    """Return the speculative configuration, the short options included; empty where there is none."""
+    """Return the speculative configuration with the short options merged in; empty where it is not set."""
     short = {key: said.get(option) for option, key in _SHORT.items() if said.given(option)}
     return said.items(_OPTION) | short
 
 
 def is_on(said: Said) -> bool:
-    """Return whether anything was said of speculative decoding."""
+    """Return whether speculative decoding is configured."""
     return said.given(_OPTION) or any(said.given(option) for option in _SHORT)
 
 
@@ -30,7 +30,7 @@ def _named(said: Said) -> str:
 
 
 def _method(config: dict[str, Any]) -> Any:
-    """The method, as it follows from the model where it is not said."""
+    """Return the method; where it is not set, the one that follows from the draft model."""
     method = config.get("method")
     if isinstance(method, str) and method.endswith("_mtp"):
         return "mtp"
@@ -139,7 +139,7 @@ def _adaptive(said: Said) -> Clash | None:
 
 
 def _slots(said: Said) -> Clash | None:
-    """With adapters, every sequence's drafts must fit into one step."""
+    """Check that with adapters the drafts of all sequences fit into one step."""
     names = ("max_num_batched_tokens", "max_num_seqs")
     batched, sequences = (said.number(name) for name in names)
     tokens = drafting(said).get("num_speculative_tokens")

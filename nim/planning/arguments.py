@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.engine import OptionTable, ParsedArguments, parse_arguments, refusals
+from nim.engine import OptionTable, ParsedArguments, argument_refusals, parse_arguments, stray_words
 from nim.engine.pasted_command import without_command
 from nim.engine.tokens import Line
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import HUB
 from nim.settings import Settings
+from nim.settings.pasted_values import reference
 
 PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"
 COMMAND_LINE = "the command line"
@@ -18,7 +19,7 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What a line says. `place` names where it was written, for its origin."""
+    """The options, model and notes of one line. `place` names where it was written, for origins."""
 
     place: str
     parsed: ParsedArguments
@@ -32,21 +33,22 @@ class Read:
 
 
 def read_arguments(line: Line, place: str, settings: Settings, table: OptionTable) -> Read:
-    """Read a line. SettingsError for what the engine would not take, and for a word that is no model."""
+    """Return what a line sets. SettingsError for a refused argument, and for a word that is no model."""
     arguments = without_command(line.tokens, place=place)
     parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
     model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
-    notes = [f"{place}: {said}" for said in (*line.notes, *arguments.notes, note) if said]
+    left = (f"nothing replaces {found} here" for token in line.tokens if (found := reference(token)))
+    notes = [f"{place}: {said}" for said in (*line.notes, *arguments.notes, note, *left) if said]
     return Read(place=place, parsed=parsed, model=model, warnings=(*notes, *parsed.warnings))
 
 
 def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> tuple[str | None, str | None]:
-    """The model, and how its name is understood: behind `vllm serve` it may be one of the hub's."""
+    """Return the model and a note on its name; after `vllm serve` it may be a repository of the hub."""
     if tag is None or Path(tag).exists():
         return tag, None
     if "/" not in tag:
         # A value without its option rather than a model.
-        raise refusals.refuse_all([refusals.stray(tag, None, table, place)], place)
+        raise argument_refusals.refuse_all([stray_words.stray(tag, None, table, place)], place)
     if pasted and _REPOSITORY.fullmatch(tag):
         return HUB + tag, f"the model {tag} is taken for {HUB}{tag}"
     return tag, None

@@ -32,7 +32,7 @@ SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """Everything that was decided. `weights` names the model to the engine; `verbatim` is passed on unread."""
+    """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked."""
 
     settings: Settings
     around: Surroundings

@@ -43,7 +43,7 @@ def find_candidates(
     around: Surroundings,
     engine: InstalledEngine | None,
 ) -> Candidates:
-    """Return what a choice is made of."""
+    """Return the candidates for the choice of a profile."""
     said = said_entries(request, written, wish)
     cache = tuple(cache_entries(around))
     own = environment_entries(request.environ, cache, service_links(request.environ))

@@ -1,4 +1,4 @@
-"""Whether the resolved options go together, with each other and with what lies on the disk."""
+"""Checks of the resolved options against each other, against adapters on disk and against the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedModel:
-    """The model that the options are for. `facts` are None where its files are not on this machine."""
+    """The model that the options are for. `facts` is None where its files are not on this machine."""
 
     manifest: Manifest
     source: Source
     facts: ModelFacts | None
-    on_cpu: bool
 
 
 def check_options(
     config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: "Request"
 ) -> tuple[str, ...]:
-    """Return warnings. SettingsError for options that the engine is certain to refuse."""
+    """Return warnings. SettingsError for options that the engine will refuse."""
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
-    said = Said(config=config, table=table, experts=experts, on_cpu=model.on_cpu)
+    said = Said(config=config, table=table, experts=experts)
     return (
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
         *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
         *hub_warnings(model.source, config, request.environ),
+        *_open_service(config),
     )
 
 
@@ -54,14 +54,14 @@ def _adapter_warnings(said: Said, model: CheckedModel, *, made_up: bool, strict:
 
 
 def _experts(facts: ModelFacts) -> int | None:
-    """Return the number of experts as the engine counts it; None where it counts them layer by layer."""
+    """Return the number of experts as the engine counts it; None where it differs by layer."""
     if facts.reading.experts:
         return facts.reading.experts.count
     return None if facts.config.get("block_configs") else 0
 
 
 def _names(model: CheckedModel) -> tuple[str, ...]:
-    """Return what identifies the model: its repository, its manifest's name, the name in its own files."""
+    """Return the names of the model: its repository, its manifest's name, the name in its own files."""
     manifest = model.manifest
     known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]
     if model.facts:
@@ -70,9 +70,15 @@ def _names(model: CheckedModel) -> tuple[str, ...]:
 
 
 def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what will keep the engine from asking the hub for a model of the hub's."""
+    """Return the faults of variables that will keep the engine from fetching a model from the hub."""
     said = config.get("HF_HUB_OFFLINE")
     offline = str(said.value) if said else environ.get("HF_HUB_OFFLINE", "")
     if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
         return ()
     return tuple(f"{one.message}; hint: {one.hint}" for one in hub_problems(environ))
+
+
+def _open_service(config: Mapping[str, Value]) -> tuple[str, ...]:
+    """Return a warning of a key that is set to nothing, as `-e VLLM_API_KEY=$KEY` does without a KEY."""
+    key = config.get("VLLM_API_KEY")
+    return () if key is None or key.value else ("VLLM_API_KEY is empty: requests need no key",)

@@ -46,6 +46,7 @@ from nim.planning.host_facts import look_around
 from nim.planning.local_models import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
+from nim.selection.engine_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.values import Origin, Value
@@ -85,12 +86,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, on_cpu=selection.profile.on_cpu)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     decided = Decided(
         settings=settings,
         around=around,
-        model=model_of(manifest, source, config),
+        model=model_of(manifest, source, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
         config=config,
@@ -180,10 +181,11 @@ def refuse_missing_engine(settings: Settings) -> None:
         )
 
 
-def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) -> Model:
-    """What is served, under which names."""
+def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
+    """What is served, under which names. Its context is None where the engine takes what its memory holds."""
     license_ = manifest.model.license if manifest.model else None
-    context = config.get("max_model_len")
+    context = EngineOptions(values=config)
+    derived = None if context.fits_context else selection.estimate.max_model_len
     file = local_path(manifest, license_.file) if license_ and license_.file else None
     return Model(
         name=manifest.name or source.name,
@@ -192,7 +194,5 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value]) ->
         path=source.path,
         license_file=file,
         license_name=license_.name if license_ else None,
-        max_model_len=context.value
-        if context
-        else (manifest.model.max_model_len if manifest.model else None),
+        max_model_len=context.context or derived,
     )

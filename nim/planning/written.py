@@ -1,4 +1,4 @@
-"""What a person wrote: the variables of the environment, NIM_PASSTHROUGH_ARGS and the command line."""
+"""The three strongest layers: NIM_* variables, NIM_PASSTHROUGH_ARGS and the command line."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.layers import Entry, entries
 from nim.options.settings_layer import settings_entries
 from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.settings import Settings
 from nim.values import Layer
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a person wrote: variables, passthrough and command line, with the model if it was named there."""
+    """Entries of the three layers, and the model if one of the lines names it."""
 
     entries: tuple[Entry, ...]
     model: str | None
@@ -27,7 +28,7 @@ class Written:
 
 
 def read_written(request: "Request", table: OptionTable) -> Written:
-    """The three strongest layers."""
+    """Return the three layers. SettingsError for everything that is wrong in one of them."""
     settings = request.settings
     variables = settings_entries(settings, table)
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
@@ -49,5 +50,14 @@ def read_written(request: "Request", table: OptionTable) -> Written:
             *variables.warnings,
             *(warning for _, one in parts for warning in one.warnings),
             *check_variables(request.environ, table),
+            *_two_models(parts[0][1].model, settings),
         ),
     )
+
+
+def _two_models(passed: str | None, settings: Settings) -> tuple[str, ...]:
+    """Return a warning where two variables name two models."""
+    if passed is None or settings.model_path in (None, passed):
+        return ()
+    name = settings.names_used["model_path"]
+    return (f"{name} '{settings.model_path}' is not used: {PASSTHROUGH} names {passed}",)

@@ -1,1 +1,1 @@
-"""Public vLLM recipes turned into manifests."""
+"""Import of public vLLM recipes: recipe file → manifest."""

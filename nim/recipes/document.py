@@ -1,7 +1,7 @@
-"""A vLLM recipe as its file has it: how a model is served on which hardware, written for people.
+"""The dataclasses of a vLLM recipe file and the functions that read one.
 
-The field names are the file's keys; a key that no field names is an error with its line. What an importer
-has no use for is read as it is (`Any`), so that only what is used is demanded. Sizes in GB are 10^9 bytes.
+The field names are the file's keys; an unknown key is an error that names its line. Keys that the importer
+does not use are typed `Any` and not checked. Sizes in GB are 10^9 bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ from nim.manifest.yaml_lines import Place, compose
 from nim.recipes.hardware import CPU_KEYS, EVERY_GPU, find_target
 
 MAX_BYTES = 4 * 1024**2
-# As it is written, whatever YAML would make of it: dates and versions look like numbers.
+# The unconverted text: YAML would read dates and versions as numbers.
 _RAW = about("", pattern=r"(?s).*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """What one kind of hardware adds. `install_note` tells people how to install the engine there."""
+    """Arguments and variables added on one kind of hardware. `install_note` is for human readers."""
 
     extra_args: tuple[str, ...] = ()
     extra_env: Mapping[str, str] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Override:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureOverride:
-    """What one kind of hardware adds to a feature."""
+    """Arguments added to a feature on one kind of hardware."""
 
     args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One of several ways to do a feature. `variants` are those that it is for; None is all."""
+    """One of several ways to enable a feature. `variants` are those it applies to; None means all."""
 
     label: str | None = None
     description: str = ""
@@ -53,9 +53,9 @@ class Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """What the model can do if the engine is told to. `strategies`: those that it works with; None is all.
+    """A capability of the model that engine arguments enable, such as tool calling.
 
-    `hardware` says where it was verified, or is known to fail.
+    `strategies` are those it works with; None means all. `hardware` says where it was verified or fails.
     """
 
     label: str | None = None
@@ -70,9 +70,9 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeVariant:
-    """One set of weights. `vram_minimum_gb` is what all its GPUs together must have.
+    """One set of weights. `vram_minimum_gb` is the least memory of all its GPUs together.
 
-    `tp` is a number, or one for each hardware.
+    `tp` is a number, or a mapping from hardware to number.
     """
 
     precision: str = field(metadata=_RAW)
@@ -93,7 +93,7 @@ class RecipeVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyOverride:
-    """What one way of spreading the model over GPUs adds. `tp` is a number, or one for each hardware."""
+    """Arguments added by one parallelism strategy. `tp` is a number, or a mapping from hardware to number."""
 
     tp: Any = None
     extra_args: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class StrategyOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """What must be installed beside the engine."""
+    """A package to be installed in addition to the engine."""
 
     command: str
     note: str = ""
@@ -120,7 +120,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeModel:
-    """What is served, and the options that every way of serving it has. `context_length` 0 is none."""
+    """The served model and the options common to every profile. `context_length` 0 means unknown."""
 
     model_id: str
     min_vllm_version: str | None = field(default=None, metadata=_RAW)
@@ -140,7 +140,7 @@ class RecipeModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """What is told to people. `hardware` says on what it was verified, or is known not to run."""
+    """Information for human readers. `hardware` says where the recipe was verified or is known to fail."""
 
     title: str = ""
     description: str = ""
@@ -159,7 +159,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The whole file. Features are on unless they are named as opt-in."""
+    """A whole recipe file. Features are enabled unless they are listed as opt-in."""
 
     meta: Meta = Meta()
     model: RecipeModel
@@ -181,12 +181,12 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in a file. ManifestError says what in it cannot be read, and in which line."""
+    """Return the recipe in a file. ManifestError names what cannot be read and its line."""
     return read_recipe(_text(path), name=str(path))
 
 
 def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
-    """The recipe in `text`. Errors call it `name`."""
+    """Return the recipe in `text`. Error messages refer to it as `name`."""
     place = Place(name)
     try:
         node = compose(text, place)
@@ -203,7 +203,10 @@ def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
 
 
 def _empty_foreign_overrides(node: Node) -> None:
-    """Take out what a recipe says for hardware that this engine does not run on: it may have other fields."""
+    """Empty, in place, the overrides for hardware that this engine does not support.
+
+    Their fields may differ from those of `Override`.
+    """
     pairs = node.value if isinstance(node, MappingNode) else []
     for _, value in pairs:
         _empty_foreign_overrides(value)
@@ -221,7 +224,7 @@ def _empty(node: Node) -> MappingNode:
 
 
 def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
-    """What is a number in some recipes and something else in others, where it is given."""
+    """Yield key and value of each field typed `Any` that must be a number, where it is set."""
     if recipe.model.context_length is not None:
         yield "model.context_length", recipe.model.context_length
     sizes = {f"strategy_overrides.{name}.tp": one.tp for name, one in recipe.strategy_overrides.items()}

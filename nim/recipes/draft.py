@@ -1,4 +1,4 @@
-"""What a recipe comes to before it is text: a manifest whose values know where the recipe says them."""
+"""The manifest made from a recipe, before it is text: each value has the recipe key it comes from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from nim.recipes.options import Options, Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftProfile:
-    """One profile with all its options. `memory_gb` is per GPU; the comment says why it is unknown."""
+    """One profile with all its options. `memory_gb` is per GPU; if unknown, `comment` says why."""
 
     tags: Mapping[str, str]
     options: Options
@@ -21,13 +21,13 @@ class DraftProfile:
 
     @property
     def shape(self) -> tuple[str | None, str, str]:
-        """What its label tells apart, beside the precision."""
+        """Return the tags gpu, tp and pp: with the precision they make the label."""
         return self.tags.get("gpu"), self.tags["tp"], self.tags["pp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftCheckpoint:
-    """One set of weights. `weights_gb` is given where parameters times bytes would be too much."""
+    """One set of weights. `weights_gb` is set only where parameters times bytes would overestimate it."""
 
     precision: str
     variant: str
@@ -38,7 +38,7 @@ class DraftCheckpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftVariant:
-    """Options to be added by name."""
+    """A set of options that a user adds to a profile by name."""
 
     name: str
     summary: str
@@ -47,7 +47,7 @@ class DraftVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """The manifest to be. `notes` is everything of the recipe that did not come along, and why."""
+    """The content of the manifest. `notes` lists what was not imported from the recipe, and why."""
 
     recipe: str
     engine_version: str
@@ -66,7 +66,7 @@ class Draft:
 
 
 def common_options(parts: tuple[Options, ...]) -> Options:
-    """What all have alike."""
+    """Return the options that have the same value in all `parts`."""
     first, *rest = parts
     return Options(
         args={k: v for k, v in first.args.items() if all(_same(v, o.args.get(k)) for o in rest)},
@@ -75,7 +75,7 @@ def common_options(parts: tuple[Options, ...]) -> Options:
 
 
 def without(options: Options, others: Options) -> Options:
-    """The options that the others do not have."""
+    """Return the options whose names are not in `others`."""
     return Options(
         args={k: v for k, v in options.args.items() if k not in others.args},
         env={k: v for k, v in options.env.items() if k not in others.env},
@@ -83,12 +83,12 @@ def without(options: Options, others: Options) -> Options:
 
 
 def same_options(one: Options, other: Options) -> bool:
-    """Whether they do the same, wherever the recipe says it."""
+    """Return whether names and values are equal, wherever in the recipe they come from."""
     return plain(one) == plain(other)
 
 
 def plain(options: Options) -> tuple[dict[str, object], dict[str, object]]:
-    """Only the values."""
+    """Return arguments and variables as plain values, without their origin."""
     return (
         {name: said.value for name, said in options.args.items()},
         {name: said.value for name, said in options.env.items()},

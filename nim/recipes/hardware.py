@@ -1,4 +1,4 @@
-"""The hardware that recipes name, as GPUs of the table: kinds of GPU, machines of them, generations."""
+"""Hardware names used in recipes → GPU products: GPU models, whole machines and GPU generations."""
 
 import re
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from nim.hardware.table import PRODUCTS, Product
 
 EVERY_GPU = "nvidia"
-"""Recipes call all of NVIDIA's GPUs so."""
+"""The name that recipes use for all NVIDIA GPUs."""
 CPU_KEYS = ("cpu", "xeon6", "xeon5")
 GPUS_PER_MACHINE = 8
-# Fewer than eight stand in one machine.
+# GPUs that are built into machines with fewer than eight of them.
 _SMALL_MACHINES = {
     "NVIDIA GB200": 4,
     "NVIDIA GB300": 4,
@@ -21,10 +21,10 @@ _SMALL_MACHINES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Hardware that a recipe names. `chain` are the names that hold for it, the most general first.
+    """Hardware named in a recipe. `chain` lists the names that apply to it, the most general first.
 
-    `name` is the tag gpu, and `device_id` the PCI device id where it tells these GPUs from others. A `whole`
-    machine has exactly `gpus` of them and all are used; elsewhere `gpus` is the most that one machine has.
+    `name` is the value of the tag gpu; `device_id` is the PCI device id where it identifies these GPUs.
+    If `whole`, a machine has exactly `gpus` of them and all are used; else `gpus` is the most it can have.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One kind of GPU: its name as it stands in what NVML calls it, and its generation."""
+    """One GPU model: its name as part of the name that NVML reports, and its generation."""
 
     name: str
     family: str
@@ -69,11 +69,11 @@ FAMILIES = {
     "hopper": ((9, 0), (10, 0)),
     "blackwell": ((10, 0), (99, 0)),
 }
-"""Generation → the first compute capability that is of it, and the first that is not any more."""
+"""Generation → its range of compute capabilities, the end excluded."""
 
 
 def find_target(key: str) -> Target | None:
-    """The hardware of this name; None for what is not an NVIDIA GPU, or is not known."""
+    """Return the hardware of this name; None if it is unknown or not an NVIDIA GPU."""
     if key in FAMILIES:
         return Target(key=key, chain=(key,), name=key, products=_family_products(key))
     counted = re.fullmatch(r"(\w+)_([2-9]|1[0-9])x", key)
@@ -93,40 +93,46 @@ def find_target(key: str) -> Target | None:
 
 
 def is_family(target: Target) -> bool:
-    """Whether it is a whole generation."""
+    """Return whether the target is a GPU generation."""
     return target.key in FAMILIES
 
 
 def products_called(name: str) -> tuple[Product, ...]:
-    """The products whose name has these words."""
+    """Return the products whose name contains these words."""
     pattern = name_pattern((name,))
     return tuple(product for product in PRODUCTS if re.search(pattern, product.name, re.IGNORECASE))
 
 
 def machine_size(product: Product) -> int:
-    """How many of this GPU one machine has at most."""
+    """Return the largest number of this GPU in one machine."""
     return _SMALL_MACHINES.get(product.name, GPUS_PER_MACHINE)
 
 
 def is_desktop(product: Product) -> bool:
-    """Whether a recipe means it only by its name: Blackwell for desks has other kernels than for racks."""
+    """Return whether it is a workstation Blackwell, which needs other kernels than the data centre one.
+
+    A recipe covers such a GPU only if it names it.
+    """
     return product.compute_capability >= (12, 0)
 
 
 def name_pattern(names: tuple[str, ...]) -> str:
-    """For the tag product_name_regex: one of these names, with blanks or dashes between its words."""
+    """Return a value of the tag product_name_regex that matches any of these names.
+
+    The words of a name may be separated by spaces or dashes.
+    """
     return rf"\b({'|'.join(name.replace(' ', '.') for name in names)})\b"
 
 
 def family_names(target: Target, without: frozenset[str]) -> tuple[str, ...]:
-    """The names of a generation's GPUs, less all forms of those that the targets in `without` name."""
+    """Return the names of a generation's GPUs, except those covered by the targets in `without`."""
     taken = {plain_name(product) for key in without if (t := find_target(key)) for product in t.products}
     names = dict.fromkeys(plain_name(product) for product in target.products)
     return tuple(name for name in names if name not in taken)
 
 
 def plain_name(product: Product) -> str:
-    """The words that tell a GPU from others: `H100` for all its forms, `RTX PRO 6000` for its editions."""
+    """Return the model name without form factor or edition, such as `H100` or `RTX PRO 6000`."""
     bare = re.sub(r"^(NVIDIA|Tesla) (GeForce )?", "", product.name)
     found = re.match(r"RTX (PRO )?[A-Z]?\d+( Ada)?|[A-Z]+\d+[A-Z]?", bare)
     return found[0] if found else bare

@@ -1,4 +1,4 @@
-"""A public vLLM recipe → a manifest: what comes along, what does not, and why."""
+"""A public vLLM recipe → the draft of a manifest, with notes on what was not imported and why."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
 HUB = "hf://"
 _BILLIONS = {"M": 0.001, "B": 1.0, "T": 1000.0}
-_SAID_HERE = (TENSOR_PARALLEL, EXPERT_PARALLEL, SEVERAL_NODES)
+_EXPRESSIBLE_STRATEGIES = (TENSOR_PARALLEL, EXPERT_PARALLEL, SEVERAL_NODES)
 
 
 class RecipeRefused(ManifestError):
-    """The recipe cannot be imported: `reasons` is all that stands against it."""
+    """Raised when a recipe cannot be imported; `reasons` lists every cause."""
 
     def __init__(self, name: str, reasons: Sequence[Reason], hint: str | None = None) -> None:
         lines = [f"  {reason}" for reason in reasons]
@@ -32,14 +32,17 @@ class RecipeRefused(ManifestError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the user wants of a recipe: some of its variants, and whether to go without what is unknown."""
+    """The user's choices: which variants to import (empty: all) and whether to drop unknown options."""
 
     variants: tuple[str, ...] = ()
     drop_unknown: bool = False
 
 
 def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choice = Choice()) -> Draft:
-    """The manifest that the recipe makes for the engine of this option table. `name` is the recipe's file."""
+    """Return the manifest draft for the engine release of `table`. `name` is the recipe's file name.
+
+    RecipeRefused lists every reason where the recipe cannot be imported.
+    """
     _refuse_other_engines(recipe, table, name)
     chosen, notes = _choose_variants(recipe, table, choice, name)
     size = _billions(recipe.model.parameter_count) if _is_of_the_recipe(recipe, chosen[0].variant) else None
@@ -78,7 +81,7 @@ def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choi
 
 
 def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None:
-    """Recipes for another program than the pinned engine, or for a newer one."""
+    """Refuse recipes for a program other than the pinned engine, or for a newer release of it."""
     images = recipe.model.docker_image
     images = [*images.values()] if isinstance(images, Mapping) else [images]
     if recipe.omni is not None or any("vllm-omni" in str(image) for image in images):
@@ -93,7 +96,7 @@ def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None
 def _choose_variants(
     recipe: Recipe, table: OptionTable, choice: Choice, name: str
 ) -> tuple[list[Weights], list[Reason]]:
-    """One set of weights for each precision: a label does not tell two of them apart."""
+    """Return one set of weights per precision, since labels would not distinguish two, and the notes."""
     for wanted in choice.variants:
         if wanted not in recipe.variants:
             near = nearest(wanted, tuple(recipe.variants), 1)
@@ -105,7 +108,7 @@ def _choose_variants(
     for key, variant in recipe.variants.items():
         if choice.variants and key not in choice.variants:
             continue
-        why = _against(recipe, key, table, chosen)
+        why = _why_excluded(recipe, key, table, chosen)
         if why:
             notes.append(Reason(key=f"variants.{key}", text=why))
         else:
@@ -118,11 +121,11 @@ def _choose_variants(
     return list(chosen.values()), notes
 
 
-def _against(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, Weights]) -> str | None:
-    """Why a variant does not come along."""
+def _why_excluded(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, Weights]) -> str | None:
+    """Return why a variant is not imported; None if it is."""
     variant = recipe.variants[key]
     if variant.supported_hardware and not any(find_target(one) for one in variant.supported_hardware):
-        return f"it is for {', '.join(variant.supported_hardware)}, and this engine runs on none of them"
+        return f"it is for {', '.join(variant.supported_hardware)}, none of which this engine supports"
     if variant.precision not in BYTES_PER_PARAMETER:
         known = ", ".join(BYTES_PER_PARAMETER)
         return f"the precision '{variant.precision}' could be several; write one of {known} in the recipe"
@@ -130,12 +133,12 @@ def _against(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, 
         return f"it needs vLLM {variant.min_vllm_version} or newer, and this is made for {table.version}"
     if other := chosen.get(variant.precision):
         source = variant.model_id or recipe.model.model_id
-        return f"{source} is {variant.precision} as '{other.variant}' is; --variant {key} imports it alone"
+        return f"{source} is {variant.precision} like '{other.variant}'; --variant {key} imports it alone"
     return None
 
 
 def _weights(weights: Weights, billions: float | None) -> float | None:
-    """The size of the weights: parameters times bytes, unless the recipe runs them in less memory."""
+    """Return the size of the weights in GB: parameters times bytes, at most the recipe's GPU memory."""
     size = weights_gb(billions, weights.precision)
     return weights.vram_gb if size is not None and size > weights.vram_gb else size
 
@@ -153,26 +156,26 @@ def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> Dra
 
 
 def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
-    """What a manifest does not say."""
+    """Yield a note for each part of the recipe that a manifest cannot express."""
     model = recipe.model
     if model.nightly_required or not _release(model.min_vllm_version or "0"):
-        why = f"it was written for '{model.min_vllm_version}'; whether this release has it all is unknown"
+        why = f"it was written for '{model.min_vllm_version}'; whether this release has all of it is unknown"
         yield Reason(key="model.min_vllm_version", text=why)
     if images := _images(model.docker_image):
         yield Reason(key="model.docker_image", text=f"the recipe was tried with {', '.join(images)}")
     if model.flashinfer_autotune is not None:
-        text = "which arguments this stands for is not in the recipe"
+        text = "the recipe does not say which arguments this means"
         yield Reason(key="model.flashinfer_autotune", text=text)
     if others := list(other_hardware(recipe, variants)):
         yield Reason(key="hardware", text=f"this engine does not run on {', '.join(others)}")
-    if recipe.default_strategy not in (None, *_SAID_HERE):
+    if recipe.default_strategy not in (None, *_EXPRESSIBLE_STRATEGIES):
         text = f"{recipe.default_strategy}: the profiles are for {TENSOR_PARALLEL} instead"
         yield Reason(key="default_strategy", text=text)
-    if ways := [way for way in recipe.compatible_strategies if way not in _SAID_HERE]:
+    if ways := [way for way in recipe.compatible_strategies if way not in _EXPRESSIBLE_STRATEGIES]:
         why = f"{', '.join(ways)}: a profile is one engine with tp × pp GPUs"
         yield Reason(key="compatible_strategies", text=why)
     if recipe.kv_offload_support:
-        yield Reason(key="kv_offload_support", text="which arguments this stands for is not in the recipe")
+        yield Reason(key="kv_offload_support", text="the recipe does not say which arguments this means")
     for dependency in recipe.dependencies:
         if dependency.brand in (None, "NVIDIA"):
             note = " ".join(f"{dependency.command} ({dependency.note})".split())
@@ -181,14 +184,17 @@ def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
 
 
 def _images(images: object) -> list[str]:
-    """Those for NVIDIA's GPUs."""
+    """Return the container images for NVIDIA GPUs."""
     if isinstance(images, Mapping):
         images = images.get("nvidia")
     return [str(images)] if images else []
 
 
 def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
-    """Whether what the recipe says of its model holds for it: it is the first, or has no name of its own."""
+    """Return whether the recipe's facts on its model apply to the variant.
+
+    They do if it is the first variant or names no model.
+    """
     return variant == next(iter(recipe.variants)) or recipe.variants[variant].model_id is None
 
 
@@ -197,7 +203,7 @@ def _foreign(found: Sequence[Found]) -> frozenset[str]:
 
 
 def _billions(text: str | None) -> float | None:
-    """`550B`, `2.8T`, `350M`; None for what is prose."""
+    """Return a parameter count such as `550B`, `2.8T` or `350M` in billions; None for other text."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([MBT])", (text or "").strip())
     return round(float(found[1]) * _BILLIONS[found[2]], 6) if found else None
 
@@ -207,6 +213,6 @@ def _is_newer(wanted: str | None, has: str) -> bool:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """`0.27.1` → (0, 27, 1); empty for what is no release."""
+    """Return `0.27.1` as (0, 27, 1); empty if the text does not begin with a release number."""
     found = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in found[0].split(".")) if found else ()

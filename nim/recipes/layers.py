@@ -1,8 +1,8 @@
-"""Which parts of a recipe hold for one of its variants on one kind of hardware, the weakest first.
+"""The parts of a recipe that apply to one variant on one kind of hardware, in order of precedence.
 
-What holds everywhere comes before what holds for a kind of hardware: the model's, the variant's, the
-strategy's, the features'; then the same for all of NVIDIA's GPUs, for the generation, and for the very
-machine. A strategy's word on a kind of hardware stands in for the model's and the variant's on it.
+General parts come first: those of the model, the variant, the strategy and the features. Then come the
+overrides for all NVIDIA GPUs, for the generation and for the machine; later parts win. A strategy's override
+for a kind of hardware replaces those of the model and the variant for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ _NO_OVERRIDE = StrategyOverride()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Arguments and variables that stand in one place of the recipe, named by its key.
+    """Arguments and variables from one place of the recipe, named by its key.
 
-    A part that is `whole`, a feature, is taken altogether or not at all.
+    If `whole`, as for a feature, the part is used completely or not at all.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One variant, served in one way on hardware that these names hold for, the most general first."""
+    """A variant, a strategy and the names that apply to the hardware, the most general first."""
 
     variant: str
     strategy: str = TENSOR_PARALLEL
@@ -42,13 +42,13 @@ class Setting:
 
 
 def strategy_of(recipe: Recipe) -> str:
-    """How the recipe spreads the model over the GPUs of one machine."""
+    """Return the strategy by which the recipe distributes the model over the GPUs of one machine."""
     named = recipe.default_strategy
     return named if named in (TENSOR_PARALLEL, EXPERT_PARALLEL) else TENSOR_PARALLEL
 
 
 def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
-    """All parts that hold, the weakest first."""
+    """Return all parts that apply, the lowest precedence first."""
     found = [*_general(recipe, setting)]
     for key in setting.chain:
         found += _for_hardware(recipe, setting, key)
@@ -56,12 +56,12 @@ def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
 
 
 def gpu_chain(*keys: str) -> tuple[str, ...]:
-    """The names that hold for a GPU of NVIDIA's."""
+    """Return the names that apply to an NVIDIA GPU, the most general first."""
     return (EVERY_GPU, *keys)
 
 
 def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
-    """Every kind of hardware for which the recipe says something of this variant, in its order."""
+    """Return the hardware for which the recipe treats this variant specially, in the recipe's order."""
     variant, strategy = recipe.variants[setting.variant], _strategy(recipe, setting.strategy)
     found = [*variant.hardware_overrides, *recipe.hardware_overrides, *strategy.hardware_overrides]
     found += [*recipe.hardware_opt_in_features]
@@ -76,7 +76,7 @@ def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
 
 
 def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
-    """Whether a feature is on without being asked for."""
+    """Return whether a feature is enabled by default."""
     feature = recipe.features[name]
     asked_for = name in recipe.opt_in_features or any(
         name in recipe.hardware_opt_in_features.get(key, ()) for key in setting.chain
@@ -86,17 +86,17 @@ def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
 
 
 def unsupported_on(hardware: Mapping[str, str]) -> tuple[str, ...]:
-    """The hardware that a recipe says something is not for."""
+    """Return the hardware that is marked as unsupported."""
     return tuple(key for key, how in hardware.items() if how == UNSUPPORTED)
 
 
 def works_with(feature: Feature, strategy: str) -> bool:
-    """Whether the feature goes with a strategy."""
+    """Return whether the feature works with a strategy."""
     return feature.strategies is None or strategy in feature.strategies
 
 
 def default_tp(recipe: Recipe, setting: Setting) -> int | None:
-    """How many GPUs the recipe wants to share each layer, where it says so apart from its arguments."""
+    """Return the `tp` field of the strategy or the variant; None if neither has one."""
     sizes: list[int | Mapping[str, int] | None]
     sizes = [recipe.variants[setting.variant].tp, _strategy(recipe, setting.strategy).tp]
     for_hardware = [size for size in sizes if isinstance(size, Mapping)]
@@ -121,7 +121,7 @@ def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
 
 
 def feature_parts(recipe: Recipe, name: str, setting: Setting) -> Iterator[Part]:
-    """A feature, done the way that the variant is for."""
+    """Yield the arguments of a feature and those of the mode that the variant uses by default."""
     feature = recipe.features[name]
     yield Part(key=f"features.{name}", args=feature.args, whole=True)
     if found := _mode(recipe, name, setting):
@@ -160,7 +160,7 @@ def _feature_for_hardware(
 
 
 def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | None:
-    """The way of doing a feature that the variant has by default."""
+    """Return name and content of the variant's default mode of a feature; None if there is none."""
     feature, variant = recipe.features[name], recipe.variants[setting.variant]
     wanted = variant.default_modes.get(name, feature.default_mode)
     mode = feature.modes.get(wanted or "")
@@ -170,7 +170,7 @@ def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | Non
 
 
 def suits(mode: Mode, setting: Setting) -> bool:
-    """Whether a mode is for this variant, and not known to fail on this hardware."""
+    """Return whether a mode applies to this variant and is not known to fail on this hardware."""
     for_variant = mode.variants is None or setting.variant in mode.variants
     return for_variant and not any(key in setting.chain for key in unsupported_on(mode.hardware))
 

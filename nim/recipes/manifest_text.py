@@ -1,4 +1,4 @@
-"""A draft as the text of a manifest: every value with the recipe's key, every unknown one as a comment."""
+"""A draft → the text of a manifest: each value with its recipe key, unknown values as comments."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from typing import Any
 from nim.manifest.ids import with_ids
 from nim.manifest.load import PLACEHOLDER_ID, read_manifest
 from nim.recipes.draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
-from nim.recipes.options import Options, Said
+from nim.recipes.options import Options, Sourced
 
-# Plain text that no reader of YAML takes for anything but itself.
+# Unquoted text that every YAML reader takes for a string.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")
 _WORDS = re.compile(r"y|n|yes|no|on|off|true|false|null|~", re.IGNORECASE)
 _WIDTH = 110
 
 
 def draft_text(draft: Draft) -> str:
-    """The manifest, readable and the same every time; its ids are those of its content."""
+    """Return the manifest's text, the same for the same draft; the ids are computed from the content."""
     text = "\n".join(_lines(draft)) + "\n"
     return with_ids(text, read_manifest(text, name=draft.recipe))
 
@@ -61,8 +61,8 @@ def _head(draft: Draft) -> Iterator[str]:
         yield from _comment(f"The recipe asks for vLLM {draft.min_engine_version} or newer.")
     verified = ", ".join(draft.verified) or "unknown"
     yield from _comment(f"Verified by the recipe's authors on: {verified}.")
-    yield "# memory_gb is the engine's share of the memory that the recipe wants of the GPUs."
-    yield "# A comment behind a value is the key of the recipe that it comes from."
+    yield "# memory_gb is the engine's share of the GPU memory that the recipe requires."
+    yield "# The comment after a value is the recipe key it comes from."
     if draft.notes:
         yield "#"
         yield "# Not in this manifest:"
@@ -127,22 +127,22 @@ def _engine(options: Options, indent: str) -> Iterator[str]:
                 yield f"{indent}  {name}: {_value(said, title)} # {_one_line(said.key)}{_noted(said)}"
 
 
-def _value(said: Said, title: str) -> str:
+def _value(said: Sourced, title: str) -> str:
     return _quoted(said.value) if title == "env" else written(said.value)
 
 
-def _noted(said: Said) -> str:
+def _noted(said: Sourced) -> str:
     return f"; {_one_line(said.note)}" if said.note else ""
 
 
 def _shared(draft: Draft, precision: str, engine: Options) -> Options:
-    """What all profiles of a set of weights have, and not all of the manifest."""
+    """Return the options common to all profiles of a precision and not in `engine`, which all have."""
     own = [profile.options for profile in draft.profiles if profile.precision == precision]
     return without(common_options(tuple(own)), engine)
 
 
 def written(value: Any) -> str:
-    """A value as YAML that every reader understands alike."""
+    """Return a value as YAML that all YAML versions read alike."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_quoted(name)}: {_inner(part)}" for name, part in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -151,12 +151,12 @@ def written(value: Any) -> str:
 
 
 def _inner(value: Any) -> str:
-    """Within brackets all text stands in quotes."""
+    """Return a value inside brackets as YAML: all text is quoted."""
     return _quoted(value) if isinstance(value, str) else written(value)
 
 
 def scalar(text: str) -> str:
-    """Text, in quotes where it could be taken for something else."""
+    """Return text as a YAML scalar, quoted where YAML could read it as another type."""
     return text if _PLAIN.fullmatch(text) and not _WORDS.fullmatch(text) else _quoted(text)
 
 
@@ -165,7 +165,7 @@ def _uri(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """In double quotes; what cannot be seen is escaped."""
+    """Return text in double quotes with unprintable characters escaped."""
     escaped = json.dumps(text, ensure_ascii=False)
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped)
 
@@ -175,18 +175,18 @@ def _plain_value(value: Any) -> str:
 
 
 def _fraction(value: float) -> str:
-    """Without an exponent: readers of YAML do not agree on those."""
+    """Return a decimal number without an exponent, which YAML versions read differently."""
     text = f"{Decimal(repr(value)):f}"
     return text if "." in text else f"{text}.0"
 
 
 def _number(value: float) -> str:
-    """A size: whole if it is."""
+    """Return a size as text, without decimals if it is whole."""
     return _fraction(float(value)).removesuffix(".0")
 
 
 def _comment(text: str, *, indent: str = "", more: str = "") -> Iterator[str]:
-    """One or more lines of a comment, none too wide."""
+    """Yield the lines of a comment, each at most `_WIDTH` characters wide."""
     line = f"{indent}#"
     for word in _one_line(text).split(" "):
         if len(line) + 1 + len(word) > _WIDTH and line.strip("# "):

@@ -1,4 +1,4 @@
-"""A recipe's arguments against the option table of the pinned engine: what it takes, and what not."""
+"""Check a recipe's arguments and variables against the option table of the pinned engine."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import OptionTable, check_variables, parse_arguments
-from nim.engine.refusals import OWNED
+from nim.engine.argument_refusals import OWNED
 from nim.engine.token_reader import is_value, read_word
 from nim.errors import SettingsError
 from nim.recipes.layers import Part
 
 PLACE = "the recipe"
 _TP = "tensor_parallel_size"
-# What a profile cannot say: it counts tp times pp GPUs, on machines that nobody has named yet.
+# Not expressible in a profile, which only has tp times pp GPUs and names no machines.
 _OTHER_GPUS = re.compile(
     r"pipeline_parallel_size|data_parallel_.*|nnodes|node_rank|master_(addr|port)|device_ids"
 )
@@ -22,16 +22,16 @@ _PLUGINS = ("tool_parser_plugin", "reasoning_parser_plugin", "tool_call_parser_p
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PLACEHOLDER = re.compile(r"\$\w|\$\{|<\w|/path/to/")
 _MOST_ALLOWED = 8
-# What an option opens, for who did not write it.
-_MIND = {
+# Risks of an option, noted for readers of the manifest.
+_RISKS = {
     "trust_remote_code": "runs code that comes with the model",
-    "allowed_local_media_path": "lets every client have files of this machine read",
+    "allowed_local_media_path": "lets every client read files of this machine",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why something of the recipe does not come along: its key, and the reason."""
+    """A key of the recipe that is not imported, and the reason."""
 
     key: str
     text: str
@@ -41,8 +41,8 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """A value with the key of the recipe that says it, and what there is to know about it."""
+class Sourced:
+    """A value with the recipe key it comes from and an optional note."""
 
     value: Any
     key: str
@@ -51,17 +51,17 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Options and variables of the engine, each with its origin."""
+    """Engine options and environment variables, each with its origin."""
 
-    args: Mapping[str, Said] = field(default_factory=dict)
-    env: Mapping[str, Said] = field(default_factory=dict)
+    args: Mapping[str, Sourced] = field(default_factory=dict)
+    env: Mapping[str, Sourced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """Parts of a recipe, checked. `refused` are the engine's refusals, `left_out` is nothing to mend.
+    """The result of a check. `refused` is what the engine rejects; `left_out` needs no correction.
 
-    `tp` is what arguments say of it, `served_name` the model's name in the API.
+    `tp` is the tensor parallel size set by arguments, `served_name` the model's name in the API.
     """
 
     options: Options
@@ -72,18 +72,18 @@ class Checked:
 
 
 def check_parts(parts: Sequence[Part], table: OptionTable) -> Checked:
-    """The options that all parts make together; the later a part, the stronger."""
+    """Return the options of all parts joined; later parts win."""
     return _Check(table).run(parts)
 
 
 class _Check:
-    """One pass over the parts."""
+    """A check of parts in order, which collects options and refusals."""
 
     def __init__(self, table: OptionTable) -> None:
         self._table = table
         self._tokens: list[str] = []
         self._origins: dict[str, str] = {}
-        self._env: dict[str, Said] = {}
+        self._env: dict[str, Sourced] = {}
         self._refused: list[Reason] = []
         self._left_out: list[Reason] = []
         self._tp: int | None = None
@@ -95,7 +95,7 @@ class _Check:
             self._take_variables(part)
         values = parse_arguments(self._tokens, self._table, place=PLACE).values
         args = {
-            name.replace("_", "-"): Said(value=value, key=self._origins[name], note=_MIND.get(name))
+            name.replace("_", "-"): Sourced(value=value, key=self._origins[name], note=_RISKS.get(name))
             for name, value in values.items()
         }
         return Checked(
@@ -113,24 +113,26 @@ class _Check:
         self._refused += refused
         if refused and part.whole:
             return
-        absent = [group for group, name, _ in found if name in _PLUGINS and _is_near(group)]
+        absent = [group for group, name, _ in found if name in _PLUGINS and _is_relative_file(group)]
         for group in absent:
-            missing = f'the file "{group[-1]}" that it needs does not come with the engine'
+            missing = f'it needs the file "{group[-1]}", which the engine does not include'
             self._left_out.append(Reason(key=part.key, text=missing))
         for group, name, why in found:
             if name and not why and not (absent and (part.whole or name in (*_PLUGINS, *_PARSERS))):
                 self._take(part.key, group, name)
 
     def _take(self, key: str, group: Sequence[str], name: str) -> None:
-        """One option that the engine has."""
+        """Record one option that the engine accepts."""
         if name == _TP:
             self._tp = parse_arguments(group, self._table, place=PLACE).values[name]
         elif name == "served_model_name" and len(group) > 1:
             self._served_name = group[1]
         elif name in OWNED:
             self._leave_out(key, group, f"the launcher sets it itself ({OWNED[name]})")
-        elif name == "chat_template" and _is_near(group):
-            self._leave_out(key, group, "this file does not come with the engine; the model's own serves")
+        elif name == "chat_template" and _is_relative_file(group):
+            self._leave_out(
+                key, group, "the engine does not include this file; the model's own template is used"
+            )
         else:
             self._tokens += group
             self._origins[name] = key
@@ -138,27 +140,29 @@ class _Check:
     def _take_variables(self, part: Part) -> None:
         for name, value in part.env.items():
             if _PLACEHOLDER.search(value):
-                why = f"{name}={value} is for a person to fill in"
+                why = f"{name}={value} is a placeholder to be filled in"
                 self._left_out.append(Reason(key=part.key, text=why))
             elif not _VARIABLE.fullmatch(name):
-                self._left_out.append(Reason(key=part.key, text=f"{name} cannot stand in a manifest"))
+                self._left_out.append(
+                    Reason(key=part.key, text=f"{name} is not a valid variable name in a manifest")
+                )
             else:
                 warnings = check_variables({name: value}, self._table)
                 note = warnings[0].removeprefix(f"{name}: ") if warnings else None
-                self._env[name] = Said(value=value, key=part.key, note=note)
+                self._env[name] = Sourced(value=value, key=part.key, note=note)
 
     def _leave_out(self, key: str, group: Sequence[str], why: str) -> None:
         self._left_out.append(Reason(key=key, text=f"{' '.join(group)}: {why}"))
 
     def _name(self, group: Sequence[str]) -> str | None:
-        """The name of the option that the group begins with, if the engine has it."""
+        """Return the name of the group's option; None if the engine has no such option."""
         if is_value(group[0]):
             return None
         found = self._table.find(read_word(group[0], self._table).flag)
         return found[0].name if found else None
 
     def _problem(self, group: Sequence[str], groups: Iterable[Sequence[str]]) -> str | None:
-        """Why the engine does not take this option."""
+        """Return why the engine rejects this option; None if it accepts it."""
         name = self._name(group)
         if name is not None and _OTHER_GPUS.fullmatch(name):
             return f"cannot use {' '.join(group)}: a profile counts tp × pp GPUs, and its tags say how many"
@@ -181,7 +185,7 @@ class _Check:
 
 
 def _groups(args: Sequence[str]) -> Iterator[list[str]]:
-    """Each option with its values."""
+    """Yield each option with its values."""
     group: list[str] = []
     for token in args:
         if group and not is_value(token):
@@ -192,14 +196,14 @@ def _groups(args: Sequence[str]) -> Iterator[list[str]]:
         yield group
 
 
-def _is_near(group: Sequence[str]) -> bool:
-    """Whether a file is named as it lies beside whoever wrote the recipe."""
+def _is_relative_file(group: Sequence[str]) -> bool:
+    """Return whether the option names a file by a relative path, which exists only for the author."""
     path = group[0].partition("=")[2] or group[-1]
     return not path.startswith("/") and "\n" not in path and "{" not in path
 
 
 def _one_line(error: SettingsError) -> str:
-    """The refusal without what is of use only where arguments are typed."""
+    """Return the refusal in one line, without advice that applies only to typed arguments."""
     words = error.message.replace(f" from {PLACE}", "").replace(f" in {PLACE}", "")
     if 0 < len(error.allowed) <= _MOST_ALLOWED:
         words += f"; allowed: {', '.join(error.allowed)}"

@@ -1,4 +1,4 @@
-"""One variant of a recipe → profiles: for any GPU, for those that the recipe treats apart, and for a CPU."""
+"""One variant of a recipe → profiles: for any GPU, for GPUs with overrides, and for a CPU."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ _GIB = 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """The weights that profiles are made for. `gb` is their size where it can be told."""
+    """The weights of a set of profiles. `gb` is their size; None if unknown."""
 
     variant: str
     precision: str
@@ -51,7 +51,7 @@ class Weights:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What has been found so far. `foreign` is hardware that needs another engine than this one."""
+    """The profiles of one variant and what was not imported. `foreign` hardware needs another engine."""
 
     profiles: list[DraftProfile] = field(default_factory=list)
     refused: list[Reason] = field(default_factory=list)
@@ -61,12 +61,13 @@ class Found:
 
 
 def profiles_of(recipe: Recipe, chosen: Sequence[Weights], table: OptionTable) -> list[Found]:
-    """All profiles of each set of weights; the first has that of the CPU, too, if the recipe knows one."""
+    """Return the profiles of each set of weights; the first includes the CPU profile, if any."""
     each = [_Profiles(recipe, weights, table) for weights in chosen]
     apart = {one: tuple(one.treated_apart()) for one in each}
     found = []
     for one in each:
-        # What names a GPU ranks first: where larger weights do, the smaller ones must, to be preferred still.
+        # Profiles that name a GPU rank first. Where larger weights have one, smaller weights need one too, or
+        # they would no longer be preferred.
         others = [keys for other, keys in apart.items() if one.ranks_before(other)]
         keys = dict.fromkeys([*apart[one], *(key for keys in others for key in keys)])
         found.append(one.run(tuple(keys), on_cpu=one is each[0]))
@@ -74,7 +75,7 @@ def profiles_of(recipe: Recipe, chosen: Sequence[Weights], table: OptionTable) -
 
 
 class _Profiles:
-    """One variant at work."""
+    """The profiles of one variant while they are being made."""
 
     def __init__(self, recipe: Recipe, weights: Weights, table: OptionTable) -> None:
         self._recipe, self.weights, self._table = recipe, weights, table
@@ -99,16 +100,18 @@ class _Profiles:
         if on_cpu:
             self._add_cpu()
         if not self._found.profiles and not self._found.refused:
-            self._note("vram_minimum_gb", f"no GPU that people have holds {self.weights.vram_gb:g} GB so")
+            self._note(
+                "vram_minimum_gb", f"no known GPU provides the {self.weights.vram_gb:g} GB in this precision"
+            )
         return self._found
 
     def ranks_before(self, other: "_Profiles") -> bool:
-        """Whether these weights are preferred, being of lower precision."""
+        """Return whether these weights have the lower precision and are therefore preferred."""
         mine, theirs = self.weights.precision, other.weights.precision
         return PRECISIONS.index(mine) < PRECISIONS.index(theirs)
 
     def treated_apart(self) -> Iterator[str]:
-        """The machines and the generations that the recipe says something of its own about."""
+        """Yield the machines and generations that need profiles of their own."""
         if self._variant.supported_hardware:
             yield from self._variant.supported_hardware
             return
@@ -117,7 +120,7 @@ class _Profiles:
             if target and (self._foreign(target, self._for(target)) or self._differs(target)):
                 yield key
             elif target:
-                self._check(self._for(target))  # what is refused there is said, although nothing is left
+                self._check(self._for(target))  # records refusals, although no profile is made
 
     def _add_general(self) -> None:
         checked = self._check(self._setting)
@@ -126,7 +129,7 @@ class _Profiles:
             self._add(checked, self._setting, shape, {}, need)
 
     def _add_target(self, target: Target, claimed: Sequence[tuple[Shape, set[str]]]) -> list[Shape]:
-        """Profiles for hardware that is treated apart; the shapes of those made."""
+        """Add the profiles for hardware with overrides; return their shapes."""
         setting = self._for(target)
         if not self._runs_on(target, setting):
             return []
@@ -141,7 +144,7 @@ class _Profiles:
         return made
 
     def _runs_on(self, target: Target, setting: Setting) -> bool:
-        """Whether this engine runs there with these weights."""
+        """Return whether this engine runs these weights on the target."""
         supported = self._variant.supported_hardware
         if foreign := self._foreign(target, setting):
             self._found.foreign.add(target.key)
@@ -151,11 +154,11 @@ class _Profiles:
         return self._is_named(target) or (able and not supported)
 
     def _is_named(self, target: Target) -> bool:
-        """Whether the recipe names this hardware for these very weights."""
+        """Return whether the recipe names this hardware for these weights."""
         return target.key in (*self._variant.hardware_overrides, *self._variant.supported_hardware)
 
     def _foreign(self, target: Target, setting: Setting) -> Reason | None:
-        """Why this engine is not for this hardware, where the recipe wants another, or none, there."""
+        """Return why the recipe excludes this engine on the hardware; None if it does not."""
         for part in parts(self._recipe, setting):
             if part.image and not _is_own(part.image):
                 return Reason(
@@ -183,7 +186,7 @@ class _Profiles:
         return {"gpu": target.name, "product_name_regex": name_pattern(names)} if names else {}
 
     def _narrowed(self, target: Target, shape: Shape, need: Need) -> Target:
-        """Of a generation, the GPUs that hold it in this shape; desktop GPUs where it was tried on them."""
+        """Return a generation without GPUs that lack memory and without unverified workstation GPUs."""
         if not is_family(target):
             return target
         tried = [find_target(key) for key, how in self._recipe.meta.hardware.items() if how == "verified"]
@@ -200,7 +203,7 @@ class _Profiles:
         need: Need,
         target: Target | None = None,
     ) -> bool:
-        """One profile, unless there is one of its label."""
+        """Add one profile unless another has its label; return whether it was added."""
         if shape.pp > 1:
             checked = self._check(replace(setting, strategy=SEVERAL_NODES))
             need = self._need(checked, setting)
@@ -209,11 +212,11 @@ class _Profiles:
         holds = target is None or any(fits(product, shape, need) for product in target.products)
         if target and not holds and not self._is_named(target):
             return False
-        share = f"the recipe's {need.vram_gb:g} GB are more than these GPUs give, and it was verified on them"
+        share = f"the recipe's {need.vram_gb:g} GB exceed these GPUs, yet it was verified on them"
         profile = DraftProfile(
             tags=tags,
             options=checked.options,
-            memory_gb=_up(need.engine_gb(shape.gpus)) if holds else None,
+            memory_gb=_round_up(need.engine_gb(shape.gpus)) if holds else None,
             comment=None if holds else f"memory_gb: unknown: {share}",
         )
         if any(profile.shape == other.shape for other in self._found.profiles):
@@ -224,7 +227,7 @@ class _Profiles:
         return True
 
     def _add_cpu(self) -> None:
-        """The profile for a CPU: one node, with the cache that the recipe reserves beside the weights."""
+        """Add the CPU profile: one node, with memory for the weights and the recipe's KV cache."""
         known = {**self._recipe.hardware_overrides, **self._variant.hardware_overrides}
         verified = [key for key in CPU_KEYS if self._recipe.meta.hardware.get(key) == "verified"]
         if not verified and not any(key in known for key in CPU_KEYS):
@@ -240,7 +243,7 @@ class _Profiles:
             DraftProfile(
                 tags=tags | {"gpu": "cpu", "feat_lora": "false"},
                 options=checked.options,
-                memory_gb=_up(self.weights.vram_gb + cache_gb),
+                memory_gb=_round_up(self.weights.vram_gb + cache_gb),
                 comment=several if nodes > 1 else None,
             )
         )
@@ -269,7 +272,7 @@ class _Profiles:
 
 
 def other_hardware(recipe: Recipe, variants: Sequence[str]) -> Iterator[str]:
-    """Hardware that the recipe says something of, and that is no NVIDIA GPU and no CPU of ours."""
+    """Yield the hardware named in the recipe that is neither an NVIDIA GPU nor a supported CPU."""
     named = [*recipe.meta.hardware, *recipe.hardware_overrides]
     for variant in variants:
         named += [*recipe.variants[variant].hardware_overrides]
@@ -282,6 +285,6 @@ def _is_own(image: str) -> bool:
     return _OWN_IMAGE.match(image) is not None
 
 
-def _up(size: float) -> float:
-    """To the next tenth."""
+def _round_up(size: float) -> float:
+    """Return a size rounded up to the next tenth."""
     return ceil(round(size * 10, 6)) / 10

@@ -1,4 +1,4 @@
-"""How many GPUs a recipe's minimum of memory takes, on each of the GPUs that people have."""
+"""The number of GPUs that a recipe's minimum memory requires, for each known GPU."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from nim.selection.memory.weights import BYTES_PER_PARAMETER
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 MOST_STAGES = 4
 CLUSTER_MEMORY_GB = 80
-"""Smaller GPUs are not joined over machines."""
+"""The least memory per GPU for profiles that span several machines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Shape:
-    """`tp` GPUs share each layer; `pp` such groups share the layers, on a machine each."""
+    """`tp` GPUs share each layer; `pp` such groups, one per machine, share the stack of layers."""
 
     pp: int = 1
     tp: int = 1
@@ -30,9 +30,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What one set of weights needs. `vram_gb` is what its GPUs have in all; the engine takes a share of it.
+    """The memory requirement of one set of weights.
 
-    `tp` is what the recipe insists on; `several_nodes` says that it joins machines by pipeline stages.
+    `vram_gb` is the total memory of its GPUs, of which the engine uses the share `utilization`. `tp` is the
+    size that the recipe prescribes; `several_nodes` allows pipeline stages on several machines.
     """
 
     precision: str
@@ -43,31 +44,34 @@ class Need:
     several_nodes: bool = False
 
     def engine_gb(self, gpus: int) -> float:
-        """What the engine takes of each GPU."""
+        """Return the GB that the engine uses on each GPU."""
         return self.vram_gb / gpus * self.utilization
 
     def bytes_per_gpu(self, gpus: int) -> float:
-        """The same, or the weights with what the engine takes beside them."""
+        """Return the bytes needed per GPU: the engine's share, or the weights plus workspace if larger."""
         weights = 0.0 if self.weights_gb is None else self.weights_gb * GB / gpus + GPU_WORKSPACE_BYTES
         return max(self.engine_gb(gpus) * GB, weights)
 
 
 def weights_gb(billions: float | None, precision: str) -> float | None:
-    """Parameters times bytes."""
+    """Return the size of the weights, parameters times bytes; None if either is unknown."""
     size = BYTES_PER_PARAMETER.get(precision)
     return None if billions is None or size is None else billions * BILLION * size / GB
 
 
 def can_calculate(product: Product, precision: str) -> bool:
-    """Whether the GPU has the arithmetic for a precision."""
+    """Return whether the GPU supports a precision."""
     support = SUPPORT[precision]
-    # Of MXFP4 the kernels in 16 bits are what its models are published for.
+    # MXFP4 models are published for kernels that compute in 16 bits, so native FP4 is not needed.
     needed = support.minimum if precision == "mxfp4" else support.native
     return product.compute_capability >= needed
 
 
 def fits(product: Product, shape: Shape, need: Need) -> bool:
-    """Whether this many of a GPU hold it. GPUs that share the host's memory are taken at their word."""
+    """Return whether `shape.gpus` GPUs of a product meet the requirement.
+
+    GPUs that share the host's memory count with their nominal size.
+    """
     if shape.tp > machine_size(product):
         return False
     memory = product.memory_bytes or product.memory_gb * GB
@@ -75,13 +79,13 @@ def fits(product: Product, shape: Shape, need: Need) -> bool:
 
 
 def general_shapes(need: Need) -> tuple[Shape, ...]:
-    """The smallest that does, for each of the GPUs people have that can calculate so."""
+    """Return the smallest sufficient shapes over all known GPUs that support the precision."""
     able = [product for product in PRODUCTS if can_calculate(product, need.precision)]
     return _ordered(smallest(product, need) for product in able if product.own_memory)
 
 
 def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
-    """The same for named hardware: all of a whole machine; else the smallest that does, and larger ones."""
+    """Return the shapes for named hardware: a whole machine, else the smallest shape and larger ones."""
     if target.whole:
         return (Shape(tp=target.gpus),)
     found: set[Shape] = set()
@@ -95,7 +99,7 @@ def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
 
 
 def smallest(product: Product, need: Need) -> Shape | None:
-    """The fewest of this GPU that hold it; None where even several machines do not."""
+    """Return the fewest GPUs of a product that suffice; None where even several machines do not."""
     size = machine_size(product)
     for tp in TENSOR_PARALLEL_SIZES if need.tp is None else (need.tp,):
         if fits(product, Shape(tp=tp), need):

@@ -1,4 +1,4 @@
-"""A recipe's opt-in features → variants that a user adds to a profile by name."""
+"""A recipe's opt-in features → manifest variants, which a user adds to a profile by name."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from nim.recipes.shapes import can_calculate
 
 @dataclass(slots=True, kw_only=True)
 class Named:
-    """The variants, and what stands against some."""
+    """The variants made, what was refused and what was left out."""
 
     variants: tuple[DraftVariant, ...] = ()
     refused: list[Reason] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """One variant to be."""
+    """A variant before its arguments are checked."""
 
     name: str
     summary: str
@@ -42,12 +42,14 @@ class _Plan:
 
 
 def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable) -> Named:
-    """Every opt-in feature as a variant. `chosen` are the recipe's variants that profiles were made of."""
+    """Return every opt-in feature as a variant. `chosen` are the recipe variants that have profiles."""
     named = Named()
     found: list[DraftVariant] = []
     for plan in _plans(recipe, chosen, foreign, named):
         if not plan.name or any(plan.name == other.name for other in found):
-            named.left_out.append(Reason(key=plan.parts[0].key, text=f"no name for it: '{plan.name}'"))
+            named.left_out.append(
+                Reason(key=plan.parts[0].key, text=f"its name is empty or in use: '{plan.name}'")
+            )
             continue
         checked = check_parts(plan.parts, table)
         named.refused += checked.refused
@@ -91,12 +93,12 @@ def _ours_among(keys: Sequence[str]) -> frozenset[str]:
 
 
 def _but_not_on(about: str, name: str, keys: frozenset[str]) -> str:
-    """The summary with the hardware that the recipe says it fails on: a variant is chosen by hand."""
+    """Return the summary with the unsupported hardware, since a variant is chosen by hand."""
     return f"{_sentence(about, name)} (not on {', '.join(sorted(keys))})" if keys else about
 
 
 def _asked_for(recipe: Recipe) -> tuple[str, ...]:
-    """Features that are off unless they are asked for, on some hardware at least."""
+    """Return the features that are opt-in, on all hardware or on some."""
     on_some = [name for names in recipe.hardware_opt_in_features.values() for name in names]
     wanted = dict.fromkeys([*recipe.opt_in_features, *on_some])
     return tuple(name for name in wanted if name in recipe.features)
@@ -110,7 +112,7 @@ def _with_hardware(
     overrides: Mapping[str, FeatureOverride],
     foreign: frozenset[str],
 ) -> Iterator[_Plan]:
-    """The variant, and one more for each kind of hardware that is treated apart."""
+    """Yield the variant, and one more for each kind of hardware with an override."""
 
     def part(key: str) -> Part:
         return Part(key=f"{place}.hardware_overrides.{key}", args=overrides[key].args, whole=True)
@@ -125,7 +127,7 @@ def _with_hardware(
 
 
 def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
-    """With the precisions that it is for, where these are not all."""
+    """Return the mode's description, with its precisions where it does not apply to all."""
     fit = [one for one in chosen if suits(mode, Setting(variant=one))]
     if len(fit) == len(chosen):
         return mode.description
@@ -134,7 +136,7 @@ def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
 
 
 def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
-    """The hardware that can calculate in a precision of those that the mode is for."""
+    """Return the overrides for hardware that supports a precision to which the mode applies."""
     precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
     return {
         key: override
@@ -150,7 +152,7 @@ def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str
 
 
 def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
-    """Experts spread over the GPUs instead of shared by all, where the recipe has that as a second way."""
+    """Yield the variant for expert parallelism where the recipe allows it and it is not the default."""
     said = recipe.strategy_overrides.get(EXPERT_PARALLEL)
     if EXPERT_PARALLEL not in recipe.compatible_strategies or strategy == EXPERT_PARALLEL:
         return
@@ -174,7 +176,7 @@ def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
 
 
 def slug(name: str) -> str:
-    """A name as a variant's: lower case, words joined by dashes."""
+    """Return a name as a variant name: lower case, words joined by dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 

@@ -1,1 +1,1 @@
-"""Templates rendered to text. Pure: the files are written elsewhere."""
+"""Render templates to text. Pure: other packages write the files."""

@@ -12,9 +12,10 @@ Write = Callable[[Any], str]
 
 
 def environment(write: Write) -> Environment:
-    """Return an environment in which each `{{ … }}` passes through `write`, so quoting cannot be forgotten.
+    """Return an environment in which each `{{ … }}` passes through `write`, so that quoting cannot be
+    forgotten.
 
-    Templates share their text by `include`: what a macro returns would be quoted as one value.
+    Templates share text by `include`: the result of a macro would be quoted as one value.
     """
 
     def finalize(value: Any) -> str:

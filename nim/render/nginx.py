@@ -14,7 +14,7 @@ from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_in
 _LOG_LEVELS = {
     "trace": "info",  # below this, nginx logs whole headers, including secrets
     "debug": "info",
-    "info": "warn",  # at `notice` nginx logs every signal and process, which supervisord does already
+    "info": "warn",  # at `notice` nginx logs every signal and process, as supervisord already does
     "warning": "warn",
     "error": "error",
     "critical": "crit",
@@ -32,7 +32,7 @@ class Verbatim(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """An engine route for nginx: what it matches and where it is sent."""
+    """An engine route in nginx: its path, and where requests are sent."""
 
     match: Verbatim
     upstream: Verbatim
@@ -52,7 +52,7 @@ def render_nginx(
 ) -> str:
     """Return the text of nginx.conf. `engine_address` has the form of `plan.Engine.address`.
 
-    `open_files` is the hard limit on open files, which nginx cannot raise; the default is a cautious one.
+    `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     """
     connections = min(gateway.connections, plan.most_connections(open_files))
     spare = max(connections // 16, 64)
@@ -86,12 +86,12 @@ def render_nginx(
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
-    """Return patterns of allowed origins; words in nginx's tables must be short and distinct."""
+    """Return patterns for the allowed origins; keys of nginx's maps must be short and unique."""
     return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:
-    """Return the text that tells a client what is open."""
+    """Return the text that lists the open routes for a client."""
     document = "/openapi.json"
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
@@ -151,7 +151,7 @@ def _locations(routes: Iterable[Route]) -> list[Location]:
 
 
 def _location(same: Sequence[Route]) -> Location:
-    """Return the upstream path: always the table's, never the client's spelling."""
+    """Return the location of one path. The upstream path is the table's, never the client's spelling."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
     readable = "GET" in methods and not route.websocket

@@ -1,4 +1,4 @@
-"""Render the engine's command line to `vllm.args` (one JSON string a line) and read it back."""
+"""Render the engine's command line to `vllm.args` (one JSON string per line) and parse it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ def render_args(
 
 
 def read_args(text: str) -> tuple[str, ...]:
-    """Parse the argument list from `vllm.args`."""
+    """Return the argument list in the text of `vllm.args`."""
     return tuple(json.loads(line) for line in text.splitlines())
 
 
 def json_word(value: Any) -> str:
-    """Return one argument as a JSON string on one line."""
+    """Return one argument as a JSON string on a single line."""
     if not isinstance(value, str):
         raise TypeError(f"an argument must be text, not {value!r}")
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""What the engine does with a number format on a GPU: calculates in it, gets by without, or refuses."""
+"""Whether the engine runs a number format on a GPU, and how where the GPU lacks it."""
 
 from collections.abc import Iterator
 
@@ -35,10 +35,12 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
     """Return what the engine does because the GPU has no arithmetic of its own for a format, or None."""
     if case.profile.names_gpu:
         return None
-    notes = (verdict for _, verdict in _verdicts(case, gpu) if verdict.note)
-    found = next(notes, None)
-    hint = f" ({found.hint})" if found and found.hint else ""
-    return f"on {gpu.name or 'this GPU'} {found.note}{hint}" if found else None
+    notes = {
+        f"{verdict.note} ({verdict.hint})" if verdict.hint else verdict.note
+        for _, verdict in _verdicts(case, gpu)
+        if verdict.note
+    }
+    return f"on {gpu.name or 'this GPU'} {'; '.join(sorted(notes))}" if notes else None
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
@@ -54,7 +56,7 @@ def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu 
 
 
 def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
-    """On the format of the weights, which may be made as they are loaded, and on what is calculated in."""
+    """Yield verdicts on the format that weights are quantized to at load, and on the checkpoint's."""
     catalog, reading = load_catalog(), case.facts.reading if case.facts else None
     dtype = _DTYPES.get(case.options.text("dtype") or "auto", case.options.text("dtype") or "auto")
     method = case.options.text("quantization")
@@ -76,7 +78,7 @@ def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
 
 
 def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """A cache for which there is no attention kernel, in the type that is told or that the checkpoint has."""
+    """Yield a miss where no attention kernel serves the KV cache's type, set or of the checkpoint."""
     reading = case.facts.reading if case.facts else None
     stored = reading.quantization.kv_cache_dtype if reading and reading.quantization else None
     told = case.options.get("kv_cache_dtype")
@@ -91,7 +93,7 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def _attention(reading: ModelReading | None) -> str:
-    """The kind of attention, by the catalog's name."""
+    """Return the kind of attention by the catalog's name."""
     caches = [cache for layer in (reading and reading.layers) or () for cache in layer.caches]
     if any(cache.dtype == "uint8" for cache in caches):
         return SPARSE
@@ -99,8 +101,8 @@ def _attention(reading: ModelReading | None) -> str:
 
 
 def _may_emulate(case: Case) -> bool:
-    """Emulation is chosen only where it is allowed, or where a person brought the model along as it is."""
-    return case.wishes.allow_nvfp4_emulation or case.brought
+    """Return whether NVFP4 may be emulated: where it is allowed, or the model has no manifest."""
+    return case.wishes.allow_nvfp4_emulation or case.generic
 
 
 def _words(needed: Capability, what: str) -> str:

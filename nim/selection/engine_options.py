@@ -1,4 +1,4 @@
-"""The engine's options as they would be with one profile: what a person wrote lies over what it brings."""
+"""The engine's options with one profile: those that the user wrote override those of the profile."""
 
 import json
 from collections.abc import Mapping
@@ -59,12 +59,12 @@ class EngineOptions:
         return None if value is None else value.origin.place
 
     def is_written(self, name: str) -> bool:
-        """Return whether a person set it, and not the profile."""
+        """Return whether the user set it, not the profile."""
         value = self.values.get(name)
         return value is not None and value.origin.layer > Layer.PROFILE
 
     def to_set(self, name: str, value: object) -> str:
-        """Return what to type for another value: a variable, unless what is set now is stronger than one."""
+        """Return what to type for another value: a variable, unless a flag that overrides it is set."""
         old = self.values.get(name)
         layer = old.origin.layer if old else Layer.DEFAULT
         if name in VARIABLES and layer not in (Layer.PASSTHROUGH, Layer.CLI):
@@ -90,7 +90,7 @@ class EngineOptions:
 
 
 def options_of(profile: Profile, written: Mapping[str, Value]) -> EngineOptions:
-    """Return the options of a start with `profile`, where a person wrote `written`."""
+    """Return the options of a start with `profile`; `written` are those of the user, and win."""
     origin = Origin(layer=Layer.PROFILE, place=f"profile {profile.label}")
     own = {name: Value(value=value, origin=origin) for name, value in _own(profile).items()}
     return EngineOptions(values=own | dict(written))
@@ -102,7 +102,7 @@ def _own(profile: Profile) -> dict[str, Any]:
 
 
 def _json_args(text: str) -> dict[str, Any]:
-    """The tag's options. One that cannot be read is refused where the layers are joined."""
+    """Return the options of the tag; none where it cannot be read, which the layers refuse."""
     try:
         values = json.loads(text or "{}")
     except ValueError:

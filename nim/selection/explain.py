@@ -10,12 +10,12 @@ from nim.selection.select import Selection, found_words
 
 _TESTS = {
     "engine": (Kind.ENGINE, Kind.SPLIT, Kind.LENGTH),
-    "wishes": (Kind.WISH,),
+    "wishes": (Kind.WISH, Kind.SIZE),
     "GPU": (Kind.MODEL, Kind.CAPABILITY),
     "count": (Kind.COUNT,),
     "memory": (Kind.MEMORY, Kind.BUSY, Kind.CONTEXT),
 }
-# What a person may ask for that bears on the choice, and what to call it.
+# Options that bear on the choice, and what they are called here.
 _OPTIONS = {
     "tensor_parallel_size": "tp",
     "pipeline_parallel_size": "pp",

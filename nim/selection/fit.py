@@ -15,23 +15,24 @@ from nim.values import Value
 
 
 class Kind(IntEnum):
-    """What is missing, the easiest to change first."""
+    """The kinds of unmet requirements, the easiest to change first."""
 
     CONTEXT = 1  # memory for so long a context
     LENGTH = 2  # a context that the engine takes
     WISH = 3  # what was asked for
-    BUSY = 4  # memory that others hold
+    BUSY = 4  # memory that other processes hold
     COUNT = 5  # GPUs
     MEMORY = 6  # memory
-    CAPABILITY = 7  # arithmetic
-    MODEL = 8  # the kind of GPU that the profile names
-    SPLIT = 9  # sizes that the model can be split into
-    ENGINE = 10  # another engine
+    SIZE = 7  # the parallel sizes that were asked for
+    CAPABILITY = 8  # arithmetic
+    MODEL = 9  # the kind of GPU that the profile names
+    SPLIT = 10  # sizes that the model can be split into
+    ENGINE = 11  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What a person asked for. None is no wish; `tags_selector` has items such as `precision=fp8`.
+    """What the user asked for. None is no wish; `tags_selector` has items such as `precision=fp8`.
 
     `options` are the engine's options and variables as they were written, whichever layer they are in.
     `engine_build` is `cpu` or `gpu`; None where no engine is installed: then the hardware decides.
@@ -54,10 +55,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that one comparison looks at.
+    """Everything that one comparison depends on.
 
     `tags` are the tags asked for, which narrow the choice unless a profile was asked for by its name.
-    `named`: it was this one. `brought`: the model has no manifest, its profiles differ in their sizes alone.
+    `named`: it was this one. `generic`: the model has no manifest, its profiles differ only in their sizes.
     `facts` are what the model's own files say, where they are at hand.
     """
 
@@ -68,7 +69,7 @@ class Case:
     tags: Mapping[str, str]
     narrowed: bool
     named: bool
-    brought: bool
+    generic: bool
     options: EngineOptions
     parallel: Parallel
     facts: ModelFacts | None
@@ -77,11 +78,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """One thing that is not as the profile needs it. `shortfall` compares misses of a kind.
+    """One requirement that is not met. `shortfall` orders misses of a kind.
 
     `alone` is the whole of it in one sentence, where it does not depend on the profile that is compared.
-    `certain`: the engine would refuse it. What is not, is an estimate or a preference, and does not hold back
-    a person who asks for the profile by name.
+    `certain`: the engine would refuse it. A miss that is not certain is an estimate or a preference: it does
+    not refuse a profile that was asked for by name.
     """
 
     kind: Kind
@@ -95,12 +96,13 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Where a profile goes: the GPUs it would use, and what is amiss with their memory.
+    """The GPUs that a profile would use, and what is wrong with their memory.
 
     `usable_bytes` is what the engine may take of the smallest of them. `context` is the longest that it
     holds, where that is less than what is wanted, or where the engine is to find it. `utilization` is the
-    share of each GPU to tell the engine, where its default does not do. `notes` are what a person should
-    know. `busy`: others hold a noticeable part of one of them, `crowded`: most of it.
+    share of each GPU to tell the engine, where its default does not do. `notes` are what the user should
+    know. `busy`: other processes hold a noticeable part of one of them,
+    `crowded`: most of it.
     """
 
     devices: tuple[Gpu, ...] = ()
@@ -115,7 +117,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """A profile on a group, compared. `fallback` says what the engine does without the GPU's arithmetic."""
+    """The result for a profile on a group. `fallback`: how the engine runs a format that the GPU lacks."""
 
     profile: Profile
     group: Group

@@ -32,7 +32,8 @@ class ListedGpu:
 class ListedProfile:
     """One profile. `needed` and `found` say why it does not run; sizes are GB (10^9 bytes) per GPU.
 
-    Where memory is low, `max_model_len` is the context to ask for and `reduced_memory_gb` what it then takes.
+    `note` says what is different where it runs here. Where memory is low, `max_model_len` is the context to
+    ask for and `reduced_memory_gb` what it then takes.
     """
 
     id: str
@@ -46,6 +47,7 @@ class ListedProfile:
     needed: str | None = None
     found: str | None = None
     change: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def _profile(fit: Fit) -> ListedProfile:
         id=profile.id,
         label=profile.label,
         lora=profile.lora,
-        gpu_count=profile.gpu_count,
+        gpu_count=0 if profile.on_cpu else fit.parallel.ranks,
         memory_gb=_gb(size.need_bytes),
         download_gb=profile.download_gb,
         max_model_len=fit.room.context if fit.low_memory else None,
@@ -128,7 +130,13 @@ def _profile(fit: Fit) -> ListedProfile:
         needed=refusal.needed if refusal else None,
         found=refusal.found if refusal else None,
         change=refusal.change if refusal else None,
+        note=_note(fit),
     )
+
+
+def _note(fit: Fit) -> str | None:
+    mixed = f"on {fit.group}" if fit.group.mixed and not fit.profile.on_cpu else None
+    return "; ".join(note for note in (fit.fallback, mixed) if note) or None
 
 
 def _gb(size: int | None) -> float | None:
@@ -174,4 +182,4 @@ def _requirement(profile: ListedProfile) -> str:
     if profile.max_model_len and profile.reduced_memory_gb:
         words += f", try --max-model-len={profile.max_model_len}"
         words += f" to reduce to >={profile.reduced_memory_gb:g} GB/gpu"
-    return f" [{words}]"
+    return f" [{words}; {profile.note}]" if profile.note else f" [{words}]"

@@ -1,4 +1,4 @@
-"""How one start is spread over GPUs: the engine's world size, its replicas, and what of them is here.
+"""The parallel sizes of one start: ranks, replicas, and those of this node.
 
 The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs.create_engine_config`.
 """
@@ -6,7 +6,7 @@ The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs
 from dataclasses import dataclass
 
 from nim.manifest import Profile
-from nim.models.parameters.modules import Ranks
+from nim.models.weights.modules import Ranks
 from nim.selection.engine_options import EngineOptions
 
 
@@ -63,7 +63,7 @@ class Parallel:
 def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) -> Parallel:
     """Return the sizes of a start with `profile`.
 
-    `own_sizes` keeps the profile's TP and PP where a person wrote others: then it is not what was asked for.
+    `own_sizes` keeps the profile's TP and PP where the user set others: then it is not what was asked for.
     """
     own = profile.tensor_parallel_size, profile.pipeline_parallel_size
     asked = options.whole("tensor_parallel_size"), options.whole("pipeline_parallel_size")
@@ -82,7 +82,7 @@ def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) ->
 
 
 def _local_replicas(options: EngineOptions) -> int | None:
-    """Replicas of this node: one where another program balances the load, else what is said."""
+    """Return the replicas of this node: one with an external load balancer, None where nothing is set."""
     if options.get("data_parallel_rank") is not None or options.flag("data_parallel_external_lb"):
         return 1
     return options.whole("data_parallel_size_local")

@@ -1,4 +1,4 @@
-"""Profiles that were not chosen, in words: what they needed, what was found, what would change it."""
+"""Messages for profiles that were not chosen: what each needed, what was found, what would change it."""
 
 from collections.abc import Sequence
 
@@ -19,16 +19,29 @@ class NoProfileFits(ProfileError):
 
 
 def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
-    """Return the refusal of a choice. What the engine would refuse whichever profile it is stands alone."""
+    """Return the error where no profile fits: the table, or the one reason that all profiles share."""
     model = manifest.name or "the model"
-    asked = [fit for fit in fits if not any(miss.kind in (Kind.WISH, Kind.ENGINE) for miss in fit.misses)]
+    elsewhere = (Kind.WISH, Kind.SIZE, Kind.ENGINE)
+    asked = [fit for fit in fits if not any(miss.kind in elsewhere for miss in fit.misses)]
     alone = [{miss.alone: miss for miss in fit.misses if miss.alone} for fit in asked]
     for words, miss in alone[0].items() if alone else ():
-        if all(words in others for others in alone):
+        if all(words in reasons for reasons in alone):
             return NoProfileFits(f"cannot run {model} {words}", (), miss.change)
     refused = refuse_all(fits)
     message = f"cannot run {model} on this machine: no profile fits {machine}"
-    return NoProfileFits(message, refused, refused[0].change)
+    nearest = next(fit for fit in fits if fit.profile.id == refused[0].profile)
+    return NoProfileFits(message, refused, _resized(nearest) or refused[0].change)
+
+
+def _resized(nearest: Fit) -> str | None:
+    """Return how to run a profile with the sizes that were asked for, where it lacks nothing else."""
+    sizes = [miss for miss in nearest.misses if miss.kind is Kind.SIZE]
+    ranks = nearest.options.whole("tensor_parallel_size") or nearest.profile.tensor_parallel_size
+    ranks *= nearest.options.whole("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
+    if not sizes or len(sizes) < len(nearest.misses) or ranks > len(nearest.group.gpus):
+        return None
+    named = f"{PROFILE_VARIABLE}={nearest.profile.label}"
+    return f"{sizes[0].change}; {named} as well runs that profile with {sizes[0].needed.partition(',')[0]}"
 
 
 def describe(refusal: Refusal) -> str:
@@ -64,11 +77,11 @@ def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
 
 
 def why_first(winner: Fit, other: Fit) -> str:
-    """Return why the one was chosen and not the other, where both fit."""
+    """Return why `winner` was chosen and not `other`, where both fit."""
     if other.room.crowded and not winner.room.crowded:
-        return "others hold most of a GPU that it would use"
+        return "other processes hold most of a GPU that it would use"
     if winner.group != other.group:
         return f"{winner.group} is better than {other.group}"
     if other.room.busy and not winner.room.busy:
-        return "others use a GPU that it would use"
+        return "other processes use a GPU that it would use"
     return reason(winner, other)

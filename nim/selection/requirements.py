@@ -23,8 +23,18 @@ def misses(case: Case) -> Iterator[Miss]:
         yield from _too_few_gpus(case)
 
 
-def gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield why this GPU does not do: it is not the one that is named, or cannot calculate so."""
+def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
+    """Return the misses of each GPU of the group. GPUs of one kind are checked once."""
+    found: dict[tuple[object, ...], tuple[Miss, ...]] = {}
+    kinds = [(gpu.name, gpu.pci_id, gpu.compute_capability, gpu.mig is None) for gpu in case.group.gpus]
+    for kind, gpu in zip(kinds, case.group.gpus, strict=True):
+        if kind not in found:
+            found[kind] = tuple(_gpu_misses(case, gpu))
+    return tuple(found[kind] for kind in kinds)
+
+
+def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """Yield that it is not the GPU that the profile names, or that it lacks a number format."""
     yield from capability_misses(case, gpu)
     if case.profile.names_gpu and not matches_gpu(case.profile, gpu):
         needed = f"a GPU {_wanted_gpu(case.profile)}"
@@ -50,7 +60,7 @@ def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
 
 
 def _asked_otherwise(case: Case) -> Iterator[Miss]:
-    """Wishes that another profile meets."""
+    """Yield the wishes that this profile does not meet."""
     if not case.narrowed:
         return
     own, wishes = case.profile, case.wishes
@@ -70,11 +80,11 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
         wanted = case.options.whole(option)
         if case.options.is_written(option) and wanted is not None and wanted != given:
             change = f"unset NIM_{option.upper()} or leave out --{option.replace('_', '-')}"
-            yield _wish(f"{tag}={wanted}", f"{tag}={given}", change)
+            yield _wish(f"{tag}={wanted}", f"{tag}={given}", change, Kind.SIZE)
 
 
-def _wish(asked: str, has: str, change: str) -> Miss:
-    return Miss(kind=Kind.WISH, needed=f"{asked}, as asked", found=has, change=change)
+def _wish(asked: str, has: str, change: str, kind: Kind = Kind.WISH) -> Miss:
+    return Miss(kind=kind, needed=f"{asked}, as asked", found=has, change=change)
 
 
 def _other_engine(case: Case) -> Iterator[Miss]:
@@ -91,8 +101,8 @@ def _other_engine(case: Case) -> Iterator[Miss]:
 
 
 def _other_gpu(case: Case) -> Iterator[Miss]:
-    """The kind of GPU. Where there are several kinds, enough of them have to do."""
-    found = [tuple(gpu_misses(case, gpu)) for gpu in case.group.gpus]
+    """Yield misses of the kind of GPU. In a mixed group enough GPUs have to have none."""
+    found = gpu_misses(case)
     lacking = [misses for misses in found if misses]
     if lacking and len(found) - len(lacking) < max(case.parallel.local_ranks, 1):
         yield from lacking[0]
@@ -124,7 +134,7 @@ def _too_few_gpus(case: Case) -> Iterator[Miss]:
 
 
 def _uneven_nodes(case: Case) -> Miss | None:
-    """Nodes have to share the ranks evenly; and only a person decides to share a layer among nodes."""
+    """Return a miss where nodes do not share the ranks evenly, or would split a layer unasked."""
     parallel, change = case.parallel, "leave out --nnodes"
     nodes, stages = parallel.nodes, parallel.pipeline * parallel.data
     asked = case.named or case.options.is_written("tensor_parallel_size")

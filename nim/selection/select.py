@@ -90,7 +90,7 @@ def compare_all(
 
 
 class _Comparison:
-    """What all profiles are compared by."""
+    """The comparison of profiles with one machine and one set of wishes."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the first group where it fits and nobody else holds most of a GPU; else the nearest."""
+        """Return the result on the first group that holds it without crowded GPUs; else on the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
@@ -130,7 +130,7 @@ class _Comparison:
             tags=self._tags,
             narrowed=asked is None,
             named=named,
-            brought=self._manifest.is_generic,
+            generic=self._manifest.is_generic,
             options=options,
             parallel=parallel,
             facts=facts,
@@ -148,7 +148,7 @@ class _Comparison:
         )
 
     def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
-        """What is known of the profile's model, with `--hf-overrides` laid over its configuration."""
+        """Return what is known of the profile's model, `--hf-overrides` applied to its configuration."""
         facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
         if facts is None or not isinstance(overrides, Mapping) or not overrides:
             return facts
@@ -173,7 +173,7 @@ def _fit(case: Case) -> Fit:
 
 
 def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """The best kind of GPUs on which anything fits, idle ones first, and there the first in rank."""
+    """Return the first in rank on the best kind of GPUs where a profile fits, idle GPUs first."""
     runnable = [fit for fit in fits if fit.fits]
     if not runnable:
         raise no_profile_fits(fits, manifest, found_words(hardware))
@@ -190,7 +190,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
 
 
 def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) -> Fit:
-    """A person is not overruled by an estimate: only what the engine would refuse is refused."""
+    """Return the named profile; NoProfileFits only where the engine is certain to refuse it."""
     fit = next(fit for fit in fits if fit.profile.id == asked.id)
     if not any(miss.certain for miss in fit.misses):
         return fit
@@ -209,21 +209,21 @@ def found_words(hardware: Hardware) -> str:
 
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
-    """What a person should know before it starts."""
+    """Return what the user should know before the start."""
     estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
     return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.room.notes)
 
 
 def _overruled(miss: Miss) -> str:
-    """What speaks against a profile that was asked for by name."""
+    """Return the warning for a miss of a profile that was asked for by name."""
     estimated = miss.kind in (Kind.CONTEXT, Kind.BUSY, Kind.MEMORY)
     words = f"{'by estimate ' if estimated else ''}the profile needs {miss.needed}, and {miss.found}"
     return words + (" is found" if not estimated else f": {miss.change}" if miss.change else "")
 
 
 def _resized(winner: Fit) -> list[str]:
-    """A size that a person wrote, where the profile that they name has another."""
+    """Return warnings for sizes that differ from those of the named profile."""
     own = {"tp": winner.profile.tensor_parallel_size, "pp": winner.profile.pipeline_parallel_size}
     now = {"tp": winner.parallel.tensor, "pp": winner.parallel.pipeline}
     names = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
@@ -235,15 +235,15 @@ def _resized(winner: Fit) -> list[str]:
 
 
 def _unused(winner: Fit, hardware: Hardware) -> list[str]:
-    """GPUs that are left alone, and GPUs of different kinds that run together."""
+    """Return warnings about GPUs that are not used, and about different kinds that run together."""
     if winner.profile.on_cpu:
         return []
     if winner.group.mixed:
-        return [f"the GPUs are of different kinds: {winner.group} run at the pace of the slowest of them"]
+        return [f"the GPUs are of different kinds: {winner.group} run at the pace of the slowest"]
     unused = [gpu for gpu in hardware.gpus if gpu not in winner.group.gpus]
     crowded = [g for g in winner.group.gpus if g not in winner.room.devices and is_crowded(g)]
     others = [f"the GPUs are of different kinds: {winner.group} is used, not GPU {_names(unused)}"]
-    held = [f"others hold most of GPU {_names(crowded)}: it is left alone"]
+    held = [f"other processes hold most of GPU {_names(crowded)}: it is not used"]
     return [*(others if unused else []), *(held if crowded and not winner.room.crowded else [])]
 
 

@@ -1,12 +1,11 @@
-"""Sizes that a model can be split into: what the engine refuses of a profile's, and what works instead."""
+"""Parallel sizes and contexts that the engine refuses for a model, and what to set instead."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from nim.models.facts import ModelFacts
-from nim.models.parallel_sizes import LARGEST
-from nim.models.parameters.modules import Ranks
-from nim.models.types import LayerKind, ModelReading
+from nim.models.types import LARGEST, LayerKind, ModelReading
+from nim.models.weights.modules import Ranks
 from nim.selection.fit import Case, Kind, Miss
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel import Parallel
@@ -57,7 +56,7 @@ def _stages_words(case: Case) -> str:
 
 
 def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
-    """Why the engine refuses to split the weights or a context so."""
+    """Return why the engine refuses to split the weights or a context so; None where it does not."""
     if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
         return f"{what} cannot be split over {parallel.tensor} GPUs"
     if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
@@ -66,7 +65,7 @@ def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) 
 
 
 def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
-    """Ranks that share a context: vLLM's `ModelConfig.verify_with_parallel_config` and `ParallelConfig`."""
+    """Return why ranks cannot share a context: vLLM's `ModelConfig.verify_with_parallel_config`."""
     shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
     if shared == 1:
         return None
@@ -83,7 +82,7 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
 
 
 def _others(case: Case) -> Iterator[str]:
-    """Settings that work on the GPUs of the group: most to share a layer, and all of them with stages."""
+    """Yield settings that work on these GPUs: the largest tensor-parallel size, and all GPUs with stages."""
     found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
     here = next(
         (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None
@@ -120,7 +119,7 @@ def _setting(case: Case, size: int, stages: int) -> str:
 
 
 def _has_room(case: Case, ranks: int) -> bool:
-    """Whether the weights go into so many of the GPUs, as far as that is known."""
+    """Return whether so many of the GPUs hold the weights; True where that is unknown."""
     smallest, weights = case.group.smallest, case.estimate.weights_bytes
     memory = smallest.memory_total_bytes if smallest else None
     if memory is None or weights is None:

@@ -1,4 +1,4 @@
-"""LOOK: the environment becomes one frozen value."""
+"""The service's settings: declaration, reading from the environment, description."""
 
 from nim.settings.declared import Settings, declared
 from nim.settings.describe import settings_data, settings_markdown

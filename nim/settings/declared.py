@@ -1,4 +1,4 @@
-"""Every variable of ours, once: name, kind, default, help. The reference is generated from this table."""
+"""The table of all settings: name, kind, default, help. The reference page is generated from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -29,7 +29,7 @@ from nim.settings.value_types import (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The environment, read. `names_used` says which fields were given, and under which name."""
+    """The settings of one start. `names_used` has the fields that were set → the variable used."""
 
     # Which model
     model_name: str | None = setting(
@@ -45,7 +45,7 @@ class Settings:
         TEXT,
         None,
         "A model without a manifest: a local directory, or `hf://org/name[:revision]`, which the engine "
-        "downloads into the cache, if `nim fetch` has not.",
+        "downloads into the cache unless `nim fetch` already has.",
         aliases=("NIM_CUSTOM_MODEL", "NIM_FT_MODEL"),
     )
     manifest_path: str | None = setting(
@@ -55,20 +55,20 @@ class Settings:
         "NIM_MODEL_PROFILE",
         TEXT,
         None,
-        "The profile: its id, a unique beginning of it, its label, or `default` for the automatic choice.",
+        "The profile: its id, a unique prefix of the id, its label, or `default` for the automatic choice.",
         default_text="chosen for this machine",
     )
     tags_selector: tuple[str, ...] = setting(
         "NIM_TAGS_SELECTOR",
         NAMES,
         (),
-        "Tags that a profile must have to be chosen, such as `precision=fp8,tp=2`.",
+        "Tags that a profile must have to be selected, such as `precision=fp8,tp=2`.",
     )
     served_model_name: tuple[str, ...] = setting(
         "NIM_SERVED_MODEL_NAME",
         NAMES,
         (),
-        "The name in requests and in `/v1/models`; several with commas between them.",
+        "The model's name in requests and in `/v1/models`; several are separated by commas.",
         option="served_model_name",
         default_text="the model's name",
     )
@@ -81,13 +81,13 @@ class Settings:
         "NIM_HEALTH_PORT",
         PORT,
         None,
-        "A second port that answers the health routes only. The API's port goes on answering them too.",
+        "A second port that answers only the health routes. The API's port answers them as well.",
     )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
         PORT,
         None,
-        "A loopback TCP port for the engine, for tools that must reach it directly.",
+        "A loopback TCP port for the engine, for tools that need direct access.",
         default_text="a private unix socket",
     )
     max_body_size: str = setting(
@@ -100,62 +100,62 @@ class Settings:
         "NIM_PROXY_READ_TIMEOUT",
         DURATION,
         14_400,
-        "How long the engine may be silent before a request is given up: seconds, or `30m`, `4h`.",
+        "How long the engine may send nothing before a request is aborted: seconds, or `30m`, `4h`.",
         ours=True,
     )
     proxy_send_timeout: int = setting(
         "NIM_PROXY_SEND_TIMEOUT",
         DURATION,
         14_400,
-        "How long a client may take nothing of its answer, or the engine nothing of a request.",
+        "How long a client may accept no data of its response, or the engine no data of a request.",
         ours=True,
     )
     proxy_header_timeout: int = setting(
         "NIM_PROXY_HEADER_TIMEOUT",
         DURATION,
         20,
-        "How long a client may take for a request's header, on a new connection from its first moment on.",
+        "How long a client may take to send a request's header; on a new connection, counted from its start.",
         ours=True,
     )
     proxy_client_timeout: int = setting(
         "NIM_PROXY_CLIENT_TIMEOUT",
         DURATION,
         60,
-        "How long a client may pause inside its body.",
+        "How long a client may pause while sending a request body.",
         ours=True,
     )
     proxy_keepalive_timeout: int = setting(
         "NIM_PROXY_KEEPALIVE_TIMEOUT",
         DURATION,
         3_600,
-        "How long a client's idle connection is kept. Longer than the load balancer before it does, so that "
-        "it is the balancer who closes.",
+        "How long a client's idle connection is kept open. Set it longer than the time-out of the load "
+        "balancer in front, so that the balancer closes first.",
         ours=True,
     )
     proxy_upstream_keepalive_timeout: int | None = setting(
         "NIM_PROXY_UPSTREAM_KEEPALIVE_TIMEOUT",
         DURATION,
         None,
-        "How long an idle connection to the engine is kept; at most half as long as the engine does "
-        "(`VLLM_HTTP_TIMEOUT_KEEP_ALIVE`, 3600), so that no request meets one that it just closed.",
-        default_text="`60`, or half of the engine's",
+        "How long an idle connection to the engine is kept open; at most half as long as the engine keeps it "
+        "(`VLLM_HTTP_TIMEOUT_KEEP_ALIVE`, 3600), so that no request uses a connection that was just closed.",
+        default_text="`60`, or half of the engine's time-out",
         ours=True,
     )
     proxy_connections: int | None = setting(
         "NIM_PROXY_CONNECTIONS",
         WHOLE,
         None,
-        "The most connections that each of the gateway's processes holds: one for each client, and one more "
-        "while the engine works for it.",
-        default_text="`16384`, or what the limit on open files allows",
+        "The most connections of each gateway process: one for each client, and a second while the engine "
+        "processes its request.",
+        default_text="`16384`, or less if the limit on open files is lower",
         ours=True,
     )
     routes: tuple[str, ...] = setting(
         "NIM_ROUTES",
         ROUTE_GROUPS,
         (),
-        "Which groups of routes are open: exactly these (`inference,management`), or what is different from "
-        "the usual (`+debug,-docs`). Health always is.",
+        "The open groups of routes: either a full list (`inference,management`), or changes to the default "
+        "(`+debug,-docs`). Health routes are always open.",
         default_text="`inference,docs,management`, and `adapters` with LoRA",
         ours=True,
     )
@@ -165,35 +165,35 @@ class Settings:
         "NIM_MAX_MODEL_LEN",
         OPTION_LENGTH,
         None,
-        "The context length in tokens; `auto`: as long as the memory allows.",
+        "The context length in tokens; `auto`: the longest that fits in memory.",
         option="max_model_len",
     )
     tensor_parallel_size: str | None = setting(
         "NIM_TENSOR_PARALLEL_SIZE",
         OPTION_COUNT,
         None,
-        "GPUs that share each layer. Narrows the choice of profile, too.",
+        "The number of GPUs that share each layer. Also restricts the choice of profile.",
         option="tensor_parallel_size",
     )
     pipeline_parallel_size: str | None = setting(
         "NIM_PIPELINE_PARALLEL_SIZE",
         OPTION_COUNT,
         None,
-        "Groups of GPUs that share the stack of layers. Narrows the choice of profile, too.",
+        "The number of groups of GPUs that share the stack of layers. Also restricts the choice of profile.",
         option="pipeline_parallel_size",
     )
     disable_cuda_graph: bool | None = setting(
         "NIM_DISABLE_CUDA_GRAPH",
         BOOLEAN,
         None,
-        "Run without CUDA graphs and compilation: a quicker start, slower tokens.",
+        "Run without CUDA graphs and compilation: a faster start, slower generation.",
         option="enforce_eager",
     )
     trust_custom_code: bool | None = setting(
         "NIM_TRUST_CUSTOM_CODE",
         BOOLEAN,
         None,
-        "Let the model's own Python code run.",
+        "Allow the model's own Python code to run.",
         option="trust_remote_code",
         aliases=("NIM_FORCE_TRUST_REMOTE_CODE",),
     )
@@ -201,7 +201,7 @@ class Settings:
         "NIM_KVCACHE_PERCENT",
         OPTION_SHARE,
         None,
-        "The share of each GPU's memory that the engine may take.",
+        "The share of each GPU's memory that the engine may use.",
         option="gpu_memory_utilization",
         aliases=("NIM_KV_CACHE_PERCENT", "NIM_GPU_MEM_FRACTION", "NIM_GPU_MEMORY_UTILIZATION"),
     )
@@ -209,7 +209,7 @@ class Settings:
         "NIM_MAX_BATCH_SIZE",
         OPTION_COUNT,
         None,
-        "How many requests the engine works on at once.",
+        "The most requests that the engine processes at once.",
         option="max_num_seqs",
         aliases=("NIM_MAX_NUM_SEQS",),
     )
@@ -224,78 +224,86 @@ class Settings:
         "NIM_ALLOW_NVFP4_EMULATION",
         BOOLEAN,
         False,
-        "Let NVFP4 profiles run on GPUs that have no FP4 arithmetic.",
+        "Allow NVFP4 profiles on GPUs without FP4 arithmetic.",
     )
     engine_command: str | None = setting(
         "NIM_ENGINE_COMMAND",
         ARGUMENTS,
         None,
-        "A program that is given the engine's arguments instead of vLLM: a wrapper such as `numactl` or a "
-        "profiler. `{engine}` in it stands for the engine's own command.",
-        default_text="vLLM as it is installed",
+        "A program to start instead of vLLM with the engine's arguments, such as `numactl` or a profiler. "
+        "`{engine}` stands for the engine's own command.",
+        default_text="the installed vLLM",
         ours=True,
     )
     strict_args: bool = setting(
         "NIM_STRICT_ARGS",
         BOOLEAN,
         True,
-        "Refuse engine flags that this vLLM does not have. `0` passes them on with a warning.",
+        "Refuse engine flags that this vLLM release does not have. `0` passes them on with a warning.",
         ours=True,
     )
 
-    # What NIM 1.x and NVIDIA's platform still write: each sets the engine's option of that name
+    # Still used by NIM 1.x deployments and NVIDIA's platform: each sets the engine option of the same name
     chat_template: str | None = setting(
         "NIM_CHAT_TEMPLATE",
         PATH,
         None,
-        "A chat template: a file, or its name in the model's directory.",
+        "A chat template: a path, or the name of a file in the model's directory.",
         option="chat_template",
     )
     tool_call_parser: str | None = setting(
         "NIM_TOOL_CALL_PARSER",
         OPTION_WORD,
         None,
-        "How tool calls are read from the model's text.",
+        "The parser of tool calls in the model's output.",
         option="tool_call_parser",
     )
     tool_parser_plugin: str | None = setting(
         "NIM_TOOL_PARSER_PLUGIN",
         PATH,
         None,
-        "A file with a tool parser of one's own.",
+        "A Python file with a custom tool parser.",
         option="tool_parser_plugin",
     )
     enable_auto_tool_choice: bool | None = setting(
         "NIM_ENABLE_AUTO_TOOL_CHOICE",
         BOOLEAN,
         None,
-        "Let the model choose its tools.",
+        "Allow the model to decide when to call a tool.",
         option="enable_auto_tool_choice",
     )
     enable_chunked_prefill: bool | None = setting(
         "NIM_ENABLE_CHUNKED_PREFILL",
         BOOLEAN,
         None,
-        "Work on long prompts in pieces.",
+        "Process long prompts in chunks.",
         option="enable_chunked_prefill",
     )
     kv_cache_dtype: str | None = setting(
         "NIM_KV_CACHE_DTYPE", OPTION_WORD, None, "The number format of the KV cache.", option="kv_cache_dtype"
     )
     max_lora_rank: str | None = setting(
-        "NIM_MAX_LORA_RANK", OPTION_COUNT, None, "The largest rank of an adapter.", option="max_lora_rank"
+        "NIM_MAX_LORA_RANK", OPTION_COUNT, None, "The highest rank of an adapter.", option="max_lora_rank"
     )
     max_gpu_loras: str | None = setting(
-        "NIM_MAX_GPU_LORAS", OPTION_COUNT, None, "Adapters in GPU memory at once.", option="max_loras"
+        "NIM_MAX_GPU_LORAS",
+        OPTION_COUNT,
+        None,
+        "The most adapters in GPU memory.",
+        option="max_loras",
     )
     max_cpu_loras: str | None = setting(
-        "NIM_MAX_CPU_LORAS", OPTION_COUNT, None, "Adapters in host memory at once.", option="max_cpu_loras"
+        "NIM_MAX_CPU_LORAS",
+        OPTION_COUNT,
+        None,
+        "The most adapters in host memory.",
+        option="max_cpu_loras",
     )
     cors_allow_origins: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_ORIGINS",
         NAMES,
         (),
-        "Origins whose pages may ask.",
+        "Origins whose pages may send requests.",
         option="allowed_origins",
         default_text="`*`",
     )
@@ -303,7 +311,7 @@ class Settings:
         "NIM_CORS_ALLOW_METHODS",
         NAMES,
         (),
-        "Methods that pages may use.",
+        "HTTP methods that such pages may use.",
         option="allowed_methods",
         default_text="the engine's",
     )
@@ -311,75 +319,78 @@ class Settings:
         "NIM_CORS_ALLOW_HEADERS",
         NAMES,
         (),
-        "Headers that pages may send.",
+        "Request headers that such pages may send.",
         option="allowed_headers",
         default_text="the engine's",
     )
 
-    # Places and logs
+    # Directories, logs and time limits
     cache_path: str | None = setting(
         "NIM_CACHE_PATH",
         PATH,
         None,
-        "Where downloads and compiled kernels are kept.",
+        "The directory for downloads and compiled kernels.",
         default_text="`/opt/nim/.cache` in the image, else `~/.cache/nim`",
     )
     runtime_cache_path: str | None = setting(
         "NIM_RUNTIME_CACHE_PATH",
         PATH,
         None,
-        "Where compiled kernels are kept, if not with the downloads.",
+        "A separate directory for compiled kernels.",
         default_text="`vllm` in the cache",
     )
     cache_probe_timeout: float = setting(
         "NIM_CACHE_PROBE_TIMEOUT",
         DURATION_OR_OFF,
         60.0,
-        "How long a start waits for the directories of cache and model: a mount whose server is gone never "
-        "answers. `0`: without end.",
+        "How long a start waits for the directories of cache and model, since a mount whose server is gone "
+        "never responds. `0`: no limit.",
     )
     disable_model_download: bool = setting(
         "NIM_DISABLE_MODEL_DOWNLOAD",
         BOOLEAN,
         False,
-        "Fetch nothing: what is not in the cache is missing.",
+        "Download nothing; files that are not in the cache are an error.",
     )
     run_dir: str | None = setting(
         "NIM_RUN_DIR",
         PATH,
         None,
-        "Where sockets, rendered files and state of this one service lie.",
+        "The directory for the sockets, rendered files and state of this service.",
         quiet_aliases=("NIM_NGINX_DIR",),
         default_text="`/tmp/nim-UID-PORT`",
         ours=True,
     )
     log_level: str = setting(
-        "NIM_LOG_LEVEL", LEVEL, "INFO", "The least level that is logged; the engine follows it."
+        "NIM_LOG_LEVEL", LEVEL, "INFO", "The lowest level that is logged, by the engine as well."
     )
     jsonl_logging: bool = setting(
-        "NIM_JSONL_LOGGING", BOOLEAN, False, "One JSON object a line instead of text, for every part."
+        "NIM_JSONL_LOGGING",
+        BOOLEAN,
+        False,
+        "Log one JSON object per line instead of text, for all parts.",
     )
     shutdown_timeout: float = setting(
         "NIM_SHUTDOWN_TIMEOUT",
         SECONDS,
         28.0,
-        "The seconds that a stop may take in all, below the 30 that Kubernetes grants by default.",
+        "The total seconds that a stop may take; the default is below the 30 that Kubernetes grants.",
         ours=True,
     )
     stall_timeout: float = setting(
         "NIM_STALL_TIMEOUT",
         DURATION_OR_OFF,
         60.0,
-        "Not ready, at the latest after so many seconds, when the engine stands still; killed and started "
-        "again after five times as long. `0`: stalls are not looked for.",
+        "A stalled engine makes the service not ready after at most this many seconds, and is killed and "
+        "restarted after five times as long. `0` disables stall detection.",
         ours=True,
     )
     probe_interval: float = setting(
         "NIM_PROBE_INTERVAL",
         DURATION_OR_OFF,
         30.0,
-        "An idle engine is asked for one token after so many seconds. More than half of `NIM_STALL_TIMEOUT` "
-        "is too seldom to keep to that. `0`: never, and a stall that begins while it is idle is not noticed.",
+        "The interval at which an idle engine is asked for one token. Above half of `NIM_STALL_TIMEOUT`, "
+        "that time-out cannot be kept. `0`: never, so that a stall that begins while idle goes unnoticed.",
         ours=True,
     )
 
@@ -387,16 +398,16 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     def given(self, name: str) -> bool:
-        """Whether the field was set in the environment."""
+        """Return whether the field was set in the environment."""
         return name in self.names_used
 
 
 def declared() -> dict[str, Setting]:
-    """Field name → declaration, in the order of the table."""
+    """Return field name → declaration, in the order of the table."""
     return {f.name: f.metadata["setting"] for f in fields(Settings) if "setting" in f.metadata}
 
 
-# Variables that users of NIM may still set. Each says what to use instead.
+# Variables of NIM that have no effect here → what to use instead.
 NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
         "NIM_DRAFT_MODEL_PATH": "NIM_PASSTHROUGH_ARGS with --speculative-config",
@@ -404,8 +415,8 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
         "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
         "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",
-        "NIM_CORS_EXPOSE_HEADERS": "a proxy before the service",
-        "NIM_CORS_MAX_AGE": "a proxy before the service",
+        "NIM_CORS_EXPOSE_HEADERS": "a proxy in front of the service",
+        "NIM_CORS_MAX_AGE": "a proxy in front of the service",
         "NIM_ENABLE_OTEL": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
         "NIM_OTEL_EXPORTER_OTLP_ENDPOINT": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
         "NIM_LEADER_ROLE": "one node: several are not supported yet",
@@ -415,14 +426,14 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_PEFT_REFRESH_INTERVAL": "`/v1/load_lora_adapter`",
         "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
-        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` tells what is let through",
+        "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` lists the open routes",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",
     }
 )
 
 _TLS = Absent(
-    because="the service has no TLS of its own, and would leave open what was meant to be closed",
-    instead="a TLS proxy before the service",
+    because="the service has no TLS of its own, so its traffic would be unencrypted",
+    instead="a TLS proxy in front of the service",
     harmless=OFF,
 )
 _NODES = Absent(
@@ -431,14 +442,14 @@ _NODES = Absent(
     harmless=OFF,
 )
 
-# To go on without these would be something else than what was meant: they are refused.
+# Ignoring these would start a service other than the intended one, so they are refused.
 REFUSED: Mapping[str, Absent] = MappingProxyType(
     dict.fromkeys(("NIM_SSL_MODE", "NIM_SSL_KEY_PATH", "NIM_SSL_CERTS_PATH", "NIM_SSL_CA_CERTS_PATH"), _TLS)
     | dict.fromkeys(("NIM_MULTI_NODE", "NIM_NODE_RANK", "NIM_PRIMARY_NODE"), _NODES)
     | {"NIM_NUM_COMPUTE_NODES": replace(_NODES, harmless=OFF | {"1"})}
 )
 
-# Written by the NIM operator or the images themselves, and harmless: no warning.
+# Set by the NIM operator or by images, and harmless: ignored without a warning.
 IGNORED: frozenset[str] = frozenset(
     {
         "NIM_GRPC_API_PORT",

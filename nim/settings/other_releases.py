@@ -1,7 +1,7 @@
-"""Variables of other NIM releases, most of 1.x, that have no effect here, with what does the same.
+"""Variables of other NIM releases, most of 1.x, that have no effect here, and their replacements.
 
-Their meaning is that of NVIDIA's public documentation of NIM for LLMs 1.2 to 1.15 and of the VLM and Cosmos
-NIMs, and of deployments that set them.
+Their meaning is taken from NVIDIA's public documentation of NIM for LLMs 1.2 to 1.15 and of the VLM and
+Cosmos NIMs, and from deployments that set them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ OFF = frozenset({"disabled", "none", "off", "0", "false", "no"})
 class Replaced:
     """What to use instead. `{}` in a text stands for the value that was given.
 
-    `off` is for a value that switches it off; without it, such a value asks for nothing and is not mentioned.
+    `off` is the text for a value that switches the variable off; None: such a value needs no warning.
     """
 
     use: str
@@ -24,7 +24,7 @@ class Replaced:
     release: str = "NIM 1.x"
 
     def warning(self, name: str, text: str) -> str | None:
-        """Return what to say about this variable, None where it asks for nothing."""
+        """Return the warning for this variable; None where its value asks for nothing."""
         value = text.strip()
         use = self.use
         if self.switch and value.lower() in OFF:
@@ -40,7 +40,7 @@ def _switch(use: str, off: str | None = None) -> Replaced:
 
 
 def _flag(flag: str) -> Replaced:
-    """An engine option that takes the same value."""
+    """Return the replacement by an engine option that takes the same value."""
     return Replaced(use=f"NIM_PASSTHROUGH_ARGS='{flag}'")
 
 
@@ -60,7 +60,7 @@ OTHER_RELEASES: Mapping[str, Replaced] = MappingProxyType(
             "smaller share; `nim plan` says what fits"
         ),
         "NIM_RELAX_MEM_CONSTRAINTS": _switch(
-            "NIM_MODEL_PROFILE=…: a profile that is asked for by name starts although an estimate says no"
+            "NIM_MODEL_PROFILE=…: a profile requested by name starts even if the memory estimate is too high"
         ),
         "NIM_ENABLE_KV_CACHE_REUSE": _switch(
             "nothing: prefix caching is on", off="NIM_PASSTHROUGH_ARGS=--no-enable-prefix-caching"
@@ -78,7 +78,7 @@ OTHER_RELEASES: Mapping[str, Replaced] = MappingProxyType(
             use="NIM_PASSTHROUGH_ARGS='--scheduling-policy priority' or fcfs, which is the default"
         ),
         "NIM_DISABLE_OVERLAP_SCHEDULING": _switch("NIM_PASSTHROUGH_ARGS=--no-async-scheduling"),
-        "NIM_ENABLE_PROMPT_LOGPROBS": _switch("nothing: `prompt_logprobs` in a request asks for them"),
+        "NIM_ENABLE_PROMPT_LOGPROBS": _switch("nothing: set `prompt_logprobs` in the request"),
         "NIM_MAX_NUM_BATCHED_TOKENS": _flag("--max-num-batched-tokens {}"),
         "NIM_STREAM_INTERVAL": _flag("--stream-interval {}"),
         "NIM_TOKENIZER_MODE": _flag("--tokenizer-mode {}"),
@@ -112,7 +112,7 @@ OTHER_RELEASES: Mapping[str, Replaced] = MappingProxyType(
         # The model and the container
         "NIM_CUSTOM_MODEL_NAME": Replaced(use="NIM_SERVED_MODEL_NAME={}"),
         "NIM_FT_CHECKPOINT": Replaced(use="NIM_MODEL_PATH={}"),
-        "NIM_MANIFEST_ALLOW_UNSAFE": _switch("NIM_MANIFEST_PATH=… a manifest of one's own"),
+        "NIM_MANIFEST_ALLOW_UNSAFE": _switch("NIM_MANIFEST_PATH=…, a custom manifest"),
         "NIM_ENGINE_MODEL_PATH": Replaced(use="NIM_MODEL_PATH={}", release="NIM 3"),
         "NIM_ENGINE_MODEL_DOWNLOAD_ONLY": Replaced(
             use="the command `nim fetch`", switch=True, release="NIM 3"

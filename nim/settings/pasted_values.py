@@ -1,4 +1,4 @@
-"""What env files, YAML and shells leave around a variable's value when it is pasted from one to the other."""
+"""Quotes, names and comments that env files, YAML and shells leave in a variable's value."""
 
 import re
 
@@ -8,30 +8,43 @@ from nim.settings.value_types import ARGUMENTS, PATH, TEXT
 # Opening quote → closing quote.
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "«": "»", "`": "`"}
 _COMMENT = re.compile(r"\s+#.*", re.DOTALL)
+# References of shells, Kubernetes and templates. Kubernetes leaves `$(NAME)` where it does not know the name.
+_REFERENCE = re.compile(r"\$\{\w[^{}]*\}|\$\(\w+\)|(?<![\w$])\$[A-Z_][A-Z0-9_]+|\{\{-?\s*\.\w[^{}]*\}\}")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a variable counts as unset: nothing in it, or nothing in its quotes."""
+    return text.strip() in ("", '""', "''")
+
+
+def reference(text: str) -> str | None:
+    """Return the first reference to a variable in `text`, such as `${NAME}`, that nothing has replaced."""
+    found = _REFERENCE.search(text)
+    return found.group() if found else None
 
 
 def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
-    """Return the value that was meant, and a warning where that is not the text itself.
+    """Return the value that was meant, and a warning where it differs from the text.
 
-    White space around a value says nothing. NIM_PASSTHROUGH_ARGS and its like are left to the reader of
-    arguments, for whom quotes and comments have a meaning of their own.
+    White space around a value is dropped without a warning. NIM_PASSTHROUGH_ARGS and other lines of arguments
+    are returned as they are: quotes and comments have a meaning of their own there.
     """
     value = _without_name(name, text.strip())
     if setting.kind is not ARGUMENTS:
         value = _without_quotes(value)
         value = value if setting.kind in (TEXT, PATH) else _COMMENT.sub("", value)
-    if value == text.strip() or not value:
+    if value == text.strip() or is_blank(value):
         return text.strip(), _comment_warning(setting, name, text)
     return value, f"{name} '{text.strip()}' is read as '{value}'; write it so"
 
 
 def _without_name(name: str, text: str) -> str:
-    """`NAME=value` and `export NAME=value` where the value alone belongs."""
+    """Return the value of `NAME=value` or `export NAME=value`."""
     return re.sub(rf"^(export\s+)?{name}\s*=\s*", "", text)
 
 
 def _without_quotes(text: str) -> str:
-    """The text inside one pair of quotes, which `docker --env-file` and Kubernetes keep."""
+    """Return the text inside one pair of quotes, which `docker --env-file` and Kubernetes keep."""
     closing = _QUOTES.get(text[:1])
     inside = text[1:-1]
     wrapped = len(text) > 1 and closing == text[-1] and not {text[0], text[-1]} & set(inside)
@@ -39,7 +52,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _comment_warning(setting: Setting, name: str, text: str) -> str | None:
-    """A path or a name may hold a #, but a comment is likelier."""
+    """Return a warning of a ` #` in the value. A path or name may hold one, but a comment is likelier."""
     found = None if setting.kind is ARGUMENTS else _COMMENT.search(text.strip())
     if found is None:
         return None

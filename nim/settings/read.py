@@ -1,4 +1,4 @@
-"""Read the environment into `Settings`; bad values are refused with the variable's name."""
+"""Read the environment into `Settings`. Invalid values are refused with the variable's name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +9,16 @@ from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
 from nim.settings.other_releases import OTHER_RELEASES
-from nim.settings.pasted_values import cleaned
+from nim.settings.pasted_values import cleaned, is_blank, reference
 from nim.settings.types import Absent, Setting
+from nim.settings.value_types import ARGUMENTS
 
 _PREFIX = "NIM_"
 _ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every declared variable. An empty one counts as unset, as Kubernetes writes absent values."""
+    """Read every declared variable. A blank one counts as unset, as Kubernetes writes absent values."""
     values: dict[str, Any] = {}
     names_used: dict[str, str] = {}
     warnings: list[str] = []
@@ -36,7 +37,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
     """The name under which it was given. Two names with two values: the newer name wins, and it is said."""
-    given = [name for name in declaration.names if environ.get(name)]
+    given = [name for name in declaration.names if not is_blank(environ.get(name, ""))]
     for name in given:
         if name in declaration.aliases:
             warnings.append(f"{name} is an older name: use {declaration.name}")
@@ -47,6 +48,9 @@ def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list
 
 
 def _read(declaration: Setting, name: str, text: str) -> Any:
+    if declaration.kind is not ARGUMENTS and (found := reference(text)):
+        message = f"cannot use {name} '{text}' (from the environment): nothing replaces {found} here"
+        raise SettingsError(message, hint=f"{name}=… with the value itself, as env files and YAML need it")
     try:
         return declaration.kind.read(text)
     except ValueError as error:
@@ -56,12 +60,12 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
 
 
 def _probes_too_seldom(settings: Settings) -> Iterator[str]:
-    """An idle engine that stands still is noticed by a probe: by the next one, and its answer."""
+    """Yield a warning if the probe interval prevents detection of an idle stall within its time-out."""
     timeout, interval = settings.stall_timeout, settings.probe_interval
     if not timeout and settings.given("probe_interval") and interval:
         yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
     elif interval > timeout / 2 > 0:
-        # A probe every 0 s would be none.
+        # An interval of 0 s would disable probes.
         half = timeout // 2
         remedy = f"NIM_PROBE_INTERVAL={half:g}" if half else f"NIM_STALL_TIMEOUT={2 * interval:g}"
         yield (
@@ -72,7 +76,10 @@ def _probes_too_seldom(settings: Settings) -> Iterator[str]:
 
 
 def _refuse_shared_ports(settings: Settings) -> None:
-    """The engine needs a port of its own. A health port that is the server's is no second listener."""
+    """Refuse an engine port that is also the API's or the health port.
+
+    A health port equal to the API's port is allowed: it makes no second listener.
+    """
     for field in ("server_port", "health_port"):
         if settings.backend_port is not None and getattr(settings, field) == settings.backend_port:
             other = settings.names_used.get(field, declared()[field].name)
@@ -86,7 +93,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):
-        if not name.startswith(_PREFIX) or name in known or name in IGNORED or not environ[name]:
+        if not name.startswith(_PREFIX) or name in known or name in IGNORED or is_blank(environ[name]):
             continue
         if name in REFUSED:
             _refuse(name, environ[name], REFUSED[name])
@@ -102,7 +109,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _alike(name: str, known: Sequence[str]) -> str | None:
-    """The variable spelt most like this one, where it is a slip rather than another word."""
+    """Return the known variable most similar to `name`; None if none is similar enough for a typo."""
     words = [other.removeprefix(_PREFIX) for other in known]
     near = nearest(name.removeprefix(_PREFIX), words, count=1, cutoff=_ALIKE)
     return _PREFIX + near[0] if near else None

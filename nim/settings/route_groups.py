@@ -1,4 +1,4 @@
-"""`NIM_ROUTES`: either the groups themselves, or what is different from the usual ones."""
+"""The value of `NIM_ROUTES`: a list of groups, or changes to the default groups."""
 
 from collections.abc import Collection
 
@@ -9,9 +9,10 @@ OPEN, CLOSE = "+", "-"
 
 
 def read_groups(text: str) -> tuple[str, ...]:
-    """`inference,docs` are exactly these; `+debug,-docs` are the usual ones with `debug` and without `docs`.
+    """Return the groups or changes in `text`, checked, without spaces and in lower case.
 
-    ValueError says what is wrong; the words come back as they are, without spaces and in lower case.
+    `inference,docs` means exactly these; `+debug,-docs` the default with `debug` and without `docs`.
+    ValueError says what is wrong.
     """
     words = tuple(_word(word.strip().lower()) for word in text.split(",") if word.strip())
     if not words:
@@ -26,7 +27,7 @@ def read_groups(text: str) -> tuple[str, ...]:
 
 
 def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group, ...]:
-    """The groups that are open, in the table's order. Without words, the usual ones."""
+    """Return the open groups, in the order of `Group`. If `words` is empty, the usual ones."""
     plain = {word for word in words if word[0] not in (OPEN, CLOSE)}
     names = plain or {*usual} - {word[1:] for word in words if word[0] == CLOSE}
     names |= {word[1:] for word in words if word[0] == OPEN}

@@ -1,11 +1,12 @@
-"""Secrets in the environment: from files where they are mounted so, and without the newline of an `echo`."""
+"""Secrets in the environment: read from mounted files, stripped, refused where no client can send them."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from nim.errors import SettingsError
 
-# Not ours to read, but ours to pass on: each may be given as NAME_FILE instead.
+# Passed on to the engine. Each may be given as NAME_FILE instead.
 SECRETS = (
     "HF_TOKEN",
     "NGC_API_KEY",
@@ -15,18 +16,20 @@ SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "VLLM_API_KEY",
 )
-# The hub's client reads this name, too.
+# The hub's client also reads this name.
 _CLEANED = (*SECRETS, "HUGGING_FACE_HUB_TOKEN")
 _QUOTES = "'\""
+_SCHEME = "Bearer "
+# `<your key>`, and what a shell, Kubernetes or a template would have replaced.
+_PLACEHOLDER = re.compile(r"<[^<>]*>|\$[A-Z_][A-Z0-9_]+|\$\{.*\}|\$\(\w+\)|\{\{.*\}\}")
 FROM_FILE = "_FILE"
 
 
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with each secret as it is to be used.
+    """Return the environment with each secret's value stripped of white space and one pair of quotes.
 
-    `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. White space around a
-    secret and the quotes that `docker --env-file` keeps are left out. SettingsError, which never shows the
-    value, for a file that cannot be read, and for a secret that nobody could send.
+    `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. SettingsError for a file
+    that cannot be read, and, without showing it, for a value that no HTTP header can carry.
     """
     values = _with_files(environ)
     for name in _CLEANED:
@@ -59,14 +62,11 @@ def _file_text(name: str, path: str) -> str:
 
 
 def _cleaned(name: str, text: str) -> str:
-    secret = text.strip()
+    secret = text.strip().removeprefix("export ").removeprefix(f"{name}=")
     if len(secret) > 1 and secret[0] in _QUOTES and secret[0] == secret[-1]:
         secret = secret[1:-1].strip()
-    if not secret:
-        # To start without a key that was asked for would leave the service open.
-        raise SettingsError(
-            f"cannot use {name}: its value is blank", hint=f"unset {name}, or give it a value"
-        )
+    if fault := _fault(secret):
+        raise SettingsError(f"cannot use {name}: {fault}", hint=f"unset {name}, or give it a value")
     at = next((n for n, char in enumerate(secret) if not (char.isascii() and char.isprintable())), None)
     if at is not None:
         raise SettingsError(
@@ -75,3 +75,14 @@ def _cleaned(name: str, text: str) -> str:
             hint=f'printf %s "${name}" | od -c shows it; `printf %s KEY | base64` makes a Secret without it',
         )
     return secret
+
+
+def _fault(secret: str) -> str | None:
+    """Return why the text is no secret. Without a key, or with a known one, the service would be open."""
+    if not secret:
+        return "its value is blank"
+    if _PLACEHOLDER.fullmatch(secret):
+        return "its value is a placeholder, or a reference that nothing has replaced"
+    if secret.startswith(_SCHEME):
+        return f'its value begins with "{_SCHEME}", which clients put before it'
+    return None

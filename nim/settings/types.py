@@ -1,4 +1,4 @@
-"""What a setting is. The declarations themselves are in `declared`."""
+"""The classes of which a setting is declared. The declarations are in `declared`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How a variable's text becomes a value. `read` raises ValueError saying what was expected."""
+    """A kind of value. `read` converts a variable's text; its ValueError says what was expected."""
 
     name: str
     read: Callable[[str], Any]
@@ -15,10 +15,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One variable: declared once, read, documented and explained from here.
+    """The declaration of one variable, used to read and to document it.
 
-    `option` is the engine option that it sets; `aliases` are older names, each accepted with a warning
-    unless the operator itself writes them (`quiet_aliases`). `ours` are those that NIM does not have.
+    `option` is the engine option that it sets. `aliases` are older names, accepted with a warning;
+    `quiet_aliases`, which the NIM operator sets, without one. `ours` marks variables that NIM does not have.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Setting:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name it answers to, the one to use first."""
+        """Return all accepted names, the preferred one first."""
         return (self.name, *self.quiet_aliases, *self.aliases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """A variable of NIM's that must not be ignored: why, what there is instead, what asks for nothing."""
+    """A NIM variable that must not be ignored: why, what to use instead, and its harmless values."""
 
     because: str
     instead: str
@@ -48,6 +48,6 @@ class Absent:
 
 
 def setting(name: str, kind: Kind, default: Any, about: str, **more: Any) -> Any:
-    """A dataclass field that carries its declaration."""
+    """Return a dataclass field that carries its declaration."""
     declaration = Setting(name=name, kind=kind, default=default, help=about, **more)
     return field(default=default, metadata={"setting": declaration})

@@ -1,4 +1,4 @@
-"""The kinds of value that a variable can hold, each with its reader."""
+"""The kinds of value that a variable can have, each with its reader."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _FRACTION_OF_A_SECOND = re.compile(r"0+(\.[0-9]*)?|\.[0-9]+")
 MOST_SECONDS = 7 * 24 * 3600
-# Names of Python's and others' logging, and of NIM 1.x, where DEFAULT is INFO.
+# Names used by Python and other loggers, and by NIM 1.x, where DEFAULT is INFO.
 _OTHER_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG", "DEFAULT": "INFO"}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -87,8 +87,14 @@ def _level(text: str) -> str:
     return level
 
 
+def _path(text: str) -> str:
+    if text.startswith("~"):
+        raise ValueError("expected a path that begins with / or a name: ~ is replaced by shells alone")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
-    """Names with commas between them, or a JSON array of strings as the engine's flag takes it."""
+    """Return the names in a comma-separated list or a JSON array of strings."""
     words = text.split(",")
     if text.startswith("["):
         with suppress(ValueError):
@@ -101,7 +107,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 TEXT = Kind(name="text", read=_text)
 ARGUMENTS = Kind(name="arguments", read=_text)
-PATH = Kind(name="path", read=_text)
+PATH = Kind(name="path", read=_path)
 BOOLEAN = Kind(name="boolean", read=_boolean)
 WHOLE = Kind(name="whole number", read=_whole)
 PORT = Kind(name="port", read=_port)
@@ -111,7 +117,7 @@ DURATION_OR_OFF = Kind(name="duration or 0", read=_duration_or_off)
 SIZE = Kind(name="size", read=_size)
 LEVEL = Kind(name="log level", read=_level)
 NAMES = Kind(name="names", read=_names)
-# Settings of an engine option keep their text: the option's own reader judges it, as it does a flag's value.
+# Settings of an engine option keep their text, which the option's own reader checks like a flag's value.
 OPTION_COUNT = Kind(name="whole number", read=_text)
 OPTION_LENGTH = Kind(name="whole number, `8k` or `auto`", read=_text)
 OPTION_SHARE = Kind(name="fraction", read=_text)

@@ -14,8 +14,8 @@ from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
 from nim.failures.cut_streams import CutStreams
-from nim.failures.exit import Exit
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, Kind
+from nim.failures.program_exit import Exit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_writer import LogWriter

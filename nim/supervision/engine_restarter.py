@@ -10,8 +10,8 @@ from nim.cleanup.orphaned_shm import OrphanedSharedMemory
 from nim.cleanup.process_table import Process
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
-from nim.failures.exit import Exit
 from nim.failures.failure_classes import Kind
+from nim.failures.program_exit import Exit
 from nim.health.engine_processes import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
 from nim.health.phases import Start

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, group_lives, look, send_group
 from nim.event_loop import EventLoop
-from nim.failures.exit import Exit
+from nim.failures.program_exit import Exit
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 

@@ -6,7 +6,7 @@ from signal import SIGKILL
 
 from nim.cleanup.process_table import group_lives
 from nim.event_loop import EventLoop, Steps, Task, until
-from nim.failures.exit import Exit
+from nim.failures.program_exit import Exit
 from nim.supervision.program import Program
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 

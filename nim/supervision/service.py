@@ -11,7 +11,7 @@ from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
 from nim.logging.log_writer import LogWriter, known_secrets
 from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
-from nim.logging.records import EngineLines, Record, read_middleware, read_nginx
+from nim.logging.records import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
@@ -108,8 +108,9 @@ class Service:
 
     def _quieter(self, record: Record) -> Record:
         """Return the record at DEBUG if it is a routine line of a start, for people. JSON keeps the level."""
-        routine = record.level == "INFO" and not self.plan.json_logs and self.controller.engine.starting
-        return replace(record, level="DEBUG") if routine else record
+        if self.plan.json_logs or not self.controller.engine.starting or not is_routine(record):
+            return record
+        return replace(record, level="DEBUG")
 
     def _supervisor_line(self, line: str) -> None:
         level, message = self.supervisor.note(line)

@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import Signals
 from time import monotonic
 
-from nim.failures.exit import Exit
+from nim.failures.program_exit import Exit
 from nim.plan import SUPERVISOR_SOCKET
 
 # It answers in 2 ms; if it hangs, the event loop must not.

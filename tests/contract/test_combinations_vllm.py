@@ -18,9 +18,10 @@ from nim.engine.table import Kind, Option
 from nim.errors import SettingsError
 from nim.models.adapters import read_adapters
 from nim.options.adapter_rules import check_adapters
-from nim.options.combinations import check_combinations, said_of
+from nim.options.combinations import check_combinations
 from nim.options.layers import entries
 from nim.options.resolve import resolve
+from nim.options.rules import Said
 from nim.paths import ROOT
 from nim.values import Layer
 from tests.unit.models.test_adapters import adapter
@@ -30,6 +31,7 @@ PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 MODEL = ROOT / "profiles" / "demo" / "model"
 pytestmark = [
+    pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
 ]
@@ -90,7 +92,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 def ours(tokens: list[str]) -> str | None:
     """What the launcher says against them."""
     values = parse_arguments(tokens, TABLE, place=PLACE).values
-    said = said_of(resolve(entries(Layer.PASSTHROUGH, PLACE, values)), TABLE, experts=0)
+    said = Said(config=resolve(entries(Layer.PASSTHROUGH, PLACE, values)), table=TABLE, experts=0)
     try:
         check_combinations(said)
     except SettingsError as error:
@@ -156,7 +158,7 @@ def test_vllm_refuses_the_adapters_that_are_refused(
     judge: Judge, tmp_path: Path, config: dict[str, Any], limit: int
 ) -> None:
     values: dict[str, Any] = {"lora_modules": [f"a={adapter(tmp_path, **config)}"], "max_lora_rank": limit}
-    said = said_of(resolve(entries(Layer.PASSTHROUGH, PLACE, values)), TABLE)
+    said = Said(config=resolve(entries(Layer.PASSTHROUGH, PLACE, values)), table=TABLE)
     try:
         check_adapters(said, read_adapters(values["lora_modules"]), ())
         taken = True

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nim.engine.arguments import check_values, parse_arguments
+from nim.engine.argument_parser import check_values, parse_arguments
 from nim.engine.installed import find_engine
 from nim.engine.rendering import render_arguments
 from nim.engine.table import OPTIONS_DIR, Kind, load_options

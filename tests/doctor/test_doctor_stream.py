@@ -13,6 +13,8 @@ from tests.doctor.proxies import HAPROXY, collecting, haproxy, nginx
 from tests.fakes.launch import launch
 from tests.process.plans import free_port
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--idle=3", "--max-body=8")
 # For proxies that cut after 4 s: on a busy machine the cut comes late, but long before the examination ends.
 TO_BE_CUT = ("--idle=30", "--max-body=8")

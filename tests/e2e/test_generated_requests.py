@@ -10,7 +10,7 @@ from schemathesis.schemas import APIOperation
 
 from tests.e2e.conftest import Service
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 EXAMPLES = 8
 ANSWER_SECONDS = 120

@@ -13,7 +13,7 @@ WANTED = Wanted(repository="org/name", revision=None, cache="/cache/hub")
 
 
 def refused(error: BaseException) -> NimError:
-    return refusal(error, WANTED, has_token=False)
+    return refusal(error, WANTED, {})
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

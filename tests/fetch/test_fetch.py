@@ -156,6 +156,8 @@ def test_a_connection_that_breaks_off_is_gone_on_with(nim: Commands) -> None:
     [
         ("gated", {}, 6, "granted access (403), and HF_TOKEN is not set"),
         ("gated", {"HF_TOKEN": "x"}, 6, "granted access (403), and it was asked with the HF_TOKEN"),
+        ("gated", {"HUGGING_FACE_HUB_TOKEN": "x"}, 6, "asked with the HUGGING_FACE_HUB_TOKEN that is set"),
+        ("gated", {"HUGGINGFACE_TOKEN": "x"}, 6, "is not set: HUGGINGFACE_TOKEN is, which is not read"),
         ("private", {"HF_TOKEN": "x"}, 6, "no such repository, or it is private (401)"),
         ("absent", {}, 6, "no such repository, or it is private (401), and HF_TOKEN is not set"),
         ("good:v9", {}, 6, "org/good has no revision 'v9'"),

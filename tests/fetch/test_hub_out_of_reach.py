@@ -50,7 +50,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
             check_hub_environment({"HF_ENDPOINT": endpoint, **environ})
             hub.look_up(WANTED)
         except RAISED as error:
-            return refusal(error, WANTED, has_token=False, environ=environ)
+            return refusal(error, WANTED, environ)
         except SettingsError as error:
             return error
         raise AssertionError("the hub was asked, and answered")

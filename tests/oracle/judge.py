@@ -56,7 +56,7 @@ def _set_platform(platform: str, directory: str) -> None:
         gpu.pretend(gpu.GPUS[platform], directory)
         return
     os.environ.update(gpu.QUIET, VLLM_CACHE_ROOT=directory)
-    importlib.import_module("nim.supervision.vllm_cpu")  # names vLLM's distribution
+    importlib.import_module("nim.supervision.run_cpu_build")  # names vLLM's distribution
 
 
 def _import_engine() -> None:

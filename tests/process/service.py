@@ -24,7 +24,7 @@ ROLES = {
     "nginx master": r"nginx: master",
     "nginx worker": r"nginx: worker",
     "middleware": r"nim\.middleware",
-    "API server": r"fakes/engine\.py|nim\.supervision\.(vllm_cpu|engine_program)|vllm serve",
+    "API server": r"fakes/engine\.py|nim\.supervision\.(run_cpu_build|engine_program)|vllm serve",
     "core": r"VLLM::EngineCore",
     "engine worker": r"VLLM::Worker",
 }

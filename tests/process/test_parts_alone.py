@@ -18,7 +18,7 @@ import pytest
 
 from nim.cleanup.process_table import Watch, all_processes, below, look
 from nim.event_loop import EventLoop, Steps, Task, until
-from nim.failures.exit import Exit
+from nim.failures.program_exit import Exit
 from nim.failures.report import TERMINATION_BYTES, shortened
 from nim.health.readiness import ask_health
 from nim.logging.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
@@ -27,9 +27,9 @@ from nim.paths import SUPERVISORD_CONF
 from nim.preflight.tcp_sockets import count_connections, find_listener
 from nim.state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
+from nim.supervision.run_cpu_build import answering
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor
-from nim.supervision.vllm_cpu import answering
 
 PATIENCE_SECONDS = 20.0
 

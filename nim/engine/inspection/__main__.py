@@ -1,4 +1,4 @@
-"""Writes the catalog of the installed engine, and its configuration classes.
+"""Write the catalog of the installed engine, and its configuration classes.
 
 `python -m nim.engine.inspection [--out DIR]`.
 """
@@ -14,7 +14,7 @@ from nim.engine.table import OPTIONS_DIR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write both, and what the catalog no longer has into the history; the exit code."""
+    """Write both files, and add removed names to the catalog's history; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.inspection", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     out: Path = parser.parse_args(arguments).out

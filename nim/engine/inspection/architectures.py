@@ -1,4 +1,4 @@
-"""Rows of the catalog for model architectures: what each supports, by the engine's own inspection."""
+"""Catalog rows for model architectures: what each supports, by the engine's own inspection."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from nim.engine.catalog import Feature
 
 Row = dict[str, Any]
 
-# The registry's tables, and what the catalog calls them.
+# The registry's tables and their names in the catalog.
 _TABLES = {
     "_TEXT_GENERATION_MODELS": "text generation",
     "_EMBEDDING_MODELS": "embedding",
@@ -39,30 +39,30 @@ _FEATURES = {
 
 
 def architecture_rows() -> dict[str, Row]:
-    """A row for each architecture of the registry, by name."""
+    """Return one row per architecture of the registry, by name."""
     from vllm.model_executor.models import registry
 
     return {name: _row(registry, name) for name in sorted(registry._VLLM_MODELS)}  # noqa: SLF001
 
 
 def removed_architectures() -> dict[str, str]:
-    """Architectures that the engine names as no longer supported, with the last release that had them."""
+    """Return architectures that the engine lists as removed, with the last release that had them."""
     from vllm.model_executor.models.registry import _PREVIOUSLY_SUPPORTED_MODELS
 
     return dict(sorted(_PREVIOUSLY_SUPPORTED_MODELS.items()))
 
 
 def plugin_architectures() -> dict[str, str]:
-    """Architectures that a plugin serves, with its address."""
+    """Return architectures that a plugin serves, with the plugin's address."""
     from vllm.model_executor.models.registry import _OOT_SUPPORTED_MODELS
 
     return dict(sorted(_OOT_SUPPORTED_MODELS.items()))
 
 
 def convertible_suffixes() -> list[list[str]]:
-    """Endings of names that the engine exchanges to find an architecture it can convert.
+    """Return the name suffixes that the engine replaces to find a convertible architecture.
 
-    Each with the runner and the conversion that a model so named gets.
+    Each comes with the runner and the conversion of a model with that suffix.
     """
     from vllm.config.model import iter_architecture_defaults
 
@@ -70,7 +70,7 @@ def convertible_suffixes() -> list[list[str]]:
 
 
 def transformers_architectures(own: Mapping[str, Row]) -> Iterator[str]:
-    """Classes of the installed Transformers that its backend takes and that are not among `own`."""
+    """Yield Transformers classes that the engine's backend accepts and `own` does not contain."""
     import transformers
 
     modules = transformers._class_to_module  # noqa: SLF001 - importing all classes takes twice as long
@@ -82,14 +82,14 @@ def transformers_architectures(own: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _is_taken(found: Any, model: type) -> bool:
-    """Whether it is a model whose attention the engine can replace by its own."""
+    """Return whether it is a model whose attention the engine can replace by its own."""
     if model not in getattr(found, "__mro__", ()):
         return False
     return bool(found.is_backend_compatible() or found._can_set_attn_implementation())  # noqa: SLF001
 
 
 def _row(registry: Any, name: str) -> Row:
-    """Where it is defined and what it supports, as the engine's inspection says and its interfaces."""
+    """Return where it is defined and what it supports, by the engine's inspection and its interfaces."""
     from vllm.model_executor.models import interfaces
 
     module, class_name = registry._VLLM_MODELS[name]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""All rows of the catalog, and its text."""
+"""Build all rows of the catalog and its text."""
 
 import json
 import os
@@ -27,9 +27,9 @@ _BUILD = (
 
 
 def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
-    """The catalog of the engine that is installed here, as it is written to the file.
+    """Return the catalog of the installed engine, in the form of the file.
 
-    Without `with_transformers` the classes of Transformers are left out, whose import takes half a minute.
+    Without `with_transformers`, the classes of Transformers are omitted: importing them takes half a minute.
     """
     engine = find_engine()
     if engine is None:
@@ -64,12 +64,12 @@ def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
 
 
 def catalog_text(catalog: Mapping[str, Any]) -> str:
-    """The catalog as JSON with one row per line, so that two releases compare by line."""
+    """Return the catalog as JSON with one row per line, so that releases can be compared by line."""
     return "{" + ",\n".join(f"{_json(key)}:{_section(value)}" for key, value in catalog.items()) + "}\n"
 
 
 def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
-    """Add to the history what older catalogs of this directory have and the new one has not."""
+    """Add names that older catalogs in this directory have and the new one lacks to the history."""
     file = out / CATALOG_HISTORY
     if not file.is_file():
         return
@@ -83,7 +83,7 @@ def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
 def remembering(
     history: Mapping[str, Any], older: Mapping[str, Any], newer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The history, with the names that `older` has and `newer` has not, and without those it now has."""
+    """Return the history plus the names that `older` has and `newer` lacks, minus those that `newer` has."""
     merged = dict(history)
     for section in SECTIONS:
         rows = {name: row for name, row in history[section].items() if name not in newer[section]}
@@ -93,7 +93,7 @@ def remembering(
 
 
 def _plain_names() -> dict[str, list[str]]:
-    """Values that have a name and no more."""
+    """Return the sections that are plain lists of names."""
     from vllm.config.lora import MaxLoRARanks
     from vllm.config.model import _FLOAT16_NOT_SUPPORTED_MODELS, _STR_DTYPE_TO_TORCH_DTYPE
     from vllm.model_executor.model_loader import LoadFormats

@@ -1,4 +1,4 @@
-"""Rows of the installed engine's configuration classes: what a field is where `config.json` leaves it out."""
+"""Rows for the installed engine's configuration classes: the value of each field that `config.json` omits."""
 
 import dataclasses
 import inspect
@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Fields of training, of sampling and of the output format: none says anything about size.
+# Fields for training, sampling and the output format: none affects the size.
 _UNWANTED = (
     "transformers_version", "architectures", "output_", "return_dict", "id2label", "label2id", "problem_type",
     "_token_id", "_token_index", "_token", "dropout", "pdrop", "init", "use_cache", "mask_", "loss", "_coef",
@@ -21,7 +21,7 @@ _LONGEST_LIST = 16
 
 
 def class_rows() -> dict[str, dict[str, Any]]:
-    """Return the row of each model type."""
+    """Return one row per model type."""
     _prepare_process()
     return {name: row for name, cls in sorted(_classes()) if (row := _row(cls, name))}
 
@@ -34,7 +34,7 @@ def _prepare_process() -> None:
 
 
 def _classes() -> Iterator[tuple[str, Any]]:
-    """Every model type with the class that reads it: the engine's own go before those of transformers."""
+    """Yield every model type with its class; the engine's classes override those of transformers."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
     from vllm.transformers_utils.config import _CONFIG_REGISTRY as OWN
 
@@ -66,13 +66,13 @@ def _row(cls: Any, name: str) -> dict[str, Any]:
 def _instance(cls: Any) -> Any:
     try:
         return cls()
-    except Exception as error:  # whatever a class without usable defaults raises
+    except Exception as error:  # a class without usable defaults may raise anything
         sys.stderr.write(f"without an instance: {cls.__name__}: {str(error)[:100]}\n")
         return None
 
 
 def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
-    """The defaults of the class's own parameters, without nulls."""
+    """Yield the defaults of the class's own parameters, without nulls."""
     fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
     named = {p.name: p.default for p in inspect.signature(cls.__init__).parameters.values()}
     for name, value in {**fields, **named}.items():
@@ -95,7 +95,7 @@ def _is_short_list(value: Any) -> bool:
 
 
 def _parts(cls: Any, instance: Any) -> dict[str, tuple[str, bool]]:
-    """Nested configurations: the model type of each, and whether its JSON may name another one."""
+    """Return nested configurations: the model type of each, and whether its JSON may name another one."""
     found = {}
     for part, part_class in cls.sub_configs.items():
         held = getattr(instance, part, None)
@@ -109,10 +109,10 @@ def _parts(cls: Any, instance: Any) -> dict[str, tuple[str, bool]]:
 
 
 def _text_path(instance: Any, parts: Mapping[str, Any]) -> list[str] | None:
-    """The attributes that lead to the language part; empty where it is the configuration itself."""
+    """Return the attributes that lead to the language part; empty if it is the configuration itself."""
     try:
         text = instance.get_text_config()
-    except Exception:  # None, or a class that finds several
+    except Exception:  # there is none, or the class finds several
         return None
     if text is instance:
         return []

@@ -1,7 +1,7 @@
-"""Makes the engine's CUDA classes importable where only its CPU build, or no GPU, is there.
+"""Make the engine's CUDA classes importable with its CPU build, or without a GPU.
 
-Both builds have the same Python source. What the CPU build has not are compiled extensions and a few packages
-that some model modules import; class attributes, which is all that is read here, do not depend on them.
+Both builds have the same Python source. The CPU build only lacks compiled extensions and a few packages that
+some model modules import; class attributes, the only thing read here, do not depend on them.
 """
 
 import functools
@@ -15,7 +15,7 @@ import types
 import warnings
 from typing import Any
 
-# Compiled extensions, and packages of the GPU build's own requirements or of single models.
+# Compiled extensions, and packages that the GPU build or single models require.
 _ABSENT = (
     "vllm._C_stable_libtorch",
     "vllm._flashmla_C",
@@ -33,8 +33,8 @@ _ABSENT = (
 )
 # Modules of both builds that look up many operators of the CUDA extensions while they are imported.
 _REPLACED = ("vllm.compilation.passes.pass_manager",)
-# Operators that modules ask whether a GPU can do something, and the least compute capability for a yes: as in
-# the engine's csrc/quantization (w8a8/cutlass/scaled_mm_entry.cu, fp4/nvfp4_scaled_mm_entry.cu) for CUDA 13.
+# Operators that modules call to ask whether a GPU supports a feature, and the least compute capability for a
+# yes, as in csrc/quantization (w8a8/cutlass/scaled_mm_entry.cu, fp4/nvfp4_scaled_mm_entry.cu) for CUDA 13.
 _ASKED = {
     "cutlass_group_gemm_supported": 90,
     "cutlass_scaled_mm_supports_block_fp8": 90,
@@ -46,12 +46,12 @@ _LOOKED_UP = ("static_scaled_fp8_quant",)
 
 
 def pretend_gpu_build(capability: tuple[int, int] = (9, 0)) -> None:
-    """Make this process take itself for the GPU build on one GPU of this compute capability.
+    """Make this process appear to be the GPU build on one GPU of this compute capability.
 
-    To be called before any module of vLLM is imported, but for `vllm.platforms`.
+    Must be called before any module of vLLM except `vllm.platforms` is imported.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Triton then needs no active driver
-    os.environ["VLLM_HAS_FLASHINFER_CUBIN"] = "1"  # or it asks the internet for its kernels
+    os.environ["VLLM_HAS_FLASHINFER_CUBIN"] = "1"  # otherwise it requests its kernels from the internet
     os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
     warnings.simplefilter("ignore")
     absent = _Absent()
@@ -62,13 +62,13 @@ def pretend_gpu_build(capability: tuple[int, int] = (9, 0)) -> None:
     import vllm.platforms
     import vllm.platforms.cuda
 
-    vllm.platforms.vllm_version_matches_substr = lambda _: False  # or Triton wants its CPU backend
+    vllm.platforms.vllm_version_matches_substr = lambda _: False  # otherwise Triton requires its CPU backend
     vllm.platforms._current_platform = _platform(vllm.platforms.cuda)  # noqa: SLF001 - no public way to set it
     set_capability(capability)
 
 
 def set_capability(capability: tuple[int, int]) -> None:
-    """Change the GPU's compute capability, and drop whatever was computed for the last one."""
+    """Change the GPU's compute capability, and clear all cached results."""
     from vllm.platforms import current_platform
     from vllm.platforms.interface import DeviceCapability
 
@@ -79,7 +79,7 @@ def set_capability(capability: tuple[int, int]) -> None:
 
 
 def _platform(cuda: Any) -> Any:
-    """An instance of the CUDA platform, with what it would ask a driver for."""
+    """Return an instance of the CUDA platform that answers without a driver."""
 
     class Pretended(cuda.NonNvmlCudaPlatform):  # type: ignore[misc]
         capability = None
@@ -98,13 +98,13 @@ def _platform(cuda: Any) -> Any:
 
         @classmethod
         def log_warnings(cls) -> None:
-            """The parent asks the driver."""
+            """Log nothing: the parent's method queries the driver."""
 
     return Pretended()
 
 
 def _add_operators() -> None:
-    """Answer for the operators that only the CUDA extensions register."""
+    """Provide the operators that only the CUDA extensions register."""
     from torch._ops import _OpNamespace
 
     ask = _OpNamespace.__getattr__
@@ -123,7 +123,7 @@ def _add_operators() -> None:
 
 
 class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives an empty module for each absent one, after every real finder has been asked."""
+    """An import finder of last resort that returns an empty module for each absent one."""
 
     def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
         wanted = any(fullname == name or fullname.startswith(f"{name}.") for name in _ABSENT)
@@ -135,11 +135,11 @@ class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """There is nothing to execute."""
+        """Do nothing: the module has no code."""
 
 
 class _Module(types.ModuleType):
-    """A module that has every name: a class each."""
+    """A module in which every name is a class."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -150,7 +150,7 @@ class _Module(types.ModuleType):
 
 
 class _Attributes(type):
-    """A class that has every attribute, can be inherited from, and decorates by doing nothing."""
+    """A class that has every attribute, can be inherited from, and is a decorator without effect."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):

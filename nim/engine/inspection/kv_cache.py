@@ -1,4 +1,4 @@
-"""Rows of the catalog for KV cache types: the attention backend that each runs by, GPU by GPU."""
+"""Catalog rows for KV cache types: the attention backend that serves each, per GPU generation."""
 
 import typing
 import unittest.mock
@@ -6,16 +6,16 @@ from typing import Any
 
 from nim.engine.inspection.gpu_build import set_capability
 
-# Those that the GPU build has kernels for, and the larger Blackwell, which shares those of 10.0.
+# Generations that the GPU build has kernels for, and the larger Blackwell, which uses those of 10.0.
 CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
 _HEAD_SIZES = {"attention": 128, "mla": 576, "sparse mla": 576}
 
 
 def cache_rows() -> dict[str, dict[str, Any]]:
-    """A row for each value of `--kv-cache-dtype`: kind of attention → compute capability → backend.
+    """Return one row per value of `--kv-cache-dtype`: kind of attention → compute capability → backend.
 
-    Plain attention is a decoder with heads of 128, without sinks, bias or a sliding window, and MLA has
-    DeepSeek's sizes. Models with others may have fewer backends.
+    Plain attention is a decoder with heads of 128, without sinks, bias or a sliding window; MLA has
+    DeepSeek's sizes. Models with other sizes may have fewer backends.
     """
     from vllm.config import VllmConfig, set_current_vllm_config
     from vllm.config.cache import CacheDType
@@ -34,7 +34,7 @@ def cache_rows() -> dict[str, dict[str, Any]]:
 
 
 def _backend(kind: str, cache_dtype: str) -> str | None:
-    """The backend that the engine takes first, if that does not refuse this type later on."""
+    """Return the engine's first choice of backend; None if that refuses this type later on."""
     import torch
     from vllm.platforms import current_platform
     from vllm.v1.attention.selector import AttentionSelectorConfig
@@ -55,7 +55,7 @@ def _backend(kind: str, cache_dtype: str) -> str | None:
 
 
 def _is_implemented(backend: Any, wanted: Any) -> bool:
-    """Whether its implementation takes this type: Triton's refuse some that the backend lets pass."""
+    """Return whether the implementation accepts this type: Triton's refuse some that the backend accepts."""
     found = backend.get_impl_cls()
     if "triton" not in found.__module__:
         return True
@@ -74,7 +74,7 @@ def _is_implemented(backend: Any, wanted: Any) -> bool:
 
 
 def _import_cutlass_mla() -> None:
-    """Import the one backend that takes GPU memory while it is imported."""
+    """Import the only backend that allocates GPU memory during import."""
     import torch
     from vllm.v1.attention.backends.registry import AttentionBackendEnum
 

@@ -1,4 +1,4 @@
-"""Rows of the catalog for quantization: the engine's methods, and which method loads which checkpoint."""
+"""Catalog rows for quantization: the engine's methods, and which method loads which checkpoint."""
 
 import inspect
 import types
@@ -7,14 +7,14 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# Model types whose checkpoints the engine loads by a method of their own, under a common name of method.
+# Model types with a quantization method of their own, though their checkpoints name a common one.
 _MODEL_TYPES = {"mxfp4": ("gpt_oss",), "fp8": ("deepseek_v4", "deepseek_v41")}
-# What a method asks besides its name before it takes a checkpoint.
+# What a method requires of a checkpoint besides the method's name.
 _COMMON = {"bits": 4, "group_size": 128, "desc_act": False, "sym": True, "zero_point": True}
 
 
 def method_rows() -> dict[str, Row]:
-    """A row for each value of `--quantization`, by name."""
+    """Return one row per value of `--quantization`, by name."""
     from vllm.config.quantization import _ONLINE_SHORTHANDS
     from vllm.model_executor.layers import quantization
 
@@ -35,11 +35,11 @@ def method_rows() -> dict[str, Row]:
 
 
 def checkpoint_rows(methods: dict[str, Row]) -> dict[str, Row]:
-    """How a checkpoint is loaded, by the `quant_method` of its configuration.
+    """Return how a checkpoint is loaded, by the `quant_method` of its configuration.
 
-    A name that more than its method decides has rows with a second word: ModelOpt's `quant_algo`, or the
-    `model_type`. The engine refuses a method that no row names. `asked` are the values of `--quantization`
-    that it takes for the checkpoint, or null for all but `refused`. With those of `otherwise`, another method
+    If more than the method decides, the key has a second word: ModelOpt's `quant_algo`, or the `model_type`.
+    The engine refuses a method that no row names. `asked` lists the values of `--quantization` that it
+    accepts for the checkpoint; null means all but `refused`. With a value in `otherwise`, another method
     loads it.
     """
     rows: dict[str, Row] = {}
@@ -57,13 +57,13 @@ def checkpoint_rows(methods: dict[str, Row]) -> dict[str, Row]:
 
 
 def _ask(found: Any, method: str) -> Any:
-    """Some classes define as a method what most define as a method of the class."""
+    """Return the result of a method that some classes define on instances and most on the class."""
     function = getattr(found, method)
     return function(found) if len(inspect.signature(function).parameters) else function()
 
 
 def _checkpoints(methods: dict[str, Row]) -> Iterator[tuple[str, Row, str]]:
-    """Each kind of checkpoint: its key, its configuration, the type of its model."""
+    """Yield each kind of checkpoint: its key, its configuration, its model type."""
     from transformers.utils.quantization_config import QuantizationMethod
     from vllm.model_executor.layers.quantization.modelopt import QUANT_ALGOS
 
@@ -76,7 +76,7 @@ def _checkpoints(methods: dict[str, Row]) -> Iterator[tuple[str, Row, str]]:
 
 
 def _loaded(config: Row, asked: str | None, model_type: str) -> str | None:
-    """The method that loads it where `--quantization` says `asked`; None where the engine refuses."""
+    """Return the method that loads it when `--quantization` is `asked`; None if the engine refuses."""
     from vllm.config import ModelConfig
 
     asking = types.SimpleNamespace(

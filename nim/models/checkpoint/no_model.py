@@ -1,5 +1,6 @@
 """Why a path is not a model's directory, and which path or setting is meant."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from nim.models.checkpoint.weight_files import weights_among
 
 WHOLE_CACHE = "mount the whole models--… directory, or copy the snapshot with cp -rL"
 _MOST_LISTED = 4
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def refuse_path(path: Path, place: str) -> None:
     """Raise WeightsError where there is no directory."""
     if path.is_dir():
         return
-    hint = "NIM_MODEL_PATH=hf://org/name, or the path as the container sees it"
+    meant = path if _REPOSITORY.fullmatch(str(path)) else "org/name"
+    hint = f"NIM_MODEL_PATH=hf://{meant}, or the path as the container sees it"
     if path.is_symlink() and not path.exists():
         raise _refusal(path, place, f"it is a link to '{path.readlink()}', which is not there", hint)
     if not path.exists():

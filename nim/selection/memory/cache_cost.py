@@ -1,4 +1,4 @@
-"""What a context costs one GPU in bytes of cache, and how long a context so many bytes hold."""
+"""The bytes of KV cache that a context takes on one rank, and the context that a number of bytes holds."""
 
 from dataclasses import dataclass, replace
 from math import ceil

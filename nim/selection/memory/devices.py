@@ -1,4 +1,4 @@
-"""The GPUs of a group that a start would use, and the share of each that the engine is to take."""
+"""The GPUs of a group that a start uses, and the share of each that the engine takes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,24 +35,24 @@ def total_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
 
 
 def free_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return what of it nobody holds."""
+    """Return a GPU's free memory."""
     return hardware.host_memory_available_bytes if draws_on_host(gpu) else gpu.memory_free_bytes
 
 
 def takeable_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return what is free, less what must stay so."""
+    """Return a GPU's free memory less what the engine cannot take."""
     free = free_bytes(gpu, hardware)
     return None if free is None else free - (HOST_RESERVE_BYTES if draws_on_host(gpu) else CONTEXT_BYTES)
 
 
 def is_busy(gpu: Gpu) -> bool:
-    """Return whether someone holds a noticeable part of a GPU's own memory."""
+    """Return whether other processes hold a noticeable part of a GPU's own memory."""
     total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
     return total is not None and free is not None and total - free > max(0.02 * total, DRIVER_BYTES)
 
 
 def is_crowded(gpu: Gpu) -> bool:
-    """Return whether someone holds more than half of it."""
+    """Return whether other processes hold more than half of a GPU's own memory."""
     total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
     return total is not None and free is not None and 2 * free < total
 
@@ -62,19 +62,19 @@ def draws_on_host(gpu: Gpu) -> bool:
     return gpu.memory_total_bytes is None and bool(gpu.unified_memory) and gpu.mig is None
 
 
-def told_share(case: Case) -> float | None:
-    """Return the share that a person or the profile set."""
+def configured_share(case: Case) -> float | None:
+    """Return the share that the user or the profile set."""
     return case.options.number("gpu_memory_utilization")
 
 
 def choose_devices(case: Case, count: int) -> Choice:
     """Return the first `count` GPUs in the user's order that hold the profile together, idle ones first.
 
-    The engine takes the same share of each, so one that others use lowers the share of all: the highest
-    share with which there are enough GPUs is taken. Where there is none, those with most room are returned.
+    The engine takes the same share of each, so a busy GPU lowers the share of all: the highest share with
+    which enough GPUs hold the profile wins. Where there is none, the GPUs with most room are returned.
     """
     gpus = case.group.gpus
-    able = [i for i, gpu in enumerate(gpus) if next(gpu_misses(case, gpu), None) is None]
+    able = [place for place, misses in enumerate(gpu_misses(case)) if not misses]
     places = able if len(able) >= count else range(len(gpus))
     shares = {i: _most(case, gpus[i]) for i in places}
     for share in sorted({share for share in shares.values() if share is not None}, reverse=True):
@@ -105,11 +105,11 @@ def _choice(case: Case, places: Sequence[int], share: float | None) -> Choice:
 
 
 def _most(case: Case, gpu: Gpu) -> float | None:
-    """The largest share of this GPU that the engine could take; a profile made for it may take nearly all."""
+    """Return the largest share of this GPU that the engine could take: more for a profile made for it."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if not total:
         return None
-    if (told := told_share(case)) is not None:
+    if (told := configured_share(case)) is not None:
         return told
     most = MOST_UTILIZATION if case.profile.names_gpu else ENGINE_UTILIZATION
     return most if free is None else max(min(most, free / total), 0.0)
@@ -123,7 +123,7 @@ def _holds(case: Case, gpu: Gpu, most: float | None, share: float) -> bool:
 
 
 def _usable(case: Case, gpu: Gpu, share: float | None) -> int | None:
-    """What the engine may take. A cache of a set size is taken of all that is free, whatever the share."""
+    """Return what the engine may take. With a cache of a set size that is all that is free."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if case.estimate.reserved_bytes is not None:
         return free if free is not None else None if total is None else total - CONTEXT_BYTES

@@ -38,7 +38,7 @@ class Estimate:
     """Bytes per GPU. None is unknown; `unknown` says which facts are missing.
 
     `least_bytes` is what it takes to start at all, `need_bytes` with a context of `max_model_len`.
-    `reserved_bytes` is the size of the cache where a person set it: then the share of the GPU has no effect.
+    `reserved_bytes` is the size of the cache where it is set: then the share of the GPU has no effect.
     """
 
     weights_bytes: int | None
@@ -95,7 +95,7 @@ def estimate(start: Start) -> Estimate:
 
 
 def _workspace_bytes(start: Start) -> int:
-    """The allowance, less graphs where there are none, plus the activations of larger steps."""
+    """Return the allowance, without graphs where there are none, with the activations of larger steps."""
     if start.profile.on_cpu:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
@@ -107,7 +107,7 @@ def _workspace_bytes(start: Start) -> int:
 
 
 def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
-    """Weights and workspace, or what the manifest states for the profile's own sizes."""
+    """Return weights and workspace, or what the manifest states for the profile's own sizes."""
     profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
@@ -118,7 +118,7 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """The size of the cache, where it is told: on a CPU also by a variable, in GiB."""
+    """Return the size of the cache where it is set: on a CPU also by a variable, in GiB."""
     told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
     if profile.on_cpu and told.isdecimal() and int(told):
         return int(told) * GIB
@@ -126,7 +126,7 @@ def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
-    """The cache of a full context, or of as much as there has to be."""
+    """Return the cache of a full context, or of the shortest one where the engine takes what fits."""
     length = SHORTEST_CONTEXT if start.options.fits_context else start.context
     if reserved is not None:
         # What a manifest states of a CPU profile was measured with the cache.
@@ -135,7 +135,7 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 
 def _cost(start: Start) -> CacheCost | None:
-    """By the model's own files, else one token's keys and values as the manifest has them.
+    """Return the cost by the model's own files, else by the keys and values that the manifest states.
 
     Heads are shared out up to one each, layers over the stages.
     """

@@ -6,10 +6,10 @@ from nim.selection.fit import Case, Kind, Miss, Room
 from nim.selection.memory.devices import (
     Choice,
     choose_devices,
+    configured_share,
     is_busy,
     is_crowded,
     takeable_bytes,
-    told_share,
     total_bytes,
 )
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
@@ -41,10 +41,10 @@ def gigabytes(size: float) -> str:
 
 
 def _utilization(case: Case, choice: Choice) -> float | None:
-    """The share to tell the engine: less than its default where others hold memory, more where it must."""
+    """Return the share to set: less than the default on busy GPUs, more where the weights need it."""
     totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware))]
     share, need = choice.share, case.estimate.need_bytes
-    if share is None or need is None or not totals or told_share(case) is not None:
+    if share is None or need is None or not totals or configured_share(case) is not None:
         return None
     if case.estimate.reserved_bytes is not None:
         return None
@@ -54,7 +54,7 @@ def _utilization(case: Case, choice: Choice) -> float | None:
 
 
 def _miss(case: Case, choice: Choice) -> Miss | None:
-    """What is wrong with the memory: the context is too long, someone else has it, or it is too small."""
+    """Return what is wrong with the memory: too long a context, other processes, or too little of it."""
     need, least, usable = case.estimate.need_bytes, case.estimate.least_bytes, choice.usable_bytes
     if need is None or least is None or usable is None:
         return None
@@ -76,7 +76,7 @@ def _miss(case: Case, choice: Choice) -> Miss | None:
 
 
 def _too_long_for_reserve(case: Case) -> Miss | None:
-    """A cache whose size is set has to hold one sequence of the full context."""
+    """Return a miss where a cache of a set size does not hold one sequence of the full context."""
     size, length, cost = case.estimate.reserved_bytes, case.estimate.max_model_len, case.estimate.cost
     need = cost.bytes_for(length) if size is not None and cost is not None and length is not None else None
     if size is None or need is None or cost is None or need <= size or case.estimate.fits_context:
@@ -106,7 +106,7 @@ def _on_host(case: Case) -> Room:
 
 
 def _host_miss(case: Case, host: int, context: int | None) -> Miss:
-    """What is wrong with the host's memory."""
+    """Return what is wrong with the host's memory."""
     least, need = case.estimate.least_bytes or 0, case.estimate.need_bytes or 0
     found, shortfall = f"{gigabytes(host)} to be had", need / max(host, 1)
     if context is not None:
@@ -123,7 +123,7 @@ def _host_miss(case: Case, host: int, context: int | None) -> Miss:
 
 
 def _notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """What a person should know about these GPUs' memory."""
+    """Return warnings about these GPUs' memory."""
     unknown = [str(gpu.index) for gpu in choice.gpus if total_bytes(gpu, case.hardware) is None]
     measured = () if not unknown else (_unmeasured(f"GPU {', '.join(unknown)}"),)
     return (*measured, *_share_notes(case, choice), *_offload_notes(case, choice))
@@ -134,8 +134,8 @@ def _unmeasured(what: str) -> str:
 
 
 def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """The engine does not start if less is free than the share that it was told."""
-    share = told_share(case)
+    """Return a warning where less is free than the share that is set: the engine would not start."""
+    share = configured_share(case)
     if share is None or case.estimate.reserved_bytes is not None:
         return ()
     short = [gpu for gpu in choice.gpus if share > _largest_share(case, gpu)]
@@ -144,18 +144,18 @@ def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
     gpu, name = short[0], "gpu_memory_utilization"
     most = int(_largest_share(case, gpu) * 100) / 100
     asked = f"{share:g} of GPU {gpu.index} ({case.options.place(name)})"
-    left = "CUDA's own context and what others hold leave less of it"
+    left = "CUDA's own context and other processes leave less of it"
     return (f"{asked}: {left}, and the engine will not start: {case.options.to_set(name, f'{most:g}')}",)
 
 
 def _largest_share(case: Case, gpu: Gpu) -> float:
-    """The largest share with which the engine starts; of a GPU that is not measured, what usually does."""
+    """Return the largest share with which the engine starts; 0.98 on a GPU that is not measured."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     return MOST_UTILIZATION if not total or free is None else max(free / total, 0.0)
 
 
 def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Weights that are kept in the host's memory need it, for each GPU."""
+    """Return a warning where the host's memory does not hold the offloaded weights of all GPUs."""
     offload = (case.options.number("cpu_offload_gb") or 0) * GIB * len(choice.gpus)
     host = case.hardware.host_memory_available_bytes
     if not offload or host is None or offload <= host:

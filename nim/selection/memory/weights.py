@@ -31,7 +31,7 @@ def weights_bytes(start: Start) -> int | None:
 
 
 def _rank_bytes(start: Start) -> int | None:
-    """By the model's own configuration, else the stored weights divided by the ranks."""
+    """Return the weights of a rank by the configuration, else the stored ones divided by the ranks."""
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
     if start.facts is not None:
         counted = start.facts.rank_bytes(
@@ -55,7 +55,7 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
 
 
 def _offloaded_bytes(start: Start, rank: int) -> int:
-    """What the host's memory keeps: so many GiB of each rank, or so many layers of each group of them."""
+    """Return the bytes of a rank that the host keeps: a number of GiB, or some layers of each group."""
     options = start.options
     group, layers = options.whole("offload_group_size"), options.whole("offload_num_in_group") or 1
     if options.get("offload_backend") == "prefetch" or (options.get("offload_backend") != "uva" and group):

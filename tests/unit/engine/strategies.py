@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from nim.engine.argument_refusals import OWNED
 from nim.engine.lenient_json import is_open
 from nim.engine.limits import Limits
-from nim.engine.refusals import OWNED
 from nim.engine.rendering import option_tokens
 from nim.engine.scalars import MisfitError
 from nim.engine.table import Count, Kind, Option, OptionTable

@@ -12,7 +12,7 @@ def install(directory: Path, name: str, version: str) -> None:
     metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
-CPU_COMMAND = ("PYTHON", "-m", "nim.supervision.vllm_cpu", "serve")
+CPU_COMMAND = ("PYTHON", "-m", "nim.supervision.run_cpu_build", "serve")
 GPU_COMMAND = ("PYTHON", "-m", "vllm.entrypoints.cli.main", "serve")
 
 

@@ -43,6 +43,13 @@ def test_what_starts_the_engine_elsewhere_is_left_out(line: str, tokens: str, dr
     assert found.notes == (f'"{dropped}" is left out: the launcher starts the engine',)
 
 
+def test_dashes_before_the_options_are_left_out() -> None:
+    found = without_command(["--", "--seed", "1"], place=PLACE)
+    assert found.tokens == ("--seed", "1")
+    assert found.notes == ('the "--" before the options is left out',)
+    assert without_command(["--", "/models/x"], place=PLACE).tokens == ("--", "/models/x")
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.arguments import parse_arguments
+from nim.engine.argument_parser import parse_arguments
 from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.table import OptionTable, load_options
 from nim.errors import SettingsError

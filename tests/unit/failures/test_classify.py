@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nim.failures.classify import TOLD_LINES, Loss, classify, kernel_kills
-from nim.failures.exit import Exit
 from nim.failures.failure_classes import KINDS
+from nim.failures.program_exit import Exit
 from nim.logging.records import EngineLines, Record
 from tests.fakes.words import CRASHES
 

@@ -1,8 +1,15 @@
-"""Lines of every program's log → level and message."""
+"""Parsers of log lines: level and message, and what is routine."""
 
 import pytest
 
-from nim.logging.records import EngineLines, read_access, read_middleware, read_nginx
+from nim.logging.records import (
+    EngineLines,
+    Record,
+    is_routine,
+    read_access,
+    read_middleware,
+    read_nginx,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,21 @@ def test_the_level_of_an_access_record_in_both_forms() -> None:
     )
     assert read_access("INFO 2025-11-21 07:00:00.123 gateway] GET /v1/models 200").level == "INFO"
     assert read_access("?").level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("level", "message", "routine"),
+    [
+        ("INFO", "(APIServer pid=1) [model.py:9] Using max model len 2048", True),
+        ("WARNING", "(APIServer pid=1) [vllm.py:1703] Enforce eager set, disabling torch.compile", True),
+        ("WARNING", "(APIServer pid=1) [cpu.py:224] Triton is not installed. triton-cpu is expected", True),
+        (
+            "WARNING",
+            "(APIServer pid=1) [system_utils.py:255] Found ulimit of 1024 and failed",
+            False,
+        ),
+        ("ERROR", "(EngineCore pid=2) Enforce eager set, disabling torch.compile", False),
+    ],
+)
+def test_routine_records_of_a_start(level: str, message: str, routine: bool) -> None:
+    assert is_routine(Record(level=level, message=message)) == routine

@@ -5,7 +5,7 @@ from hypothesis import given, strategies
 
 from nim.models.config import model_config
 from nim.models.parallel_sizes import check_sizes, gpus_needed, runs_in_stages, tensor_parallel_sizes
-from tests.unit.models.parameters.configs import (
+from tests.unit.models.weights.configs import (
     DENSE,
     FAMILIES,
     FP8_BLOCKS,
@@ -14,7 +14,7 @@ from tests.unit.models.parameters.configs import (
     MIXTURE,
     Config,
 )
-from tests.unit.models.parameters.figures import COUNTED, TRIED
+from tests.unit.models.weights.figures import COUNTED, TRIED
 
 PHI4 = {
     **DENSE,

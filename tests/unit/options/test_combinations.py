@@ -7,9 +7,10 @@ import pytest
 
 from nim.engine import load_options, parse_arguments
 from nim.errors import SettingsError
-from nim.options.combinations import RULES, check_combinations, said_of
+from nim.options.combinations import RULES, check_combinations
 from nim.options.layers import Entry, entries
 from nim.options.resolve import resolve
+from nim.options.rules import Said
 from nim.options.settings_layer import settings_entries
 from nim.settings import read_settings
 from nim.values import Layer
@@ -25,13 +26,12 @@ def checked(
     *,
     strict: bool = True,
     experts: int | None = None,
-    on_cpu: bool = False,
 ) -> tuple[str, ...]:
     """The warnings of a start with this line and these variables."""
     parsed = parse_arguments(shlex.split(line), TABLE, place=PLACE)
     layered: list[Entry] = list(settings_entries(read_settings(environ or {}), TABLE).entries)
     layered += entries(Layer.PASSTHROUGH, PLACE, parsed.values)
-    said = said_of(resolve(layered), TABLE, experts=experts, on_cpu=on_cpu)
+    said = Said(config=resolve(layered), table=TABLE, experts=experts)
     return check_combinations(said, strict=strict)
 
 
@@ -67,10 +67,10 @@ def test_a_lenient_check_only_warns(one: Case) -> None:
 def test_every_rule_has_its_source_and_a_case() -> None:
     lines = [(parse_arguments(shlex.split(one.bad), TABLE, place=PLACE).values, one.experts) for one in CASES]
     configs = [(resolve(entries(Layer.PASSTHROUGH, PLACE, values)), experts) for values, experts in lines]
-    all_said = [said_of(config, TABLE, experts=experts) for config, experts in configs]
+    all_said = [Said(config=config, table=TABLE, experts=experts) for config, experts in configs]
     without = [rule.source for rule in RULES if not any(rule.find(said) for said in all_said)]
     assert all(".py" in rule.source for rule in RULES)
-    # An adapter without --enable-lora is only found out when the model is loaded.
+    # An adapter without --enable-lora is only found out when it is loaded.
     assert without == ["v1/worker/lora_model_runner_mixin.py, add_lora"]
 
 

@@ -72,7 +72,17 @@ def test_the_hub_s_name_behind_vllm_serve_is_the_hub_s() -> None:
 
 
 def test_alone_it_may_be_a_directory_that_is_missing() -> None:
-    assert "there is no such directory" in refused("org/name").message
+    error = refused("org/name")
+    assert "there is no such directory" in error.message
+    assert "NIM_MODEL_PATH=hf://org/name" in (error.hint or "")
+
+
+def test_two_variables_that_name_two_models_are_warned_of(model: Path) -> None:
+    line = {"NIM_PASSTHROUGH_ARGS": f"vllm serve {model}"}
+    plan = planned(NIM_MODEL_PATH="hf://org/other", **line)
+    assert plan.model.path == str(model)
+    assert f"NIM_MODEL_PATH 'hf://org/other' is not used: NIM_PASSTHROUGH_ARGS names {model}" in plan.warnings
+    assert not any("is not used" in one for one in planned(NIM_MODEL_PATH=str(model), **line).warnings)
 
 
 def test_the_old_server_module_and_its_model(model: Path) -> None:
@@ -107,6 +117,18 @@ def test_a_stray_word_is_named_with_its_variable(model: Path, text: str) -> None
 def test_a_stray_word_on_the_command_line(model: Path) -> None:
     error = refused("8192", "--max-num-seqs", "4", NIM_MODEL_PATH=str(model))
     assert error.message.startswith('cannot use "8192" from the command line: ')
+
+
+@pytest.mark.parametrize("text", ["$NAME", "${NAME}", "$(NAME)"])
+def test_a_reference_that_nothing_has_replaced_is_warned_of(model: Path, text: str) -> None:
+    template = f"/models/{text}.jinja"
+    for arguments, variables, place in (
+        (("--tokenizer", template), {}, "the command line"),
+        ((), {"NIM_PASSTHROUGH_ARGS": f"--tokenizer {template}"}, "NIM_PASSTHROUGH_ARGS"),
+    ):
+        plan = planned(str(model), *arguments, **variables)
+        assert said(plan, "tokenizer") == template
+        assert f"{place}: nothing replaces {text} here" in plan.warnings
 
 
 def test_a_model_in_the_passthrough_is_named_with_it(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ LLAMA = shipped("meta/llama-3.1-8b-instruct")
 def test_sections_as_people_know_them() -> None:
     hardware = busy(machine("2xA10G"), 1, 3 * GB)
     text = listing_text(list_profiles(LLAMA, hardware, wishing()))
+    unpacked = "on NVIDIA A10G the weights stay in FP8, and Marlin kernels calculate in 16 bits"
     identity = {profile.label: profile.id for profile in LLAMA.profiles}
+    two, one = identity["vllm-fp8-tp2-pp1"], identity["vllm-fp8-tp1-pp1"]
     assert text.splitlines()[:10] == [
         "SYSTEM INFO",
         "- Free GPUs:",
@@ -22,8 +24,8 @@ def test_sections_as_people_know_them() -> None:
         "MODEL PROFILES",
         "- Compatible with system and runnable:",
         f"  - {identity['vllm-bf16-tp2-pp1']} (vllm-bf16-tp2-pp1-18.7) [requires >=18.7 GB/gpu, 2 GPUs]",
-        f"  - {identity['vllm-fp8-tp2-pp1']} (vllm-fp8-tp2-pp1-10.4) [requires >=10.4 GB/gpu, 2 GPUs]",
-        f"  - {identity['vllm-fp8-tp1-pp1']} (vllm-fp8-tp1-pp1-18.7) [requires >=18.7 GB/gpu]",
+        f"  - {two} (vllm-fp8-tp2-pp1-10.4) [requires >=10.4 GB/gpu, 2 GPUs; {unpacked}]",
+        f"  - {one} (vllm-fp8-tp1-pp1-18.7) [requires >=18.7 GB/gpu; {unpacked}]",
     ]
     lora, low = identity["vllm-bf16-tp2-pp1-feat_lora"], identity["vllm-bf16-tp1-pp1"]
     shorter = "try --max-model-len=16896 to reduce to >=22.3 GB/gpu"
@@ -60,3 +62,11 @@ def test_cpu_profile_is_listed_with_the_hosts_memory() -> None:
     text = listing_text(list_profiles(LLAMA, NOTHING, wishing()))
     assert "(vllm-cpu-bf16-tp1-pp1-34.3) [requires >=34.3 GB of host memory]" in text
     assert "[needs 1 GPU; found no GPUs]" in text
+
+
+def test_replicas_and_kinds_of_gpus_are_told() -> None:
+    listing = list_profiles(LLAMA, machine("1xH100,1xA100"), wishing(data_parallel_size=2))
+    (two, *_) = [profile for profile in listing.compatible if profile.label == "vllm-bf16-tp1-pp1"]
+    assert two.gpu_count == 2
+    assert two.note == "on 1 × NVIDIA H100 80GB HBM3 with 1 × NVIDIA A100-SXM4-80GB"
+    assert f"2 GPUs; {two.note}]" in listing_text(listing)

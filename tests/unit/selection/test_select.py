@@ -177,6 +177,11 @@ def test_wish_that_nothing_meets_is_refused_with_the_way_out() -> None:
     error = refusal(shipped(LLAMA), machine("4xH100"), wishing(tensor_parallel_size=3))
     assert "tp=3, as asked" in error.refused[0].needed
     assert "unset NIM_TENSOR_PARALLEL_SIZE" in str(error)
+    named = "NIM_MODEL_PROFILE=vllm-fp8-tp2-pp1 as well runs that profile with tp=3"
+    assert error.hint is not None
+    assert error.hint.endswith(named)
+    wishes = wishing("vllm-fp8-tp2-pp1", tensor_parallel_size=3)
+    assert len(choose(shipped(LLAMA), machine("4xH100"), wishes).devices) == 3
 
 
 def test_table_of_refusals_is_whole_and_nearest_first() -> None:

@@ -186,3 +186,11 @@ def test_configuration_may_be_overridden() -> None:
         brought(config, machine("1xH200"), wishing(max_model_len=131072))
     told = wishing(max_model_len=131072, hf_overrides=stretched)
     assert brought(config, machine("1xH200"), told).estimate.max_model_len == 131072
+
+
+def test_size_that_needs_more_gpus_is_refused_for_want_of_them() -> None:
+    """The profile of that size comes first, not others that would run without the wish."""
+    error = refused(LLAMA_70B, "4xH100", SIZES["70B"], tensor_parallel_size=8)
+    assert error.refused[0].label == "vllm-bf16-tp8-pp1"
+    assert (error.refused[0].needed, error.refused[0].found) == ("8 GPUs", "4 GPUs")
+    assert error.hint == "docker run --gpus 8"

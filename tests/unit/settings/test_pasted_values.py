@@ -2,6 +2,7 @@
 
 import pytest
 
+from nim.errors import SettingsError
 from nim.settings import Settings, read_settings
 
 
@@ -40,7 +41,9 @@ def test_what_is_around_a_value_is_left_out_and_said(name: str, text: str, field
         ("NIM_PASSTHROUGH_ARGS", '"--enforce-eager"', "passthrough_args", '"--enforce-eager"'),
         ("NIM_PASSTHROUGH_ARGS", "--seed 1 # x", "passthrough_args", "--seed 1 # x"),
         ("NIM_MODEL_NAME", '"', "model_name", '"'),
-        ("NIM_MODEL_NAME", '""', "model_name", '""'),
+        ("NIM_MODEL_NAME", "costs$5", "model_name", "costs$5"),
+        ("NIM_MODEL_NAME", "$x", "model_name", "$x"),
+        ("NIM_CHAT_TEMPLATE", "{{ messages }}", "chat_template", "{{ messages }}"),
     ],
 )
 def test_what_says_nothing_is_left_out_in_silence_and_the_rest_stays(
@@ -60,3 +63,38 @@ def test_a_comment_behind_a_path_may_be_a_part_of_it() -> None:
 
 def test_blank_is_not_a_value() -> None:
     assert read_settings({"NIM_SERVER_PORT": ""}) == Settings()
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\t", '""', "''", ' ""\n'])
+@pytest.mark.parametrize(
+    "name", ["NIM_SERVER_PORT", "NIM_MAX_MODEL_LEN", "NIM_MODEL_PATH", "NIM_ROUTES", "NIM_X"]
+)
+def test_a_blank_value_is_none(name: str, text: str) -> None:
+    assert read_settings({name: text}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "name", ["NIM_SERVER_PORT", "NIM_MAX_MODEL_LEN", "NIM_MODEL_PATH", "NIM_CHAT_TEMPLATE"]
+)
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("$THEIRS", "$THEIRS"),
+        ("/models/${THEIRS}", "${THEIRS}"),
+        ("${THEIRS:-8000}", "${THEIRS:-8000}"),
+        ("$(THEIRS)/x", "$(THEIRS)"),
+        ("{{ .Values.theirs }}", "{{ .Values.theirs }}"),
+    ],
+)
+def test_a_reference_that_nothing_has_replaced_is_refused(name: str, text: str, left: str) -> None:
+    with pytest.raises(SettingsError, match="nothing replaces") as refused:
+        read_settings({name: text})
+    assert refused.value.message == (
+        f"cannot use {name} '{text}' (from the environment): nothing replaces {left} here"
+    )
+
+
+@pytest.mark.parametrize("text", ["~", "~/cache", "~user/cache"])
+def test_a_home_directory_is_for_shells(text: str) -> None:
+    with pytest.raises(SettingsError, match=f"cannot use NIM_CACHE_PATH '{text}'"):
+        read_settings({"NIM_CACHE_PATH": text})

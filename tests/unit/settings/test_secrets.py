@@ -67,3 +67,30 @@ def test_what_no_client_can_send_is_refused_and_not_shown(name: str, text: str, 
 def test_a_blank_key_does_not_leave_the_service_open(text: str) -> None:
     with pytest.raises(SettingsError, match="cannot use VLLM_API_KEY: its value is blank"):
         with_secrets({"VLLM_API_KEY": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["$KEY", "${KEY}", "${KEY:-planted}", "$(KEY)", "{{ .Values.key }}", "<your key>", '"$KEY"']
+)
+def test_a_key_that_anybody_could_guess_is_none(text: str) -> None:
+    with pytest.raises(SettingsError, match="cannot use VLLM_API_KEY: its value is a placeholder") as refused:
+        with_secrets({"VLLM_API_KEY": text})
+    assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_header_is_no_key(name: str) -> None:
+    with pytest.raises(SettingsError, match=f'cannot use {name}: its value begins with "Bearer "'):
+        with_secrets({name: "Bearer planted"})
+
+
+@pytest.mark.parametrize(
+    "text", ["VLLM_API_KEY=planted", "export VLLM_API_KEY=planted", 'VLLM_API_KEY="planted"']
+)
+def test_a_line_of_an_env_file_holds_the_key(text: str) -> None:
+    assert with_secrets({"VLLM_API_KEY": text}) == {"VLLM_API_KEY": "planted"}
+
+
+@pytest.mark.parametrize("text", ["p$anted", "pl anted", "<planted", "planted>x", "a$B", "$planted"])
+def test_signs_in_a_key_are_its_own(text: str) -> None:
+    assert with_secrets({"VLLM_API_KEY": text}) == {"VLLM_API_KEY": text}

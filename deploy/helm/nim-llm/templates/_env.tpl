@@ -1,4 +1,4 @@
-{{/* The secrets that are asked for, as a JSON list of name, secret and key. */}}
+{{/* The requested secrets, as a JSON list of name, secret and key. */}}
 {{- define "nim.secrets" -}}
 {{- $all := list -}}
 {{- with .Values.model.ngcAPISecret }}{{ $all = append $all (dict "name" "NGC_API_KEY" "secret" . "key" "NGC_API_KEY") }}{{ end -}}

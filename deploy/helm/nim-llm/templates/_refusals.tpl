@@ -1,4 +1,4 @@
-{{/* Values that each may be right and do not go together. The schema refuses what is wrong by itself. */}}
+{{/* Refuses values that are valid alone but not in combination. The schema refuses invalid single values. */}}
 {{- define "nim.refusals" -}}
 {{- if .Values.multiNode.enabled }}
 {{- fail "multiNode.enabled: cannot spread one model over several nodes yet; choose a profile that fits one node" }}
@@ -23,7 +23,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* Variables that the chart writes, under each of their names, and what to do instead of writing them once more. */}}
+{{/* The variables that the chart sets, under all their names, and the values to use instead of `env`. */}}
 {{- define "nim.written" -}}
 NIM_SERVER_PORT: use model.openaiPort
 NIM_HTTP_API_PORT: use model.openaiPort

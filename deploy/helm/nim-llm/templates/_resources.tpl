@@ -1,7 +1,7 @@
 {{/*
-The container's resources. The chart's default of one GPU gives way to other devices that the values ask for: a MIG
-slice, a shared GPU, another vendor's plugin or a resource claim, since no node gives both. What only `requests` has
-becomes a limit, too: Kubernetes wants both of a device, and alike.
+The container's resources. The chart's default of one GPU is replaced by other devices in the values: a MIG slice, a
+shared GPU, another vendor's plugin or a resource claim, since no node provides both. A device only in `requests`
+becomes a limit as well, because Kubernetes requires both to be set and equal.
 */}}
 {{- define "nim.resources" -}}
 {{- $gpu := "nvidia.com/gpu" }}

@@ -1,13 +1,13 @@
-{{/* All arithmetic about time. Helm reads numbers as floats: each is made whole before it is written. */}}
+{{/* All computations of time. Helm reads numbers as floats, so each is converted to an integer for output. */}}
 
-{{/* Seconds that a start may take: the download and what follows it. */}}
+{{/* Seconds that a start may take: the download and the loading time. */}}
 {{- define "nim.startSeconds" -}}
 {{- $s := .Values.startup -}}
 {{- addf (divf (mulf $s.downloadGB 1000.0) $s.downloadMBps) $s.loadSeconds | ceil | int64 -}}
 {{- end -}}
 
-{{/* How often the startup probe may fail. The last failure allowed ends the container at once, one period before the
-     next would come, hence the 1. */}}
+{{/* The failures that the startup probe allows. The last one stops the container at once, one period before the next
+     probe, hence the additional 1. */}}
 {{- define "nim.startFailures" -}}
 {{- $p := .Values.startupProbe -}}
 {{- if $p.failureThreshold -}}
@@ -18,7 +18,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Seconds that a start is granted: what `startup` says, or the window that is given instead, at the least. */}}
+{{/* The least seconds that a start is granted: from `startup`, or from an explicit failureThreshold. */}}
 {{- define "nim.grantedSeconds" -}}
 {{- $p := .Values.startupProbe -}}
 {{- if and $p.enabled $p.failureThreshold -}}
@@ -28,7 +28,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What Kubernetes grants: the delay, the service's own budget, and a margin to end in. */}}
+{{/* The grace period in seconds: the delay, the service's own budget, and a margin. */}}
 {{- define "nim.graceSeconds" -}}
 {{- $s := .Values.shutdown -}}
 {{- add (int64 $s.delaySeconds) (int64 $s.seconds) 5 -}}

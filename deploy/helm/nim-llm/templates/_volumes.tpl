@@ -1,9 +1,9 @@
-{{/* Whether the StatefulSet makes a claim for each replica. */}}
+{{/* Whether the StatefulSet creates a claim for each replica. */}}
 {{- define "nim.claimPerReplica" -}}
 {{- if and .Values.persistence.enabled (not .Values.persistence.existingClaim) .Values.statefulSet.enabled }}yes{{ end -}}
 {{- end -}}
 
-{{/* Whether nothing can be downloaded into it, or compiled. */}}
+{{/* Whether the cache is read-only, without downloads and compiled kernels. */}}
 {{- define "nim.cacheIsReadOnly" -}}
 {{- if and .Values.nfs.enabled .Values.nfs.readOnly (not .Values.persistence.enabled) (not .Values.hostPath.enabled) }}yes{{ end -}}
 {{- end -}}

@@ -25,9 +25,7 @@ def test_kinds_run_together_where_it_takes_both() -> None:
     selection = brought(LLAMA_70B, mixed, wishing(**SHORT), size=SIZES["70B"])
     assert (selection.chosen.label, len(selection.devices)) == ("vllm-bf16-tp2-pp1", 2)
     both = "1 × NVIDIA H100 80GB HBM3 with 1 × NVIDIA A100-SXM4-80GB"
-    assert selection.warnings == (
-        f"the GPUs are of different kinds: {both} run at the pace of the slowest of them",
-    )
+    assert selection.warnings == (f"the GPUs are of different kinds: {both} run at the pace of the slowest",)
 
 
 def test_one_kind_is_enough_where_it_does() -> None:
@@ -66,7 +64,7 @@ def test_gpu_that_others_mostly_hold_is_left_alone(used: int) -> None:
     selection = brought(LLAMA_8B, busy(machine("2xH100"), 0, used), wishing(**SHORT), size=SIZES["8B"])
     assert [gpu.index for gpu in selection.devices] == [1]
     assert selection.utilization is None
-    assert "others hold most of GPU 0" in selection.warnings[0]
+    assert "other processes hold most of GPU 0" in selection.warnings[0]
 
 
 def test_idle_gpus_go_before_those_that_others_use() -> None:
@@ -101,7 +99,7 @@ def test_share_that_cuda_does_not_leave_is_warned_of(share: float, warned: bool)
 def test_share_that_others_do_not_leave_is_warned_of() -> None:
     hardware = busy(machine("1xH100"), 0, 20 * GB)
     (line,) = brought(LLAMA_8B, hardware, wishing(gpu_memory_utilization=0.9, **SHORT)).warnings
-    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION): CUDA's own context and what others")
+    assert line.startswith("0.9 of GPU 0 (NIM_GPU_MEMORY_UTILIZATION): CUDA's own context and other")
     assert line.endswith("NIM_KVCACHE_PERCENT=0.75")
 
 

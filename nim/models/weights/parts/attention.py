@@ -1,0 +1,76 @@
+"""The weights of grouped-query attention."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from nim.models.config import ModelConfig, as_whole
+from nim.models.heads import Heads
+from nim.models.types import Layer, LayerKind
+from nim.models.weights.modules import Linear
+from nim.models.weights.parts.families import Family
+from nim.models.weights.parts.sizes import UnknownSizeError, size
+from nim.models.weights.shares import Share, whole
+
+ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
+
+
+def grouped_queries(
+    config: ModelConfig, family: Family, heads: Heads, layer: Layer, prefix: str, index: int
+) -> Iterator[Linear]:
+    """Yield queries, keys and values as one module, and the way out."""
+    hidden, queries = size(config, "hidden_size"), _query_heads(config, heads, layer, index)
+    kv, key, value = _kv_sizes(heads, layer)
+    gate = family.gated_queries and config.get("attn_output_gate") is not False
+    outputs = (
+        Share(queries, key * (1 + gate), ATTENTION_HEADS),
+        Share(kv, key, KV_HEADS, repeated=family.repeats_kv_heads),
+        Share(kv, value, KV_HEADS, repeated=family.repeats_kv_heads),
+    )
+    yield Linear(name=f"{prefix}.qkv_proj", inputs=whole(hidden), outputs=outputs)
+    way_out = Share(queries, value, ATTENTION_HEADS)
+    yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(whole(hidden),))
+    if family.output_gate:
+        yield Linear(name=f"{prefix}.gate_proj", inputs=whole(hidden), outputs=(way_out,))
+
+
+def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
+    """KV heads, key size and value size, which a layer's cache has, too."""
+    for cache in layer.caches:
+        if cache.kind in (LayerKind.FULL, LayerKind.SLIDING, LayerKind.CHUNKED) and not cache.latent:
+            return cache.kv_heads, cache.key_size, cache.value_size or cache.key_size
+    if not heads.kv or not heads.size:
+        raise UnknownSizeError("num_key_value_heads")
+    return heads.kv, heads.size, heads.size
+
+
+def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) -> int:
+    own = _QUERY_HEADS.get(config.text.model_type or "")
+    found = own(config, layer, index) if own else None
+    if found is None and heads.attention is None:
+        raise UnknownSizeError("num_attention_heads")
+    return found or heads.attention or 0
+
+
+def _slides(layer: Layer) -> bool:
+    return layer.kind == LayerKind.SLIDING
+
+
+def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    other = config.mapping("attention_other_setting")
+    return as_whole(other.get("num_attention_heads")) if _slides(layer) else None
+
+
+def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    return config.whole("swa_num_attention_heads") if _slides(layer) else None
+
+
+def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
+    counts = config.listed("num_attention_heads_per_layer") or ()
+    return as_whole(counts[index]) if index < len(counts) else None
+
+
+_QUERY_HEADS: Mapping[str, Callable[[ModelConfig, Layer, int], int | None]] = {
+    "laguna": _by_layer,
+    "mimo_v2": _mimo_v2,
+    "mimo_v2_flash": _mimo_v2,
+    "step3p5": _step3p5,
+}

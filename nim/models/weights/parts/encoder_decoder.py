@@ -1,0 +1,42 @@
+"""The weights of encoder-decoders of Whisper's kind."""
+
+from collections.abc import Iterator
+
+from nim.models.config import ModelConfig
+from nim.models.weights.modules import Linear, Module, column, replicated, row
+from nim.models.weights.parts.attention import ATTENTION_HEADS
+from nim.models.weights.parts.sizes import size
+from nim.models.weights.shares import Share, whole
+
+FAMILIES = frozenset({"whisper"})
+_MLP = "an MLP width of {}"
+
+
+def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
+    """Return the modules of each layer, the encoder's first."""
+    hidden = size(config, "d_model", "hidden_size")
+    encoder = (*_attention(config, hidden), *_feed_forward(config, "encoder_ffn_dim", hidden))
+    decoder = (*_attention(config, hidden) * 2, *_feed_forward(config, "decoder_ffn_dim", hidden))
+    return (encoder,) * size(config, "encoder_layers") + (decoder,) * size(config, "decoder_layers")
+
+
+def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
+    """Yield convolutions and positions."""
+    hidden = size(config, "d_model", "hidden_size")
+    yield replicated("encoder.conv", 3 * ((config.whole("num_mel_bins") or 80) + hidden), hidden)
+    for name in ("max_source_positions", "max_target_positions"):
+        yield replicated("embed_positions", hidden, config.whole(name) or 0)
+
+
+def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
+    count = size(config, "decoder_attention_heads", "num_attention_heads")
+    heads = Share(count, hidden // count, ATTENTION_HEADS)
+    return (
+        Linear(name="qkv_proj", inputs=whole(hidden), outputs=(heads, heads, heads)),
+        Linear(name="out_proj", inputs=heads, outputs=(whole(hidden),)),
+    )
+
+
+def _feed_forward(config: ModelConfig, width: str, hidden: int) -> tuple[Linear, ...]:
+    inner = size(config, width, "intermediate_size")
+    return column("fc1", hidden, inner, what=_MLP), row("fc2", inner, hidden, what=_MLP)

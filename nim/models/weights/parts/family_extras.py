@@ -1,0 +1,119 @@
+"""Weights that single families have beside those of a common decoder."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from nim.models.config import ModelConfig
+from nim.models.layers.kinds import layer_kinds
+from nim.models.types import Layer, LayerKind
+from nim.models.weights.modules import Linear, Module, Vocabulary, column, replicated, row
+from nim.models.weights.parts import encoder_decoder
+from nim.models.weights.parts.attention import ATTENTION_HEADS
+from nim.models.weights.parts.sizes import size
+from nim.models.weights.shares import Share, whole
+
+SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
+ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+_LEARNED_POSITIONS = frozenset({"gpt2", "gpt-sw3", "gpt_bigcode", "opt", "biogpt"}) | ENCODERS
+_SCORE_BITS = 32
+_REWARDS = frozenset({"Qwen2ForRewardModel", "Qwen2ForProcessRewardModel"})
+
+
+def shared_queries(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
+    """Yield the attention of a layer that uses the keys and values of an earlier one."""
+    kinds, hidden, channels = layer_kinds(config) or (), size(config, "hidden_size"), size(config, "head_dim")
+    if config.text.model_type != "gemma3n_text" and kinds[index] == LayerKind.FULL:
+        channels = config.whole("global_head_dim") or 512
+    heads = Share(size(config, "num_attention_heads"), channels, ATTENTION_HEADS)
+    yield Linear(name=f"{prefix}.q_proj", inputs=whole(hidden), outputs=(heads,))
+    yield Linear(name=f"{prefix}.o_proj", inputs=heads, outputs=(whole(hidden),))
+
+
+def shares_keys(config: ModelConfig, index: int) -> bool:
+    """Return whether layer `index` uses the keys and values of an earlier one."""
+    sharing = config.whole("num_kv_shared_layers") or 0
+    if config.text.model_type not in SHARING or not sharing:
+        return False
+    return 0 < size(config, "num_hidden_layers") - sharing <= index
+
+
+def layer_extras(config: ModelConfig, layer: Layer) -> Iterator[Module]:
+    """Yield what a family's layers have beside attention and feed-forward network."""
+    read = _LAYER_EXTRAS.get(config.text.model_type or "")
+    if read is not None:
+        yield from read(config, layer)
+
+
+def model_extras(config: ModelConfig) -> Iterator[Module]:
+    """Yield what a family has once, beside its embedding and its layers."""
+    kind, hidden = config.text.model_type or "", config.whole("hidden_size")
+    if kind in encoder_decoder.FAMILIES:
+        yield from encoder_decoder.encoder_decoder_extras(config)
+    if kind == "zamba2" and hidden:
+        for _ in range(config.whole("num_mem_blocks") or 1):
+            yield from _shared_block(config, hidden)
+    if kind in SHARING and hidden:
+        yield from _per_layer_embedding(config, hidden)
+    if kind in _LEARNED_POSITIONS and hidden:
+        yield _positions(config, kind, hidden)
+    if hidden and any(name in _REWARDS for name in config.architectures):
+        yield column("score", hidden, hidden, bits=_SCORE_BITS)
+    if kind in ENCODERS and hidden and any("Classification" in name for name in config.architectures):
+        yield replicated("pooler.dense", hidden, hidden, bits=_SCORE_BITS)
+
+
+def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
+    """Encoders split the table of their positions as a vocabulary."""
+    rows = config.whole("max_position_embeddings") or 0
+    if kind in ENCODERS:
+        return Vocabulary(name="embed_positions", rows=rows, columns=hidden)
+    return replicated("embed_positions", hidden, rows)
+
+
+def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
+    """An embedding of its own for each layer, in one table."""
+    channels, layers = config.whole("hidden_size_per_layer_input"), size(config, "num_hidden_layers")
+    if not channels:
+        return
+    rows = size(config, "vocab_size_per_layer_input", "vocab_size")
+    yield Vocabulary(name="embed_tokens_per_layer", rows=rows, columns=layers * channels)
+    yield column("per_layer_model_projection", hidden, layers * channels)
+    for _ in range(2 * ((config.whole("altup_num_inputs") or 1) - 1)):
+        yield column("altup_projection", hidden, hidden)
+
+
+def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
+    channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
+    if channels:
+        yield replicated("per_layer_input_gate", hidden, channels)
+        yield replicated("per_layer_projection", channels, hidden)
+    if rank := config.whole("laurel_rank"):
+        yield column("laurel.linear_left", hidden, rank)
+        yield row("laurel.linear_right", rank, hidden)
+
+
+def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
+    """Zamba 2: what adapts the shared block to a layer, and leads back to it."""
+    if layer.kind != LayerKind.HYBRID:
+        return
+    hidden, rank = size(config, "hidden_size"), config.whole("adapter_rank") or 128
+    width = size(config, "intermediate_size")
+    yield replicated("linear", hidden, hidden)
+    yield column("gate_up_proj_adapter.A", hidden, rank)
+    yield column("gate_up_proj_adapter.B", rank, width, width)
+
+
+def _shared_block(config: ModelConfig, hidden: int) -> Iterator[Module]:
+    """Zamba 2: attention on twice the model's channels, and a feed-forward network."""
+    heads, width = size(config, "num_attention_heads"), size(config, "intermediate_size")
+    attended = config.whole("attention_hidden_size") or 2 * hidden
+    share = Share(heads, config.whole("attention_head_dim") or attended // heads, ATTENTION_HEADS)
+    yield Linear(name="qkv_proj", inputs=whole(attended), outputs=(share, share, share))
+    yield Linear(name="o_proj", inputs=share, outputs=(whole(hidden),))
+    yield column("gate_up_proj", hidden, width, width)
+    yield row("down_proj", width, hidden)
+
+
+_LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig, Layer], Iterator[Module]]] = {
+    **dict.fromkeys(SHARING, _per_layer_input),
+    "zamba2": _adapters,
+}

@@ -1,0 +1,227 @@
+"""The formats that each quantization method of the engine gives to a model's modules."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nim.models.config import ModelConfig, as_whole
+from nim.models.quantization import quantization_mapping
+from nim.models.types import Quantization
+from nim.models.weights.storage import formats
+from nim.models.weights.storage.assignment import Formats
+from nim.models.weights.storage.layout import Rule, Storage, plain
+from nim.models.weights.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
+
+HOPPER = (9, 0)
+_BITS = {"float32": 32, "float64": 64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checkpoint:
+    """What a checkpoint says about its quantization."""
+
+    config: ModelConfig
+    raw: Mapping[str, Any]
+    dtype: str
+    plain: Storage
+    capability: tuple[int, int]
+
+    def strings(self, *keys: str) -> Iterable[str]:
+        """Return the first of these lists that is not empty."""
+        named = (self.raw.get(key) for key in keys)
+        return next(
+            ([str(each) for each in value] for value in named if isinstance(value, list) and value), []
+        )
+
+
+def read_formats(
+    config: ModelConfig,
+    quantization: Quantization | None,
+    *,
+    quantize: str | None = None,
+    dtype: str = "bfloat16",
+    capability: tuple[int, int] = HOPPER,
+) -> Formats | None:
+    """Return the formats of the model's modules; None where its quantization is not known here.
+
+    `dtype` is that of weights that are not quantized, `quantize` the engine's `--quantization`, `capability`
+    that of the GPU, whose kernels pad some weights.
+    """
+    method, unquantized = quantization.method if quantization else None, plain(_BITS.get(dtype, 16))
+    if method is None:
+        return _on_the_fly(quantize, unquantized)
+    read = _METHODS.get(method)
+    raw = quantization_mapping(config)
+    checkpoint = _Checkpoint(config=config, raw=raw, dtype=dtype, plain=unquantized, capability=capability)
+    return read(checkpoint) if read else None
+
+
+def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
+    if quantize is None:
+        return Formats(plain=unquantized)
+    if quantize not in formats.ON_THE_FLY:
+        return None
+    linear, experts = formats.ON_THE_FLY[quantize]
+    return Formats(plain=unquantized, linear=linear, experts=experts)
+
+
+def _fp8(checkpoint: _Checkpoint) -> Formats | None:
+    tile = checkpoint.raw.get("weight_block_size")
+    stored = formats.FP8_TENSOR
+    if isinstance(tile, list) and len(tile) == 2:
+        stored = formats.blocks(int(tile[0]), int(tile[1]))
+    experts = formats.MXFP4_EXPERTS if checkpoint.raw.get("store_dtype") == "mxfp4" else stored
+    left_out = module_list(checkpoint.strings("ignored_layers", "modules_to_not_convert"))
+    return Formats(plain=checkpoint.plain, linear=stored, experts=experts, left_out=left_out)
+
+
+def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
+    """Blocks of 128, with scales of 8 bits where the experts have 4."""
+    words = (checkpoint.config.word("expert_dtype"), checkpoint.config.root.word("expert_dtype"))
+    small = next((word for word in words if word), "fp4") == "fp4"
+    stored = formats.blocks(128, 128, scale_bits=8 if small else 32)
+    experts = stored
+    if str(checkpoint.raw.get("moe_quant_algo") or "").upper() == "NVFP4":
+        experts = formats.NVFP4_EXPERTS
+    elif small:
+        experts = formats.MXFP4_EXPERTS
+    return Formats(plain=checkpoint.plain, linear=stored, experts=experts)
+
+
+def _fbgemm(checkpoint: _Checkpoint) -> Formats | None:
+    left_out = module_list(checkpoint.strings("modules_to_not_convert"))
+    return Formats(plain=checkpoint.plain, linear=formats.FP8_CHANNEL, left_out=left_out)
+
+
+def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
+    algorithm = str(checkpoint.raw.get("quant_algo") or checkpoint.raw.get("quant_method") or "").upper()
+    stored = formats.ALGORITHMS.get(algorithm)
+    if stored is None:
+        return None
+    left_out = module_list(checkpoint.strings("exclude_modules", "ignore"), contained=True)
+    return Formats(
+        plain=checkpoint.plain,
+        linear=stored,
+        experts=formats.for_experts(stored),
+        head=stored,
+        left_out=left_out,
+    )
+
+
+def _mxfp8(checkpoint: _Checkpoint) -> Formats | None:
+    listed = checkpoint.strings("exclude_modules", "ignore", "modules_to_not_convert", "ignored_layers")
+    left_out = module_list(listed, contained=True)
+    return Formats(plain=checkpoint.plain, linear=formats.MXFP8, experts=formats.MXFP8, left_out=left_out)
+
+
+def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
+    layers = checkpoint.raw.get("quantized_layers")
+    if not isinstance(layers, Mapping):
+        return None
+
+    def by_name(name: str) -> Storage | None:
+        found = next((layers[key] for key in _checkpoint_keys(name) if key in layers), None)
+        algorithm = str(found.get("quant_algo") or "").upper() if isinstance(found, Mapping) else ""
+        return formats.ALGORITHMS.get(algorithm)
+
+    left_out = module_list(checkpoint.strings("exclude_modules", "ignore"), contained=True)
+    head = by_name("lm_head")
+    return Formats(plain=checkpoint.plain, by_name=by_name, head=head, left_out=left_out)
+
+
+def _checkpoint_keys(name: str) -> Iterable[str]:
+    """The names under which a checkpoint may have this module, or one of its first expert's."""
+    experts = ("", ".0.up_proj", ".0.gate_proj", ".0.w1", ".up_proj", ".gate_up_proj")
+    for each in checkpoint_names(name):
+        for end in experts if name.endswith("experts") else ("",):
+            yield from (f"{root}{each}{end}" for root in ROOTS)
+
+
+def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
+    groups = checkpoint.raw.get("config_groups")
+    every: Storage | None = None
+    named: list[tuple[ModuleList, Storage]] = []
+    for group in groups.values() if isinstance(groups, Mapping) else ():
+        kind = str(group.get("format") or checkpoint.raw.get("format") or "")
+        stored = formats.of_weights(group.get("weights") or {}, kind)
+        if stored is None:
+            return None
+        targets = [str(target) for target in group.get("targets") or ()]
+        every = stored if "Linear" in targets else every
+        named.append((module_list(target for target in targets if target != "Linear"), stored))
+
+    def by_name(name: str) -> Storage | None:
+        probe = f"{name}.0.up_proj" if name.endswith("experts") else name
+        return next((stored for targets, stored in named if targets.has(probe)), every)
+
+    head = next((stored for targets, stored in named if targets.has("lm_head")), None)
+    left_out = module_list(checkpoint.strings("ignore"))
+    return Formats(plain=checkpoint.plain, by_name=by_name, head=head, left_out=left_out)
+
+
+def _gptq(checkpoint: _Checkpoint) -> Formats | None:
+    """`dynamic` names modules by pattern, with `-:` in front where they stay as they are.
+
+    In float16 the engine has a kernel that takes parts of groups.
+    """
+    dynamic = checkpoint.raw.get("dynamic")
+    patterns = [str(key) for key in dynamic] if isinstance(dynamic, Mapping) else []
+    named = [f"re:.*{pattern[2:]}" for pattern in patterns if pattern.startswith("-:")]
+    left_out = [*named, *checkpoint.strings("modules_to_not_convert")]
+    found = _integer_groups(checkpoint, left_out)
+    if found is None or found.linear is None or checkpoint.dtype != "float16":
+        return found
+    return replace(found, linear=replace(found.linear, rule=Rule.NONE))
+
+
+def _awq(checkpoint: _Checkpoint) -> Formats | None:
+    return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
+
+
+def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
+    raw = checkpoint.raw
+    bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
+    size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
+    if bits is None or size is None:
+        return None
+    stored = formats.groups(bits, size if size > 0 else None, zero_points=True)
+    without_zeros = formats.groups(bits, None, zero_points=False).scale_bits
+    halved = without_zeros if raw.get("sym") is True else None
+    return Formats(
+        plain=checkpoint.plain,
+        linear=stored,
+        experts=replace(stored, rule=Rule.HALVED, refined_scale_bits=halved),
+        head=stored if raw.get("lm_head") is True else None,
+        left_out=module_list(left_out, contained=True),
+    )
+
+
+def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
+    """Experts alone; those of gpt-oss are padded less on Hopper."""
+    left_out = module_list(checkpoint.strings("modules_to_not_convert", "ignored_layers"))
+    padded_less = checkpoint.config.model_type == "gpt_oss" and checkpoint.capability[0] == HOPPER[0]
+    stored = formats.GPT_OSS_EXPERTS if padded_less else formats.MXFP4_EXPERTS
+    return Formats(plain=checkpoint.plain, experts=stored, left_out=left_out)
+
+
+def _experts_int8(checkpoint: _Checkpoint) -> Formats | None:
+    return Formats(plain=checkpoint.plain, experts=formats.INT8_CHANNEL)
+
+
+_METHODS: Mapping[str, Callable[[_Checkpoint], Formats | None]] = {
+    "auto_awq": _awq,
+    "auto_gptq": _gptq,
+    "compressed-tensors": _compressed_tensors,
+    "deepseek_v4_fp8": _deepseek_v4,
+    "experts_int8": _experts_int8,
+    "fbgemm_fp8": _fbgemm,
+    "fp8": _fp8,
+    "gpt_oss_mxfp4": _mxfp4,
+    "inc": _gptq,
+    "modelopt": _modelopt,
+    "modelopt_fp4": _modelopt,
+    "modelopt_mixed": _modelopt_mixed,
+    "modelopt_mxfp8": _modelopt,
+    "mxfp4": _mxfp4,
+    "mxfp8": _mxfp8,
+}

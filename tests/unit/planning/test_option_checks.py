@@ -1,0 +1,93 @@
+"""A model's own files and the words of every layer meet the engine's rules in one place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nim.errors import NimError, SettingsError
+from nim.hardware import hardware_from_gpus
+from nim.planning.planner import Request, decide
+from nim.settings import read_settings
+
+DENSE = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100}
+LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "intermediate_size": 128, **DENSE}
+MIXTRAL = {**LLAMA, "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_local_experts": 4}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def planned(cache: Path, *arguments: str, gpus: str = "2xH100", **variables: str) -> tuple[str, ...]:
+    """The warnings of a start of org/name."""
+    environ = {"NIM_MODEL_PATH": "hf://org/name", "NIM_CACHE_PATH": str(cache), **variables}
+    request = Request(
+        settings=read_settings(environ),
+        environ=environ,
+        hardware=hardware_from_gpus(gpus),
+        arguments=arguments,
+        made_up=True,
+    )
+    plan, _ = decide(request)
+    return plan.warnings
+
+
+def with_config(cache: Path, config: dict[str, Any]) -> None:
+    """Put a model's configuration where the hub's library keeps it."""
+    model = cache / "huggingface" / "hub" / "models--org--name"
+    (model / "snapshots" / "abc").mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc")
+    (model / "snapshots" / "abc" / "config.json").write_text(json.dumps(config))
+
+
+def test_expert_parallelism_of_a_dense_model_is_refused(cache: Path) -> None:
+    with_config(cache, LLAMA)
+    with pytest.raises(NimError) as caught:
+        planned(cache, "--enable-expert-parallel")
+    assert "no experts" in caught.value.message
+
+
+@pytest.mark.parametrize("config", [MIXTRAL, None], ids=["experts", "not at hand"])
+def test_expert_parallelism_is_taken(cache: Path, config: dict[str, Any] | None) -> None:
+    if config:
+        with_config(cache, config)
+    planned(cache, "--enable-expert-parallel", "--tensor-parallel-size=2")
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "hint"),
+    [
+        ({"NIM_TOOL_CALL_PARSER": "lama3_json"}, (), "NIM_TOOL_CALL_PARSER=llama3_json"),
+        ({}, ("--tool-call-parser=lama3_json",), "--tool-call-parser llama3_json"),
+        (
+            {"NIM_PASSTHROUGH_ARGS": "--tool-call-parser lama3_json"},
+            (),
+            "--tool-call-parser llama3_json",
+        ),
+    ],
+)
+def test_names_that_the_engine_does_not_have(
+    cache: Path, variables: dict[str, str], arguments: tuple[str, ...], hint: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        planned(cache, "--enable-auto-tool-choice", *arguments, **variables)
+    assert hint in (caught.value.hint or "")
+    place = next(iter(variables), "the command line")
+    assert f"from {place}" in caught.value.message
+
+
+def test_what_is_not_strict_is_a_warning(cache: Path) -> None:
+    warnings = planned(
+        cache, "--enable-auto-tool-choice", NIM_TOOL_CALL_PARSER="lama3_json", NIM_STRICT_ARGS="0"
+    )
+    assert any("NIM_TOOL_CALL_PARSER=llama3_json" in warning for warning in warnings)
+
+
+def test_a_key_that_is_empty_is_warned_of(cache: Path) -> None:
+    word = "VLLM_API_KEY is empty: requests need no key"
+    assert word in planned(cache, VLLM_API_KEY="")
+    assert word not in (*planned(cache, VLLM_API_KEY="abc"), *planned(cache))
