@@ -56,6 +56,8 @@ class Block(dict[str, Any]):
     """A part of `block_configs`: its fields are attributes, and it can be written as JSON."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "no_op":
+            return self.get(name, False)  # the default of the checkpoints' class
         if name not in self:
             raise AttributeError(name)
         return self[name]

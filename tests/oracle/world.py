@@ -78,10 +78,10 @@ def on_meta(dtype: Any) -> Iterator[None]:
             }
             if function is torch.Tensor.cuda:
                 return arguments[0].to(meta)
-            if function is torch.Tensor.tolist and arguments[0].is_meta:
-                return torch.zeros(
-                    arguments[0].shape, device="cpu"
-                ).tolist()  # slopes of ALiBi and their like
+            # Constants such as the slopes of ALiBi are read while the model is built.
+            if function in (torch.Tensor.tolist, torch.Tensor.cpu) and arguments[0].is_meta:
+                zeros = torch.zeros(arguments[0].shape, dtype=arguments[0].dtype, device="cpu")
+                return zeros if function is torch.Tensor.cpu else zeros.tolist()
             return function(*map(moved, arguments), **named)
 
     with set_default_torch_dtype(dtype), meta, ToMeta():
