@@ -12,7 +12,7 @@ ACCEPTED = [model for model in HERE if compare.list_accepted(VERDICTS.get(model.
 REFUSED = [model for model in HERE if model not in ACCEPTED]
 
 
-# Models whose figures differ from the engine's; each is listed in docs/models.md. Remove an entry once it agrees.
+# Models whose figures differ from the engine's, as docs/models.md shows. Remove an entry once it agrees.
 KNOWN_DIFFERENCES = {
     "deepseek-v4": {"parameter_bytes"},
     "idefics3": {"parameter_bytes"},
