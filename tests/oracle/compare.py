@@ -20,7 +20,7 @@ Verdict = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One column. Of sizes it is those at the tensor-parallel size where they lie farthest apart."""
+    """One column. Bytes are those on one GPU or, where they do not agree, where they lie farthest apart."""
 
     engine: Any
     ours: Any
@@ -57,7 +57,8 @@ def compare(directory: Path, verdict: Verdict) -> dict[str, Compared]:
             Compared(engine=verdict["tensor_parallel"][str(size)][name], ours=found[name], bar=bar)
             for size, found in ours.items()
         ]
-        columns[name] = max(pairs, key=lambda pair: pair.distance)
+        apart = [pair for pair in pairs if not pair.agrees]
+        columns[name] = max(apart, key=lambda pair: pair.distance) if apart else pairs[0]
     return columns
 
 
