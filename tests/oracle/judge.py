@@ -9,6 +9,7 @@ modules are loaded. Nothing is downloaded and no weight is read.
 import importlib
 import json
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle import gpu, stand_ins, world
-from tests.oracle.sequence import measure_cache
+from tests.oracle.sequence import collect_specs, measure_cache
 from tests.oracle.world import Place
 
 SIZES = tuple(range(1, 17))
 EXPERT_SIZES = (2, 4, 8)
-SECONDS = 300  # for one place
+SECONDS = 900  # for one model
 # What every model needs is loaded once, before the first fork.
 MODULES = (
     "torch.testing._internal.distributed.fake_pg",
@@ -81,28 +82,27 @@ def judge(directory: Path, platform: str, sizes: tuple[int, ...] = SIZES) -> Ver
         _import_model(config)
     except Exception as error:
         return verdict | _describe_error(error)
-    for name, places in _list_places(config.model_config, sizes).items():
-        verdict[name] = {each: _judge_place(directory, place) for each, place in places.items()}
+    sizes_of = {"tensor_parallel": sizes}
+    if sizes == SIZES and config.model_config.is_moe:
+        sizes_of["expert_parallel"] = EXPERT_SIZES
+    for name, wanted in sizes_of.items():
+        expert = name == "expert_parallel"
+        places = [Place(tensor_parallel=size, expert_parallel=expert) for size in wanted]
+        verdict[name] = {str(place.tensor_parallel): _judge_place(directory, place) for place in places}
+    if sizes == SIZES and config.model_config.is_pp_supported:
+        verdict["pipeline_parallel"] = _judge_stages(directory)
+    return _lift_layers(verdict)
+
+
+def _lift_layers(verdict: Verdict) -> Verdict:
+    """Keep the description of caches and layers once, that of the whole model on one GPU."""
+    groups = (verdict.get(f"{kind}_parallel", {}) for kind in ("tensor", "expert", "pipeline"))
+    places = [place for group in groups for place in group.values()]
     for name in ("caches", "layers"):
         verdict[name] = verdict["tensor_parallel"]["1"].get(name)
-        for found in (found for group in _GROUPS for found in verdict.get(group, {}).values()):
-            found.pop(name, None)
+        for place in places:
+            place.pop(name, None)
     return verdict
-
-
-_GROUPS = ("tensor_parallel", "expert_parallel", "pipeline_parallel")
-
-
-def _list_places(model: Any, sizes: tuple[int, ...]) -> dict[str, dict[str, Place]]:
-    tensor, expert, pipeline = _GROUPS
-    found = {tensor: {str(size): Place(tensor_parallel=size) for size in sizes}}
-    if sizes == SIZES and model.is_moe:
-        found[expert] = {
-            str(size): Place(tensor_parallel=size, expert_parallel=True) for size in EXPERT_SIZES
-        }
-    if sizes == SIZES and model.is_pp_supported:
-        found[pipeline] = {str(rank): Place(pipeline_parallel=2, rank=rank) for rank in (0, 1)}
-    return found
 
 
 def _create_first_config(directory: Path) -> Any:
@@ -159,30 +159,62 @@ def _read_facts(config: Any) -> Verdict:
 
 
 def _judge_place(directory: Path, place: Place) -> Verdict:
-    return _run_forked(partial(_judge_here, directory, place))
+    """Return the sizes on one rank, from a process for it."""
+
+    def judge_here() -> Verdict:
+        config = _create_config(directory, place)
+        weights = _measure_weights(_build_model(config, place))
+        return weights | measure_cache(config, collect_specs(config))
+
+    return _run_forked(judge_here)
+
+
+def _judge_stages(directory: Path) -> dict[str, Verdict]:
+    """Return the sizes on both ranks of a pipeline of two. What a stage caches depends on the other, too."""
+    places = [Place(pipeline_parallel=2, rank=rank) for rank in (0, 1)]
+
+    def build_stage(place: Place) -> Verdict:
+        config = _create_config(directory, place)
+        weights = _measure_weights(_build_model(config, place))
+        return weights | {"specs": collect_specs(config), "cache": config.cache_config}
+
+    stages = [_run_forked(partial(build_stage, place)) for place in places]
+    if any("error" in stage for stage in stages):
+        return {str(rank): stage if "error" in stage else {} for rank, stage in enumerate(stages)}
+
+    def measure_stage(rank: int) -> Verdict:
+        config = _create_config(directory, places[rank])
+        config.cache_config = stages[rank].pop("cache")
+        specs = [stage["specs"] for stage in stages]
+        return measure_cache(config, specs[rank], specs)
+
+    sizes = [_run_forked(partial(measure_stage, rank)) for rank in (0, 1)]
+    return {
+        str(rank): {name: size for name, size in (stages[rank] | sizes[rank]).items() if name not in _OBJECTS}
+        for rank in (0, 1)
+    }
+
+
+_OBJECTS = ("specs", "cache")
 
 
 def _run_forked(function: Callable[[], Verdict]) -> Verdict:
-    """Return what `function` returns in a child that has this process's modules."""
+    """Return what `function` returns in a child that has this process's modules, or why it cannot."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
-        with os.fdopen(writing, "w", encoding="utf-8") as answer:
-            json.dump(function(), answer)
+        signal.alarm(SECONDS)
+        try:
+            found = function()
+        except Exception as error:
+            found = _describe_error(error)
+        with os.fdopen(writing, "wb") as answer:
+            pickle.dump(found, answer)
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as answer:
-        text = answer.read()
+    with os.fdopen(reading, "rb") as answer:
+        data = answer.read()
     _, status = os.waitpid(child, 0)
-    return dict(json.loads(text)) if text else {"error": f"the engine's process ended with status {status}"}
-
-
-def _judge_here(directory: Path, place: Place) -> Verdict:
-    signal.alarm(SECONDS)
-    try:
-        config = _create_config(directory, place)
-        return _measure_weights(_build_model(config, place)) | measure_cache(config)
-    except Exception as error:
-        return _describe_error(error)
+    return dict(pickle.loads(data)) if data else {"error": f"the engine's process ended with status {status}"}
 
 
 def _build_model(config: Any, place: Place) -> Any:
