@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 from nim import __version__
@@ -56,6 +57,10 @@ ABSENT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; a refusal is printed to stderr in full."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # A file can hold text that no encoding has, such as half of a surrogate pair.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(arguments)
     except NimError as refusal:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nim.cli.model_fit import Judgement
 from nim.fetch.size import format_size
+from nim.log_format import visible
 from nim.models.cache import CacheSettings
 from nim.models.types import ModelReading, Quantization
 
@@ -45,7 +46,7 @@ def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement
 def model_text(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> str:
     """Return the reading for people, one fact per line."""
     rows = (*_facts(reading), *_sizes(reading, cache, judgement), *_verdict(cache, judgement))
-    return "".join(f"{name:<{_WIDTH}}{value}\n" for name, value in rows)
+    return "".join(f"{name:<{_WIDTH}}{visible(value)}\n" for name, value in rows)
 
 
 def _quantized(quantization: Quantization) -> dict[str, Any]:

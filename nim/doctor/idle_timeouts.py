@@ -25,7 +25,7 @@ async def check_idle_timeouts(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 async def _idle_request(context: CheckContext) -> Finding:
-    """Wait for a long answer without streaming, extending it if it came too early."""
+    """Return whether a request that is silent for the idle time is cut; an answer too soon is repeated."""
     idle, tokens = context.limits.idle_seconds, context.tokens_for(context.limits.idle_seconds * MARGIN)
     answer: Answer | None = None
     for _ in range(ATTEMPTS):

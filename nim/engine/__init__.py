@@ -7,6 +7,7 @@ from nim.engine.installed import InstalledEngine, find_engine
 from nim.engine.rendering import option_tokens, render_arguments
 from nim.engine.table import Option, OptionTable, load_options
 from nim.engine.tokens import tokenize
+from nim.engine.variable_values import blank_variables, check_variable_values
 from nim.engine.variables import check_variables, service_links, unread_variables
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Option",
     "OptionTable",
     "ParsedArguments",
+    "blank_variables",
     "check_named_values",
     "check_values",
+    "check_variable_values",
     "check_variables",
     "find_engine",
     "load_catalog",

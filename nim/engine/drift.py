@@ -32,12 +32,14 @@ class Drift:
     changed: Mapping[str, Mapping[str, tuple[Any, Any]]]
     variables_added: tuple[str, ...]
     variables_removed: tuple[str, ...]
+    variables_changed: Mapping[str, tuple[Any, Any]]
 
     @property
     def is_empty(self) -> bool:
-        """Return whether every argument means the same in both."""
-        found = (self.added, self.removed, self.changed, self.variables_added, self.variables_removed)
-        return self.table == self.installed and not any(found)
+        """Return whether every argument and variable means the same in both."""
+        options = (self.added, self.removed, self.changed)
+        variables = (self.variables_added, self.variables_removed, self.variables_changed)
+        return self.table == self.installed and not any((*options, *variables))
 
 
 def drift_between(table: Raw, installed: Raw) -> Drift:
@@ -51,6 +53,7 @@ def drift_between(table: Raw, installed: Raw) -> Drift:
         changed={name: diff for name in sorted(old.keys() & new) if (diff := _changes(old[name], new[name]))},
         variables_added=_only(installed["variables"], table["variables"]),
         variables_removed=_only(table["variables"], installed["variables"]),
+        variables_changed=_changed_values(table.get("variable_values", {}), installed["variable_values"]),
     )
 
 
@@ -77,6 +80,11 @@ def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
 
 def _changes(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
     return {key: (old.get(key), new.get(key)) for key in _MEANING if old.get(key) != new.get(key)}
+
+
+def _changed_values(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
+    names = sorted({*old, *new})
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
 def _only(these: Raw, others: Raw) -> tuple[str, ...]:

@@ -18,9 +18,11 @@ from typing import Any
 from nim.engine.actions import Row, keys_of, row_of
 from nim.engine.drift import drift_between, remembering
 from nim.engine.field_limits import limits_of
+from nim.engine.inspection.variables import values_of
 from nim.engine.installed import find_engine
 from nim.engine.table import HISTORY, OPTIONS_DIR, Kind, table_versions
 
+_SECTIONS = ("options", "variables", "variable_values")
 # The one choice that depends on the platform of the build: the table serves both builds.
 _PLATFORM_CHOICES = {"mm_processor_device": ["auto", "cpu", "cuda"]}
 _BUILD = "made with {name} {version} ({build}); the GPU and the CPU build take the same arguments, {choice}"
@@ -49,13 +51,14 @@ def installed_table() -> dict[str, Any]:
         "build": _BUILD.format(name=engine.name, version=engine.version, build=engine.build, choice=_CHOICE),
         "options": dict(sorted(rows.items())),
         "variables": _variables(),
+        "variable_values": _variable_values(),
     }
 
 
 def table_text(table: Mapping[str, Any]) -> str:
     """Return the table as JSON with one option or variable per line, for comparisons by line."""
-    parts = [f'"{key}":{_json(table[key])}' for key in table if key not in ("options", "variables")]
-    for section in ("options", "variables"):
+    parts = [f'"{key}":{_json(table[key])}' for key in table if key not in _SECTIONS]
+    for section in (section for section in _SECTIONS if section in table):
         lines = ",\n".join(f"{_json(name)}:{_json(row)}" for name, row in table[section].items())
         parts.append(f'"{section}":{{\n{lines}\n}}')
     return "{" + ",\n".join(parts) + "}\n"
@@ -158,6 +161,12 @@ def _variables() -> dict[str, Any]:
     from vllm import envs
 
     return {name: _default(name, read) for name, read in sorted(envs.environment_variables.items())}
+
+
+def _variable_values() -> dict[str, Any]:
+    from vllm import envs
+
+    return values_of(envs.environment_variables)
 
 
 def _default(name: str, read: Callable[[], Any]) -> Any:

@@ -88,6 +88,7 @@ class OptionTable:
     options: Mapping[str, Option]
     spellings: Mapping[str, tuple[Option, bool]]
     variables: Mapping[str, Any]
+    variable_values: Mapping[str, Mapping[str, Any]]  # of those that do not take any text
     gone: Mapping[str, Gone]
     gone_variables: Mapping[str, Gone]
 
@@ -142,6 +143,7 @@ def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTabl
         options=MappingProxyType(options),
         spellings=MappingProxyType(spellings),
         variables=MappingProxyType(raw["variables"]),
+        variable_values=MappingProxyType(raw.get("variable_values", {})),
         gone=_gone(history["options"]),
         gone_variables=_gone(history["variables"]),
     )

@@ -46,6 +46,6 @@ def _cuda_of(branch: int) -> int | None:
 
 
 def _branch(version: str | None) -> int | None:
-    """Return the number before the first dot."""
+    """Return the number before the first dot of a version; None if there is none."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isascii() and head.isdigit() else None

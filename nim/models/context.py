@@ -1,6 +1,7 @@
 """The context that the engine derives for a model, and what it follows from."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole
@@ -72,7 +73,8 @@ def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
     for rope in rope_parameters(config):
         if _rope_type(rope) not in _SCALED_ALREADY:
             found = rope.get("factor", factor)
-            factor = found if isinstance(found, int | float) else 1.0
+            usable = isinstance(found, int | float) and isfinite(found) and found > 0
+            factor = found if usable else 1.0
     if factor == 1.0:
         return length, why
     return int(length * factor), f"{why} × the RoPE scaling factor {factor:g}"

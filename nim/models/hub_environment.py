@@ -12,6 +12,8 @@ ENDPOINT = "HF_ENDPOINT"
 CERTIFICATES, CERTIFICATE_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"
 # The client before its version 1 took these; its library for HTTP does not.
 OTHER_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# The client reads them as whole numbers at its import, so no model is loaded with another value.
+TIMEOUTS = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _QUOTES = "'\"“”‘’"
 _BEGIN = b"-----BEGIN "
@@ -28,8 +30,19 @@ class Proxy:
 
 def check_hub_environment(environ: Mapping[str, str]) -> None:
     """Raise a SettingsError for a value with which no request can reach the hub."""
+    check_timeouts(environ)
     if problem := next(hub_problems(environ), None):
         raise problem
+
+
+def check_timeouts(environ: Mapping[str, str]) -> None:
+    """Raise a SettingsError for a value with which the client, and so the engine, cannot be imported."""
+    for name in (name for name in TIMEOUTS if name in environ):
+        try:
+            int(environ[name])
+        except ValueError:
+            message = f"cannot use {name} '{environ[name]}' (from the environment): expected whole seconds"
+            raise SettingsError(message, hint=f"{name}=10, or unset {name}") from None
 
 
 def hub_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:

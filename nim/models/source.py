@@ -10,6 +10,13 @@ DEFAULT_MODEL = "nim/demo"
 HUB = "hf://"
 COMMAND_LINE = "the command line's model"
 # Of the names that the hub gives, none has more than one dot in a row.
+_FILE = "file://"
+# The scheme with a slash less or in capitals, a page's address, a revision as other tools write it.
+_OTHERWISE = re.compile(
+    r"((hf|huggingface):/*|https?://(www\.)?(huggingface\.co|hf\.co)/)"
+    r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?P<rest>((/(tree|blob|resolve)/|[@:])(?P<revision>[\w.-]+))?(/.*)?)",
+    re.ASCII | re.IGNORECASE,
+)
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -72,22 +79,35 @@ def wished_model(settings: Settings, positional: str | None, option: str = COMMA
 
 
 def read_source(text: str, place: str) -> Source:
-    """`hf://org/name[:revision]` or a directory. Whether it exists is for those to see who look."""
+    """Return the source in `hf://org/name[:revision]` or a directory, which need not exist. SettingsError."""
+    meant = _meant(text)
+    scheme, separator, rest = text.partition("://")
     if text.startswith(HUB):
-        repository, _, revision = text.removeprefix(HUB).partition(":")
-        if not _REPOSITORY.fullmatch(repository) or ".." in repository:
-            raise SettingsError(
-                f"cannot use {place} '{text}': expected hf://org/name or hf://org/name:revision"
-            )
-        return Source(repository=repository, revision=revision or None)
-    scheme, separator, _ = text.partition("://")
-    if separator:
+        repository, _, revision = rest.partition(":")
+        if _REPOSITORY.fullmatch(repository) and ".." not in repository:
+            return Source(repository=repository, revision=revision or None)
+    elif separator and not meant:
         raise SettingsError(
             f"cannot use {place} '{text}': models from {scheme}:// are not supported",
             allowed=("a directory", "hf://org/name"),
             hint="download the model first, then give its directory",
         )
+    if text.startswith(HUB) or meant:
+        message = (
+            f"cannot use {place} '{text}': expected hf://org/name, hf://org/name:revision or a directory"
+        )
+        raise SettingsError(message, hint=meant)
     return Source(path=text)
+
+
+def _meant(text: str) -> str | None:
+    """Return the source that another way of writing it means, such as the address of a model's page."""
+    if text.startswith(_FILE):
+        return text.removeprefix(_FILE)
+    found = _OTHERWISE.fullmatch(text)
+    if found is None or (text.startswith(HUB) and not found["rest"]):
+        return None
+    return HUB + found["name"] + (f":{found['revision']}" if found["revision"] else "")
 
 
 def _source_text(

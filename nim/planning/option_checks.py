@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nim.engine import OptionTable, check_named_values, load_catalog
+from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
 from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
-from nim.models.hub_environment import hub_problems
+from nim.models.hub_environment import check_timeouts, hub_problems
 from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
@@ -32,10 +32,12 @@ def check_options(
     config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: "Request"
 ) -> tuple[str, ...]:
     """Return warnings. SettingsError for options that the engine will refuse."""
+    check_timeouts(request.environ)
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
     said = Said(config=config, table=table, experts=experts)
     return (
+        *check_variable_values(config, table, strict=strict),
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
         *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),

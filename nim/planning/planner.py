@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nim.engine import (
+    blank_variables,
     find_engine,
     load_options,
     service_links,
@@ -70,6 +71,8 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
     settings = request.settings
     table = load_options()
+    blank = blank_variables(request.environ, table)
+    request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
@@ -101,7 +104,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
-        unset=service_links(request.environ),
+        unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
     )

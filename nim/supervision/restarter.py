@@ -53,7 +53,7 @@ class Restarter:
         self._restart_task = Task(self._loop, self._restart(delay))
 
     def _restart(self, delay: float) -> Steps:
-        """Clear the old process group (it may hold the port), wait for the delay, start the program."""
+        """Kill the old process group, wait for the delay, remove leftover files, start the program."""
         yield from clear_group(self._loop, self.program)
         yield from until(self._loop, lambda: False, delay)
         for path in self._leftovers:

@@ -153,3 +153,39 @@ def test_other_sources_are_refused() -> None:
     done = nim("model", "s3://bucket/model")
     assert done.returncode == 2
     assert "hf://org/name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        {"architectures": 1.5},
+        {"architectures": True},
+        {"architectures": [["LlamaForCausalLM"]]},
+        {"model_type": "\ud800"},
+        {"architectures": ["\u001b[31mX\nnim: all good"]},
+        {"rope_scaling": {"type": "linear", "factor": float("nan")}},
+        {"rope_scaling": {"type": "linear", "factor": float("inf")}},
+        {"rope_scaling": {"type": "linear", "factor": -4}},
+        {"num_hidden_layers": 10**7},
+        {"num_hidden_layers": -3},
+    ],
+    ids=str,
+)
+def test_nonsense_in_a_configuration_is_no_traceback(tmp_path: Path, oddity: dict[str, object]) -> None:
+    llama = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "vocab_size": 128256,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(llama | oddity))
+    done = nim("model", str(tmp_path), "--gpus", "1xH100")
+    assert done.returncode in (0, 6)
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stdout
+    assert "-" not in done.stdout.partition("Context ")[2][:12].strip()

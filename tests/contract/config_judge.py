@@ -3,6 +3,7 @@
 A request has the tokens of `vllm serve`, the model among them. The answer is the refusal of
 `validate_parsed_serve_args` or of `create_engine_config`, or null where the engine would go on to load.
 Or it has an adapter's directory and a limit of ranks; the answer is what the engine says against its files.
+Or it has a variable and its value; the answer is what the variable's reader says against it.
 """
 
 import argparse
@@ -19,9 +20,26 @@ def main() -> None:
     _answer(answers, None)
     for line in sys.stdin:
         request = json.loads(line)
-        adapter = request.get("adapter")
-        found = _adapter(adapter, request["limit"]) if adapter else _refusal(parser, request["tokens"])
+        if "adapter" in request:
+            found = _adapter(request["adapter"], request["limit"])
+        elif "variable" in request:
+            found = _variable(request["variable"], request["value"])
+        else:
+            found = _refusal(parser, request["tokens"])
         _answer(answers, found)
+
+
+def _variable(name: str, value: str) -> str | None:
+    from vllm import envs
+
+    os.environ[name] = value
+    try:
+        envs.environment_variables[name]()
+    except Exception as error:  # whatever a reader raises
+        return str(error) or type(error).__name__
+    finally:
+        del os.environ[name]
+    return None
 
 
 def _parser() -> Any:

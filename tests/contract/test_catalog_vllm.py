@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ ENGINE = find_engine()
 CATALOG = load_catalog()
 pytestmark = [
     pytest.mark.skipif(ENGINE is None, reason="vLLM is not installed"),
+    pytest.mark.skipif(find_spec("triton") is None, reason="kernels need Triton: pip install triton"),
     pytest.mark.timeout(300),
 ]
 VOLTA = (7, 0)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nim.engine import find_engine, load_options, parse_arguments
+from nim.engine import check_variable_values, find_engine, load_options, parse_arguments
 from nim.engine.rendering import render_arguments
 from nim.engine.table import Kind, Option
 from nim.errors import SettingsError
@@ -23,10 +23,16 @@ from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
 from nim.paths import ROOT
-from nim.values import Layer
+from nim.values import Layer, Origin, Value
 from tests.unit.models.test_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case
 
+VALUES = (
+    *("1", "0", "true", "False", "yes", "", " ", " 1 ", "1.5", "-1", "1_000", "1e3", "inf", "nan", "8k"),
+    *('"1"', "abc", "a,b", "none", "auto", "tcp://10.0.0.1:80", "{}", "/tmp/x", "٣"),
+)
+# Their readers take JSON or a file's name.
+WITHOUT_ROW = ("VLLM_HUMMING_INPUT_QUANT_CONFIG", "VLLM_HUMMING_ONLINE_QUANT_CONFIG")
 PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 MODEL = ROOT / "profiles" / "demo" / "model"
@@ -50,6 +56,10 @@ class Judge:
     def adapter_refusal(self, directory: Path, limit: int) -> str | None:
         """What it says against an adapter's files."""
         return self._asked({"adapter": str(directory), "limit": limit})
+
+    def variable_refusal(self, name: str, value: str) -> str | None:
+        """What it says against a variable's value."""
+        return self._asked({"variable": name, "value": value})
 
     def _asked(self, request: dict[str, Any]) -> str | None:
         assert self._process.stdin is not None
@@ -235,3 +245,31 @@ def _follows_from_defaults(refusal: str) -> bool:
             "max_num_scheduled_tokens",
         )
     )
+
+
+def variable_refused(name: str, value: str) -> bool:
+    origin = Origin(layer=Layer.ENV, place=name)
+    try:
+        check_variable_values({name: Value(value=value, origin=origin)}, TABLE)
+    except SettingsError as error:
+        return str(error).startswith(f'cannot use {name} "')
+    return False
+
+
+def test_vllm_refuses_the_same_values_of_its_variables(judge: Judge) -> None:
+    """Every variable with what people write into numbers, switches and names, and with its own choices."""
+    names = sorted(name for name in TABLE.variables if name.startswith("VLLM_"))
+    for name in names:
+        own = [
+            word
+            for choice in TABLE.variable_values.get(name, {}).get("choices", ())
+            for word in cases_of(choice)
+        ]
+        for value in [*VALUES, *own]:
+            theirs = judge.variable_refusal(name, value)
+            unknown = name in WITHOUT_ROW and theirs is not None
+            assert unknown or variable_refused(name, value) == (theirs is not None), (name, value, theirs)
+
+
+def cases_of(word: str) -> list[str]:
+    return [word, word.upper(), word.lower(), f" {word}", f"{word},{word}"]

@@ -82,7 +82,7 @@ def _enlarged(page: Page, size: int) -> Page:
 
 
 def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Groups of equally many layers of one kind; the last of a kind may be short, which wastes the rest."""
+    """Return cache groups of equally many layers of one kind; the last one of a kind may be short."""
     buckets: dict[Page, list[Page]] = defaultdict(list)
     for page in pages:
         buckets[_merged_key(page)].append(page)

@@ -26,12 +26,18 @@ from nim.models.checkpoint.weights import Weights, is_quantized, weights_of
 Found = tuple[Weights | None, tuple[Finding, ...]]
 
 
+def _architectures(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of architectures; a configuration can hold anything in their place."""
+    found = config.get("architectures")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+
+
 def read_weights(files: ModelFiles, config: Mapping[str, Any], load_format: str, origin: Origin) -> Found:
     """Return the weights, None where they are unknown or not complete, and what is wrong with them."""
     if finding := other_engine(files, config) or _unusable_path(files.directory):
         return None, (finding,)
     found = local_weights(files.names, load_format)
-    added = other_weights(files.names, config.get("architectures") or ())
+    added = other_weights(files.names, _architectures(config))
     if found is None or added is None or not needs_weights(found.load_format):
         return None, ()
     if found.files and set(found.files) <= set(ADAPTER_WEIGHTS):

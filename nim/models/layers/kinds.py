@@ -51,6 +51,10 @@ def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...] | None:
     return _with_last(kind, _by_period(config, kind, count))
 
 
+MOST_LAYERS = 2048
+"""More are taken for a mistake: the largest published models have some 130."""
+
+
 def layer_count(config: ModelConfig) -> int | None:
     """Return the number of layers that the engine builds."""
     if config.text.model_type == "longcat_flash":
@@ -59,7 +63,8 @@ def layer_count(config: ModelConfig) -> int | None:
         words = config.listed("layers_block_type") or config.word("hybrid_override_pattern")
         if words:
             return len(words)
-    return config.whole("num_hidden_layers")
+    count = config.whole("num_hidden_layers")
+    return count if count is None or count <= MOST_LAYERS else None
 
 
 def model_window(config: ModelConfig) -> int | None:

@@ -3,8 +3,15 @@ from typing import Any
 from nim.engine.drift import drift_between, remembering
 
 
-def table(version: str, options: dict[str, Any], variables: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"version": version, "options": options, "variables": variables or {}}
+def table(
+    version: str, options: dict[str, Any], variables: dict[str, Any] | None = None, **values: Any
+) -> dict[str, Any]:
+    return {
+        "version": version,
+        "options": options,
+        "variables": variables or {},
+        "variable_values": values,
+    }
 
 
 def row(flag: str, **more: Any) -> dict[str, Any]:
@@ -29,6 +36,13 @@ def test_what_changed() -> None:
     assert (drift.added, drift.removed) == (("d",), ("b",))
     assert drift.changed == {"a": {"choices": (None, [1])}}
     assert (drift.variables_added, drift.variables_removed) == (("W",), ("V",))
+
+
+def test_a_variable_that_takes_other_values_is_drift() -> None:
+    here, there = table("1.0.0", {}, A={"kind": "number"}), table("1.0.0", {}, A={"choices": ["x"]})
+    drift = drift_between(here, there)
+    assert drift.variables_changed == {"A": ({"kind": "number"}, {"choices": ["x"]})}
+    assert not drift.is_empty
 
 
 def test_the_history_grows_by_what_went_and_keeps_its_replacements() -> None:

@@ -114,12 +114,17 @@ def judged(manifest: Manifest, verdicts: dict[str, dict[str, Any]]) -> list[tupl
     return found or pytest.skip("the engine has judged none of its checkpoints")
 
 
+def same_precision(profile: Profile, verdict: dict[str, Any]) -> bool:
+    """Whether the engine judged quantized weights as such: some published configurations do not say so."""
+    return (profile.precision in ("bf16", "fp16")) == (verdict["quantization"] is None)
+
+
 def test_sizes_are_those_that_the_engine_loads(
     manifest: Manifest, verdicts: dict[str, dict[str, Any]]
 ) -> None:
     for profile, verdict in judged(manifest, verdicts):
         place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size))
-        if place is None or profile.pipeline_parallel_size > 1:
+        if place is None or profile.pipeline_parallel_size > 1 or not same_precision(profile, verdict):
             continue
         assert profile.memory_gb is not None
         weights = profile.memory_gb * GB - GPU_WORKSPACE_BYTES

@@ -8,6 +8,7 @@ import pytest
 
 from nim.errors import NimError, SettingsError
 from nim.hardware import hardware_from_gpus
+from nim.plan import Plan
 from nim.planning.planner import Request, decide
 from nim.settings import read_settings
 
@@ -21,18 +22,21 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def planned(cache: Path, *arguments: str, gpus: str = "2xH100", **variables: str) -> tuple[str, ...]:
+def planned(cache: Path, *arguments: str, **variables: str) -> tuple[str, ...]:
     """The warnings of a start of org/name."""
+    return plan_of(cache, *arguments, **variables).warnings
+
+
+def plan_of(cache: Path, *arguments: str, **variables: str) -> Plan:
     environ = {"NIM_MODEL_PATH": "hf://org/name", "NIM_CACHE_PATH": str(cache), **variables}
     request = Request(
         settings=read_settings(environ),
         environ=environ,
-        hardware=hardware_from_gpus(gpus),
+        hardware=hardware_from_gpus("2xH100"),
         arguments=arguments,
         made_up=True,
     )
-    plan, _ = decide(request)
-    return plan.warnings
+    return decide(request)[0]
 
 
 def with_config(cache: Path, config: dict[str, Any]) -> None:
@@ -91,3 +95,25 @@ def test_a_key_that_is_empty_is_warned_of(cache: Path) -> None:
     word = "VLLM_API_KEY is empty: requests need no key"
     assert word in planned(cache, VLLM_API_KEY="")
     assert word not in (*planned(cache, VLLM_API_KEY="abc"), *planned(cache))
+
+
+def test_values_of_the_engine_s_variables(cache: Path) -> None:
+    with pytest.raises(SettingsError, match='cannot use VLLM_USE_DEEP_GEMM "true"'):
+        planned(cache, VLLM_USE_DEEP_GEMM="true")
+    warnings = planned(cache, VLLM_USE_DEEP_GEMM="true", NIM_STRICT_ARGS="0")
+    assert any("VLLM_USE_DEEP_GEMM=1; the engine refuses it" in warning for warning in warnings)
+
+
+def test_a_blank_variable_that_the_engine_would_refuse_is_unset(cache: Path) -> None:
+    plan = plan_of(cache, VLLM_USE_DEEP_GEMM="", VLLM_PLUGINS="")
+    assert plan.engine.unset == ("VLLM_USE_DEEP_GEMM",)
+    assert "VLLM_USE_DEEP_GEMM" not in plan.engine.env
+    assert plan.config["VLLM_PLUGINS"].value == ""
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_seconds_of_the_hub_s_client(cache: Path, name: str) -> None:
+    planned(cache, **{name: "30"})
+    for text in ("", "10s", "1.5"):
+        with pytest.raises(SettingsError, match=f"cannot use {name} '{text}'"):
+            planned(cache, **{name: text})

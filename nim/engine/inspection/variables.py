@@ -1,0 +1,40 @@
+"""The values that the engine takes for its variables, found by asking its own readers."""
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Reader = Callable[[], Any]
+
+
+def values_of(readers: Mapping[str, Reader]) -> dict[str, dict[str, Any]]:
+    """Return variable → what its reader takes, for those that do not take any text."""
+    named = {name: _row(name, read) for name, read in sorted(readers.items()) if name.startswith("VLLM_")}
+    return {name: row for name, row in named.items() if row}
+
+
+def _row(name: str, read: Reader) -> dict[str, Any]:
+    # vllm.envs keeps the choices of a variable in the closure of its reader.
+    known = inspect.getclosurevars(read).nonlocals if inspect.isfunction(read) else {}
+    if "choices" in known:
+        choices = known["choices"]() if callable(known["choices"]) else known["choices"]
+        row = {"choices": [str(choice) for choice in choices]}
+        flags = {"folded": not known["case_sensitive"], "list": _takes(name, read, ",")}
+        return row | {flag: True for flag, is_set in flags.items() if is_set}
+    if _takes(name, read, "some") or _takes(name, read, "true"):
+        return {}
+    return {"kind": "number" if _takes(name, read, "0.5") else "whole number"}
+
+
+def _takes(name: str, read: Reader, text: str) -> bool:
+    before = os.environ.get(name)
+    os.environ[name] = text
+    try:
+        read()
+    except Exception:  # whatever a reader raises
+        return False
+    finally:
+        del os.environ[name]
+        os.environ |= {} if before is None else {name: before}
+    return True

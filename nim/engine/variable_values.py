@@ -1,0 +1,86 @@
+"""Values of the engine's own variables, which it refuses while it starts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nim.engine.argument_refusals import Refusal, refuse_all
+from nim.engine.scalars import MisfitError
+from nim.engine.table import OptionTable
+from nim.errors import nearest
+from nim.values import Layer, Value
+
+_NUMBERS: Mapping[str, Callable[[str], float]] = {"whole number": int, "number": float}
+_SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on", "y", "t", "enabled"), "1"),
+    **dict.fromkeys(("false", "no", "off", "n", "f", "disabled", "none"), "0"),
+}
+_MAX_LISTED = 12
+
+
+def blank_variables(environ: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
+    """Return the variables without a value that the engine would refuse so; they count as unset."""
+    return tuple(
+        sorted(name for name in table.variable_values if name in environ and not environ[name].strip())
+    )
+
+
+def check_variable_values(
+    config: Mapping[str, Value], table: OptionTable, *, strict: bool = True
+) -> tuple[str, ...]:
+    """Raise a SettingsError for values that the engine refuses; without `strict` return them as warnings."""
+    refused = [
+        refusal
+        for name, row in table.variable_values.items()
+        if name in config and (refusal := _refusal(name, config[name], row))
+    ]
+    if refused and strict:
+        raise refuse_all(refused, "the engine's variables")
+    return tuple(f"{one.one_line()}; the engine refuses it" for one in refused)
+
+
+def _refusal(name: str, value: Value, row: Mapping[str, Any]) -> Refusal | None:
+    text = str(value.value)
+    try:
+        _check(text, row)
+    except MisfitError as why:
+        place = "the environment" if value.origin.layer is Layer.ENV else value.origin.place
+        return Refusal(
+            message=f'cannot use {name} "{text}" (from {place}): {why.reason}',
+            allowed=why.allowed,
+            hint=f"{name}={why.write}" if why.write else None,
+        )
+    return None
+
+
+def _check(text: str, row: Mapping[str, Any]) -> None:
+    """Raise MisfitError for a text that the engine's reader of this variable refuses."""
+    if choices := tuple(row.get("choices", ())):
+        words = [word.strip() for word in text.split(",") if word.strip()] if row.get("list") else [text]
+        for word in words:
+            _check_word(word, choices, folded=row.get("folded", False))
+    elif not _is_number(text, row["kind"]):
+        bare = _bare(text)
+        meant = bare if _is_number(bare, row["kind"]) else _SWITCHES.get(bare.lower())
+        raise MisfitError(f"it is not a {row['kind']}", write=meant)
+
+
+def _check_word(word: str, choices: tuple[str, ...], *, folded: bool) -> None:
+    known = {choice.lower() for choice in choices} if folded else choices
+    if (word.lower() if folded else word) not in known:
+        same = tuple(choice for choice in choices if choice.lower() == _bare(word).lower())
+        near = same or nearest(_bare(word), choices, 1)
+        why = f'"{word}" is not among its choices'
+        raise MisfitError(why, allowed=choices[:_MAX_LISTED], write=near[0] if near else None)
+
+
+def _is_number(text: str, kind: str) -> bool:
+    """Return whether Python's reader of such numbers, which is the engine's, takes the text."""
+    try:
+        _NUMBERS[kind](text)
+    except ValueError:
+        return False
+    return True
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip("'\"")
