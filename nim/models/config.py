@@ -8,6 +8,10 @@ from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, defaul
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
+# Names of a family that its class does not know and the engine copies.
+_COPIED_NAMES = {
+    "nomic_bert": {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "intermediate_size": "n_inner"}
+}
 # Of files that have no model type, the engine takes these by their architecture.
 _MODEL_TYPES = {"LongcatFlashForCausalLM": "longcat_flash", "LongcatFlashNgramForCausalLM": "longcat_flash"}
 # Names for the language part in configurations whose class neither the engine nor transformers has.
@@ -29,7 +33,8 @@ class Section:
     def get(self, name: str) -> Any:
         """Return the value as it is in the JSON, or the class's default, or None."""
         own = self.known.names.get(name, name)
-        for key in (own, name, _OLD_NAMES.get(name, name)):
+        copied = _COPIED_NAMES.get(self.model_type or "", {}).get(name, name)
+        for key in (copied, own, name, _OLD_NAMES.get(name, name)):
             if key in self.values:
                 return self.values[key]
         return self.known.defaults.get(own, self.known.defaults.get(name))

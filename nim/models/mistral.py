@@ -25,6 +25,14 @@ _EXPERTS = {
     "num_expert_groups": "n_group",
     "num_expert_groups_per_tok": "topk_group",
 }
+_ENCODER_NAMES = {
+    "dim": "d_model",
+    "n_layers": "encoder_layers",
+    "n_heads": "encoder_attention_heads",
+    "head_dim": "head_dim",
+    "hidden_dim": "encoder_ffn_dim",
+    "max_source_positions": "max_source_positions",
+}
 _LONGEST = 128_000  # where neither file names a length
 
 
@@ -116,7 +124,25 @@ def _composed(found: dict[str, Any]) -> dict[str, Any]:
         name = "VoxtralRealtimeGeneration" if encoder.get("causal") else "VoxtralForConditionalGeneration"
         kind, architecture = ("voxtral", name)
     composed: dict[str, Any] = {"model_type": kind, "architectures": [architecture], "text_config": found}
-    composed["audio_config" if audio else "vision_config"] = audio or vision
+    composed["audio_config" if audio else "vision_config"] = _audio(audio) if audio else _vision(vision)
     if "quantization_config" in found:
         composed["quantization_config"] = found["quantization_config"]
     return composed
+
+
+def _vision(vision: object) -> dict[str, Any]:
+    return {"model_type": "pixtral", **(vision if isinstance(vision, Mapping) else {})}
+
+
+def _audio(whisper: object) -> dict[str, Any]:
+    """Return the audio encoder under the names that transformers has for it."""
+    parts = whisper if isinstance(whisper, Mapping) else {}
+    encoder, below = parts.get("encoder_args") or {}, parts.get("downsample_args") or {}
+    named = {name: encoder.get(key) for key, name in _ENCODER_NAMES.items()}
+    mels = (encoder.get("audio_encoding_args") or {}).get("num_mel_bins")
+    return {
+        "model_type": "mistral_whisper",
+        "num_mel_bins": mels,
+        "downsample_factor": below.get("downsample_factor"),
+        **named,
+    }

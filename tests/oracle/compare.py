@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli import model
+from nim.cli.model_source import find_model
+from nim.models.quantization import read_quantization
+from nim.models.weights.weight_bytes import parameter_bytes
+from nim.settings import read_settings
 
 # How far sizes may lie apart; what is not a size must be equal.
 BARS = {"parameter_bytes": 0.02, "cache_bytes": 0.01}
 FACTS = ("heads", "kv_heads", "context", "quantization")
+OTHER_FACTS = ("architecture", "head_size", "experts", "generates")
 COLUMNS = (*FACTS, "tensor_parallel_sizes", *BARS)
 _GPUS = {"9.0": "1xH100", "10.0": "1xB200"}
 Verdict = dict[str, Any]
@@ -43,7 +48,7 @@ class Compared:
 
 def compare(directory: Path, verdict: Verdict) -> dict[str, Compared]:
     """Return the columns of a model that the engine accepts."""
-    gpus = next(gpus for capability, gpus in _GPUS.items() if verdict["judged_by"].endswith(capability))
+    gpus = _find_gpus(verdict)
     ours = {size: read_ours(directory, gpus, size) for size in list_accepted(verdict)}
     first = ours[list_accepted(verdict)[0]]
     # A model without attention has no heads: 0 for the engine, nothing for us.
@@ -62,6 +67,44 @@ def compare(directory: Path, verdict: Verdict) -> dict[str, Compared]:
     return columns
 
 
+def compare_other_facts(directory: Path, verdict: Verdict) -> dict[str, Compared]:
+    """Return facts that the engine derives beside those of the columns."""
+    ours = read_ours(directory, _find_gpus(verdict), list_accepted(verdict)[0])
+    found = {**ours, "experts": (ours["experts"] or {}).get("count")}
+    return {name: Compared(engine=verdict[name] or None, ours=found[name] or None) for name in OTHER_FACTS}
+
+
+def compare_stages(directory: Path, verdict: Verdict) -> dict[str, Compared]:
+    """Return the bytes on the fullest rank of a pipeline of two; nothing where the engine has none."""
+    stages = verdict.get("pipeline_parallel", {}).values()
+    if not stages or any("error" in stage for stage in stages):
+        return {}
+    ours = read_ours(directory, _find_gpus(verdict), 1, 2)
+    return {
+        name: Compared(engine=max(stage[name] for stage in stages), ours=ours[name], bar=bar)
+        for name, bar in BARS.items()
+    }
+
+
+def compare_expert_parallel(directory: Path, verdict: Verdict) -> dict[str, Compared]:
+    """Return the bytes of weights on one rank with `--enable-expert-parallel`, by tensor-parallel size."""
+    config = find_model(str(directory), read_settings({}), {}).config
+    quantization = read_quantization(config)
+    return {
+        size: Compared(
+            engine=placed["parameter_bytes"],
+            ours=parameter_bytes(config, quantization, tensor_parallel_size=int(size), expert_parallel=True),
+            bar=BARS["parameter_bytes"],
+        )
+        for size, placed in verdict.get("expert_parallel", {}).items()
+        if "error" not in placed
+    }
+
+
+def _find_gpus(verdict: Verdict) -> str:
+    return next(gpus for capability, gpus in _GPUS.items() if verdict["judged_by"].endswith(capability))
+
+
 def list_accepted(verdict: Verdict) -> tuple[int, ...]:
     """Return the tensor-parallel sizes that the engine accepts."""
     found = verdict.get("tensor_parallel", {})
@@ -69,9 +112,10 @@ def list_accepted(verdict: Verdict) -> tuple[int, ...]:
 
 
 @cache
-def read_ours(directory: Path, gpus: str, tensor_parallel_size: int) -> dict[str, Any]:
+def read_ours(directory: Path, gpus: str, tensor_parallel: int, pipeline_parallel: int = 1) -> dict[str, Any]:
     """Return what `nim model --json` prints."""
-    arguments = [str(directory), "--json", "--gpus", gpus, "-tp", str(tensor_parallel_size)]
+    sizes = ["-tp", str(tensor_parallel), "-pp", str(pipeline_parallel)]
+    arguments = [str(directory), "--json", "--gpus", gpus, *sizes]
     with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()):
         model.run(arguments, {})
     return dict(json.loads(printed.getvalue()))

@@ -9,22 +9,27 @@ modules are loaded. Nothing is downloaded and no weight is read.
 import importlib
 import json
 import os
-import signal
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import gpu, stand_ins, world
-from tests.oracle.sequence import measure_cache
+from tests.oracle import gpu, stand_ins
+from tests.oracle.build import (
+    build_model,
+    create_config,
+    create_first_config,
+    import_model,
+    measure_weights,
+    read_facts,
+)
+from tests.oracle.forks import describe_error, run_forked
+from tests.oracle.sequence import collect_specs, measure_cache
 from tests.oracle.world import Place
 
 SIZES = tuple(range(1, 17))
 EXPERT_SIZES = (2, 4, 8)
-SECONDS = 300  # for one place
 # What every model needs is loaded once, before the first fork.
 MODULES = (
     "torch.testing._internal.distributed.fake_pg",
@@ -34,6 +39,7 @@ MODULES = (
     "vllm.v1.worker.gpu.attn_utils",
     "vllm.v1.worker.worker_base",
 )
+_OBJECTS = ("specs", "cache")  # what stages hand over that is no part of a verdict
 Verdict = dict[str, Any]
 
 
@@ -47,8 +53,9 @@ def main() -> None:
         _set_platform(platform, directory)
         _import_engine()
         for line in sys.stdin:
-            verdict = _run_forked(partial(judge, Path(line.strip()), platform, sizes))
-            print(json.dumps(verdict, sort_keys=True), file=answers, flush=True)
+            verdict = run_forked(partial(judge, Path(line.strip()), platform, sizes))
+            text = json.dumps(verdict, sort_keys=True).replace(line.strip(), "MODEL")
+            print(text, file=answers, flush=True)
 
 
 def _set_platform(platform: str, directory: str) -> None:
@@ -76,147 +83,69 @@ def judge(directory: Path, platform: str, sizes: tuple[int, ...] = SIZES) -> Ver
     by = "cpu build" if platform == "cpu" else f"cpu build told it has capability {platform}"
     verdict: Verdict = {"vllm": vllm.__version__.partition("+")[0], "judged_by": by}
     try:
-        config = _create_first_config(directory)
-        verdict |= _read_facts(config)
-        _import_model(config)
+        config = create_first_config(directory)
+        verdict |= read_facts(config)
+        import_model(config)
     except Exception as error:
-        return verdict | _describe_error(error)
-    for name, places in _list_places(config.model_config, sizes).items():
-        verdict[name] = {each: _judge_place(directory, place) for each, place in places.items()}
+        return verdict | describe_error(error)
+    sizes_of = {"tensor_parallel": sizes}
+    if sizes == SIZES and config.model_config.is_moe:
+        sizes_of["expert_parallel"] = EXPERT_SIZES
+    for name, wanted in sizes_of.items():
+        expert = name == "expert_parallel"
+        places = [Place(tensor_parallel=size, expert_parallel=expert) for size in wanted]
+        verdict[name] = {str(place.tensor_parallel): _judge_place(directory, place) for place in places}
+    if sizes == SIZES and config.model_config.is_pp_supported:
+        verdict["pipeline_parallel"] = _judge_stages(directory)
+    return _lift_layers(verdict)
+
+
+def _lift_layers(verdict: Verdict) -> Verdict:
+    """Keep the description of caches and layers once, that of the whole model on one GPU."""
+    groups = (verdict.get(f"{kind}_parallel", {}) for kind in ("tensor", "expert", "pipeline"))
+    places = [place for group in groups for place in group.values()]
     for name in ("caches", "layers"):
         verdict[name] = verdict["tensor_parallel"]["1"].get(name)
-        for found in (found for group in _GROUPS for found in verdict.get(group, {}).values()):
-            found.pop(name, None)
+        for place in places:
+            place.pop(name, None)
     return verdict
 
 
-_GROUPS = ("tensor_parallel", "expert_parallel", "pipeline_parallel")
-
-
-def _list_places(model: Any, sizes: tuple[int, ...]) -> dict[str, dict[str, Place]]:
-    tensor, expert, pipeline = _GROUPS
-    found = {tensor: {str(size): Place(tensor_parallel=size) for size in sizes}}
-    if sizes == SIZES and model.is_moe:
-        found[expert] = {
-            str(size): Place(tensor_parallel=size, expert_parallel=True) for size in EXPERT_SIZES
-        }
-    if sizes == SIZES and model.is_pp_supported:
-        found[pipeline] = {str(rank): Place(pipeline_parallel=2, rank=rank) for rank in (0, 1)}
-    return found
-
-
-def _create_first_config(directory: Path) -> Any:
-    try:
-        return _create_config(directory, Place())
-    except Exception as error:
-        missing = any(words in str(error) for words in stand_ins.MISSING)
-        if not missing or not stand_ins.register_configuration(directory):
-            raise
-    return _create_config(directory, Place())
-
-
-def _create_config(directory: Path, place: Place) -> Any:
-    from vllm.engine.arg_utils import EngineArgs
-    from vllm.usage.usage_lib import UsageContext
-
-    arguments = EngineArgs(
-        model=str(directory),
-        tensor_parallel_size=place.tensor_parallel,
-        pipeline_parallel_size=place.pipeline_parallel,
-        enable_expert_parallel=place.expert_parallel,
-        skip_tokenizer_init=True,
-        config_format="auto" if (directory / "config.json").exists() else "mistral",
-    )
-    return arguments.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-
-
-def _import_model(config: Any) -> None:
-    from vllm.model_executor.model_loader.utils import get_model_architecture
-
-    model_class, _ = get_model_architecture(config.model_config)
-    stand_ins.give_tokenizer(model_class)
-
-
-def _read_facts(config: Any) -> Verdict:
-    model, shape = config.model_config, config.model_config.model_arch_config
-    return {
-        "architecture": model.architecture,
-        "heads": shape.total_num_attention_heads,
-        "kv_heads": shape.total_num_kv_heads,
-        "head_size": shape.head_size,
-        "hidden_layers": shape.total_num_hidden_layers,
-        "experts": shape.num_experts or None,
-        "context": model.max_model_len,
-        "quantization": model.quantization,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "kv_cache_dtype": config.cache_config.cache_dtype,
-        "remote_code": type(model.hf_config).__name__ == "BareConfig",
-        "generates": model.runner_type == "generate",
-        "multimodal": bool(model.is_multimodal_model),
-        "batched_tokens": config.scheduler_config.max_num_batched_tokens,
-        "in_flight_tokens": config.max_in_flight_tokens,
-    }
-
-
 def _judge_place(directory: Path, place: Place) -> Verdict:
-    return _run_forked(partial(_judge_here, directory, place))
+    """Return the sizes on one rank, from a process for it."""
+
+    def judge_here() -> Verdict:
+        config = create_config(directory, place)
+        weights = measure_weights(build_model(config, place))
+        return weights | measure_cache(config, collect_specs(config))
+
+    return run_forked(judge_here)
 
 
-def _run_forked(function: Callable[[], Verdict]) -> Verdict:
-    """Return what `function` returns in a child that has this process's modules."""
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        with os.fdopen(writing, "w", encoding="utf-8") as answer:
-            json.dump(function(), answer)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8") as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
-    return dict(json.loads(text)) if text else {"error": f"the engine's process ended with status {status}"}
+def _judge_stages(directory: Path) -> dict[str, Verdict]:
+    """Return the sizes on both ranks of a pipeline of two. What a stage caches depends on the other, too."""
+    places = [Place(pipeline_parallel=2, rank=rank) for rank in (0, 1)]
 
+    def build_stage(place: Place) -> Verdict:
+        config = create_config(directory, place)
+        weights = measure_weights(build_model(config, place))
+        return weights | {"specs": collect_specs(config), "cache": config.cache_config}
 
-def _judge_here(directory: Path, place: Place) -> Verdict:
-    signal.alarm(SECONDS)
-    try:
-        config = _create_config(directory, place)
-        return _measure_weights(_build_model(config, place)) | measure_cache(config)
-    except Exception as error:
-        return _describe_error(error)
+    stages = [run_forked(partial(build_stage, place)) for place in places]
+    if any("error" in stage for stage in stages):
+        return {str(rank): stage if "error" in stage else {} for rank, stage in enumerate(stages)}
 
+    def measure_stage(rank: int) -> Verdict:
+        config = create_config(directory, places[rank])
+        config.cache_config = stages[rank].pop("cache")
+        specs = [stage["specs"] for stage in stages]
+        return measure_cache(config, specs[rank], specs)
 
-def _build_model(config: Any, place: Place) -> Any:
-    from vllm.model_executor.layers.fused_moe import expert_map_manager
-    from vllm.model_executor.model_loader.utils import initialize_model
-
-    # Of an expert map, the length is known and the values are not: they cannot be written to the log.
-    expert_map_manager.ExpertMapManager.get_compressed_map_string = lambda _manager: "unknown"
-    world.join(config, place)
-    with world.on_meta(config.model_config.dtype):
-        return initialize_model(vllm_config=config, model_config=config.model_config)
-
-
-def _measure_weights(model: Any) -> Verdict:
-    parameters = {id(each): each for each in model.parameters()}
-    buffers = {id(each): each for each in model.buffers()}
+    sizes = [run_forked(partial(measure_stage, rank)) for rank in (0, 1)]
     return {
-        "parameter_bytes": sum(each.nbytes for each in parameters.values()),
-        "buffer_bytes": sum(each.nbytes for each in buffers.values()),
+        str(rank): {name: size for name, size in (stages[rank] | sizes[rank]).items() if name not in _OBJECTS}
+        for rank in (0, 1)
     }
-
-
-def _describe_error(error: Exception) -> Verdict:
-    """Return vLLM's words, without pydantic's around them; of a bare assertion, its source line."""
-    traceback.print_exception(error)
-    text = str(error).strip().partition(" Supported architectures: dict_keys")[0]
-    if not text:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return {"error": f"{type(error).__name__}: {Path(frame.filename).name}: {frame.line}"}
-    if "Value error, " in text:
-        text = text.partition("Value error, ")[2].partition(" [type=")[0]
-    if not isinstance(error, ValueError | AssertionError | NotImplementedError):
-        text = f"{type(error).__name__}: {text}"
-    return {"error": " ".join(text.split())[:400]}
 
 
 if __name__ == "__main__":

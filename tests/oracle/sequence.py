@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 KINDS = {
@@ -16,27 +17,39 @@ KINDS = {
     "MambaSpec": "state",
 }
 Verdict = dict[str, Any]
+Specs = dict[str, Any]  # KVCacheSpec by the layer's name
 
 
-def measure_cache(config: Any) -> Verdict:
-    """Return the bytes on one rank, and the caches and layers they are made of."""
-    from vllm.config import set_current_vllm_config
+def measure_cache(config: Any, specs: Specs, stages: Sequence[Specs] = ()) -> Verdict:
+    """Return the bytes on the rank that has `specs`, and the caches and layers they are made of.
+
+    `stages` are the specs of all stages of a pipeline: layers are grouped as those of the whole model.
+    """
     from vllm.v1.core import kv_cache_utils
 
+    whole = {name: spec for stage in stages or (specs,) for name, spec in stage.items()}
+    groups = kv_cache_utils._project_kv_cache_groups_to_worker(
+        kv_cache_utils.get_kv_cache_groups(config, whole), specs
+    )
+    return {
+        "cache_bytes": kv_cache_utils._max_memory_usage_bytes_from_groups(config, groups),
+        "layer_cache_bytes": kv_cache_utils.max_memory_usage_bytes(config, specs.values()),
+        "null_block_bytes": kv_cache_utils._pool_bytes_per_block(config, groups) if groups else 0,
+        "groups": len(groups),
+        "caches": _group_caches(specs),
+        "layers": _count_layers(config, specs),
+    }
+
+
+def collect_specs(config: Any) -> Specs:
+    """Return what each layer of the model just built keeps, and resolve the layout of the cache."""
+    from vllm.config import set_current_vllm_config
+
     with set_current_vllm_config(config):
-        specs = _collect_specs(config)
-        groups = kv_cache_utils.get_kv_cache_groups(config, dict(specs))
-        return {
-            "cache_bytes": kv_cache_utils._max_memory_usage_bytes_from_groups(config, groups),
-            "layer_cache_bytes": kv_cache_utils.max_memory_usage_bytes(config, specs.values()),
-            "null_block_bytes": kv_cache_utils._pool_bytes_per_block(config, groups) if groups else 0,
-            "groups": len(groups),
-            "caches": _group_caches(specs),
-            "layers": _count_layers(config, specs),
-        }
+        return _collect_specs(config)
 
 
-def _collect_specs(config: Any) -> dict[str, Any]:
+def _collect_specs(config: Any) -> Specs:
     from vllm.platforms import current_platform
     from vllm.v1.attention.backends.utils import resolve_kv_cache_layout
     from vllm.v1.core.single_type_kv_cache_manager import register_all_kvcache_specs
@@ -46,13 +59,13 @@ def _collect_specs(config: Any) -> dict[str, Any]:
     current_platform.update_block_size_for_backend(config)
     config.validate_block_size()
     register_all_kvcache_specs(config)
-    specs: dict[str, Any] = get_kv_cache_spec(config)
+    specs: Specs = get_kv_cache_spec(config)
     layouts = [layout.name for layout in get_supported_kv_cache_layouts(get_current_attn_backends(config))]
     resolve_kv_cache_layout(config, [layouts], list(specs.values()))
     return specs
 
 
-def _group_caches(specs: dict[str, Any]) -> list[Verdict]:
+def _group_caches(specs: Specs) -> list[Verdict]:
     """Return the caches of all layers, those alike as one with their count."""
     counted = Counter(json.dumps(_describe(spec), sort_keys=True) for spec in specs.values())
     return [json.loads(text) | {"count": count} for text, count in sorted(counted.items())]
@@ -85,7 +98,7 @@ def _name_kind(spec: Any) -> str:
     return KINDS.get(type(spec).__name__, type(spec).__name__)
 
 
-def _count_layers(config: Any, specs: dict[str, Any]) -> dict[str, int]:
+def _count_layers(config: Any, specs: Specs) -> dict[str, int]:
     """Count layers by what they keep: the first cache of a layer that is no indexer's names it."""
     from vllm.model_executor.models.utils import extract_layer_index
 

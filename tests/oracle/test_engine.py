@@ -16,7 +16,7 @@ from tests.oracle import models, record
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 SIZES = ("1", "2", "3")
 JUDGED = ("llama-plain", "deepseek-v3-fp8-blocks", "gemma3-five-to-one", "nemotron-h", "llama-modelopt-nvfp4")

@@ -3,30 +3,14 @@
 import pytest
 
 from tests.oracle import compare, models, record, table
-from tests.oracle.compare import COLUMNS, Compared
 from tests.oracle.models import Model
 
 VERDICTS = record.read()
 HERE = [*models.list_corpus(), *models.list_published()]
 ACCEPTED = [model for model in HERE if compare.list_accepted(VERDICTS.get(model.name, {}))]
 REFUSED = [model for model in HERE if model not in ACCEPTED]
-
-
-# Models whose figures differ from the engine's, as docs/models.md shows. Remove an entry once it agrees.
-KNOWN_DIFFERENCES = {
-    "deepseek-v4": {"parameter_bytes"},
-    "idefics3": {"parameter_bytes"},
-    "kimi-vl": {"parameter_bytes"},
-    "llama-modelopt-fp8-channels": {"parameter_bytes"},
-    "llama-modelopt-mxfp8": {"parameter_bytes"},
-    "llama-quark-fp8": {"parameter_bytes"},
-    "mistral-embedder": {"parameter_bytes"},
-    "nomic-bert": {"parameter_bytes"},
-    "pixtral-params": {"parameter_bytes", "tensor_parallel_sizes"},
-    "qwen2-audio": {"parameter_bytes"},
-    "step3-text": {"parameter_bytes"},
-    "voxtral-params": {"parameter_bytes", "tensor_parallel_sizes"},
-}
+# The engine shares the layers of this model's tower out to the stages; we count all of them on each.
+STAGED_TOWERS = ("voxtral-params",)
 
 
 def name_of(model: Model) -> str:
@@ -38,18 +22,20 @@ def test_the_recorded_verdict_is_of_these_files(model: Model) -> None:
     assert VERDICTS[model.name]["files"] == model.fingerprint, f"make model-oracle ONLY={model.name}"
 
 
-@pytest.fixture(scope="module", params=ACCEPTED, ids=name_of)
-def compared(request: pytest.FixtureRequest) -> tuple[str, dict[str, Compared]]:
-    model: Model = request.param
-    return model.name, compare.compare(model.directory, VERDICTS[model.name])
+@pytest.mark.parametrize("model", ACCEPTED, ids=name_of)
+def test_the_reading_agrees_with_the_engine(model: Model) -> None:
+    verdict = VERDICTS[model.name]
+    found = compare.compare(model.directory, verdict) | compare.compare_other_facts(model.directory, verdict)
+    assert {name: column for name, column in found.items() if not column.agrees} == {}
 
 
-@pytest.mark.parametrize("column", COLUMNS)
-def test_the_reading_agrees_with_the_engine(compared: tuple[str, dict[str, Compared]], column: str) -> None:
-    name, columns = compared
-    found = columns[column]
-    expected = column not in KNOWN_DIFFERENCES.get(name, ())
-    assert found.agrees == expected, f"engine {found.engine}, ours {found.ours}"
+@pytest.mark.parametrize("model", ACCEPTED, ids=name_of)
+def test_stages_and_expert_parallel_ranks_agree_with_the_engine(model: Model) -> None:
+    verdict = VERDICTS[model.name]
+    found = compare.compare_expert_parallel(model.directory, verdict)
+    if model.name not in STAGED_TOWERS:
+        found |= compare.compare_stages(model.directory, verdict)
+    assert {name: column for name, column in found.items() if not column.agrees} == {}
 
 
 @pytest.mark.parametrize("model", REFUSED, ids=name_of)

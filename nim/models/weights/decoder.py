@@ -104,7 +104,8 @@ def head(config: ModelConfig) -> Vocabulary | None:
 
 def _has_head(config: ModelConfig) -> bool:
     """Return whether the engine builds a head: what it turns into a pooling model has none."""
-    return generates(config) is not False or any(name in _WITH_HEAD for name in config.architectures)
+    made_with = any(name in _WITH_HEAD for name in config.architectures) and not config.pools
+    return generates(config) is not False or made_with
 
 
 def shares_embedding(config: ModelConfig) -> bool:

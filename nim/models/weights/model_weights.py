@@ -25,7 +25,8 @@ _TABLES_ON_EVERY_STAGE = frozenset({
     "bloom", "chatglm", "dbrx", "falcon", "gemma", "gemma3_text", "gemma4_text", "gpt2", "gpt_oss", "gptj",
     "granitemoe", "granitemoehybrid", "granitemoeshared", "hy_v3", "internlm2", "jamba", "mamba", "minicpm",
     "minicpm3", "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe",
-    "opt", "orion", "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen4_exp_text", "stablelm",
+    "opt", "orion", "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_omni_moe_text",
+    "qwen4_exp_text", "stablelm",
 })  # fmt: skip
 _SYNONYMS = {"half": "float16", "float": "float32"}
 # Modules alike count together.

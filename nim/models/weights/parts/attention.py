@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from nim.models.config import ModelConfig, as_whole
 from nim.models.heads import Heads
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear
+from nim.models.weights.modules import Linear, replicated
 from nim.models.weights.parts.families import Family
 from nim.models.weights.parts.sizes import UnknownSizeError, size
 from nim.models.weights.shares import Share, whole
 
+_LOW_RANK_QUERIES = frozenset({"step3_text"})
 ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
 
 
@@ -19,6 +20,9 @@ def grouped_queries(
     """Yield queries, keys and values as one module, and the way out."""
     hidden, queries = size(config, "hidden_size"), _query_heads(config, heads, layer, index)
     kv, key, value = _kv_sizes(heads, layer)
+    if config.text.model_type in _LOW_RANK_QUERIES:
+        yield from _low_rank_queries(config, Share(queries, key, ATTENTION_HEADS), kv * (key + value), prefix)
+        return
     gate = family.gated_queries and config.get("attn_output_gate") is not False
     outputs = (
         Share(queries, key * (1 + gate), ATTENTION_HEADS),
@@ -30,6 +34,14 @@ def grouped_queries(
     yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(whole(hidden),))
     if family.output_gate:
         yield Linear(name=f"{prefix}.gate_proj", inputs=whole(hidden), outputs=(way_out,))
+
+
+def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: str) -> Iterator[Linear]:
+    """Yield the way in, which every rank holds in full, the queries made from it, and the way out."""
+    hidden, rank = size(config, "hidden_size"), size(config, "share_q_dim")
+    yield replicated(f"{prefix}.qkv_proj", hidden, rank + keys)
+    yield Linear(name=f"{prefix}.wq", inputs=whole(rank), outputs=(queries,))
+    yield Linear(name=f"{prefix}.o_proj", inputs=queries, outputs=(whole(hidden),))
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from nim.models.weights.shares import Share, whole
 SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
 ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 _LEARNED_POSITIONS = frozenset({"gpt2", "gpt-sw3", "gpt_bigcode", "opt", "biogpt"}) | ENCODERS
-_SCORE_BITS = 32
+_SCORE_BITS = _MIX_BITS = 32
 _REWARDS = frozenset({"Qwen2ForRewardModel", "Qwen2ForProcessRewardModel"})
 
 
@@ -91,6 +91,13 @@ def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
         yield row("laurel.linear_right", rank, hidden)
 
 
+def _hyper_connections(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
+    """DeepSeek V4: several residual streams, mixed before attention and before the feed-forward network."""
+    streams, hidden = config.whole("hc_mult") or 0, size(config, "hidden_size")
+    for name in ("hc_attn_fn", "hc_ffn_fn"):
+        yield replicated(name, streams * hidden, streams * (streams + 2), bits=_MIX_BITS)
+
+
 def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
     """Zamba 2: what adapts the shared block to a layer, and leads back to it."""
     if layer.kind != LayerKind.HYBRID:
@@ -115,5 +122,6 @@ def _shared_block(config: ModelConfig, hidden: int) -> Iterator[Module]:
 
 _LAYER_EXTRAS: Mapping[str, Callable[[ModelConfig, Layer], Iterator[Module]]] = {
     **dict.fromkeys(SHARING, _per_layer_input),
+    "deepseek_v4": _hyper_connections,
     "zamba2": _adapters,
 }

@@ -16,6 +16,7 @@ _HIDDEN = ("embed_dim", "hidden_size", "width", "d_model", "vt_hidden_size")
 _LAYERS = ("num_hidden_layers", "depth", "num_layers", "layers", "encoder_layers", "vt_num_hidden_layers")
 _HEADS = ("num_attention_heads", "num_heads", "heads", "encoder_attention_heads", "vt_num_attention_heads")
 _WIDTHS = ("intermediate_size", "mlp_dim", "encoder_ffn_dim", "ffn_dim", "vt_intermediate_size")
+_SCALE = "scale_factor"
 _TOWER_HEADS, _TOWER_WIDTH = "{} heads of the vision or audio tower", "a tower width of {}"
 
 
@@ -27,6 +28,8 @@ class Tower:
     splits_attention: bool = True
     splits_heads_or_none: bool = False  # heads that do not divide are held in full
     gated: bool = False
+    learned_positions: bool = True
+    sound_position_bits: int | None = None  # of a table of positions in time, where there is one
     projector: str = "two layers"  # a key of `_PROJECTORS`
 
 
@@ -42,7 +45,9 @@ _TOWERS: Mapping[str, Tower] = {
     **dict.fromkeys(("qwen3_vl_moe_vision", "qwen3_5", "qwen3_5_moe", "qwen3_5_vision"), _MERGER),
     **dict.fromkeys(("qwen3_5_moe_vision", "qwen3_omni_moe_vision_encoder"), _MERGER),
     **dict.fromkeys(("qwen2_5_vl", "qwen2_5_vl_vision", "qwen2_5_omni_vision_encoder"), _GATED_MERGER),
-    **dict.fromkeys(("qwen2_5_omni_audio_encoder", "qwen2_audio_encoder"), _ONE_LAYER),
+    "qwen2_5_omni_audio_encoder": _ONE_LAYER,
+    "qwen2_audio_encoder": Tower(split=False, sound_position_bits=16, projector="one layer"),
+    "mistral_whisper": Tower(sound_position_bits=32, projector="frames together"),
     **dict.fromkeys(
         ("glm4v_vision", "glm4v_moe_vision", "glm_ocr_vision"), Tower(gated=True, projector="glm")
     ),
@@ -54,10 +59,10 @@ _TOWERS: Mapping[str, Tower] = {
     "llama4_vision_model": Tower(projector="llama 4"),
     **dict.fromkeys(("kimi_k25_vision", "moonvit"), Tower(projector="patches")),
     "exaone4_5_vision": _GATED_MERGER,
-    "idefics3_vision": Tower(projector="one layer"),
+    **dict.fromkeys(("idefics3_vision", "smolvlm_vision"), Tower(projector="one layer, pixel shuffle")),
     "internvl_vision": Tower(splits_attention=False, projector="pixel shuffle"),
     "kimi_k3_vision": Tower(split=False, projector="patches"),
-    "pixtral": Tower(gated=True),
+    "pixtral": Tower(gated=True, learned_positions=False),
 }
 # Of whole models, where the tower may be any.
 _PROJECTOR_OF = {
@@ -76,7 +81,15 @@ def tower_modules(config: ModelConfig) -> Iterator[Linear]:
             continue
         tower = _TOWERS.get(section.model_type or "", _IN_FULL)
         projector = _PROJECTOR_OF.get(config.model_type or "", tower.projector)
+        section = _with_root_names(section, config.root)
         yield from _tower(section, replace(tower, projector=projector), out, _last_layer(config))
+
+
+def _with_root_names(section: Section, root: Section) -> Section:
+    """Return `section` with what the top level says about its projector."""
+    if root.get(_SCALE) is None:
+        return section
+    return replace(section, values={**section.values, _SCALE: root.get(_SCALE)})
 
 
 def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Linear]:
@@ -125,7 +138,7 @@ def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterat
     hidden, layers, heads = section.whole(*_HIDDEN), section.whole(*_LAYERS), section.whole(*_HEADS)
     if hidden is None or layers is None or heads is None:
         return
-    yield from _patches(section, hidden)
+    yield from _patches(section, tower, hidden)
     for _ in range(layers + 1 + last):
         yield from _layer(section, tower, hidden, heads)
     target = section.whole("out_hidden_size") or out
@@ -133,19 +146,28 @@ def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterat
         yield from _PROJECTORS[tower.projector](section, hidden, target)
 
 
-def _patches(section: Section, hidden: int) -> Iterator[Linear]:
+def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
     if mels := section.whole("num_mel_bins"):
         yield replicated("conv", 3 * (mels + hidden), hidden)
+    if tower.sound_position_bits:
+        moments = section.whole("max_source_positions") or 0
+        yield replicated("positions", moments, hidden, bits=tower.sound_position_bits)
     patch = section.whole("patch_size", "spatial_patch_size")
     if patch is None:
         return
     channels, frames = section.whole("num_channels", "in_channels") or 3, section.whole("temporal_patch_size")
     yield replicated("patch_embed", channels * patch**2 * (frames or 1), hidden)
-    positions = section.whole("num_position_embeddings", "position_embedding_size")
-    if positions is None:
-        positions = ((section.whole("image_size") or 0) // patch) ** 2
-    if positions:
+    if tower.learned_positions and (positions := _positions(section, patch)):
         yield replicated("positions", positions, hidden)
+
+
+def _positions(section: Section, patch: int) -> int:
+    """Return the rows of the table of positions; 0 where nothing tells of one."""
+    stated = section.whole("num_position_embeddings", "position_embedding_size")
+    height, width = section.whole("init_pos_emb_height"), section.whole("init_pos_emb_width")
+    if stated is not None or (height and width):
+        return stated or (height or 0) * (width or 0)
+    return ((section.whole("image_size") or 0) // patch) ** 2
 
 
 def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[Linear]:
@@ -191,6 +213,14 @@ def _one_layer(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
     yield replicated("projector.linear", hidden, out)
 
 
+def _one_layer_shuffled(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    yield replicated("projector.linear", (section.whole(_SCALE) or 2) ** 2 * hidden, out)
+
+
+def _frames_together(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    yield from _two_layers(section, (section.whole("downsample_factor") or 4) * hidden, out)
+
+
 def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Yield a projector of four patches at once, which every rank holds in full."""
     merged = 4 * hidden
@@ -232,10 +262,12 @@ def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 
 _PROJECTORS: Mapping[str, Callable[[Section, int, int], Iterator[Linear]]] = {
+    "frames together": _frames_together,
     "glm": _glm,
     "llama 4": _llama4,
     "merger": _merger,
     "one layer": _one_layer,
+    "one layer, pixel shuffle": _one_layer_shuffled,
     "patches": _patches_together,
     "pixel shuffle": _pixel_shuffle,
     "three layers": _three_layers,

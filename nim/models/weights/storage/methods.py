@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nim.models.config import ModelConfig, as_whole
+from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
@@ -31,6 +32,13 @@ class _Checkpoint:
         named = (self.raw.get(key) for key in keys)
         return next(
             ([str(each) for each in value] for value in named if isinstance(value, list) and value), []
+        )
+
+    @property
+    def left_out_by_modelopt(self) -> Iterable[str]:
+        """Return what ModelOpt left out: the engine reads another key in each of ModelOpt's two layouts."""
+        return self.strings(
+            "exclude_modules" if isinstance(self.raw.get("quantization"), Mapping) else "ignore"
         )
 
 
@@ -98,7 +106,7 @@ def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
     stored = formats.ALGORITHMS.get(algorithm)
     if stored is None:
         return None
-    left_out = module_list(checkpoint.strings("exclude_modules", "ignore"), contained=True)
+    left_out = module_list(checkpoint.left_out_by_modelopt, contained=True)
     return Formats(
         plain=checkpoint.plain,
         linear=stored,
@@ -124,7 +132,7 @@ def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
         algorithm = str(found.get("quant_algo") or "").upper() if isinstance(found, Mapping) else ""
         return formats.ALGORITHMS.get(algorithm)
 
-    left_out = module_list(checkpoint.strings("exclude_modules", "ignore"), contained=True)
+    left_out = module_list(checkpoint.left_out_by_modelopt, contained=True)
     head = by_name("lm_head")
     return Formats(plain=checkpoint.plain, by_name=by_name, head=head, left_out=left_out)
 
@@ -204,6 +212,19 @@ def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
     return Formats(plain=checkpoint.plain, experts=stored, left_out=left_out)
 
 
+def _quark(checkpoint: _Checkpoint) -> Formats | None:
+    """One format for all layers; None where some differ."""
+    raw = checkpoint.raw
+    (group, *_), weight = (*weight_groups(raw), {}), raw.get("global_quant_config", {}).get("weight") or {}
+    weights = {**group.get("weights", {}), "strategy": str(weight.get("qscheme") or "").removeprefix("per_")}
+    stored = formats.of_weights(weights, "int-quantized")
+    if stored is None or raw.get("layer_quant_config") or raw.get("layer_type_quant_config"):
+        return None
+    left_out = module_list(checkpoint.strings("exclude"))
+    experts = formats.for_experts(stored)
+    return Formats(plain=checkpoint.plain, linear=stored, experts=experts, left_out=left_out)
+
+
 def _experts_int8(checkpoint: _Checkpoint) -> Formats | None:
     return Formats(plain=checkpoint.plain, experts=formats.INT8_CHANNEL)
 
@@ -224,4 +245,5 @@ _METHODS: Mapping[str, Callable[[_Checkpoint], Formats | None]] = {
     "modelopt_mxfp8": _modelopt,
     "mxfp4": _mxfp4,
     "mxfp8": _mxfp8,
+    "quark": _quark,
 }
