@@ -114,7 +114,8 @@ def _wait_until_ready(running: Service) -> None:
                 f"the service ended with {running.process.returncode}:\n{running.log.read_text()[-6000:]}"
             )
         try:
-            if running.get("/v1/health/ready")[0] == 200:
+            # The engine itself answers ready; startup follows when PID 1 has noticed.
+            if all(running.get(f"/v1/health/{name}")[0] == 200 for name in ("ready", "startup")):
                 return
         except OSError:
             pass
