@@ -128,7 +128,11 @@ def under_way(service: Service) -> float:
 
 
 def test_a_value_that_vllm_refuses_ends_the_start(tmp_path: Path) -> None:
-    block = lost_in_start(tmp_path, "bad_argument", NIM_PASSTHROUGH_ARGS="--tool-call-parser nonsense")
+    """What a plugin registers cannot be known before the start, so its parser's name is left to vLLM."""
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text("# registers nothing\n")
+    arguments = f"--enable-auto-tool-choice --tool-call-parser nonsense --tool-parser-plugin {plugin}"
+    block = lost_in_start(tmp_path, "bad_argument", NIM_PASSTHROUGH_ARGS=arguments)
     assert "invalid tool call parser: nonsense (chose from {" in block
 
 
