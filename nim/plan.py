@@ -121,6 +121,20 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The PEM files that nginx serves TLS with. `client_authorities`: clients need a certificate of these."""
+
+    certificates: str
+    key: str
+    client_authorities: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of all files."""
+        return tuple(filter(None, (self.certificates, self.key, self.client_authorities)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 
@@ -144,6 +158,12 @@ class Gateway:
     upstream_keepalive_timeout_seconds: int = 60
     connections: int = 16_384
     allowed_origins: tuple[str, ...] = ()
+    tls: Tls | None = None
+
+    @property
+    def scheme(self) -> str:
+        """Return the scheme of the service's URLs."""
+        return "https" if self.tls else "http"
 
 
 def most_connections(open_files: int) -> int:
@@ -220,7 +240,9 @@ class Plan:
         data["model"] = Model(**_tuples(data["model"], "served_names"))
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
-        data["gateway"] = Gateway(**_tuples(data["gateway"], "route_groups", "allowed_origins"))
+        gateway = _tuples(data["gateway"], "route_groups", "allowed_origins")
+        tls = Tls(**gateway["tls"]) if gateway["tls"] else None
+        data["gateway"] = Gateway(**{**gateway, "tls": tls})
         data["download"] = Download(**data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])

@@ -57,6 +57,9 @@ class State:
     restarts: tuple[tuple[str, int], ...] = ()
     stalls: int = 0
     failure: Failure | None = None
+    reloads: int = 0
+    refused_reloads: int = 0
+    certificate_expires_at: float | None = None
 
     def to_json(self) -> str:
         """Return the state as one JSON object, readable by `from_json`."""

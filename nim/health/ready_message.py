@@ -13,7 +13,7 @@ DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
 def ready_lines(plan: Plan) -> Iterator[str]:
     """Yield the address with the model's name, then a curl command, if its route is open."""
     groups = plan.gateway.route_groups
-    url = f"http://localhost:{plan.gateway.server_port}"
+    url = f"{plan.gateway.scheme}://localhost:{plan.gateway.server_port}"
     name = plan.model.served_names[0] if plan.model.served_names else plan.model.name
     docs = f", docs at {DOCS}" if let_through(DOCS, groups) else ""
     yield f"ready: {url}, model {name}{docs}"

@@ -76,6 +76,21 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
         restarts.add_metric((kind,), count)
     yield restarts
     yield CounterMetricFamily("nim_engine_stalls", "How often the engine stood still.", state.stalls)
+    if plan.gateway.tls:
+        yield from _of_tls(state)
+
+
+def _of_tls(state: State) -> Iterator[Metric]:
+    """Yield how often nginx reread its certificate, and when that expires."""
+    yield CounterMetricFamily("nim_gateway_reloads", "How often nginx reread changed files.", state.reloads)
+    yield CounterMetricFamily(
+        "nim_gateway_reloads_refused",
+        "Changed files that nginx was not given because they are unusable.",
+        state.refused_reloads,
+    )
+    if state.certificate_expires_at is not None:
+        about = "When the TLS certificate expires, in Unix seconds."
+        yield _gauge("nim_tls_certificate_expiry_timestamp_seconds", about, state.certificate_expires_at)
 
 
 def of_gateway(connections: Connections | None) -> Iterator[Metric]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from nim.errors import SettingsError
 from nim.options.derive import Surroundings
+from nim.options.tls import decide_tls
 from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
@@ -23,6 +24,7 @@ def decide_gateway(
     connections, warnings = _connections(settings, environment.open_files)
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
+    tls, unused = decide_tls(settings)
     gateway = Gateway(
         server_port=settings.server_port,
         health_port=health_port,
@@ -39,8 +41,9 @@ def decide_gateway(
         connections=connections,
         route_groups=route_groups(settings, lora=lora),
         allowed_origins=_allowed_origins(config),
+        tls=tls,
     )
-    return gateway, (*warnings, *more)
+    return gateway, (*warnings, *more, *unused)
 
 
 def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:

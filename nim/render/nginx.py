@@ -72,6 +72,7 @@ def render_nginx(
         streams=streams,
         idle_connections=min(streams, 512),
         reuseport=gateway.worker_processes > 1,
+        encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         origins=origins,
         allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
         routes_hint=_routes_hint(gateway.route_groups),

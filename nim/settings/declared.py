@@ -22,6 +22,7 @@ from nim.settings.value_types import (
     ROUTE_GROUPS,
     SECONDS,
     SIZE,
+    SSL_MODE,
     TEXT,
     WHOLE,
 )
@@ -82,6 +83,28 @@ class Settings:
         PORT,
         None,
         "A second port that answers only the health routes. The API's port answers them as well.",
+    )
+    ssl_mode: str = setting(
+        "NIM_SSL_MODE",
+        SSL_MODE,
+        "DISABLED",
+        "`TLS` encrypts both ports with the certificate below; `MTLS` also asks clients of the API's port "
+        "for a certificate. The files are read again when they change.",
+    )
+    ssl_key_path: str | None = setting(
+        "NIM_SSL_KEY_PATH", PATH, None, "The private key of the certificate: a PEM file without a passphrase."
+    )
+    ssl_certs_path: str | None = setting(
+        "NIM_SSL_CERTS_PATH",
+        PATH,
+        None,
+        "The service's certificate and the intermediate certificates after it: a PEM file.",
+    )
+    ssl_ca_certs_path: str | None = setting(
+        "NIM_SSL_CA_CERTS_PATH",
+        PATH,
+        None,
+        "For `MTLS`: the authorities that sign the clients' certificates: a PEM file.",
     )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
@@ -431,11 +454,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_TLS = Absent(
-    because="the service has no TLS of its own, so its traffic would be unencrypted",
-    instead="a TLS proxy in front of the service",
-    harmless=OFF,
-)
 _NODES = Absent(
     because="one model on several nodes is not supported yet, and each node would serve alone",
     instead="a profile that fits one node (`list-model-profiles`)",
@@ -444,8 +462,7 @@ _NODES = Absent(
 
 # Ignoring these would start a service other than the intended one, so they are refused.
 REFUSED: Mapping[str, Absent] = MappingProxyType(
-    dict.fromkeys(("NIM_SSL_MODE", "NIM_SSL_KEY_PATH", "NIM_SSL_CERTS_PATH", "NIM_SSL_CA_CERTS_PATH"), _TLS)
-    | dict.fromkeys(("NIM_MULTI_NODE", "NIM_NODE_RANK", "NIM_PRIMARY_NODE"), _NODES)
+    dict.fromkeys(("NIM_MULTI_NODE", "NIM_NODE_RANK", "NIM_PRIMARY_NODE"), _NODES)
     | {"NIM_NUM_COMPUTE_NODES": replace(_NODES, harmless=OFF | {"1"})}
 )
 

@@ -13,6 +13,7 @@ _FRACTION_OF_A_SECOND = re.compile(r"0+(\.[0-9]*)?|\.[0-9]+")
 MOST_SECONDS = 7 * 24 * 3600
 # Names used by Python and other loggers, and by NIM 1.x, where DEFAULT is INFO.
 _OTHER_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG", "DEFAULT": "INFO"}
+SSL_MODES = ("DISABLED", "TLS", "MTLS")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -87,6 +88,15 @@ def _level(text: str) -> str:
     return level
 
 
+def _ssl_mode(text: str) -> str:
+    mode = {"": "DISABLED", "0": "DISABLED", "OFF": "DISABLED", "NONE": "DISABLED"}.get(
+        text.upper(), text.upper()
+    )
+    if mode not in SSL_MODES:
+        raise ValueError(f"expected one of {', '.join(SSL_MODES)}")
+    return mode
+
+
 def _path(text: str) -> str:
     if text.startswith("~"):
         raise ValueError("expected a path that begins with / or a name: ~ is replaced by shells alone")
@@ -116,6 +126,7 @@ DURATION = Kind(name="duration", read=_duration)
 DURATION_OR_OFF = Kind(name="duration or 0", read=_duration_or_off)
 SIZE = Kind(name="size", read=_size)
 LEVEL = Kind(name="log level", read=_level)
+SSL_MODE = Kind(name="TLS mode", read=_ssl_mode)
 NAMES = Kind(name="names", read=_names)
 # Settings of an engine option keep their text, which the option's own reader checks like a flag's value.
 OPTION_COUNT = Kind(name="whole number", read=_text)

@@ -25,6 +25,7 @@ from nim.preflight.tcp_sockets import count_connections
 from nim.state import Failure
 from nim.supervision import restart_policy
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
+from nim.supervision.gateway_reload import GatewayReload
 from nim.supervision.program import Program
 from nim.supervision.restart_policy import RestartPolicy
 from nim.supervision.restarter import Restarter
@@ -84,6 +85,9 @@ class Controller:
         self.middleware = self._restarter(
             "middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
         )
+        self._gateway_reload = GatewayReload(
+            self._plan, self._loop, self.nginx.program, self.board, self._say
+        )
         around.supervisor.on_up = self._start
 
     def _restarter(
@@ -124,6 +128,7 @@ class Controller:
             self.nginx.program.start()
             self.engine.start()
             self.middleware.program.start()
+            self._gateway_reload.start()
 
     def _strays(self) -> tuple[Process, ...]:
         return strays(os.getpid(), {self._around.supervisor_pid})

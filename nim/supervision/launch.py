@@ -24,6 +24,8 @@ from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 # Supervisord creates its socket 4 ms after it has been imported.
 GATEWAY_SECONDS = 0.5
+# How long a stream may go on after a reload of nginx.
+RELOAD_MS = 24 * 3600 * 1000
 INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
@@ -41,6 +43,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         raise
     try:
         nginx = checks.check(plan, environ)
+        _check_tls(plan)
         _write(plan, run_dir)
         _check_nginx(nginx, run_dir)
     except BaseException:
@@ -68,8 +71,21 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
 
+def _check_tls(plan: Plan) -> None:
+    if plan.gateway.tls:
+        from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+
+        check_certificates(plan.gateway.tls)
+
+
 def _drain_ms(plan: Plan) -> int:
-    """Return whole seconds of at least 1: nginx and supervisord read 0 as no limit."""
+    """Return the milliseconds that nginx's old workers have for their streams, at least 1: 0 means no limit.
+
+    This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
+    shutdown the controller then cuts what is left, which cannot name the streams as nginx does.
+    """
+    if plan.gateway.tls:
+        return RELOAD_MS
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 

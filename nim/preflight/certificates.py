@@ -1,0 +1,177 @@
+"""Check TLS files as a client would: a handshake in memory, judged by OpenSSL.
+
+Used before the start and before each reload, so that nginx is never given files it cannot serve with.
+"""
+
+import ssl
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from nim.errors import PreflightError
+from nim.plan import Tls
+
+# In the order of `Tls.files`.
+VARIABLES = ("NIM_SSL_CERTS_PATH", "NIM_SSL_KEY_PATH", "NIM_SSL_CA_CERTS_PATH")
+# A warning this long before a certificate expires leaves time to renew it.
+SOON_SECONDS = 14 * 24 * 3600
+DAY_SECONDS = 24 * 3600
+# OpenSSL's verification results.
+NOT_YET_VALID, EXPIRED = 9, 10
+_LARGEST_FILE = 1 << 20
+
+
+class _Encrypted(Exception):
+    """Raised when OpenSSL asks for the passphrase of a key."""
+
+
+def check_certificates(tls: Tls) -> float | None:
+    """Return the Unix time at which the service's certificate expires; None if OpenSSL does not tell.
+
+    PreflightError for a file that is unreadable, is no PEM, does not belong to the key, or is out of date.
+    """
+    for path, variable in zip(tls.files, VARIABLES, strict=False):
+        _check_file(path, variable)
+    server = _server_context(tls)
+    if tls.client_authorities:
+        _load_authorities(tls.client_authorities)
+    return _expiry(server, tls)
+
+
+def expiry_warning(expires_at: float | None, now: float) -> str | None:
+    """Return a sentence about a certificate that expires within two weeks of `now`, in Unix seconds."""
+    if expires_at is None or expires_at - now > SOON_SECONDS:
+        return None
+    days = int((expires_at - now) // DAY_SECONDS)
+    when = f"in {days} days" if days > 1 else "within two days"
+    return f"the certificate in NIM_SSL_CERTS_PATH expires {when}, at {_date(expires_at)}"
+
+
+def _check_file(path: str, variable: str) -> None:
+    """Refuse what is not a readable file of a plausible size."""
+    try:
+        regular, size = Path(path).is_file(), Path(path).stat().st_size
+        if regular and size <= _LARGEST_FILE:
+            with Path(path).open("rb"):
+                return
+        why = f"a PEM file of {size} bytes is too large" if regular else "it is not a file"
+    except OSError as error:
+        why = str(error.strerror)
+    raise _cannot(variable, path, why, f"{variable}=/path/to/file.pem, readable by the service's user")
+
+
+def _server_context(tls: Tls) -> ssl.SSLContext:
+    """Return a context that serves with the certificate and its key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _check_is_certificate(tls.certificates)
+    try:
+        context.load_cert_chain(tls.certificates, tls.key, password=_refuse_passphrase)
+    except _Encrypted:
+        raise _cannot(
+            "NIM_SSL_KEY_PATH",
+            tls.key,
+            "the key is encrypted with a passphrase",
+            f"openssl pkey -in {tls.key} -out key.pem, which asks for it and writes the key without one",
+        ) from None
+    except ssl.SSLError as error:
+        raise _refused_by_openssl(error.reason, tls) from None
+    return context
+
+
+def _refused_by_openssl(reason: str | None, tls: Tls) -> PreflightError:
+    """Return the error for OpenSSL's reason not to load a certificate with its key."""
+    if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
+        return _cannot(
+            "NIM_SSL_KEY_PATH",
+            tls.key,
+            f"the key does not belong to the first certificate in {tls.certificates}",
+            "the key of that certificate; intermediate certificates follow the service's own",
+        )
+    if reason is None:
+        return _cannot(
+            "NIM_SSL_KEY_PATH",
+            tls.key,
+            "OpenSSL finds no private key in it",
+            "a PEM file with a PRIVATE KEY block",
+        )
+    words = reason.lower().replace("_", " ")
+    return _cannot(
+        "NIM_SSL_CERTS_PATH",
+        tls.certificates,
+        f"OpenSSL refuses the certificate: {words}",
+        f"openssl x509 -in {tls.certificates} -noout -text",
+    )
+
+
+def _refuse_passphrase() -> str:
+    raise _Encrypted
+
+
+def _check_is_certificate(path: str) -> None:
+    """Refuse a file in which OpenSSL finds no certificate."""
+    with suppress(ssl.SSLError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        return
+    raise _cannot(
+        "NIM_SSL_CERTS_PATH", path, "OpenSSL finds no certificate in it", "a PEM file with CERTIFICATE blocks"
+    )
+
+
+def _load_authorities(path: str) -> None:
+    """Refuse a file of client authorities in which OpenSSL finds no certificate."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise _cannot(
+            "NIM_SSL_CA_CERTS_PATH",
+            path,
+            "OpenSSL finds no certificate in it",
+            "a PEM file with the authorities' CERTIFICATE blocks",
+        ) from None
+
+
+def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
+    """Return when the served certificate expires; PreflightError if it is not valid now."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    # The certificate itself is the trust anchor: only its dates and its signature algorithm are in question.
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cafile=tls.certificates)
+    try:
+        peer = _handshake(server, client)
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code not in (NOT_YET_VALID, EXPIRED):
+            return None  # such as an unusual purpose, which is the clients' business
+        state = "has expired" if error.verify_code == EXPIRED else "is not valid yet"
+        raise _cannot(
+            "NIM_SSL_CERTS_PATH", tls.certificates, f"the certificate {state}", "renew it, or check `date`"
+        ) from None
+    except ssl.SSLError as error:
+        raise _cannot(
+            "NIM_SSL_CERTS_PATH",
+            tls.certificates,
+            f"a TLS handshake with it fails: {error.reason}",
+            f"openssl x509 -in {tls.certificates} -noout -text",
+        ) from None
+    until = (peer.getpeercert() or {}).get("notAfter")
+    return float(ssl.cert_time_to_seconds(until)) if isinstance(until, str) else None
+
+
+def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Return the client's side of a finished handshake between two contexts in memory."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    serving = server.wrap_bio(up, down, server_side=True)
+    asking = client.wrap_bio(down, up)
+    for _ in range(4):  # two round trips are enough for every version of TLS
+        for side in (asking, serving):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return asking
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _cannot(variable: str, path: str, why: str, hint: str) -> PreflightError:
+    return PreflightError(f"cannot use {variable} '{path}' (from the environment): {why}", hint=hint)

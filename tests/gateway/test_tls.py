@@ -1,0 +1,145 @@
+"""TLS of a real nginx, judged by OpenSSL: protocols, ciphers, HTTP/2, client certificates."""
+
+import asyncio
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nim.plan import Tls
+from tests.certificates import Authority, Pair
+from tests.gateway.conftest import Build, GatewayStack
+from tests.gateway.nginx import free_port
+
+OLD = ("tls1", "tls1_1")
+WEAK_CIPHERS = ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "NULL", "aNULL")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "tls")
+
+
+@pytest.fixture
+async def encrypted(build: Build, authority: Authority) -> GatewayStack:
+    """A gateway that serves TLS on both ports."""
+    pair = authority.issue("service")
+    return await build(tls=Tls(certificates=pair.certificate, key=pair.key), health_port=free_port())
+
+
+@pytest.fixture
+async def mutual(build: Build, authority: Authority) -> GatewayStack:
+    """A gateway whose API port asks for a client certificate of the authority."""
+    pair = authority.issue("service")
+    tls = Tls(certificates=pair.certificate, key=pair.key, client_authorities=authority.certificate)
+    return await build(tls=tls, health_port=free_port())
+
+
+async def curl(url: str, *more: str) -> tuple[str, str]:
+    """The status and HTTP version, and the body, of one request."""
+    command = ["curl", "-s", "-w", "\n%{http_code} %{http_version}", *more, url]
+    body, _, status = (await _run(command)).rpartition("\n")
+    return status, body
+
+
+async def handshake(port: int, *options: str) -> str:
+    """What OpenSSL's client reports about a handshake."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options]
+    return await _run(command)
+
+
+async def _run(command: list[str]) -> str:
+    """What a program prints, stderr last. The event loop goes on meanwhile: the engine is in it."""
+    found = await asyncio.to_thread(
+        subprocess.run, command, input=b"", capture_output=True, check=False, timeout=20
+    )
+    return (found.stdout + found.stderr).decode(errors="replace")
+
+
+@pytest.mark.parametrize("version", OLD)
+async def test_an_old_protocol_is_refused(encrypted: GatewayStack, version: str) -> None:
+    for port in (encrypted.port, encrypted.nginx.gateway.health_port):
+        assert port
+        assert "alert protocol version" in await handshake(port, f"-{version}", "-cipher", "ALL@SECLEVEL=0")
+
+
+@pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
+async def test_both_modern_protocols_are_spoken(
+    encrypted: GatewayStack, authority: Authority, version: str
+) -> None:
+    said = await handshake(
+        encrypted.port, f"-{version}", "-CAfile", authority.certificate, "-alpn", "h2,http/1.1"
+    )
+    assert "Verification: OK" in said
+    assert "ALPN protocol: h2" in said
+
+
+@pytest.mark.parametrize("cipher", WEAK_CIPHERS)
+async def test_a_cipher_without_forward_secrecy_or_authentication_is_refused(
+    encrypted: GatewayStack, cipher: str
+) -> None:
+    said = await handshake(encrypted.port, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0")
+    assert "Cipher is (NONE)" in said
+
+
+async def test_http_2_reaches_the_engine(encrypted: GatewayStack, authority: Authority) -> None:
+    status, _ = await curl(
+        f"https://localhost:{encrypted.port}/v1/models", "--http2", "--cacert", authority.certificate
+    )
+    assert status == "200 2"
+    assert [request.target for request in encrypted.engine.received] == ["/v1/models"]
+
+
+async def test_plain_http_is_told_to_use_https(encrypted: GatewayStack) -> None:
+    status, body = await curl(f"http://localhost:{encrypted.port}/v1/models")
+    assert status == "400 1.1"
+    assert '"code":"tls_required"' in body
+    assert "https://" in body
+
+
+async def test_a_request_without_a_client_certificate_is_refused(
+    mutual: GatewayStack, authority: Authority
+) -> None:
+    status, body = await curl(f"https://localhost:{mutual.port}/v1/models", "--cacert", authority.certificate)
+    assert status.startswith("400")
+    assert '"code":"client_certificate"' in body
+    assert mutual.engine.received == []
+
+
+async def test_a_client_certificate_of_another_authority_is_refused(
+    mutual: GatewayStack, authority: Authority, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path / "other").issue("client")
+    status, body = await _as_client(mutual, authority, stranger)
+    assert status.startswith("400")
+    assert '"code":"client_certificate"' in body
+    assert mutual.engine.received == []
+
+
+async def test_a_client_certificate_of_the_authority_is_accepted(
+    mutual: GatewayStack, authority: Authority
+) -> None:
+    status, _ = await _as_client(mutual, authority, authority.issue("client"))
+    assert status == "200 2"
+
+
+async def _as_client(stack: GatewayStack, authority: Authority, pair: Pair) -> tuple[str, str]:
+    """A request with a client certificate."""
+    certificate = ("--cert", pair.certificate, "--key", pair.key)
+    url = f"https://localhost:{stack.port}/v1/models"
+    return await curl(url, "--cacert", authority.certificate, *certificate)
+
+
+async def test_the_health_port_asks_for_no_client_certificate(
+    mutual: GatewayStack, authority: Authority
+) -> None:
+    port = mutual.nginx.gateway.health_port
+    status, _ = await curl(f"https://localhost:{port}/v1/health/live", "--cacert", authority.certificate)
+    assert status == "200 2"
+
+
+async def test_a_session_is_not_resumed_with_a_ticket(encrypted: GatewayStack, authority: Authority) -> None:
+    context = ssl.create_default_context(cafile=authority.certificate)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert "TLS session ticket:" not in await handshake(encrypted.port, "-tls1_2")
