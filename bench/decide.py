@@ -81,7 +81,7 @@ def manifest_of(count: int) -> str:
     text = HEAD + "".join(rows)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as draft:
         Path(draft.name).write_text(text)
-        from nim.manifest.ids import write_ids
+        from nim.manifest.profile_ids import write_ids
 
         write_ids(Path(draft.name))
         return Path(draft.name).read_text()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 FORMAT = 1
 

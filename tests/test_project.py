@@ -10,7 +10,7 @@ import pytest
 
 from nim import __version__
 from nim.cli.main import ABSENT, ALIASES, VERBS
-from nim.cli.reference import REFERENCE, references
+from nim.cli.reference_pages import REFERENCE, references
 from nim.engine import load_options
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 
-from nim.background import BackgroundTasks
+from nim.background_tasks import BackgroundTasks
 from nim.cleanup.process_table import all_processes, below
 from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, sweep
 from nim.event_loop import EventLoop, Timer

@@ -17,7 +17,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Compare the option table with the installed engine; return 1 if they differ. Takes seconds."""
     if arguments[:1] == ["stream"]:
         # imports aiohttp, which the other subcommand does not need
-        from nim.cli.stream import run as examine_ingress
+        from nim.cli.doctor_stream import run as examine_ingress
 
         return examine_ingress(arguments[1:], environ)
     parser = argparse.ArgumentParser(

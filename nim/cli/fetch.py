@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import (
+from nim.cli.fetch_manifest_file import check_place, write_manifest
+from nim.cli.hub_downloads import (
     Done,
     Hub,
     Log,
@@ -18,14 +19,13 @@ from nim.cli.hub import (
     refuse_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware
-from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 from nim.models.download import GB
-from nim.planning.local_models import why_offline
-from nim.planning.model_sources import Choice, Sources, find_sources
+from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request
+from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:

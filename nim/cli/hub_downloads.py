@@ -15,8 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from nim.errors import PreflightError, SettingsError, WeightsError
-from nim.fetch.partial_files import abandoned, drop_open
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
+from nim.fetch.partial_downloads import abandoned, drop_open
 from nim.health.download_progress import DownloadProgress, look_at
 from nim.log_format import Form
 from nim.models.checkpoint.findings import Fault, refuse
@@ -27,9 +27,9 @@ from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, needs_weights
 from nim.models.hub_environment import check_hub_environment
 from nim.plan import Download, Wanted
-from nim.planning.local_models import why_offline
+from nim.planning.local_model_files import why_offline
 from nim.preflight.directories import check_directory
-from nim.preflight.mounts import Place, look
+from nim.preflight.mount_checks import Place, look
 from nim.settings import Settings
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Hub:
 
     @contextmanager
     def _refusing(self, wanted: Wanted) -> Iterator[None]:
-        from nim.fetch.failures import RAISED, refusal
+        from nim.fetch.hub_errors import RAISED, refusal
 
         try:
             yield

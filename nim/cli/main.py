@@ -33,7 +33,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
     "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
     "doctor": (
-        "nim.cli.doctor",
+        "nim.cli.doctor_options",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
     "drain": ("nim.cli.drain", "shut a running service down gracefully, and wait until it has ended"),

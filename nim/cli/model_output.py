@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nim.cli.model_fit import Judgement
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 from nim.log_format import visible
 from nim.models.cache import CacheSettings
 from nim.models.types import ModelReading, Quantization

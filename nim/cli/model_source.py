@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.cli.hub import Hub, logger, refuse_offline
+from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
 from nim.models.checkpoint.judge import read_local_model
 from nim.models.checkpoint.weights import is_quantized

@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nim.cli.diff import difference, read_plan_data
 from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.plan_diff import difference, read_plan_data
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request, decide
-from nim.selection.explain import explain
+from nim.selection.explain_selection import explain
 from nim.settings import read_settings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.plan import Plan
 from nim.redact import mask_argv
-from nim.values import Value
+from nim.value_origins import Value
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

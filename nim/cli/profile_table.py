@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from nim.selection.listing import ListedProfile, Listing
+from nim.selection.profile_listing import ListedProfile, Listing
 
 
 def print_listing(listing: Listing) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nim import paths
+from nim import data_paths
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.warnings import write_warnings
 from nim.engine import (
@@ -23,25 +23,25 @@ from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.ids import write_ids
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
+from nim.manifest.profile_ids import write_ids
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
-from nim.planning.candidates import find_candidates
+from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import look_around
+from nim.planning.layers_from_user import read_written
 from nim.planning.planner import Request
-from nim.planning.written import read_written
-from nim.recipes.document import load_recipe
-from nim.recipes.draft import Draft
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
+from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
-from nim.selection.fit import Wishes
-from nim.selection.listing import list_profiles, listing_data, listing_text
-from nim.selection.refusals import NoProfileFits
+from nim.recipes.recipe_file import load_recipe
+from nim.selection.profile_fit import Wishes
+from nim.selection.profile_listing import list_profiles, listing_data, listing_text
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select
 from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 IMPORT = "import"
 
@@ -191,7 +191,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():
-        from nim.cli.tables import print_listing  # needed only for terminals
+        from nim.cli.profile_table import print_listing  # needed only for terminals
 
         print_listing(listing)
     else:
@@ -248,7 +248,7 @@ def _write_ids(files: Sequence[Path]) -> int:
 
 def _manifest_files(names: Sequence[str]) -> Iterator[Path]:
     """Yield the named files, the manifests in named directories, or all that are shipped."""
-    for path in [Path(name) for name in names] or [paths.PROFILES]:
+    for path in [Path(name) for name in names] or [data_paths.PROFILES]:
         yield from manifest_paths(path) if path.is_dir() else [path]
 
 

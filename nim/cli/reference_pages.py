@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 
 from nim import errors
+from nim.data_paths import ROOT
 from nim.failures.failure_classes import KINDS, NGINX_LOST, STALLED, SUPERVISOR_LOST, UNKNOWN, Kind
-from nim.paths import ROOT
 from nim.routes import describe_routes
 from nim.settings import settings_markdown
 

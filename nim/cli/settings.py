@@ -8,7 +8,7 @@ from nim.cli.warnings import warn_of_environment
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
-from nim.settings.other_releases import OTHER_RELEASES
+from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
+from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.errors import WeightsError
+from nim.fetch.format_size import format_size
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
-from nim.fetch.size import format_size
 from nim.models.checkpoint.origin import origin_of
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.download import ORIGINALS
-from nim.planning.local_models import why_offline
-from nim.planning.model_sources import Choice, Sources, find_sources
+from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request
+from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 ABOUT = f"""\

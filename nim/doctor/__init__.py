@@ -4,8 +4,8 @@ from nim.doctor.advice import ADVICE, Advice
 from nim.doctor.checks import Limits, examine
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import ServiceClient, open_client
-from nim.doctor.service import Service, identify
-from nim.doctor.target import Target, read_target
+from nim.doctor.identify_service import Service, identify
+from nim.doctor.service_address import Target, read_target
 
 __all__ = [
     "ADVICE",

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import isqrt
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import Answer, ConnectionCut
 

@@ -5,8 +5,8 @@ from math import ceil
 
 from nim.doctor.engine_metrics import Counts, scrape
 from nim.doctor.http_client import PATIENCE_SECONDS, ServiceClient
-from nim.doctor.service import Service
-from nim.doctor.stream import GenerationApi
+from nim.doctor.identify_service import Service
+from nim.doctor.timed_stream import GenerationApi
 
 RESERVED_FOR_PROMPT = 256
 

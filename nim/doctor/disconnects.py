@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.engine_metrics import Counts
 from nim.doctor.findings import Finding, Verdict, milliseconds
 from nim.doctor.http_client import ConnectionCut

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
 from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
 from nim.doctor.sse_framing import check_framing
-from nim.doctor.stream import Stream
+from nim.doctor.timed_stream import Stream
 
 TOKENS, MOST_TOKENS = 64, 1024
 LONG_ENOUGH_SECONDS = 2.0

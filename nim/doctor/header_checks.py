@@ -4,10 +4,10 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import Answer
-from nim.doctor.service import LIVE, MODELS
+from nim.doctor.identify_service import LIVE, MODELS
 
 READY = "/v1/health/ready"
 NO_ROUTE = "/v1/nim-doctor-no-such-route"

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.target import Target
+from nim.doctor.service_address import Target
 from nim.errors import NimError, PreflightError
 
 PATIENCE_SECONDS = 60.0

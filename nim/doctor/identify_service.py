@@ -6,7 +6,7 @@ from typing import Any
 
 from nim.doctor.engine_metrics import find_metrics_path
 from nim.doctor.http_client import Answer, ConnectionCut, ServiceClient, unreachable
-from nim.doctor.target import Target
+from nim.doctor.service_address import Target
 from nim.errors import NimError, PreflightError, SettingsError, nearest
 
 LIVE = "/v1/health/live"

@@ -6,10 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.findings import Finding, Verdict, milliseconds
 from nim.doctor.http_client import Answer, ConnectionCut
-from nim.doctor.service import MODELS
+from nim.doctor.identify_service import MODELS
 
 MARGIN = 1.5
 ATTEMPTS = 4

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from nim.doctor.findings import Finding, Verdict
-from nim.doctor.service import Service
-from nim.doctor.stream import Stream
+from nim.doctor.identify_service import Service
+from nim.doctor.timed_stream import Stream
 
 
 def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from multidict import CIMultiDictProxy
 
 from nim.doctor.clock_lag import ClockLag
 from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
-from nim.doctor.service import Service
+from nim.doctor.identify_service import Service
 from nim.errors import PreflightError
 
 STREAM_SECONDS = 180.0

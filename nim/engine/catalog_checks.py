@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.errors import WeightsError, nearest
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 _TRY = "NIM_STRICT_ARGS=0 lets the engine try"
 _MAX_LISTED = 12

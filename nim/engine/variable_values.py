@@ -7,7 +7,7 @@ from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.scalars import MisfitError
 from nim.engine.table import OptionTable
 from nim.errors import nearest
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 _NUMBERS: Mapping[str, Callable[[str], float]] = {"whole number": int, "number": float}
 _SWITCHES = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from nim.engine.table import OptionTable
 from nim.errors import nearest
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 PREFIX = "VLLM_"
 # A service named vllm… makes Kubernetes set VLLM_…_SERVICE_HOST, VLLM_…_PORT=tcp://… etc. in every pod.

@@ -8,8 +8,8 @@ from signal import SIGKILL
 
 from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
 from nim.failures.program_exit import Exit
-from nim.logging.records import Record
-from nim.state import Failure
+from nim.logging.log_line_parsers import Record
+from nim.service_state import Failure
 
 # Number of log lines in a failure report.
 TOLD_LINES = 12

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from nim.failures.program_exit import Exit
 from nim.log_format import visible
+from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
-from nim.logging.records import Record
-from nim.state import Failure
+from nim.service_state import Failure
 
 TERMINATION_LOG = Path("/dev/termination-log")
 # The limit of Kubernetes.

@@ -7,7 +7,7 @@ from typing import cast
 from huggingface_hub import errors
 
 from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
-from nim.fetch.connection_failures import AGAIN, connection_cause
+from nim.fetch.connection_errors import AGAIN, connection_cause
 from nim.fetch.hub import NotTheHubError, shown_endpoint
 from nim.models.hub_environment import ENDPOINT
 from nim.plan import Wanted

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 
 NOTE = ".model-store.json"
 # The files that make a directory a model.

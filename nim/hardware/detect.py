@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim.hardware.limits import look_at_host
-from nim.hardware.nvidia import Inventory, load_nvml, take_inventory
+from nim.hardware.host_limits import look_at_host
+from nim.hardware.nvml_inventory import Inventory, load_nvml, take_inventory
 from nim.hardware.types import Hardware, Host
-from nim.hardware.visible import hiding_variable, visible_gpus
+from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:

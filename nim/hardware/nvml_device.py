@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from nim.hardware.table import Product, product_named
+from nim.hardware.gpu_products import Product, product_named
 from nim.hardware.types import MIB, Gpu, Mig
 
 _MIG_NAME = re.compile(r"\bMIG (\S+)$")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nim.errors import HardwareError
-from nim.hardware.device import ask, pci_address, read_device, text
+from nim.hardware.nvml_device import ask, pci_address, read_device, text
 from nim.hardware.types import Gpu
 
 _LIBRARY = "libnvidia-ml.so.1"

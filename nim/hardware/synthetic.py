@@ -3,7 +3,7 @@
 import re
 
 from nim.errors import HardwareError, nearest
-from nim.hardware.table import Product, find_product, product_names
+from nim.hardware.gpu_products import Product, find_product, product_names
 from nim.hardware.types import GB, Gpu, Hardware
 
 MAX_GPUS = 1024

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, all_processes, below
 from nim.event_loop import EventLoop
-from nim.logging.records import Record
+from nim.logging.log_line_parsers import Record
 
 # vLLM prefixes log lines with the name and pid of the process.
 _SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")

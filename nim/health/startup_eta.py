@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
 
-from nim.health.phases import STARTING
 from nim.health.startup_history import Run
-from nim.state import Phase
+from nim.health.startup_phases import STARTING
+from nim.service_state import Phase
 
 # A phase may exceed its usual duration by this much; beyond that the ETA is unknown.
 OVERRUN_SHARE, OVERRUN_SECONDS = 1.0, 5.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from nim.log_format import severity
 from nim.plan import Plan
-from nim.state import Phase
+from nim.service_state import Phase
 
 FILE = "startup-times.v1.json"
 LOCK = ".startup-times.lock"

@@ -6,7 +6,7 @@ A phase lasts until a line reports the next one. For a release that was not exam
 import re
 from dataclasses import dataclass
 
-from nim.state import Phase
+from nim.service_state import Phase
 
 IN_ORDER = (Phase.SELECT, Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP)
 # Phases a start can be in. For a release whose lines are unknown, UNKNOWN is the only one.

@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.background import BackgroundTasks
+from nim.background_tasks import BackgroundTasks
 from nim.event_loop import EventLoop, Timer
 from nim.health.download_progress import DownloadProgress, Found, look_at
-from nim.health.eta import Estimate, expect
-from nim.health.phases import DOING, STARTING, Step
+from nim.health.startup_eta import Estimate, expect
 from nim.health.startup_history import Run, StartupHistory, key_of, recall, remember
+from nim.health.startup_phases import DOING, STARTING, Step
 from nim.health.status_files import StatusPublisher
 from nim.plan import Plan
-from nim.state import Phase, State
+from nim.service_state import Phase, State
 
 # Interval of ETA updates without events, and of scans during a download.
 TICK_SECONDS, LOOK_SECONDS = 1.0, 2.0

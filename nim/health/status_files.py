@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from nim.health.phases import DOING, IN_ORDER, Step
+from nim.health.startup_phases import DOING, IN_ORDER, Step
 from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
-from nim.state import Failure, Phase, PhaseDone, State
+from nim.service_state import Failure, Phase, PhaseDone, State
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:

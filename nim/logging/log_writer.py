@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nim.event_loop import EventLoop
 from nim.log_format import Form
-from nim.logging.records import Record, read_access
+from nim.logging.log_line_parsers import Record, read_access
 from nim.logging.stderr_queue import StderrQueue
 from nim.redact import MASK, is_secret_name, mask_argv
 

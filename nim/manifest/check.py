@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from nim.manifest.ids import wrong_ids
+from nim.manifest.profile_ids import wrong_ids
 from nim.manifest.types import Manifest
 
 LABEL = re.compile(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_origin
 
-from nim.manifest.read import declared_fields, field_types, is_required
 from nim.manifest.types import Document
+from nim.manifest.yaml_to_dataclass import declared_fields, field_types, is_required
 
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},

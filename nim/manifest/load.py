@@ -7,10 +7,10 @@ from pathlib import Path
 from yaml import Node
 
 from nim.errors import ManifestError
-from nim.manifest.read import read
+from nim.manifest.schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
-from nim.manifest.v1 import is_v1, read_v1
-from nim.manifest.yaml_lines import Place, compose, elements, items
+from nim.manifest.yaml_nodes import Place, compose, elements, items
+from nim.manifest.yaml_to_dataclass import read
 
 MAX_BYTES = 16 * 1024**2
 PLACEHOLDER_ID = "0" * 64

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from yaml import MappingNode, Node, SequenceNode
 
 from nim.manifest.types import Profile
-from nim.manifest.yaml_lines import Place, items, raw_text_of, text_of
+from nim.manifest.yaml_nodes import Place, items, raw_text_of, text_of
 
 
 def is_v1(keys: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from yaml import Node
 
 from nim.errors import nearest
-from nim.manifest.yaml_lines import Place, elements, items, raw_text_of, text_of, value_of
+from nim.manifest.yaml_nodes import Place, elements, items, raw_text_of, text_of, value_of
 
 
 def read(kind: type, node: Node, place: Place, what: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from nim.plan import Plan
 from nim.routes import let_through
-from nim.state import State
+from nim.service_state import State
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",

@@ -11,11 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from nim.middleware.connections import Connections
-from nim.middleware.gpus import GpuReading, Gpus
+from nim.middleware.gpu_usage import GpuReading, Gpus
+from nim.middleware.nginx_connections import Connections
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.plan import Plan
-from nim.state import State
+from nim.service_state import State
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # A scraper with a timeout of one second still gets ours if nobody else answers.

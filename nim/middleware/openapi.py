@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nim.middleware import openapi_paths
-from nim.middleware.bodies import API_VERSION
+from nim.middleware.response_bodies import API_VERSION
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.routes import let_through
-from nim.state import State
+from nim.service_state import State
 
 log = logging.getLogger(__name__)
 

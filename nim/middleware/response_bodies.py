@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nim import paths
+from nim import data_paths
 from nim.plan import Model, Plan
 from nim.redact import MASK, is_secret_name
-from nim.state import Failure, State
-from nim.values import Value
+from nim.service_state import Failure, State
+from nim.value_origins import Value
 
 API_VERSION = "1.0.0"
 """Version of the management API, independent of the release."""
@@ -63,7 +63,7 @@ def licence(model: Model) -> Body:
         return _licence(model.license_name, Path(model.license_file), None)
     if model.license_name:
         return _licence(model.license_name, None, None)
-    return _licence("Apache-2.0", paths.LICENSE, "https://www.apache.org/licenses/LICENSE-2.0")
+    return _licence("Apache-2.0", data_paths.LICENSE, "https://www.apache.org/licenses/LICENSE-2.0")
 
 
 def masked(name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nim.models.source import Source
 from nim.plan import Download, Wanted
-from nim.values import Value
+from nim.value_origins import Value
 
 GB = 1000**3
 # What vLLM ignores by default: Llama's checkpoints have their weights twice.

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from nim.manifest.ids import content_id
 from nim.manifest.load import lora_engine
+from nim.manifest.profile_ids import content_id
 from nim.manifest.types import GB, KvCache, Manifest, Model, Profile
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading

@@ -6,7 +6,7 @@ from nim.hardware import Hardware
 from nim.hardware.types import GIB
 from nim.options.layers import Entry
 from nim.selection.select import Selection
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 SIZES = frozenset({KV_CACHE, "kv_cache_memory_bytes", "gpu_memory_utilization"})

@@ -8,7 +8,7 @@ from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
 from nim.settings.route_groups import open_groups
-from nim.values import Value
+from nim.value_origins import Value
 
 KEEPALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 UPSTREAM_KEEPALIVE_SECONDS = 60

@@ -7,8 +7,8 @@ from typing import Any
 
 from nim.engine import OptionTable, ParsedArguments, check_values
 from nim.errors import ManifestError, SettingsError
-from nim.selection.engine_options import JSON_ARGS_TAG
-from nim.values import Layer, Origin
+from nim.selection.profile_options import JSON_ARGS_TAG
+from nim.value_origins import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nim.options.layers import Entry
-from nim.values import Value
+from nim.value_origins import Value
 
 
 def resolve(layered: Iterable[Entry]) -> dict[str, Value]:

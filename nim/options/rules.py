@@ -7,7 +7,7 @@ from typing import Any
 from nim.engine import OptionTable
 from nim.engine.table import Kind
 from nim.settings import declared
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 # Engine option → the variable that sets it.
 VARIABLES = {setting.option: setting.name for setting in declared().values() if setting.option}

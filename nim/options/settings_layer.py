@@ -9,7 +9,7 @@ from nim.engine.option_values import read_value
 from nim.engine.scalars import MisfitError
 from nim.options.layers import Entry, Layered
 from nim.settings import Settings, declared
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:

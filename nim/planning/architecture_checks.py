@@ -12,7 +12,7 @@ from nim.models.checkpoint.judge import LocalModel
 from nim.models.config import ModelConfig, model_config
 from nim.models.files import read_config
 from nim.models.quantization import quantization_mapping
-from nim.values import Value
+from nim.value_origins import Value
 
 # The configuration is then read from elsewhere.
 _OTHER_CONFIG = ("hf_config_path", "config_format")

@@ -24,7 +24,7 @@ from nim.render.nginx import render_nginx
 from nim.render.vllm import read_args, render_args
 from nim.selection.select import Selection
 from nim.settings import Settings
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 # Where the engine looks for what it would also take as an option.
 SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}

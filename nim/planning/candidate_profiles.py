@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nim import paths
+from nim import data_paths
 from nim.engine import InstalledEngine, load_options, service_links
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
@@ -14,12 +14,12 @@ from nim.models.source import HUB, ModelWish
 from nim.options.derive import Surroundings, cache_entries
 from nim.options.layers import Entry, environment_entries
 from nim.options.resolve import resolve
-from nim.planning.file_layers import runtime_config_entries
-from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
+from nim.planning.layers_from_files import runtime_config_entries
+from nim.planning.layers_from_user import Written
+from nim.planning.local_model_files import KnownFiles, judge_model, known_files, look_at_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
-from nim.planning.written import Written
-from nim.selection.fit import Wishes
-from nim.selection.refusals import NoProfileFits
+from nim.selection.profile_fit import Wishes
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def read_manifest_for(
     """Return the manifest that is asked for, or one made of what the files of a model without one say."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
-    if wish.is_default and paths.IMAGE_MANIFEST.exists():
-        return load_manifest(paths.IMAGE_MANIFEST.resolve())
+    if wish.is_default and data_paths.IMAGE_MANIFEST.exists():
+        return load_manifest(data_paths.IMAGE_MANIFEST.resolve())
     if wish.manifest_name:
-        return find_manifest(wish.manifest_name, paths.PROFILES)
+        return find_manifest(wish.manifest_name, data_paths.PROFILES)
     assert wish.source is not None
     return manifest_for_model(
         str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,

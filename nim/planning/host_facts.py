@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim import paths
+from nim import data_paths
 from nim.options.derive import Surroundings
 from nim.settings import Settings
 
@@ -18,7 +18,7 @@ MOST_OPEN_FILES = 1_048_576
 def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
     """All of it."""
     uid = os.geteuid()
-    home = IMAGE_ROOT if paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
     cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
     run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
     ipv6 = Path("/proc/net/if_inet6")

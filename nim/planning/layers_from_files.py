@@ -9,7 +9,7 @@ from nim.models.source import Source
 from nim.options.layers import Layered, entries, profile_entries
 from nim.selection.select import Selection
 from nim.settings import Settings
-from nim.values import Layer
+from nim.value_origins import Layer
 
 
 def file_layers(selection: Selection, source: Source, table: OptionTable, settings: Settings) -> Layered:

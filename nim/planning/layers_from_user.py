@@ -8,9 +8,9 @@ from nim.engine.tokens import Line, read_line
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.layers import Entry, entries
 from nim.options.settings_layer import settings_entries
-from nim.planning.arguments import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.planning.argument_line import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.settings import Settings
-from nim.values import Layer
+from nim.value_origins import Layer
 
 if TYPE_CHECKING:
     from nim.planning.planner import Request

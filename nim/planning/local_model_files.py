@@ -15,10 +15,10 @@ from nim.models.checkpoint.weight_files import AUTO
 from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
-from nim.planning.known_names import check_model_names
-from nim.preflight.mounts import Place, look
+from nim.planning.architecture_checks import check_model_names
+from nim.preflight.mount_checks import Place, look
 from nim.settings import Settings
-from nim.values import Value
+from nim.value_origins import Value
 
 if TYPE_CHECKING:
     from nim.planning.planner import Request

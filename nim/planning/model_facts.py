@@ -10,7 +10,7 @@ from nim.models.download import wanted_of
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.files import read_config
 from nim.models.source import HUB, Source
-from nim.values import Value
+from nim.value_origins import Value
 
 Values = Mapping[str, Value]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nim.preflight.mounts import Place, look
+from nim.preflight.mount_checks import Place, look
 
 if TYPE_CHECKING:
     from nim.planning.planner import Request

@@ -13,7 +13,7 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
-from nim.values import Value
+from nim.value_origins import Value
 
 if TYPE_CHECKING:
     from nim.planning.planner import Request

@@ -14,7 +14,7 @@ from nim.engine import (
 )
 from nim.errors import PreflightError, SettingsError
 from nim.hardware import Hardware
-from nim.hardware.describe import name_machine
+from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
     Profile,
@@ -40,17 +40,17 @@ from nim.options.layers import (
 )
 from nim.options.resolve import resolve
 from nim.plan import Model, Plan
-from nim.planning.assemble import Decided, assemble
-from nim.planning.candidates import choose, find_candidates
-from nim.planning.file_layers import file_layers
+from nim.planning.assemble_plan import Decided, assemble
+from nim.planning.candidate_profiles import choose, find_candidates
 from nim.planning.host_facts import look_around
-from nim.planning.local_models import judge_model
+from nim.planning.layers_from_files import file_layers
+from nim.planning.layers_from_user import Written, read_written
+from nim.planning.local_model_files import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
-from nim.planning.written import Written, read_written
-from nim.selection.engine_options import EngineOptions
+from nim.selection.profile_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
-from nim.values import Origin, Value
+from nim.value_origins import Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")

@@ -12,14 +12,14 @@ from nim.options.derive import cache_entries, default_entries, revision_entries
 from nim.options.layers import environment_entries, profile_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
-from nim.planning.candidates import find_candidates
+from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import look_around
-from nim.planning.local_models import read_source
+from nim.planning.layers_from_user import Written, read_written
+from nim.planning.local_model_files import read_source
 from nim.planning.planner import Request, source_of
-from nim.planning.written import Written, read_written
-from nim.selection.labels import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
+from nim.selection.profile_names import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
-from nim.values import Value
+from nim.value_origins import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

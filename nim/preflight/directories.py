@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Plan
-from nim.preflight.mounts import Place, touch
+from nim.preflight.mount_checks import Place, touch
 
 TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
 

@@ -9,7 +9,7 @@ from nim.engine import OptionTable, check_variables, parse_arguments
 from nim.engine.argument_refusals import OWNED
 from nim.engine.token_reader import is_value, read_word
 from nim.errors import SettingsError
-from nim.recipes.layers import Part
+from nim.recipes.override_precedence import Part
 
 PLACE = "the recipe"
 _TP = "tensor_parallel_size"

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nim.engine.capabilities import SUPPORT
-from nim.hardware.table import PRODUCTS, Product
+from nim.hardware.gpu_products import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
-from nim.recipes.hardware import Target, is_family, machine_size
+from nim.recipes.hardware_names import Target, is_family, machine_size
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from nim.hardware.table import PRODUCTS, Product
+from nim.hardware.gpu_products import PRODUCTS, Product
 
 EVERY_GPU = "nvidia"
 """The name that recipes use for all NVIDIA GPUs."""

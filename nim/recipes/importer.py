@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from nim.engine import OptionTable
 from nim.errors import ManifestError, nearest
-from nim.recipes.document import Recipe
-from nim.recipes.draft import Draft, DraftCheckpoint
-from nim.recipes.hardware import find_target
-from nim.recipes.layers import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
-from nim.recipes.options import Reason
+from nim.recipes.argument_checks import Reason
+from nim.recipes.gpu_counts import weights_gb
+from nim.recipes.hardware_names import find_target
+from nim.recipes.manifest_draft import Draft, DraftCheckpoint
+from nim.recipes.override_precedence import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
 from nim.recipes.profiles import Found, Weights, other_hardware, profiles_of
-from nim.recipes.shapes import weights_gb
+from nim.recipes.recipe_file import Recipe
 from nim.recipes.variants import variants_of
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from nim.manifest.ids import with_ids
 from nim.manifest.load import PLACEHOLDER_ID, read_manifest
-from nim.recipes.draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
-from nim.recipes.options import Options, Sourced
+from nim.manifest.profile_ids import with_ids
+from nim.recipes.argument_checks import Options, Sourced
+from nim.recipes.manifest_draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
 
 # Unquoted text that every YAML reader takes for a string.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")

@@ -8,8 +8,8 @@ for a kind of hardware replaces those of the model and the variant for it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nim.recipes.document import Feature, Mode, Override, Recipe, StrategyOverride
-from nim.recipes.hardware import EVERY_GPU
+from nim.recipes.hardware_names import EVERY_GPU
+from nim.recipes.recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
 
 TENSOR_PARALLEL = "single_node_tp"
 EXPERT_PARALLEL = "single_node_tep"

@@ -7,9 +7,9 @@ from math import ceil
 
 from nim.engine import OptionTable
 from nim.manifest.types import GB
-from nim.recipes.document import Recipe
-from nim.recipes.draft import DraftProfile, same_options
-from nim.recipes.hardware import (
+from nim.recipes.argument_checks import Checked, Reason, check_parts
+from nim.recipes.gpu_counts import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.recipes.hardware_names import (
     CPU_KEYS,
     EVERY_GPU,
     Target,
@@ -19,7 +19,8 @@ from nim.recipes.hardware import (
     is_family,
     name_pattern,
 )
-from nim.recipes.layers import (
+from nim.recipes.manifest_draft import DraftProfile, same_options
+from nim.recipes.override_precedence import (
     SEVERAL_NODES,
     UNSUPPORTED,
     Setting,
@@ -29,10 +30,9 @@ from nim.recipes.layers import (
     parts,
     strategy_of,
 )
-from nim.recipes.options import Checked, Reason, check_parts
-from nim.recipes.shapes import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.recipes.recipe_file import Recipe
 from nim.selection.memory import ENGINE_UTILIZATION
-from nim.selection.rank import PRECISIONS
+from nim.selection.profile_ranking import PRECISIONS
 
 _CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")

@@ -12,10 +12,10 @@ from typing import Any
 from yaml import MappingNode, Node
 
 from nim.errors import ManifestError
-from nim.manifest.read import read
 from nim.manifest.types import about
-from nim.manifest.yaml_lines import Place, compose
-from nim.recipes.hardware import CPU_KEYS, EVERY_GPU, find_target
+from nim.manifest.yaml_nodes import Place, compose
+from nim.manifest.yaml_to_dataclass import read
+from nim.recipes.hardware_names import CPU_KEYS, EVERY_GPU, find_target
 
 MAX_BYTES = 4 * 1024**2
 # The unconverted text: YAML would read dates and versions as numbers.

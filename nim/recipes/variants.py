@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
-from nim.recipes.document import FeatureOverride, Mode, Recipe
-from nim.recipes.draft import DraftVariant
-from nim.recipes.hardware import EVERY_GPU, find_target
-from nim.recipes.layers import (
+from nim.recipes.argument_checks import Reason, check_parts
+from nim.recipes.gpu_counts import can_calculate
+from nim.recipes.hardware_names import EVERY_GPU, find_target
+from nim.recipes.manifest_draft import DraftVariant
+from nim.recipes.override_precedence import (
     EXPERT_PARALLEL,
     UNSUPPORTED,
     Part,
@@ -19,8 +20,7 @@ from nim.recipes.layers import (
     unsupported_on,
     works_with,
 )
-from nim.recipes.options import Reason, check_parts
-from nim.recipes.shapes import can_calculate
+from nim.recipes.recipe_file import FeatureOverride, Mode, Recipe
 
 
 @dataclass(slots=True, kw_only=True)

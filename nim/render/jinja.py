@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
-from nim.paths import ENGINE_TEMPLATES, NGINX_TEMPLATES
+from nim.data_paths import ENGINE_TEMPLATES, NGINX_TEMPLATES
 
 Write = Callable[[Any], str]
 """Formats one value, quoted for its target; TypeError or NimError if it cannot be written."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from nim.selection.fit import Fit, Kind
-from nim.selection.labels import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
-from nim.selection.memory.room import gigabytes
-from nim.selection.refusals import describe
+from nim.selection.memory.memory_fit import gigabytes
+from nim.selection.profile_fit import Fit, Kind
+from nim.selection.profile_names import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
+from nim.selection.rejected_profiles import describe
 from nim.selection.select import Selection, found_words
 
 _TESTS = {

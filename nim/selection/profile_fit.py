@@ -7,11 +7,11 @@ from enum import IntEnum
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
 from nim.models.facts import ModelFacts
-from nim.selection.engine_options import EngineOptions
-from nim.selection.groups import Group
+from nim.selection.gpu_groups import Group
 from nim.selection.memory.estimate import Estimate
-from nim.selection.parallel import Parallel
-from nim.values import Value
+from nim.selection.parallel_sizes import Parallel
+from nim.selection.profile_options import EngineOptions
+from nim.value_origins import Value
 
 
 class Kind(IntEnum):

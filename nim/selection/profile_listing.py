@@ -8,10 +8,10 @@ from typing import Any
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
-from nim.selection.fit import Fit, Wishes
-from nim.selection.labels import find_asked, parse_tags
-from nim.selection.memory.devices import free_bytes, is_busy, total_bytes
-from nim.selection.refusals import refuse
+from nim.selection.memory.choose_gpus import free_bytes, is_busy, total_bytes
+from nim.selection.profile_fit import Fit, Wishes
+from nim.selection.profile_names import find_asked, parse_tags
+from nim.selection.rejected_profiles import refuse
 from nim.selection.select import Facts, compare_all
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.manifest import Profile
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 JSON_ARGS_TAG = "nim_json_args"
 VARIABLES = {

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
-from nim.selection.capability import capability_misses
-from nim.selection.fit import Case, Kind, Miss
-from nim.selection.splits import split_misses, too_long
+from nim.selection.gpu_precision_support import capability_misses
+from nim.selection.parallel_size_checks import split_misses, too_long
+from nim.selection.profile_fit import Case, Kind, Miss
 
 ENGINE_NAME = "vllm"
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from nim.errors import ProfileError
 from nim.manifest import Manifest
 from nim.plan import Refusal
-from nim.selection.fit import Fit, Kind
-from nim.selection.labels import PROFILE_VARIABLE
-from nim.selection.rank import reason, sort_key
+from nim.selection.profile_fit import Fit, Kind
+from nim.selection.profile_names import PROFILE_VARIABLE
+from nim.selection.profile_ranking import reason, sort_key
 
 
 class NoProfileFits(ProfileError):

@@ -7,19 +7,19 @@ from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
-from nim.selection.capability import fallback, served_dtype
-from nim.selection.engine_options import EngineOptions, options_of
-from nim.selection.fit import Case, Fit, Kind, Miss, Wishes
-from nim.selection.groups import Group, all_groups
-from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
-from nim.selection.memory.devices import is_crowded
+from nim.selection.gpu_groups import Group, all_groups
+from nim.selection.gpu_precision_support import fallback, served_dtype
+from nim.selection.memory.choose_gpus import is_crowded
 from nim.selection.memory.estimate import Estimate, estimate
-from nim.selection.memory.room import find_room
-from nim.selection.memory.start import Start
-from nim.selection.parallel import parallel_of
-from nim.selection.rank import sort_key
-from nim.selection.refusals import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
-from nim.selection.requirements import misses
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.memory_fit import find_room
+from nim.selection.parallel_sizes import parallel_of
+from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
+from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
+from nim.selection.profile_options import EngineOptions, options_of
+from nim.selection.profile_ranking import sort_key
+from nim.selection.profile_requirements import misses
+from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
 
 Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""

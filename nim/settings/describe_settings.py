@@ -3,9 +3,9 @@
 from typing import Any
 
 from nim.settings.declared import NOT_SUPPORTED, REFUSED, declared
-from nim.settings.other_releases import OTHER_RELEASES, Replaced
 from nim.settings.secrets import SECRETS
 from nim.settings.types import Setting
+from nim.settings.variables_of_other_releases import OTHER_RELEASES, Replaced
 
 _READING = """\
 - A blank variable counts as unset, also with empty quotes.

@@ -18,7 +18,9 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
     Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
     process while `make_plan` runs, and is dismissed if the plan is refused.
     """
-    from nim.supervision.spawn import Supervisord  # imported here so that PID 1 does not load it
+    from nim.supervision.supervisord_process import (
+        Supervisord,  # imported here so that PID 1 does not load it
+    )
 
     try:
         supervisord = Supervisord.prepare()

@@ -18,17 +18,17 @@ from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, Kind
 from nim.failures.program_exit import Exit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
+from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
-from nim.logging.records import Record
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.tcp_sockets import count_connections
-from nim.state import Failure
+from nim.preflight.port_checks import count_connections
+from nim.service_state import Failure
 from nim.supervision import restart_policy
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
-from nim.supervision.program import Program
+from nim.supervision.program_restarter import Restarter
 from nim.supervision.restart_policy import RestartPolicy
-from nim.supervision.restarter import Restarter
 from nim.supervision.shutdown_budget import ShutdownBudget
+from nim.supervision.supervised_program import Program
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 NGINX_LOG_LINES = 10

@@ -14,18 +14,18 @@ from nim.failures.failure_classes import Kind
 from nim.failures.program_exit import Exit
 from nim.health.engine_processes import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
-from nim.health.phases import Start
 from nim.health.readiness import Readiness, ask_health
 from nim.health.ready_message import ready_lines
-from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health.stall_detector import StallCallbacks, StallDetector
+from nim.health.startup_phases import Start
 from nim.health.startup_tracker import StartupTracker
 from nim.health.status_files import StatusPublisher
-from nim.logging.records import Record
+from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
-from nim.state import Failure
-from nim.supervision.program import Program
+from nim.service_state import Failure
+from nim.supervision.program_restarter import LOOK_SECONDS
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
-from nim.supervision.restarter import LOOK_SECONDS
+from nim.supervision.supervised_program import Program
 
 LOG_LINES = 500
 # vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.

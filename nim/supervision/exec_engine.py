@@ -1,4 +1,4 @@
-"""Replace this process by the engine: `python -I -m nim.supervision.engine_program RUN_DIR`.
+"""Replace this process by the engine: `python -I -m nim.supervision.exec_engine RUN_DIR`.
 
 The argument list is read from the run directory and given to exec unchanged; no shell is involved.
 """
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
-from nim.supervision.spawn import die_with_parent
+from nim.supervision.supervisord_process import die_with_parent
 
 UMASK = "NIM_UMASK"
 UUID_BYTES = 36

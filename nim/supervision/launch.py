@@ -14,13 +14,13 @@ from nim.errors import PreflightError
 from nim.event_loop import HANDLED_SIGNALS
 from nim.health.status_files import first_state, write_file
 from nim.log_format import Form
-from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
+from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.spawn import Supervisord, adopt_orphans
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
+from nim.supervision.supervisord_process import Supervisord, adopt_orphans
 
 # Supervisord creates its socket 4 ms after it has been imported.
 GATEWAY_SECONDS = 0.5

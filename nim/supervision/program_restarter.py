@@ -7,8 +7,8 @@ from signal import SIGKILL
 from nim.cleanup.process_table import group_lives
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import Exit
-from nim.supervision.program import Program
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
+from nim.supervision.supervised_program import Program
 
 # Killed processes end within milliseconds; the end of those that are not our children has to be polled.
 LOOK_SECONDS = 0.02

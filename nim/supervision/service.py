@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
+from nim.logging.log_line_parsers import EngineLines, Record, is_routine, read_middleware, read_nginx
+from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.log_writer import LogWriter, known_secrets
-from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
-from nim.logging.records import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from nim.logging.pipes import NAMES
-from nim.paths import SUPERVISORD_CONF
+from nim.data_paths import SUPERVISORD_CONF
+from nim.logging.log_pipes import NAMES
 from nim.plan import LOG_DIR
 
 PR_SET_PDEATHSIG = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 NIM = ROOT / ".venv" / "bin" / "nim"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import ROOT
 from nim.engine import check_variable_values, find_engine, load_options, parse_arguments
 from nim.engine.rendering import render_arguments
 from nim.engine.table import Kind, Option
@@ -22,8 +23,7 @@ from nim.options.combinations import check_combinations
 from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
-from nim.paths import ROOT
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.unit.models.test_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case
 

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import PROFILES, ROOT
 from nim.engine.argument_parser import check_values, parse_arguments
 from nim.engine.installed import find_engine
 from nim.engine.rendering import render_arguments
@@ -19,7 +20,6 @@ from nim.engine.table import OPTIONS_DIR, Kind, load_options
 from nim.errors import NimError, SettingsError
 from nim.manifest import load_manifest
 from nim.manifest.find import manifest_paths
-from nim.paths import PROFILES, ROOT
 from tests.golden.test_golden import cases, decided
 from tests.unit.engine.strategies import sets_of_values, spoken
 

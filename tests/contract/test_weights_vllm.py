@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
 from nim.models.checkpoint.findings import Fault
 from nim.models.checkpoint.judge import read_local_model
 from nim.models.checkpoint.weight_files import ADDED_FILES, OWN_LOADERS
-from nim.paths import ROOT
 from tests.unit.models.checkpoint.directories import (
     CONFIG,
     INDEX,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nim.engine import load_options
-from nim.middleware.gpus import GpuReading
+from nim.middleware.gpu_usage import GpuReading
 from nim.middleware.metrics import joined, of_gpus
 
 RECORDED = Path(__file__).with_name("metrics.txt")

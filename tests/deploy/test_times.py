@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from nim.data_paths import PROFILES
 from nim.manifest import find_manifest
-from nim.paths import PROFILES
 from nim.supervision.shutdown_budget import ShutdownBudget
 from tests.deploy.files import ROOT, VALUES, Object, Pod, manifest, pod_of, values
 from tests.deploy.helm import render

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nim.doctor import Limits, Service, disconnects, open_client, read_target
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.disconnects import check_disconnects
 
 IDLE_LOOKS = 3

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from nim.cleanup.process_table import all_processes, below
-from nim.health.phases import IN_ORDER
-from nim.paths import PROFILES
+from nim.data_paths import PROFILES
+from nim.health.startup_phases import IN_ORDER
 from tests.e2e.conftest import READY_SECONDS, Service, begin, serving
 from tests.e2e.test_disconnect import counted
 from tests.e2e.test_stalls import api_server, part, ready

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from nim.data_paths import ROOT
 from nim.engine import load_options, parse_arguments
 from nim.errors import NimError
 from nim.hardware import Hardware, hardware_from_gpus, load_hardware
-from nim.paths import ROOT
 from nim.plan import Plan
 from nim.planning.planner import Request, decide
-from nim.selection.explain import explain
+from nim.selection.explain_selection import explain
 from nim.selection.select import Selection
 from nim.settings import read_settings
 

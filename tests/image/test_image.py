@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nim import __version__
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.image.container import once
 from tests.image.storage import IMAGE, Storage, run
 

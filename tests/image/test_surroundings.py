@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.image.container import CACHE, ENOUGH_SHM, HARDENED, once, volume
 from tests.image.storage import Storage
 

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector, web
 
 from nim.middleware.app import build_app
-from nim.middleware.gpus import Gpus
+from nim.middleware.gpu_usage import Gpus
 from nim.plan import (
     ENGINE_SOCKET,
     MANIFEST_FILE,
@@ -26,8 +26,8 @@ from nim.plan import (
     Model,
     Plan,
 )
-from nim.state import Phase, State
-from nim.values import Layer, Origin, Value
+from nim.service_state import Phase, State
+from nim.value_origins import Layer, Origin, Value
 
 GENEROUS_SECONDS = 30
 PROFILE_ID = "5e" * 32

@@ -9,12 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nim import paths
+from nim import data_paths
 from nim.middleware import openapi_paths
 from nim.plan import STATE_FILE, Plan
 from nim.redact import MASK
-from nim.state import Failure, Phase, PhaseDone
-from nim.values import Layer, Origin, Value
+from nim.service_state import Failure, Phase, PhaseDone
+from nim.value_origins import Layer, Origin, Value
 from tests.middleware.conftest import PROFILE_ID, Serve, put, put_manifest, put_plan, put_state, state
 
 DOCUMENT = {
@@ -214,8 +214,8 @@ async def test_a_licence_known_by_name_does_not_get_our_text(plan: Plan, serve: 
 
 async def test_a_model_without_licence_shows_the_service_s(plan: Plan, serve: Serve) -> None:
     body = await licence(plan, serve)
-    assert (body["name"], body["path"]) == ("Apache-2.0", str(paths.LICENSE))
-    assert body["content"] == paths.LICENSE.read_text(encoding="utf-8")
+    assert (body["name"], body["path"]) == ("Apache-2.0", str(data_paths.LICENSE))
+    assert body["content"] == data_paths.LICENSE.read_text(encoding="utf-8")
 
 
 async def test_the_manifest_names_the_profile_chosen(plan: Plan, serve: Serve) -> None:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.middleware import gpus, metrics
-from nim.middleware.connections import Connections
-from nim.middleware.gpus import Gpus, load_nvml
+from nim.middleware import gpu_usage, metrics
+from nim.middleware.gpu_usage import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_service
+from nim.middleware.nginx_connections import Connections
 from nim.plan import STATUS_SOCKET, Plan
-from nim.state import Phase, PhaseDone
+from nim.service_state import Phase, PhaseDone
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve, Upstream, client, put_state, state, wait_for
 from tests.middleware.driver import Driver
 
@@ -159,7 +159,7 @@ async def test_ours_answer_within_a_second_while_everybody_hangs(
     plan: Plan, serve: Serve, engine: Upstream
 ) -> None:
     """Engine, gateway and driver are waited for at once, not one after the other."""
-    assert max(metrics.PATIENCE_SECONDS, gpus.PATIENCE_SECONDS) < 1
+    assert max(metrics.PATIENCE_SECONDS, gpu_usage.PATIENCE_SECONDS) < 1
     engine.go.clear()
     driver = Driver()
     driver.answers.clear()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import Any
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.oracle import models, record
 from tests.oracle.models import Model
 

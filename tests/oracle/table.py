@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.oracle import compare, models, record
 from tests.oracle.compare import COLUMNS, Compared
 from tests.oracle.models import Model

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
-from nim.paths import ROOT
 from tests.oracle import models, record
 
 pytestmark = [

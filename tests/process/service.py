@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from nim.cleanup.process_table import Process, all_processes, below
 from nim.plan import Plan
-from nim.state import Phase, State
+from nim.service_state import Phase, State
 from tests.fakes.launch import Client, wait_until
 
 BOOT = Path(__file__).with_name("boot.py")

@@ -12,7 +12,7 @@ import pytest
 
 from nim.event_loop import EventLoop
 from nim.failures.cut_streams import KEPT_SECONDS, TOLD, CutStreams
-from nim.logging.records import EngineLines, read_nginx
+from nim.logging.log_line_parsers import EngineLines, read_nginx
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nim.plan import ENGINE_PARTS_DIR
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.preflight.mounts import Place, look, touch
+from nim.preflight.mount_checks import Place, look, touch
 from tests.process.dead_mount import NO_MOUNT
 
 pytestmark = pytest.mark.slow

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from nim.cleanup.process_table import Watch, all_processes, below, look
+from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import Exit
 from nim.failures.report import TERMINATION_BYTES, shortened
 from nim.health.readiness import ask_health
-from nim.logging.pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
+from nim.logging.log_pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
-from nim.paths import SUPERVISORD_CONF
-from nim.preflight.tcp_sockets import count_connections, find_listener
-from nim.state import Failure
+from nim.preflight.port_checks import count_connections, find_listener
+from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
 from nim.supervision.run_cpu_build import answering
 from nim.supervision.shutdown_budget import ShutdownBudget
@@ -409,7 +409,7 @@ def test_the_engine_gets_its_arguments_word_for_word_and_its_own_environment(dir
         (run_dir / file.path).write_text(file.text, encoding="utf-8")
     (run_dir / "engine.sock").touch()
     environ = {"PATH": os.environ["PATH"], "CHANGED": "old", "REMOVED": "x", "KEPT": "é"}
-    command = [sys.executable, "-I", "-m", "nim.supervision.engine_program", str(run_dir)]
+    command = [sys.executable, "-I", "-m", "nim.supervision.exec_engine", str(run_dir)]
     done = subprocess.run(command, env=environ, capture_output=True, timeout=30, check=True)
     argv, env = json.loads(done.stdout)
     assert tuple(argv) == words

@@ -14,7 +14,7 @@ from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
 from nim.supervision import drain
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered

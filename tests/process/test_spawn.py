@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from nim.cleanup.process_table import look
-from nim.supervision.spawn import Supervisord
+from nim.supervision.supervisord_process import Supervisord
 from tests.fakes.launch import wait_until
 
 THINKS_FOR_EVER = """
 import time
 from nim.supervision import start
-from nim.supervision.spawn import Supervisord
+from nim.supervision.supervisord_process import Supervisord
 def think():
     print(supervisord.pid, flush=True)
     time.sleep(60)
@@ -53,9 +53,7 @@ def test_a_launcher_that_is_killed_while_it_thinks_takes_its_supervisord_along()
 
 
 def test_without_a_stdin_it_waits_as_well(directory: Path) -> None:
-    script = (
-        "import os; os.close(0); from nim.supervision.spawn import Supervisord as S; S.prepare().dismiss()"
-    )
+    script = "import os; os.close(0); from nim.supervision.supervisord_process import Supervisord as S; S.prepare().dismiss()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nim.health.engine_counters import Core, EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
 from nim.plan import Plan
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

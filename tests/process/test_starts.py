@@ -16,7 +16,7 @@ import pytest
 from nim.cleanup.shared_memory import SHM
 from nim.health.startup_history import FILE, Run, key_of, recall, remember
 from nim.plan import Download
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.cleanup.process_table import all_processes, below
-from nim.state import Phase
+from nim.service_state import Phase
 from nim.supervision import drain
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start

@@ -10,9 +10,9 @@ import pytest
 from nim.event_loop import EventLoop
 from nim.failures.failure_classes import KINDS, UNKNOWN, Kind
 from nim.log_format import Form
+from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
-from nim.logging.records import Record
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from nim.paths import PROFILES
+from nim.data_paths import PROFILES
 
 CHAT, COMPLETIONS, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/messages"
 RESPONSES, GENERATE = "/v1/responses", "/inference/v1/generate"

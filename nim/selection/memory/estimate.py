@@ -10,10 +10,10 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
-from nim.selection.engine_options import EngineOptions
-from nim.selection.memory.cache_cost import CacheCost, LinearCost, read_cost
-from nim.selection.memory.start import Start
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.kv_cache_cost import CacheCost, LinearCost, read_cost
 from nim.selection.memory.weights import weights_bytes
+from nim.selection.profile_options import EngineOptions
 
 # Bytes of one cached value; NVFP4 has one byte of scale for sixteen values.
 BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}

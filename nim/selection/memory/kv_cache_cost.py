@@ -7,8 +7,8 @@ from typing import Protocol
 from nim.hardware.types import Gpu
 from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens, longest_context
 from nim.models.types import ModelReading
-from nim.selection.engine_options import EngineOptions
-from nim.selection.parallel import Parallel
+from nim.selection.parallel_sizes import Parallel
+from nim.selection.profile_options import EngineOptions
 
 LENGTH_STEP = 128
 

@@ -2,8 +2,7 @@
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
-from nim.selection.fit import Case, Kind, Miss, Room
-from nim.selection.memory.devices import (
+from nim.selection.memory.choose_gpus import (
     Choice,
     choose_devices,
     configured_share,
@@ -13,6 +12,7 @@ from nim.selection.memory.devices import (
     total_bytes,
 )
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
+from nim.selection.profile_fit import Case, Kind, Miss, Room
 
 
 def find_room(case: Case) -> Room:

@@ -5,7 +5,7 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
-from nim.selection.memory.start import Start
+from nim.selection.memory.estimate_inputs import Start
 
 BYTES_PER_PARAMETER = {
     "fp32": 4.0,

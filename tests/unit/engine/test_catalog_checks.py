@@ -11,7 +11,7 @@ from nim.engine.catalog_checks import (
     unknown_quantization,
 )
 from nim.errors import SettingsError, WeightsError
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 CATALOG = load_catalog()
 PLACE = "config.json"

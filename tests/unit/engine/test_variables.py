@@ -4,7 +4,7 @@ import pytest
 
 from nim.engine.table import OptionTable
 from nim.engine.variables import check_variables, service_links, unread_variables
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 
 def test_known_and_foreign_variables_pass(table: OptionTable) -> None:

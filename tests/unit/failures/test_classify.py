@@ -7,7 +7,7 @@ import pytest
 from nim.failures.classify import TOLD_LINES, Loss, classify, kernel_kills
 from nim.failures.failure_classes import KINDS
 from nim.failures.program_exit import Exit
-from nim.logging.records import EngineLines, Record
+from nim.logging.log_line_parsers import EngineLines, Record
 from tests.fakes.words import CRASHES
 
 FAKE = {"auth": "authentication", "host_oom": "unknown"}  # the fake cannot make the kernel kill anything

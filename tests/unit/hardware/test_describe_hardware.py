@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nim.hardware import Gpu, Hardware, Mig, describe_hardware, hardware_from_gpus
-from nim.hardware.describe import name_machine
+from nim.hardware.describe_hardware import name_machine
 
 GIB = 1024**3
 

@@ -10,7 +10,7 @@ import pytest
 from nim.errors import HardwareError
 from nim.hardware import Hardware, Host, detect_hardware
 from nim.hardware.detect import join
-from nim.hardware.nvidia import load_nvml, take_inventory
+from nim.hardware.nvml_inventory import load_nvml, take_inventory
 from tests.unit.hardware.fake_nvml import FakeGpu, FakeNvml
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from nim.hardware.limits import cpu_quota, look_at_host, memory_limit, read_meminfo, shm_size, usable_cpus
+from nim.hardware.host_limits import (
+    cpu_quota,
+    look_at_host,
+    memory_limit,
+    read_meminfo,
+    shm_size,
+    usable_cpus,
+)
 
 V1_UNLIMITED = "9223372036854771712\n"
 

@@ -4,7 +4,7 @@ import pynvml
 import pytest
 
 from nim.errors import HardwareError
-from nim.hardware.nvidia import take_inventory
+from nim.hardware.nvml_inventory import take_inventory
 from tests.unit.hardware.fake_nvml import MIB, FakeGpu, FakeMig, FakeNvml
 
 NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nim.errors import HardwareError
 from nim.hardware import hardware_from_gpus
-from nim.hardware.table import PRODUCTS, find_product, product_named, product_names
+from nim.hardware.gpu_products import PRODUCTS, find_product, product_named, product_names
 
 MIB = 1024**2
 

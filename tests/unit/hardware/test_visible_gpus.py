@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nim.errors import HardwareError
 from nim.hardware.types import Gpu, Mig
-from nim.hardware.visible import hiding_variable, visible_gpus
+from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 UUIDS = (
     "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.health.ready_message import ready_lines
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.process.plans import make_plan
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nim.event_loop import EventLoop, Timer
-from nim.health import stalls
-from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.plan import Plan
 from nim.settings.read import read_settings
 from tests.process.plans import make_plan
@@ -83,7 +82,7 @@ def watched(directory: Path, times: tuple[float, float]) -> Plan:
 
 def noticed_after(plan: Plan, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> float:
     """How long after the stop the engine is called stalled."""
-    monkeypatch.setattr(stalls, "HttpRequest", engine.ask)
+    monkeypatch.setattr(stall_detector, "HttpRequest", engine.ask)
 
     def stalled(_: str) -> None:
         raise Noticed(engine.loop.now())

@@ -4,9 +4,9 @@ from math import inf
 
 import pytest
 
-from nim.health.eta import Estimate, expect, median
+from nim.health.startup_eta import Estimate, expect, median
 from nim.health.startup_history import Run
-from nim.state import Phase
+from nim.service_state import Phase
 
 LOAD, COMPILE, WARM_UP, FETCH, SELECT = (
     Phase.LOAD,

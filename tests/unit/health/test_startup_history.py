@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nim.health.startup_history import FILE, KEPT_KINDS, KEPT_RUNS, LOCK, Run, key_of, recall, remember
-from nim.state import Phase
-from nim.values import Layer, Origin, Value
+from nim.service_state import Phase
+from nim.value_origins import Layer, Origin, Value
 from tests.process.plans import make_plan
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_or_written_is_said_and_nothing_more(tmp_path: Path)
 
 def test_services_that_share_a_cache_lose_nothing_of_each_other(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nim.state import Phase\n"
+        "import sys; from pathlib import Path; from nim.service_state import Phase\n"
         "from nim.health.startup_history import Run, remember\n"
         "for n in range(5):\n"
         "  run = Run(at=n, seconds={Phase.LOAD: n}, download_seconds=0, warm=True)\n"

@@ -2,10 +2,10 @@
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine import load_options
-from nim.health.phases import IN_ORDER, RELEASES, Start, Step
-from nim.paths import ROOT
-from nim.state import Phase
+from nim.health.startup_phases import IN_ORDER, RELEASES, Start, Step
+from nim.service_state import Phase
 
 # What vLLM 0.32 wrote for a small model on a CPU, in its order; what says nothing is left in between.
 CPU = """\

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.logging.records import (
+from nim.logging.log_line_parsers import (
     EngineLines,
     Record,
     is_routine,
@@ -68,8 +68,8 @@ def test_lines_of_nginx(line: str, level: str, message: str) -> None:
 
 
 def test_lines_of_the_middleware() -> None:
-    record = read_middleware("WARNING nim.middleware.gpus: no NVML")
-    assert (record.level, record.message) == ("WARNING", "nim.middleware.gpus: no NVML")
+    record = read_middleware("WARNING nim.middleware.gpu_usage: no NVML")
+    assert (record.level, record.message) == ("WARNING", "nim.middleware.gpu_usage: no NVML")
     assert read_middleware("ModuleNotFoundError: No module named 'aiohttp'").level == "ERROR"
 
 

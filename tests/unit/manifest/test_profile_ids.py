@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nim.manifest import Engine, Profile, load_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.ids import content_id, write_ids, wrong_ids
+from nim.manifest.profile_ids import content_id, write_ids, wrong_ids
 
 PROFILE = Profile(
     id="0" * 64,

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from nim.engine import check_values, load_options
-from nim.hardware.table import PRODUCTS
+from nim.hardware.gpu_products import PRODUCTS
 from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
-from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
-from nim.selection.memory.start import Start
-from nim.selection.parallel import parallel_of
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.parallel_sizes import parallel_of
+from nim.selection.profile_options import options_of
 from tests.oracle import record
 
 PROFILES = Path(__file__).parents[3] / "profiles"

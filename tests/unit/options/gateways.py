@@ -8,7 +8,7 @@ from nim.options.derive import Surroundings
 from nim.options.gateway import decide_gateway
 from nim.plan import Gateway
 from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 AROUND = Surroundings(
     run_dir="/run/nim",

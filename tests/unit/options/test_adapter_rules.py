@@ -11,7 +11,7 @@ from nim.options.adapter_rules import check_adapters
 from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
-from nim.values import Layer
+from nim.value_origins import Layer
 
 TABLE = load_options()
 

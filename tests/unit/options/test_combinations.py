@@ -13,7 +13,7 @@ from nim.options.resolve import resolve
 from nim.options.rules import Said
 from nim.options.settings_layer import settings_entries
 from nim.settings import read_settings
-from nim.values import Layer
+from nim.value_origins import Layer
 from tests.unit.options.combination_cases import CASES, Case
 
 TABLE = load_options()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nim.options.layers import Entry
 from nim.options.resolve import merge, resolve
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),

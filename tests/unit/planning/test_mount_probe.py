@@ -12,7 +12,7 @@ from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import Surroundings
 from nim.planning.host_facts import look_around
-from nim.selection.fit import Wishes
+from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
 from tests.unit.selection.machines import NOTHING, machine

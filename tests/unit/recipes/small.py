@@ -6,11 +6,11 @@ from typing import Any
 from nim.engine import load_options
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
-from nim.recipes.document import Recipe, read_recipe
-from nim.recipes.draft import Draft, DraftProfile, plain
 from nim.recipes.importer import Choice, import_recipe
+from nim.recipes.manifest_draft import Draft, DraftProfile, plain
 from nim.recipes.manifest_text import draft_text
-from nim.selection.fit import Wishes
+from nim.recipes.recipe_file import Recipe, read_recipe
+from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 
 TABLE = load_options()

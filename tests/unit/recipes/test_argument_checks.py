@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nim.recipes.layers import Part
-from nim.recipes.options import Checked, check_parts
+from nim.recipes.argument_checks import Checked, check_parts
+from nim.recipes.override_precedence import Part
 from tests.unit.recipes.small import TABLE
 
 

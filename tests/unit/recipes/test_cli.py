@@ -7,7 +7,7 @@ import pytest
 
 from nim.cli.main import main
 from nim.manifest import load_manifest, read_manifest
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
 
 RECIPE = """\
 meta: {description: A small rocket, hardware: {h100: verified}}

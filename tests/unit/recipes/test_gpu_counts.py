@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nim.engine.capabilities import SUPPORT
-from nim.hardware.table import PRODUCTS, Product, find_product
-from nim.recipes.hardware import find_target, machine_size
-from nim.recipes.shapes import (
+from nim.hardware.gpu_products import PRODUCTS, Product, find_product
+from nim.recipes.gpu_counts import (
     MOST_STAGES,
     Need,
     Shape,
@@ -18,8 +17,9 @@ from nim.recipes.shapes import (
     smallest,
     weights_gb,
 )
+from nim.recipes.hardware_names import find_target, machine_size
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
-from nim.selection.rank import PRECISIONS
+from nim.selection.profile_ranking import PRECISIONS
 
 
 def gpu(name: str) -> Product:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from nim.hardware.table import PRODUCTS, find_product
-from nim.recipes.hardware import (
+from nim.hardware.gpu_products import PRODUCTS, find_product
+from nim.recipes.hardware_names import (
     FAMILIES,
     family_names,
     find_target,

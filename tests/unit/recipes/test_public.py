@@ -11,12 +11,12 @@ from nim.engine import check_values, load_options, render_arguments
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.schema import manifest_schema
-from nim.recipes.document import load_recipe
+from nim.manifest.json_schema import manifest_schema
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
-from nim.selection.fit import Wishes
-from nim.selection.refusals import NoProfileFits
+from nim.recipes.recipe_file import load_recipe
+from nim.selection.profile_fit import Wishes
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import ManifestError
-from nim.recipes.document import MAX_BYTES, load_recipe, read_recipe
+from nim.recipes.recipe_file import MAX_BYTES, load_recipe, read_recipe
 from tests.unit.recipes.small import recipe, weights
 
 HEAD = """\

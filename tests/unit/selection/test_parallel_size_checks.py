@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.errors import ProfileError
-from nim.selection.refusals import NoProfileFits
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, select
 from tests.unit.selection.machines import machine, made, wishing
 from tests.unit.selection.models import LLAMA_8B, LLAMA_70B, SIZES, brought, facts

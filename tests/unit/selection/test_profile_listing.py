@@ -3,7 +3,7 @@
 import json
 
 from nim.hardware.types import GB
-from nim.selection.listing import list_profiles, listing_data, listing_text
+from nim.selection.profile_listing import list_profiles, listing_data, listing_text
 from tests.unit.selection.machines import NOTHING, busy, machine, shipped, wishing
 
 LLAMA = shipped("meta/llama-3.1-8b-instruct")

@@ -7,7 +7,7 @@ import pytest
 from nim.engine import load_options, parse_arguments, tokenize
 from nim.settings import declared, read_settings
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
-from nim.settings.other_releases import OTHER_RELEASES
+from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 TABLE = load_options()
 OURS = {name for setting in declared().values() for name in setting.names}

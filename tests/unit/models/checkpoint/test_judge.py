@@ -9,10 +9,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from nim.data_paths import PROFILES, ROOT
 from nim.errors import WeightsError
 from nim.models.checkpoint.findings import Fault
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
-from nim.paths import PROFILES, ROOT
 from tests.unit.models.checkpoint.directories import (
     CONFIG,
     FOUR_SHARDS,

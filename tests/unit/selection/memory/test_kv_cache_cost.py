@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.errors import ProfileError
-from nim.selection.explain import explain
+from nim.selection.explain_selection import explain
 from nim.selection.select import Facts, select
 from tests.unit.selection.machines import machine, made, wishing
 from tests.unit.selection.models import GB, LLAMA_8B, SIZES, brought, facts
