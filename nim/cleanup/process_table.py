@@ -12,7 +12,7 @@ from nim.event_loop import EventLoop, Timer
 NAME_CHARACTERS = 15
 TRACKER = b"multiprocessing.resource_tracker"
 # Polling interval where pidfd_open is missing or forbidden.
-LOOK_AGAIN_SECONDS = 0.2
+SCAN_INTERVAL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Watch:
         try:
             self._fd = os.pidfd_open(process.pid)
         except OSError:
-            self._timer = loop.after(0, self._look)
+            self._timer = loop.after(0, self._scan)
         else:
             loop.watch(self._fd, self._gone)
 
@@ -135,9 +135,9 @@ class Watch:
             self._timer.cancel()
         self._fd, self._timer = -1, None
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         if self._process.alive:
-            self._timer = self._loop.after(LOOK_AGAIN_SECONDS, self._look)
+            self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
         else:
             self._gone()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.partial_downloads import abandoned, drop_open
-from nim.health.download_progress import DownloadProgress, look_at
+from nim.health.download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.judge import read_snapshot
@@ -138,7 +138,7 @@ class Hub:
         """Refuse downloads that do not fit on the disk, after removing partial files of killed processes."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):
             here = [one for one in repositories if one.wanted.cache == cache]
-            self._tidy(here)
+            self._remove_partial_files(here)
             need = sum(size or 0 for one in here for size in one.missing.values())
             free = shutil.disk_usage(cache).free
             if need > free:
@@ -162,7 +162,7 @@ class Hub:
         judge_fetched(repository)
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
 
-    def _tidy(self, repositories: Sequence["Repository"]) -> None:
+    def _remove_partial_files(self, repositories: Sequence["Repository"]) -> None:
         for path in [path for one in repositories for path in abandoned(one.wanted)]:
             size = path.stat().st_blocks * 512
             path.unlink(missing_ok=True)
@@ -187,7 +187,7 @@ class Hub:
 
         def watch() -> None:
             while not over.is_set():
-                fetching.saw(look_at(directory), time.monotonic())
+                fetching.add_scan(scan_download(directory), time.monotonic())
                 over.wait(POLL_SECONDS)
 
         thread = Thread(target=watch, name="progress", daemon=True)

@@ -17,7 +17,7 @@ from nim.options.derive import cache_entries
 from nim.options.layers import environment_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.settings import Settings
 
 _PLACE = "the command line"
@@ -61,7 +61,7 @@ def _stored_bytes(directory: Path) -> int | None:
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
-    environment = look_around(settings, environ)
+    environment = read_surroundings(settings, environ)
     cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 
 from nim import errors
 from nim.data_paths import ROOT
-from nim.failures.failure_classes import KINDS, NGINX_LOST, STALLED, SUPERVISOR_LOST, UNKNOWN, Kind
+from nim.failures.failure_classes import (
+    FAILURE_CLASSES,
+    NGINX_LOST,
+    STALLED,
+    SUPERVISOR_LOST,
+    UNKNOWN,
+    FailureClass,
+)
 from nim.routes import describe_routes
 from nim.settings import settings_markdown
 
@@ -54,13 +61,13 @@ def losses_markdown() -> str:
             "",
             "| Class | What happened | What to do | Started again |",
             "|---|---|---|---|",
-            *(_loss(kind) for kind in (*KINDS, STALLED, UNKNOWN, NGINX_LOST, SUPERVISOR_LOST)),
+            *(_loss(kind) for kind in (*FAILURE_CLASSES, STALLED, UNKNOWN, NGINX_LOST, SUPERVISOR_LOST)),
             "",
         ]
     )
 
 
-def _loss(kind: Kind) -> str:
+def _loss(kind: FailureClass) -> str:
     again = "yes" if kind.retry else "no"
     return f"| `{kind.name}` | {kind.message} | {kind.hint} | {again} |"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from nim.doctor.engine_metrics import Counts, scrape
-from nim.doctor.http_client import PATIENCE_SECONDS, ServiceClient
+from nim.doctor.http_client import REQUEST_TIMEOUT_SECONDS, ServiceClient
 from nim.doctor.identify_service import Service
 from nim.doctor.timed_stream import GenerationApi
 
@@ -41,7 +41,7 @@ class CheckContext:
         """Return the tokens that keep the engine busy for this time, limited by the context."""
         return min(self.most_tokens, ceil(seconds / self.token_seconds))
 
-    async def counts(self, seconds: float = PATIENCE_SECONDS) -> Counts | None:
+    async def counts(self, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
         """Read the engine's metrics now."""
         page = self.service.metrics_page
         return await scrape(self.client, page, seconds) if page else None

@@ -13,9 +13,9 @@ from nim.doctor.http_client import ConnectionCut
 from nim.errors import NimError
 
 GENERATION_SECONDS = 10.0
-HEARD_WITHIN_SECONDS = 3.0
-SEEN_WITHIN_SECONDS = 10.0
-LOOK_SECONDS = 3.0
+DISCONNECT_NOTICED_WITHIN_SECONDS = 3.0
+REQUEST_COUNTED_WITHIN_SECONDS = 10.0
+METRICS_TIMEOUT_SECONDS = 3.0
 POLL_SECONDS = 0.1
 LATE_SECONDS = 1.0
 TOO_SHORT = "the longest answer ends too soon by itself"
@@ -71,7 +71,7 @@ async def _leave(
     began = time.monotonic()
     task = asyncio.ensure_future(ask())
     try:
-        begun = await _until(context, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+        begun = await _until(context, lambda running: running > 0, REQUEST_COUNTED_WITHIN_SECONDS)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError, NimError, ConnectionCut, OSError, TimeoutError):
@@ -79,12 +79,12 @@ async def _leave(
     if not begun:
         return _unknown(check, "the engine did not count the request")
     left = tokens * context.token_seconds - (time.monotonic() - began)
-    patience = min(HEARD_WITHIN_SECONDS, left / 3)
-    if patience < 5 * POLL_SECONDS:
+    noticed_within_seconds = min(DISCONNECT_NOTICED_WITHIN_SECONDS, left / 3)
+    if noticed_within_seconds < 5 * POLL_SECONDS:
         return _unknown(check, TOO_SHORT)
-    ended = await _until(context, lambda running: running == 0, patience)
+    ended = await _until(context, lambda running: running == 0, noticed_within_seconds)
     if ended is None:
-        seen = f"the engine was still at it {milliseconds(patience)} after the client left"
+        seen = f"the engine was still at it {milliseconds(noticed_within_seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
     return _ended(check, ended.seconds, to_the_end=ended.counts.generated - before.generated >= tokens)
 
@@ -112,7 +112,7 @@ async def _until(context: CheckContext, true: Callable[[float], bool], seconds: 
     """Return when the number of requests became the wanted one; None if it did not in time."""
     began, looked = time.monotonic(), False
     while True:
-        counts = await context.counts(LOOK_SECONDS)
+        counts = await context.counts(METRICS_TIMEOUT_SECONDS)
         after = time.monotonic() - began
         if counts and true(counts.running):
             return Observation(counts=counts, seconds=after)

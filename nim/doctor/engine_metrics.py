@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.doctor.http_client import PATIENCE_SECONDS, Answer, ConnectionCut, ServiceClient
+from nim.doctor.http_client import REQUEST_TIMEOUT_SECONDS, Answer, ConnectionCut, ServiceClient
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
@@ -41,7 +41,7 @@ class Counts:
         return self.values.get(name, 0.0) - before.values.get(name, 0.0)
 
 
-async def scrape(client: ServiceClient, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
+async def scrape(client: ServiceClient, path: str, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
     """Read the metrics; None if there is no such page or it has no engine metrics."""
     try:
         accept = {"Accept": "text/plain;version=0.0.4"}

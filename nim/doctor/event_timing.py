@@ -11,13 +11,13 @@ from nim.doctor.sse_framing import check_framing
 from nim.doctor.timed_stream import Stream
 
 TOKENS, MOST_TOKENS = 64, 1024
-LONG_ENOUGH_SECONDS = 2.0
+LEAST_STREAM_SECONDS = 2.0
 FEWEST_EVENTS = 8
 ATTEMPTS, ENOUGH, CLEARLY = 5, 2, 0.1
 """A buffering proxy delays every stream, a busy machine only some: two clear streams are enough."""
 
 MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
-HELD_SECONDS = 0.5
+BUFFERED_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class TimedStream:
         if stream.pieces <= 2:
             return True
         late = stream.arrivals[0] - made if made is not None else 0.0
-        return late > HELD_SECONDS and late > (stream.seconds - (made or 0.0)) / 2
+        return late > BUFFERED_SECONDS and late > (stream.seconds - (made or 0.0)) / 2
 
     @property
     def looks_bad(self) -> bool:
@@ -75,7 +75,7 @@ async def _best_of(context: CheckContext) -> TimedStream:
     while timed[-1].looks_bad and len(timed) < ATTEMPTS:
         if sum(each.stream.late_share < CLEARLY for each in timed) == ENOUGH:
             break
-        tokens = ceil(tokens * max(1, LONG_ENOUGH_SECONDS / timed[-1].stream.seconds))
+        tokens = ceil(tokens * max(1, LEAST_STREAM_SECONDS / timed[-1].stream.seconds))
         timed.append(await _measure(context, min(tokens, MOST_TOKENS, context.most_tokens)))
     return min(timed, key=lambda each: (each.looks_bad, max(each.stream.late_share, CLEARLY), each.buffered))
 

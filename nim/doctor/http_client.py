@@ -15,7 +15,7 @@ from multidict import CIMultiDictProxy
 from nim.doctor.service_address import Target
 from nim.errors import NimError, PreflightError
 
-PATIENCE_SECONDS = 60.0
+REQUEST_TIMEOUT_SECONDS = 60.0
 """Timeout for answers that the service has at once."""
 
 NEVER_STARTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
@@ -60,7 +60,7 @@ class ServiceClient:
         *,
         headers: Mapping[str, str] | None = None,
         with_key: bool = True,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = REQUEST_TIMEOUT_SECONDS,
         **body: Any,
     ) -> Answer:
         """Send a request and return its answer; Cut if there is none, TimeoutError after `seconds`."""

@@ -13,8 +13,8 @@ from nim.doctor.identify_service import MODELS
 
 MARGIN = 1.5
 ATTEMPTS = 4
-HEAD_SECONDS = 20.0
-USUAL_CUT_SECONDS = 60
+RESPONSE_HEAD_TIMEOUT_SECONDS = 20.0
+USUAL_IDLE_TIMEOUT_SECONDS = 60
 
 
 async def check_idle_timeouts(context: CheckContext) -> AsyncIterator[Finding]:
@@ -50,7 +50,7 @@ async def _idle_request(context: CheckContext) -> Finding:
 
 def _and_longer(idle: float) -> str:
     """Whether the wait was long enough: most ingresses allow a minute."""
-    return "" if idle > USUAL_CUT_SECONDS else "; --idle 90 tells of the usual 60 s"
+    return "" if idle > USUAL_IDLE_TIMEOUT_SECONDS else "; --idle 90 tells of the usual 60 s"
 
 
 def _cut(seconds: float, how: str) -> Finding:
@@ -90,7 +90,7 @@ async def _head(context: CheckContext, reader: asyncio.StreamReader, writer: asy
     lines = [f"HEAD {url.raw_path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
     await writer.drain()
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), RESPONSE_HEAD_TIMEOUT_SECONDS)
 
 
 def _closed(seconds: float, seen: str) -> Finding:

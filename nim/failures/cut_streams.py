@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nim.event_loop import EventLoop
 
 # This many are logged one by one; all of them are in the access log.
-TOLD = 20
+LOGGED = 20
 # nginx writes its log within 0.25 s. Requests that ended long before a loss are unrelated to it.
 SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
 
@@ -56,18 +56,18 @@ class CutStreams:
         if match := _BROKEN_OFF.search(message):
             self._keep(self._broken_off, match[1])
 
-    def tell_soon(self, why: str, since: float) -> None:
-        """Like `tell`, once nginx has written its log, leaving out clients that left by themselves."""
+    def log_cut_streams_soon(self, why: str, since: float) -> None:
+        """Log the cut streams once nginx has written its log, without clients that disconnected."""
 
-        def tell() -> None:
-            self._tell(why, [request for request in self._take(since) if request.status != LEFT])
+        def log_settled() -> None:
+            self._log_each(why, [request for request in self._take(since) if request.status != LEFT])
 
-        self._loop.after(SETTLED_SECONDS, tell)
+        self._loop.after(SETTLED_SECONDS, log_settled)
 
-    def tell(self, why: str, since: float) -> int:
+    def log_cut_streams(self, why: str, since: float) -> int:
         """Log each stream cut since a time, once; returns their number."""
         cut = self._take(since)
-        self._tell(why, cut)
+        self._log_each(why, cut)
         return len(cut)
 
     def forget(self) -> None:
@@ -89,11 +89,11 @@ class CutStreams:
         asked = [r for r in requests if r and r.status != NEVER_ASKED]
         return [r for r in asked if not r.complete or r.connection in broken_off]
 
-    def _tell(self, why: str, cut: list[Request]) -> None:
-        for request in cut[:TOLD]:
+    def _log_each(self, why: str, cut: list[Request]) -> None:
+        for request in cut[:LOGGED]:
             self._say("WARNING", f"stream cut ({why}): {request}")
-        if len(cut) > TOLD:
-            self._say("WARNING", f"streams cut ({why}): and {len(cut) - TOLD} more, all in the access log")
+        if len(cut) > LOGGED:
+            self._say("WARNING", f"streams cut ({why}): and {len(cut) - LOGGED} more, all in the access log")
 
 
 def _read(line: str) -> Request | None:

@@ -5,7 +5,7 @@ from signal import Signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class ProgramExit:
     """How a program ended: by exit code or signal; both None if unknown."""
 
     code: int | None = None

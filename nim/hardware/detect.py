@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim.hardware.host_limits import look_at_host
+from nim.hardware.host_limits import read_host
 from nim.hardware.nvml_inventory import Inventory, load_nvml, take_inventory
 from nim.hardware.types import Hardware, Host
 from nim.hardware.visible_gpus import hiding_variable, visible_gpus
@@ -14,7 +14,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
     HardwareError where the environment names GPUs that are not there, or the driver is broken.
     """
-    host = look_at_host(root)
+    host = read_host(root)
     if hiding := hiding_variable(environ):
         return join(Inventory(notes=(f"{hiding} hides every GPU",)), environ, host, source="none")
     nvml = load_nvml()

@@ -10,7 +10,7 @@ _NO_LIMIT = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2**63, rounded down to a page."""
 
 
-def look_at_host(root: Path = Path("/")) -> Host:
+def read_host(root: Path = Path("/")) -> Host:
     """Return the host facts from /proc, /sys and /dev under `root`; missing ones are None."""
     memory = read_meminfo(root)
     shm_bytes, shm_free_bytes = shm_size(root)

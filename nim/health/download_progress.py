@@ -32,7 +32,7 @@ class Found:
     total_bytes: int | None = None
 
 
-def look_at(directory: Path) -> Found:
+def scan_download(directory: Path) -> Found:
     """Return the bytes in `directory`. For a sparse file being written only allocated blocks count."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:
@@ -110,7 +110,7 @@ class DownloadProgress:
             return None
         return max((total - self.have_bytes) / rate - (now - self._looks[-1][0]), 0)
 
-    def saw(self, found: Found, now: float) -> None:
+    def add_scan(self, found: Found, now: float) -> None:
         """Record one scan of the download directory."""
         if self.needed is None:
             self._begin(found, now)
@@ -122,9 +122,9 @@ class DownloadProgress:
             self._looks.popleft()
         if self.needed and now - self._said_at >= LOG_SECONDS:
             self._said_at = now
-            self._say(self.told(now))
+            self._say(self.progress_text(now))
 
-    def told(self, now: float) -> str:
+    def progress_text(self, now: float) -> str:
         """Return one line: bytes, rate and time left."""
         total, rest, rate = self.total_bytes, self.rest(now), self.rate
         unit, name = (10**9, "GB") if (total or self.have_bytes) >= 10**9 else (10**6, "MB")

@@ -45,22 +45,22 @@ class HttpRequest:
         self._link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._link.connect_ex(address)  # the first write reports whether the connection succeeded
         self._timer = loop.after(seconds, lambda: self._end(0))
-        loop.watch(self._link.fileno(), self._ask, writable=True)
+        loop.watch(self._link.fileno(), self._send, writable=True)
 
     def cancel(self) -> None:
         """Drop the request; `answered` will not be called."""
         self._answered = lambda *_: None
         self._end(0)
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         self._loop.unwatch(self._link.fileno())
-        self._loop.watch(self._link.fileno(), self._hear)
+        self._loop.watch(self._link.fileno(), self._on_readable)
         try:
             self._link.send(self._request, socket.MSG_NOSIGNAL)
         except OSError:
             self._end(0)
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
         try:
             piece = self._link.recv(READ_BYTES)
         except OSError:

@@ -64,9 +64,16 @@ class StartupHistory:
 def key_of(plan: Plan) -> str:
     """Return the key of comparable starts: model, profile, machine, engine and its options."""
     options = {name: value.value for name, value in plan.config.items() if name not in _IRRELEVANT}
-    told = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
+    options_crc = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
     engine = f"{plan.engine.name} {plan.engine.version}"
-    parts = (plan.model.name, plan.model.source, plan.profile.id[:12], plan.machine, engine, f"{told:08x}")
+    parts = (
+        plan.model.name,
+        plan.model.source,
+        plan.profile.id[:12],
+        plan.machine,
+        engine,
+        f"{options_crc:08x}",
+    )
     return " | ".join(parts if _shows_phases(plan) else (*parts, "few phases"))
 
 

@@ -72,7 +72,7 @@ class Start:
     def begin(self) -> Step:
         """Return the first step. Until its first known line the engine is importing and parsing arguments."""
         if self.phase is Phase.UNKNOWN:
-            message = f"{DOING[Phase.SELECT]}; how far it is cannot be told of release {self._release}"
+            message = f"{DOING[Phase.SELECT]}; progress is not known for release {self._release}"
             return Step(phase=Phase.UNKNOWN, message=message)
         return Step(phase=self.phase, message=DOING[self.phase])
 

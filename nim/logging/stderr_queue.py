@@ -46,7 +46,7 @@ class StderrQueue:
     def close(self, seconds: float) -> None:
         """Write what is queued, for at most `seconds`."""
         deadline = time.monotonic() + seconds
-        self._tell_dropped()
+        self._log_dropped()
         while self._queue and not self._broken and (left := deadline - time.monotonic()) > 0:
             select.select([], [self._fd], [], left)
             self._flush()
@@ -58,7 +58,7 @@ class StderrQueue:
         self._queue.append(data)
         self._bytes += len(data)
 
-    def _tell_dropped(self) -> None:
+    def _log_dropped(self) -> None:
         if self._dropped:
             self._add(self._report(self._dropped).encode())
             self._dropped = 0
@@ -69,7 +69,7 @@ class StderrQueue:
             while self._queue:
                 self._write_piece()
                 if self._bytes < QUEUE_BYTES // 2:
-                    self._tell_dropped()
+                    self._log_dropped()
         except BlockingIOError:
             self._wait(True)
         except OSError as error:

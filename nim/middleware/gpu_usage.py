@@ -10,8 +10,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-FRESH_SECONDS = 1.0
-PATIENCE_SECONDS = 0.5
+CACHE_SECONDS = 1.0
+NVML_TIMEOUT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class Gpus:
             return ()
         loop = asyncio.get_running_loop()
         reading = self._reading
-        if reading is None or (reading.done() and loop.time() - self._read_at >= FRESH_SECONDS):
+        if reading is None or (reading.done() and loop.time() - self._read_at >= CACHE_SECONDS):
             reading = self._reading = loop.create_future()
             # A daemon: a thread that hangs in the driver must not delay our exit.
             Thread(target=self._read_into, args=(loop, reading), name="nvml", daemon=True).start()
-        await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+        await asyncio.wait({reading}, timeout=NVML_TIMEOUT_SECONDS)
         return reading.result() if reading.done() else ()
 
     def _read_into(
@@ -102,22 +102,22 @@ def _read(nvml: Any, index: int) -> GpuReading | None:
     except nvml.NVMLError:
         return None
 
-    def told(function: str, *arguments: Any) -> Any | None:
+    def read_value(function: str, *arguments: Any) -> Any | None:
         try:
             return getattr(nvml, function)(gpu, *arguments)
         except nvml.NVMLError:
             return None
 
-    used = told("nvmlDeviceGetUtilizationRates")
-    memory = told("nvmlDeviceGetMemoryInfo")
-    power_milliwatts = told("nvmlDeviceGetPowerUsage")
+    used = read_value("nvmlDeviceGetUtilizationRates")
+    memory = read_value("nvmlDeviceGetMemoryInfo")
+    power_milliwatts = read_value("nvmlDeviceGetPowerUsage")
     return GpuReading(
         index=index,
-        uuid=told("nvmlDeviceGetUUID"),
-        name=told("nvmlDeviceGetName"),
+        uuid=read_value("nvmlDeviceGetUUID"),
+        name=read_value("nvmlDeviceGetName"),
         utilization_ratio=used.gpu / 100 if used else None,
         memory_used_bytes=memory.used if memory else None,
         memory_total_bytes=memory.total if memory else None,
         power_watts=power_milliwatts / 1000 if power_milliwatts is not None else None,
-        temperature_celsius=told("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        temperature_celsius=read_value("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
     )

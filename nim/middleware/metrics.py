@@ -19,7 +19,7 @@ from nim.service_state import State
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # A scraper with a timeout of one second still gets ours if nobody else answers.
-PATIENCE_SECONDS = 0.8
+ENGINE_TIMEOUT_SECONDS = 0.8
 
 _OUR_NAMES = re.compile(rb"^(?:# (?:HELP|TYPE) )?(nim_[a-zA-Z0-9_:]*)", re.MULTILINE)
 _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] = (
@@ -34,8 +34,8 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
     """Return the whole text. All sources are asked concurrently; those that do not answer are left out."""
     engine, page, readings = await asyncio.gather(
-        fetch(upstreams.engine, "/metrics", PATIENCE_SECONDS),
-        fetch(upstreams.gateway, "/status", PATIENCE_SECONDS),
+        fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
+        fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
         gpus.read(),
     )
     ours = [

@@ -14,7 +14,7 @@ from nim.service_state import State
 log = logging.getLogger(__name__)
 
 # The engine builds its document at the first request: about a second, more on a busy machine.
-PATIENCE_SECONDS = 20.0
+ENGINE_TIMEOUT_SECONDS = 20.0
 
 Document = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Description:
         return self._merged or _encoded(alone(self._groups))
 
     async def _ask(self, upstreams: Upstreams) -> bytes | None:
-        text = await fetch(upstreams.engine, "/openapi.json", PATIENCE_SECONDS)
+        text = await fetch(upstreams.engine, "/openapi.json", ENGINE_TIMEOUT_SECONDS)
         try:
             return _encoded(merged(json.loads(text), self._groups)) if text else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:

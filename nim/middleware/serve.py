@@ -18,7 +18,7 @@ from nim.plan import MIDDLEWARE_SOCKET, PLAN_FILE, Plan
 log = logging.getLogger(__name__)
 
 # Limit for answers in progress at the end; the whole exit stays under a second.
-GRACE_SECONDS = 0.3
+SHUTDOWN_TIMEOUT_SECONDS = 0.3
 
 
 def main(arguments: Sequence[str], run_dir: str | None) -> int:
@@ -53,7 +53,7 @@ async def serve(plan: Plan) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     path = plan.file(MIDDLEWARE_SOCKET)
     taken = listener(path)
-    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=GRACE_SECONDS)
+    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
     try:
         await runner.setup()
         await web.SockSite(runner, taken).start()

@@ -16,7 +16,7 @@ from nim.options.layers import Entry, environment_entries
 from nim.options.resolve import resolve
 from nim.planning.layers_from_files import runtime_config_entries
 from nim.planning.layers_from_user import Written
-from nim.planning.local_model_files import KnownFiles, judge_model, known_files, look_at_hub_cache
+from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.selection.profile_fit import Wishes
 from nim.selection.rejected_profiles import NoProfileFits
@@ -50,12 +50,12 @@ def find_candidates(
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
     if wish.source and wish.source.repository:
-        look_at_hub_cache(request, values)
+        probe_hub_cache(request, values)
     files = known_files(request, wish, values)
     named = read_facts(wish.source, values, request.environ) if wish.source else None
     manifest = read_manifest_for(wish, wishes, files, named)
     if not wish.source and any((profile.source or "").startswith(HUB) for profile in manifest.profiles):
-        look_at_hub_cache(request, values)
+        probe_hub_cache(request, values)
     # Files that a person names are those of every profile.
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}

@@ -15,7 +15,7 @@ IMAGE_ROOT = Path("/opt/nim")
 MOST_OPEN_FILES = 1_048_576
 
 
-def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
     """All of it."""
     uid = os.geteuid()
     home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108

@@ -120,13 +120,13 @@ def read_source(request: "Request", source: Source, place: str, values: Values) 
         return read_local_model(Path(source.path), place, _load_format(values))
     if _uses_other_hub(values):
         return None
-    look_at_hub_cache(request, values)
+    probe_hub_cache(request, values)
     wanted = next(iter(wanted_of(source, values, request.environ)))
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     return read_snapshot(snapshot, _load_format(values)) if snapshot else None
 
 
-def look_at_hub_cache(request: "Request", values: Values) -> None:
+def probe_hub_cache(request: "Request", values: Values) -> None:
     """PreflightError where the hub's cache does not answer: it is read next."""
     cache = Place(path=Path(cache_of(values, request.environ)), variable="NIM_CACHE_PATH")
     look(iter((cache,)), request.settings.cache_probe_timeout)

@@ -42,7 +42,7 @@ from nim.options.resolve import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.planning.layers_from_files import file_layers
 from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import judge_model
@@ -76,7 +76,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.made_up else find_engine()
-    around = look_around(settings, request.environ)
+    around = read_surroundings(settings, request.environ)
     candidates = find_candidates(request, wish, written, around, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)

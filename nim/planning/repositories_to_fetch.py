@@ -13,7 +13,7 @@ from nim.options.layers import environment_entries, profile_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
 from nim.planning.candidate_profiles import find_candidates
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import read_source
 from nim.planning.planner import Request, source_of
@@ -85,7 +85,7 @@ class _Finder:
             choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.made_up else find_engine()
-        self._around = look_around(request.settings, request.environ)
+        self._around = read_surroundings(request.settings, request.environ)
         found = find_candidates(request, self._wish, self.written, self._around, engine)
         self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
         self._files = found.files

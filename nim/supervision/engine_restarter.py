@@ -10,8 +10,8 @@ from nim.cleanup.orphaned_shm import OrphanedSharedMemory
 from nim.cleanup.process_table import Process
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
-from nim.failures.failure_classes import Kind
-from nim.failures.program_exit import Exit
+from nim.failures.failure_classes import FailureClass
+from nim.failures.program_exit import ProgramExit
 from nim.health.engine_processes import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
 from nim.health.readiness import Readiness, ask_health
@@ -23,16 +23,16 @@ from nim.health.status_files import StatusPublisher
 from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
 from nim.service_state import Failure
-from nim.supervision.program_restarter import LOOK_SECONDS
+from nim.supervision.program_restarter import POLL_SECONDS
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 from nim.supervision.supervised_program import Program
 
 LOG_LINES = 500
 # vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.
-PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
+PROCESS_LOST_SECONDS, PROCESS_LOST_WHILE_STARTING_SECONDS = 8.0, 30.0
 STRAYS_GONE_SECONDS = 30.0
 # How long Python's resource tracker may take to remove the shared memory of a dead engine.
-TIDY_SECONDS = 5.0
+CLEANUP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class EngineCallbacks:
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
-    lost: Callable[[Failure, Exit], None]
-    give_up: Callable[[Failure, Exit], None]
+    lost: Callable[[Failure, ProgramExit], None]
+    give_up: Callable[[Failure, ProgramExit], None]
     cut: Callable[[float], None] = lambda _: None
     api_key: str | None = None
 
@@ -162,7 +162,7 @@ class EngineRestarter:
 
     def _decide_after_loss(self) -> Steps:
         """Wait for the engine to exit by itself; else check its health, and kill it if it does not answer."""
-        yield PART_LOST_STARTING_SECONDS if self._ready_at is None else PART_LOST_SECONDS
+        yield PROCESS_LOST_WHILE_STARTING_SECONDS if self._ready_at is None else PROCESS_LOST_SECONDS
         self._task = None
         if self._ready_at is None:
             self._kill()
@@ -218,7 +218,7 @@ class EngineRestarter:
                 pending.cancel()
         self._task = self._health_check = self._ready_at = None
 
-    def _on_exit(self, end: Exit) -> None:
+    def _on_exit(self, end: ProgramExit) -> None:
         """Handle an exit that was not requested: a loss, whatever the exit code."""
         was_ready = self._ready_at is not None
         well_until = self._stalls.since if self._kill_reason else self._loop.now()
@@ -245,7 +245,7 @@ class EngineRestarter:
         self._status.lost(failure, f"the engine was lost ({kind.name}); {again}")
         self._task = Task(self._loop, self._restart(delay))
 
-    def _pause(self, kind: Kind, well_seconds: float) -> float | None:
+    def _pause(self, kind: FailureClass, well_seconds: float) -> float | None:
         """Return the delay before a restart; None for none: the orchestrator handles a failed first start."""
         if not self._served or not kind.retry:
             return None
@@ -269,6 +269,6 @@ def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> 
     began = loop.now()
     while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
         for process in left:
-            if loop.now() > began + TIDY_SECONDS or not process.tidies_up:
+            if loop.now() > began + CLEANUP_SECONDS or not process.tidies_up:
                 process.send(SIGKILL)
-        yield LOOK_SECONDS
+        yield POLL_SECONDS

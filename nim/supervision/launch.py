@@ -23,7 +23,7 @@ from nim.supervision.supervisor_client import Supervisor, SupervisorError
 from nim.supervision.supervisord_process import Supervisord, adopt_orphans
 
 # Supervisord creates its socket 4 ms after it has been imported.
-GATEWAY_SECONDS = 0.5
+GATEWAY_START_SECONDS = 0.5
 INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
@@ -75,7 +75,7 @@ def _drain_ms(plan: Plan) -> int:
 
 def _start_gateway(run_dir: Path) -> None:
     """Start nginx now, so that it answers before PID 1 is imported. On failure PID 1 retries and reports."""
-    deadline = time.monotonic() + GATEWAY_SECONDS
+    deadline = time.monotonic() + GATEWAY_START_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
     with suppress(SupervisorError, KeyError, ValueError):

@@ -6,12 +6,12 @@ from signal import SIGKILL
 
 from nim.cleanup.process_table import group_lives
 from nim.event_loop import EventLoop, Steps, Task, until
-from nim.failures.program_exit import Exit
+from nim.failures.program_exit import ProgramExit
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 from nim.supervision.supervised_program import Program
 
 # Killed processes end within milliseconds; the end of those that are not our children has to be polled.
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 GROUP_GONE_SECONDS = 5.0
 
 
@@ -27,7 +27,7 @@ class Restarter:
         *,
         leftovers: tuple[Path, ...],
         consequence: Callable[[], str],
-        give_up: Callable[[Exit], None],
+        give_up: Callable[[ProgramExit], None],
     ) -> None:
         self.program = program
         self._loop, self._say, self._restarts = loop, say, RestartCounter(policy)
@@ -41,7 +41,7 @@ class Restarter:
         if self._restart_task:
             self._restart_task.cancel()
 
-    def _on_exit(self, end: Exit) -> None:
+    def _on_exit(self, end: ProgramExit) -> None:
         delay = self._restarts.lost(self._loop.now() - self.program.started_at)
         lost = f"{self.program.name} lost ({end})"
         if delay is None:
@@ -66,5 +66,5 @@ def clear_group(loop: EventLoop, program: Program) -> Steps:
     program.signal(SIGKILL)
     deadline = loop.now() + GROUP_GONE_SECONDS
     while program.group is not None and group_lives(program.group) and loop.now() < deadline:
-        yield LOOK_SECONDS
+        yield POLL_SECONDS
     program.group = None

@@ -30,7 +30,7 @@ from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2
 # How long a slow reader of stderr may take at the end.
-LAST_WORDS_SECONDS = 1.0
+LAST_LOG_LINES_SECONDS = 1.0
 SOCKETS = (ENGINE_SOCKET, MIDDLEWARE_SOCKET, STATUS_SOCKET, SUPERVISOR_SOCKET)
 
 
@@ -70,7 +70,7 @@ class Service:
             pipe.catch_up()
         code, seconds = self.controller.exit_code, self.loop.now() - self.controller.stopping_since
         self.log_writer.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
-        self.log_writer.close(LAST_WORDS_SECONDS)
+        self.log_writer.close(LAST_LOG_LINES_SECONDS)
         return code
 
     def _signalled(self, number: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, group_lives, look, send_group
 from nim.event_loop import EventLoop
-from nim.failures.program_exit import Exit
+from nim.failures.program_exit import ProgramExit
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 
@@ -18,7 +18,7 @@ class Program:
         self.process: Process | None = None
         self.group: int | None = None
         self.started_at = 0.0
-        self.on_exit: Callable[[Exit], None] = lambda _: None
+        self.on_exit: Callable[[ProgramExit], None] = lambda _: None
         self._loop, self._supervisor, self._say = loop, supervisor, say
 
     @property
@@ -33,7 +33,7 @@ class Program:
             pid = self._supervisor.start(self.name)
         except SupervisorError as error:
             self._say("ERROR", str(error))
-            self._loop.after(0, lambda: self.on_exit(Exit()))
+            self._loop.after(0, lambda: self.on_exit(ProgramExit()))
             return
         self.process = look(pid) if pid else None
         if self.process is None:
@@ -61,7 +61,7 @@ class Program:
             end = self._supervisor.end_of(self.name)
         except SupervisorError as error:
             self._say("DEBUG", str(error))
-            end = Exit()
+            end = ProgramExit()
         self.process = None
         if self.group is not None and not group_lives(self.group):
             self.group = None

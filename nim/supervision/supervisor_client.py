@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import Signals
 from time import monotonic
 
-from nim.failures.program_exit import Exit
+from nim.failures.program_exit import ProgramExit
 from nim.plan import SUPERVISOR_SOCKET
 
 # It answers in 2 ms; if it hangs, the event loop must not.
@@ -43,7 +43,7 @@ class Supervisor:
     def __init__(self, run_dir: str, catch_up: Callable[[], None]) -> None:
         self._socket = str(Path(run_dir) / SUPERVISOR_SOCKET)
         self._catch_up = catch_up
-        self._ends: dict[str, Exit] = {}
+        self._ends: dict[str, ProgramExit] = {}
         self.on_up: Callable[[], None] = lambda: None
 
     def note(self, line: str) -> tuple[str, str]:
@@ -52,7 +52,7 @@ class Supervisor:
         level, message = (_LEVELS.get(match[1], "DEBUG"), match[2]) if match else ("ERROR", line)
         if match and (end := _ENDED.match(message)):
             signal = Signals[end[3]] if end[3] in Signals.__members__ else None
-            self._ends[end[1]] = Exit(code=int(end[2]) if end[2] else None, signal=signal)
+            self._ends[end[1]] = ProgramExit(code=int(end[2]) if end[2] else None, signal=signal)
         if match and _STARTED.match(message):
             self.on_up()
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
@@ -75,7 +75,7 @@ class Supervisor:
         """Have supervisord stop everything and exit. A signal would take effect up to a second later."""
         self._call("shutdown")
 
-    def end_of(self, name: str) -> Exit:
+    def end_of(self, name: str) -> ProgramExit:
         """Return how a program that has just ended did so. The call makes supervisord reap and log it."""
         deadline = monotonic() + ANSWER_SECONDS
         while name not in self._ends and monotonic() < deadline:
@@ -83,7 +83,7 @@ class Supervisor:
             self._catch_up()
             if not alive:
                 break
-        return self._ends.pop(name, Exit())
+        return self._ends.pop(name, ProgramExit())
 
     def _call(self, method: str, *arguments: str | bool) -> dict[str, str]:
         """Return the members of the answer if it is a struct, else an empty mapping."""

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(_listed(checks)))
         return 0
     with _target(options) as target:
-        results = list(_told(run(checks, target), quiet=options.json))
+        results = list(_report_lines(run(checks, target), quiet=options.json))
     print(table.as_json(results) if options.json else f"\n{table.summary(results)}")
     return int(any(one.verdict is Verdict.FAIL for one in results))
 
@@ -80,7 +80,7 @@ def _wanted(one: Check, only: Sequence[str]) -> bool:
     return not only or any(text in one.name for text in only)
 
 
-def _told(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
+def _report_lines(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
     for one in results:
         if not quiet:
             print(table.line(one), flush=True)

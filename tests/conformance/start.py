@@ -10,7 +10,7 @@ from tests.conformance.target import Beginning, NoAnswer, Target
 
 START: list[Check] = []
 DOCUMENTED = "NIM documentation, health routes"
-LOOK_SECONDS = 0.2
+SCAN_INTERVAL_SECONDS = 0.2
 # Before the operator's first liveness probe.
 LIVE_SECONDS = 15.0
 
@@ -32,7 +32,7 @@ def begin(target: Target, ready_seconds: float) -> None:
         if look[1] == 200:
             seen.chat = _chat(target)
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SCAN_INTERVAL_SECONDS)
 
 
 def _status(target: Target, word: str) -> int | None:

@@ -58,7 +58,7 @@ async def test_looks_that_saw_nothing_do_not_end_the_looking() -> None:
 
 
 async def test_that_no_look_got_through_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disconnects, "SEEN_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
         found = await anext(check_disconnects(context))
     assert found.seen == "cannot be told: no look at /v1/metrics got through"

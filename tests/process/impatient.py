@@ -17,7 +17,7 @@ MIDDLEWARE = RestartPolicy(
 
 RUN_DIR = Path(sys.argv[1])
 report.TERMINATION_LOG = RUN_DIR.with_name("termination-log")
-engine_restarter.PART_LOST_SECONDS = 1.0
-engine_restarter.PART_LOST_STARTING_SECONDS = 2.0
+engine_restarter.PROCESS_LOST_SECONDS = 1.0
+engine_restarter.PROCESS_LOST_WHILE_STARTING_SECONDS = 2.0
 
 sys.exit(main(RUN_DIR, RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

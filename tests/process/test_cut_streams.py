@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
-from nim.failures.cut_streams import KEPT_SECONDS, TOLD, CutStreams
+from nim.failures.cut_streams import KEPT_SECONDS, LOGGED, CutStreams
 from nim.logging.log_line_parsers import EngineLines, read_nginx
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
@@ -176,9 +176,9 @@ def test_what_the_engine_broke_off_is_found_by_its_connection_whichever_log_come
     cut_streams.read(access(3))
     cut_streams.read_error("7#7: *3 upstream timed out while reading response header from upstream")
     cut_streams.read("nonsense")
-    assert cut_streams.tell("why", since=0.0) == 2
+    assert cut_streams.log_cut_streams("why", since=0.0) == 2
     assert [line.rpartition("=")[2] for line in said] == ["id-1", "id-2"]
-    assert cut_streams.tell("why", since=0.0) == 0
+    assert cut_streams.log_cut_streams("why", since=0.0) == 0
 
 
 @pytest.mark.parametrize("what", ["- 408", "POST /v1/completions 408", "POST /v1/completions 499"])
@@ -193,7 +193,7 @@ def test_what_a_client_broke_off_is_not_lost_with_the_engine(what: str) -> None:
     status = int(what.rpartition(" ")[2])
     record = {"message": "-", "status": status, "seconds": 1, "connection": 3, "request_id": "id-3"}
     cut_streams.read(json.dumps(record | {"complete": False}))
-    cut_streams.tell_soon("the engine was lost", since=0.0)
+    cut_streams.log_cut_streams_soon("the engine was lost", since=0.0)
     later[0]()
     assert [line.rpartition("=")[2] for line in said] == ["id-2"]
 
@@ -202,16 +202,16 @@ def test_who_was_cut_before_the_head_of_the_answer_is_told_at_a_stop() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
     cut_streams.read(access(1, " incomplete", "POST /v1/completions 499"))
-    assert cut_streams.tell("they did not end in time", since=0.0) == 1
+    assert cut_streams.log_cut_streams("they did not end in time", since=0.0) == 1
 
 
 def test_no_more_than_twenty_are_told_one_by_one() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
-    for number in range(TOLD + 80):
+    for number in range(LOGGED + 80):
         cut_streams.read(access(number, " incomplete"))
-    assert cut_streams.tell("why", since=0.0) == TOLD + 80
-    assert len(said) == TOLD + 1
+    assert cut_streams.log_cut_streams("why", since=0.0) == LOGGED + 80
+    assert len(said) == LOGGED + 1
     assert said[-1] == "streams cut (why): and 80 more, all in the access log"
 
 
@@ -221,7 +221,7 @@ def test_who_left_before_the_loss_is_not_counted_and_not_kept() -> None:
     cut_streams.read(access(1, " incomplete"))
     now[0] = 3.0
     cut_streams.read(access(2, " incomplete"))
-    assert cut_streams.tell("why", since=2.0) == 1
+    assert cut_streams.log_cut_streams("why", since=2.0) == 1
     for _ in range(100):
         now[0] += KEPT_SECONDS / 2
         cut_streams.read(access(3))

@@ -19,8 +19,8 @@ import pytest
 from nim.cleanup.process_table import Watch, all_processes, below, look
 from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
-from nim.failures.program_exit import Exit
-from nim.failures.report import TERMINATION_BYTES, shortened
+from nim.failures.program_exit import ProgramExit
+from nim.failures.report import TERMINATION_BYTES, failure_text_for_kubernetes
 from nim.health.readiness import ask_health
 from nim.logging.log_pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
@@ -341,7 +341,7 @@ def test_the_lines_of_supervisord_that_matter() -> None:
     assert up == [True]
     supervisor.note(f"{head} WARN exited: engine (terminated by SIGKILL (core dumped); not expected)")
     supervisor.note(f"{head} INFO stopped: nginx (exit status 0)")
-    assert supervisor._ends == {"engine": Exit(signal=signal.SIGKILL), "nginx": Exit(code=0)}
+    assert supervisor._ends == {"engine": ProgramExit(signal=signal.SIGKILL), "nginx": ProgramExit(code=0)}
     assert supervisor.note(f"{head} CRIT something new") == ("CRITICAL", "something new")
     assert supervisor.note("Traceback (most recent call last):")[0] == "ERROR"
 
@@ -367,7 +367,7 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
 
 def test_kubernetes_gets_no_more_than_it_keeps() -> None:
     failure = Failure(kind="unknown", message="m", hint="h", log=("ü" * 700,) * 12, exit_code=1, signal=None)
-    text = shortened(failure, "engine", Exit(code=1))
+    text = failure_text_for_kubernetes(failure, "engine", ProgramExit(code=1))
     assert len(text.encode()) <= TERMINATION_BYTES
     assert text.startswith("engine lost: unknown (exit code 1)\n")
     assert text.endswith("  hint: h\n")

@@ -81,7 +81,7 @@ def test_of_a_release_whose_log_lines_are_not_known_no_phase_is_told_but_a_time(
     first = start(plan)
     told = watched(first)
     assert {answer["phase"] for answer in told} <= {"select", "unknown", "ready"}
-    assert any("cannot be told of release 0.33.0" in answer["message"] for answer in told)
+    assert any("progress is not known for release 0.33.0" in answer["message"] for answer in told)
     assert first.stop() in ENDED
     second = start(plan)
     assert any(answer["eta_seconds"] for answer in watched(second) if answer["phase"] == "unknown")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
-from nim.failures.failure_classes import KINDS, UNKNOWN, Kind
+from nim.failures.failure_classes import FAILURE_CLASSES, UNKNOWN, FailureClass
 from nim.log_format import Form
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
@@ -18,7 +18,7 @@ from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
-OF_NAME = {kind.name: kind for kind in (*KINDS, UNKNOWN)}
+OF_NAME = {kind.name: kind for kind in (*FAILURE_CLASSES, UNKNOWN)}
 # Class → the mood in which the engine dies so. What the fake has no words for is put into its mouth.
 MOODS: dict[str, dict[str, Any]] = {
     **{name: {"crash": name} for name in ("gpu_oom", "cuda_driver", "port_in_use", "unknown")},
@@ -35,7 +35,7 @@ def test_there_is_a_mood_for_every_class() -> None:
     assert MOODS.keys() == OF_NAME.keys()
 
 
-def block(service: Service, kind: Kind) -> list[str]:
+def block(service: Service, kind: FailureClass) -> list[str]:
     """The lines of the one block on stderr that tells of this class, below its head."""
     (first,) = [n for n, line in enumerate(service.lines) if f" nim] engine lost: {kind.name} (" in line]
     length = 1 + next(n for n, line in enumerate(service.lines[first:]) if line.startswith("  hint: "))
@@ -44,7 +44,7 @@ def block(service: Service, kind: Kind) -> list[str]:
     return [head.partition(" nim] ")[2], *others]
 
 
-def assert_whole(told: list[str], kind: Kind, log: list[str]) -> None:
+def assert_whole(told: list[str], kind: FailureClass, log: list[str]) -> None:
     """The class, what happened, the last lines of the log, what to do: nothing else, in this order."""
     assert told[0].startswith(f"engine lost: {kind.name} (")
     assert told[1].startswith("  ")

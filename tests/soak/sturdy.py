@@ -21,5 +21,5 @@ MIDDLEWARE = RestartPolicy(
 )
 
 if __name__ == "__main__":
-    engine_restarter.PART_LOST_SECONDS = 1.0
+    engine_restarter.PROCESS_LOST_SECONDS = 1.0
     sys.exit(main(Path(sys.argv[1]), RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

@@ -7,8 +7,8 @@ import pytest
 
 from nim.hardware.host_limits import (
     cpu_quota,
-    look_at_host,
     memory_limit,
+    read_host,
     read_meminfo,
     shm_size,
     usable_cpus,
@@ -123,13 +123,13 @@ def test_no_limit_is_none(tmp_path: Path, files: dict[str, str]) -> None:
 
 
 def test_a_machine_that_says_nothing(tmp_path: Path) -> None:
-    host = look_at_host(tmp_path)
+    host = read_host(tmp_path)
     assert (host.host_memory_bytes, host.host_memory_available_bytes) == (None, None)
     assert (host.shm_bytes, host.shm_free_bytes, host.memory_limit_bytes) == (None, None, None)
 
 
 def test_this_machine() -> None:
-    host = look_at_host()
+    host = read_host()
     assert host.cpu_count == len(os.sched_getaffinity(0)) == usable_cpus()
     assert host.cpu_arch == os.uname().machine
     assert host.host_memory_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

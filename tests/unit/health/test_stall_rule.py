@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nim.event_loop import EventLoop, Timer
+from nim.health import stall_detector
 from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.plan import Plan
 from nim.settings.read import read_settings

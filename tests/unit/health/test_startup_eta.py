@@ -99,12 +99,12 @@ def test_a_phase_that_is_left_out_is_not_waited_for() -> None:
 
 def test_an_overdue_phase_is_never_zero_or_less_and_unknown_in_the_end() -> None:
     estimate = started(load=20)
-    told = [estimate.rest(100.0 + passed) for passed in range(200)]
-    known = [rest for rest in told if rest is not None]
+    estimates = [estimate.rest(100.0 + passed) for passed in range(200)]
+    known = [rest for rest in estimates if rest is not None]
     assert min(known) == 2
-    assert known == told[: len(known)]
-    assert told[21] == 2
-    assert told[60] is None
+    assert known == estimates[: len(known)]
+    assert estimates[21] == 2
+    assert estimates[60] is None
 
 
 def test_a_short_phase_may_be_overdue_by_some_seconds() -> None:

@@ -11,7 +11,7 @@ from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derive import Surroundings
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
@@ -21,7 +21,7 @@ DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
 def around(**home: str) -> Surroundings:
-    return look_around(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
+    return read_surroundings(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
 
 
 def chosen(hardware: Hardware) -> Selection:

@@ -53,7 +53,12 @@ def test_a_launcher_that_is_killed_while_it_thinks_takes_its_supervisord_along()
 
 
 def test_without_a_stdin_it_waits_as_well(directory: Path) -> None:
-    script = "import os; os.close(0); from nim.supervision.supervisord_process import Supervisord as S; S.prepare().dismiss()"
+    script = """
+import os
+from nim.supervision.supervisord_process import Supervisord
+os.close(0)
+Supervisord.prepare().dismiss()
+"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
