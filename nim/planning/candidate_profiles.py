@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nim import data_paths
 from nim.engine import InstalledEngine, load_options, service_links
@@ -18,12 +17,10 @@ from nim.planning.layers_from_files import runtime_config_entries
 from nim.planning.layers_from_user import Written
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.request import Request
 from nim.selection.profile_fit import Wishes
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +34,7 @@ class Candidates:
 
 
 def find_candidates(
-    request: "Request",
+    request: Request,
     wish: ModelWish,
     written: Written,
     around: Surroundings,
@@ -86,7 +83,7 @@ def read_manifest_for(
     )
 
 
-def choose(request: "Request", wish: ModelWish, candidates: Candidates) -> Selection:
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
     """The profile. Where none fits, files that no machine could load are refused first."""
     try:
         return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
@@ -97,7 +94,7 @@ def choose(request: "Request", wish: ModelWish, candidates: Candidates) -> Selec
         raise
 
 
-def said_entries(request: "Request", written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
     """Return what is said about the start before a profile is chosen: all layers above the profile."""
     source = wish.source if wish.source and wish.source.path else None
     beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
@@ -105,7 +102,7 @@ def said_entries(request: "Request", written: Written, wish: ModelWish) -> tuple
     return (*beside, *own, *written.entries)
 
 
-def wishes_of(request: "Request", said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
     """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
     settings = request.settings
     return Wishes(

@@ -1,7 +1,6 @@
 """The three strongest layers: NIM_* variables, NIM_PASSTHROUGH_ARGS and the command line."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_variables
 from nim.engine.tokens import Line, read_line
@@ -9,11 +8,9 @@ from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.layers import Entry, entries
 from nim.options.settings_layer import settings_entries
 from nim.planning.argument_line import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.planning.request import Request
 from nim.settings import Settings
 from nim.value_origins import Layer
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +24,7 @@ class Written:
     warnings: tuple[str, ...]
 
 
-def read_written(request: "Request", table: OptionTable) -> Written:
+def read_written(request: Request, table: OptionTable) -> Written:
     """Return the three layers. SettingsError for everything that is wrong in one of them."""
     settings = request.settings
     variables = settings_entries(settings, table)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nim.engine.catalog import load_catalog
 from nim.errors import WeightsError
@@ -16,12 +16,10 @@ from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
+from nim.planning.request import Request
 from nim.preflight.mount_checks import Place, look
 from nim.settings import Settings
 from nim.value_origins import Value
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE = ("1", "ON", "YES", "TRUE")
@@ -56,7 +54,7 @@ class KnownFiles:
         return self.model.config if self.model else None
 
 
-def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFiles:
+def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles:
     """Return what is known of the model that a person named; nothing of one that a manifest describes."""
     if wish.source is None or wish.manifest_file or wish.manifest_name:
         return KnownFiles()
@@ -68,7 +66,7 @@ def known_files(request: "Request", wish: ModelWish, values: Values) -> KnownFil
 
 
 def judge_model(
-    request: "Request", source: Source, place: str, values: Values, known: LocalModel | None = None
+    request: Request, source: Source, place: str, values: Values, known: LocalModel | None = None
 ) -> tuple[str, ...]:
     """Return warnings about a model's files; WeightsError where the engine is certain not to load them.
 
@@ -97,14 +95,14 @@ def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
         yield from remote_code_warnings(model.files, model.config)
 
 
-def _only_warned_of(request: "Request", source: Source) -> set[Fault]:
+def _only_warned_of(request: Request, source: Source) -> set[Fault]:
     """Another program than vLLM may load other files; another machine has another cache."""
     if request.settings.engine_command or (request.made_up and source.repository):
         return set(Fault)
     return {Fault.PLACEHOLDER} if request.made_up else set()
 
 
-def _refuse_uncached(request: "Request", source: Source, values: Values, why: str | None) -> None:
+def _refuse_uncached(request: Request, source: Source, values: Values, why: str | None) -> None:
     only_warned_of = request.made_up or request.settings.engine_command or _uses_other_hub(values)
     if why and source.repository and not only_warned_of:
         raise WeightsError(
@@ -114,7 +112,7 @@ def _refuse_uncached(request: "Request", source: Source, values: Values, why: st
         )
 
 
-def read_source(request: "Request", source: Source, place: str, values: Values) -> LocalModel | None:
+def read_source(request: Request, source: Source, place: str, values: Values) -> LocalModel | None:
     """Return a model's files on this machine; None of a repository that the hub's cache does not have."""
     if source.path:
         return read_local_model(Path(source.path), place, _load_format(values))
@@ -126,7 +124,7 @@ def read_source(request: "Request", source: Source, place: str, values: Values) 
     return read_snapshot(snapshot, _load_format(values)) if snapshot else None
 
 
-def probe_hub_cache(request: "Request", values: Values) -> None:
+def probe_hub_cache(request: Request, values: Values) -> None:
     """PreflightError where the hub's cache does not answer: it is read next."""
     cache = Place(path=Path(cache_of(values, request.environ)), variable="NIM_CACHE_PATH")
     look(iter((cache,)), request.settings.cache_probe_timeout)

@@ -2,24 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nim.planning.request import Request
 from nim.preflight.mount_checks import Place, look
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
 
 # Settings that may name files or directories of the user's.
 READ = ("manifest_path", "model_path", "model_name")
 
 
-def look_at(request: "Request", **options: str | None) -> None:
+def look_at(request: Request, **options: str | None) -> None:
     """PreflightError for the first place that does not answer. `options` are a verb's own, as --name."""
     named = [(text, f"--{name.replace('_', '-')}") for name, text in options.items() if text]
     look(_places(request, named), request.settings.cache_probe_timeout)
 
 
-def _places(request: "Request", named: list[tuple[str, str]]) -> Iterator[Place]:
+def _places(request: Request, named: list[tuple[str, str]]) -> Iterator[Place]:
     settings = request.settings
     named += [
         (getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ

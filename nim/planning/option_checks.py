@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
 from nim.manifest import Manifest
@@ -13,10 +12,8 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
+from nim.planning.request import Request
 from nim.value_origins import Value
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +26,7 @@ class CheckedModel:
 
 
 def check_options(
-    config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: "Request"
+    config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: Request
 ) -> tuple[str, ...]:
     """Return warnings. SettingsError for options that the engine will refuse."""
     check_timeouts(request.environ)

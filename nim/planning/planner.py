@@ -1,8 +1,8 @@
-"""Environment, arguments and a machine → a plan: the rooms in their order, one step each."""
+"""Turn settings, engine arguments and hardware into a plan, one step after the other."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nim.engine import (
@@ -13,7 +13,6 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
-from nim.hardware import Hardware
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -47,6 +46,7 @@ from nim.planning.layers_from_files import file_layers
 from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
+from nim.planning.request import Request
 from nim.selection.profile_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
@@ -54,17 +54,6 @@ from nim.value_origins import Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a verb was asked. `made_up` says that the machine is not this one, so no engine is looked for."""
-
-    settings: Settings
-    environ: Mapping[str, str]
-    hardware: Hardware
-    arguments: tuple[str, ...] = ()
-    made_up: bool = False
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:

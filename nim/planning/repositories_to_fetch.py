@@ -16,7 +16,8 @@ from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_surroundings
 from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import read_source
-from nim.planning.planner import Request, source_of
+from nim.planning.planner import source_of
+from nim.planning.request import Request
 from nim.selection.profile_names import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.value_origins import Value

@@ -10,7 +10,8 @@ from typing import Any
 
 from nim.hardware import detect_hardware
 from nim.plan import ENGINE_SOCKET, Plan
-from nim.planning.planner import Request, decide
+from nim.planning.planner import decide
+from nim.planning.request import Request
 from nim.settings import read_settings
 from tests.process.plans import FAKE_ENGINE, make_plan, rendered
 from tests.process.service import BOOT
