@@ -53,7 +53,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
     look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(

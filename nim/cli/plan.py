@@ -30,7 +30,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         environ=environ,
         hardware=find_hardware(options, environ),
         arguments=tuple(rest),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
     look_at(request)
     plan, selection = decide(request)

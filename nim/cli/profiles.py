@@ -178,10 +178,10 @@ def _import_parser() -> argparse.ArgumentParser:
 
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = read_settings(environ)
-    made_up = bool(options.gpus or options.hardware)
+    other_machine = bool(options.gpus or options.hardware)
     hardware = find_hardware(options, environ)
-    request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
-    engine = None if made_up else find_engine()
+    request = Request(settings=settings, environ=environ, hardware=hardware, other_machine=other_machine)
+    engine = None if other_machine else find_engine()
     written = read_written(request, load_options())
     write_warnings(settings, (*settings.warnings, *written.warnings))
     place = MODEL_ARGUMENT if options.model else written.model_place

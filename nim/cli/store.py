@@ -40,7 +40,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
     look_at(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()

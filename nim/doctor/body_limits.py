@@ -31,7 +31,7 @@ async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
     limit = context.limits.max_body_bytes
     small = await _send(context, SMALLEST)
     if isinstance(small, ConnectionCut) or not 400 <= small.status < 500:
-        seen = f"cannot be told: a request without a model was answered {small}"
+        seen = f"cannot be determined: a request without a model was answered {small}"
         yield Finding(check="body", verdict=Verdict.UNKNOWN, seen=seen)
         return
     passed, refused, refusal = SMALLEST, 0, None

@@ -56,7 +56,7 @@ async def _checked(
     try:
         return await _leave(context, check, tokens, ask)
     except MetricsUnavailable:
-        return _unknown(check, "no look at /v1/metrics got through")
+        return _unknown(check, "no request to /v1/metrics was answered")
 
 
 async def _leave(
@@ -65,7 +65,7 @@ async def _leave(
     """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
     before = await _idle(context)
     if before is None:
-        return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
+        return _unknown(check, "the engine's metrics are not available at /v1/metrics")
     if before.running:
         return _unknown(check, f"the engine has {before.running:g} other requests")
     began = time.monotonic()
@@ -84,7 +84,7 @@ async def _leave(
         return _unknown(check, TOO_SHORT)
     ended = await _until(context, lambda running: running == 0, noticed_within_seconds)
     if ended is None:
-        seen = f"the engine was still at it {milliseconds(noticed_within_seconds)} after the client left"
+        seen = f"the engine was still generating {milliseconds(noticed_within_seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
     return _ended(check, ended.seconds, to_the_end=ended.counts.generated - before.generated >= tokens)
 
@@ -126,4 +126,4 @@ async def _until(context: CheckContext, true: Callable[[float], bool], seconds: 
 
 
 def _unknown(check: str, seen: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be told: {seen}")
+    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be determined: {seen}")

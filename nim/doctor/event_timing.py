@@ -61,11 +61,11 @@ async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
 def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
     stream = timed.stream
     if len(stream.arrivals) < FEWEST_EVENTS:
-        return _unknown(f"too few events to tell: {len(stream.arrivals)} of {TOKENS} tokens")
+        return _unknown(f"too few events to judge: {len(stream.arrivals)} of {TOKENS} tokens")
     context.token_seconds = timed.engine_gap_seconds or stream.seconds / len(stream.arrivals)
     if timed.inconclusive:
         late, whole = milliseconds(stream.late_seconds), milliseconds(stream.seconds)
-        return _unknown(f"this machine is too busy to tell: it looked late for {late} of {whole}")
+        return _unknown(f"this machine is too busy to judge: it read late for {late} of {whole}")
     return _buffering(timed), _events(timed)
 
 
@@ -124,7 +124,7 @@ def _events(timed: TimedStream) -> Finding:
         "engine_gap_mean_seconds": made,
     }
     if timed.buffered:
-        seen = "cannot be told while the whole stream is held back"
+        seen = "cannot be determined while the whole stream is held back"
         return Finding(check="events", verdict=Verdict.UNKNOWN, seen=seen, facts=facts)
     said = f" (made each {milliseconds(made)})" if made is not None else ""
     seen = (

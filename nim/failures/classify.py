@@ -75,8 +75,8 @@ def _out_of_memory(loss: Loss) -> bool:
     """Whether the kernel has killed a process of this engine."""
     if not loss.kernel_killed:
         return False
-    told = any(_KILLED.search(record.message) for record in loss.log)
-    return loss.end.signal == SIGKILL or loss.lost_part is not None or told
+    logged_kill = any(_KILLED.search(record.message) for record in loss.log)
+    return loss.end.signal == SIGKILL or loss.lost_part is not None or logged_kill
 
 
 def _message(loss: Loss) -> str:

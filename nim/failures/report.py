@@ -19,8 +19,8 @@ TERMINATION_BYTES = 4096
 def log_failure(log_writer: LogWriter, level: str, failure: Failure, what: str, end: ProgramExit) -> None:
     """Log a failure on stderr: one block, or one JSON record."""
     message = f"{what} lost: {failure.kind} ({end}): {failure.message}"
-    told = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
-    log_writer.block(failure_text(failure, what, end), Record(level=level, message=message), **told)
+    fields = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
+    log_writer.block(failure_text(failure, what, end), Record(level=level, message=message), **fields)
 
 
 def failure_text(failure: Failure, what: str, end: ProgramExit) -> str:
@@ -49,5 +49,5 @@ def write_termination_log(text: str) -> None:
 
 def verdict_json(exit_code: int, failure: Failure | None, at: float) -> str:
     """Return the JSON of verdict.json: exit code, time (Unix seconds) and failure."""
-    told = None if failure is None else asdict(failure)
-    return json.dumps({"exit_code": exit_code, "at": at, "failure": told}, ensure_ascii=False)
+    fields = None if failure is None else asdict(failure)
+    return json.dumps({"exit_code": exit_code, "at": at, "failure": fields}, ensure_ascii=False)

@@ -35,7 +35,7 @@ class Decided:
     """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked."""
 
     settings: Settings
-    around: Surroundings
+    surroundings: Surroundings
     model: Model
     weights: str
     selection: Selection
@@ -53,23 +53,23 @@ class Decided:
 
 def assemble(decided: Decided) -> Plan:
     """The plan. Its argument list is read back from the rendered file: what is printed is what runs."""
-    settings, around = decided.settings, decided.around
+    settings, surroundings = decided.settings, decided.surroundings
     _refuse_secrets(decided.config)
     args = _render_args(decided)
     engine = _engine(decided, args)
-    gateway, gateway_warnings = decide_gateway(settings, around, decided.config)
+    gateway, gateway_warnings = decide_gateway(settings, surroundings, decided.config)
     nginx = render_nginx(
         gateway,
-        run_dir=around.run_dir,
+        run_dir=surroundings.run_dir,
         engine_address=engine.address,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
-        open_files=around.open_files,
+        open_files=surroundings.open_files,
     )
     return Plan(
         release=__version__,
-        run_dir=around.run_dir,
-        cache_dir=around.cache_dir,
+        run_dir=surroundings.run_dir,
+        cache_dir=surroundings.cache_dir,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
         shutdown_timeout_seconds=settings.shutdown_timeout,
@@ -101,7 +101,7 @@ def _engine(decided: Decided, args: str) -> Engine:
         argv=read_args(args),
         env=_engine_env(decided.config),
         unset=decided.unset,
-        socket=None if port else f"{decided.around.run_dir}/{ENGINE_SOCKET}",
+        socket=None if port else f"{decided.surroundings.run_dir}/{ENGINE_SOCKET}",
         port=port,
     )
 

@@ -37,12 +37,12 @@ def find_candidates(
     request: Request,
     wish: ModelWish,
     written: Written,
-    around: Surroundings,
+    surroundings: Surroundings,
     engine: InstalledEngine | None,
 ) -> Candidates:
     """Return the candidates for the choice of a profile."""
     said = said_entries(request, written, wish)
-    cache = tuple(cache_entries(around))
+    cache = tuple(cache_entries(surroundings))
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
@@ -110,5 +110,5 @@ def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine |
         tags_selector=settings.tags_selector,
         options=resolve(said),
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
-        engine_build=None if request.made_up or engine is None else engine.build,
+        engine_build=None if request.other_machine or engine is None else engine.build,
     )

@@ -97,13 +97,13 @@ def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
 
 def _only_warned_of(request: Request, source: Source) -> set[Fault]:
     """Another program than vLLM may load other files; another machine has another cache."""
-    if request.settings.engine_command or (request.made_up and source.repository):
+    if request.settings.engine_command or (request.other_machine and source.repository):
         return set(Fault)
-    return {Fault.PLACEHOLDER} if request.made_up else set()
+    return {Fault.PLACEHOLDER} if request.other_machine else set()
 
 
 def _refuse_uncached(request: Request, source: Source, values: Values, why: str | None) -> None:
-    only_warned_of = request.made_up or request.settings.engine_command or _uses_other_hub(values)
+    only_warned_of = request.other_machine or request.settings.engine_command or _uses_other_hub(values)
     if why and source.repository and not only_warned_of:
         raise WeightsError(
             f"cannot serve {source.uri}: '{cache_of(values, request.environ)}' has nothing of it, "

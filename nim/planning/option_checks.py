@@ -37,18 +37,20 @@ def check_options(
         *check_variable_values(config, table, strict=strict),
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
-        *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
+        *_adapter_warnings(said, model, other_machine=request.other_machine, strict=strict),
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
     )
 
 
-def _adapter_warnings(said: Said, model: CheckedModel, *, made_up: bool, strict: bool) -> tuple[str, ...]:
+def _adapter_warnings(
+    said: Said, model: CheckedModel, *, other_machine: bool, strict: bool
+) -> tuple[str, ...]:
     modules = said.get("lora_modules")
     if not isinstance(modules, list) or not modules:
         return ()
     # The files of a made-up machine are not those of this one.
-    adapters = [one for one in read_adapters(modules) if not (made_up and one.is_missing)]
+    adapters = [one for one in read_adapters(modules) if not (other_machine and one.is_missing)]
     return check_adapters(said, adapters, _names(model), strict=strict)
 
 

@@ -64,17 +64,17 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
-    engine = None if request.made_up else find_engine()
-    around = read_surroundings(settings, request.environ)
-    candidates = find_candidates(request, wish, written, around, engine)
+    engine = None if request.other_machine else find_engine()
+    surroundings = read_surroundings(settings, request.environ)
+    candidates = find_candidates(request, wish, written, surroundings, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
-    derived = derived_entries(around, source, name, settings.log_level, selection)
-    machine = machine_entries(request, around, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, around)
+    derived = derived_entries(surroundings, source, name, settings.log_level, selection)
+    machine = machine_entries(request, surroundings, selection, written)
+    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, surroundings)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
@@ -82,7 +82,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     decided = Decided(
         settings=settings,
-        around=around,
+        surroundings=surroundings,
         model=model_of(manifest, source, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
@@ -101,12 +101,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
 
 
 def resolve_all(
-    request: Request, weaker: Sequence[Entry], written: Written, around: Surroundings
+    request: Request, weaker: Sequence[Entry], written: Written, surroundings: Surroundings
 ) -> dict[str, Value]:
     """The configuration of all layers. `weaker` are those between the defaults and what a person wrote."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
-    return resolve((*below, *home_entries(around), *own, *written.entries))
+    return resolve((*below, *home_entries(surroundings), *own, *written.entries))
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
@@ -123,15 +123,15 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 
 
 def machine_entries(
-    request: Request, around: Surroundings, selection: Selection, written: Written
+    request: Request, surroundings: Surroundings, selection: Selection, written: Written
 ) -> Iterator[Entry]:
     """What follows from where it runs: addresses, devices, a CPU's memory, places that can be written."""
-    yield from address_entries(around, request.settings.server_port, request.settings.backend_port)
+    yield from address_entries(surroundings, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
-    can_compile = around.can_compile or request.made_up
+    can_compile = surroundings.can_compile or request.other_machine
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
-    yield from place_entries(around)
+    yield from place_entries(surroundings)
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
@@ -146,7 +146,7 @@ def beside_the_model(config: dict[str, Value], source: Source, request: Request)
             place = f"{value.origin.place}, found in the model's directory"
             origin = Origin(layer=value.origin.layer, place=place)
             config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
-    if not request.made_up:
+    if not request.other_machine:
         refuse_missing_files(config, source)
     return config
 

@@ -85,7 +85,7 @@ class _Finder:
             choice.model or self.written.model,
             choice.model_option if choice.model else self.written.model_place,
         )
-        engine = None if request.made_up else find_engine()
+        engine = None if request.other_machine else find_engine()
         self._around = read_surroundings(request.settings, request.environ)
         found = find_candidates(request, self._wish, self.written, self._around, engine)
         self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts

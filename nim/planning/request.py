@@ -11,11 +11,11 @@ from nim.settings import Settings
 class Request:
     """Settings, environment, hardware and engine arguments of one command.
 
-    `made_up`: the hardware is not this machine's, so the engine need not be installed.
+    `other_machine`: the hardware is not this machine's, so the engine need not be installed.
     """
 
     settings: Settings
     environ: Mapping[str, str]
     hardware: Hardware
     arguments: tuple[str, ...] = ()
-    made_up: bool = False
+    other_machine: bool = False

@@ -60,14 +60,14 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
         return
     remedy = f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}"
     with suppress(OSError):
-        room = os.statvfs(shm)
+        stats = os.statvfs(shm)
         if not os.access(shm, os.W_OK | os.X_OK):
             raise PreflightError(
                 f"cannot start the engine: user {os.geteuid()}:{os.getegid()} cannot write in {shm}, "
                 "where its workers talk to each other",
                 hint=remedy,
             )
-        if (free := room.f_frsize * room.f_bavail) < WORKER_SHM_BYTES:
+        if (free := stats.f_frsize * stats.f_bavail) < WORKER_SHM_BYTES:
             raise PreflightError(
                 f"cannot start the engine: {shm} has {free // 2**20} MiB free, and its workers need "
                 f"{WORKER_SHM_BYTES // 2**20} to talk to each other",
@@ -78,8 +78,8 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
 def warnings(shm: Path = SHM) -> Iterator[str]:
     """Yield warnings about what may fail later."""
     with suppress(OSError):
-        room = os.statvfs(shm)
-        if (size := room.f_frsize * room.f_blocks) < SHM_BYTES:
+        stats = os.statvfs(shm)
+        if (size := stats.f_frsize * stats.f_blocks) < SHM_BYTES:
             yield (
                 f"{shm} has only {size // 2**20} MiB, which several GPUs need more of; "
                 "give the container more (--shm-size=16g, or an emptyDir of medium Memory)"

@@ -249,13 +249,13 @@ class _Profiles:
         )
 
     def _need(self, checked: Checked, setting: Setting) -> Need:
-        told = checked.options.args.get("gpu-memory-utilization")
+        utilization = checked.options.args.get("gpu-memory-utilization")
         return Need(
             precision=self.weights.precision,
             vram_gb=self.weights.vram_gb,
             weights_gb=self.weights.gb,
             tp=checked.tp or default_tp(self._recipe, setting),
-            utilization=float(told.value) if told else ENGINE_UTILIZATION,
+            utilization=float(utilization.value) if utilization else ENGINE_UTILIZATION,
             several_nodes=SEVERAL_NODES in self._recipe.compatible_strategies,
         )
 

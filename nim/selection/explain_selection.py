@@ -80,7 +80,7 @@ def _size(fit: Fit) -> str:
     """The estimate in words, with what it does not know."""
     need = fit.estimate.need_bytes
     words = f", about {gigabytes(need)}{'' if fit.profile.on_cpu else ' per GPU'}" if need else ""
-    if fit.estimate.fits_context and fit.room.context:
-        words += f" and a context of about {fit.room.context} tokens"
+    if fit.estimate.fits_context and fit.memory_fit.context:
+        words += f" and a context of about {fit.memory_fit.context} tokens"
     unknown = fit.estimate.unknown
     return f"{words}, not counting {' and '.join(unknown)}, which is unknown" if unknown else words

@@ -45,8 +45,8 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
     """Return the type that the engine calculates in: 16 bits, whatever the weights are stored in."""
-    if told := options.text("dtype"):
-        return _DTYPES.get(told, told)
+    if configured := options.text("dtype"):
+        return _DTYPES.get(configured, configured)
     has = gpu.compute_capability if gpu else None
     stored = (reading and reading.dtype) or "bfloat16"
     if has is None or has >= SUPPORT["bf16"].native:
@@ -63,8 +63,8 @@ def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
     stored = reading.quantization.method if reading and reading.quantization else None
     plain = case.profile.precision in _OF_DTYPE.values()
     made = next((name for name in _MADE if method and plain and method.startswith(name)), None)
-    told = _OF_DTYPE.get(dtype) if plain else None
-    for precision, by in ((made, method), (told or case.profile.precision, None if plain else stored)):
+    configured = _OF_DTYPE.get(dtype) if plain else None
+    for precision, by in ((made, method), (configured or case.profile.precision, None if plain else stored)):
         if precision is not None:
             verdict = judge_precision(
                 precision,
@@ -81,8 +81,8 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
     """Yield a miss where no attention kernel serves the KV cache's type, set or of the checkpoint."""
     reading = case.facts.reading if case.facts else None
     stored = reading.quantization.kv_cache_dtype if reading and reading.quantization else None
-    told = case.options.get("kv_cache_dtype")
-    dtype = str(told) if told else stored or "auto"
+    configured = case.options.get("kv_cache_dtype")
+    dtype = str(configured) if configured else stored or "auto"
     kind = _attention(reading)
     if kind == SPARSE and dtype.startswith("fp8"):
         dtype = "fp8"  # the engine takes the layout of its kernels for it, whichever it is

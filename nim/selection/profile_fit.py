@@ -95,7 +95,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class MemoryFit:
     """The GPUs that a profile would use, and what is wrong with their memory.
 
     `usable_bytes` is what the engine may take of the smallest of them. `context` is the longest that it
@@ -125,7 +125,7 @@ class Fit:
     parallel: Parallel
     estimate: Estimate
     misses: tuple[Miss, ...]
-    room: Room
+    memory_fit: MemoryFit
     fallback: str | None = None
     notes: tuple[str, ...] = ()
 

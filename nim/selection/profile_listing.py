@@ -117,7 +117,7 @@ def _gpu(gpu: Gpu, hardware: Hardware) -> ListedGpu:
 def _profile(fit: Fit) -> ListedProfile:
     profile, size = fit.profile, fit.estimate
     refusal = None if fit.fits else refuse(fit)
-    reduced = size.need_with(fit.room.context) if fit.low_memory and fit.room.context else None
+    reduced = size.need_with(fit.memory_fit.context) if fit.low_memory and fit.memory_fit.context else None
     return ListedProfile(
         id=profile.id,
         label=profile.label,
@@ -125,7 +125,7 @@ def _profile(fit: Fit) -> ListedProfile:
         gpu_count=0 if profile.on_cpu else fit.parallel.ranks,
         memory_gb=_gb(size.need_bytes),
         download_gb=profile.download_gb,
-        max_model_len=fit.room.context if fit.low_memory else None,
+        max_model_len=fit.memory_fit.context if fit.low_memory else None,
         reduced_memory_gb=_gb(reduced),
         needed=refusal.needed if refusal else None,
         found=refusal.found if refusal else None,

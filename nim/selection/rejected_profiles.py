@@ -78,10 +78,10 @@ def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
 
 def why_first(winner: Fit, other: Fit) -> str:
     """Return why `winner` was chosen and not `other`, where both fit."""
-    if other.room.crowded and not winner.room.crowded:
+    if other.memory_fit.crowded and not winner.memory_fit.crowded:
         return "other processes hold most of a GPU that it would use"
     if winner.group != other.group:
         return f"{winner.group} is better than {other.group}"
-    if other.room.busy and not winner.room.busy:
+    if other.memory_fit.busy and not winner.memory_fit.busy:
         return "other processes use a GPU that it would use"
     return reason(winner, other)

@@ -12,7 +12,7 @@ from nim.selection.gpu_precision_support import fallback, served_dtype
 from nim.selection.memory.choose_gpus import is_crowded
 from nim.selection.memory.estimate import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
-from nim.selection.memory.memory_fit import find_room
+from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
 from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
 from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
@@ -62,9 +62,9 @@ def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts 
     return Selection(
         chosen=ChosenProfile(id=profile.id, label=profile.label, tags=dict(profile.tags), because=because),
         profile=profile,
-        devices=() if profile.on_cpu else winner.room.devices,
+        devices=() if profile.on_cpu else winner.memory_fit.devices,
         estimate=winner.estimate,
-        utilization=winner.room.utilization,
+        utilization=winner.memory_fit.utilization,
         refused=refuse_all([fit for fit in fits if fit is not winner], winner),
         warnings=_warnings(winner, hardware),
         winner=winner,
@@ -111,7 +111,7 @@ class _Comparison:
         tried = []
         for group in self._groups:
             tried.append(_fit(self._case(profile, group)))
-            if tried[-1].fits and not tried[-1].room.crowded:
+            if tried[-1].fits and not tried[-1].memory_fit.crowded:
                 return tried[-1]
         return min(tried, key=lambda fit: fit.distance)
 
@@ -157,9 +157,9 @@ class _Comparison:
 
 def _fit(case: Case) -> Fit:
     found = tuple(misses(case))
-    room = find_room(case)
-    lacking = (room.miss,) if room.miss and (case.group.gpus or case.profile.on_cpu) else ()
-    words = [words for gpu in room.devices if (words := fallback(case, gpu))]
+    memory_fit = fit_memory(case)
+    lacking = (memory_fit.miss,) if memory_fit.miss and (case.group.gpus or case.profile.on_cpu) else ()
+    words = [words for gpu in memory_fit.devices if (words := fallback(case, gpu))]
     return Fit(
         profile=case.profile,
         group=case.group,
@@ -167,7 +167,7 @@ def _fit(case: Case) -> Fit:
         parallel=case.parallel,
         estimate=case.estimate,
         misses=(*found, *lacking),
-        room=room,
+        memory_fit=memory_fit,
         fallback=words[0] if words else None,
     )
 
@@ -180,9 +180,9 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
-        return fit.room.crowded, order.index(fit.group)
+        return fit.memory_fit.crowded, order.index(fit.group)
 
-    ranked = sorted(runnable, key=lambda fit: (place(fit), fit.room.busy, sort_key(fit)))
+    ranked = sorted(runnable, key=lambda fit: (place(fit), fit.memory_fit.busy, sort_key(fit)))
     there = [fit for fit in ranked if place(fit) == place(ranked[0])]
     if len(there) == 1:
         return there[0], "it is the only one that fits"
@@ -212,7 +212,7 @@ def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
     """Return what the user should know before the start."""
     estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
-    return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.room.notes)
+    return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.memory_fit.notes)
 
 
 def _overruled(miss: Miss) -> str:
@@ -241,10 +241,10 @@ def _unused(winner: Fit, hardware: Hardware) -> list[str]:
     if winner.group.mixed:
         return [f"the GPUs are of different kinds: {winner.group} run at the pace of the slowest"]
     unused = [gpu for gpu in hardware.gpus if gpu not in winner.group.gpus]
-    crowded = [g for g in winner.group.gpus if g not in winner.room.devices and is_crowded(g)]
+    crowded = [g for g in winner.group.gpus if g not in winner.memory_fit.devices and is_crowded(g)]
     others = [f"the GPUs are of different kinds: {winner.group} is used, not GPU {_names(unused)}"]
     held = [f"other processes hold most of GPU {_names(crowded)}: it is not used"]
-    return [*(others if unused else []), *(held if crowded and not winner.room.crowded else [])]
+    return [*(others if unused else []), *(held if crowded and not winner.memory_fit.crowded else [])]
 
 
 def _names(gpus: Sequence[Gpu]) -> str:

@@ -50,7 +50,7 @@ class RestartPolicies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ControllerContext:
     """What the controller works with. `supervisor_pid` is a child of this process."""
 
     plan: Plan
@@ -66,7 +66,7 @@ class Surroundings:
 class Controller:
     """Controls one service from its start until `exit_code` is set and the loop has stopped."""
 
-    def __init__(self, context: Surroundings) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self._context, self._loop, self._plan = context, context.loop, context.plan
         self._say = context.log_writer.say
         self._run_dir = Path(context.plan.run_dir)

@@ -96,7 +96,7 @@ def _write(plan: Plan, run_dir: Path) -> None:
     except OSError as error:
         raise PreflightError(
             f'cannot write "{error.filename or run_dir}": {error.strerror}',
-            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… where there is room",
+            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… on a disk with free space",
         ) from error
 
 

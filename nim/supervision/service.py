@@ -25,7 +25,7 @@ from nim.plan import (
     Plan,
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
-from nim.supervision.controller import Controller, RestartPolicies, Surroundings
+from nim.supervision.controller import Controller, ControllerContext, RestartPolicies
 from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2
@@ -47,7 +47,7 @@ class Service:
         self.log_writer = LogWriter(form, STDERR, self.loop, secrets)
         self.supervisor = Supervisor(str(run_dir), lambda: self.pipes["supervisord"].catch_up())
         self.controller = Controller(
-            Surroundings(
+            ControllerContext(
                 plan=self.plan,
                 loop=self.loop,
                 supervisor=self.supervisor,

@@ -61,4 +61,4 @@ async def test_that_no_look_got_through_is_said(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
         found = await anext(check_disconnects(context))
-    assert found.seen == "cannot be told: no look at /v1/metrics got through"
+    assert found.seen == "cannot be determined: no request to /v1/metrics was answered"

@@ -64,7 +64,7 @@ def decided(case: dict[str, Any], folder: Path) -> tuple[Plan, Selection]:
         environ=env,
         hardware=machine(case, folder),
         arguments=tuple(case.get("arguments", ())),
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)
 

@@ -71,7 +71,7 @@ def choose_devices(case: Case, count: int) -> Choice:
     """Return the first `count` GPUs in the user's order that hold the profile together, idle ones first.
 
     The engine takes the same share of each, so a busy GPU lowers the share of all: the highest share with
-    which enough GPUs hold the profile wins. Where there is none, the GPUs with most room are returned.
+    which enough GPUs hold the profile wins. Where there is none, the GPUs with most available are returned.
     """
     gpus = case.group.gpus
     able = [place for place, misses in enumerate(gpu_misses(case)) if not misses]
@@ -92,8 +92,8 @@ def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) 
     gpus, need = case.group.gpus, case.estimate.need_bytes or 0
 
     def rank(place: int) -> tuple[int, bool, int]:
-        room = _usable(case, gpus[place], shares[place])
-        return 1 if room is None else 0 if room >= need else 2, is_busy(gpus[place]), place
+        available = _usable(case, gpus[place], shares[place])
+        return 1 if available is None else 0 if available >= need else 2, is_busy(gpus[place]), place
 
     return sorted(shares, key=rank)[:count]
 
@@ -109,8 +109,8 @@ def _most(case: Case, gpu: Gpu) -> float | None:
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if not total:
         return None
-    if (told := configured_share(case)) is not None:
-        return told
+    if (configured := configured_share(case)) is not None:
+        return configured
     most = MOST_UTILIZATION if case.profile.names_gpu else ENGINE_UTILIZATION
     return most if free is None else max(min(most, free / total), 0.0)
 

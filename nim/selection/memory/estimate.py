@@ -27,7 +27,7 @@ ALLOWED_TOKENS = 8192
 ACTIVATIONS, SHARED_ACTIVATIONS = 7, 21
 """Bytes for each token and element of its hidden state: on every rank, and those that the ranks share."""
 ENGINE_UTILIZATION = 0.92
-"""The share of a GPU that vLLM takes unless it is told otherwise."""
+"""The share of a GPU that vLLM takes unless it is configured otherwise."""
 MOST_UTILIZATION = 0.98
 SHORTEST_CONTEXT = 128
 LONGEST_CONTEXT = 2**24
@@ -62,8 +62,8 @@ class Estimate:
         """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
         if self.least_bytes is None or self.cost is None:
             return None
-        room = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
-        length = self.cost.longest(room)
+        available = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
+        length = self.cost.longest(available)
         return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
@@ -119,9 +119,9 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
     """Return the size of the cache where it is set: on a CPU also by a variable, in GiB."""
-    told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
-    if profile.on_cpu and told.isdecimal() and int(told):
-        return int(told) * GIB
+    configured = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
+    if profile.on_cpu and configured.isdecimal() and int(configured):
+        return int(configured) * GIB
     return options.whole("kv_cache_memory_bytes")
 
 

@@ -12,10 +12,10 @@ from nim.selection.memory.choose_gpus import (
     total_bytes,
 )
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
-from nim.selection.profile_fit import Case, Kind, Miss, Room
+from nim.selection.profile_fit import Case, Kind, MemoryFit, Miss
 
 
-def find_room(case: Case) -> Room:
+def fit_memory(case: Case) -> MemoryFit:
     """Return the GPUs to use and what is amiss with them; or the host's memory, for a CPU profile."""
     if case.profile.on_cpu:
         return _on_host(case)
@@ -23,7 +23,7 @@ def find_room(case: Case) -> Room:
     miss, context = _miss(case, choice), None
     if miss is not None or case.estimate.fits_context:
         context = None if choice.usable_bytes is None else case.estimate.longest(choice.usable_bytes)
-    return Room(
+    return MemoryFit(
         devices=choice.gpus,
         usable_bytes=choice.usable_bytes,
         miss=miss,
@@ -92,17 +92,17 @@ def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfal
     return Miss(kind=kind, needed=needed, found=found, change=change, shortfall=shortfall, certain=False)
 
 
-def _on_host(case: Case) -> Room:
+def _on_host(case: Case) -> MemoryFit:
     hardware, size = case.hardware, case.estimate
     limits = (hardware.host_memory_available_bytes, hardware.memory_limit_bytes)
     host = min((limit for limit in limits if limit is not None), default=None)
     notes = () if host is not None else (_unmeasured("the host"),)
     if host is None or size.need_bytes is None or size.least_bytes is None:
-        return Room(usable_bytes=host, notes=notes)
+        return MemoryFit(usable_bytes=host, notes=notes)
     if size.need_bytes <= host:
-        return Room(usable_bytes=host, miss=_too_long_for_reserve(case), notes=notes)
+        return MemoryFit(usable_bytes=host, miss=_too_long_for_reserve(case), notes=notes)
     context = size.longest(host) if size.least_bytes <= host and size.reserved_bytes is None else None
-    return Room(usable_bytes=host, miss=_host_miss(case, host, context), context=context, notes=notes)
+    return MemoryFit(usable_bytes=host, miss=_host_miss(case, host, context), context=context, notes=notes)
 
 
 def _host_miss(case: Case, host: int, context: int | None) -> Miss:

@@ -44,7 +44,7 @@ def planned(*arguments: str, **environ: str) -> Plan:
         environ=environ,
         hardware=hardware_from_gpus("1xH100"),
         arguments=arguments,
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)[0]
 

@@ -27,7 +27,7 @@ def planned(*arguments: str, gpus: str = "8xH100", **environ: str) -> tuple[Plan
         environ=environ,
         hardware=hardware_from_gpus(gpus),
         arguments=arguments,
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)
 

@@ -35,7 +35,7 @@ def plan_of(cache: Path, *arguments: str, **variables: str) -> Plan:
         environ=environ,
         hardware=hardware_from_gpus("2xH100"),
         arguments=arguments,
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)[0]
 

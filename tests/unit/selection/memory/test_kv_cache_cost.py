@@ -103,11 +103,11 @@ def test_context_that_does_not_go_in_names_the_one_that_does() -> None:
 @pytest.mark.parametrize("told", [-1, "auto"])
 def test_engine_takes_what_fits(told: object) -> None:
     selection = brought(LLAMA_8B, machine("1xL4"), wishing(max_model_len=told), size=SIZES["8B"])
-    assert selection.winner.room.context is not None
-    assert 20_000 < selection.winner.room.context < 40_000
-    assert f"a context of about {selection.winner.room.context} tokens" in explain(selection)
+    assert selection.winner.memory_fit.context is not None
+    assert 20_000 < selection.winner.memory_fit.context < 40_000
+    assert f"a context of about {selection.winner.memory_fit.context} tokens" in explain(selection)
     roomy = brought(LLAMA_8B, machine("1xH200"), wishing(max_model_len=told), size=SIZES["8B"])
-    assert roomy.winner.room.context == 131072
+    assert roomy.winner.memory_fit.context == 131072
 
 
 def test_engine_that_takes_what_fits_needs_its_weights_all_the_same() -> None:
