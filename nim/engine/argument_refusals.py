@@ -22,10 +22,10 @@ OWNED: Mapping[str, str] = MappingProxyType(
         "model": "NIM_MODEL_PATH",
         "port": "NIM_SERVER_PORT for the service, NIM_BACKEND_PORT for the engine behind it",
         "served_model_name": "NIM_SERVED_MODEL_NAME",
-        "ssl_ca_certs": "a TLS proxy before the service",
-        "ssl_cert_reqs": "a TLS proxy before the service",
-        "ssl_certfile": "a TLS proxy before the service",
-        "ssl_keyfile": "a TLS proxy before the service",
+        "ssl_ca_certs": "a TLS proxy in front of the service",
+        "ssl_cert_reqs": "a TLS proxy in front of the service",
+        "ssl_certfile": "a TLS proxy in front of the service",
+        "ssl_keyfile": "a TLS proxy in front of the service",
         "uds": "NIM_BACKEND_PORT for a TCP port; the engine's socket has a path of its own",
     }
 )

@@ -23,10 +23,9 @@ from nim.logging.log_writer import LogWriter
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
 from nim.preflight.port_checks import count_connections
 from nim.service_state import Failure
-from nim.supervision import restart_policy
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter
-from nim.supervision.restart_policy import RestartPolicy
+from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervised_program import Program
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
@@ -38,15 +37,6 @@ SUPERVISOR_STOP_SECONDS = 2.0
 HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
 CUT_STREAM_WINDOW_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicies:
-    """The restart policy of each program."""
-
-    engine: RestartPolicy = restart_policy.ENGINE
-    nginx: RestartPolicy = restart_policy.NGINX
-    middleware: RestartPolicy = restart_policy.MIDDLEWARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

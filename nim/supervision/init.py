@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from nim.supervision.controller import RestartPolicies
+from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.service import serve
 
 

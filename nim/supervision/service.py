@@ -25,7 +25,8 @@ from nim.plan import (
     Plan,
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
-from nim.supervision.controller import Controller, ControllerContext, RestartPolicies
+from nim.supervision.controller import Controller, ControllerContext
+from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2

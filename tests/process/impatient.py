@@ -5,9 +5,8 @@ from pathlib import Path
 
 from nim.failures import report
 from nim.supervision import engine_restarter
-from nim.supervision.controller import RestartPolicies
 from nim.supervision.init import main
-from nim.supervision.restart_policy import RestartPolicy
+from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
 ENGINE = RestartPolicy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=2, healthy_seconds=3600)
 NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, healthy_seconds=3600)

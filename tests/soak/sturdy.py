@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 from nim.supervision import engine_restarter
-from nim.supervision.controller import RestartPolicies
 from nim.supervision.init import main
-from nim.supervision.restart_policy import RestartPolicy
+from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
 # What has run so long was well: the next loss begins a new row.
 HEALTHY_SECONDS = 1.0
