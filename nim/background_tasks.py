@@ -1,4 +1,4 @@
-"""Blocking calls run in a thread beside the event loop: a network file system can hang for minutes."""
+"""Run blocking calls in a thread beside the event loop: a network file system can hang for minutes."""
 
 import os
 import threading
@@ -26,6 +26,7 @@ class BackgroundTasks:
         """Queue `work` (it must not raise) for the thread; the loop then calls `then` with its result."""
 
         def both() -> None:
+            """Run the work in the thread and queue its result for the loop."""
             result = work()
             self._results.append(lambda: then(result))
 
@@ -36,12 +37,14 @@ class BackgroundTasks:
         self._more.release()
 
     def _work(self) -> None:
+        """Run queued calls for as long as the process lives."""
         while True:
             self._more.acquire()
             self._queue.popleft()()
             os.write(self._write, b"x")
 
     def _deliver(self) -> None:
+        """Call `then` with each finished result, in the event loop."""
         os.read(self._read, 4096)
         while self._results:
             self._results.popleft()()

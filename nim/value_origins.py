@@ -1,4 +1,4 @@
-"""A value together with its origin and the values it overrode."""
+"""A resolved option value with its origin (layer and place) and the values it overrode."""
 
 from dataclasses import dataclass
 from enum import IntEnum

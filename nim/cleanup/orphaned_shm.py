@@ -16,7 +16,7 @@ LOOKS_UNTIL_OTHERS = 6
 
 
 class OrphanedSharedMemory:
-    """Records the segments that our descendants map, and removes them when those are gone."""
+    """Records the shared-memory segments mapped by descendants, and removes them when those have ended."""
 
     def __init__(
         self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
@@ -70,10 +70,12 @@ class OrphanedSharedMemory:
             self._record.write(self._ours)
 
     def _present(self, segments: Segments) -> dict[str, int]:
+        """Return the segments that still exist."""
         present = listed(self._directory)
         return {name: inode for name, inode in segments.items() if present.get(name) == inode}
 
     def _swept(self, swept: tuple[list[str], int]) -> None:
+        """Log the removed segments."""
         gone, size = swept
         if not gone:
             return

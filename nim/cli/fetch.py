@@ -23,7 +23,7 @@ from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.models.download import GB
 from nim.planning.local_model_files import why_offline
-from nim.planning.mount_probe import look_at
+from nim.planning.mount_probe import probe_mounts
 from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.planning.request import Request
 from nim.settings import Settings, read_settings
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         hardware=find_hardware(options, environ),
         other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
+    probe_mounts(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
         request,
         Choice(

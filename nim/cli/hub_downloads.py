@@ -29,7 +29,7 @@ from nim.models.hub_environment import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_model_files import why_offline
 from nim.preflight.directories import check_directory
-from nim.preflight.mount_checks import Place, look
+from nim.preflight.mount_checks import Place, probe
 from nim.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.plan_diff import difference, read_plan_data
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
-from nim.planning.mount_probe import look_at
+from nim.planning.mount_probe import probe_mounts
 from nim.planning.planner import decide
 from nim.planning.request import Request
 from nim.selection.explain_selection import explain
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         arguments=tuple(rest),
         other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request)
+    probe_mounts(request)
     plan, selection = decide(request)
     if options.diff or options.json or options.explain:
         write_warnings(request.settings, plan.warnings)  # the text includes them

@@ -43,13 +43,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """Return the plan of a start. NimError for everything that is known to fail."""
     from nim.hardware import refuse_old_driver
-    from nim.planning.mount_probe import look_at
+    from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide, refuse_missing_engine
 
     request = read(flags, environ)
     refuse_old_driver(request.hardware, DRIVER_NEEDED)
     refuse_missing_engine(request.settings)
-    look_at(request)
+    probe_mounts(request)
     plan, _ = decide(request)
     announce(plan)
     return plan
@@ -58,11 +58,11 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """Return the plan as text."""
     from nim.cli.plan_output import dry_run_text
-    from nim.planning.mount_probe import look_at
+    from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide
 
     request = read(flags, environ)
-    look_at(request)
+    probe_mounts(request)
     return dry_run_text(decide(request)[0])
 
 

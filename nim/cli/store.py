@@ -17,7 +17,7 @@ from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.download import ORIGINALS
 from nim.planning.local_model_files import why_offline
-from nim.planning.mount_probe import look_at
+from nim.planning.mount_probe import probe_mounts
 from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.planning.request import Request
 from nim.settings import Settings, read_settings
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         hardware=find_hardware(options, environ),
         other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request, model_repo=options.model_repo, model_store=str(directory))
+    probe_mounts(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()
     sources = find_sources(
         request, Choice(names=names, model=options.model_repo, model_option="--model-repo")

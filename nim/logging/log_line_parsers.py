@@ -59,7 +59,7 @@ class Record:
 
 
 def is_routine(record: Record) -> bool:
-    """Whether an engine's record of a start needs no attention: INFO, or a warning without consequences."""
+    """Return whether an engine's record of a start needs no attention: INFO, or a harmless warning."""
     routine = record.level == "WARNING" and _ROUTINE_WARNING.search(record.message)
     return record.level == "INFO" or bool(routine)
 
@@ -84,7 +84,7 @@ class EngineLines:
         return Record(level=self._level_of_bare(line), message=line)
 
     def _level_of_bare(self, line: str) -> str:
-        """Whether the line belongs to a traceback: an error down to the first line that is not indented."""
+        """Return the level of a line without one: ERROR within a traceback, WARNING or INFO otherwise."""
         if _TRACEBACK in line:
             self._in_traceback = True
         elif self._in_traceback and not line.startswith(" "):
@@ -96,7 +96,7 @@ class EngineLines:
 
 
 def read_nginx(line: str) -> Record:
-    """Parse a line of nginx's error log, or of its output before the log is open."""
+    """Return level and message of a line of nginx's error log, or of its output before the log is open."""
     if match := _NGINX.match(line):
         if _LEFT.match(match[2]) or _BUFFERED.match(match[2]):
             return Record(level="DEBUG", message=match[2])
@@ -109,13 +109,13 @@ def read_nginx(line: str) -> Record:
 
 
 def read_middleware(line: str) -> Record:
-    """Parse "LEVEL name: message" from Python's logging; any other output is an error."""
+    """Return level and message of "LEVEL name: message"; any other output is an error."""
     if (match := _LOGGING.match(line)) and match[1] in _SAME:
         return Record(level=match[1], message=match[2])
     return Record(level="ERROR", message=line)
 
 
 def read_access(line: str) -> Record:
-    """Parse the level of a line that nginx has already formatted."""
+    """Return the level of an access log line, which nginx has already formatted."""
     match = _ACCESS.match(line)
     return Record(level=(match[1] or match[2]) if match else "INFO", message=line)

@@ -1,4 +1,4 @@
-"""Named pipes into which the programs write their logs, one each; PID 1 reads them all."""
+"""Create and read the named pipes into which the programs write their logs, one each."""
 
 import fcntl
 import os
@@ -34,7 +34,7 @@ def remove_pipes(run_dir: Path) -> None:
 
 
 def open_pipe(run_dir: Path, name: str) -> int:
-    """Open a pipe for reading and writing: it never reaches its end and its writers always find a reader."""
+    """Return a descriptor of a pipe opened for reading and writing, so that it never reaches its end."""
     fd = os.open(run_dir / LOG_DIR / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     with suppress(OSError):  # the user's limit of memory for pipes may be reached
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CAPACITY_BYTES)
@@ -42,7 +42,7 @@ def open_pipe(run_dir: Path, name: str) -> int:
 
 
 class Pipe:
-    """Lines of one program. `progress` gets the text of a progress bar before its line ends."""
+    """The log lines of one program. `progress` gets the text of a progress bar before its line ends."""
 
     def __init__(self, fd: int, line: Callable[[str], None], progress: Callable[[str], None]) -> None:
         self.fd = fd
@@ -50,7 +50,7 @@ class Pipe:
         self._rest = b""
 
     def read(self) -> bool:
-        """Pass on what has arrived; returns whether there was anything."""
+        """Pass on the lines that have arrived; return whether there were any."""
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
@@ -74,7 +74,7 @@ class Pipe:
                 break
 
     def _hand_on(self, line: bytes) -> None:
-        """Return the last state of a progress bar that was redrawn within one line."""
+        """Pass on a line, of a redrawn progress bar only its last state."""
         shown = line.rstrip(b"\r").rpartition(b"\r")[2]
         if shown.strip():
             self._line(shown.decode(errors="replace"))

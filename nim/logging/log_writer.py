@@ -55,6 +55,7 @@ class LogWriter:
         return _without(self._secrets, text)
 
     def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
+        """Return a JSON value with secrets masked."""
         return self.mask(value) if isinstance(value, str) else [self.mask(text) for text in value]
 
     def close(self, seconds: float) -> None:
@@ -62,6 +63,7 @@ class LogWriter:
         self._sink.close(seconds)
 
     def _dropped(self, count: int) -> str:
+        """Log how many lines were dropped."""
         message = f"dropped {count} records: whoever reads stderr is too slow"
         return self._form.line("WARNING", OURS, message, at=time.time())
 

@@ -55,10 +55,12 @@ class StderrQueue:
         self._broken = True
 
     def _add(self, data: bytes) -> None:
+        """Append data to the queue."""
         self._queue.append(data)
         self._bytes += len(data)
 
     def _log_dropped(self) -> None:
+        """Queue a line with the number of lines dropped."""
         if self._dropped:
             self._add(self._report(self._dropped).encode())
             self._dropped = 0
@@ -86,6 +88,7 @@ class StderrQueue:
         self._bytes = 0
 
     def _write_piece(self) -> None:
+        """Write one piece of the queue."""
         piece = self._queue[0]
         written = self._write(piece[:PIECE_BYTES])
         self._bytes -= written

@@ -1,4 +1,4 @@
-"""Whether the engine has the architecture and the quantization that a model's configuration names."""
+"""Check that the engine supports the architecture and quantization in a model's configuration."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ _SPECULATORS = "speculators_config"
 def check_model_names(
     model: LocalModel, values: Mapping[str, Value], catalog: Catalog, *, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings; WeightsError for what the engine does not have, with `strict`."""
+    """Return warnings; with `strict`, raise WeightsError for names that the engine does not support."""
     said = {name: value.value for name, value in values.items()}
     config = _configuration(model, said)
     if config is None:
@@ -36,7 +36,7 @@ def check_model_names(
 
 
 def _configuration(model: LocalModel, said: Mapping[str, Any]) -> ModelConfig | None:
-    """None where another one than `config.json` decides."""
+    """Return the configuration from `config.json` with overrides applied; None if another file decides."""
     if model.files.config != CONFIG or any(said.get(name) for name in _OTHER_CONFIG):
         return None
     config = read_config(model.files.directory)
@@ -52,6 +52,7 @@ def _configuration(model: LocalModel, said: Mapping[str, Any]) -> ModelConfig | 
 def _check_architecture(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
+    """Return warnings about the architecture; with `strict`, raise WeightsError for an unsupported one."""
     implementation = str(said.get("model_impl") or "auto")
     auto_map = config.root.mapping("auto_map")
     refusal = unknown_architecture(
@@ -70,6 +71,7 @@ def _check_architecture(
 def _check_quantization(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
+    """Return warnings about the quantization; with `strict`, raise WeightsError for an unsupported one."""
     raw = quantization_mapping(config)
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"

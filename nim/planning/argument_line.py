@@ -1,4 +1,4 @@
-"""One line of arguments, of NIM_PASSTHROUGH_ARGS or the command line: its options, and the model in it."""
+"""Read one line of engine arguments (NIM_PASSTHROUGH_ARGS or the command line): its options and its model."""
 
 import re
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Read:
 
     @property
     def model_place(self) -> str:
-        """Return where the model was named, as an error has it."""
+        """Return where the model was named, as error messages write it."""
         return MODEL_ARGUMENT if self.place == COMMAND_LINE else self.place
 
 
 def read_arguments(line: Line, place: str, settings: Settings, table: OptionTable) -> Read:
-    """Return what a line sets. SettingsError for a refused argument, and for a word that is no model."""
+    """Return the options and model in a line. SettingsError for a refused argument or an invalid model."""
     arguments = without_command(line.tokens, place=place)
     parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
     model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
@@ -43,7 +43,7 @@ def read_arguments(line: Line, place: str, settings: Settings, table: OptionTabl
 
 
 def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> tuple[str | None, str | None]:
-    """Return the model and a note on its name; after `vllm serve` it may be a repository of the hub."""
+    """Return the model name and a note on it; after `vllm serve` it may be a hub repository."""
     if tag is None or Path(tag).exists():
         return tag, None
     if "/" not in tag:

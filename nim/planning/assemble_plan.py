@@ -1,4 +1,4 @@
-"""Everything that was decided → one `Plan`, its files rendered."""
+"""Build the `Plan` from all decisions and render the files of the run directory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Decided:
 
 
 def assemble(decided: Decided) -> Plan:
-    """The plan. Its argument list is read back from the rendered file: what is printed is what runs."""
+    """Return the plan. Its argument list is parsed from the rendered file: what is printed is what runs."""
     settings, surroundings = decided.settings, decided.surroundings
     _refuse_secrets(decided.config)
     args = _render_args(decided)
@@ -94,6 +94,7 @@ def assemble(decided: Decided) -> Plan:
 
 
 def _engine(decided: Decided, args: str) -> Engine:
+    """Return the plan's engine: command, arguments, environment."""
     port = decided.settings.backend_port
     return Engine(
         name="vllm",
@@ -107,7 +108,7 @@ def _engine(decided: Decided, args: str) -> Engine:
 
 
 def _refuse_secrets(config: Mapping[str, Value]) -> None:
-    """Every process of the machine can read another's arguments; a variable only its own user's."""
+    """Raise SettingsError for a secret among the arguments, which any process of the machine can read."""
     for name, value in config.items():
         if is_secret_name(name) and not _is_variable(name):
             raise SettingsError(
@@ -118,12 +119,13 @@ def _refuse_secrets(config: Mapping[str, Value]) -> None:
 
 
 def _render_args(decided: Decided) -> str:
+    """Return the text of `vllm.args`."""
     options = {name: value.value for name, value in decided.config.items() if not _is_variable(name)}
     return render_args(decided.command, decided.weights, options, decided.table, decided.verbatim)
 
 
 def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:
-    """What is added to the inherited environment. The user's secrets are inherited, not written down."""
+    """Return the variables to add to the inherited environment, without the user's secrets."""
     return {
         name: str(value.value)
         for name, value in config.items()
@@ -132,10 +134,12 @@ def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:
 
 
 def _is_variable(name: str) -> bool:
+    """Return whether an option name stands for an environment variable: it is in upper case."""
     return name.isupper()
 
 
 def _shown(name: str, value: Value) -> Value:
+    """Return a resolved value with secrets masked."""
     if not is_secret_name(name):
         return value
     hidden = tuple(Value(value=MASK, origin=older.origin) for older in value.previous)

@@ -1,4 +1,4 @@
-"""The profiles to choose from, what was asked for, and what is known of the models they serve."""
+"""Find the profiles to choose from and the user's requirements, and choose one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from nim.selection.select import Facts, Selection, select
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """The profiles to choose from, what was asked for, and what is known of the models they serve."""
+    """The profiles to choose from, the user's requirements, and the facts of the models they serve."""
 
     manifest: Manifest
     wishes: Wishes
@@ -40,7 +40,7 @@ def find_candidates(
     surroundings: Surroundings,
     engine: InstalledEngine | None,
 ) -> Candidates:
-    """Return the candidates for the choice of a profile."""
+    """Return the profiles to choose from, with the user's requirements and the model facts."""
     said = said_entries(request, written, wish)
     cache = tuple(cache_entries(surroundings))
     own = environment_entries(request.environ, cache, service_links(request.environ))
@@ -65,7 +65,7 @@ def find_candidates(
 def read_manifest_for(
     wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
 ) -> Manifest:
-    """Return the manifest that is asked for, or one made of what the files of a model without one say."""
+    """Return the requested manifest, or a generic one made from the files of a model without one."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and data_paths.IMAGE_MANIFEST.exists():
@@ -84,7 +84,7 @@ def read_manifest_for(
 
 
 def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
-    """The profile. Where none fits, files that no machine could load are refused first."""
+    """Return the chosen profile. If none fits, files that no machine could load are refused first."""
     try:
         return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
     except NoProfileFits:
@@ -95,7 +95,7 @@ def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selecti
 
 
 def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
-    """Return what is said about the start before a profile is chosen: all layers above the profile."""
+    """Return the option entries set before a profile is chosen: all layers above the profile."""
     source = wish.source if wish.source and wish.source.path else None
     beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
     own = environment_entries(request.environ, (), service_links(request.environ))
@@ -103,7 +103,7 @@ def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[E
 
 
 def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
-    """Return what a person asked for that bears on the choice of a profile, wherever they wrote it."""
+    """Return the user's requirements that affect the choice of a profile, from every layer."""
     settings = request.settings
     return Wishes(
         profile=settings.model_profile,

@@ -1,4 +1,4 @@
-"""The layers that come from files: the chosen profile's, and the model's own `runtime_config.json`."""
+"""Read two option layers from files: the chosen profile and the model's `runtime_config.json`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nim.value_origins import Layer
 
 
 def file_layers(selection: Selection, source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """Return the layers of both files, the profile's first."""
+    """Return the entries of both files, the profile's first."""
     brought = chosen_entries(selection, table, settings)
     beside = runtime_config_entries(source, table, settings)
     return Layered(
@@ -22,7 +22,7 @@ def file_layers(selection: Selection, source: Source, table: OptionTable, settin
 
 
 def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
-    """Return the layer of the chosen profile."""
+    """Return the entries of the chosen profile."""
     engine, label = selection.profile.engine, selection.chosen.label
     return profile_entries(
         label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
@@ -30,7 +30,7 @@ def chosen_entries(selection: Selection, table: OptionTable, settings: Settings)
 
 
 def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """Return the layer of `runtime_config.json`; its flags are weaker than its options."""
+    """Return the entries of `runtime_config.json`; its flags are weaker than its options."""
     if source.path is None:
         return Layered(entries=())
     config = read_runtime_config(Path(source.path))

@@ -1,4 +1,4 @@
-"""The three strongest layers: NIM_* variables, NIM_PASSTHROUGH_ARGS and the command line."""
+"""Read the three strongest option layers: NIM_* variables, NIM_PASSTHROUGH_ARGS, the command line."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from nim.value_origins import Layer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Entries of the three layers, and the model if one of the lines names it."""
+    """Entries of the three user layers, and the model if a line of arguments names one."""
 
     entries: tuple[Entry, ...]
     model: str | None
@@ -25,7 +25,7 @@ class Written:
 
 
 def read_written(request: Request, table: OptionTable) -> Written:
-    """Return the three layers. SettingsError for everything that is wrong in one of them."""
+    """Return the three user layers. SettingsError lists everything that is invalid in one of them."""
     settings = request.settings
     variables = settings_entries(settings, table)
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
@@ -53,7 +53,7 @@ def read_written(request: Request, table: OptionTable) -> Written:
 
 
 def _two_models(passed: str | None, settings: Settings) -> tuple[str, ...]:
-    """Return a warning where two variables name two models."""
+    """Return a warning if two variables name different models."""
     if passed is None or settings.model_path in (None, passed):
         return ()
     name = settings.names_used["model_path"]

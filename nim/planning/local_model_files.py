@@ -1,4 +1,4 @@
-"""What this machine has of the model to serve, a directory or a hub's cache, and whether it can be loaded."""
+"""Find a model's files in a directory or hub cache of this machine, and check that they can be loaded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
 from nim.planning.request import Request
-from nim.preflight.mount_checks import Place, look
+from nim.preflight.mount_checks import Place, probe
 from nim.settings import Settings
 from nim.value_origins import Value
 
@@ -30,7 +30,7 @@ Values = Mapping[str, Value]
 
 
 def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """Return the variable that forbids downloads; None where they are allowed."""
+    """Return the name of the variable that forbids downloads; None if they are allowed."""
     if settings.disable_model_download:
         return settings.names_used["disable_model_download"]
     return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
@@ -38,7 +38,7 @@ def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFiles:
-    """What a model without a manifest has on this machine. `weights_bytes` are as served in 16 bits.
+    """Files of a model without a manifest on this machine. `weights_bytes` assume 16 bits per weight.
 
     None: nothing is there, or not all of it, or it is not known what the engine loads. `values` is as much of
     the engine's configuration as was known then.
@@ -50,12 +50,12 @@ class KnownFiles:
 
     @property
     def config(self) -> Mapping[str, Any] | None:
-        """The model's parsed configuration."""
+        """Return the model's parsed configuration."""
         return self.model.config if self.model else None
 
 
 def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles:
-    """Return what is known of the model that a person named; nothing of one that a manifest describes."""
+    """Return the local files of the model that the user named; empty for a model with a manifest."""
     if wish.source is None or wish.manifest_file or wish.manifest_name:
         return KnownFiles()
     model = read_source(request, wish.source, wish.place, values)
@@ -68,7 +68,7 @@ def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles
 def judge_model(
     request: Request, source: Source, place: str, values: Values, known: LocalModel | None = None
 ) -> tuple[str, ...]:
-    """Return warnings about a model's files; WeightsError where the engine is certain not to load them.
+    """Return warnings about a model's files; WeightsError if the engine certainly cannot load them.
 
     `known` was read before, with the load format that was known then. Of a repository whose download is
     allowed, what lacks is not counted: the engine fetches it.
@@ -89,6 +89,7 @@ def judge_model(
 
 
 def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
+    """Return warnings about the tokenizer and remote code."""
     if not any(_option(values, name) for name in ("tokenizer", "skip_tokenizer_init")):
         yield from tokenizer_warnings(model.files)
     if _option(values, "trust_remote_code"):
@@ -96,13 +97,14 @@ def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
 
 
 def _only_warned_of(request: Request, source: Source) -> set[Fault]:
-    """Another program than vLLM may load other files; another machine has another cache."""
+    """Return the faults that are only warned of: another engine or another machine may load the files."""
     if request.settings.engine_command or (request.other_machine and source.repository):
         return set(Fault)
     return {Fault.PLACEHOLDER} if request.other_machine else set()
 
 
 def _refuse_uncached(request: Request, source: Source, values: Values, why: str | None) -> None:
+    """Raise WeightsError if downloads are forbidden and the cache does not have the model."""
     only_warned_of = request.other_machine or request.settings.engine_command or _uses_other_hub(values)
     if why and source.repository and not only_warned_of:
         raise WeightsError(
@@ -113,7 +115,7 @@ def _refuse_uncached(request: Request, source: Source, values: Values, why: str 
 
 
 def read_source(request: Request, source: Source, place: str, values: Values) -> LocalModel | None:
-    """Return a model's files on this machine; None of a repository that the hub's cache does not have."""
+    """Return a model's files on this machine; None if its repository is not in the hub cache."""
     if source.path:
         return read_local_model(Path(source.path), place, _load_format(values))
     if _uses_other_hub(values):
@@ -125,18 +127,21 @@ def read_source(request: Request, source: Source, place: str, values: Values) ->
 
 
 def probe_hub_cache(request: Request, values: Values) -> None:
-    """PreflightError where the hub's cache does not answer: it is read next."""
+    """Raise PreflightError if the hub cache is on a mount that does not respond."""
     cache = Place(path=Path(cache_of(values, request.environ)), variable="NIM_CACHE_PATH")
-    look(iter((cache,)), request.settings.cache_probe_timeout)
+    probe(iter((cache,)), request.settings.cache_probe_timeout)
 
 
 def _uses_other_hub(values: Values) -> bool:
+    """Return whether the engine takes models from ModelScope instead of Hugging Face."""
     return _option(values, OTHER_HUB).upper() in TRUE
 
 
 def _load_format(values: Values) -> str:
+    """Return the value of --load-format; `auto` if it is not set."""
     return _option(values, "load_format").lower() or AUTO
 
 
 def _option(values: Values, name: str) -> str:
+    """Return an option's value as text; an empty string if it is not set."""
     return str(values[name].value or "") if name in values else ""

@@ -57,7 +57,7 @@ FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin"
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
+    """Return the plan of a start and the selected profile. NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
     blank = blank_variables(request.environ, table)
@@ -103,14 +103,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
 def resolve_all(
     request: Request, weaker: Sequence[Entry], written: Written, surroundings: Surroundings
 ) -> dict[str, Value]:
-    """The configuration of all layers. `weaker` are those between the defaults and what a person wrote."""
+    """Return the options resolved over all layers. `weaker`: the layers between defaults and user's."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
     return resolve((*below, *home_entries(surroundings), *own, *written.entries))
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
-    """Where the weights are: where the user says they lie, else where the profile says."""
+    """Return the source of the weights: the one the user set, else the profile's."""
     if wish.source:
         source = wish.source
     else:
@@ -125,7 +125,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 def machine_entries(
     request: Request, surroundings: Surroundings, selection: Selection, written: Written
 ) -> Iterator[Entry]:
-    """What follows from where it runs: addresses, devices, a CPU's memory, places that can be written."""
+    """Yield options that follow from the machine: addresses, devices, CPU memory, writable directories."""
     yield from address_entries(surroundings, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
@@ -135,7 +135,7 @@ def machine_entries(
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
-    """Templates and plugins may be named as they are called in the model's own directory.
+    """Return the options with names of template and plugin files replaced by paths in the model's directory.
 
     SettingsError for one that is nowhere, unless the machine is made up.
     """
@@ -152,7 +152,7 @@ def beside_the_model(config: dict[str, Value], source: Source, request: Request)
 
 
 def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
-    """The engine would find out after half a minute. A template may also be given as its own text."""
+    """Raise SettingsError for a template or plugin file that does not exist. Templates may be inline text."""
     for name in FILES_BESIDE:
         text = str(config[name].value) if name in config else ""
         if text and not set(text) & set("{}\n") and not Path(text).is_file():
@@ -165,7 +165,7 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
 
 
 def refuse_missing_engine(settings: Settings) -> None:
-    """Without vLLM nothing can be served, and that is known before anything starts."""
+    """Raise PreflightError if vLLM is not installed and no other engine command is set."""
     if settings.engine_command is None and find_engine() is None:
         raise PreflightError(
             "cannot start the engine: vLLM is not installed in this Python",
@@ -174,7 +174,7 @@ def refuse_missing_engine(settings: Settings) -> None:
 
 
 def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
-    """What is served, under which names. Its context is None where the engine takes what its memory holds."""
+    """Return the served model with its names. Its context is None if the engine takes what fits in memory."""
     license_ = manifest.model.license if manifest.model else None
     context = EngineOptions(values=config)
     derived = None if context.fits_context else selection.estimate.max_model_len

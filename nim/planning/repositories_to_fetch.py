@@ -1,4 +1,4 @@
-"""Environment, options and a machine → the repositories that a start would take a model from."""
+"""Find the hub repositories that a start would download a model from, for `nim fetch` and `nim store`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from nim.value_origins import Value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which profiles: those that are named, every one, or else the one that would be chosen here."""
+    """Which profiles to fetch: the named ones, all, or the one that would be chosen on this machine."""
 
     names: tuple[str, ...] = ()
     every: bool = False
@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What there is to fetch, each with the size in GB that the manifest tells; and what lies here already.
+    """Repositories to fetch, each with its size in GB from the manifest (None if unknown).
 
     `env` is what the hub's client is to find in its environment, as the engine's would.
     """
@@ -48,7 +48,7 @@ class Sources:
 
 
 def find_sources(request: Request, choice: Choice) -> Sources:
-    """What a start would take, for each of the profiles; what they have in common, once."""
+    """Return the repositories that a start would download, for each chosen profile, without duplicates."""
     finder = _Finder(request, choice)
     wanted: dict[Wanted, float | None] = {}
     directories: dict[str, None] = {}
@@ -74,7 +74,7 @@ def find_sources(request: Request, choice: Choice) -> Sources:
 
 
 class _Finder:
-    """What has been read once for all profiles."""
+    """Finds the sources of profiles; reads manifest, options and hardware once."""
 
     def __init__(self, request: Request, choice: Choice) -> None:
         self._request = request
@@ -92,7 +92,7 @@ class _Finder:
         self._files = found.files
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
-        """Those that are meant."""
+        """Return the profiles selected by `choice`."""
         if choice.every:
             return self.manifest.profiles
         if choice.names:
@@ -100,10 +100,11 @@ class _Finder:
         return (self._profile(self._wishes.profile, PROFILE_VARIABLE),)
 
     def source(self, profile: Profile) -> Source:
+        """Return the source of a profile's weights."""
         return source_of(self._wish, self.manifest, profile)
 
     def config(self, profile: Profile) -> dict[str, Value]:
-        """As much of a start's configuration as does not depend on the machine."""
+        """Return the resolved options as far as they do not depend on the machine."""
         environ, settings = self._request.environ, self._request.settings
         engine = profile.engine
         weaker = (
@@ -117,12 +118,12 @@ class _Finder:
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
 
     def refuse_incomplete(self, source: Source, config: Mapping[str, Value]) -> None:
-        """WeightsError where a model's directory is not all that the engine needs."""
+        """Raise WeightsError if a model's directory lacks files that the engine needs."""
         model = read_source(self._request, source, self._wish.place, config)
         refuse(model.findings if model else (), *Fault)
 
     def _profile(self, name: str | None, place: str) -> Profile:
-        """The one of that name; else the one for this machine, where it makes a difference which that is."""
+        """Return the named profile. Hardware decides only if the profiles differ in what they download."""
         tags = parse_tags(self._wishes.tags_selector, self.manifest)
         asked = find_asked(self.manifest, name, tags, place)
         if asked.profile:
@@ -134,5 +135,6 @@ class _Finder:
         return select(self.manifest, self._request.hardware, wishes, self._facts).profile
 
     def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
+        """Return a profile's source and the repositories that it downloads, to compare profiles."""
         source = self.source(profile)
         return source, wanted_of(source, self.config(profile), self._request.environ)

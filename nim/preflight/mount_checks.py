@@ -1,4 +1,4 @@
-"""Detect directories on a mount whose server does not answer: any access to them blocks forever."""
+"""Detect paths on a mount whose server does not respond: any access to them blocks forever."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Place:
 
 
 def touch(steps: Iterator[Place], seconds: float) -> None:
-    """Run steps that name a place before touching it, each within `seconds` (0: no limit).
+    """Run steps that access paths, each within `seconds` (0: no limit); PreflightError for one that blocks.
 
     The steps run in a daemon thread, so a blocked one does not delay the exit of this process.
     """
@@ -25,6 +25,7 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
     failed: list[BaseException] = []
 
     def take() -> None:
+        """Run the steps in the thread and keep the first error."""
         nonlocal at
         try:
             for place in steps:
@@ -41,12 +42,13 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
         raise failed[0]
 
 
-def look(places: Iterator[Place], seconds: float) -> None:
-    """Access each place, to see whether its mount answers."""
-    touch(_looked_at(places), seconds)
+def probe(places: Iterator[Place], seconds: float) -> None:
+    """Access each path; PreflightError for one that does not respond within `seconds`."""
+    touch(_accessed(places), seconds)
 
 
-def _looked_at(places: Iterator[Place]) -> Iterator[Place]:
+def _accessed(places: Iterator[Place]) -> Iterator[Place]:
+    """Yield each path before accessing it."""
     for place in places:
         yield place
         place.path.exists()
@@ -61,6 +63,7 @@ def _nothing_tried(seconds: float) -> PreflightError:
 
 
 def _no_answer(place: Place, seconds: float) -> PreflightError:
+    """Return the error for a path that does not respond."""
     return PreflightError(
         f'cannot use "{place.path}" ({place.variable}): it has not answered for {seconds:g} s '
         "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone",

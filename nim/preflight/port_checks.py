@@ -41,6 +41,7 @@ def _sockets(port: int, state: str) -> Iterator[str]:
 
 
 def _holds(process: Path, inodes: set[str]) -> bool:
+    """Return whether a process has one of the sockets open."""
     with suppress(OSError):
         for fd in (process / "fd").iterdir():
             with suppress(OSError):
@@ -50,6 +51,7 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 
 
 def _command(process: Path) -> str:
+    """Return a process's command line; "?" if it cannot be read."""
     with suppress(OSError):
         words = (process / "cmdline").read_bytes().split(b"\0")
         return b" ".join(words).decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""The decision in words, for `nim plan --explain`."""
+"""Explain a selection as text, for `nim plan --explain`."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ _OPTIONS = {
 
 
 def explain(selection: Selection) -> str:
-    """Return the steps in order, then every profile that was not chosen, nearest miss first."""
+    """Return the steps of the selection in order, then every rejected profile, nearest first."""
     lines = ["how the profile was chosen", *(f"  {name:<10} {text}" for name, text in steps(selection))]
     if selection.devices:
         lines.append(f"  devices    GPU {', '.join(str(gpu.index) for gpu in selection.devices)}")
@@ -44,7 +44,7 @@ def explain(selection: Selection) -> str:
 
 
 def steps(selection: Selection) -> Iterator[tuple[str, str]]:
-    """Yield the decision as it was taken: what there is, what was asked, what each test left, who won."""
+    """Yield the steps: the machine, the user's requirements, what each test left, the winner."""
     yield "hardware", found_words(selection.hardware)
     yield "asked", _asked(selection)
     left = list(selection.fits)
@@ -77,7 +77,7 @@ def _asked(selection: Selection) -> str:
 
 
 def _size(fit: Fit) -> str:
-    """The estimate in words, with what it does not know."""
+    """Return the memory estimate as text, with what is unknown."""
     need = fit.estimate.need_bytes
     words = f", about {gigabytes(need)}{'' if fit.profile.on_cpu else ' per GPU'}" if need else ""
     if fit.estimate.fits_context and fit.memory_fit.context:

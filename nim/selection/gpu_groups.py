@@ -1,4 +1,4 @@
-"""The GPUs of a machine, by kind: those that one start may be spread over."""
+"""Group a machine's GPUs by kind: one start runs on the GPUs of one group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from nim.hardware.types import GIB, Gpu, Hardware
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """GPUs in the user's order: of one kind, unless `mixed`. A machine without GPUs has one empty group."""
+    """GPUs of one kind (of any kind if `mixed`), in the user's order. Empty on a machine without GPUs."""
 
     gpus: tuple[Gpu, ...] = ()
     mixed: bool = False
 
     @property
     def smallest(self) -> Gpu | None:
-        """Return the GPU with least memory, of those the oldest; None where there is none."""
+        """Return the GPU with the least memory, the oldest of several; None without GPUs."""
         return min(
             self.gpus,
             key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)),
@@ -38,7 +38,7 @@ def groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def all_groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return the kinds, and last all whole GPUs together, which run at the pace of the slowest."""
+    """Return the groups by kind, and last one of all whole GPUs, which runs at the pace of the slowest."""
     kinds = groups(hardware)
     whole = tuple(gpu for gpu in hardware.gpus if gpu.mig is None)
     several = sum(bool(group.gpus) and group.gpus[0].mig is None for group in kinds) > 1

@@ -1,4 +1,4 @@
-"""Whether the engine runs a number format on a GPU, and how where the GPU lacks it."""
+"""Check that the engine supports a profile's number formats on a GPU, natively or by a fallback."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield what the GPU lacks, unless the profile names it: then it was made for it."""
+    """Yield the formats that the GPU does not support. A profile made for this GPU has none."""
     if gpu.compute_capability is None or case.profile.names_gpu:
         return
     for precision, verdict in _verdicts(case, gpu):
@@ -32,7 +32,7 @@ def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def fallback(case: Case, gpu: Gpu) -> str | None:
-    """Return what the engine does because the GPU has no arithmetic of its own for a format, or None."""
+    """Return how the engine runs a format that the GPU has no arithmetic for; None if it needs none."""
     if case.profile.names_gpu:
         return None
     notes = {
@@ -44,7 +44,7 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
-    """Return the type that the engine calculates in: 16 bits, whatever the weights are stored in."""
+    """Return the 16- or 32-bit type in which the engine computes, whatever the weights are stored in."""
     if configured := options.text("dtype"):
         return _DTYPES.get(configured, configured)
     has = gpu.compute_capability if gpu else None
@@ -56,7 +56,7 @@ def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu 
 
 
 def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
-    """Yield verdicts on the format that weights are quantized to at load, and on the checkpoint's."""
+    """Yield whether the GPU supports the format quantized to at load, and the checkpoint's format."""
     catalog, reading = load_catalog(), case.facts.reading if case.facts else None
     dtype = _DTYPES.get(case.options.text("dtype") or "auto", case.options.text("dtype") or "auto")
     method = case.options.text("quantization")
@@ -78,7 +78,7 @@ def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
 
 
 def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield a miss where no attention kernel serves the KV cache's type, set or of the checkpoint."""
+    """Yield a miss if no attention kernel supports the KV cache's type."""
     reading = case.facts.reading if case.facts else None
     stored = reading.quantization.kv_cache_dtype if reading and reading.quantization else None
     configured = case.options.get("kv_cache_dtype")
@@ -93,7 +93,7 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def _attention(reading: ModelReading | None) -> str:
-    """Return the kind of attention by the catalog's name."""
+    """Return the kind of attention, by the catalog's name."""
     caches = [cache for layer in (reading and reading.layers) or () for cache in layer.caches]
     if any(cache.dtype == "uint8" for cache in caches):
         return SPARSE
@@ -101,7 +101,7 @@ def _attention(reading: ModelReading | None) -> str:
 
 
 def _may_emulate(case: Case) -> bool:
-    """Return whether NVFP4 may be emulated: where it is allowed, or the model has no manifest."""
+    """Return whether NVFP4 may be emulated: if allowed, or if the model has no manifest."""
     return case.wishes.allow_nvfp4_emulation or case.generic
 
 

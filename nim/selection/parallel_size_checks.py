@@ -1,4 +1,4 @@
-"""Parallel sizes and contexts that the engine refuses for a model, and what to set instead."""
+"""Check parallel sizes and context against the engine's rules for a model, and suggest others."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from nim.selection.profile_fit import Case, Kind, Miss
 
 
 def split_misses(case: Case) -> Iterator[Miss]:
-    """Yield why the engine refuses these sizes."""
+    """Yield why the engine refuses the parallel sizes for this model."""
     if case.facts is None or case.profile.on_cpu:
         return
     words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
@@ -31,7 +31,7 @@ def split_misses(case: Case) -> Iterator[Miss]:
 
 
 def too_long(case: Case) -> Iterator[Miss]:
-    """Yield a context that is longer than the engine takes for this model."""
+    """Yield a miss if the context is longer than the engine allows for this model."""
     context = case.facts.reading.context if case.facts else None
     asked = case.options.context
     if context is None or asked is None or asked <= context.limit:
@@ -56,7 +56,7 @@ def _stages_words(case: Case) -> str:
 
 
 def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
-    """Return why the engine refuses to split the weights or a context so; None where it does not."""
+    """Return why the weights or the context cannot be split this way; None if they can."""
     if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
         return f"{what} cannot be split over {parallel.tensor} GPUs"
     if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
@@ -65,7 +65,7 @@ def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) 
 
 
 def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
-    """Return why ranks cannot share a context: vLLM's `ModelConfig.verify_with_parallel_config`."""
+    """Return why ranks cannot share a context (vLLM's `ModelConfig.verify_with_parallel_config`)."""
     shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
     if shared == 1:
         return None
@@ -82,7 +82,7 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
 
 
 def _others(case: Case) -> Iterator[str]:
-    """Yield settings that work on these GPUs: the largest tensor-parallel size, and all GPUs with stages."""
+    """Yield settings that work on these GPUs: the largest tensor-parallel size, and all GPUs in stages."""
     found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
     here = next(
         (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None
@@ -119,7 +119,7 @@ def _setting(case: Case, size: int, stages: int) -> str:
 
 
 def _has_room(case: Case, ranks: int) -> bool:
-    """Return whether so many of the GPUs hold the weights; True where that is unknown."""
+    """Return whether this many GPUs hold the weights; True if that is unknown."""
     smallest, weights = case.group.smallest, case.estimate.weights_bytes
     memory = smallest.memory_total_bytes if smallest else None
     if memory is None or weights is None:

@@ -1,4 +1,4 @@
-"""The parallel sizes of one start: ranks, replicas, and those of this node.
+"""Parallel sizes of one start: tensor, pipeline, data; ranks, replicas, and those on this node.
 
 The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs.create_engine_config`.
 """
@@ -12,7 +12,7 @@ from nim.selection.profile_options import EngineOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
-    """Sizes of one start. `local_replicas` is None where the engine derives it.
+    """Parallel sizes of one start. `local_replicas` is None if the engine derives it.
 
     `decode_context` shares the cache among ranks that exist already; `prefill_context` adds ranks.
     """
@@ -29,28 +29,28 @@ class Parallel:
 
     @property
     def replica_ranks(self) -> int:
-        """Return the GPUs of one replica, over all nodes."""
+        """Return the number of GPUs of one replica, over all nodes."""
         return self.tensor * self.pipeline * self.prefill_context
 
     @property
     def ranks(self) -> int:
-        """Return the GPUs of all replicas, over all nodes."""
+        """Return the number of GPUs of all replicas, over all nodes."""
         return self.replica_ranks * self.data
 
     @property
     def expert_ranks(self) -> int:
-        """Return the ranks that share the experts of a layer: with and without `--enable-expert-parallel`."""
+        """Return the number of ranks that share a layer's experts."""
         return self.tensor * self.prefill_context * self.data
 
     @property
     def weight_ranks(self) -> Ranks:
-        """Return how the ranks share the weights."""
+        """Return the parallel sizes by which the weights are divided."""
         replicas = self.data * self.prefill_context
         return Ranks(tensor=self.tensor, pipeline=self.pipeline, data=replicas, expert_parallel=self.expert)
 
     @property
     def local_ranks(self) -> int:
-        """Return the GPUs of this node."""
+        """Return the number of GPUs on this node."""
         if self.local_replicas is not None and self.nodes == 1:
             return self.replica_ranks * self.local_replicas
         return max(self.ranks // self.nodes, 1)
@@ -61,7 +61,7 @@ class Parallel:
 
 
 def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) -> Parallel:
-    """Return the sizes of a start with `profile`.
+    """Return the parallel sizes of a start with `profile`.
 
     `own_sizes` keeps the profile's TP and PP where the user set others: then it is not what was asked for.
     """
@@ -82,7 +82,7 @@ def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) ->
 
 
 def _local_replicas(options: EngineOptions) -> int | None:
-    """Return the replicas of this node: one with an external load balancer, None where nothing is set."""
+    """Return the replicas on this node: 1 with an external load balancer, None if not set."""
     if options.get("data_parallel_rank") is not None or options.flag("data_parallel_external_lb"):
         return 1
     return options.whole("data_parallel_size_local")

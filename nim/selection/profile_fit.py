@@ -1,4 +1,4 @@
-"""One profile against one group of GPUs: the values of that comparison."""
+"""Values of a comparison of one profile with one group of GPUs: requirements, misses, memory, result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the user asked for. None is no wish; `tags_selector` has items such as `precision=fp8`.
+    """The user's requirements. None is no requirement; `tags_selector` has items such as `precision=fp8`.
 
     `options` are the engine's options and variables as they were written, whichever layer they are in.
     `engine_build` is `cpu` or `gpu`; None where no engine is installed: then the hardware decides.
@@ -45,17 +45,17 @@ class Wishes:
     engine_build: str | None = None
 
     def option(self, name: str) -> object:
-        """Return what was written for an option, or None."""
+        """Return the value that the user set for an option, or None."""
         return EngineOptions(values=self.options).get(name)
 
     def size(self, name: str) -> int | None:
-        """Return a size that was written for an option, or None."""
+        """Return the whole number above 0 that the user set for an option, or None."""
         return EngineOptions(values=self.options).whole(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Everything that one comparison depends on.
+    """All inputs of one comparison.
 
     `tags` are the tags asked for, which narrow the choice unless a profile was asked for by its name.
     `named`: it was this one. `generic`: the model has no manifest, its profiles differ only in their sizes.
@@ -96,7 +96,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFit:
-    """The GPUs that a profile would use, and what is wrong with their memory.
+    """The GPUs that a profile would use, and what prevents their memory from holding it.
 
     `usable_bytes` is what the engine may take of the smallest of them. `context` is the longest that it
     holds, where that is less than what is wanted, or where the engine is to find it. `utilization` is the
@@ -131,16 +131,16 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Return whether nothing is missing."""
+        """Return whether all requirements are met."""
         return not self.misses
 
     @property
     def low_memory(self) -> bool:
-        """Return whether it starts with a shorter context, and lacks nothing else."""
+        """Return whether the profile runs with a shorter context and meets all other requirements."""
         return bool(self.misses) and all(miss.kind is Kind.CONTEXT for miss in self.misses)
 
     @property
     def distance(self) -> tuple[int, int, float]:
-        """Return how far from fitting it is: smaller is nearer."""
+        """Return a sort key for unmet requirements: the smaller, the nearer to fitting."""
         worst = max((int(miss.kind) for miss in self.misses), default=0)
         return worst, len(self.misses), sum(miss.shortfall for miss in self.misses)

@@ -1,4 +1,4 @@
-"""What `list-model-profiles` says: which GPUs are free; which profiles run, almost run, or do not."""
+"""The output of `list-model-profiles`: free GPUs, and the profiles that run, nearly run or do not run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from nim.selection.select import Facts, compare_all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedGpu:
-    """One GPU. `memory_used_percent` is None where its memory is unknown."""
+    """One GPU of the list. `memory_used_percent` is None if its memory is unknown."""
 
     index: int
     name: str | None
@@ -30,7 +30,7 @@ class ListedGpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedProfile:
-    """One profile. `needed` and `found` say why it does not run; sizes are GB (10^9 bytes) per GPU.
+    """One profile. `needed` and `found` say why it does not run; sizes are in GB (10⁹ bytes) per GPU.
 
     `note` says what is different where it runs here. Where memory is low, `max_model_len` is the context to
     ask for and `reduced_memory_gb` what it then takes.
@@ -52,7 +52,7 @@ class ListedProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The sections, each in the order of rank, the last one nearest miss first."""
+    """The sections of the list in order of rank; incompatible profiles by distance from fitting."""
 
     model: str | None
     free_gpus: tuple[ListedGpu, ...]
@@ -66,7 +66,7 @@ class Listing:
 def list_profiles(
     manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
 ) -> Listing:
-    """Every profile, compared with the machine. Wishes narrow it; a profile asked for by name does not."""
+    """Return every profile compared with the machine; the user's requirements exclude some."""
     tags = parse_tags(wishes.tags_selector, manifest)
     fits = compare_all(manifest, hardware, wishes, find_asked(manifest, None, tags), tags, facts)
     rest = sorted((fit for fit in fits if not fit.fits and not fit.low_memory), key=lambda fit: fit.distance)
@@ -82,12 +82,12 @@ def list_profiles(
 
 
 def listing_data(listing: Listing) -> dict[str, Any]:
-    """The listing as JSON values."""
+    """Return the list as JSON values."""
     return asdict(listing)
 
 
 def listing_text(listing: Listing) -> str:
-    """The list as people of NIM know it."""
+    """Return the list as text in NVIDIA NIM's format."""
     lines = ["SYSTEM INFO", *_section("- Free GPUs", _gpus(listing.free_gpus))]
     lines += _section("- Non-free GPUs", _gpus(listing.busy_gpus, used=True))
     lines += ["MODEL PROFILES"]
@@ -101,6 +101,7 @@ def listing_text(listing: Listing) -> str:
 
 
 def _gpu(gpu: Gpu, hardware: Hardware) -> ListedGpu:
+    """Return one GPU's row."""
     total, free = total_bytes(gpu, hardware), free_bytes(gpu, hardware)
     used = None if not total or free is None else round(100 * (total - free) / total)
     return ListedGpu(
@@ -115,6 +116,7 @@ def _gpu(gpu: Gpu, hardware: Hardware) -> ListedGpu:
 
 
 def _profile(fit: Fit) -> ListedProfile:
+    """Return one profile's row."""
     profile, size = fit.profile, fit.estimate
     refusal = None if fit.fits else refuse(fit)
     reduced = size.need_with(fit.memory_fit.context) if fit.low_memory and fit.memory_fit.context else None
@@ -135,20 +137,23 @@ def _profile(fit: Fit) -> ListedProfile:
 
 
 def _note(fit: Fit) -> str | None:
+    """Return what differs when the profile runs here: a fallback, mixed GPUs; None for nothing."""
     mixed = f"on {fit.group}" if fit.group.mixed and not fit.profile.on_cpu else None
     return "; ".join(note for note in (fit.fallback, mixed) if note) or None
 
 
 def _gb(size: int | None) -> float | None:
+    """Return bytes in GB, rounded up to a tenth; None if unknown."""
     return None if size is None else ceil(round(size / GB * 10, 6)) / 10
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
+    """Return a section's lines: its title and the indented lines, or `<None>`."""
     return [f"{title}:", *(f"  {line}" for line in lines)] if lines else [f"{title}: <None>"]
 
 
 def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
-    """`[2335:10de] (0) NVIDIA H200`, and how full it is."""
+    """Return lines such as `[2335:10de] (0) NVIDIA H200`, with memory utilization if `used`."""
     lines = []
     for gpu in gpus:
         percent = "unknown" if gpu.memory_used_percent is None else f"{gpu.memory_used_percent}%"
@@ -158,13 +163,14 @@ def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
 
 
 def _with_lora(profiles: Sequence[ListedProfile]) -> list[str]:
-    """Those for LoRA in a list of their own."""
+    """Return the lines of the profiles, those for LoRA in a section of their own."""
     plain = [_line(profile) for profile in profiles if not profile.lora]
     lora = [_line(profile) for profile in profiles if profile.lora]
     return plain + _section("- With LoRA support", lora) if lora else plain
 
 
 def _line(profile: ListedProfile) -> str:
+    """Return a profile's line: id, label with memory suffix, requirement."""
     suffix = f"-{profile.memory_gb}" if profile.memory_gb else ""
     label, _, variants = profile.label.partition("+")
     name = f"{label}{suffix}{'+' if variants else ''}{variants}"
@@ -172,7 +178,7 @@ def _line(profile: ListedProfile) -> str:
 
 
 def _requirement(profile: ListedProfile) -> str:
-    """`[requires >=34 GB/gpu]`, or why it does not run."""
+    """Return `[requires >=34 GB/gpu]`, or why the profile does not run."""
     if profile.needed and profile.max_model_len is None:
         return f" [needs {profile.needed}; found {profile.found}]"
     if profile.memory_gb is None:

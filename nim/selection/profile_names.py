@@ -1,4 +1,4 @@
-"""How a person names a profile: NIM_MODEL_PROFILE and NIM_TAGS_SELECTOR against a manifest."""
+"""Find a profile by name: NIM_MODEL_PROFILE and NIM_TAGS_SELECTOR against a manifest."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _MEMORY_SUFFIX = re.compile(r"-\d+(\.\d+)?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What was asked for by name. `profile` None is the automatic choice among all."""
+    """The profile and variants that the user named. `profile` None means automatic choice."""
 
     profile: Profile | None
     variants: tuple[str, ...]
@@ -25,7 +25,7 @@ class Asked:
 def find_asked(
     manifest: Manifest, text: str | None, tags: Mapping[str, str], place: str = PROFILE_VARIABLE
 ) -> Asked:
-    """`text` is `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; a tag `variant` adds variants, too.
+    """Parse `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; the tag `variant` adds variants, too.
 
     `place` is where that was written: a variable, or an option of the command line.
     """
@@ -41,7 +41,7 @@ def find_asked(
 
 
 def find_profile(manifest: Manifest, name: str, place: str = PROFILE_VARIABLE) -> Profile:
-    """The one profile of an id, a beginning of its id, or a label with or without its memory suffix."""
+    """Return the one profile with this id, id prefix or label; ProfileError for none or several."""
     wanted = name.lower()
     by_id = [profile for profile in manifest.profiles if profile.id.startswith(wanted)]
     found = by_id or [
@@ -57,13 +57,13 @@ def find_profile(manifest: Manifest, name: str, place: str = PROFILE_VARIABLE) -
 
 
 def plain_label(label: str) -> str:
-    """A label as it is compared: without case, memory suffix, maker, and with LoRA written one way."""
+    """Return a label normalised for comparison: lower case, no memory suffix, no maker, one LoRA spelling."""
     plain = _MEMORY_SUFFIX.sub("", label.strip().lower().replace("_lora", "-lora"))
     return plain.replace("-feat-lora", "-lora").replace("-nvidia-", "-")
 
 
 def with_variants(manifest: Manifest, profile: Profile, names: Sequence[str]) -> Profile:
-    """The profile with the named variants' options laid over its own, in order."""
+    """Return the profile with the named variants' options merged over its own, in order."""
     if not names:
         return profile
     engine = profile.engine
@@ -73,7 +73,7 @@ def with_variants(manifest: Manifest, profile: Profile, names: Sequence[str]) ->
 
 
 def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
-    """`tag=value` items → tags. A tag that no profile has is an error."""
+    """Return tag → value from `tag=value` items. ProfileError for a tag that no profile has."""
     known = sorted({tag for profile in manifest.profiles for tag in profile.tags} | {VARIANT_TAG})
     tags = {}
     for item in items:
@@ -91,6 +91,7 @@ def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
 
 
 def _check_variant(manifest: Manifest, name: str, place: str) -> None:
+    """Raise ProfileError if the manifest has no variant of this name."""
     if name not in manifest.variants:
         known = sorted(manifest.variants)
         model = manifest.name or "the model"
@@ -99,6 +100,7 @@ def _check_variant(manifest: Manifest, name: str, place: str) -> None:
 
 
 def _unknown_profile(manifest: Manifest, name: str, place: str) -> ProfileError:
+    """Return the error for an unknown profile name, with the most similar labels."""
     labels = [profile.label for profile in manifest.profiles]
     near = nearest(plain_label(name), [plain_label(label) for label in labels])
     likely = [label for label in labels if plain_label(label) in near]
@@ -108,9 +110,11 @@ def _unknown_profile(manifest: Manifest, name: str, place: str) -> ProfileError:
 
 
 def _given(place: str, text: str) -> str:
+    """Return what to type: `--flag text` or `VARIABLE=text`."""
     return f"{place} {text}" if place.startswith("-") else f"{place}={text}"
 
 
 def _near(name: str, known: Sequence[str], shape: str) -> str | None:
+    """Return `shape` with the most similar known name; None if there is none."""
     near = nearest(name, known, count=1)
     return shape.format(near[0]) if near else None

@@ -1,4 +1,4 @@
-"""Which of two profiles that both fit comes first, and the words for it."""
+"""Rank two profiles that both fit, and state the reason."""
 
 from nim.selection.profile_fit import Fit
 
@@ -8,12 +8,12 @@ GOALS = ("latency", None, "throughput")
 
 
 def sort_key(fit: Fit) -> tuple[object, ...]:
-    """Return what to sort by. It ends in the id, so that no two are equal, whatever the file's order."""
+    """Return the sort key of a fit, best first. It ends in the id, so the order is total."""
     return (*_merits(fit), fit.profile.label, fit.profile.id)
 
 
 def reason(first: Fit, second: Fit) -> str:
-    """Return why `first` comes before `second`."""
+    """Return why `first` ranks before `second`, as text."""
     for ours, theirs, words in zip(_merits(first), _merits(second), _words(first, second), strict=True):
         if ours != theirs:
             return words
@@ -21,6 +21,7 @@ def reason(first: Fit, second: Fit) -> str:
 
 
 def _merits(fit: Fit) -> tuple[int, ...]:
+    """Return the criteria of the ranking, most important first, each with its text."""
     profile = fit.profile
     precision, goal = profile.precision or "", profile.goal
     return (

@@ -1,4 +1,4 @@
-"""What a profile needs besides memory: what was asked for, an engine, the right GPUs, enough of them."""
+"""Check a profile's requirements other than memory: user's requirements, engine, GPU kind, GPU count."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ ENGINE_NAME = "vllm"
 
 
 def misses(case: Case) -> Iterator[Miss]:
-    """Yield everything but memory that does not fit."""
+    """Yield each requirement other than memory that is not met."""
     yield from _asked_otherwise(case)
     yield from _other_engine(case)
     yield from split_misses(case)
@@ -24,7 +24,7 @@ def misses(case: Case) -> Iterator[Miss]:
 
 
 def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
-    """Return the misses of each GPU of the group. GPUs of one kind are checked once."""
+    """Return GPU → its misses. GPUs of one kind are checked once."""
     found: dict[tuple[object, ...], tuple[Miss, ...]] = {}
     kinds = [(gpu.name, gpu.pci_id, gpu.compute_capability, gpu.mig is None) for gpu in case.group.gpus]
     for kind, gpu in zip(kinds, case.group.gpus, strict=True):
@@ -34,7 +34,7 @@ def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
 
 
 def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield that it is not the GPU that the profile names, or that it lacks a number format."""
+    """Yield a miss if this is not the GPU that the profile names, or lacks a number format."""
     yield from capability_misses(case, gpu)
     if case.profile.names_gpu and not matches_gpu(case.profile, gpu):
         needed = f"a GPU {_wanted_gpu(case.profile)}"
@@ -42,7 +42,7 @@ def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
-    """Whether this is the GPU that the profile names. The device id decides where both have one, else names.
+    """Return whether a GPU is the one that the profile names: by device id if both have one, else by name.
 
     A MIG device is a part of a GPU, not the GPU.
     """
@@ -60,7 +60,7 @@ def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
 
 
 def _asked_otherwise(case: Case) -> Iterator[Miss]:
-    """Yield the wishes that this profile does not meet."""
+    """Yield the user's requirements that this profile does not meet."""
     if not case.narrowed:
         return
     own, wishes = case.profile, case.wishes
@@ -101,7 +101,7 @@ def _other_engine(case: Case) -> Iterator[Miss]:
 
 
 def _other_gpu(case: Case) -> Iterator[Miss]:
-    """Yield misses of the kind of GPU. In a mixed group enough GPUs have to have none."""
+    """Yield a miss if the kind of GPU is wrong. In a mixed group enough GPUs must have none."""
     found = gpu_misses(case)
     lacking = [misses for misses in found if misses]
     if lacking and len(found) - len(lacking) < max(case.parallel.local_ranks, 1):
@@ -134,7 +134,7 @@ def _too_few_gpus(case: Case) -> Iterator[Miss]:
 
 
 def _uneven_nodes(case: Case) -> Miss | None:
-    """Return a miss where nodes do not share the ranks evenly, or would split a layer unasked."""
+    """Return a miss if the nodes do not share the ranks evenly, or would split a layer across nodes."""
     parallel, change = case.parallel, "leave out --nnodes"
     nodes, stages = parallel.nodes, parallel.pipeline * parallel.data
     asked = case.named or case.options.is_written("tensor_parallel_size")

@@ -1,4 +1,4 @@
-"""Messages for profiles that were not chosen: what each needed, what was found, what would change it."""
+"""Explain rejected profiles: what each needed, what was found, what would change it."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from nim.selection.profile_ranking import reason, sort_key
 
 
 class NoProfileFits(ProfileError):
-    """No profile can run here. `refused` is the table, nearest miss first; empty for one common reason."""
+    """No profile can run here. `refused` lists them, nearest first; empty if one reason applies to all."""
 
     def __init__(self, message: str, refused: Sequence[Refusal], hint: str | None) -> None:
         super().__init__("\n".join([message, *map(describe, refused)]), hint=hint)
@@ -19,7 +19,7 @@ class NoProfileFits(ProfileError):
 
 
 def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
-    """Return the error where no profile fits: the table, or the one reason that all profiles share."""
+    """Return the error for no fitting profile: a table of reasons, or the one reason shared by all."""
     model = manifest.name or "the model"
     elsewhere = (Kind.WISH, Kind.SIZE, Kind.ENGINE)
     asked = [fit for fit in fits if not any(miss.kind in elsewhere for miss in fit.misses)]
@@ -34,7 +34,7 @@ def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> No
 
 
 def _resized(nearest: Fit) -> str | None:
-    """Return how to run a profile with the sizes that were asked for, where it lacks nothing else."""
+    """Return how to run a profile with the requested parallel sizes, if it lacks nothing else."""
     sizes = [miss for miss in nearest.misses if miss.kind is Kind.SIZE]
     ranks = nearest.options.whole("tensor_parallel_size") or nearest.profile.tensor_parallel_size
     ranks *= nearest.options.whole("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
@@ -45,7 +45,7 @@ def _resized(nearest: Fit) -> str | None:
 
 
 def describe(refusal: Refusal) -> str:
-    """Return one line of the table."""
+    """Return one line of the table of rejected profiles."""
     change = f"; to change that: {refusal.change}" if refusal.change else ""
     return (
         f"  {refusal.label} ({refusal.profile[:12]}): needs {refusal.needed}; found {refusal.found}{change}"
@@ -53,12 +53,12 @@ def describe(refusal: Refusal) -> str:
 
 
 def refuse_all(fits: Sequence[Fit], winner: Fit | None = None) -> tuple[Refusal, ...]:
-    """Return those that fit but were outranked, then the others, nearest miss first."""
+    """Return the rejected profiles: first those that fit but rank lower, then the others, nearest first."""
     return tuple(refuse(fit, winner) for fit in sorted(fits, key=lambda fit: (fit.distance, sort_key(fit))))
 
 
 def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
-    """Return needed against found, of everything that is amiss; the change that matters most comes first."""
+    """Return all unmet requirements of a profile, needed against found, the most important change first."""
     worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
     needed, found = (", ".join(words) for words in _words(fit, winner))
     changes = [miss.change for miss in worst_first if miss.change]
@@ -77,7 +77,7 @@ def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
 
 
 def why_first(winner: Fit, other: Fit) -> str:
-    """Return why `winner` was chosen and not `other`, where both fit."""
+    """Return why `winner` was chosen before `other`, if both fit."""
     if other.memory_fit.crowded and not winner.memory_fit.crowded:
         return "other processes hold most of a GPU that it would use"
     if winner.group != other.group:

@@ -1,4 +1,4 @@
-"""Which profile this machine runs, and why: the same one every time, or a refusal that says it all."""
+"""Select the profile that this machine runs: deterministic; an error lists every reason if none fits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Facts = Mapping[str | None, ModelFacts]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The decision. `profile` has the options of all variants that were asked for in its `engine`.
+    """The chosen profile, with the options of the requested variants in its `engine`.
 
     `devices` are the GPUs to run on, in the user's order: none for a profile of the CPU.
     `utilization` is the share of each GPU to give the engine, where its default would not do.
@@ -49,7 +49,7 @@ class Selection:
 
 
 def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
-    """Return exactly one profile; ProfileError where none fits, or the one asked for does not."""
+    """Return exactly one profile; ProfileError if none fits, or the requested one does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
     fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
@@ -83,14 +83,14 @@ def compare_all(
     tags: Mapping[str, str],
     facts: Facts | None = None,
 ) -> tuple[Fit, ...]:
-    """Return every profile on the group of GPUs where it fits best, in the order of their rank."""
+    """Return every profile's fit on the group of GPUs that suits it best, in order of rank."""
     comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
     fits = [comparison.best_fit(profile) for profile in manifest.profiles]
     return tuple(sorted(fits, key=sort_key))
 
 
 class _Comparison:
-    """The comparison of profiles with one machine and one set of wishes."""
+    """Compares profiles with one machine and one set of requirements."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the result on the first group that holds it without crowded GPUs; else on the nearest."""
+        """Return the fit on the first group that holds the profile without crowded GPUs; else the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
@@ -116,6 +116,7 @@ class _Comparison:
         return min(tried, key=lambda fit: fit.distance)
 
     def _case(self, profile: Profile, group: Group) -> Case:
+        """Return the inputs of comparing a profile with a group."""
         asked = self._asked.profile
         named = asked is not None and asked.id == profile.id
         options = options_of(profile, self._wishes.options)
@@ -148,7 +149,7 @@ class _Comparison:
         )
 
     def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
-        """Return what is known of the profile's model, `--hf-overrides` applied to its configuration."""
+        """Return the facts of the profile's model with `--hf-overrides` applied to its configuration."""
         facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
         if facts is None or not isinstance(overrides, Mapping) or not overrides:
             return facts
@@ -156,6 +157,7 @@ class _Comparison:
 
 
 def _fit(case: Case) -> Fit:
+    """Return the result of one comparison."""
     found = tuple(misses(case))
     memory_fit = fit_memory(case)
     lacking = (memory_fit.miss,) if memory_fit.miss and (case.group.gpus or case.profile.on_cpu) else ()
@@ -173,7 +175,7 @@ def _fit(case: Case) -> Fit:
 
 
 def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """Return the first in rank on the best kind of GPUs where a profile fits, idle GPUs first."""
+    """Return the first in rank on the best kind of GPU for which a profile fits, idle GPUs first."""
     runnable = [fit for fit in fits if fit.fits]
     if not runnable:
         raise no_profile_fits(fits, manifest, found_words(hardware))
@@ -190,7 +192,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
 
 
 def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) -> Fit:
-    """Return the named profile; NoProfileFits only where the engine is certain to refuse it."""
+    """Return the named profile's fit; NoProfileFits only if the engine is certain to refuse it."""
     fit = next(fit for fit in fits if fit.profile.id == asked.id)
     if not any(miss.certain for miss in fit.misses):
         return fit
@@ -204,12 +206,12 @@ def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) 
 
 
 def found_words(hardware: Hardware) -> str:
-    """Return the machine in a few words."""
+    """Return a short description of the machine."""
     return ", ".join(str(group) for group in all_groups(hardware) if not group.mixed)
 
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
-    """Return what the user should know before the start."""
+    """Return warnings about the chosen profile."""
     estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
     return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.memory_fit.notes)

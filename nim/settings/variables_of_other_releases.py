@@ -13,7 +13,7 @@ OFF = frozenset({"disabled", "none", "off", "0", "false", "no"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
-    """What to use instead. `{}` in a text stands for the value that was given.
+    """The replacement of a variable. `{}` in a text stands for the given value.
 
     `off` is the text for a value that switches the variable off; None: such a value needs no warning.
     """
@@ -24,7 +24,7 @@ class Replaced:
     release: str = "NIM 1.x"
 
     def warning(self, name: str, text: str) -> str | None:
-        """Return the warning for this variable; None where its value asks for nothing."""
+        """Return the warning for this variable; None if its value needs no action."""
         value = text.strip()
         use = self.use
         if self.switch and value.lower() in OFF:

@@ -35,7 +35,7 @@ class Program:
             self._say("ERROR", str(error))
             self._loop.after(0, lambda: self.on_exit(ProgramExit()))
             return
-        self.process = look(pid) if pid else None
+        self.process = read_process(pid) if pid else None
         if self.process is None:
             self._loop.after(0, self._ended)
             return

@@ -35,7 +35,7 @@ def part(service: Service, name: str) -> int:
 
 def api_server(service: Service) -> int:
     """The parent of the core."""
-    core = look(part(service, "VLLM::EngineCore"))
+    core = read_process(part(service, "VLLM::EngineCore"))
     assert core
     return core.parent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.preflight.mount_checks import Place, look, touch
+from nim.preflight.mount_checks import Place, probe, touch
 from tests.process.dead_mount import NO_MOUNT
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_what_is_found_wrong_there_is_raised_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_what_answers_is_no_matter(tmp_path: Path, seconds: float) -> None:
-    look(places(tmp_path, tmp_path / "not there"), seconds)
+    probe(places(tmp_path, tmp_path / "not there"), seconds)
 
 
 def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -159,7 +159,7 @@ def test_a_script_sleeps_is_woken_and_can_be_cancelled() -> None:
 
 def test_the_end_of_a_process_that_is_not_our_child_is_noticed(sleeper: subprocess.Popen[bytes]) -> None:
     loop, seen = EventLoop(), list[str]()
-    process = look(sleeper.pid)
+    process = read_process(sleeper.pid)
     assert process
     Watch(loop, process, lambda: seen.append("gone"))
     sleeper.kill()
@@ -175,7 +175,7 @@ def test_without_pidfds_it_is_noticed_too(
 
     monkeypatch.setattr(os, "pidfd_open", forbidden)
     loop, seen = EventLoop(), list[str]()
-    process = look(sleeper.pid)
+    process = read_process(sleeper.pid)
     assert process
     Watch(loop, process, lambda: seen.append("gone"))
     sleeper.kill()
@@ -186,7 +186,7 @@ def test_a_process_with_a_strange_name_is_read_right() -> None:
     code = "open('/proc/self/comm', 'w').write('a) R 1 (b'); import sys; sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (found := look(process.pid)) is None or found.name != "a) R 1 (b":
+        while (found := read_process(process.pid)) is None or found.name != "a) R 1 (b":
             assert time.monotonic() < deadline
         assert found.parent == os.getpid()
         assert found.pid in {p.pid for p in below(os.getpid(), all_processes())}
@@ -197,13 +197,13 @@ def test_a_long_name_is_not_cut(tmp_path: Path) -> None:
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program.name, "60"], executable=program) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (found := look(process.pid)) is None or found.name != program.name:
+        while (found := read_process(process.pid)) is None or found.name != program.name:
             assert time.monotonic() < deadline
         process.kill()
 
 
 def test_a_process_that_is_gone_is_nobody() -> None:
-    assert look(2**22 + 1) is None
+    assert read_process(2**22 + 1) is None
 
 
 # pipes and the sink

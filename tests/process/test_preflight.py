@@ -147,7 +147,7 @@ def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory
     plan = make_plan(directory, tokens=100, interval_ms=20)
     first = start(rendered(plan, shutdown_timeout_seconds=20.0)).wait_ready()
     reading, lines = stream(first, 100)
-    supervisor = look(first.supervisor)
+    supervisor = read_process(first.supervisor)
     assert supervisor
     first.process.kill()
     second = start(first.plan)

@@ -29,9 +29,9 @@ start(think, {})
 
 def test_a_refused_start_leaves_no_supervisord() -> None:
     waiting = Supervisord.prepare()
-    assert look(waiting.pid) is not None
+    assert read_process(waiting.pid) is not None
     waiting.dismiss()
-    assert look(waiting.pid) is None
+    assert read_process(waiting.pid) is None
 
 
 def test_a_supervisord_that_is_told_nothing_ends_by_itself() -> None:
@@ -46,10 +46,10 @@ def test_a_launcher_that_is_killed_while_it_thinks_takes_its_supervisord_along()
     assert launcher.stdout
     with launcher.stdout:
         pid = int(launcher.stdout.readline())
-    assert look(pid) is not None
+    assert read_process(pid) is not None
     launcher.send_signal(signal.SIGKILL)
     assert launcher.wait(30) == -signal.SIGKILL
-    wait_until(lambda: (left := look(pid)) is None or left.state in "ZX", "the end of supervisord")
+    wait_until(lambda: (left := read_process(pid)) is None or left.state in "ZX", "the end of supervisord")
 
 
 def test_without_a_stdin_it_waits_as_well(directory: Path) -> None:

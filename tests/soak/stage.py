@@ -127,7 +127,7 @@ class Stage:
     def players(self, role: str) -> list[Process]:
         """Those who play it now. PID 1 is what was started."""
         if role == "PID 1":
-            return [process for process in [look(self.running.process.pid)] if process]
+            return [process for process in [read_process(self.running.process.pid)] if process]
         return [process for process in self.running.processes() if self.role(process) == role]
 
     # whether all is well

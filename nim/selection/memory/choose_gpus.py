@@ -1,4 +1,4 @@
-"""The GPUs of a group that a start uses, and the share of each that the engine takes."""
+"""Choose the GPUs of a group that a start uses, and the share of memory the engine takes of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ HOST_RESERVE_BYTES = 16 * GB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """GPUs in the user's order, and the share that the engine takes of each; None where it is unknown.
+    """The chosen GPUs in the user's order, and the share of each for the engine; None if unknown.
 
     `usable_bytes` is what that comes to on the smallest of them.
     """
@@ -30,17 +30,17 @@ class Choice:
 
 
 def total_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's memory. One that draws on the host's has the host's."""
+    """Return a GPU's total memory in bytes; the host's for a GPU that shares it."""
     return hardware.host_memory_bytes if draws_on_host(gpu) else gpu.memory_total_bytes
 
 
 def free_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's free memory."""
+    """Return a GPU's free memory in bytes."""
     return hardware.host_memory_available_bytes if draws_on_host(gpu) else gpu.memory_free_bytes
 
 
 def takeable_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's free memory less what the engine cannot take."""
+    """Return a GPU's free memory in bytes, minus what the engine cannot allocate."""
     free = free_bytes(gpu, hardware)
     return None if free is None else free - (HOST_RESERVE_BYTES if draws_on_host(gpu) else CONTEXT_BYTES)
 
@@ -58,17 +58,17 @@ def is_crowded(gpu: Gpu) -> bool:
 
 
 def draws_on_host(gpu: Gpu) -> bool:
-    """Return whether GPU and CPU share one memory, and the GPU has none of its own."""
+    """Return whether the GPU uses the host's memory and has none of its own."""
     return gpu.memory_total_bytes is None and bool(gpu.unified_memory) and gpu.mig is None
 
 
 def configured_share(case: Case) -> float | None:
-    """Return the share that the user or the profile set."""
+    """Return the GPU memory utilization set by the user or the profile, from 0 to 1."""
     return case.options.number("gpu_memory_utilization")
 
 
 def choose_devices(case: Case, count: int) -> Choice:
-    """Return the first `count` GPUs in the user's order that hold the profile together, idle ones first.
+    """Return the first `count` GPUs in the user's order that together hold the profile, idle ones first.
 
     The engine takes the same share of each, so a busy GPU lowers the share of all: the highest share with
     which enough GPUs hold the profile wins. Where there is none, the GPUs with most available are returned.
@@ -105,7 +105,7 @@ def _choice(case: Case, places: Sequence[int], share: float | None) -> Choice:
 
 
 def _most(case: Case, gpu: Gpu) -> float | None:
-    """Return the largest share of this GPU that the engine could take: more for a profile made for it."""
+    """Return the largest share of this GPU that the engine could take; more for a profile made for it."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if not total:
         return None
@@ -123,7 +123,7 @@ def _holds(case: Case, gpu: Gpu, most: float | None, share: float) -> bool:
 
 
 def _usable(case: Case, gpu: Gpu, share: float | None) -> int | None:
-    """Return what the engine may take. With a cache of a set size that is all that is free."""
+    """Return the bytes the engine may take: its share, or all that is free with a cache of fixed size."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if case.estimate.reserved_bytes is not None:
         return free if free is not None else None if total is None else total - CONTEXT_BYTES

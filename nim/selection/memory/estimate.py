@@ -1,4 +1,4 @@
-"""How much memory a start takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
+"""Estimate the memory a start takes on each of its GPUs, or on the host for a CPU profile.
 
 Weights of one rank, plus the cache of one sequence of the full context (the engine does not start with less),
 plus an allowance for everything else. What is not known is not invented: it is said.
@@ -35,7 +35,7 @@ LONGEST_CONTEXT = 2**24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Bytes per GPU. None is unknown; `unknown` says which facts are missing.
+    """Memory per GPU in bytes. None is unknown; `unknown` names the missing facts.
 
     `least_bytes` is what it takes to start at all, `need_bytes` with a context of `max_model_len`.
     `reserved_bytes` is the size of the cache where it is set: then the share of the GPU has no effect.
@@ -53,13 +53,13 @@ class Estimate:
 
     @property
     def context_bytes(self) -> int:
-        """Return what the cache of the whole context takes, 0 where that is unknown or left to the engine."""
+        """Return the bytes of the full context's KV cache; 0 if unknown or chosen by the engine."""
         if self.cost is None or self.max_model_len is None or self.fits_context:
             return 0
         return self.cost.bytes_for(self.max_model_len) or 0
 
     def longest(self, usable_bytes: int) -> int | None:
-        """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
+        """Return the longest context in tokens that fits `usable_bytes`; None if unknown or none fits."""
         if self.least_bytes is None or self.cost is None:
             return None
         available = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
@@ -67,14 +67,14 @@ class Estimate:
         return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
-        """Return what it takes with this context."""
+        """Return the bytes needed with a context of `max_model_len` tokens."""
         if self.least_bytes is None:
             return None
         return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
 def estimate(start: Start) -> Estimate:
-    """Return the memory of one start."""
+    """Return the memory estimate of one start."""
     profile, options = start.profile, start.options
     weights, workspace = weights_bytes(start), _workspace_bytes(start)
     cost = _cost(start)
@@ -95,7 +95,7 @@ def estimate(start: Start) -> Estimate:
 
 
 def _workspace_bytes(start: Start) -> int:
-    """Return the allowance, without graphs where there are none, with the activations of larger steps."""
+    """Return the allowance for activations and CUDA graphs in bytes."""
     if start.profile.on_cpu:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
@@ -107,7 +107,7 @@ def _workspace_bytes(start: Start) -> int:
 
 
 def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
-    """Return weights and workspace, or what the manifest states for the profile's own sizes."""
+    """Return the bytes of weights and workspace, or the manifest's figure for the profile's own sizes."""
     profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
@@ -118,7 +118,7 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """Return the size of the cache where it is set: on a CPU also by a variable, in GiB."""
+    """Return the KV cache's size in bytes if an option or variable fixes it, else None."""
     configured = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
     if profile.on_cpu and configured.isdecimal() and int(configured):
         return int(configured) * GIB
@@ -126,7 +126,7 @@ def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
-    """Return the cache of a full context, or of the shortest one where the engine takes what fits."""
+    """Return the bytes of a full context's KV cache, or of the shortest if the engine takes what fits."""
     length = SHORTEST_CONTEXT if start.options.fits_context else start.context
     if reserved is not None:
         # What a manifest states of a CPU profile was measured with the cache.
@@ -135,7 +135,7 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 
 def _cost(start: Start) -> CacheCost | None:
-    """Return the cost by the model's own files, else by the keys and values that the manifest states.
+    """Return the cost of a context by the model's own files, else by the manifest's figures.
 
     Heads are shared out up to one each, layers over the stages.
     """

@@ -1,4 +1,4 @@
-"""One start of the engine as far as its memory depends on it."""
+"""The properties of a start that determine its memory."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _PLAIN = ("bf16", "fp16", "fp32", None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What the memory of one start depends on.
+    """Inputs of a memory estimate: profile, options, parallel sizes, model facts, GPU.
 
     `model` is what the manifest says of it, `facts` what its own files say. `gpu` is the smallest of the
     group, None on a CPU. `dtype` is what the engine serves it in.
@@ -29,7 +29,7 @@ class Start:
 
     @property
     def context(self) -> int | None:
-        """Return the context that the engine takes: what is asked for, else what it derives."""
+        """Return the context length in tokens: the requested one, else the one the engine derives."""
         derived = self.facts.reading.context if self.facts else None
         stated = self.model.max_model_len if self.model else None
         return self.options.context or (derived.tokens if derived else stated)
@@ -42,5 +42,5 @@ class Start:
 
     @property
     def quantize(self) -> str | None:
-        """Return the method by which the engine quantizes the weights while it loads them, or None."""
+        """Return the method by which the engine quantizes weights at load; None for none."""
         return self.options.text("quantization") if self.is_plain else None

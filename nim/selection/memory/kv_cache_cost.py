@@ -1,4 +1,4 @@
-"""The bytes of KV cache that a context takes on one rank, and the context that a number of bytes holds."""
+"""Bytes of KV cache that a context takes on one rank, and the longest context for a number of bytes."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -17,31 +17,31 @@ class CacheCost(Protocol):
     """The cost of one sequence on one rank."""
 
     def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes that a context of so many tokens takes."""
+        """Return the bytes of KV cache for a context of `tokens`."""
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
+        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearCost:
-    """Each token costs the same."""
+    """A cost proportional to the number of tokens."""
 
     bytes_per_token: float
 
     def bytes_for(self, tokens: int) -> int:
-        """Return the bytes that a context of so many tokens takes."""
+        """Return the bytes of KV cache for a context of `tokens`."""
         return ceil(self.bytes_per_token * tokens)
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
+        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
         length = int(available / self.bytes_per_token) // LENGTH_STEP * LENGTH_STEP
         return length if length > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCost:
-    """The engine's own arithmetic for a model whose configuration is at hand.
+    """The engine's own arithmetic, for a model whose configuration is available.
 
     `shared` ranks keep a part of the context each. `settings.context` is the longest that is looked for.
     """
@@ -51,11 +51,11 @@ class ReadCost:
     shared: int = 1
 
     def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes that a context of so many tokens takes."""
+        """Return the bytes of KV cache for a context of `tokens`."""
         return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
+        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
         length = longest_context(self.reading, available, self.settings)
         return None if not length else length * self.shared // LENGTH_STEP * LENGTH_STEP or None
 
@@ -69,7 +69,7 @@ def read_cost(
     longest: int,
     gpu: Gpu | None,
 ) -> CacheCost | None:
-    """Return what a context costs by a model's own files; None where they do not say.
+    """Return the cost of a context by a model's own files; None if they do not determine it.
 
     `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it.
     """

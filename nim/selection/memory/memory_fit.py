@@ -1,4 +1,4 @@
-"""Whether the memory that is there holds a profile: which GPUs, how much of each, and how long a context."""
+"""Check that available memory holds a profile: on which GPUs, with what share of each and what context."""
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
@@ -16,7 +16,7 @@ from nim.selection.profile_fit import Case, Kind, MemoryFit, Miss
 
 
 def fit_memory(case: Case) -> MemoryFit:
-    """Return the GPUs to use and what is amiss with them; or the host's memory, for a CPU profile."""
+    """Return the GPUs to use and what prevents them from holding the profile; the host's memory for a CPU."""
     if case.profile.on_cpu:
         return _on_host(case)
     choice = choose_devices(case, min(case.parallel.local_ranks, len(case.group.gpus) or 1))
@@ -36,12 +36,12 @@ def fit_memory(case: Case) -> MemoryFit:
 
 
 def gigabytes(size: float) -> str:
-    """Return a size in words."""
+    """Return a number of bytes as text in GB."""
     return f"{size / GB:.1f} GB"
 
 
 def _utilization(case: Case, choice: Choice) -> float | None:
-    """Return the share to set: less than the default on busy GPUs, more where the weights need it."""
+    """Return the memory share to set: less than the default on busy GPUs, more if the weights need it."""
     totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware))]
     share, need = choice.share, case.estimate.need_bytes
     if share is None or need is None or not totals or configured_share(case) is not None:
@@ -54,7 +54,7 @@ def _utilization(case: Case, choice: Choice) -> float | None:
 
 
 def _miss(case: Case, choice: Choice) -> Miss | None:
-    """Return what is wrong with the memory: too long a context, other processes, or too little of it."""
+    """Return the memory miss: context too long, memory held by other processes, or too little memory."""
     need, least, usable = case.estimate.need_bytes, case.estimate.least_bytes, choice.usable_bytes
     if need is None or least is None or usable is None:
         return None
@@ -76,7 +76,7 @@ def _miss(case: Case, choice: Choice) -> Miss | None:
 
 
 def _too_long_for_reserve(case: Case) -> Miss | None:
-    """Return a miss where a cache of a set size does not hold one sequence of the full context."""
+    """Return a miss if a KV cache of fixed size does not hold one sequence of full length."""
     size, length, cost = case.estimate.reserved_bytes, case.estimate.max_model_len, case.estimate.cost
     need = cost.bytes_for(length) if size is not None and cost is not None and length is not None else None
     if size is None or need is None or cost is None or need <= size or case.estimate.fits_context:
@@ -106,7 +106,7 @@ def _on_host(case: Case) -> MemoryFit:
 
 
 def _host_miss(case: Case, host: int, context: int | None) -> Miss:
-    """Return what is wrong with the host's memory."""
+    """Return the miss of a CPU profile: too little host memory."""
     least, need = case.estimate.least_bytes or 0, case.estimate.need_bytes or 0
     found, shortfall = f"{gigabytes(host)} to be had", need / max(host, 1)
     if context is not None:
@@ -134,7 +134,7 @@ def _unmeasured(what: str) -> str:
 
 
 def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Return a warning where less is free than the share that is set: the engine would not start."""
+    """Return a warning if less memory is free than the share that is set: the engine would not start."""
     share = configured_share(case)
     if share is None or case.estimate.reserved_bytes is not None:
         return ()
@@ -149,13 +149,13 @@ def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
 
 
 def _largest_share(case: Case, gpu: Gpu) -> float:
-    """Return the largest share with which the engine starts; 0.98 on a GPU that is not measured."""
+    """Return the largest share at which the engine starts; 0.98 if the GPU's memory is unknown."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     return MOST_UTILIZATION if not total or free is None else max(free / total, 0.0)
 
 
 def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Return a warning where the host's memory does not hold the offloaded weights of all GPUs."""
+    """Return a warning if the host's memory does not hold the weights offloaded by all GPUs."""
     offload = (case.options.number("cpu_offload_gb") or 0) * GIB * len(choice.gpus)
     host = case.hardware.host_memory_available_bytes
     if not offload or host is None or offload <= host:
