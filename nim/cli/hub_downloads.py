@@ -224,7 +224,7 @@ def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
 
 def probe_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
     """Refuse a cache on a disk or mount that does not respond. It is only read."""
-    look(_caches(repositories), settings.cache_probe_timeout)
+    probe(_caches(repositories), settings.cache_probe_timeout)
 
 
 def _caches(repositories: Iterable[Wanted]) -> Iterator[Place]:

@@ -59,13 +59,13 @@ def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
 
 
 def _cache(path: str, variable: str) -> Directory:
-    """Return a cache directory, which must exist on a mount or be creatable."""
+    """Return the description of a cache directory, with the mount option that would make it writable."""
     mount = f"--volume nim-cache:'{path}'"
     return Directory(path=Path(path), variable=variable, purpose="cache directory", mount=mount)
 
 
 def _temporary(path: str) -> Directory:
-    """Return a directory for temporary files."""
+    """Return the description of the directory for temporary files."""
     mount = f"--tmpfs {path}, in Kubernetes an emptyDir"
     purpose = "directory for temporary files"
     return Directory(path=Path(path), variable="TMPDIR", purpose=purpose, mount=mount, own=False)

@@ -77,7 +77,7 @@ def ask_to_drain(run_dir: str) -> int:
 
 
 def _check_path(path: Path) -> None:
-    """Raise PreflightError for a path too long for the sockets below it."""
+    """Raise PreflightError for a path that is relative, too long for its sockets, or not plain text."""
     socket_path = str(path / LONGEST_SOCKET_NAME)
     if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
         raise PreflightError(

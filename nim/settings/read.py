@@ -18,7 +18,7 @@ _ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings in `environ`. A blank variable counts as unset; SettingsError for invalid values."""
+    """Return the settings in `environ`; SettingsError for invalid values. Blank variables count as unset."""
     values: dict[str, Any] = {}
     names_used: dict[str, str] = {}
     warnings: list[str] = []
@@ -36,7 +36,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
-    """Return the name under which a setting was given. Of two conflicting names the newer wins, with a warning."""
+    """Return the name by which a setting was given; of two with different values the newer, and warn."""
     given = [name for name in declaration.names if not is_blank(environ.get(name, ""))]
     for name in given:
         if name in declaration.aliases:
@@ -91,7 +91,7 @@ def _refuse_shared_ports(settings: Settings) -> None:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    """Return warnings for unsupported or misspelt NIM_* variables; SettingsError for those that are refused."""
+    """Return warnings for unsupported or misspelt NIM_* variables; SettingsError for refused ones."""
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):

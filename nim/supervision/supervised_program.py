@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from nim.cleanup.process_table import Process, Watch, group_lives, look, send_group
+from nim.cleanup.process_table import Process, Watch, group_lives, read_process, send_group
 from nim.event_loop import EventLoop
 from nim.failures.program_exit import ProgramExit
 from nim.supervision.supervisor_client import Supervisor, SupervisorError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below, look
+from nim.cleanup.process_table import all_processes, below, read_process
 from tests.e2e.conftest import Service, serving
 from tests.fakes.launch import wait_until
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import Watch, all_processes, below, look
+from nim.cleanup.process_table import Watch, all_processes, below, read_process
 from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import look
+from nim.cleanup.process_table import read_process
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nim.cleanup.process_table import look
+from nim.cleanup.process_table import read_process
 from nim.supervision.supervisord_process import Supervisord
 from tests.fakes.launch import wait_until
 

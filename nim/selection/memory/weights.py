@@ -55,7 +55,7 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
 
 
 def _offloaded_bytes(start: Start, rank: int) -> int:
-    """Return the bytes of a rank's weights kept on the host: a number of GiB, or some layers of each group."""
+    """Return the bytes of a rank's weights kept on the host: some GiB, or some layers of each group."""
     options = start.options
     group, layers = options.whole("offload_group_size"), options.whole("offload_num_in_group") or 1
     if options.get("offload_backend") == "prefetch" or (options.get("offload_backend") != "uva" and group):
