@@ -1,4 +1,4 @@
-"""LoRA adapters of a start: what their files say, and why the engine would not load them."""
+"""Read the LoRA adapters of a start from their files, and find why the engine would refuse them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The context that the engine derives for a model, and what it follows from."""
+"""The context length that the engine derives for a model, and the configuration values behind it."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -19,7 +19,7 @@ _ABSOLUTE_POSITIONS = "absolute"
 
 
 def read_context(config: ModelConfig, *, generates: bool | None) -> Context | None:
-    """Return the length without `--max-model-len`, and the longest one that the engine takes with it."""
+    """Return the default context length in tokens, and the longest that the engine allows."""
     length, why = _stated(config)
     if length is None and not config.text.values:
         return None
@@ -60,7 +60,7 @@ def _stated(config: ModelConfig) -> tuple[int | None, str]:
 
 
 def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | None:
-    """The tokenizer's limit: heard for pooling models with absolute positions only."""
+    """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
     if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
     return as_whole(config.tokenizer_config.get("model_max_length"))
@@ -85,7 +85,7 @@ def _rope_type(rope: Mapping[str, Any]) -> str:
 
 
 def _rope_parameters(config: ModelConfig) -> Iterator[Mapping[str, Any]]:
-    """`rope_scaling` is the old name, and goes before the new one where a file has both."""
+    """Yield the RoPE parameters, `rope_scaling` before `rope_parameters`."""
     text = config.text
     heard = text.known.rope or (text.get("rope_theta") is not None)
     rope = (text.mapping("rope_scaling") if heard else {}) or text.mapping("rope_parameters")

@@ -1,4 +1,4 @@
-"""What is known of the model that a profile serves: its configuration, weights and sizes."""
+"""Facts of the model that a profile serves: configuration, weights and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -67,7 +67,7 @@ class ModelFacts:
         return None
 
     def why_no_stages(self, ranks: Ranks) -> str | None:
-        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+        """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
         from nim.models.parallel_sizes import check_sizes

@@ -1,4 +1,4 @@
-"""A manifest for a model that has none: the profiles that any model can be tried with."""
+"""Generate a manifest with generic profiles for a model that has none."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -55,7 +55,7 @@ def _tags(
 
 
 def _kv_cache(reading: ModelReading) -> KvCache | None:
-    """Layers that are all alike; what others keep a manifest cannot say."""
+    """Return the manifest's KV cache figures if all layers are alike, else None."""
     layers = reading.layers or ()
     caches = {cache for layer in layers for cache in layer.caches}
     if len(caches) != 1 or any(layer.kind not in (LayerKind.FULL, LayerKind.NONE) for layer in layers):

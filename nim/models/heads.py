@@ -1,4 +1,4 @@
-"""Heads and their size, as the engine takes them from a configuration."""
+"""Attention heads and their size, as the engine reads them from a configuration."""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
 
 
 def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | None:
-    """Nemotron-NAS names the queries that share a head, block by block; the engine takes the first."""
+    """Return the KV heads of Nemotron-NAS: of the first block that states its group size."""
     for block in config.listed("block_configs") or ():
         group = as_whole(block.get("attention", {}).get("n_heads_in_group"))
         if group and attention:
@@ -111,7 +111,7 @@ def _latent_size(config: ModelConfig) -> int | None:
 
 
 def _largest_head(config: ModelConfig) -> int | None:
-    """Gemma 4's full attention has heads of its own size; buffers are sized for the larger one."""
+    """Return the larger of Gemma 4's two head sizes, for which buffers are allocated."""
     return max(config.whole("head_dim") or 0, config.whole("global_head_dim") or 512) or None
 
 

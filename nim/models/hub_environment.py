@@ -1,4 +1,4 @@
-"""Variables that tell the hub's client its address, proxy and certificates, and their check."""
+"""Check the variables that give the hub client its address, proxy and certificates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

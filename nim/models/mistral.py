@@ -1,4 +1,4 @@
-"""Mistral's `params.json` as the configuration that the engine makes of it."""
+"""Convert Mistral's `params.json` into the configuration that the engine makes of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def _length_of(config: Mapping[str, Any] | None) -> int | None:
 
 
 def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Latent attention without experts is read as one expert that is never routed to."""
+    """Return the keys of experts; latent attention without experts counts as one unused expert."""
     moe = found.get("moe")
     if not moe and found.get("qk_nope_head_dim"):
         moe = {"num_experts": 1, "num_shared_experts": 1, "num_experts_per_tok": 1}
@@ -84,7 +84,7 @@ def _architecture(found: Mapping[str, Any]) -> str:
 
 
 def _window(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A list names the window of each layer of a pattern, null for layers that attend to everything."""
+    """Return window and kinds of layers from a list with one window per layer, null for full attention."""
     window, layers = found.get("sliding_window"), as_whole(found.get("num_hidden_layers")) or 0
     if isinstance(window, list) and window:
         words = ["full_attention" if one is None else "sliding_attention" for one in window]
@@ -111,7 +111,7 @@ def _yarn(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _composed(found: dict[str, Any]) -> dict[str, Any]:
-    """With a vision or an audio part, the language model becomes one part of three."""
+    """Return the configuration with the language model nested, if there is a vision or audio part."""
     multimodal = found.get("multimodal")
     parts = multimodal if isinstance(multimodal, Mapping) else {}
     vision = parts if parts.get("vision_encoder_args") else found.get("vision_encoder")

@@ -1,4 +1,4 @@
-"""Over how many GPUs the engine splits a model, and why not over others."""
+"""The numbers of GPUs over which the engine can split a model, and why not over others."""
 
 from collections.abc import Sequence
 
@@ -58,7 +58,7 @@ def tensor_parallel_sizes(
 
 
 def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
-    """Return the number of GPUs that all replicas take together."""
+    """Return the number of GPUs of all replicas together."""
     return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
 
 
@@ -71,7 +71,7 @@ def runs_in_stages(config: ModelConfig) -> bool | None:
 
 
 def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
-    """The weights; as if they were not quantized where their format is not known."""
+    """Return the weights, as unquantized if their format is unknown."""
     found = read_weights(config, read_quantization(config), quantize=quantize)
     return read_weights(config, None) if found is None else found
 
@@ -95,7 +95,7 @@ def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) ->
 
 
 def _check_heads(config: ModelConfig, ranks: int) -> None:
-    """The engine looks at the heads first, whatever the layers are made of."""
+    """Raise CannotSplitError if the attention heads do not divide by `ranks`."""
     heads = read_heads(config)
     if heads.attention:
         Share(heads.attention, what=ATTENTION_HEADS).on_rank(ranks)

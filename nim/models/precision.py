@@ -1,4 +1,4 @@
-"""The precision that a quantized checkpoint's weights have, by the project's word for it."""
+"""The precision of a quantized checkpoint's weights, under the project's names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _PRECISIONS = {
 
 
 def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """The narrowest precision that a good part of the weights has."""
+    """Return the narrowest precision of a substantial part of the weights; None if unknown."""
     found = set(_layer_precisions(raw))
     for word in ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8"):
         if word in found:
@@ -52,7 +52,7 @@ def _words_in(text: str) -> Iterator[str]:
 
 
 def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Groups of compressed-tensors and ModelOpt, and the global one of Quark."""
+    """Yield the groups of compressed-tensors and ModelOpt, and Quark's global one."""
     groups = raw.get("config_groups")
     yield from (g for g in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(g, Mapping))
     quark = raw.get("global_quant_config")

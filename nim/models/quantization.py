@@ -21,7 +21,7 @@ _KV_DTYPES = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
 
 def read_quantization(config: ModelConfig) -> Quantization | None:
-    """Return how the weights are quantized; None where nothing says that they are."""
+    """Return how the weights are quantized; None if they are not."""
     raw = _raw(config)
     if raw is None:
         return None
@@ -44,7 +44,7 @@ def quantization_mapping(config: ModelConfig) -> Mapping[str, Any]:
 
 
 def _raw(config: ModelConfig) -> dict[str, Any] | None:
-    """`quantization_config` goes before `hf_quant_config.json`; `text_config` is the last to be asked."""
+    """Return the quantization section of the configuration or of `hf_quant_config.json`; None if none."""
     for found in (
         config.root.mapping("quantization_config"),
         config.hf_quant_config,
@@ -59,7 +59,7 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
 
 
 def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
-    """The engine's name for the method, as its overrides and its models' own rules leave it."""
+    """Return the engine's name for the quantization method; None if there is none."""
     method = str(raw.get("quant_method") or "").lower()
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
@@ -116,7 +116,7 @@ def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _kv_cache_dtype(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """ModelOpt names an algorithm, compressed-tensors a scheme whose presence means FP8."""
+    """Return the KV cache type that the checkpoint asks for; None if it does not."""
     scheme = raw.get("kv_cache_scheme")
     if method == "compressed-tensors":
         return "fp8" if scheme is not None else None

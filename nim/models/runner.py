@@ -1,4 +1,4 @@
-"""Whether a model generates, and what it takes beside text."""
+"""Whether a model generates text or pools, and which inputs it accepts besides text."""
 
 from nim.engine.catalog import Architecture, Catalog, Feature, load_catalog
 from nim.models.config import ModelConfig, Section
@@ -54,5 +54,5 @@ def _by_ending(name: str, catalog: Catalog) -> bool | None:
 
 
 def _has(section: Section, names: tuple[str, ...]) -> bool:
-    """Whether the file names one of them, or its class has such a part by default."""
+    """Return whether the configuration or its class has one of these parts."""
     return any(section.values.get(name) is not None or name in section.known.parts for name in names)

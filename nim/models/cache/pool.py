@@ -1,4 +1,4 @@
-"""The engine's grouping of caches into one block pool, and what a sequence takes of it."""
+"""Group the layers' caches into one block pool as the engine does, and size a sequence in it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def block_bytes(groups: Sequence[Group], layers: range, *, alignment: int = 1) -
 
 
 def _is_one_type(pages: Sequence[Page]) -> bool:
-    """Whether all layers always need the same number of slots."""
+    """Return whether all layers always need the same number of blocks."""
     first = pages[0]
     if any(page.block != first.block for page in pages):
         return False
@@ -68,7 +68,7 @@ def _is_one_type(pages: Sequence[Page]) -> bool:
 
 
 def _unified(pages: Sequence[Page]) -> list[Page]:
-    """Pages of one size: of smaller ones the block grows, or where that leaves a rest, the page is padded."""
+    """Return pages of equal size: smaller ones get larger blocks, or padding where that does not divide."""
     largest = max(page.bytes for page in pages)
     return [_enlarged(page, largest) for page in pages]
 
@@ -100,7 +100,7 @@ def _merged_key(page: Page) -> Page:
 
 
 def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Groups of mixed page sizes, side by side in a block: of layouts with the block outermost."""
+    """Return groups of pages of different sizes, placed side by side in a block."""
     buckets: list[list[Page]] = []
     for page in pages:
         bucket = next((b for b in buckets if _is_one_type([*b, page])), None)
@@ -137,7 +137,7 @@ def _most_of_a_size(bucket: Sequence[Page]) -> int:
 
 
 def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
-    """How often the layers' pattern repeats in a group: as many as pad the least."""
+    """Return how often the pattern of layers repeats in a group: the number that needs least padding."""
     balanced = [bucket for bucket in buckets if _is_balanced(bucket)]
     fewest = max((_most_of_a_size(bucket) for bucket in balanced if len(_sizes(bucket)) > 1), default=0)
     if not fewest:

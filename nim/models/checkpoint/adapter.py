@@ -1,4 +1,4 @@
-"""An adapter's directory given as the model: what it is, and how it is served."""
+"""Explain how to serve an adapter whose directory was given as the model."""
 
 from pathlib import Path
 from typing import Any

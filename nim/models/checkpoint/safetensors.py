@@ -1,4 +1,4 @@
-"""The header of a safetensors file: bytes of tensors by their type, and whether the file is whole.
+"""Read the header of a safetensors file: bytes of tensors by type, and whether the file is complete.
 
 The file is 8 bytes that give the header's length, the header in JSON, and the tensors without a gap
 (https://huggingface.co/docs/safetensors). Only the header is read.
@@ -51,7 +51,7 @@ def read_tensor_bytes(path: Path, *, by_type: bool = True) -> Mapping[str | None
 
 
 def _last_end(header: bytes) -> int | None:
-    """Where the data of the header's last entry ends, which is the end of the file in most writers' order."""
+    """Return the end offset of the header's last entry, in most files the largest; None if not found."""
     found = _END.search(header, max(len(header) - _LAST_ENTRY_BYTES, 0))
     return int(found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""What a layer with attention keeps: keys and values as most models have them, and families that differ."""
+"""Caches of attention layers: keys and values in most models, and families that differ."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ _INCLUSIVE_WINDOWS = frozenset({"cohere2", "cohere2_moe"})
 
 
 def attention_caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
-    """Return what layer `index` keeps, which attends as `kind` says; None where that is not known."""
+    """Return the caches of layer `index`, whose attention is of this kind; None if unknown."""
     if attends_latently(config):
         caches = latent_caches(config, index)
         return caches and caches * (2 if config.text.model_type == "longcat_flash" else 1)
@@ -51,7 +51,7 @@ def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
 
 
 def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
-    """Full attention has heads of its own number and size."""
+    """Return Gemma 4's cache; full attention has heads of another number and size."""
     sliding = kind == LayerKind.SLIDING
     size = config.whole("head_dim") if sliding else config.whole("global_head_dim") or 512
     kv, alike = config.whole("num_key_value_heads"), config.get("attention_k_eq_v")
@@ -62,7 +62,7 @@ def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> 
 
 
 def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """A layer is passed several times: the first pass keeps everything, the others a window."""
+    """Return the caches of a layer passed several times: a full one for the first pass, windows after."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -71,7 +71,7 @@ def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKi
 
 
 def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Latent attention under a name that the engine does not list among those that have it."""
+    """Return latent caches for a model that the engine does not list among those with latent attention."""
     return latent_caches(config, index)
 
 
@@ -86,7 +86,7 @@ def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """Latent projections whose keys and values are kept whole."""
+    """Return a cache of full keys and values, computed by latent projections."""
     plain, rope = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
     if plain is None or rope is None:
         return None
@@ -95,7 +95,7 @@ def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) 
 
 
 def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Sparse layers keep an index of every token beside keys and values."""
+    """Return keys and values, and for sparse layers an index entry per token."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -124,7 +124,7 @@ def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Caches | None]:
-    """Each layer has a window of its own."""
+    """Return a function that gives each layer the window listed for it in `field`."""
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
         windows, cache = config.listed(field), _plain(config, heads, kind)

@@ -1,4 +1,4 @@
-"""What each layer of a stack is, by the words and patterns that configurations have for it."""
+"""The kind of each layer (full, sliding, state, …) by a configuration's lists and patterns."""
 
 from collections.abc import Mapping
 
@@ -79,7 +79,7 @@ def model_window(config: ModelConfig) -> int | None:
 
 
 def _slides(config: ModelConfig) -> bool:
-    """Whether the window is in use, as classes have it that know the field, and those that came with a model.
+    """Return whether the sliding window is in use, by the class's default or the configuration.
 
     Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none.
     """

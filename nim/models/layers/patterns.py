@@ -1,4 +1,4 @@
-"""Families whose configurations say in words of their own what each layer is."""
+"""The kind of each layer in model families whose configurations have keys of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +22,7 @@ LAYER_WORDS: Mapping[str, LayerKind] = {
 
 
 def _llama4(config: ModelConfig, count: int) -> Kinds | None:
-    """Layers without RoPE attend to everything, the others within a chunk."""
+    """Return the kinds: full attention without RoPE, chunked attention otherwise."""
     if not config.whole("attention_chunk_size"):
         return (LayerKind.FULL,) * count
     interval = config.whole("no_rope_layer_interval") or 4
@@ -40,7 +40,7 @@ def _falcon_h1(_config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
-    """Each layer has a state; the hybrid ones attend besides."""
+    """Return the kinds: hybrid layers have attention besides a state."""
     listed = config.listed("layers_block_type")
     ids = set(config.listed("hybrid_layer_ids") or ())
     hybrid = [word == "hybrid" for word in listed] if listed else [i in ids for i in range(count)]
@@ -48,7 +48,7 @@ def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _kimi_linear(config: ModelConfig, count: int) -> Kinds | None:
-    """Its lists count from one."""
+    """Return the kinds by lists that count from 1."""
     linear = set(config.mapping("linear_attn_config").get("kda_layers") or ())
     return tuple(LayerKind.STATE if i + 1 in linear else LayerKind.FULL for i in range(count))
 
@@ -86,7 +86,7 @@ def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
-    """The last of each group attends; with KDA also those after the last whole group."""
+    """Return the kinds: attention in each group's last layer, with KDA also after the last whole group."""
     group = config.whole("layer_group_size") or 1
     whole = count // group * group if config.has("short_conv_kernel_size") else count
     return tuple(
@@ -96,12 +96,12 @@ def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _granite(config: ModelConfig, count: int) -> Kinds | None:
-    """A granite hybrid without a list is all Mamba."""
+    """Return only states for a hybrid without a list of kinds, else None."""
     return None if config.listed("layer_types", "layers_block_type") else (LayerKind.STATE,) * count
 
 
 def _gpt_oss(_config: ModelConfig, count: int) -> Kinds | None:
-    """Every other layer slides, whatever the list says."""
+    """Return sliding and full attention in turn, whatever the list says."""
     return tuple(LayerKind.FULL if index % 2 else LayerKind.SLIDING for index in range(count))
 
 

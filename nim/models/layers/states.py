@@ -1,4 +1,4 @@
-"""The states that Mamba, linear attention and short convolutions keep of a sequence, by family."""
+"""State tensors per sequence of Mamba, linear attention and short convolutions, by family."""
 
 from collections.abc import Callable, Mapping
 
@@ -77,7 +77,7 @@ def _mamba2_model(config: ModelConfig) -> Tensors:
 
 
 def _named_mamba2(config: ModelConfig) -> Tensors:
-    """The names of Bamba, which Granite, Falcon-H1 and Zamba 2 share in part."""
+    """Return Mamba 2's states by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
     inner = config.whole("mamba_d_ssm") or int(
         (config.number("mamba_expand") or 2) * _size(config, "hidden_size")
     )

@@ -1,4 +1,4 @@
-"""The modules of a model's language part, layer by layer."""
+"""The weight matrices of a model's decoder layers, layer by layer, with embedding and output head."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,7 +96,7 @@ def embedding(config: ModelConfig) -> Vocabulary:
 
 
 def head(config: ModelConfig) -> Vocabulary | None:
-    """Return the head, where the model has one with weights of its own."""
+    """Return the output head if the model has one with its own weights."""
     if shares_embedding(config) or not _has_head(config):
         return None
     return replace(embedding(config), name="lm_head")

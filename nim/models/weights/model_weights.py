@@ -120,7 +120,7 @@ def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
 
 
 def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
-    """The weights of each layer; those alike share one object."""
+    """Return the weights of each layer; equal layers share one object."""
     alike: dict[tuple[int, int | None], Weights] = {}
     found = []
     for index, modules in enumerate(decoder_layers(config)):

@@ -1,4 +1,4 @@
-"""The bytes of a model's weights on one rank."""
+"""Bytes of a model's weights on one rank."""
 
 from nim.models.config import ModelConfig
 from nim.models.types import Quantization

@@ -17,7 +17,7 @@ ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
 def grouped_queries(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, prefix: str, index: int
 ) -> Iterator[Linear]:
-    """Yield queries, keys and values as one module, and the way out."""
+    """Yield the merged query-key-value projection and the output projection."""
     hidden, queries = size(config, "hidden_size"), _query_heads(config, heads, layer, index)
     kv, key, value = _kv_sizes(heads, layer)
     if config.text.model_type in _LOW_RANK_QUERIES:
@@ -37,7 +37,7 @@ def grouped_queries(
 
 
 def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: str) -> Iterator[Linear]:
-    """Yield the way in, which every rank holds in full, the queries made from it, and the way out."""
+    """Yield the low-rank input projection, held in full by every rank, the queries and the output."""
     hidden, rank = size(config, "hidden_size"), size(config, "share_q_dim")
     yield replicated(f"{prefix}.qkv_proj", hidden, rank + keys)
     yield Linear(name=f"{prefix}.wq", inputs=whole(rank), outputs=(queries,))
@@ -45,7 +45,7 @@ def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: st
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
-    """KV heads, key size and value size, which a layer's cache has, too."""
+    """Return the number of KV heads, the key size and the value size."""
     for cache in layer.caches:
         if cache.kind in (LayerKind.FULL, LayerKind.SLIDING, LayerKind.CHUNKED) and not cache.latent:
             return cache.kv_heads, cache.key_size, cache.value_size or cache.key_size

@@ -1,4 +1,4 @@
-"""The weights of encoder-decoders of Whisper's kind."""
+"""Weights of encoder-decoder models such as Whisper."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...
 
 
 def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
-    """Yield convolutions and positions."""
+    """Yield convolutions and positional embeddings."""
     hidden = size(config, "d_model", "hidden_size")
     yield replicated("encoder.conv", 3 * ((config.whole("num_mel_bins") or 80) + hidden), hidden)
     for name in ("max_source_positions", "max_target_positions"):

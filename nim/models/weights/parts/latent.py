@@ -50,7 +50,7 @@ def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Kimi Linear and K3: a gate for each head's values."""
+    """Yield latent attention with an output gate per head (Kimi Linear, K3)."""
     yield from _plain(config, prefix, index)
     if config.flag("mla_use_output_gate"):
         yield _output_gate(config, f"{prefix}.g_proj")
@@ -66,7 +66,7 @@ def _output_gate(config: ModelConfig, name: str) -> Linear:
 
 
 def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """One latent vector is key and value; the way out goes over groups of heads."""
+    """Yield DeepSeek V4's projections: one latent vector for keys and values, grouped output."""
     hidden, channels, rank = (
         size(config, "hidden_size"),
         size(config, "head_dim"),
@@ -91,7 +91,7 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
 
 
 def _compressor(config: ModelConfig, prefix: str, channels: int, ratio: int) -> Iterator[Linear]:
-    """Keys and gates; groups of four overlap, which doubles them."""
+    """Yield the compressor's keys and gates; groups of 4 overlap, which doubles them."""
     width = channels * (2 if ratio == 4 else 1)
     yield replicated(
         f"{prefix}.fused_wkv_wgate", size(config, "hidden_size"), width, width, bits=_UNQUANTIZED

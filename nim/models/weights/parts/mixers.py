@@ -36,7 +36,7 @@ def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, state: int) -> Iterator[Linear]:
-    """A single group is held by every rank; several are shared out, never repeated."""
+    """Yield Mamba 2's projections. Each rank holds a single group in full; several are divided."""
     of_heads, of_groups = Share(heads, inner // heads, _MAMBA_HEADS), Share(groups, state, _GROUPS)
     if groups == 1:
         of_groups = whole(state)
@@ -70,7 +70,7 @@ def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """The names of Bamba, which Granite, Falcon-H1 and Zamba 2 share in part."""
+    """Return Mamba 2's projections by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -96,7 +96,7 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """With a full-rank gate it is merged with queries, keys and values, else it has two small matrices."""
+    """Yield Kimi's delta attention; a full-rank gate is merged, a low-rank one has two matrices."""
     linear, hidden = config.mapping("linear_attn_config"), size(config, "hidden_size")
     count, unit = as_whole(linear.get("num_heads")), as_whole(linear.get("head_dim"))
     if count is None or unit is None:

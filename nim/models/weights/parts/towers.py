@@ -1,4 +1,4 @@
-"""The weights of vision and audio towers, and of the projectors that lead from them to the language part."""
+"""Weights of vision and audio towers, and of the projectors from them to the language part."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ def tower_modules(config: ModelConfig) -> Iterator[Linear]:
 
 
 def _with_root_names(section: Section, root: Section) -> Section:
-    """Return `section` with what the top level says about its projector."""
+    """Return `section` with the projector's keys of the top level."""
     if root.get(_SCALE) is None:
         return section
     return replace(section, values={**section.values, _SCALE: root.get(_SCALE)})
@@ -162,7 +162,7 @@ def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
 
 
 def _positions(section: Section, patch: int) -> int:
-    """Return the rows of the table of positions; 0 where nothing tells of one."""
+    """Return the rows of the table of positions; 0 if the configuration states none."""
     stated = section.whole("num_position_embeddings", "position_embedding_size")
     height, width = section.whole("init_pos_emb_height"), section.whole("init_pos_emb_width")
     if stated is not None or (height and width):
@@ -185,7 +185,7 @@ def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[
 
 
 def _width(section: Section, hidden: int) -> int:
-    """In GLM's towers the stated width is the projector's."""
+    """Return the width of a tower's feed-forward network."""
     own = (
         section.whole("out_hidden_size")
         if section.model_type in ("glm4v_vision", "glm4v_moe_vision")
@@ -244,7 +244,7 @@ def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Patches that lie together are merged and mapped, also from layers in the middle."""
+    """Yield the projectors that merge neighbouring patches, one more for each deepstack layer."""
     merged = hidden * (section.whole("spatial_merge_size") or 2) ** 2
     target = out if section.whole("embed_dim") is None else section.whole("hidden_size") or out
     for _ in range(1 + len(section.listed("deepstack_visual_indexes") or ())):

@@ -1,4 +1,4 @@
-"""Which of a model's modules is stored in which format."""
+"""The storage format of each of a model's modules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

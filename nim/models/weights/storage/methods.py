@@ -1,4 +1,4 @@
-"""The formats that each quantization method of the engine gives to a model's modules."""
+"""The storage formats that each quantization method gives to a model's modules."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -74,6 +74,7 @@ def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
 
 
 def _fp8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of FP8 checkpoints."""
     tile = checkpoint.raw.get("weight_block_size")
     stored = formats.FP8_TENSOR
     if isinstance(tile, list) and len(tile) == 2:
@@ -84,7 +85,7 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
-    """Blocks of 128, with scales of 8 bits where the experts have 4."""
+    """Return formats of 128 × 128 blocks, with 8-bit scales if the experts have 4 bits."""
     words = (checkpoint.config.word("expert_dtype"), checkpoint.config.root.word("expert_dtype"))
     small = next((word for word in words if word), "fp4") == "fp4"
     stored = formats.blocks(128, 128, scale_bits=8 if small else 32)
@@ -138,7 +139,7 @@ def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _checkpoint_keys(name: str) -> Iterable[str]:
-    """The names under which a checkpoint may have this module, or one of its first expert's."""
+    """Yield the names that a checkpoint may have for a module, or for one of its first expert."""
     experts = ("", ".0.up_proj", ".0.gate_proj", ".0.w1", ".up_proj", ".gate_up_proj")
     for each in checkpoint_names(name):
         for end in experts if name.endswith("experts") else ("",):
@@ -168,7 +169,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _gptq(checkpoint: _Checkpoint) -> Formats | None:
-    """`dynamic` names modules by pattern, with `-:` in front where they stay as they are.
+    """Return GPTQ's formats; `dynamic` patterns with `-:` in front name unquantized modules.
 
     In float16 the engine has a kernel that takes parts of groups.
     """
@@ -205,7 +206,7 @@ def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats
 
 
 def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
-    """Experts alone; those of gpt-oss are padded less on Hopper."""
+    """Return the format of experts, the only quantized modules; gpt-oss has less padding on Hopper."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert", "ignored_layers"))
     padded_less = checkpoint.config.model_type == "gpt_oss" and checkpoint.capability[0] == HOPPER[0]
     stored = formats.GPT_OSS_EXPERTS if padded_less else formats.MXFP4_EXPERTS
@@ -213,7 +214,7 @@ def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _quark(checkpoint: _Checkpoint) -> Formats | None:
-    """One format for all layers; None where some differ."""
+    """Return one format for all layers; None if some differ."""
     raw = checkpoint.raw
     (group, *_), weight = (*weight_groups(raw), {}), raw.get("global_quant_config", {}).get("weight") or {}
     weights = {**group.get("weights", {}), "strategy": str(weight.get("qscheme") or "").removeprefix("per_")}
