@@ -14,7 +14,7 @@ from nim.errors import PreflightError
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Compare the option table with the installed engine; return 1 if they differ. Takes seconds."""
+    """Run `nim doctor options`: compare the option table with the installed engine; return 1 if different."""
     if arguments[:1] == ["stream"]:
         # imports aiohttp, which the other subcommand does not need
         from nim.cli.doctor_stream import run as examine_ingress

@@ -30,7 +30,7 @@ from VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: n
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print each finding as it is found, then advice; return 1 if there are findings."""
+    """Run `nim doctor stream`: print findings as they are made, then advice; return 1 if there are any."""
     options = _parser().parse_args(arguments)
     target = read_target(options.url, environ.get("VLLM_API_KEY"))
     if not 0 < options.idle <= 86400:

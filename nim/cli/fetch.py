@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Fetch, or list what would be fetched; return the exit code."""
+    """Run `nim fetch`: download into the cache, or list what would be downloaded; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fetch(
     sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log, file: Path | None
 ) -> Iterator[Row]:
-    """Fetch all repositories and yield a row for each. All checks precede the first byte of weights."""
+    """Download all repositories and yield a row for each, after all checks have passed."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
     repositories: list[Repository] = []
@@ -154,7 +154,7 @@ def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], l
 
 
 def _row(repository: "Repository", done: Done | None) -> Row:
-    """Return one repository as data; without `done`, as a preview."""
+    """Return one repository as data; without `done`, as a preview of the download."""
     sizes = [size or 0 for size in repository.files.values()]
     row: Row = {
         "source": repository.wanted.uri,

@@ -15,7 +15,7 @@ from nim.models.generic_manifest import manifest_for_model
 
 
 def check_place(file: Path) -> None:
-    """Refuse a file that cannot be written, before anything is fetched. No directory is created."""
+    """Raise SettingsError for a manifest path that cannot be written. No directory is created."""
     parent = file.absolute().parent
     cannot = f"cannot write the manifest '{file}' (--manifest-file)"
     if file.is_dir():
@@ -34,7 +34,7 @@ def check_place(file: Path) -> None:
 
 
 def write_manifest(file: Path, directory: Path, source: str, name: str) -> None:
-    """Write a manifest with the generic profiles for the model whose files are in `directory`."""
+    """Write a manifest with generic profiles for the model whose files are in `directory`."""
     model = read_local_model(directory, source)
     loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
     facts = facts_of(read_config(directory))

@@ -1,4 +1,4 @@
-"""The hub for commands that fetch: choose files, check disk space, report progress."""
+"""Download from the model hub for `nim fetch` and `nim store`: choose files, check space, show progress."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ def logger(settings: Settings) -> Log:
 
 
 def end_at_signals(settings: Settings) -> None:
-    """Make stop signals end this process at once with a log line, also as PID 1 of a container."""
+    """Make SIGTERM and SIGINT end this process at once with a log line, also as PID 1 of a container."""
     form = Form(as_json=settings.jsonl_logging)
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -135,7 +135,7 @@ class Hub:
         return paths[0].parent if paths else None
 
     def check_room(self, repositories: Sequence["Repository"]) -> None:
-        """Refuse downloads that do not fit on the disk, after removing partial files of killed processes."""
+        """Raise PreflightError for downloads larger than the free disk space; remove partial files first."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):
             here = [one for one in repositories if one.wanted.cache == cache]
             self._remove_partial_files(here)
@@ -149,7 +149,7 @@ class Hub:
                 )
 
     def fetch(self, repository: "Repository") -> Done:
-        """Fetch one repository into the cache, logging progress, and check the result."""
+        """Download one repository into the cache, logging progress, and check the result."""
         wanted, missing = repository.wanted, repository.missing
         began = time.monotonic()
         size = self._hub.bytes_of(missing)
@@ -179,7 +179,7 @@ class Hub:
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:
-        """Log the progress now and then while the block runs, from the bytes on the disk."""
+        """Log the download's progress at intervals while the block runs, from the bytes on disk."""
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)
@@ -217,13 +217,13 @@ def _indexed(wanted: Wanted, file: Path) -> Collection[str]:
 
 
 def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Refuse a cache that cannot be written, before any request to the hub."""
+    """Raise PreflightError for a cache that cannot be written, before any request to the hub."""
     for place in _caches(repositories):
         check_directory(place.path, place.variable, settings.cache_probe_timeout)
 
 
 def probe_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Refuse a cache on a disk or mount that does not respond. It is only read."""
+    """Raise PreflightError for a cache on a mount that does not respond. It is only read."""
     probe(_caches(repositories), settings.cache_probe_timeout)
 
 

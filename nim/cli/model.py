@@ -25,7 +25,7 @@ this machine's GPUs are used."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print what was read from the model's files; return 0."""
+    """Run `nim model`: print what was read from the model's files; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
     reading, machine = read_model(model.config), machine_of(options, environ)

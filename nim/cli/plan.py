@@ -17,7 +17,7 @@ from nim.settings import read_settings
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the plan; start and write nothing; return 0."""
+    """Run `nim plan`: print the plan of a start, which writes and starts nothing; return 0."""
     parser = argparse.ArgumentParser(prog="nim plan", description=__doc__, allow_abbrev=False)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the whole plan as one JSON object")

@@ -19,7 +19,7 @@ def read_plan_data(path: Path) -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return one line for each value that differs: before, after, and where each comes from."""
+    """Return one line for each value that differs between plans: before, after, and the origin of each."""
     lines = []
     if old["profile"]["id"] != new["profile"]["id"]:
         lines.append(f"profile: {old['profile']['label']} → {new['profile']['label']}")

@@ -1,4 +1,4 @@
-"""Print the profile listing as a table on a terminal. In a pipe it is NIM's plain text."""
+"""Print the profile list as a table on a terminal, and as NIM's plain text in a pipe."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from nim.selection.profile_listing import ListedProfile, Listing
 
 
 def print_listing(listing: Listing) -> None:
-    """Print the GPUs in one line, then one row per profile, best first."""
+    """Print the GPUs on one line, then one row per profile, best first."""
     console = Console()
     gpus = [*listing.free_gpus, *listing.busy_gpus]
     busy = {gpu.index for gpu in listing.busy_gpus}

@@ -47,7 +47,7 @@ IMPORT = "import"
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """List the profiles, or check, write ids into or import manifests; return the exit code."""
+    """Run `nim profiles`: list, check or import manifests, or write their ids; return the exit code."""
     if arguments[:1] == [IMPORT]:
         return run_import(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def run_import(arguments: Sequence[str]) -> int:
-    """`nim profiles import`: convert public vLLM recipes to manifests."""
+    """Run `nim profiles import`: convert public vLLM recipes to manifests; return the exit code."""
     options = _import_parser().parse_args(arguments)
     files = dict(_recipe_files(options.recipes))
     output = Path(options.output) if options.output else None
@@ -85,7 +85,7 @@ class _Import:
         self._options, self._output, self._table = options, output, table
 
     def one(self, file: Path) -> int:
-        """Write the manifest of one recipe to the output, or print it; return 0. A refusal is raised."""
+        """Write or print the manifest of one recipe; return 0. Raises RecipeRefused."""
         draft = self._draft(file)
         text = draft_text(draft)
         if self._output is None:
@@ -99,7 +99,7 @@ class _Import:
         return 0
 
     def outcome(self, file: Path, name: str) -> Outcome:
-        """Return the outcome of one recipe of several; a refusal is part of the report."""
+        """Return the result for one recipe of several; a refusal is part of it."""
         try:
             draft = self._draft(file)
             text = draft_text(draft)
@@ -122,7 +122,7 @@ class _Import:
         return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
 
     def _write(self, draft: Draft, text: str, output: Path) -> Path:
-        """Write the manifest to `output`, or in that directory under its model's name; return the path."""
+        """Write the manifest to the file or directory `output`; return the path."""
         path = output / f"{draft.name.rpartition('/')[2].lower()}.yaml" if output.is_dir() else output
         if path.exists() and not self._options.force:
             message = f"cannot write '{path}': it is there already"
@@ -134,7 +134,7 @@ class _Import:
         return path
 
     def _chosen(self, manifest: Manifest) -> str | None:
-        """Return the profile that the GPUs given by --gpus would run, or why there is none."""
+        """Return the profile that the GPUs of --gpus would run, or why there is none."""
         if not self._options.gpus:
             return None
         try:
@@ -200,7 +200,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _check(files: Sequence[Path], *, as_json: bool) -> int:
-    """Print the problems of each manifest, and notes; return the exit code."""
+    """Print the problems and notes of each manifest; return the exit code."""
     table = load_options()
     found = [(file, *_problems(file, table)) for file in files]
     if as_json:

@@ -1,4 +1,4 @@
-"""`make docs`: write the reference pages that are generated from the code. A test fails if one is stale."""
+"""Write the reference pages that are generated from the code (`make docs`). A test fails if one is stale."""
 
 import sys
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def _loss(kind: FailureClass) -> str:
 
 
 def main() -> int:
-    """Write all pages; return 0."""
+    """Write all generated reference pages; return 0."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, text in references().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")

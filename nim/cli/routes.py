@@ -34,7 +34,7 @@ class Found:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the routes; send a request to an engine only with `--running` or `--url`."""
+    """Run `nim routes`: print the routes; `--running` and `--url` compare them with an engine; return 0."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="compare with the engine at this address, such as http://127.0.0.1:8001")

@@ -26,7 +26,7 @@ every other flag goes to the engine, and overrides NIM_PASSTHROUGH_ARGS and the 
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve. Returns only for `-h` and `--dry-run`: otherwise PID 1 replaces this process."""
+    """Run `nim serve`. Returns only for `-h` and `--dry-run`; otherwise PID 1 replaces this process."""
     if any(word in ("-h", "--help") for word in arguments):
         print(USAGE, end="")
         return 0
@@ -67,7 +67,7 @@ def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
 
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
-    """Read the environment and this machine."""
+    """Return a request with the environment's settings and this machine's hardware."""
     from nim.hardware import detect_hardware
     from nim.planning.request import Request
     from nim.settings import read_settings
@@ -77,7 +77,7 @@ def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
 
 
 def announce(plan: Plan) -> None:
-    """Log what is about to run, why, and all warnings."""
+    """Log the chosen profile with the reason, and all warnings."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     profile = plan.profile
     chosen = (

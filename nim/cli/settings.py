@@ -12,7 +12,7 @@ from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the table, or only the variables named."""
+    """Run `nim settings`: print all variables, or only the named ones; return 0."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="show only these variables")
     output = parser.add_mutually_exclusive_group()

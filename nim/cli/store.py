@@ -31,7 +31,7 @@ copied. An incomplete store is not served, since `config.json` comes last; the s
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Create or complete the store; return the exit code."""
+    """Run `nim store`: create or complete a directory with a model's files; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)

@@ -1,4 +1,4 @@
-"""Examine a running service through its public address: what a proxy in front of it does to streams."""
+"""Examine a running service through its public address: whether a proxy in front of it harms streams."""
 
 from nim.doctor.advice import ADVICE, Advice
 from nim.doctor.checks import Limits, examine

@@ -1,4 +1,4 @@
-"""Context shared by all checks of a run."""
+"""Context shared by all checks of a run: client, service, limits, generation API."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -21,7 +21,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class CheckContext:
-    """`token_seconds` is the engine's pace as shown by the streams so far."""
+    """Context of a run. `token_seconds` is the time per token as measured so far."""
 
     client: ServiceClient
     service: Service
@@ -38,10 +38,10 @@ class CheckContext:
         return max(16, self.service.context - RESERVED_FOR_PROMPT)
 
     def tokens_for(self, seconds: float) -> int:
-        """Return the tokens that keep the engine busy for this time, limited by the context."""
+        """Return the number of tokens that take the engine this many seconds, limited by the context."""
         return min(self.most_tokens, ceil(seconds / self.token_seconds))
 
     async def counts(self, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
-        """Read the engine's metrics now."""
+        """Return the engine's metrics now; None if they cannot be read."""
         page = self.service.metrics_page
         return await scrape(self.client, page, seconds) if page else None

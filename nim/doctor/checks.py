@@ -1,4 +1,4 @@
-"""All checks in order; each has the engine to itself."""
+"""Run all checks in order, one at a time."""
 
 from collections.abc import AsyncIterator, Callable
 

@@ -1,4 +1,4 @@
-"""Check whether the engine notices that a client left, by its own count of running requests."""
+"""Check that the engine stops generating when a client disconnects, by its count of running requests."""
 
 import asyncio
 import time
@@ -34,15 +34,17 @@ class MetricsUnavailable(Exception):
 
 
 async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
-    """Leave once in the middle of a stream and once before the answer."""
+    """Yield findings on disconnecting during a stream and before a non-streaming answer."""
     tokens = context.tokens_for(GENERATION_SECONDS)
 
     async def stream() -> None:
+        """Read a stream until cancelled."""
         async with context.api.begun(tokens) as answer:
             async for _ in answer.content.iter_any():
                 pass
 
     async def silence() -> None:
+        """Wait for a non-streaming answer until cancelled."""
         body = context.api.request(tokens, stream=False)
         await context.client.ask("POST", context.api.path, json=body)
 
@@ -53,6 +55,7 @@ async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
 async def _checked(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
+    """Return the finding of one disconnect, or an undetermined one without metrics."""
     try:
         return await _leave(context, check, tokens, ask)
     except MetricsUnavailable:
@@ -62,7 +65,7 @@ async def _checked(
 async def _leave(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
-    """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
+    """Start a generation, disconnect once the engine counts it, and return how long it stayed counted."""
     before = await _idle(context)
     if before is None:
         return _unknown(check, "the engine's metrics are not available at /v1/metrics")
@@ -90,7 +93,7 @@ async def _leave(
 
 
 def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
-    """A generation that finished by itself proves a missed disconnect, except within 10 % of its limit."""
+    """Return the finding for a generation that ended; one that ran to its last token was not stopped."""
     if not to_the_end:
         seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
@@ -101,7 +104,7 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
 
 
 async def _idle(context: CheckContext) -> Counts | None:
-    """Return the metrics once earlier checks' requests have had time to end."""
+    """Return the engine's metrics once it is idle, after at most 30 s; None if they cannot be read."""
     if await context.counts() is None:
         return None
     await _until(context, lambda running: running == 0, 3 * GENERATION_SECONDS)
@@ -109,7 +112,7 @@ async def _idle(context: CheckContext) -> Counts | None:
 
 
 async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
-    """Return when the number of requests became the wanted one; None if it did not in time."""
+    """Return an observation once `true(running requests)` holds; None if it does not within `seconds`."""
     began, looked = time.monotonic(), False
     while True:
         counts = await context.counts(METRICS_TIMEOUT_SECONDS)
@@ -126,4 +129,5 @@ async def _until(context: CheckContext, true: Callable[[float], bool], seconds: 
 
 
 def _unknown(check: str, seen: str) -> Finding:
+    """Return a finding that could not be determined."""
     return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be determined: {seen}")

@@ -1,4 +1,4 @@
-"""Check whether events arrive when they are generated, by comparing a stream with the engine's metrics."""
+"""Check that stream events arrive when they are generated, by comparing them with the engine's metrics."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class TimedStream:
 
     @property
     def buffered(self) -> bool:
-        """Whether all events came at once, or the first came when most had been generated."""
+        """Return whether all events came at once, or the first came when most had been generated."""
         stream, made = self.stream, self.engine_first_seconds
         if stream.pieces <= 2:
             return True
@@ -39,18 +39,19 @@ class TimedStream:
 
     @property
     def looks_bad(self) -> bool:
+        """Return whether the stream seems buffered or its events merged."""
         if len(self.stream.arrivals) < FEWEST_EVENTS:
             return False
         return self.buffered or self.stream.merged_share > MERGED_IS_ODD
 
     @property
     def inconclusive(self) -> bool:
-        """Whether it looks bad while this process was itself late."""
+        """Return whether merged events can be explained by this process reading late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
 async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
-    """Check timing and framing of streams."""
+    """Yield findings on the timing and framing of streams."""
     timed = await _best_of(context)
     for finding in _findings(context, timed):
         yield finding
@@ -59,6 +60,7 @@ async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
+    """Yield the findings on buffering, merged events and framing of a stream."""
     stream = timed.stream
     if len(stream.arrivals) < FEWEST_EVENTS:
         return _unknown(f"too few events to judge: {len(stream.arrivals)} of {TOKENS} tokens")
@@ -70,7 +72,7 @@ def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
 
 
 async def _best_of(context: CheckContext) -> TimedStream:
-    """Repeat a suspicious stream, long enough to tell a short delay from buffering of the whole answer."""
+    """Return the best of several streams: a suspicious one is repeated, longer each time."""
     timed, tokens = [await _measure(context, min(TOKENS, context.most_tokens))], TOKENS
     while timed[-1].looks_bad and len(timed) < ATTEMPTS:
         if sum(each.stream.late_share < CLEARLY for each in timed) == ENOUGH:
@@ -81,6 +83,7 @@ async def _best_of(context: CheckContext) -> TimedStream:
 
 
 async def _measure(context: CheckContext, tokens: int) -> TimedStream:
+    """Return one stream of this many tokens with the engine's timing."""
     before = await context.counts()
     stream = await context.api.listen(tokens)
     after = await context.counts()
@@ -90,10 +93,12 @@ async def _measure(context: CheckContext, tokens: int) -> TimedStream:
 
 
 def _unknown(seen: str) -> Sequence[Finding]:
+    """Return a buffering finding that could not be determined."""
     return [Finding(check=check, verdict=Verdict.UNKNOWN, seen=seen) for check in ("buffering", "events")]
 
 
 def _buffering(timed: TimedStream) -> Finding:
+    """Return the finding on buffering of the whole answer."""
     stream, made = timed.stream, timed.engine_first_seconds
     said = f" (made after {milliseconds(made)})" if made is not None else ""
     first, end = milliseconds(stream.arrivals[0]), milliseconds(stream.seconds)
@@ -111,6 +116,7 @@ def _buffering(timed: TimedStream) -> Finding:
 
 
 def _events(timed: TimedStream) -> Finding:
+    """Return the finding on events that arrive merged."""
     stream, made = timed.stream, timed.engine_gap_seconds
     median, late, most = stream.gap_percentile(50), stream.gap_percentile(99), max(stream.gaps)
     facts: dict[str, Fact] = {

@@ -14,7 +14,7 @@ NO_ROUTE = "/v1/nim-doctor-no-such-route"
 
 
 async def check_headers(context: CheckContext) -> AsyncIterator[Finding]:
-    """Check request ids, timing headers and the API key."""
+    """Yield findings on request ids, timing headers and the API key."""
     sent = f"nim-doctor-{secrets.token_hex(8)}"
     answer = await context.client.ask("GET", MODELS, headers={"X-Request-Id": sent})
     yield _request_id(context, sent, answer.headers.get("X-Request-Id"))
@@ -23,6 +23,7 @@ async def check_headers(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _request_id(context: CheckContext, sent: str, got: str | None) -> Finding:
+    """Return the finding on the X-Request-Id header."""
     if got == sent:
         return Finding(check="request-id", verdict=Verdict.OK, seen="X-Request-Id goes in and comes back")
     seen = f"X-Request-Id {sent} was sent, {'none' if got is None else got} came back"
@@ -30,6 +31,7 @@ def _request_id(context: CheckContext, sent: str, got: str | None) -> Finding:
 
 
 def _server_timing(context: CheckContext, headers: Mapping[str, str]) -> Finding:
+    """Return the finding on the Server-Timing header."""
     timing = headers.get("Server-Timing", "")
     if "engine;dur=" in timing:
         return Finding(check="server-timing", verdict=Verdict.OK, seen=timing)
@@ -39,7 +41,7 @@ def _server_timing(context: CheckContext, headers: Mapping[str, str]) -> Finding
 
 
 async def _authorization(context: CheckContext) -> Finding:
-    """Check whether a key is required at all; with the key the run got this far."""
+    """Return the finding on the API key: whether requests without it are refused."""
     if not context.client.target.key:
         seen = "no key to try: VLLM_API_KEY is not set"
         return Finding(check="authorization", verdict=Verdict.UNKNOWN, seen=seen)
@@ -51,7 +53,7 @@ async def _authorization(context: CheckContext) -> Finding:
 
 
 async def check_health(context: CheckContext) -> AsyncIterator[Finding]:
-    """Check whether a load balancer's probe reaches the service itself, uncached."""
+    """Yield findings on whether a load balancer's probe reaches the service itself, uncached."""
     ready = await context.client.ask("GET", READY)
     if _is_health(ready):
         seen = f"GET {READY} answers {ready.status}"
@@ -62,6 +64,7 @@ async def check_health(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 async def _freshness(context: CheckContext) -> Finding:
+    """Return the finding on caching of health answers."""
     headers = (await context.client.ask("GET", LIVE)).headers
     control, age = headers.get("Cache-Control", ""), headers.get("Age")
     if age is not None:
@@ -74,7 +77,7 @@ async def _freshness(context: CheckContext) -> Finding:
 
 
 async def check_errors(context: CheckContext) -> AsyncIterator[Finding]:
-    """Report answers in HTML; last, so that all earlier answers count."""
+    """Yield the finding on HTML answers; last, so that all earlier answers count."""
     answer = await context.client.ask("GET", NO_ROUTE)
     if context.client.pages:
         seen = f"HTML where clients expect JSON: {'; '.join(dict.fromkeys(context.client.pages))}"
@@ -86,11 +89,12 @@ async def check_errors(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _if_ours(context: CheckContext) -> Verdict:
-    """Whether the header was lost: this project's gateway always sends it, others may not."""
+    """Return WARN if this project's gateway answers, which always sends the header; else UNKNOWN."""
     return Verdict.WARN if context.service.ours else Verdict.UNKNOWN
 
 
 def _is_json(answer: Answer) -> bool:
+    """Return whether an answer's body is JSON."""
     try:
         json.loads(answer.body)
     except ValueError:
@@ -99,7 +103,7 @@ def _is_json(answer: Answer) -> bool:
 
 
 def _is_health(answer: Answer) -> bool:
-    """Whether the status is ready or not ready."""
+    """Return whether an answer is this project's health body."""
     try:
         return bool(json.loads(answer.body)["object"] == "health.response")
     except (ValueError, LookupError, TypeError):

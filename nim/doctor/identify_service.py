@@ -16,7 +16,7 @@ USUAL_CONTEXT = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """`ours`: it answers like this project's gateway, so missing headers were lost on the way."""
+    """The examined service. `ours`: this project's gateway, so that missing headers were lost on the way."""
 
     ours: bool
     server: str | None
@@ -30,7 +30,7 @@ class Service:
 
 
 async def identify(client: ServiceClient, model: str | None) -> Service:
-    """Identify the service; SettingsError with the reason if that fails."""
+    """Return the service and its model; SettingsError if it cannot be identified."""
     answer = await _first(client)
     cards = _model_cards(answer)
     if cards is None:
@@ -47,6 +47,7 @@ async def identify(client: ServiceClient, model: str | None) -> Service:
 
 
 async def _first(client: ServiceClient) -> Answer:
+    """Return the answer of the first request, a list of models; SettingsError if none comes."""
     try:
         return await client.ask("GET", MODELS)
     except ConnectionCut as cut:
@@ -56,7 +57,7 @@ async def _first(client: ServiceClient) -> Answer:
 
 
 def _model_cards(answer: Answer) -> list[Any] | None:
-    """Parse the list of models; None if it is not one."""
+    """Return the list of models in an answer; None if it is not one."""
     try:
         data = json.loads(answer.body)["data"] if answer.status == 200 else None
         return data if data and all(isinstance(card["id"], str) for card in data) else None
@@ -79,7 +80,7 @@ def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
 
 
 async def _is_ours(client: ServiceClient, models: Answer) -> bool:
-    """Whether it is ours: by its health body, or by the engine's metrics if health is not let through."""
+    """Return whether this project's gateway answers, by a header or its health body."""
     if "engine;dur=" in models.headers.get("Server-Timing", ""):
         return True
     try:

@@ -11,18 +11,18 @@ EXAMPLE = "nim doctor stream --url https://nim.example.com"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`root` has no path except an ingress prefix; `key` is secret."""
+    """A service's address. `root` has no path except an ingress prefix; `key` is secret."""
 
     root: URL
     key: str | None = None
 
     def url(self, path: str) -> URL:
-        """Return the address of a path of the service."""
+        """Return the URL of a path of the service."""
         return self.root.with_path(self.root.path.rstrip("/") + path)
 
 
 def read_target(text: str, key: str | None = None) -> Target:
-    """Parse an address; SettingsError if it is not http(s). A base URL that ends in `/v1` is accepted."""
+    """Return the parsed address; SettingsError if it is not http(s). A final `/v1` is accepted."""
     try:
         url = URL(text)
         port = url.port

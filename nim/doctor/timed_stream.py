@@ -1,4 +1,4 @@
-"""Read one stream as it arrives: arrival time of each token event, and merged events."""
+"""Read one stream as it arrives: the arrival time of each token event, and merged events."""
 
 import asyncio
 import json
@@ -37,6 +37,7 @@ class Stream:
 
     @property
     def gaps(self) -> list[float]:
+        """Return the seconds between arrivals."""
         return [after - before for before, after in pairwise(self.arrivals)]
 
     @property
@@ -61,18 +62,19 @@ class Stream:
         return self.merged_share - self.late_share
 
     def gap_percentile(self, percent: int) -> float:
+        """Return a percentile of the gaps in seconds."""
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
 
 
 class GenerationApi:
-    """How this service accepts generation requests. The first stream finds out: engines differ in fields."""
+    """How this service accepts generation requests, detected by the first one."""
 
     def __init__(self, client: ServiceClient, service: Service) -> None:
         self.client, self.service = client, service
         self._ways = [(True, True), (True, False), (False, True), (False, False)]
 
     def request(self, tokens: int, *, stream: bool) -> dict[str, Any]:
-        """Return the fields of a request for this many tokens."""
+        """Return the body of a request for this many tokens."""
         chat, to_the_end = self._ways[0]
         body: dict[str, Any] = {"model": self.service.model, "max_tokens": tokens, "stream": stream}
         body |= {"messages": [{"role": "user", "content": PROMPT}]} if chat else {"prompt": PROMPT}
@@ -80,11 +82,12 @@ class GenerationApi:
 
     @property
     def path(self) -> str:
+        """Return the path of the generation route."""
         return "/v1/chat/completions" if self._ways[0][0] else "/v1/completions"
 
     @asynccontextmanager
     async def begun(self, tokens: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield a stream after its headers; the connection closes with the context."""
+        """Yield a stream's response after its headers; the connection closes with the context."""
         fields = {**self.client.authorization(), "Accept-Encoding": "gzip, deflate"}
         while True:
             url, body = self.client.target.url(self.path), self.request(tokens, stream=True)
@@ -102,7 +105,7 @@ class GenerationApi:
                 self._ways.pop(0)
 
     async def listen(self, tokens: int) -> Stream:
-        """Read a whole stream."""
+        """Read a whole stream of this many tokens; return its arrival times."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(STREAM_SECONDS), ClockLag() as watch, self.begun(tokens) as answer:
@@ -133,7 +136,7 @@ async def _arrivals(answer: aiohttp.ClientResponse) -> AsyncIterator[float]:
 
 
 def _has_token(event: bytes) -> bool:
-    """Whether it is a token event; first, last and final events may legitimately arrive together."""
+    """Return whether an event carries a token; first, last and final events may arrive together."""
     try:
         choices = json.loads(event.partition(b"data:")[2])["choices"]
         return bool(choices) and choices[0].get("finish_reason") is None

@@ -55,6 +55,7 @@ def classify(loss: Loss) -> tuple[FailureClass, Failure]:
 
 
 def _class_of_loss(loss: Loss) -> tuple[FailureClass, Record | None]:
+    """Return the class of a loss, and the log record that shows it."""
     if loss.stalled:
         return STALLED, None
     return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
@@ -72,7 +73,7 @@ def kernel_kills(directory: Path = Path("/")) -> int | None:
 
 
 def _out_of_memory(loss: Loss) -> bool:
-    """Whether the kernel has killed a process of this engine."""
+    """Return whether the kernel killed a process of this engine for lack of memory."""
     if not loss.kernel_killed:
         return False
     logged_kill = any(_KILLED.search(record.message) for record in loss.log)
@@ -80,6 +81,7 @@ def _out_of_memory(loss: Loss) -> bool:
 
 
 def _message(loss: Loss) -> str:
+    """Return the message of a stalled engine or an unknown loss."""
     if loss.stalled:
         return f"{STALLED.message}: {loss.stalled}"
     if loss.lost_part:
@@ -104,12 +106,12 @@ def _find(loss: Loss) -> tuple[FailureClass, Record | None]:
 
 
 def _is_informational(record: Record) -> bool:
-    """Whether a record can be evidence: not vLLM's own INFO, which may quote user text. Bare lines count."""
+    """Return whether a record is vLLM's own INFO or DEBUG, which may quote user text and is no evidence."""
     return record.level in ("DEBUG", "INFO") and bool(_PREFIX.match(record.message))
 
 
 def _report_lines(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
-    """Return the last meaningful lines, preceded by the one that shows the class."""
+    """Yield the last meaningful log lines, preceded by the one that shows the class."""
     said = [record for record in log if not _NOISE.match(record.message)]
     if any(record.level in ("ERROR", "CRITICAL") for record in said):
         said = [record for record in said if not _is_informational(record)]
@@ -120,6 +122,7 @@ def _report_lines(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
 
 
 def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines without consecutive duplicates."""
     before = None
     for line in lines:
         if line != before:

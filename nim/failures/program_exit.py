@@ -1,4 +1,4 @@
-"""How a program ended."""
+"""How a program ended: by exit code or signal."""
 
 from dataclasses import dataclass
 from signal import Signals

@@ -31,7 +31,7 @@ def failure_text(failure: Failure, what: str, end: ProgramExit) -> str:
 
 
 def failure_text_for_kubernetes(failure: Failure, what: str, end: ProgramExit) -> str:
-    """Return the same text with fewer log lines, within the limit of Kubernetes."""
+    """Return the failure as text with fewer log lines, at most 4096 bytes."""
     for first in range(len(failure.log) + 1):
         fewer = Failure(**asdict(failure) | {"log": failure.log[first:]})
         text = failure_text(fewer, what, end)
@@ -41,7 +41,7 @@ def failure_text_for_kubernetes(failure: Failure, what: str, end: ProgramExit) -
 
 
 def write_termination_log(text: str) -> None:
-    """Write the text to the termination log, if that file exists."""
+    """Write the text to /dev/termination-log, if that file exists."""
     if TERMINATION_LOG.is_file():
         with suppress(OSError):
             TERMINATION_LOG.write_text(text, encoding="utf-8")

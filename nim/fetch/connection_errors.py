@@ -1,4 +1,4 @@
-"""Causes of a failed connection to the hub: proxies, certificates, names, ports."""
+"""Causes of a failed connection to the hub: proxy, certificate, name resolution, port."""
 
 import re
 import socket
@@ -17,14 +17,14 @@ _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What failed, to follow "cannot fetch …: ", and what to do."""
+    """What failed, as the end of "cannot fetch …: ", and what to do."""
 
     why: str
     hint: str
 
 
 def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping[str, str]) -> Cause:
-    """Return why the HTTP library failed; `causes` are its error and the errors behind it."""
+    """Return the cause of a failed connection; `causes` are the HTTP library's error and those behind it."""
     names = {kind.__name__ for error in causes[:1] for kind in type(error).__mro__}
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
@@ -53,7 +53,7 @@ def _host(url: str) -> str:
 
 
 def _asked(url: str, proxy: Proxy | None) -> str:
-    """Return the hub's address, and the proxy that the client used for it."""
+    """Return the text naming the hub's address, and the proxy used for it."""
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
@@ -162,7 +162,7 @@ def _unreachable(
 
 
 def _bypassed(url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the proxy that NO_PROXY kept the client from using."""
+    """Yield the proxy that NO_PROXY prevented the client from using."""
     others = {name: value for name, value in environ.items() if name.lower() != "no_proxy"}
     if found := proxy_for(url, others):
         yield f"{found.variable} has {found.address}"

@@ -1,4 +1,4 @@
-"""Errors of the hub's client as errors of this project: one sentence and hint for each cause."""
+"""Convert errors of the hub's client into errors of this project, with a hint for each cause."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ def _failed_at(error: BaseException) -> str:
 
 
 def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
-    """Return the error for a web page in place of the hub's answer: a log-in, a firewall, a wrong address."""
+    """Return the error for a web page instead of the hub's answer: a log-in, a firewall, a wrong address."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:
         what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
@@ -84,7 +84,7 @@ def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
 
 
 def _answered(error: errors.HfHubHTTPError, wanted: Wanted, environ: Mapping[str, str]) -> NimError:
-    """Return the error for an HTTP status, from the hub or from a server before it."""
+    """Return the error for an HTTP status, from the hub or from a proxy in front of it."""
     status = error.response.status_code
     how = _whose_token(environ)
     if page := _page(error):

@@ -1,4 +1,4 @@
-"""A model as a plain directory of real files, which can be served by its path, moved and mounted.
+"""Write a model as a plain directory of real files, which can be served by its path, moved and mounted.
 
 `config.json` is written last: no engine accepts a directory without it, so an incomplete store is never
 served.

@@ -1,4 +1,4 @@
-"""Partial downloads: the hub's client never resumes a file, so an abandoned partial file is useless."""
+"""Find and remove partial downloads: the hub's client never resumes one after a restart."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PARTIAL = ".incomplete"
 
 
 def abandoned(wanted: Wanted) -> Iterator[Path]:
-    """Yield the partial files that killed processes have left: the client does not resume them."""
+    """Yield partial files left by killed processes."""
     before = time.time() - ABANDONED_SECONDS
     for path in (wanted.directory / "blobs").glob(f"*{PARTIAL}"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The controller in PID 1: starts and restarts the programs, shuts the service down, sets the exit code."""
+"""Start and restart the programs, shut the service down and set its exit code, in PID 1."""
 
 import os
 import signal
@@ -166,6 +166,7 @@ class Controller:
         self._fail(GatewayLost.exit_code, failure, "nginx", end)
 
     def _failure_of(self, kind: FailureClass, end: ProgramExit, log: tuple[str, ...] = ()) -> Failure:
+        """Return the failure for a report: class, log lines and exit."""
         return Failure(
             kind=kind.name,
             message=kind.message,
@@ -176,6 +177,7 @@ class Controller:
         )
 
     def _fail(self, code: int, failure: Failure, what: str, end: ProgramExit) -> None:
+        """Publish and log the failure, and end the service with this exit code."""
         if self._ending:
             return
         self.exit_code, self._failure = code, failure
@@ -187,7 +189,7 @@ class Controller:
         self._ending = Task(self._loop, self._end_service())
 
     def _streams_lost(self) -> str:
-        """Return a clause with the number of open connections; workers without a master do not log them."""
+        """Return a clause with the number of open connections; orphaned workers do not log theirs."""
         count = count_connections(self._plan.gateway.server_port)
         return f", and with it its streams ({count} connections were open; nobody can name them)"
 
@@ -241,7 +243,7 @@ class Controller:
     def _wait(
         self, true: Callable[[], bool], seconds: float, interrupts: int = 1
     ) -> Generator[float, None, bool]:
-        """As `until`, but cut short once Ctrl-C has been pressed again `interrupts` times."""
+        """Wait as `until` does, but stop early after `interrupts` further Ctrl-C."""
         yield from until(self._loop, lambda: true() or self._interrupts >= interrupts, max(seconds, 0))
         return (
             yield from until(self._loop, true, HURRIED_STOP_SECONDS if self._interrupts >= interrupts else 0)

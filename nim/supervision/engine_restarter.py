@@ -1,4 +1,4 @@
-"""Runs the engine: follows its start, detects the loss of any of its processes, reports it, restarts it."""
+"""Start the engine, detect the loss of any of its processes, report it and restart the engine."""
 
 from collections import deque
 from collections.abc import Callable
@@ -37,7 +37,7 @@ CLEANUP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCallbacks:
-    """What the restarter of the engine calls.
+    """Callbacks of the engine's restarter.
 
     `catch_up` reads the engine's pending log lines. `strays` finds processes that outlived it. `lost`: it was
     lost and is restarted; `give_up`: it is not restarted. `cut` reports the streams cut since a time.
@@ -96,14 +96,14 @@ class EngineRestarter:
         self._readiness.begin()
 
     def read(self, record: Record) -> None:
-        """Take one log record of the engine."""
+        """Process one log record of the engine."""
         self._log.append(record)
         if self.program.process and not self._exit_expected:
             self._processes.meet(record, self.program.process)
         self.progress(record.message)
 
     def progress(self, text: str) -> None:
-        """Take a log line or the text of a progress bar, and update the start phase."""
+        """Update the start phase from a log line or the text of a progress bar."""
         if self._ready_at is not None or self._exit_expected or not self.program.alive:
             return
         if step := self._start.read(text):
@@ -115,7 +115,7 @@ class EngineRestarter:
 
     @property
     def starting(self) -> bool:
-        """Whether the engine runs and is not ready yet."""
+        """Return whether the engine runs and is not ready yet."""
         return self.program.alive and self._ready_at is None
 
     def expect_exit(self) -> None:
@@ -125,10 +125,11 @@ class EngineRestarter:
         self._forget()
 
     def clear_up(self) -> None:
-        """Remove shared memory left by the engine. Call when none of its processes runs."""
+        """Remove shared memory left by the engine, once none of its processes runs."""
         self._orphans.end()
 
     def _begin(self) -> None:
+        """Start the program and reset what is known of the start."""
         self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_process: str | None = None
@@ -139,6 +140,7 @@ class EngineRestarter:
     # while the engine runs
 
     def _is_ready(self) -> None:
+        """Publish ready and start watching for stalls."""
         self._served = True
         self._ready_at = self._loop.now()
         if self.program.process:  # first, so that no exit after this goes unnoticed
@@ -182,16 +184,19 @@ class EngineRestarter:
             self._kill()
 
     def _stalled(self, why: str) -> None:
+        """Publish that the engine is stalled, and log it."""
         self._callbacks.say("ERROR", f"not ready: {why}")
         self._status.count_stall()
         self._status.stalled(why)
 
     def _recovered(self) -> None:
+        """Publish ready again after a stall."""
         self._callbacks.say("WARNING", "the engine gets on again")
         if not (self._task or self._health_check):
             self._status.ready()
 
     def _given_up(self, why: str) -> None:
+        """Kill an engine that has been stalled for too long."""
         self._kill_reason = why
         self._stalls.end()
         self._callbacks.say("ERROR", f"{why}; it is killed")
@@ -246,12 +251,13 @@ class EngineRestarter:
         self._task = Task(self._loop, self._restart(delay))
 
     def _pause(self, kind: FailureClass, well_seconds: float) -> float | None:
-        """Return the delay before a restart; None for none: the orchestrator handles a failed first start."""
+        """Return the seconds before a restart; None if there must be none, as after a failed first start."""
         if not self._served or not kind.retry:
             return None
         return self._restarts.lost(well_seconds)
 
     def _kernel_killed(self) -> bool:
+        """Return whether the kernel has killed a process for lack of memory since the start."""
         now = kernel_kills()
         return now is not None and self._kills is not None and now > self._kills
 

@@ -22,7 +22,7 @@ UUID_BYTES = 36
 
 
 def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
-    """Exec the engine. Errors before that go to stderr, where the engine itself would write them."""
+    """Replace this process by the engine; errors go to stderr."""
     # Downloads may be shared with other users; the run directory is private by its own mode.
     os.umask(int(environ.get(UMASK, "077"), 8))
     # Not SIGTERM: on SIGTERM vLLM marks the answers it breaks off as complete, and nginx would pass that on.
@@ -55,7 +55,7 @@ def _room_for_parts(directory: Path) -> dict[str, str]:
 
 
 def _log_into(pipe: Path) -> None:
-    """Write into the pipe itself, not by way of supervisord; without a reader, leave things as they are."""
+    """Redirect stdout and stderr to the log pipe directly; without a reader, change nothing."""
     with suppress(OSError):
         fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(fd, True)

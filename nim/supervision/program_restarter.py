@@ -1,4 +1,4 @@
-"""Restarts nginx or the middleware by itself whenever it ends without being asked to."""
+"""Restart nginx or the middleware whenever it ends unexpectedly."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ GROUP_GONE_SECONDS = 5.0
 
 
 class Restarter:
-    """Restarts one program. `leftovers` are files that would block its start; `give_up` gets its exit."""
+    """Restarts one program. `leftovers` are files that would prevent its start; `give_up` gets its exit."""
 
     def __init__(
         self,

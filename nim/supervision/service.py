@@ -75,12 +75,14 @@ class Service:
         return code
 
     def _signalled(self, number: int) -> None:
+        """Handle a signal: reap children, or start the shutdown."""
         if number == signal.SIGCHLD:
             self.controller.on_children()
         else:
             self.controller.on_signal(number)
 
     def _pipe(self, name: str) -> Pipe:
+        """Return the open log pipe of a program."""
         readers: dict[str, Callable[[str], None]] = {
             "engine": self._engine_line,
             "nginx": self._nginx_line,
@@ -102,13 +104,13 @@ class Service:
         self.controller.on_nginx_record(record)
 
     def _engine_line(self, line: str) -> None:
-        """Mask secrets in records given to the controller, since a failure report serves them."""
+        """Log a line of the engine and pass it to the controller, with secrets masked."""
         record = self._engine_lines.read(self.log_writer.mask(line))
         self.log_writer.record("engine", self._quieter(record))
         self.controller.engine.read(record)
 
     def _quieter(self, record: Record) -> Record:
-        """Return the record at DEBUG if it is a routine line of a start, for people. JSON keeps the level."""
+        """Return the record at DEBUG if it is a routine line of a start in text format."""
         if self.plan.json_logs or not self.controller.engine.starting or not is_routine(record):
             return record
         return replace(record, level="DEBUG")
@@ -119,7 +121,7 @@ class Service:
 
 
 def clean(run_dir: Path) -> None:
-    """Remove sockets, pipes and the lock. The plan, the last state and the verdict stay."""
+    """Remove sockets, pipes and the lock of a run directory; plan, last state and verdict stay."""
     remove_pipes(run_dir)
     remove_directory(run_dir / ENGINE_PARTS_DIR)
     for name in (*SOCKETS, DRAINING_FILE, STALLED_FILE, LOCK_FILE, "nginx.pid", SUPERVISORD_PID_FILE):
@@ -128,7 +130,7 @@ def clean(run_dir: Path) -> None:
 
 
 def serve(run_dir: Path, supervisor_pid: int, policies: RestartPolicies) -> int:
-    """Run as PID 1; returns the exit code. Supervisord is stopped even if this raises."""
+    """Run as PID 1; return the exit code. Supervisord is stopped even if this raises."""
     try:
         code = Service(run_dir, supervisor_pid, os.environ, policies).run()
     except BaseException:

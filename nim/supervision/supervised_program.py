@@ -1,4 +1,4 @@
-"""One program under supervisord: start, stop, signal, and immediate notice of its exit."""
+"""One program under supervisord: start, stop, signal, and a callback as soon as it ends."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ class Program:
 
     @property
     def alive(self) -> bool:
-        """Whether the program was started and has not ended."""
+        """Return whether the program was started and has not ended."""
         return self.process is not None
 
     def start(self) -> None:
@@ -57,6 +57,7 @@ class Program:
             send_group(self.group, number)
 
     def _ended(self) -> None:
+        """Ask supervisord for the exit and call `on_exit`."""
         try:
             end = self._supervisor.end_of(self.name)
         except SupervisorError as error:

@@ -1,4 +1,4 @@
-"""Client of supervisord: three XML-RPC calls over its socket and four kinds of line in its log.
+"""Client of supervisord: XML-RPC calls over its socket, and the lines of its log.
 
 `xmlrpc.client` would cost PID 1 27 ms and a third of its memory; the answers used here are flat structs.
 """
@@ -47,7 +47,7 @@ class Supervisor:
         self.on_up: Callable[[], None] = lambda: None
 
     def note(self, line: str) -> tuple[str, str]:
-        """Parse one line of its log; returns level and message, with routine lines at DEBUG."""
+        """Return level and message of a line of supervisord's log, routine lines at DEBUG."""
         match = _LINE.fullmatch(line)
         level, message = (_LEVELS.get(match[1], "DEBUG"), match[2]) if match else ("ERROR", line)
         if match and (end := _ENDED.match(message)):
@@ -58,7 +58,7 @@ class Supervisor:
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program unless it runs; returns its pid, or None if it has already ended."""
+        """Start a program unless it runs; return its pid, or None if it has already ended."""
         self._ends.pop(name, None)
         try:
             self._call("startProcess", name, False)
@@ -72,7 +72,7 @@ class Supervisor:
         self._call("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Have supervisord stop everything and exit. A signal would take effect up to a second later."""
+        """Make supervisord stop everything and exit."""
         self._call("shutdown")
 
     def end_of(self, name: str) -> ProgramExit:

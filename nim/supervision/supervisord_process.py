@@ -1,4 +1,4 @@
-"""Start supervisord; kernel settings for orphaned processes and for the death of a parent."""
+"""Start supervisord early; set what the kernel does with orphans and when a parent dies."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(slots=True, kw_only=True)
 class Supervisord:
-    """A supervisord process that has been imported and waits for its configuration on a pipe, `word`."""
+    """A supervisord process that has been imported and waits on a pipe for its configuration."""
 
     pid: int
     word: int | None
@@ -45,7 +45,7 @@ class Supervisord:
             os._exit(127)
 
     def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
-        """Have it run the programs of a run directory with this environment; returns its pid."""
+        """Make supervisord run the programs of a run directory with this environment; return its pid."""
         logs = run_dir / LOG_DIR
         word = {
             "configuration": str(SUPERVISORD_CONF),
@@ -60,7 +60,7 @@ class Supervisord:
         return self.pid
 
     def dismiss(self) -> None:
-        """End the process: nothing is to be supervised."""
+        """End the process without a configuration."""
         waits = self.word is not None
         if self.word is not None:
             os.close(self.word)
