@@ -85,7 +85,7 @@ async def _idle_connection(context: CheckContext) -> Finding:
 
 
 async def _head(context: CheckContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Send a HEAD request; return the first line of its answer."""
+    """Send a HEAD request; return the answer's status line and headers."""
     url = context.client.target.url(MODELS)
     fields = {"Host": url.authority, "User-Agent": "nim-doctor", **context.client.authorization()}
     lines = [f"HEAD {url.raw_path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]

@@ -1,4 +1,4 @@
-"""The machine as a frozen value: detected, read from a file, or synthetic."""
+"""A machine's hardware as a frozen value: detected, read from a file, or synthetic."""
 
 from nim.hardware.describe_hardware import describe_hardware
 from nim.hardware.detect import detect_hardware

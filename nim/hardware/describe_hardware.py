@@ -1,4 +1,4 @@
-"""Hardware as text."""
+"""Describe hardware as text."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ def name_machine(hardware: Hardware, devices: Sequence[Gpu]) -> str:
 
 
 def _kind(gpu: Gpu) -> tuple[str, ...]:
+    """Return a GPU's name and MIG profile, which GPUs of one kind share."""
     name = gpu.name or "unknown GPU"
     return (name, gpu.mig.profile or "MIG") if gpu.mig else (name,)
 

@@ -1,4 +1,4 @@
-"""Detect this machine's hardware without changing anything."""
+"""Detect this machine's hardware: GPUs visible to the engine, memory, CPUs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
 
 def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source: str) -> Hardware:
-    """Return the devices as filtered and ordered by the environment, with the host around them."""
+    """Return the hardware of an inventory's visible GPUs and the host around them."""
     return Hardware(
         gpus=visible_gpus(inventory.gpus, environ, inventory.notes),
         source=source,

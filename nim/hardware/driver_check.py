@@ -31,17 +31,19 @@ def _package(hardware: Hardware, cuda: int | None) -> str:
 
 
 def _compatible(hardware: Hardware, needed: int) -> bool:
-    """Whether a forward-compatibility package is in use: libcuda is newer than the driver brings."""
+    """Return whether a forward-compatibility package is in use: libcuda is newer than the driver's."""
     major = _branch(hardware.cuda_version)
     wanted = _cuda_of(needed)
     return wanted is not None and major is not None and major >= wanted and not _has_geforce(hardware)
 
 
 def _has_geforce(hardware: Hardware) -> bool:
+    """Return whether one of the GPUs is a GeForce, which forward compatibility does not support."""
     return any("GeForce" in (gpu.name or "") for gpu in hardware.gpus)
 
 
 def _cuda_of(branch: int) -> int | None:
+    """Return the newest CUDA version that a driver branch supports; None if unknown."""
     return next((cuda for first, cuda in _CUDA_OF_BRANCH if branch >= first), None)
 
 

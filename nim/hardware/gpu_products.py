@@ -1,4 +1,4 @@
-"""The GPUs people have: what NVML calls them, how much they hold, what they can do.
+"""Table of GPU products: NVML's name, memory, compute capability, device id.
 
 Names, device ids and compute capabilities are NVIDIA's. `memory_gb` is the figure on the box; `memory_mib` is
 what NVML reports with the card's usual ECC setting, or None where nobody published it.
@@ -52,6 +52,7 @@ def _row(
     *aliases: str,
     unified: bool = False,
 ) -> Product:
+    """Return a product from one row of the table."""
     return Product(
         name=name,
         memory_gb=gb,
@@ -142,4 +143,5 @@ def _spellings() -> Mapping[str, Product]:
 
 
 def _plain(name: str) -> str:
+    """Return a name without case, maker and separators."""
     return re.sub(r"[^a-z0-9]|nvidia|geforce|tesla", "", name.lower())

@@ -1,4 +1,4 @@
-"""Hardware as JSON: written by `nim hardware --json`, read back strictly by `--hardware FILE`."""
+"""Hardware as a JSON file: written by `nim hardware --json`, read by `--hardware FILE`."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def hardware_to_json(hardware: Hardware) -> str:
 
 
 def load_hardware(path: str | Path) -> Hardware:
-    """Read hardware from a file, which becomes its `source`. HardwareError if it is not exact."""
+    """Return the hardware in a file; HardwareError if the file is not exact."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -35,7 +35,7 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def hardware_from_json(text: str, *, origin: str) -> Hardware:
-    """Parse what `hardware_to_json` wrote. `origin` is named in errors; fields must match exactly."""
+    """Return the hardware in JSON text; HardwareError naming `origin` unless all fields match exactly."""
     try:
         data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         _check_format(data)
@@ -51,6 +51,7 @@ _HINT = "nim hardware --json > FILE writes one"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; refuse duplicate keys."""
     for position, (name, _) in enumerate(pairs):
         if name in (earlier for earlier, _ in pairs[:position]):
             raise _Misread(f'"{name}" is written twice')
@@ -58,10 +59,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(word: str) -> Any:
+    """Refuse NaN and Infinity."""
     raise _Misread(f"{word} is not a number that it can hold")
 
 
 def _check_format(data: Any) -> None:
+    """Refuse a file of another format version."""
     if not isinstance(data, dict):
         raise _Misread("it is not an object")
     if (found := data.get("format")) != FORMAT or isinstance(found, bool):
@@ -89,10 +92,13 @@ def _record(kind: type[Any]) -> Callable[[Any, str], Any]:
 
 
 def _optional(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """Return a reader that also accepts null."""
     return lambda data, where: None if data is None else read(data, where)
 
 
 def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """Return a reader of lists."""
+
     def read_list(data: Any, where: str) -> tuple[Any, ...]:
         if not isinstance(data, list):
             raise _wrong(where, "a list", data)
@@ -102,30 +108,35 @@ def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 
 
 def _text(data: Any, where: str) -> str:
+    """Return the value if it is text."""
     if not isinstance(data, str):
         raise _wrong(where, "a text", data)
     return data
 
 
 def _whole(data: Any, where: str) -> int:
+    """Return the value if it is a whole number."""
     if not isinstance(data, int) or isinstance(data, bool) or data < 0:
         raise _wrong(where, "a whole number from 0", data)
     return data
 
 
 def _number(data: Any, where: str) -> float:
+    """Return the value if it is a number."""
     if not isinstance(data, int | float) or isinstance(data, bool) or data < 0:
         raise _wrong(where, "a number from 0", data)
     return float(data)
 
 
 def _truth(data: Any, where: str) -> bool:
+    """Return the value if it is a boolean."""
     if not isinstance(data, bool):
         raise _wrong(where, "true, false or null", data)
     return data
 
 
 def _pair(data: Any, where: str) -> tuple[int, int]:
+    """Return the value if it is a list of two whole numbers."""
     if not isinstance(data, list) or len(data) != 2:
         raise _wrong(where, "two whole numbers, as [9, 0]", data)
     return _whole(data[0], f"{where}[0]"), _whole(data[1], f"{where}[1]")
@@ -162,9 +173,11 @@ def _check_gpus(gpus: Iterable[Gpu]) -> None:
 
 
 def _at(where: str, name: str) -> str:
+    """Return the place of a field within the file, for errors."""
     return f"{where}.{name}" if where else name
 
 
 def _wrong(where: str, wanted: str, found: Any) -> _Misread:
+    """Return the error for a value of another type."""
     shown = json.dumps(found, ensure_ascii=False)
     return _Misread(f"{where} must be {wanted}, and is {shown if len(shown) <= 60 else shown[:57] + '...'}")

@@ -1,4 +1,4 @@
-"""Host facts: memory, CPUs, cgroup limits, /dev/shm, read from small files."""
+"""Read host facts from /proc, /sys and /dev: memory, CPUs, cgroup limits, shared memory."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ _NO_LIMIT = 1 << 60
 
 
 def read_host(root: Path = Path("/")) -> Host:
-    """Return the host facts from /proc, /sys and /dev under `root`; missing ones are None."""
+    """Return the host's memory, CPUs and limits; missing ones are None."""
     memory = read_meminfo(root)
     shm_bytes, shm_free_bytes = shm_size(root)
     return Host(
@@ -106,6 +106,7 @@ def _with_parents(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _bytes(path: Path) -> int | None:
+    """Return the number of bytes in a file; None for "max", no limit or an unreadable file."""
     text = (_read(path) or "").strip()
     return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
 
@@ -118,6 +119,7 @@ def _ratio(words: list[str]) -> float | None:
 
 
 def _read(path: Path) -> str | None:
+    """Return a file's text; None if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""One NVML handle read into values: a GPU, or the MIG devices that it is divided into.
+"""Read one GPU, or the MIG devices it is divided into, from an NVML handle.
 
 `nvml` is the module pynvml, or whatever answers like it.
 """
@@ -15,7 +15,7 @@ _MIG_NAME = re.compile(r"\bMIG (\S+)$")
 
 
 def read_device(nvml: Any, handle: Any, index: int) -> tuple[list[Gpu], list[str]]:
-    """One GPU, or its MIG devices, and warnings about it."""
+    """Return the GPU or its MIG devices, and warnings about it."""
     gpu = _whole(nvml, handle, index)
     divided = _divided(nvml, handle)
     if divided is None:
@@ -28,6 +28,7 @@ def read_device(nvml: Any, handle: Any, index: int) -> tuple[list[Gpu], list[str
 
 
 def _whole(nvml: Any, handle: Any, index: int) -> Gpu:
+    """Return a GPU that is not divided."""
     name = text(ask(nvml, "nvmlDeviceGetName", handle))
     product = product_named(name)
     total, free = (None, None) if product and not product.own_memory else _memory(nvml, handle)
@@ -48,7 +49,7 @@ def _whole(nvml: Any, handle: Any, index: int) -> Gpu:
 
 
 def _divided(nvml: Any, handle: Any) -> bool | None:
-    """Whether MIG is enabled; None if NVML does not report it, as inside a slice."""
+    """Return whether MIG is enabled; None if NVML does not report it, as inside a slice."""
     try:
         current, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError as error:
@@ -58,6 +59,7 @@ def _divided(nvml: Any, handle: Any) -> bool | None:
 
 
 def _mig_handles(nvml: Any, handle: Any) -> Iterator[Any]:
+    """Yield the handles of a GPU's MIG devices."""
     for number in range(ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle) or 0):
         mig = ask(nvml, "nvmlDeviceGetMigDeviceHandleByIndex", handle, number)
         if mig is not None:
@@ -98,12 +100,13 @@ def _slice_memory(nvml: Any, handle: Any, parent: Gpu) -> tuple[int | None, int 
 
 
 def _memory(nvml: Any, handle: Any) -> tuple[int | None, int | None]:
+    """Return total and free memory in bytes; None if NVML reports none."""
     info = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     return (int(info.total), int(info.free)) if info and info.total else (None, None)
 
 
 def _unified_memory(nvml: Any, handle: Any, product: Product | None) -> bool | None:
-    """Whether CPU and GPU share memory in hardware (ATS), from NVML or else from the product."""
+    """Return whether CPU and GPU share memory in hardware (ATS), by NVML or else by the product."""
     mode = ask(nvml, "nvmlDeviceGetAddressingMode", handle)
     if mode is not None and mode == getattr(nvml, "NVML_DEVICE_ADDRESSING_MODE_ATS", None):
         return True
@@ -113,6 +116,7 @@ def _unified_memory(nvml: Any, handle: Any, product: Product | None) -> bool | N
 
 
 def pci_address(nvml: Any, handle: Any) -> str | None:
+    """Return the PCI address of a GPU."""
     info = ask(nvml, "nvmlDeviceGetPciInfo", handle)
     return (text(info.busId) or None) if info else None
 

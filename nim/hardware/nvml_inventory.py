@@ -1,4 +1,4 @@
-"""What NVML says. It is only asked, never told; whatever it cannot answer is None.
+"""Take inventory of the GPUs through NVML, without changing any. Unreported values are None.
 
 `nvml` is the module pynvml, or whatever answers like it.
 """
@@ -86,7 +86,7 @@ def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
 
 
 def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
-    """Return the PCI order: NVML promises none, and CUDA can be told to use this one."""
+    """Return the handles in PCI order, which NVML does not guarantee and CUDA can be set to use."""
     addresses = [pci_address(nvml, handle) for handle in handles]
     if None in addresses:
         return list(handles)
@@ -102,6 +102,7 @@ def _cuda_version(nvml: Any) -> str | None:
 
 @contextmanager
 def _refusing(nvml: Any, what: str) -> Iterator[None]:
+    """Convert NVML's errors within the block to HardwareError."""
     try:
         yield
     except nvml.NVMLError as error:

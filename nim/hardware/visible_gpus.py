@@ -1,4 +1,4 @@
-"""Which GPUs the engine may use, in its order: CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES.
+"""Select the GPUs that the engine may use, in its order: CUDA_VISIBLE_DEVICES, NVIDIA_VISIBLE_DEVICES.
 
 CUDA reads CUDA_VISIBLE_DEVICES as a list of indexes, or of "GPU-…" UUIDs, or of "MIG-…" names; a UUID may be
 shortened to a unique beginning. It keeps the list's order, stops silently at the first entry that it cannot
@@ -40,7 +40,7 @@ def hiding_variable(environ: Mapping[str, str]) -> str | None:
 def visible_gpus(
     gpus: Sequence[Gpu], environ: Mapping[str, str], notes: Sequence[str] = ()
 ) -> tuple[Gpu, ...]:
-    """Return those of `gpus` (all of NVML's, in PCI order) that the engine will have, in its order.
+    """Return those of `gpus` (all, in PCI order) that the engine can see, in its order.
 
     HardwareError where a variable names what does not exist; `notes` then help to say why it does not.
     """
@@ -99,7 +99,7 @@ class _List:
 
 
 def _granted(runtime: _List) -> tuple[Gpu, ...]:
-    """Return the devices granted by the container runtime: all, unless it lists UUIDs."""
+    """Return the GPUs granted by the container runtime: all, unless it lists UUIDs."""
     entries = _entries(runtime.value)
     if not all(_kind(entry) in (_GPU_UUIDS, _MIG_NAMES) for entry in entries):
         return runtime.gpus
@@ -108,7 +108,7 @@ def _granted(runtime: _List) -> tuple[Gpu, ...]:
 
 
 def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
-    """Apply CUDA_VISIBLE_DEVICES entry by entry, up to -1."""
+    """Return the GPUs listed in CUDA_VISIBLE_DEVICES, up to the first -1."""
     entries = _entries(wanted.value)
     entries = entries[: entries.index(_END)] if _END in entries else entries
     kinds = {_kind(entry) for entry in entries} - {_OTHER}
@@ -126,7 +126,7 @@ def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
 
 
 def _refuse_unclear_order(wanted: _List, order: str | None) -> None:
-    """Return the device at an index in CUDA's order: PCI unless another order is set."""
+    """Raise HardwareError if CUDA's order of GPUs, and so an index, is unknown."""
     if order and order not in _ORDERS:
         raise HardwareError(f'cannot use {ORDER} "{order}": CUDA does not know it', allowed=_ORDERS)
     if order == "FASTEST_FIRST" and len({gpu.name for gpu in wanted.gpus}) > 1:

@@ -1,4 +1,4 @@
-"""Polls the engine's /health until it answers 200."""
+"""Poll the engine's /health until it answers 200."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ FAST_POLL_SECONDS, SLOW_POLL_SECONDS = 0.05, 0.5
 
 
 def ask_health(loop: EventLoop, address: Address, answered: Callable[[bool], None]) -> HttpRequest:
-    """Request /health once; `answered` gets True for 200, else False (also without an answer)."""
+    """Request /health once; call `answered` with True for status 200, else with False."""
     return HttpRequest(
         loop, address, get("/health"), ANSWER_TIMEOUT_SECONDS, lambda status, _: answered(status == 200)
     )
@@ -55,6 +55,7 @@ class Readiness:
             self._probe = ask_health(self._loop, self._address, self._on_answer)
 
     def _on_answer(self, well: bool) -> None:
+        """Report ready, or schedule the next poll."""
         self._probe = None
         if well:
             self._ready()

@@ -1,4 +1,4 @@
-"""Detects a stalled engine by its counters and, when it is idle, by a one-token probe."""
+"""Detect a stalled engine by its counters and, when it is idle, by a one-token probe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class StallDetector:
         self._timer = self._reading = self._pending_probe = self.why = None
 
     def _turn(self) -> None:
-        """Judge the latest observations and take another reading."""
+        """Judge the latest observations and start another reading."""
         now = self._loop.now()
         if now - self._last_turn_at > MISSED_READINGS * self._interval:
             self._rule.reset(now)
@@ -94,6 +94,7 @@ class StallDetector:
         return min([self._interval, *(max(at - now, ANSWER_SECONDS) for at in due if at > now)])
 
     def _on_metrics(self, status: int, body: bytes) -> None:
+        """Record the counters in an answer of /metrics; stop watching if there are none."""
         self._reading = None
         if not status:
             return
@@ -104,7 +105,7 @@ class StallDetector:
         if counters is None:
             self.end()
             self._callbacks.say(
-                "INFO", f"stalls are not looked for: the engine's metrics ({status}) do not tell"
+                "INFO", f"stalls cannot be detected: the engine's metrics ({status}) lack the counters"
             )
             return
         self._has_counters = True
@@ -125,6 +126,7 @@ class StallDetector:
             self._pending_probe = HttpRequest(self._loop, self._address, request, longest, self._on_probed)
 
     def _on_probed(self, status: int, _: bytes) -> None:
+        """Record the answer to a probe; stop probing if the engine cannot answer probes."""
         self._pending_probe = None
         if not status:  # no answer: the probe stays pending
             return
@@ -134,12 +136,11 @@ class StallDetector:
         elif status != FOUND:
             self._probes.clear()
         if not self._probes:
-            self._callbacks.say(
-                "INFO", f"the engine is not probed any more: it answers a probe with {status}"
-            )
+            self._callbacks.say("INFO", f"the engine is no longer probed: it answers a probe with {status}")
         self._judge()
 
     def _judge(self) -> None:
+        """Apply the stall rule and report a stall, its end, or a stall that lasted too long."""
         before, now = self.why, self._loop.now()
         self.why = self._rule.verdict(now)
         if self.why and not before:

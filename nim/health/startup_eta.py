@@ -1,4 +1,4 @@
-"""Time until ready, from earlier starts and the present one. Pure: the caller passes the time."""
+"""Estimate the time until ready from earlier starts and the present one. Pure: no clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
@@ -16,7 +16,7 @@ _CACHED = (Phase.COMPILE, Phase.WARM_UP)
 
 
 def median(values: Iterable[float]) -> float:
-    """Return the median: one start on a busy machine does not move it."""
+    """Return the median, which one slow start does not move."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return (ordered[middle] + ordered[~middle]) / 2
@@ -42,6 +42,7 @@ def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, f
 
 
 def _without_download(run: Run, phase: Phase) -> float:
+    """Return a phase's seconds in an earlier start, without its download."""
     return max(run.seconds[phase] - (run.download_seconds if phase is Phase.FETCH else 0), 0)
 
 
@@ -57,7 +58,7 @@ class Estimate:
 
     @property
     def total(self) -> float | None:
-        """Expected duration of the whole start, or None without history."""
+        """Return the expected seconds of the whole start; None without history."""
         total = sum(self.expected.values())
         return total if self.expected and isfinite(total) else None
 
@@ -77,7 +78,7 @@ class Estimate:
         return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in STARTING}
 
     def rest(self, now: float, download_seconds: float | None = None) -> float | None:
-        """Return the seconds until ready; None if unknown or if this start differs too much from others.
+        """Return the seconds until ready; None if unknown, or if this start differs much from earlier ones.
 
         `download_seconds`: time left of the present download, if measured.
         """

@@ -1,4 +1,4 @@
-"""Durations of earlier starts, kept in the cache directory for the next ETA."""
+"""Read and write the durations of earlier starts in the cache directory, for the next ETA."""
 
 import fcntl
 import json
@@ -78,13 +78,13 @@ def key_of(plan: Plan) -> str:
 
 
 def _shows_phases(plan: Plan) -> bool:
-    """Whether vLLM logs at INFO, the level of most lines that show a phase."""
+    """Return whether vLLM logs at INFO, the level of most lines that show a phase."""
     level = plan.engine.env.get("VLLM_LOGGING_LEVEL") or plan.log_level
     return severity(level.upper()) <= severity("INFO")
 
 
 def recall(cache_dir: Path, key: str) -> StartupHistory:
-    """Return the earlier starts with this key, oldest first."""
+    """Return the earlier starts with this key, oldest first, or why they could not be read."""
     try:
         return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def recall(cache_dir: Path, key: str) -> StartupHistory:
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:
-    """Add a start to the history, merging concurrent writers; returns None, or why it failed."""
+    """Add a start to the history file; return None, or why that failed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir):
@@ -115,6 +115,7 @@ def remember(cache_dir: Path, key: str, run: Run) -> str | None:
 
 
 def _read(path: Path) -> dict[str, tuple[Run, ...]]:
+    """Return key → starts from the history file."""
     with path.open("rb") as file:
         text = file.read(MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
@@ -124,6 +125,7 @@ def _read(path: Path) -> dict[str, tuple[Run, ...]]:
 
 
 def _run(data: dict[str, Any]) -> Run:
+    """Return a start from its JSON values."""
     seconds = {Phase(name): _seconds(value) for name, value in data["seconds"].items()}
     return Run(
         at=float(data["at"]),
@@ -134,6 +136,7 @@ def _run(data: dict[str, Any]) -> Run:
 
 
 def _seconds(value: Any) -> float:
+    """Return a duration in seconds; ValueError if it is implausible."""
     seconds = float(value)
     if not 0 <= seconds <= LONGEST_SECONDS:
         raise ValueError(f"{value} is no duration")
@@ -155,6 +158,7 @@ def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
 
 
 def _data(run: Run) -> dict[str, Any]:
+    """Return a start as JSON values."""
     seconds = {phase.value: round(seconds, 3) for phase, seconds in run.seconds.items()}
     downloaded = round(run.download_seconds, 3)
     return {"at": round(run.at, 3), "seconds": seconds, "download_seconds": downloaded, "warm": run.warm}
@@ -174,6 +178,7 @@ def _locked(cache_dir: Path) -> Iterator[None]:
 
 
 def _lock(fd: int) -> None:
+    """Lock the file within 10 s; on file systems without locks, go on."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The phase of an engine start, parsed from vLLM's log lines. Unknown lines are ignored.
+"""Detect the phase of an engine's start from vLLM's log lines. Unknown lines are ignored.
 
 A phase lasts until a line reports the next one. For a release that was not examined it is unknown.
 """
@@ -88,6 +88,7 @@ class Start:
         return None
 
     def _step(self, phase: Phase, match: re.Match[str]) -> Step | None:
+        """Return the step for a phase, with its progress; None if the phase lies behind."""
         if IN_ORDER.index(phase) < IN_ORDER.index(self.phase):
             return None
         self.phase = phase

@@ -1,4 +1,4 @@
-"""Tracks a start: combines history, present phase and download into an ETA."""
+"""Track an engine's start: combine history, present phase and download into an ETA."""
 
 import os
 import time
@@ -78,12 +78,14 @@ class StartupTracker:
         self._number += 1
 
     def _reset(self) -> None:
+        """Forget the previous start."""
         self._estimate = Estimate({}, Phase.SELECT, self._loop.now())
         self._expected: float | None = None
         self._fetching = DownloadProgress(self._download, self._log_download) if self._download else None
         self._scanned_at, self._warm = self._loop.now(), False
 
     def _read_history(self) -> Before:
+        """Return history, state of the compile cache and downloaded bytes; runs in the background thread."""
         warm = False
         with suppress(OSError), os.scandir(self._compiled) as entries:
             warm = next(entries, None) is not None
@@ -91,6 +93,7 @@ class StartupTracker:
         return Before(kept=recall(self._cache, self._key), warm=warm, found=found)
 
     def _on_history(self, before: Before, number: int) -> None:
+        """Take the history into the estimate, unless another start has begun."""
         if number != self._number:
             return
         if before.kept.problem:
@@ -104,6 +107,7 @@ class StartupTracker:
         self._status.tick()
 
     def _on_remembered(self, problem: str | None) -> None:
+        """Log why the start could not be added to the history."""
         if problem:
             self._say("DEBUG", problem)
 
@@ -120,6 +124,7 @@ class StartupTracker:
         self._status.tick()
 
     def _on_scan(self, found: Found, number: int) -> None:
+        """Publish the download's progress, unless another start has begun."""
         if number != self._number or self._fetching is None:
             return
         self._scanned_at = self._loop.now()
@@ -131,6 +136,7 @@ class StartupTracker:
             self._status.step(step)
 
     def _log_download(self, text: str) -> None:
+        """Log the download's progress during the fetch phase."""
         if self._status.state.phase is Phase.FETCH:
             self._say("INFO", text)
 

@@ -51,7 +51,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
 
 
 async def root(request: web.Request) -> web.Response:
-    """Answer with the index: a page for browsers, JSON for everyone else."""
+    """Answer with the index: HTML for browsers, JSON otherwise."""
     plan, state = request.app[PLAN].value(), request.app[STATE].value()
     if "text/html" in request.headers.get("Accept", ""):
         text = index_page(plan, state)
@@ -116,11 +116,13 @@ async def docs(request: web.Request) -> web.Response:
 
 
 def _json(body: response_bodies.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Return a JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, body=text.encode(), content_type="application/json")
 
 
 def _document(text: str) -> dict[str, Any]:
+    """Return the manifest parsed from JSON."""
     document = json.loads(text)
     if not isinstance(document, dict):
         raise TypeError("a manifest is an object")

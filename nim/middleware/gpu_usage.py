@@ -47,7 +47,7 @@ def load_nvml() -> Any | None:
 
 
 class Gpus:
-    """The GPUs of this machine. A reading is cached for a second; a hanging driver costs only its series."""
+    """The GPUs of this machine. Readings are cached for a second; a hanging driver delays nothing else."""
 
     def __init__(self, load: Callable[[], Any | None] = load_nvml) -> None:
         self._load = load
@@ -57,7 +57,7 @@ class Gpus:
         self._read_at = 0.0
 
     async def read(self) -> tuple[GpuReading, ...]:
-        """Return one reading per GPU; empty if there is none or the driver does not answer in time."""
+        """Return one reading per GPU; empty without GPUs or if the driver does not answer in time."""
         if self._absent:
             return ()
         loop = asyncio.get_running_loop()
@@ -72,10 +72,11 @@ class Gpus:
     def _read_into(
         self, loop: asyncio.AbstractEventLoop, reading: asyncio.Future[tuple[GpuReading, ...]]
     ) -> None:
-        """In the thread: read, then deliver the result to the event loop if it still runs."""
+        """Read the GPUs in the thread, and deliver the result to the event loop if it still runs."""
         gpus = self._read_all()
 
         def settle() -> None:
+            """Set the result in the event loop."""
             self._read_at = loop.time()
             reading.set_result(gpus)
 
@@ -83,6 +84,7 @@ class Gpus:
             loop.call_soon_threadsafe(settle)
 
     def _read_all(self) -> tuple[GpuReading, ...]:
+        """Return a reading of every GPU; empty if the driver fails."""
         try:
             self._nvml = self._nvml or self._load()
             if self._nvml is None:
@@ -96,13 +98,14 @@ class Gpus:
 
 
 def _read(nvml: Any, index: int) -> GpuReading | None:
-    """Read one GPU; None if it fell off the bus, so that the others are still reported."""
+    """Return one GPU's reading; None if it no longer responds, so that the others are still reported."""
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError:
         return None
 
     def read_value(function: str, *arguments: Any) -> Any | None:
+        """Return NVML's answer to one function; None if it has none."""
         try:
             return getattr(nvml, function)(gpu, *arguments)
         except nvml.NVMLError:

@@ -1,4 +1,4 @@
-"""Prometheus text: the engine's metrics unchanged, followed by ours with their own names."""
+"""Metrics in Prometheus format: the engine's unchanged, followed by those of the service."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """Return the whole text. All sources are asked concurrently; those that do not answer are left out."""
+    """Return the metrics text. All sources are read concurrently; those that do not answer are omitted."""
     engine, page, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
         fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
@@ -112,10 +112,12 @@ class _Families(Collector):
         self._families = families
 
     def collect(self) -> list[Metric]:
+        """Return the metric families."""
         return self._families
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
+    """Return a gauge with one value."""
     return GaugeMetricFamily(name, about, float(value))
 
 

@@ -1,4 +1,4 @@
-"""Parser of nginx's `stub_status` page."""
+"""Parse nginx's `stub_status` page: numbers of connections and requests."""
 
 import re
 from dataclasses import dataclass

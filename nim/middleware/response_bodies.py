@@ -19,7 +19,7 @@ Body = dict[str, Any]
 
 
 def metadata(plan: Plan, state: State) -> Body:
-    """Return the metadata: model, profile, engine, licence, every resolved option, present state."""
+    """Return the body of /v1/metadata: model, profile, engine, licence, resolved options, state."""
     facts = licence(plan.model)
     return {
         "version": plan.release,
@@ -41,24 +41,24 @@ def metadata(plan: Plan, state: State) -> Body:
 
 
 def version(plan: Plan) -> Body:
-    """Return the release and the version of the management API."""
+    """Return the body of /v1/version: release and version of the management API."""
     return {"release": plan.release, "api": API_VERSION}
 
 
 def startup(state: State) -> Body:
-    """Return the readiness body with the finished phases."""
+    """Return the body of the readiness answer, with the finished phases."""
     body: Body = json.loads(state.health())
     phases = [{"phase": done.phase.value, "seconds": done.seconds} for done in state.done]
     return body | {"status": "ready" if state.ready else "not_ready", "phases": phases}
 
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
-    """Return the manifest with the id of the chosen profile."""
+    """Return the body of /v1/manifest: the manifest with the id of the chosen profile."""
     return {**masked("", document), "selected_profile": plan.profile.id}
 
 
 def licence(model: Model) -> Body:
-    """Return the model's licence, or the service's if it has none. Unreadable parts are None."""
+    """Return the model's licence, or the service's; unreadable parts are None."""
     if model.license_file:
         return _licence(model.license_name, Path(model.license_file), None)
     if model.license_name:
@@ -88,6 +88,7 @@ def _option(name: str, value: Value) -> Body:
 
 
 def _origin(name: str, value: Value) -> Body:
+    """Return a value with its layer and place, masked if it is secret."""
     return {
         "value": masked(name, value.value),
         "source": value.origin.layer.name,
@@ -96,6 +97,7 @@ def _origin(name: str, value: Value) -> Body:
 
 
 def _state(state: State) -> Body:
+    """Return the state as JSON values."""
     return {
         "phase": state.phase.value,
         "message": state.message,
@@ -108,6 +110,7 @@ def _state(state: State) -> Body:
 
 
 def _failure(failure: Failure) -> Body:
+    """Return a failure as JSON values."""
     return {
         "class": failure.kind,
         "message": failure.message,

@@ -28,6 +28,7 @@ def _refusal(clash: Clash) -> Refusal:
 
 
 def _sse_interval(said: Said) -> Clash | None:
+    """Return the refusal of a negative SSE keep-alive interval."""
     interval = said.number("sse_keep_alive_interval")
     if interval is None or interval >= 0:
         return None

@@ -17,7 +17,7 @@ PROGRAMS_BYTES = 3 * GIB
 def cpu_entries(
     selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
 ) -> Iterator[Entry]:
-    """Yield the defaults on a CPU. `said` are the options that the user set, which are kept."""
+    """Yield the default options on a CPU; options set by the user (`said`) are kept."""
     if not selection.profile.on_cpu:
         return
     if not SIZES & {*said}:

@@ -56,7 +56,7 @@ def _seconds(text: str) -> float:
 
 
 def _duration(text: str) -> int:
-    """Return a duration in nginx's notation; ValueError otherwise."""
+    """Return the seconds in a duration such as 600, 10m or 4h; ValueError otherwise."""
     number = text.rstrip("smhSMH")
     unit = text[len(number) :].lower()
     if not number.isascii() or not number.isdigit() or len(unit) > 1:
@@ -70,6 +70,7 @@ def _duration(text: str) -> int:
 
 
 def _duration_or_off(text: str) -> float:
+    """Return the seconds in a duration, 0 for off; ValueError otherwise."""
     if _FRACTION_OF_A_SECOND.fullmatch(text):
         if text.strip("0."):
             raise ValueError("expected 0, or at least 1 second")
@@ -78,7 +79,7 @@ def _duration_or_off(text: str) -> float:
 
 
 def _size(text: str) -> str:
-    """Return a size in nginx's notation; ValueError otherwise."""
+    """Return a size such as 0, 500m or 2g in nginx's notation; ValueError otherwise."""
     number = text.rstrip("kKmMgG")
     if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
         raise ValueError("expected a size such as 0 (no limit), 500m or 2g")

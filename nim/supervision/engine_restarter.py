@@ -191,7 +191,7 @@ class EngineRestarter:
 
     def _recovered(self) -> None:
         """Publish ready again after a stall."""
-        self._callbacks.say("WARNING", "the engine gets on again")
+        self._callbacks.say("WARNING", "the engine works again")
         if not (self._task or self._health_check):
             self._status.ready()
 

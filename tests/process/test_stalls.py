@@ -59,7 +59,7 @@ def test_a_stopped_engine_with_requests_is_unready_until_it_goes_on(
     assert metric(service, "nim_ready") == 0
     os.kill(pid, signal.SIGCONT)
     service.wait_ready()
-    service.wait_said("the engine gets on again")
+    service.wait_said("the engine works again")
     assert service.state().restarts == ()
     service.send(signal.SIGINT)
     service.send(signal.SIGINT)
@@ -153,7 +153,7 @@ def test_one_request_that_hangs_is_no_stall_while_the_engine_answers_others(
 def test_an_engine_without_counters_is_not_suspected(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.5, probe=0.1, fail={"/metrics": 404}, stall_after=1, tokens=9)
     service = start(plan).wait_ready()
-    service.wait_said("stalls are not looked for: the engine's metrics (404) do not tell")
+    service.wait_said("stalls cannot be detected: the engine's metrics (404) lack the counters")
     assert service.ready()
     assert not probes(service)
     assert service.stop() == 0
@@ -171,7 +171,7 @@ def test_a_model_that_cannot_be_on_probe_answer_is_not_on_probe_answer_again(
     start: Start, directory: Path, fail: dict[str, int], asked: list[str]
 ) -> None:
     service = start(watched(directory, probe=0.1, fail=fail)).wait_ready()
-    service.wait_said("the engine is not probed any more: it answers a probe with")
+    service.wait_said("the engine is no longer probed: it answers a probe with")
     looks = len(service.engine.get("/fake/received"))
     wait_until(lambda: len(service.engine.get("/fake/received")) > looks + 5, "looks")
     assert [r["path"] for r in probes(service)] == asked
