@@ -86,16 +86,16 @@ def both(scenario: str, name: str) -> Cell:
 
 JSON: dict[str, Cell] = {
     "CPU µs/request, 64 connections": value("json-64", "cpu_us"),
-    "the gateway's over it": ours_over("json-64", "cpu_us"),
+    "CPU of the gateway ÷ of this proxy": ours_over("json-64", "cpu_us"),
     "requests/s, one core": value("json-64", "requests_per_second"),
-    "over direct": over_direct("json-64", "requests_per_second"),
+    "÷ direct": over_direct("json-64", "requests_per_second"),
     "added p50 / p99 at 1 connection, µs": both("json-1", "latency"),
     "added p50 / p99 at 64, µs": both("json-64", "latency"),
 }
 EVENTS: dict[str, Cell] = {
     "CPU µs/event, 64 streams, 20 ms": value("paced-64", "cpu_us"),
-    "the gateway's over it": ours_over("paced-64", "cpu_us"),
-    "events/s over direct": over_direct("paced-64", "events_per_second"),
+    "CPU of the gateway ÷ of this proxy": ours_over("paced-64", "cpu_us"),
+    "events/s ÷ direct": over_direct("paced-64", "events_per_second"),
     "added delay p50 / p99, µs": both("paced-64", "delay"),
     "merged at 1 stream": value("tokens-1", "merged"),
 }
@@ -103,10 +103,10 @@ FIRST = {f"{count} streams, p50 / p99": both(f"tokens-{count}", "first") for cou
 GAPS = {f"{count} streams, p50 / p99": both(f"tokens-{count}", "gap") for count in STREAMS}
 BODIES: dict[str, Cell] = {
     "up, ms": value("upload", "latency_p50", 1e-3),
-    "up, over direct": over_direct("upload", "latency_p50"),
+    "upload ÷ direct": over_direct("upload", "latency_p50"),
     "up, CPU µs/MB": value("upload", "cpu_us_per_mb"),
     "down, ms": value("download", "latency_p50", 1e-3),
-    "down, over direct": over_direct("download", "latency_p50"),
+    "download ÷ direct": over_direct("download", "latency_p50"),
     "down, CPU µs/MB": value("download", "cpu_us_per_mb"),
 }
 MEMORY: dict[str, Cell] = {
@@ -145,7 +145,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 REAL: dict[str, Callable[[str], Cell]] = {
     "tokens/s": lambda scenario: value(scenario, "events_per_second"),
-    "over direct": lambda scenario: over_direct(scenario, "events_per_second"),
+    "÷ direct": lambda scenario: over_direct(scenario, "events_per_second"),
     "to the first, p50, ms": lambda scenario: value(scenario, "first_p50", 1e-3),
     "p99": lambda scenario: value(scenario, "first_p99", 1e-3),
     "between two, p50, ms": lambda scenario: value(scenario, "gap_p50", 1e-3),

@@ -1,1 +1,1 @@
-"""The management API: health, metadata, metrics and documents about the service; model traffic bypasses it."""
+"""The management API: health, metadata, metrics, documents. Requests to the model bypass it."""
