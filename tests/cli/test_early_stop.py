@@ -13,7 +13,7 @@ import pytest
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("as_json", ["0", "1"])
-def test_a_service_that_is_stopped_before_it_began_says_so(
+def test_a_service_stopped_before_its_start_logs_it(
     tmp_path: Path, number: signal.Signals, as_json: str
 ) -> None:
     manifest = tmp_path / "manifest.yaml"

@@ -68,7 +68,7 @@ def test_one_object_has_it_all() -> None:
     assert rendered == whole["engine"]["argv"]
 
 
-def test_what_a_value_overrode_is_told_to_the_end() -> None:
+def test_the_diff_shows_all_overridden_values() -> None:
     value = plan("2xB200", NIM_MAX_BATCH_SIZE="32", NIM_PASSTHROUGH_ARGS="--max-num-seqs 8")["config"][
         "max_num_seqs"
     ]

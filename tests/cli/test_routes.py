@@ -146,7 +146,7 @@ def test_an_engine_is_compared(nim: Nim, engine: str) -> None:
     assert strays == "  GET, POST /of/a/later/version\n"
 
 
-def test_what_cannot_be_compared_is_said(nim: Nim, engine: str) -> None:
+def test_a_failed_comparison_is_reported(nim: Nim, engine: str) -> None:
     for url, code, expected in (
         ("127.0.0.1:8001", 2, "hint: http://127.0.0.1:8001"),
         ("http://127.0.0.1:1", 7, "Connection refused"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_compared_is_said(nim: Nim, engine: str) -> None:
         assert "Traceback" not in refused.stderr
 
 
-def test_no_running_service_is_said(nim: Nim, tmp_path: Path) -> None:
+def test_a_missing_service_is_reported(nim: Nim, tmp_path: Path) -> None:
     refused = nim("--running")
     assert (refused.returncode, "no plan of one" in refused.stderr) == (7, True)
     plan = make_plan(tmp_path)

@@ -99,7 +99,7 @@ def test_a_variable_of_another_release_is_described(
     assert "--structured-outputs-config.backend" in said
 
 
-def test_a_plan_says_what_will_keep_the_engine_from_the_hub(
+def test_a_plan_warns_of_variables_that_prevent_downloads(
     environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environ.setenv("HF_ENDPOINT", "hf-mirror.com")

@@ -182,7 +182,7 @@ def test_each_row_is_checked_or_it_is_said_why_not() -> None:
     assert all(one.rows for one in CHECKS)
 
 
-def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_service_every_check_that_sends_requests_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code, results = judge(capsys, "--url", "http://127.0.0.1:1", "--only", "answer")
     assert code == 1
     assert names(results, "fail") == set(results) - names(results, "skipped") != set()
@@ -226,7 +226,7 @@ def test_the_table_is_for_people(program: str) -> None:
         ({"ab" * 32: {"tags": {"backend": "vllm", "tp": 1}}}, "the tag tp is no string"),
     ],
 )
-def test_a_manifest_that_the_operator_cannot_read_is_told(document: Any, said: str) -> None:
+def test_a_manifest_unreadable_for_the_operator_is_reported(document: Any, said: str) -> None:
     assert any(said in problem for problem in problems(document))
 
 

@@ -60,7 +60,7 @@ def test_an_image_is_built_by_the_first_tool_that_is_there(path: Path, first: st
     assert words[words.index("--tag") + 1] == f"nim:{__version__}-cpu"
 
 
-def test_what_a_build_is_told(path: Path, tmp_path: Path) -> None:
+def test_a_build_gets_the_arguments_of_its_variables(path: Path, tmp_path: Path) -> None:
     tool(path, "docker")
     said = {"ENGINE": "gpu", "BASE": "a/base:1", "TAG": "mine:2", "MANIFEST": "llama-3.1-8b-instruct"}
     words = told(path, **said, PIP_CONF="/a b", BUILD_OPTIONS="--network host")

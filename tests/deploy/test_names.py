@@ -72,7 +72,7 @@ def under(name: str) -> set[str]:
     return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
 
 
-def test_each_value_of_nims_is_here_or_said_not_to_be() -> None:
+def test_each_value_of_nims_chart_is_supported_or_listed_as_missing() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     absent = of_nim() - set(of_ours(values()))
     assert {"initContainers", "model.ngcAPIKey"} <= absent

@@ -51,13 +51,13 @@ async def context_of(blind: Container[int]) -> AsyncIterator[CheckContext]:
         yield CheckContext(client=client, service=service, limits=Limits(idle_seconds=1, max_body_bytes=1))
 
 
-async def test_looks_that_saw_nothing_do_not_end_the_looking() -> None:
+async def test_failed_metrics_requests_do_not_end_the_check() -> None:
     async with context_of(range(IDLE_LOOKS + 1, IDLE_LOOKS + 4)) as context:
         found = [finding async for finding in check_disconnects(context)]
     assert [finding.verdict for finding in found] == ["ok", "ok"], found
 
 
-async def test_that_no_look_got_through_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unanswered_metrics_requests_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
         found = await anext(check_disconnects(context))

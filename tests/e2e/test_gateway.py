@@ -101,7 +101,7 @@ def _reads(port: int, path: str, body: str) -> list[float]:
     return times
 
 
-def test_streams_tell_the_next_proxy_not_to_buffer(service: Service) -> None:
+def test_streams_have_the_header_that_disables_buffering(service: Service) -> None:
     body = json.dumps({"model": MODEL, "stream": True, "prompt": "Once upon a time", "max_tokens": 4})
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})

@@ -58,7 +58,7 @@ def stalls_and_goes_on(service: Service, pid: int, why: str) -> None:
     wait_until(lambda: ready(service), "ready again")
 
 
-def test_a_stopped_core_is_noticed_although_nobody_asks_for_anything(service: Service) -> None:
+def test_a_stopped_core_is_noticed_without_requests(service: Service) -> None:
     stalls_and_goes_on(service, part(service, "VLLM::EngineCore"), "a probe of one token has had no answer")
     assert " gateway] POST" not in service.log.read_text(), "a probe is no request of a user's"
 

@@ -37,7 +37,7 @@ def test_a_cache_that_cannot_be_written(number: int) -> None:
     assert error.message == f"cannot fetch hf://org/name into '/cache/hub/refs': {os.strerror(number)}"
 
 
-def test_anything_else_is_said_as_it_is_in_one_line() -> None:
+def test_other_errors_are_reported_unchanged_in_one_line() -> None:
     error = refused(OSError("Consistency check failed:\n file should be of size 5"))
     assert isinstance(error, WeightsError)
     assert error.message == "cannot fetch hf://org/name: Consistency check failed: file should be of size 5"

@@ -28,7 +28,7 @@ def in_force(nginx: Nginx, name: str) -> set[int]:
     return {int(value) for value in re.findall(rf"^\s*{name} ([0-9]+)s;", said, re.MULTILINE)}
 
 
-def test_what_nobody_set_is_hours(tmp_path: Path) -> None:
+def test_default_timeouts_are_hours(tmp_path: Path) -> None:
     gateway, _ = decided({"NIM_SERVER_PORT": str(free_port())})
     nginx = Nginx(run_dir=tmp_path, gateway=gateway)
     assert max(in_force(nginx, "proxy_read_timeout")) >= HOUR

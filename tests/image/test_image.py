@@ -81,7 +81,7 @@ def test_layers(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < sum(size for size, _ in above) < 20 * MIB
 
 
-def test_the_manifest_where_operators_look_for_it(storage: Storage) -> None:
+def test_the_manifest_is_where_operators_expect_it(storage: Storage) -> None:
     printed = inside(storage, "cat /opt/nim/etc/default/model_manifest.yaml")
     assert yaml.safe_load(printed) == yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
 

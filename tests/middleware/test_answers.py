@@ -72,7 +72,7 @@ async def metadata(plan: Plan, serve: Serve) -> Any:
         return await answer.json()
 
 
-async def test_metadata_tells_what_runs_and_why(plan: Plan, serve: Serve) -> None:
+async def test_metadata_has_what_runs_and_why(plan: Plan, serve: Serve) -> None:
     body = await metadata(plan, serve)
     assert body["version"] == "0.1.0"
     assert body["selectedModelProfileId"] == PROFILE_ID
@@ -122,7 +122,7 @@ async def test_nothing_secret_is_served(plan: Plan, serve: Serve) -> None:
     assert body["config"]["kv_transfer_config"]["value"] == {"extra": [{"password": MASK, "tokens": 7}]}
 
 
-async def test_metadata_tells_the_last_failure(plan: Plan, serve: Serve) -> None:
+async def test_metadata_has_the_last_failure(plan: Plan, serve: Serve) -> None:
     put_state(plan, state(phase=Phase.RESTARTING, restarts=(("gpu-out-of-memory", 2),), failure=FAILURE))
     body = await metadata(plan, serve)
     jsonschema.validate(body, openapi_paths.schemas()["NimMetadata"])
@@ -138,7 +138,7 @@ async def test_metadata_tells_the_last_failure(plan: Plan, serve: Serve) -> None
     }
 
 
-async def test_a_plan_completed_later_is_the_one_that_is_told(plan: Plan, serve: Serve) -> None:
+async def test_a_plan_completed_later_is_the_one_reported(plan: Plan, serve: Serve) -> None:
     service = await serve(plan)
     put_plan(replace(plan, profile=replace(plan.profile, because="all of it is known now")))
     async with service.get("/v1/metadata") as answer:

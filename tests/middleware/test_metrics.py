@@ -155,7 +155,7 @@ async def test_an_engine_that_hangs_does_not_hold_up_ours(plan: Plan, serve: Ser
     assert engine.asked == ["/metrics"]
 
 
-async def test_ours_answer_within_a_second_while_everybody_hangs(
+async def test_own_metrics_are_served_within_a_second_while_all_sources_hang(
     plan: Plan, serve: Serve, engine: Upstream
 ) -> None:
     """Engine, gateway and driver are waited for at once, not one after the other."""
@@ -274,7 +274,7 @@ def gpu_names(families: Families) -> list[str]:
     return sorted(name for name in families if name.startswith("nim_gpu_"))
 
 
-async def test_gpus_tell_what_they_can(plan: Plan, serve: Serve) -> None:
+async def test_gpus_report_the_values_that_nvml_has(plan: Plan, serve: Serve) -> None:
     families = await scrape_until(await serve(plan, Gpus(Driver)), gpu_names)
     first = {"gpu": "0", "uuid": "GPU-0", "name": "NVIDIA H200"}
     assert {name: value(families, name, **first) for name in gpu_names(families)} == {

@@ -61,7 +61,7 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_when_told(plan: Plan, number: signal.Signals) -> None:
+def test_it_ends_cleanly_on_a_stop_signal(plan: Plan, number: signal.Signals) -> None:
     with running(plan) as process:
         process.send_signal(number)
         code, written = ends(process)

@@ -104,7 +104,7 @@ def test_the_streams_of_a_killed_nginx_are_counted(start: Start, directory: Path
     assert service.stop() == 0
 
 
-def test_a_killed_worker_of_nginx_is_told_in_words(start: Start, directory: Path) -> None:
+def test_a_killed_worker_of_nginx_is_logged_as_text(start: Start, directory: Path) -> None:
     service = streaming(start, directory, 1)
     (worker,) = service.find("nginx: worker")
     service.kill(worker)
@@ -117,7 +117,7 @@ def test_a_killed_worker_of_nginx_is_told_in_words(start: Start, directory: Path
 # the last line
 
 
-def test_the_last_line_says_that_it_is_over(start: Start) -> None:
+def test_the_last_log_line_reports_the_end(start: Start) -> None:
     service = start().wait_ready()
     assert service.stop(signal.SIGINT) == 0
     assert re.fullmatch(r"INFO .* nim\] stopped after [\d.]+ s, exit code 0", service.lines[-1])
@@ -198,14 +198,14 @@ def test_what_a_client_broke_off_is_not_lost_with_the_engine(what: str) -> None:
     assert [line.rpartition("=")[2] for line in said] == ["id-2"]
 
 
-def test_who_was_cut_before_the_head_of_the_answer_is_told_at_a_stop() -> None:
+def test_requests_cut_before_the_response_headers_are_logged_at_a_stop() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
     cut_streams.read(access(1, " incomplete", "POST /v1/completions 499"))
     assert cut_streams.log_cut_streams("they did not end in time", since=0.0) == 1
 
 
-def test_no_more_than_twenty_are_told_one_by_one() -> None:
+def test_at_most_twenty_cut_streams_are_logged_one_by_one() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
     for number in range(LOGGED + 80):

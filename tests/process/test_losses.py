@@ -130,7 +130,7 @@ def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start
     assert service.stop() == 0
 
 
-def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> None:
+def test_an_unrequested_exit_with_code_0_is_a_loss(start: Start) -> None:
     service = start(impatient=True).wait_ready()
     os.kill(service.api_server, signal.SIGTERM)
     service.wait_restarts(1)

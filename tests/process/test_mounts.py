@@ -82,7 +82,7 @@ def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("variable", ["NIM_CACHE_PATH", "NIM_RUNTIME_CACHE_PATH", "TMPDIR", "NIM_MODEL_PATH"])
-def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: str) -> None:
+def test_a_start_on_a_dead_mount_ends_and_names_the_path(tmp_path: Path, variable: str) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     done = nim(dead, "serve", **{"NIM_CACHE_PATH": str(tmp_path / "cache"), variable: str(dead)})
@@ -90,7 +90,7 @@ def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: s
     assert done.returncode == 7
 
 
-def test_a_model_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
+def test_a_model_on_the_command_line_is_probed_too(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     done = nim(dead, "serve", f"{dead}/model", NIM_CACHE_PATH=str(tmp_path / "cache"))
@@ -123,7 +123,7 @@ def test_other_verbs_end_there_too(tmp_path: Path, verb: tuple[str, ...], named:
     assert done.returncode == 7
 
 
-def test_the_models_of_a_manifest_are_looked_for_in_the_cache(tmp_path: Path) -> None:
+def test_the_models_of_a_manifest_are_searched_in_the_cache(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     model = {"NIM_MODEL_NAME": "meta/llama-3.1-8b-instruct", "NIM_CACHE_PATH": str(dead)}
@@ -132,7 +132,7 @@ def test_the_models_of_a_manifest_are_looked_for_in_the_cache(tmp_path: Path) ->
     assert done.returncode == 7
 
 
-def test_what_is_only_read_is_looked_at_too(tmp_path: Path) -> None:
+def test_paths_that_are_only_read_are_probed_too(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     verb = ("store", "-m", str(tmp_path / "store"), "--model-repo", "hf://org/name")

@@ -202,7 +202,7 @@ def test_a_long_name_is_not_cut(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_a_process_that_is_gone_is_nobody() -> None:
+def test_an_ended_process_is_not_found() -> None:
     assert read_process(2**22 + 1) is None
 
 
@@ -319,7 +319,7 @@ def test_health_is_200_and_nothing_else(directory: Path, answer: bytes, well: bo
     assert heard == [well]
 
 
-def test_nobody_there_is_no(directory: Path) -> None:
+def test_an_engine_that_does_not_listen_is_not_healthy(directory: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(directory / "bound"))
         for address in (str(directory / "bound"), str(directory / "not there"), ("127.0.0.1", 1)):

@@ -121,7 +121,7 @@ def test_nginx_own_words_are_in_the_refusal(directory: Path) -> None:
     assert not any(path.is_fifo() or path.is_socket() for path in run_dir.rglob("*"))
 
 
-def test_a_second_service_is_told_who_holds_the_directory(start: Start, directory: Path) -> None:
+def test_a_second_service_is_refused_with_the_pid_of_the_first(start: Start, directory: Path) -> None:
     service = start().wait_live()
     other = rendered(service.plan, gateway=replace(service.plan.gateway, server_port=free_port()))
     done = boot(directory, other.to_json())
@@ -130,7 +130,7 @@ def test_a_second_service_is_told_who_holds_the_directory(start: Start, director
     assert service.stop() == 0
 
 
-def test_the_lock_of_a_killed_service_holds_nobody_up(start: Start) -> None:
+def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start) -> None:
     first = start().wait_live()
     tree = first.processes()
     first.kill(first.process.pid)

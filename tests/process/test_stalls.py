@@ -47,7 +47,7 @@ def wait_stalled(service: Service, why: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["core", "api_server"])
-def test_a_stopped_engine_with_requests_is_unready_until_it_goes_on(
+def test_a_stopped_engine_with_requests_is_unready_until_it_continues(
     start: Start, directory: Path, part: str
 ) -> None:
     service = start(watched(directory, tokens=FOR_EVER, interval_ms=20)).wait_ready()
@@ -119,9 +119,7 @@ def test_without_probes_an_idle_engine_is_left_alone(start: Start, directory: Pa
     assert service.stop() == 0
 
 
-def test_an_engine_that_goes_on_standing_still_is_killed_and_started_again(
-    start: Start, directory: Path
-) -> None:
+def test_an_engine_that_stays_stalled_is_killed_and_restarted(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.4, stall_after=3, tokens=9)
     service = start(plan, impatient=True).wait_ready()
     first = service.api_server
@@ -223,7 +221,7 @@ def test_a_long_prompt_fills_the_cache_before_its_first_token_and_is_no_stall() 
         assert patience.verdict(now) is None
 
 
-def test_one_of_two_cores_stands_still() -> None:
+def test_one_of_two_cores_that_stalls_is_detected() -> None:
     patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 15, 5):
         cores = {

@@ -48,7 +48,7 @@ def watched(service: Service) -> list[Any]:
 # the time until ready
 
 
-def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, directory: Path) -> None:
+def test_the_first_start_has_no_eta_and_the_second_counts_down(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases=SLOW)
     first = start(plan).wait_live()
     assert {answer["eta_seconds"] for answer in watched(first)} == {None}
@@ -73,9 +73,7 @@ def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, 
     wait_until(lambda: len(recall(directory / "cache", key_of(plan)).runs) == 2, "both starts")
 
 
-def test_of_a_release_whose_log_lines_are_not_known_no_phase_is_told_but_a_time(
-    start: Start, directory: Path
-) -> None:
+def test_an_unknown_release_has_no_phases_but_an_eta(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases={"load": 1.5})
     plan = replace(plan, engine=replace(plan.engine, version="0.33.0"))
     first = start(plan)
@@ -89,7 +87,7 @@ def test_of_a_release_whose_log_lines_are_not_known_no_phase_is_told_but_a_time(
     assert second.stop() in ENDED
 
 
-def test_readiness_metadata_and_metrics_tell_it_too(start: Start, directory: Path) -> None:
+def test_readiness_metadata_and_metrics_have_the_eta_too(start: Start, directory: Path) -> None:
     plan = make_plan(directory, hang_in="load")
     run = Run(at=1.0, seconds={Phase.SELECT: 0.1, Phase.LOAD: 300.0}, download_seconds=0.0, warm=False)
     remember(directory / "cache", key_of(plan), run)
@@ -143,7 +141,7 @@ def downloading(directory: Path, *, total: int | None = 40_000_000, seconds: flo
     return rendered(plan, model=model, download=Download(directory=str(hub), total_bytes=total))
 
 
-def test_a_download_is_told_in_bytes(start: Start, directory: Path) -> None:
+def test_a_download_is_reported_in_bytes(start: Start, directory: Path) -> None:
     service = start(downloading(directory)).wait_live()
     told = [answer for answer in watched(service) if answer["phase"] == "fetch"]
     progress = [answer["progress"] for answer in told if answer["progress"]]
@@ -204,7 +202,7 @@ def kill_everything(service: Service) -> None:
     wait_until(lambda: not any(process.alive for process in tree), "the end of everything")
 
 
-def test_shared_memory_of_a_killed_service_goes_at_its_next_start(
+def test_shared_memory_of_a_killed_service_is_removed_at_its_next_start(
     start: Start, directory: Path, somebody: Path
 ) -> None:
     service = start(make_plan(directory, segments=2)).wait_ready()
@@ -225,7 +223,7 @@ def test_shared_memory_of_a_killed_service_goes_at_its_next_start(
     assert somebody.exists()
 
 
-def test_shared_memory_of_a_killed_engine_goes_with_its_restart(start: Start, directory: Path) -> None:
+def test_shared_memory_of_a_killed_engine_is_removed_at_its_restart(start: Start, directory: Path) -> None:
     service = start(make_plan(directory, segments=1), impatient=True).wait_ready()
     (left,) = wait_until(lambda: segments(service), "the record")
     service.kill(service.api_server)

@@ -78,7 +78,9 @@ def test_of_a_hundred_streams_that_fit_the_budget_none_is_cut(start: Start, dire
     assert "cut" not in "".join(line for line in service.lines if " nim] " in line)
 
 
-def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Start, directory: Path) -> None:
+def test_a_stream_longer_than_the_budget_is_cut_and_changes_the_exit_code(
+    start: Start, directory: Path
+) -> None:
     plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
     thread, lines = stream(service, 100_000)
@@ -89,7 +91,7 @@ def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Star
     service.assert_nothing_left()
 
 
-def test_the_engine_is_told_to_end_only_when_nginx_is_gone(start: Start, directory: Path) -> None:
+def test_the_engine_is_stopped_only_after_nginx(start: Start, directory: Path) -> None:
     """It calls answers complete that it breaks off, and nobody may pass that on."""
     plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
@@ -100,7 +102,9 @@ def test_the_engine_is_told_to_end_only_when_nginx_is_gone(start: Start, directo
     assert service.text.index(nginx) < service.text.index(engine)
 
 
-def test_an_engine_deaf_to_sigterm_is_killed_and_the_exit_code_says_so(start: Start, directory: Path) -> None:
+def test_an_engine_that_ignores_sigterm_is_killed_and_changes_the_exit_code(
+    start: Start, directory: Path
+) -> None:
     plan = rendered(make_plan(directory, deaf=True, workers=2), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
     assert service.stop() == 143

@@ -34,7 +34,7 @@ def test_a_refused_start_leaves_no_supervisord() -> None:
     assert read_process(waiting.pid) is None
 
 
-def test_a_supervisord_that_is_told_nothing_ends_by_itself() -> None:
+def test_a_supervisord_without_a_configuration_exits() -> None:
     waiting = Supervisord.prepare()
     assert waiting.word
     os.close(waiting.word)

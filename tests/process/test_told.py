@@ -53,7 +53,7 @@ def assert_whole(told: list[str], kind: FailureClass, log: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", MOODS)
-def test_an_engine_that_fails_to_start_ends_the_service_at_once_and_says_why(
+def test_an_engine_that_fails_to_start_ends_the_service_at_once_with_the_reason(
     start: Start, directory: Path, name: str
 ) -> None:
     kind, for_kubernetes = OF_NAME[name], directory / "termination-log"
@@ -71,9 +71,7 @@ def test_an_engine_that_fails_to_start_ends_the_service_at_once_and_says_why(
 
 
 @pytest.mark.parametrize("name", ["gpu_oom", "unknown"])
-def test_a_loss_that_is_restarted_is_told_as_well_as_the_last_one(
-    start: Start, directory: Path, name: str
-) -> None:
+def test_a_restarted_loss_is_reported_like_the_last_one(start: Start, directory: Path, name: str) -> None:
     kind = OF_NAME[name]
     (directory / "termination-log").touch()
     service = start(impatient=True, core_death=0.1).wait_ready()

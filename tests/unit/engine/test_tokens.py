@@ -149,7 +149,7 @@ def test_what_is_plain_needs_no_note(text: str, tokens: list[str]) -> None:
     assert (list(line.tokens), line.notes) == (tokens, ())
 
 
-def test_a_secret_in_an_array_that_is_told_is_masked() -> None:
+def test_a_secret_in_a_reported_array_is_masked() -> None:
     (note,) = read_line("['--hf-token', 'planted']", place=PLACE).notes
     assert "planted" not in note
 

@@ -79,7 +79,7 @@ def test_words_of_vllm_and_its_libraries(kind: str, line: str) -> None:
     assert kind_of(line) == kind
 
 
-def test_the_cause_is_told_and_the_frames_are_not() -> None:
+def test_the_report_has_the_cause_without_traceback_frames() -> None:
     kind, failure = classify(Loss(end=ProgramExit(code=1), log=log(DAMAGED)))
     assert (kind.name, kind.retry) == ("damaged_weights", False)
     assert len(failure.log) <= REPORTED_LINES + 1
@@ -90,7 +90,7 @@ def test_the_cause_is_told_and_the_frames_are_not() -> None:
         assert noise not in told
 
 
-def test_a_cause_far_from_the_end_is_told_first() -> None:
+def test_a_cause_far_from_the_end_is_reported_first() -> None:
     text = "RuntimeError: CUDA out of memory\n" + "".join(f"line {n}\n" for n in range(100))
     assert (
         classify(Loss(end=ProgramExit(code=1), log=log(text)))[1].log[0] == "RuntimeError: CUDA out of memory"
@@ -132,13 +132,13 @@ def test_memory_is_blamed_only_when_the_kernel_has_killed_and_this_engine_was_hi
     assert kind_of("", kernel_killed=True, lost_part="VLLM::Worker (pid 7)") == "host_oom"
 
 
-def test_without_a_sign_it_is_said_what_was_seen() -> None:
+def test_a_loss_without_a_sign_reports_the_exit() -> None:
     assert "killed by SIGSEGV" in classify(Loss(end=ProgramExit(signal=11), log=()))[1].message
     part = classify(Loss(end=ProgramExit(code=0), log=(), lost_part="VLLM::EngineCore (pid 7)"))[1].message
     assert part.startswith("VLLM::EngineCore (pid 7)")
 
 
-def test_the_kernel_is_asked_for_our_container_first(tmp_path: Path) -> None:
+def test_kernel_kills_of_this_container_take_precedence(tmp_path: Path) -> None:
     assert kernel_kills(tmp_path) is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "vmstat").write_text("nr_free_pages 1\noom_kill 7\n")

@@ -61,7 +61,7 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
         ({"NVIDIA_VISIBLE_DEVICES": "none"}, 'NVIDIA_VISIBLE_DEVICES="none" hides every GPU'),
     ],
 )
-def test_where_all_are_hidden_none_is_looked_for(environ: dict[str, str], note: str) -> None:
+def test_hidden_gpus_are_not_searched(environ: dict[str, str], note: str) -> None:
     hardware = detect_hardware(environ)
     assert (hardware.gpus, hardware.source, hardware.notes) == ((), "none", (note,))
 

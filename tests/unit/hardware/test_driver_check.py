@@ -39,7 +39,7 @@ def test_a_forward_compatibility_package_at_work_is_enough() -> None:
     refuse_old_driver(machine("550.54.15", cuda="13.0"), 580)
 
 
-def test_geforce_cannot_use_such_a_package_and_is_not_told_to() -> None:
+def test_geforce_gets_no_hint_to_a_package_it_cannot_use() -> None:
     with pytest.raises(HardwareError) as caught:
         refuse_old_driver(machine("570.1", cuda="13.0", gpus="RTX 4090"), 580)
     assert caught.value.hint == "install driver branch 580 on the host"

@@ -122,7 +122,7 @@ def test_no_limit_is_none(tmp_path: Path, files: dict[str, str]) -> None:
     assert (memory_limit(root), cpu_quota(root)) == (None, None)
 
 
-def test_a_machine_that_says_nothing(tmp_path: Path) -> None:
+def test_a_machine_without_readable_facts_has_unknown_values(tmp_path: Path) -> None:
     host = read_host(tmp_path)
     assert (host.host_memory_bytes, host.host_memory_available_bytes) == (None, None)
     assert (host.shm_bytes, host.shm_free_bytes, host.memory_limit_bytes) == (None, None, None)

@@ -158,7 +158,7 @@ def test_a_broken_driver_is_refused_in_words(code: int, words: str) -> None:
     assert "CUDA_VISIBLE_DEVICES=" in (caught.value.hint or "")
 
 
-def test_looking_changes_nothing_and_closes_behind_itself() -> None:
+def test_detection_changes_nothing_and_closes_nvml() -> None:
     nvml = FakeNvml(gpu(0), gpu(1, migs=[mig(1)]))
     take_inventory(nvml)
     assert nvml.calls[0] == "nvmlInit"

@@ -76,7 +76,7 @@ def test_spellings(spelling: str, name: str) -> None:
     assert product.name == name
 
 
-def test_a_made_up_gpu_is_idle_and_knows_only_what_the_table_knows() -> None:
+def test_a_synthetic_gpu_is_idle_and_has_only_the_tables_values() -> None:
     hardware = hardware_from_gpus(" 2xH200 ")
     first, second = hardware.gpus
     assert (first.index, second.index) == (0, 1)

@@ -111,7 +111,7 @@ def test_several_beginnings_are_listed_and_only_they() -> None:
     assert [entry.partition(" ")[0] for entry in caught.value.allowed] == ["0", "1"]
 
 
-def test_naming_a_gpu_where_there_is_none_says_why() -> None:
+def test_naming_a_gpu_on_a_machine_without_one_is_refused_with_the_reason() -> None:
     with pytest.raises(HardwareError, match=r"no GPU is visible here; NVIDIA's driver is not installed here"):
         visible_gpus((), {"CUDA_VISIBLE_DEVICES": "0"}, ("NVIDIA's driver is not installed here",))
 

@@ -38,7 +38,7 @@ def test_an_unknown_size_is_not_guessed() -> None:
     assert (download.progress, download.rest(20.0)) == (None, None)
 
 
-def test_the_index_of_the_model_knows_better_than_the_profile() -> None:
+def test_the_size_in_the_models_index_takes_precedence_over_the_profiles() -> None:
     download, _ = fetching(45 * GB)
     download.add_scan(Found(), 0.0)
     download.add_scan(Found(have_bytes=10 * GB, partial=True, total_bytes=40 * GB), 10.0)
@@ -54,7 +54,7 @@ def test_a_model_that_is_there_is_not_fetched_and_not_talked_about() -> None:
     assert download.seconds == 0
 
 
-def test_a_download_that_goes_on_where_another_was_cut() -> None:
+def test_a_resumed_download_counts_from_what_is_there() -> None:
     download, _ = fetching()
     download.add_scan(Found(have_bytes=30 * GB, partial=True), 0.0)
     download.add_scan(Found(have_bytes=33 * GB, partial=True), 10.0)
@@ -62,7 +62,7 @@ def test_a_download_that_goes_on_where_another_was_cut() -> None:
     assert download.rest(10.0) == pytest.approx(40)
 
 
-def test_a_download_that_stands_still_has_no_time() -> None:
+def test_a_download_without_progress_has_no_eta() -> None:
     download, said = fetching()
     for now in range(0, 50, 2):
         download.add_scan(Found(have_bytes=5 * GB, partial=True), float(now))
@@ -78,7 +78,7 @@ def test_more_than_there_should_be_is_a_size_that_is_not_known() -> None:
     assert (download.needed, download.progress, download.rest(10.0)) == (True, None, None)
 
 
-def test_what_lies_in_the_directory_of_the_hub(tmp_path: Path) -> None:
+def test_the_bytes_in_the_hub_directory_are_counted(tmp_path: Path) -> None:
     assert scan_download(tmp_path / "nothing") == Found()
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
     blobs.mkdir()

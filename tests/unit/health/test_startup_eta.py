@@ -35,7 +35,7 @@ def test_one_slow_start_among_five_does_not_move_what_is_expected() -> None:
     assert expect(runs, warm=True, downloads=False) == {LOAD: 20.5}
 
 
-def test_the_middle_of_an_even_number_lies_between_two() -> None:
+def test_the_median_of_an_even_number_is_between_two() -> None:
     assert median([1, 10, 2, 4]) == 3
 
 

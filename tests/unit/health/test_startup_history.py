@@ -61,7 +61,7 @@ def test_it_stays_small(tmp_path: Path) -> None:
         b" " * 2_000_000,
     ],
 )
-def test_a_damaged_file_is_said_and_replaced(tmp_path: Path, text: bytes) -> None:
+def test_a_damaged_file_is_reported_and_replaced(tmp_path: Path, text: bytes) -> None:
     (tmp_path / FILE).write_bytes(text)
     kept = recall(tmp_path, "a")
     assert kept.runs == ()
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_said_and_replaced(tmp_path: Path, text: bytes) -> Non
     assert recall(tmp_path, "a").runs == (run(),)
 
 
-def test_what_cannot_be_read_or_written_is_said_and_nothing_more(tmp_path: Path) -> None:
+def test_an_unreadable_or_unwritable_file_is_only_reported(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     assert "cannot read" in (recall(tmp_path, "a").problem or "")
     assert "cannot keep" in (remember(tmp_path, "a", run()) or "")

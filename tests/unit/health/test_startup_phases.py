@@ -69,7 +69,7 @@ def test_a_start_on_a_gpu_with_a_download() -> None:
     assert phases(GPU, fetches=True) == [Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP]
 
 
-def test_a_local_model_is_never_said_to_be_fetched() -> None:
+def test_a_local_model_has_no_fetch_phase() -> None:
     assert phases(GPU)[0] is Phase.LOAD
 
 
@@ -120,7 +120,7 @@ def test_a_phase_does_not_come_back() -> None:
 @pytest.mark.parametrize(
     "line", ["", "hello", "Loading checkpoint shards: soon", "INFO something new in 0.33"]
 )
-def test_an_unknown_line_says_nothing(line: str) -> None:
+def test_an_unknown_line_changes_nothing(line: str) -> None:
     start = started(fetches=True)
     assert start.read(line) is None
     assert (start.phase, start.serving) == (Phase.SELECT, False)
@@ -144,7 +144,7 @@ def test_a_line_that_is_not_known_leaves_the_phase_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("release", ["0.33.0", "0.3.2", "1.0", "", None])
-def test_of_a_release_whose_lines_are_not_known_no_phase_is_told(release: str | None) -> None:
+def test_an_unknown_release_has_no_phases(release: str | None) -> None:
     start = Start(fetches=True, release=release)
     assert start.begin().phase is Phase.UNKNOWN
     for line in (CPU + GPU).splitlines():

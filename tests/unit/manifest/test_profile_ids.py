@@ -60,7 +60,7 @@ def test_ids_are_written_and_nothing_else_changes(tmp_path: Path) -> None:
     assert write_ids(path) == 0
 
 
-def test_check_finds_profiles_that_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_check_finds_profiles_with_the_same_label(tmp_path: Path) -> None:
     path = tmp_path / "rocket.yaml"
     path.write_text(TEXT.replace('tp: "2"', 'tp: "1", product_name_regex: "("'))
     problems = "\n".join(check_manifest(load_manifest(path)))

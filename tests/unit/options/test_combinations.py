@@ -74,7 +74,7 @@ def test_every_rule_has_its_source_and_a_case() -> None:
     assert without == ["v1/worker/lora_model_runner_mixin.py, add_lora"]
 
 
-def test_a_variable_is_told_what_variable_to_set() -> None:
+def test_an_error_of_a_variable_names_the_variable_to_set() -> None:
     error = refused(environ={"NIM_ENABLE_AUTO_TOOL_CHOICE": "1"})
     assert error.message == (
         "cannot use --enable-auto-tool-choice (NIM_ENABLE_AUTO_TOOL_CHOICE): it needs --tool-call-parser"
@@ -107,7 +107,7 @@ def test_experts_that_are_not_known_refuse_nothing() -> None:
     assert checked("--data-parallel-size 2 --data-parallel-rank 0") == ()
 
 
-def test_everything_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     error = refused("--enable-log-outputs --max-model-len 0")
     assert "cannot use 2 arguments" in error.message
     assert "--enable-log-requests" in str(error)

@@ -101,7 +101,7 @@ def test_the_old_server_module_and_its_model(model: Path) -> None:
         ("['--max-model-len', '4096', '--max-num-seqs', '4']", "it is read as the JSON array"),
     ],
 )
-def test_what_pasting_left_is_understood_and_said(model: Path, text: str, warning: str) -> None:
+def test_remains_of_pasting_are_understood_with_a_note(model: Path, text: str, warning: str) -> None:
     plan = planned(NIM_MODEL_PATH=str(model), NIM_PASSTHROUGH_ARGS=text)
     assert (said(plan, "max_model_len"), said(plan, "max_num_seqs")) == (4096, 4)
     assert any(one.startswith("NIM_PASSTHROUGH_ARGS: ") and warning in one for one in plan.warnings)
@@ -137,7 +137,7 @@ def test_a_model_in_the_passthrough_is_named_with_it(tmp_path: Path) -> None:
     assert f"cannot use '{tmp_path}/nowhere' (from NIM_PASSTHROUGH_ARGS): " in error.message
 
 
-def test_runtime_config_is_checked_and_its_notes_are_told(model: Path) -> None:
+def test_runtime_config_is_checked_and_its_notes_are_warnings(model: Path) -> None:
     (model / "runtime_config.json").write_text(json.dumps({"max_lora_rank": 48}))
     assert f'"max_lora_rank" from {model}/runtime_config.json: 48 is not among' in refused(str(model)).message
     values = {"NIM_PASSTHROUGH_ARGS": '"--max-num-seqs 4"', "log_config_file": "x"}

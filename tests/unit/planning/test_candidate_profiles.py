@@ -87,7 +87,7 @@ def test_length_and_cache_wherever_they_are_written(small: str, where: str) -> N
         ((), {"NIM_PASSTHROUGH_ARGS": "-tp 3"}, "--tensor-parallel-size 4"),
     ],
 )
-def test_size_that_works_is_written_where_it_is_heard(
+def test_a_working_size_is_suggested_where_it_takes_effect(
     small: str, arguments: tuple[str, ...], environ: dict[str, str], hint: str
 ) -> None:
     error = refused(*arguments, gpus="6xH100", NIM_MODEL_PATH=small, **environ)
@@ -96,7 +96,7 @@ def test_size_that_works_is_written_where_it_is_heard(
     assert error.hint.startswith(hint)
 
 
-def test_variable_of_the_engine_is_heard(small: str) -> None:
+def test_a_variable_of_the_engine_takes_effect(small: str) -> None:
     long = {"NIM_MODEL_PATH": small, "NIM_MAX_MODEL_LEN": "200000"}
     assert "the engine takes at most 131072" in refused(gpus="1xH200", **long).message
     assert chosen(gpus="1xH200", VLLM_ALLOW_LONG_MAX_MODEL_LEN="1", **long).devices

@@ -67,7 +67,7 @@ def test_the_cache_is_half_of_what_the_weights_leave(free: int, limit: int | Non
 @pytest.mark.parametrize(
     "said", ["VLLM_CPU_KVCACHE_SPACE", "kv_cache_memory_bytes", "gpu_memory_utilization"]
 )
-def test_who_has_said_a_size_is_believed(said: str) -> None:
+def test_a_size_set_by_the_user_is_kept(said: str) -> None:
     assert sizes(NOTHING, said) == {}
 
 

@@ -17,7 +17,7 @@ def values(checked: Checked) -> dict[str, Any]:
     return {name: said.value for name, said in checked.options.args.items()}
 
 
-def test_arguments_become_typed_options_with_the_key_that_says_them() -> None:
+def test_arguments_become_typed_options_with_their_recipe_key() -> None:
     checked = check("--max-model-len", "8k", "--async-scheduling", "--no-enable-prefix-caching")
     assert values(checked) == {
         "max-model-len": 8000,
@@ -83,7 +83,7 @@ def test_what_the_engine_does_not_take_is_refused_with_its_reason(args: list[str
     assert values(checked) == {"async-scheduling": True}
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     assert len(check("--usp", "4", "--ring", "1", "--max-num-seqs", "x").refused) == 3
 
 
@@ -114,7 +114,7 @@ def test_a_template_of_the_engines_sources_is_left_out_and_one_of_the_image_kept
     assert values(check("--chat-template", "/opt/t.jinja")) == {"chat-template": "/opt/t.jinja"}
 
 
-def test_a_feature_whose_plugin_lies_elsewhere_is_left_out() -> None:
+def test_a_feature_with_a_plugin_file_elsewhere_is_left_out() -> None:
     args = ("--reasoning-parser-plugin", "nano.py", "--reasoning-parser", "nano")
     checked = check(*args, whole=True)
     assert values(checked) == {}
@@ -124,14 +124,14 @@ def test_a_feature_whose_plugin_lies_elsewhere_is_left_out() -> None:
     assert values(kept) == {"reasoning-parser-plugin": "/opt/nano.py", "reasoning-parser": "nano"}
 
 
-def test_only_the_parser_goes_where_its_plugin_is_missing_among_other_arguments() -> None:
+def test_only_the_parser_is_left_out_if_its_plugin_is_missing() -> None:
     args = ("--max-num-seqs", "8", "--reasoning-parser-plugin", "nano.py", "--reasoning-parser", "nano")
     checked = check(*args)
     assert values(checked) == {"max-num-seqs": 8}
     assert not checked.refused
 
 
-def test_variables_are_kept_and_the_engine_says_what_it_thinks_of_them() -> None:
+def test_variables_are_kept_with_a_note_on_those_the_engine_does_not_read() -> None:
     env = {"VLLM_USE_FLASHINFER_MOE_FP4": "1", "NCCL_CUMEM_ENABLE": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "9"}
     found = check(env=env).options.env
     assert {name: said.value for name, said in found.items()} == env
@@ -155,7 +155,7 @@ def test_a_variable_that_a_manifest_cannot_hold_is_left_out() -> None:
     assert "OMPI_MCA_btl" in checked.left_out[0].text
 
 
-def test_what_an_option_opens_is_said_beside_it() -> None:
+def test_options_that_open_routes_have_a_note() -> None:
     found = check("--trust-remote-code", "--allowed-local-media-path", "/").options.args
     assert "code" in (found["trust-remote-code"].note or "")
     assert "every client" in (found["allowed-local-media-path"].note or "")

@@ -83,7 +83,7 @@ def test_every_product_has_a_name_of_its_own_words() -> None:
         assert re.search(r"\d", plain_name(product)), product.name
 
 
-def test_blackwell_for_desks_is_told_from_blackwell_for_racks() -> None:
+def test_workstation_blackwell_is_distinguished_from_data_centre_blackwell() -> None:
     desks = {product.name for product in PRODUCTS if is_desktop(product)}
     assert "NVIDIA GeForce RTX 5090" in desks
     assert "NVIDIA GB10" in desks

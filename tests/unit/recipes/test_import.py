@@ -32,7 +32,7 @@ MTP = {
 }
 
 
-def test_what_the_recipe_says_of_the_model() -> None:
+def test_facts_of_the_model_are_imported() -> None:
     model = made(recipe(model={"active_parameters": "1.5B"})).model
     assert model is not None
     assert (model.name, model.source) == ("acme/Rocket-8B", "hf://acme/Rocket-8B")
@@ -239,7 +239,7 @@ def test_one_generation_has_a_profile_of_its_own() -> None:
     assert chosen(manifest, "1xL40S").chosen.label == "vllm-bf16-tp1-pp1"
 
 
-def test_a_machine_is_told_from_its_generation() -> None:
+def test_a_machine_is_distinguished_from_its_generation() -> None:
     manifest = made(
         recipe(
             hardware_overrides={
@@ -273,7 +273,7 @@ def test_the_variants_word_on_hardware_beats_the_models() -> None:
     assert args == {"moe-backend": "triton", "max-num-seqs": 8}
 
 
-def test_a_strategys_word_on_hardware_stands_in_for_the_others() -> None:
+def test_a_strategys_hardware_override_replaces_the_others() -> None:
     default = weights(hardware_overrides={"hopper": {"extra_args": ["--moe-backend", "triton"]}})
     strategy = {"hardware_overrides": {"hopper": {"extra_args": ["--async-scheduling"]}}}
     found = recipe(variants={"default": default}, strategy_overrides={"single_node_tp": strategy})
@@ -364,7 +364,7 @@ def test_hardware_that_is_known_not_to_run_is_in_no_generations_profile() -> Non
 
 
 @pytest.mark.parametrize("key", ["amd", "mi355x", "trillium", "gaudi3"])
-def test_what_is_said_for_other_makers_hardware_may_have_any_form(key: str) -> None:
+def test_overrides_for_other_makers_hardware_may_have_any_form(key: str) -> None:
     """It does not come along, whatever it is."""
     said = {"install_note": "build it", "wheel": ["a", {"b": 1}], "extra_args": "--x"}
     feature = TOOLS | {"hardware_overrides": {key: {"env": {"A": 1}}}}
@@ -480,7 +480,7 @@ def test_experts_can_be_spread_by_default_or_on_wish() -> None:
     )
 
 
-def test_a_strategy_that_no_profile_can_be_is_said() -> None:
+def test_a_strategy_that_no_profile_can_express_is_noted() -> None:
     draft = drafted(recipe(default_strategy="single_node_dep"))
     assert "single_node_tp" in notes(draft)["default_strategy"]
 
@@ -553,7 +553,7 @@ def test_a_precision_that_could_be_several_is_left_out(precision: str) -> None:
         drafted(recipe(variants={"default": weights(precision)}))
 
 
-def test_what_is_to_be_installed_and_what_it_was_tried_with_is_said() -> None:
+def test_dependencies_and_tested_hardware_are_noted() -> None:
     found = recipe(
         model={"docker_image": {"nvidia": "vllm/vllm-openai:rocket", "amd": "acme/rocm"}},
         dependencies=[

@@ -43,7 +43,7 @@ def manifest_or_reasons(path: Path, *, drop_unknown: bool = False) -> Manifest |
 
 
 @each
-def test_it_makes_a_faultless_manifest_or_says_why_not(path: Path) -> None:
+def test_it_makes_a_valid_manifest_or_gives_the_reasons(path: Path) -> None:
     found = manifest_or_reasons(path)
     if isinstance(found, RecipeRefused):
         assert path.name in str(found)

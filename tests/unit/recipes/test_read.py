@@ -24,7 +24,7 @@ def refusal(text: str) -> str:
     return str(refused.value)
 
 
-def test_what_looks_like_a_number_or_a_date_is_text_where_text_is_meant() -> None:
+def test_text_fields_keep_numbers_and_dates_as_text() -> None:
     found = read_recipe(HEAD + "meta: {date_added: 2026-06-04, title: Rocket}\n")
     assert found.model.min_vllm_version == "0.12.0"
     assert found.meta.date_added == "2026-06-04"

@@ -61,14 +61,14 @@ def test_any_reader_of_yaml_reads_it_alike() -> None:
     assert document["model"]["description"] == "It's small: a #1 “rocket” in two lines"
 
 
-def test_what_all_profiles_have_stands_once() -> None:
+def test_options_of_all_profiles_are_written_once() -> None:
     text = full()
     assert text.count("reasoning-parser: qwen3 # features.reasoning") == 1
     assert text.count("kv-cache-dtype: fp8 # variants.fp8") == 1
     assert text.count("async-scheduling: true # hardware_overrides.hopper") == 2
 
 
-def test_what_is_unknown_or_left_out_is_said_in_comments() -> None:
+def test_unknown_and_omitted_values_are_comments() -> None:
     text = full()
     for words in (
         "# license: unknown",

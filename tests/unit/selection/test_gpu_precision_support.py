@@ -76,7 +76,7 @@ def test_cache_that_the_checkpoint_has_in_fp8_needs_its_kernels_too() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["half", "float16"])
-def test_type_that_is_told_needs_no_fallback(dtype: str) -> None:
+def test_configured_type_needs_no_fallback(dtype: str) -> None:
     assert brought(LLAMA_8B, machine("1xT4"), wishing(dtype=dtype, **SHORT), size=SMALL).warnings == ()
 
 
@@ -121,7 +121,7 @@ def test_method_may_need_more_than_its_precision() -> None:
         brought(config, machine("1xT4"), wishing(**SHORT), size=SMALL)
 
 
-def test_what_the_gpu_calculates_in_goes_before_what_it_unpacks() -> None:
+def test_native_formats_rank_before_unpacked_ones() -> None:
     """Of a manifest with both, an A100 takes BF16 and an H100 FP8."""
     from nim.selection.select import select
 

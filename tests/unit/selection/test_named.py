@@ -57,7 +57,7 @@ def test_no_gpu_for_a_profile_that_needs_one() -> None:
         select(made("precision: bf16"), NOTHING, wishing(LABEL))
 
 
-def test_gpu_that_others_hold_is_used_when_asked_for() -> None:
+def test_busy_gpu_is_used_when_requested() -> None:
     selection = select(made("precision: bf16"), busy(machine("1xH100"), 0, 80 * GB), wishing(LABEL))
     assert [gpu.index for gpu in selection.devices] == [0]
     assert "end what else uses the GPU" in selection.warnings[0]
@@ -68,7 +68,7 @@ def test_mig_slice_too_small_by_estimate() -> None:
     assert "by estimate" in selection.warnings[0]
 
 
-def test_length_and_name_together_are_heard() -> None:
+def test_length_and_name_together_take_effect() -> None:
     selection = named("precision: bf16", "1xL4", max_model_len=100_000)
     assert selection.estimate.max_model_len == 100_000
     assert "for a context of 100000 tokens" in selection.warnings[0]

@@ -27,7 +27,7 @@ def refused(config: dict[str, Any], gpus: str, size: int | None = None, **option
     return caught.value
 
 
-def test_size_that_is_asked_for_is_refused_with_those_that_work() -> None:
+def test_requested_size_is_refused_with_working_sizes() -> None:
     error = refused(LLAMA_70B, "6xL40S", SIZES["70B"], tensor_parallel_size=6)
     assert error.message == (
         "cannot run /models/rocket with tp6 (NIM_TENSOR_PARALLEL_SIZE): 64 heads cannot be split over 6 GPUs"
@@ -168,7 +168,7 @@ def test_context_above_what_the_engine_takes(config: dict[str, Any], asked: int,
 
 
 @pytest.mark.parametrize(("told", "fits"), [("1", True), ("true", True), ("0", False)])
-def test_engine_may_be_told_to_take_it(told: str, fits: bool) -> None:
+def test_engine_option_allows_the_longer_context(told: str, fits: bool) -> None:
     wishes = wishing(max_model_len=200_000, VLLM_ALLOW_LONG_MAX_MODEL_LEN=told)
     if fits:
         assert brought(LLAMA_8B, machine("1xH200"), wishes).estimate.max_model_len == 200_000

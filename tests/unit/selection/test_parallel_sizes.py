@@ -78,7 +78,7 @@ def test_ray_may_place_ranks_elsewhere() -> None:
         brought(LLAMA_8B, machine("2xH100"), wishing(tensor_parallel_size=8))
 
 
-def test_layer_is_shared_among_nodes_only_where_a_person_says_so() -> None:
+def test_layer_is_split_across_nodes_only_if_the_user_sets_it() -> None:
     """The engine takes any number of nodes that divides the ranks; slow links between them are not chosen."""
     asked = brought(LLAMA_8B, machine("4xH100"), wishing(tensor_parallel_size=8, nnodes=2))
     assert len(asked.devices) == 4

@@ -64,7 +64,7 @@ def test_cpu_profile_is_listed_with_the_hosts_memory() -> None:
     assert "[needs 1 GPU; found no GPUs]" in text
 
 
-def test_replicas_and_kinds_of_gpus_are_told() -> None:
+def test_replicas_and_kinds_of_gpus_are_explained() -> None:
     listing = list_profiles(LLAMA, machine("1xH100,1xA100"), wishing(data_parallel_size=2))
     (two, *_) = [profile for profile in listing.compatible if profile.label == "vllm-bf16-tp1-pp1"]
     assert two.gpu_count == 2

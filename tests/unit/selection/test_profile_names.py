@@ -103,7 +103,7 @@ def test_named_profile_is_not_narrowed_by_other_wishes() -> None:
     assert select(ULTRA, H200, wishes).chosen.id == TP4.id
 
 
-def test_size_that_a_person_writes_goes_before_the_named_profiles_own() -> None:
+def test_size_set_by_the_user_overrides_the_named_profiles() -> None:
     """As with every option: the environment is above the profile. Only the engine's own rules refuse."""
     selection = select(ULTRA, H200, wishing(profile="vllm-h200-nvfp4-tp4-pp1", tensor_parallel_size=8))
     assert selection.chosen.id == TP4.id

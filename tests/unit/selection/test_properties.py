@@ -163,7 +163,7 @@ def test_another_gpu_or_more_memory_never_turns_yes_into_no(
 
 @settings(max_examples=40)
 @given(configurations, st.integers(1, 16), st.integers(1, 4))
-def test_size_that_is_asked_for_runs_or_is_refused_with_one_that_works(
+def test_requested_size_runs_or_is_refused_with_a_working_one(
     config: dict[str, Any], size: int, stages: int
 ) -> None:
     hardware = machine("16xH100")

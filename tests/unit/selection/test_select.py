@@ -268,7 +268,7 @@ def test_mig_devices_are_not_joined_and_are_no_whole_gpu() -> None:
     assert named.found.startswith("a MIG device of NVIDIA H100 80GB HBM3")
 
 
-def test_unknown_memory_is_no_refusal_but_said() -> None:
+def test_unknown_memory_is_reported_and_not_refused() -> None:
     selection = choose(shipped(LLAMA), unmeasured(machine("1xH100")))
     assert selection.chosen.label == "vllm-fp8-tp1-pp1"
     assert selection.warnings == ("the memory of GPU 0 is unknown: whether it suffices was not checked",)
@@ -280,7 +280,7 @@ def test_idle_gpus_before_busy_ones() -> None:
     assert selection.utilization is None
 
 
-def test_explanation_tells_the_whole_decision() -> None:
+def test_explanation_contains_the_whole_decision() -> None:
     text = explain(choose(shipped(ULTRA), machine("8xH200"), wishing(profile="default+mtp")))
     for words in (
         "hardware   8 × NVIDIA H200",

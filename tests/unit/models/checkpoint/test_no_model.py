@@ -185,7 +185,7 @@ def test_a_configuration_that_the_engine_cannot_read(tmp_path: Path, content: by
     assert error.value.hint
 
 
-def test_layouts_that_look_otherwise_and_are_fine(tmp_path: Path) -> None:
+def test_unusual_layouts_that_load_are_accepted(tmp_path: Path) -> None:
     """Sentence transformers, and a model beside its ONNX and GGUF versions."""
     files: dict[str, Content] = {
         "config.json": CONFIG,

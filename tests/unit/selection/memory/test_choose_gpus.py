@@ -33,7 +33,7 @@ def test_one_kind_is_enough_where_it_does() -> None:
     assert indices(machine("1xA100,1xH100"), "8B") == [1]
 
 
-def test_kinds_that_are_asked_to_run_together_do() -> None:
+def test_requested_combination_of_gpu_kinds_runs() -> None:
     assert indices(machine("1xRTX 3090,1xRTX 4090"), "8B", tensor_parallel_size=2) == [0, 1]
     assert indices(machine("1xRTX 3090,1xRTX 4090"), "8B", data_parallel_size=2) == [0, 1]
 
@@ -78,7 +78,7 @@ def test_gpu_that_others_use_is_taken_where_there_is_no_other() -> None:
     assert indices(busy(machine("2xH100"), 0, 1 * GB), "70B", max_num_seqs=1) == [0, 1]
 
 
-def test_worse_kind_that_is_idle_goes_before_a_better_one_that_is_taken() -> None:
+def test_idle_worse_kind_ranks_before_a_busy_better_one() -> None:
     assert indices(busy(machine("1xH200,1xA100"), 0, 100 * GB), "8B") == [1]
     assert indices(busy(machine("1xH200,1xA100"), 0, 10 * GB), "8B") == [0]
 
