@@ -36,6 +36,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _text(drift: Mapping[str, Any]) -> str:
+    """Return the differences as text."""
     lines = [f"table: vLLM {drift['table']}; installed: vLLM {drift['installed']}"]
     for title in ("added", "removed", "variables_added", "variables_removed"):
         lines += [f"{title.replace('_', ' ')}: {', '.join(drift[title])}"] if drift[title] else []

@@ -42,6 +42,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim doctor stream`."""
     parser = argparse.ArgumentParser(
         prog="nim doctor stream", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _examine(target: Target, model: str | None, limits: Limits, as_json: bool) -> int:
+    """Examine the service, print the result, and return the exit code."""
     async with open_client(target) as client:
         service = await identify(client, model)
         if not as_json:
@@ -71,6 +73,7 @@ async def _examine(target: Target, model: str | None, limits: Limits, as_json: b
 async def _print_as_found(
     client: ServiceClient, service: Service, limits: Limits, *, quietly: bool
 ) -> AsyncIterator[Finding]:
+    """Yield the findings, printing each unless `quietly`."""
     async for finding in examine(client, service, limits):
         if not quietly:
             print(f"{finding.verdict.value:<8} {finding.check:<18} {finding.seen}", flush=True)

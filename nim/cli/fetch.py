@@ -81,6 +81,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim fetch`."""
     parser = argparse.ArgumentParser(
         prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -173,6 +174,7 @@ def _row(repository: "Repository", done: Done | None) -> Row:
 
 
 def _text(data: Mapping[str, Any]) -> str:
+    """Return the result as text."""
     lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
     for row in data["sources"]:
         what = (

@@ -45,6 +45,7 @@ def logger(settings: Settings) -> Log:
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
 
     def log(level: str, message: str) -> None:
+        """Write a line to stderr if its level is wanted."""
         if form.wants(level):
             sys.stderr.write(form.line(level, "nim", message, at=time.time()))
             sys.stderr.flush()
@@ -57,6 +58,7 @@ def end_at_signals(settings: Settings) -> None:
     form = Form(as_json=settings.jsonl_logging)
 
     def stop(number: int, _: FrameType | None) -> None:
+        """Remove open partial files, log, and exit with 128 + the signal's number."""
         drop_open()
         what = f"stopped by {signal.Signals(number).name}: whole files are kept"
         line = form.line("ERROR", "nim", f"{what}, and the same command continues from there", at=time.time())
@@ -163,6 +165,7 @@ class Hub:
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
 
     def _remove_partial_files(self, repositories: Sequence["Repository"]) -> None:
+        """Remove partial files of killed downloads, logging each."""
         for path in [path for one in repositories for path in abandoned(one.wanted)]:
             size = path.stat().st_blocks * 512
             path.unlink(missing_ok=True)
@@ -170,6 +173,7 @@ class Hub:
 
     @contextmanager
     def _refusing(self, wanted: Wanted) -> Iterator[None]:
+        """Convert errors of the hub's client within the block to this project's."""
         from nim.fetch.hub_errors import RAISED, refusal
 
         try:
@@ -186,6 +190,7 @@ class Hub:
         fetching = DownloadProgress(download, lambda message: self._log("INFO", message))
 
         def watch() -> None:
+            """Scan the download directory at intervals until the download is over."""
             while not over.is_set():
                 fetching.add_scan(scan_download(directory), time.monotonic())
                 over.wait(POLL_SECONDS)
@@ -213,6 +218,7 @@ def narrowed(found: "Repository", index: Collection[str]) -> "Repository":
 
 
 def _indexed(wanted: Wanted, file: Path) -> Collection[str]:
+    """Return the weight files named by an index."""
     return read_index(file, Origin(download=f"nim fetch --model-uri {wanted.uri}"))
 
 
@@ -228,5 +234,6 @@ def probe_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
 
 
 def _caches(repositories: Iterable[Wanted]) -> Iterator[Place]:
+    """Yield the caches of the repositories, each once."""
     for cache in dict.fromkeys(one.cache for one in repositories):
         yield Place(path=Path(cache), variable="NIM_CACHE_PATH")

@@ -92,6 +92,7 @@ def _print_refusal(refusal: NimError) -> None:
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:
+    """Write a line to stderr in the log's format."""
     sys.stderr.write(Form(as_json=_as_json()).line(level, "nim", message, at=time.time(), **more))
 
 

@@ -34,8 +34,10 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _value(entry: Mapping[str, Any] | None) -> str:
+    """Return an entry's value as JSON, or "unset"."""
     return "unset" if entry is None else json.dumps(entry["value"], ensure_ascii=False, sort_keys=True)
 
 
 def _with_origin(entry: Mapping[str, Any] | None) -> str:
+    """Return an entry's value with its origin, or "unset"."""
     return "unset" if entry is None else f"{_value(entry)} ({entry['source']}: {entry['place']})"

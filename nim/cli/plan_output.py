@@ -61,6 +61,7 @@ def command_text(plan: Plan) -> str:
 
 
 def _value_data(value: Value) -> dict[str, Any]:
+    """Return a value with its origin and the values it overrode as JSON values."""
     data: dict[str, Any] = {
         "value": value.value,
         "source": value.origin.layer.name,

@@ -23,6 +23,7 @@ def print_listing(listing: Listing) -> None:
 
 
 def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
+    """Yield each profile with its state as coloured text."""
     for profile in listing.compatible:
         yield profile, f"[green]runs[/green]{f', {profile.note}' if profile.note else ''}"
     for profile in listing.low_memory:
@@ -32,4 +33,5 @@ def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
 
 
 def _size(gigabytes: float | None) -> str:
+    """Return a size in GB as text; "unknown" for None."""
     return "unknown" if gigabytes is None else f"{gigabytes:g}"

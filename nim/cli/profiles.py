@@ -118,6 +118,7 @@ class _Import:
         )
 
     def _draft(self, file: Path) -> Draft:
+        """Return the manifest draft of a recipe."""
         choice = Choice(variants=tuple(self._options.variant), drop_unknown=self._options.drop_unknown)
         return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
 
@@ -144,6 +145,7 @@ class _Import:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim profiles`."""
     epilog = "`nim profiles import -h` describes how public vLLM recipes are converted to manifests."
     parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
@@ -159,7 +161,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _import_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nim profiles import", description=run_import.__doc__)
+    """Return the parser of `nim profiles import`."""
+    parser = argparse.ArgumentParser(
+        prog="nim profiles import", description="Convert public vLLM recipes to manifests."
+    )
     parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="a recipe, or a directory of them")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the manifest to this file or directory")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
@@ -177,6 +182,7 @@ def _import_parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print the profiles and which of them this machine can run; return the exit code."""
     settings = read_settings(environ)
     other_machine = bool(options.gpus or options.hardware)
     hardware = find_hardware(options, environ)
@@ -213,6 +219,7 @@ def _check(files: Sequence[Path], *, as_json: bool) -> int:
 
 
 def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
+    """Return the problems of a manifest file, and notes on it."""
     try:
         manifest = load_manifest(file)
     except ManifestError as error:
@@ -226,6 +233,7 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
 
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:
+    """Yield the errors of an engine section's options."""
     values = {option.replace("-", "_"): value for option, value in engine.args.items()}
     origin = Origin(layer=Layer.PROFILE, place=name)
     named = {option: Value(value=value, origin=origin) for option, value in values.items()}
@@ -241,6 +249,7 @@ def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]
 
 
 def _write_ids(files: Sequence[Path]) -> int:
+    """Write correct ids into the files; return 0."""
     for file in files:
         print(f"{file}: {write_ids(file)} ids written")
     return 0

@@ -68,6 +68,7 @@ def losses_markdown() -> str:
 
 
 def _loss(kind: FailureClass) -> str:
+    """Return the table row of a failure class."""
     again = "yes" if kind.retry else "no"
     return f"| `{kind.name}` | {kind.message} | {kind.hint} | {again} |"
 

@@ -76,6 +76,7 @@ def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
 
 
 def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
+    """Return the state of every route, compared with an engine's OpenAPI document if given."""
     if document is None:
         return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
@@ -90,12 +91,14 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
+    """Return whether NIM_PASSTHROUGH_ARGS enables LoRA."""
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
     said = read_arguments(line, PASSTHROUGH, settings, load_options())
     return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:
+    """Return the routes as a table in text."""
     rows = [_row(state) for state in found.states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -109,6 +112,7 @@ def _text(found: Found) -> str:
 
 
 def _row(state: RouteState) -> tuple[str, ...]:
+    """Return the table row of a route."""
     route = state.route
     method = "WebSocket" if route.websocket else ", ".join(route.methods)
     why = [state.because]
@@ -122,6 +126,7 @@ def _row(state: RouteState) -> tuple[str, ...]:
 
 
 def _data(found: Found) -> dict[str, Any]:
+    """Return the routes as JSON values."""
     rows = [
         {
             "path": state.route.path,

@@ -29,6 +29,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
+    """Return the rows of the named settings, or of all; SettingsError for an unknown name."""
     rows = settings_data()
     by_name = {name: row for row in rows for name in (row["name"], *row["aliases"])}
     for name in names:
@@ -59,5 +60,6 @@ def _absent(name: str, known: Sequence[str]) -> SettingsError:
 
 
 def _text(row: dict[str, object]) -> str:
+    """Return a setting as two lines of text."""
     flag = f", sets {row['flag']}" if row["flag"] else ""
     return f"{row['name']} ({row['kind']}, default {row['default_text']}{flag})\n  {row['help']}"

@@ -70,6 +70,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim store`."""
     parser = argparse.ArgumentParser(
         prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -129,6 +130,7 @@ def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
+    """Return the result as text."""
     size, directory, added = format_size(data["bytes"]), data["directory"], data["added"]
     how = f"{added} of them added, {data['linked']} as links" if added else "all were there already"
     return (

@@ -48,6 +48,7 @@ def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping
 
 
 def _host(url: str) -> str:
+    """Return a URL's scheme and host, without user and password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -78,6 +79,7 @@ def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
 
 
 def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]) -> Cause:
+    """Return the cause of a rejected certificate."""
     host = urlsplit(url).hostname
     why = f"the certificate of {_asked(_host(url), proxy)} is not accepted: {said}"
     if any(words in said for words in _UNTRUSTED):
@@ -122,6 +124,7 @@ def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
 
 
 def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
+    """Return the cause of a time-out while connecting or reading."""
     if "ConnectTimeout" in names:
         what = f"the proxy {proxy.address} ({proxy.variable})" if proxy else url
         hint = (
@@ -139,6 +142,7 @@ def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
 def _unreachable(
     causes: Sequence[BaseException], text: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]
 ) -> Cause:
+    """Return the cause of a failed connection: unknown host, refused port, no route."""
     target = proxy.address if proxy else _host(url)
     host = urlsplit(target).hostname
     unknown = any(isinstance(one, socket.gaierror) for one in causes)

@@ -144,6 +144,7 @@ def forward_log(log: Callable[[str], None]) -> None:
 
     class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            """Log a record on one line, without signatures and passwords in URLs."""
             log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")

@@ -28,6 +28,7 @@ def schema_text() -> str:
 
 
 def _object(kind: Any) -> dict[str, Any]:
+    """Return the schema of a dataclass."""
     types, declared = field_types(kind), declared_fields(kind)
     properties = {
         name: _described(_value(types[name], field.metadata.get("pattern")), field.metadata.get("about"))
@@ -43,6 +44,7 @@ def _object(kind: Any) -> dict[str, Any]:
 
 
 def _value(kind: Any, pattern: str | None) -> dict[str, Any]:
+    """Return the schema of a field's type."""
     if get_origin(kind) is Mapping:
         values = {"type": "object", "additionalProperties": _value(get_args(kind)[1], None)}
         return values | ({"propertyNames": {"pattern": f"^({pattern})$"}} if pattern else {})
@@ -54,4 +56,5 @@ def _value(kind: Any, pattern: str | None) -> dict[str, Any]:
 
 
 def _described(schema: dict[str, Any], about: str | None) -> dict[str, Any]:
+    """Return a schema with a description."""
     return {"description": about} | schema if about and "description" not in schema else schema

@@ -1,4 +1,4 @@
-"""A manifest as JSON of schema version 2, for `/v1/manifest` and for programs that read such manifests.
+"""Convert a manifest to JSON of schema version 2, for `/v1/manifest` and other programs.
 
 Without a selected profile the result is itself a manifest; reading it back gives an equal value.
 """
@@ -25,6 +25,7 @@ def manifest_to_json(manifest: Manifest, selected: Profile | None = None) -> dic
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
+    """Return a profile as JSON values."""
     return {
         "id": profile.id,
         "tags": dict(profile.tags),

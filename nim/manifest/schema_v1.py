@@ -20,6 +20,7 @@ def read_v1(node: Node, place: Place) -> tuple[Profile, ...]:
 
 
 def _profile(profile_id: str, node: Node, place: Place) -> Profile:
+    """Return one profile of a version 1 manifest."""
     what = f"profile {profile_id[:12]}…"
     found = {name: value for name, _, value in items(node, place, what)}
     tags = {}
@@ -45,10 +46,12 @@ def _files(workspace: Node, place: Place) -> dict[str, str]:
 
 
 def _child(node: Node | None, key: str, place: Place) -> Node | None:
+    """Return the value of a key in a mapping node; None if there is none."""
     if not isinstance(node, MappingNode):
         return None
     return next((value for name, _, value in items(node, place, "the workspace") if name == key), None)
 
 
 def _children(node: Node | None) -> Sequence[Node]:
+    """Return the elements of a list node; empty for other nodes."""
     return node.value if isinstance(node, SequenceNode) else ()

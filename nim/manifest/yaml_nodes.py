@@ -1,4 +1,4 @@
-"""YAML text → nodes with their line. Scalars are converted only on request, by unambiguous rules."""
+"""Parse YAML into nodes with line numbers. Scalars are converted on request, by unambiguous rules."""
 
 import re
 from collections.abc import Iterator
@@ -36,6 +36,7 @@ class Place:
         self.name = name
 
     def at(self, node: Node) -> str:
+        """Return `file:line` of a node."""
         return f"{self.name}:{node.start_mark.line + 1}"
 
     def refuse(
@@ -131,6 +132,7 @@ def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bo
 
 
 def _kind(node: Node) -> str:
+    """Return a node's kind as text, such as "a list"."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
@@ -181,15 +183,18 @@ class _Unresolved:
     depth = 0
 
     def resolve(self, *_: object) -> str:
+        """Return no type: scalars stay unresolved."""
         return ""
 
     def descend_resolver(self, parent: Node | None, _index: object) -> None:
+        """Count a level; raise NestingError beyond the limit."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             problem = f"it is nested deeper than {MAX_DEPTH} levels"
             raise NestingError(None, None, problem, parent.start_mark if parent else None)
 
     def ascend_resolver(self) -> None:
+        """Leave a level."""
         self.depth -= 1
 
 
@@ -204,6 +209,7 @@ class _PythonParser(_Unresolved, Reader, Scanner, Parser, Composer):
 
 
 def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
+    """Return the error for invalid YAML, with its line."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{place.name}:{mark.line + 1}" if mark else place.name
     said = (getattr(error, name, None) for name in ("context", "problem", "reason"))

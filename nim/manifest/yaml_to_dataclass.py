@@ -1,4 +1,4 @@
-"""YAML nodes → dataclasses whose fields are the allowed keys. An unknown key is an error with its line."""
+"""Convert YAML nodes to dataclasses, whose fields are the allowed keys. Unknown keys are errors."""
 
 import re
 import types
@@ -38,14 +38,17 @@ def field_types(kind: type) -> dict[str, Any]:
 
 @cache
 def declared_fields(kind: Any) -> dict[str, Field[Any]]:
+    """Return field name → field of a dataclass."""
     return {declared.name: declared for declared in fields(kind)}
 
 
 def is_required(declared: Field[Any]) -> bool:
+    """Return whether a field has no default."""
     return declared.default is MISSING and declared.default_factory is MISSING
 
 
 def _value(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> Any:
+    """Return a node's value as the field's type; ManifestError if it has another type."""
     if get_origin(kind) is Mapping:
         return _mapping(get_args(kind)[1], node, place, what, pattern)
     if get_origin(kind) is tuple:
@@ -70,6 +73,7 @@ def _mapping(kind: Any, node: Node, place: Place, what: str, pattern: str | None
 
 
 def _plain(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> Any:
+    """Return a scalar as the field's type; ManifestError otherwise."""
     if kind is Any:
         return value_of(node, place, what)
     if kind is str:
@@ -90,21 +94,25 @@ _NAMES = {int: "a whole number", float: "a number"}
 
 
 def _unquoted(value: object) -> str | None:
+    """Return a hint to omit the quotes around a number; None for other values."""
     digits = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)
     return f"write {value} without quotes" if digits else None
 
 
 def _refuse_unknown(name: str, key: Node, known: tuple[str, ...], place: Place, what: str) -> None:
+    """Raise ManifestError for an unknown field, with the most similar known one."""
     near = nearest(name, known, count=1)
     hint = f"write {near[0]}" if near else None
     place.refuse(key, f"use the unknown field '{name}' in {what}", allowed=known, hint=hint)
 
 
 def _joined(what: str, name: str) -> str:
+    """Return the dotted name of a field, for errors."""
     return name if what == "the manifest" else f"{what}.{name}"
 
 
 def _without_none(hint: Any) -> Any:
+    """Return an optional type without None."""
     if get_origin(hint) in (Union, types.UnionType):
         (kind,) = (part for part in get_args(hint) if part is not types.NoneType)
         return kind

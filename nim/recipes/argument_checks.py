@@ -90,6 +90,7 @@ class _Check:
         self._served_name: str | None = None
 
     def run(self, parts: Sequence[Part]) -> Checked:
+        """Check the parts; return the accepted options, refusals and omissions."""
         for part in parts:
             self._take_arguments(part)
             self._take_variables(part)
@@ -107,6 +108,7 @@ class _Check:
         )
 
     def _take_arguments(self, part: Part) -> None:
+        """Check the arguments of one part and record those that the engine accepts."""
         groups = list(_groups(part.args))
         found = [(group, self._name(group), self._problem(group, groups)) for group in groups]
         refused = [Reason(key=part.key, text=why) for _, _, why in found if why]
@@ -138,6 +140,7 @@ class _Check:
             self._origins[name] = key
 
     def _take_variables(self, part: Part) -> None:
+        """Record the variables of one part, without placeholders."""
         for name, value in part.env.items():
             if _PLACEHOLDER.search(value):
                 why = f"{name}={value} is a placeholder to be filled in"
@@ -152,6 +155,7 @@ class _Check:
                 self._env[name] = Sourced(value=value, key=part.key, note=note)
 
     def _leave_out(self, key: str, group: Sequence[str], why: str) -> None:
+        """Record an option that is not imported, with the reason."""
         self._left_out.append(Reason(key=key, text=f"{' '.join(group)}: {why}"))
 
     def _name(self, group: Sequence[str]) -> str | None:
@@ -177,6 +181,7 @@ class _Check:
         return f'cannot use "{parsed.model_tag}": no option goes with it' if parsed.model_tag else None
 
     def _unknown_parser(self, group: Sequence[str], name: str) -> str | None:
+        """Return why a parser's name is unknown to the engine; None if it is known."""
         option = self._table.named(name)
         known = option.suggested if option else ()
         if len(group) < 2 or not known or group[1] in known:

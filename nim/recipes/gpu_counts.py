@@ -25,6 +25,7 @@ class Shape:
 
     @property
     def gpus(self) -> int:
+        """Return the number of GPUs, tp × pp."""
         return self.tp * self.pp
 
 
@@ -110,4 +111,5 @@ def smallest(product: Product, need: Need) -> Shape | None:
 
 
 def _ordered(shapes: Iterable[Shape | None]) -> tuple[Shape, ...]:
+    """Return the shapes sorted, without duplicates and None."""
     return tuple(sorted({shape for shape in shapes if shape is not None}))

@@ -139,5 +139,6 @@ def plain_name(product: Product) -> str:
 
 
 def _family_products(family: str) -> tuple[Product, ...]:
+    """Return the products of a GPU generation."""
     first, end = FAMILIES[family]
     return tuple(product for product in PRODUCTS if first <= product.compute_capability < end)

@@ -144,6 +144,7 @@ def _weights(weights: Weights, billions: float | None) -> float | None:
 
 
 def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> DraftCheckpoint:
+    """Return the checkpoint of the manifest for one set of weights."""
     variant = recipe.variants[weights.variant]
     computed = weights_gb(billions, weights.precision)
     return DraftCheckpoint(
@@ -199,6 +200,7 @@ def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
 
 
 def _foreign(found: Sequence[Found]) -> frozenset[str]:
+    """Return the hardware keys for which the recipe needs another engine."""
     return frozenset(key for one in found for key in one.foreign)
 
 
@@ -209,6 +211,7 @@ def _billions(text: str | None) -> float | None:
 
 
 def _is_newer(wanted: str | None, has: str) -> bool:
+    """Return whether the recipe needs a newer release of the engine."""
     return _release(wanted or "") > _release(has)
 
 

@@ -17,6 +17,7 @@ class DraftProfile:
 
     @property
     def precision(self) -> str:
+        """Return the profile's precision, such as `fp8`."""
         return self.tags["precision"]
 
     @property
@@ -96,5 +97,6 @@ def plain(options: Options) -> tuple[dict[str, object], dict[str, object]]:
 
 
 def _same(one: object, other: object) -> bool:
+    """Return whether two sourced values are equal, including their type."""
     mine, theirs = getattr(one, "value", None), getattr(other, "value", None)
     return other is not None and type(mine) is type(theirs) and mine == theirs

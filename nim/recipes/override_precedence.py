@@ -107,6 +107,7 @@ def default_tp(recipe: Recipe, setting: Setting) -> int | None:
 
 
 def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
+    """Yield the parts that apply on any hardware."""
     model, variant = recipe.model, recipe.variants[setting.variant]
     strategy = _strategy(recipe, setting.strategy)
     yield Part(key="model.base_args", args=model.base_args)
@@ -129,6 +130,7 @@ def feature_parts(recipe: Recipe, name: str, setting: Setting) -> Iterator[Part]
 
 
 def _for_hardware(recipe: Recipe, setting: Setting, key: str) -> Iterator[Part]:
+    """Yield the overrides for one hardware key: the strategy's, else the model's and variant's."""
     strategy = _strategy(recipe, setting.strategy)
     if key in strategy.hardware_overrides:
         place = f"strategy_overrides.{setting.strategy}.hardware_overrides.{key}"
@@ -149,6 +151,7 @@ def _for_hardware(recipe: Recipe, setting: Setting, key: str) -> Iterator[Part]:
 def _feature_for_hardware(
     feature: Feature, name: str, key: str, mode: tuple[str, Mode] | None
 ) -> Iterator[Part]:
+    """Yield a feature's overrides for one hardware key."""
     place = f"features.{name}"
     if key in feature.hardware_overrides:
         yield Part(
@@ -176,10 +179,12 @@ def suits(mode: Mode, setting: Setting) -> bool:
 
 
 def _strategy(recipe: Recipe, name: str) -> StrategyOverride:
+    """Return the override of a strategy; an empty one if there is none."""
     return recipe.strategy_overrides.get(name, _NO_OVERRIDE)
 
 
 def _strategy_part(name: str, strategy: StrategyOverride) -> Part:
+    """Return a strategy's arguments and variables as a part."""
     return Part(
         key=f"strategy_overrides.{name}",
         args=(*strategy.extra_args, *strategy.vllm_args),
@@ -188,6 +193,7 @@ def _strategy_part(name: str, strategy: StrategyOverride) -> Part:
 
 
 def _override(key: str, override: Override | None, *, image_only: bool = False) -> Part:
+    """Return an override as a part; an empty part for None."""
     if override is None:
         return Part(key=key)
     if image_only:

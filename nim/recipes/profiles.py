@@ -84,6 +84,7 @@ class _Profiles:
         self._found = Found()
 
     def run(self, apart: Sequence[str], *, on_cpu: bool) -> Found:
+        """Make all profiles of the variant; `apart` are the hardware keys treated separately."""
         targets = [target for key in apart if (target := find_target(key))]
         for key, how in self._recipe.meta.hardware.items():
             if how == UNSUPPORTED and find_target(key):
@@ -123,6 +124,7 @@ class _Profiles:
                 self._check(self._for(target))  # records refusals, although no profile is made
 
     def _add_general(self) -> None:
+        """Add the profiles for any GPU."""
         checked = self._check(self._setting)
         need = self._need(checked, self._setting)
         for shape in general_shapes(need):
@@ -169,9 +171,11 @@ class _Profiles:
         return None
 
     def _for(self, target: Target) -> Setting:
+        """Return the setting for a target."""
         return replace(self._setting, chain=gpu_chain(*target.chain))
 
     def _differs(self, target: Target) -> bool:
+        """Return whether the target's options or sizes differ from the general ones."""
         setting = self._for(target)
         general = replace(setting, chain=gpu_chain(*target.chain[:-1]))
         ours, theirs = self._check(setting, quiet=True), self._check(general, quiet=True)
@@ -179,6 +183,7 @@ class _Profiles:
         return not same_options(ours.options, theirs.options) or ours.tp != theirs.tp or sizes[0] != sizes[1]
 
     def _gpu_tags(self, target: Target, claimed: set[str]) -> dict[str, str]:
+        """Return the tags that select the target's GPUs."""
         if not is_family(target):
             tags = {"gpu": target.name.replace(" ", "-")}
             return tags | ({"gpu_device": target.device_id} if target.device_id else {})
@@ -268,6 +273,7 @@ class _Profiles:
         return checked
 
     def _note(self, key: str, text: str) -> None:
+        """Record a note on this variant."""
         self._found.left_out.append(Reason(key=f"variants.{self.weights.variant}.{key}", text=text))
 
 
@@ -282,6 +288,7 @@ def other_hardware(recipe: Recipe, variants: Sequence[str]) -> Iterator[str]:
 
 
 def _is_own(image: str) -> bool:
+    """Return whether a container image is vLLM's own."""
     return _OWN_IMAGE.match(image) is not None
 
 

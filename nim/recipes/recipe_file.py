@@ -216,10 +216,12 @@ def _empty_foreign_overrides(node: Node) -> None:
 
 
 def _is_ours(name: Node) -> bool:
+    """Return whether a hardware key names an NVIDIA GPU or a supported CPU."""
     return name.value in (EVERY_GPU, *CPU_KEYS) or find_target(str(name.value)) is not None
 
 
 def _empty(node: Node) -> MappingNode:
+    """Return an empty mapping at the place of a node."""
     return MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
 
 
@@ -236,6 +238,7 @@ def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
 
 
 def _text(path: Path) -> str:
+    """Return a recipe's text; ManifestError if it is too large or unreadable."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ManifestError(f"cannot read the recipe '{path}': it is larger than {MAX_BYTES >> 20} MiB")

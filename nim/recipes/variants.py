@@ -61,6 +61,7 @@ def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], 
 
 
 def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named) -> Iterator[_Plan]:
+    """Yield the variants to make of the opt-in features."""
     strategy = strategy_of(recipe)
     for name in _asked_for(recipe):
         feature = recipe.features[name]
@@ -89,6 +90,7 @@ def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named
 
 
 def _ours_among(keys: Sequence[str]) -> frozenset[str]:
+    """Return the hardware keys that name NVIDIA GPUs."""
     return frozenset(key for key in keys if find_target(key))
 
 
@@ -115,6 +117,7 @@ def _with_hardware(
     """Yield the variant, and one more for each kind of hardware with an override."""
 
     def part(key: str) -> Part:
+        """Return the part with the overrides for one hardware key."""
         return Part(key=f"{place}.hardware_overrides.{key}", args=overrides[key].args, whole=True)
 
     if EVERY_GPU in overrides:
@@ -181,4 +184,5 @@ def slug(name: str) -> str:
 
 
 def _sentence(text: str, name: str) -> str:
+    """Return a description on one line without a final period; the name if it is empty."""
     return " ".join(text.split()).rstrip(".") or name

@@ -19,6 +19,7 @@ def environment(write: Write) -> Environment:
     """
 
     def finalize(value: Any) -> str:
+        """Return a value quoted by `write`, with verbatim text unchanged."""
         if isinstance(value, Undefined):
             return str(value)  # raises UndefinedError with the variable's name
         return write(value)

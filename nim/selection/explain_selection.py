@@ -59,10 +59,12 @@ def steps(selection: Selection) -> Iterator[tuple[str, str]]:
 
 
 def _misses(fit: Fit, kinds: tuple[Kind, ...]) -> bool:
+    """Return whether a profile misses a requirement of one of these kinds."""
     return any(miss.kind in kinds for miss in fit.misses)
 
 
 def _asked(selection: Selection) -> str:
+    """Return the user's requirements as text."""
     wishes = selection.wishes
     said: dict[str, object] = {
         PROFILE_VARIABLE: wishes.profile if wishes.profile != AUTOMATIC else None,

@@ -46,6 +46,7 @@ def all_groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def _by_kind(gpus: Sequence[Gpu]) -> Sequence[Sequence[Gpu]]:
+    """Return the GPUs grouped by kind."""
     kinds: dict[tuple[object, ...], list[Gpu]] = {}
     for gpu in gpus:
         kinds.setdefault(_kind(gpu), []).append(gpu)
@@ -53,16 +54,19 @@ def _by_kind(gpus: Sequence[Gpu]) -> Sequence[Sequence[Gpu]]:
 
 
 def _kind(gpu: Gpu) -> tuple[object, ...]:
+    """Return the properties that GPUs of one kind share: product, compute capability, MIG profile."""
     return gpu.pci_id or gpu.name, gpu.compute_capability, gpu.mig is None, gpu.mig and gpu.mig.profile
 
 
 def _words(gpus: Sequence[Gpu]) -> str:
+    """Return the number and name of the GPUs as text."""
     first = gpus[0]
     part = f" (MIG {first.mig.profile or 'slice'})" if first.mig else ""
     return f"{len(gpus)} × {first.name or 'a GPU of unknown name'}{part}"
 
 
 def _best_first(group: Group) -> tuple[int, ...]:
+    """Return a group's sort key: most memory, newest, most GPUs."""
     # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
     memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
     major, minor = group.gpus[0].compute_capability or (0, 0)

@@ -106,10 +106,12 @@ def _may_emulate(case: Case) -> bool:
 
 
 def _words(needed: Capability, what: str) -> str:
+    """Return a required compute capability as text."""
     return f"compute capability {needed[0]}.{needed[1]} for {what}"
 
 
 def _miss(needed: str, gpu: Gpu, *, change: str | None, certain: bool) -> Miss:
+    """Return the miss for a number format that this GPU does not support."""
     has = gpu.compute_capability or (0, 0)
     found = f"{has[0]}.{has[1]} ({gpu.name or 'unknown name'})"
     return Miss(kind=Kind.CAPABILITY, needed=needed, found=found, change=change, certain=certain)

@@ -49,6 +49,7 @@ def too_long(case: Case) -> Iterator[Miss]:
 
 
 def _stages_words(case: Case) -> str:
+    """Return the refused stages or expert parallelism as text, with their origin."""
     name, words = "pipeline_parallel_size", f"pp{case.parallel.pipeline}"
     if case.parallel.pipeline == 1:
         name, words = "enable_expert_parallel", "expert parallelism"
@@ -99,10 +100,12 @@ def _others(case: Case) -> Iterator[str]:
 
 
 def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
+    """Yield the tensor-parallel sizes that the engine accepts, largest first."""
     return (size for size in range(min(most, LARGEST), 0, -1) if _takes(case, size, stages))
 
 
 def _takes(case: Case, size: int, stages: int) -> bool:
+    """Return whether the engine accepts these sizes; True if unknown."""
     parallel = replace(case.parallel, tensor=size, pipeline=stages)
     if case.facts is None:
         return True
@@ -112,6 +115,7 @@ def _takes(case: Case, size: int, stages: int) -> bool:
 
 
 def _setting(case: Case, size: int, stages: int) -> str:
+    """Return what to type for these sizes."""
     tensor = case.options.to_set("tensor_parallel_size", size)
     if stages == case.parallel.pipeline:
         return tensor

@@ -36,6 +36,7 @@ def _merits(fit: Fit) -> tuple[int, ...]:
 
 
 def _words(one: Fit, other: Fit) -> tuple[str, ...]:
+    """Return a reason for each criterion of the ranking, in the same order."""
     first, second = one.profile, other.profile
     precisions = f"{first.precision or 'unknown'} before {second.precision or 'unknown'}"
     return (

@@ -84,10 +84,12 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
 
 
 def _wish(asked: str, has: str, change: str, kind: Kind = Kind.WISH) -> Miss:
+    """Return the miss for a user's requirement."""
     return Miss(kind=kind, needed=f"{asked}, as asked", found=has, change=change)
 
 
 def _other_engine(case: Case) -> Iterator[Miss]:
+    """Yield a miss if the profile needs another engine or another build of vLLM."""
     name = case.profile.engine_name
     if name not in (None, ENGINE_NAME):
         yield Miss(kind=Kind.ENGINE, needed=f"the engine {name}", found=f"the engine {ENGINE_NAME}")
@@ -109,6 +111,7 @@ def _other_gpu(case: Case) -> Iterator[Miss]:
 
 
 def _too_few_gpus(case: Case) -> Iterator[Miss]:
+    """Yield a miss if the group has fewer GPUs than the profile needs."""
     parallel, gpus = case.parallel, case.group.gpus
     if miss := _uneven_nodes(case):
         yield miss
@@ -146,10 +149,12 @@ def _uneven_nodes(case: Case) -> Miss | None:
 
 
 def count_gpus(count: int) -> str:
+    """Return a number of GPUs as text: "1 GPU", "no GPUs"."""
     return "1 GPU" if count == 1 else f"{count or 'no'} GPUs"
 
 
 def _more_gpus(case: Case) -> str:
+    """Return what to change if there are too few GPUs: more nodes, fewer replicas, more GPUs."""
     parallel, found = case.parallel, len(case.group.gpus)
     stages, needed = parallel.pipeline, parallel.local_ranks
     if parallel.nodes == 1 and stages > 1 and found * stages >= needed:
@@ -160,16 +165,19 @@ def _more_gpus(case: Case) -> str:
 
 
 def _wanted_gpu(profile: Profile) -> str:
+    """Return the GPU that the profile names, as text."""
     name = profile.gpu or profile.tags.get("product_name_regex", "")
     device = profile.tags.get("gpu_device")
     return f"{name} ({device})".strip() if device else name
 
 
 def _found_gpu(gpu: Gpu) -> str:
+    """Return the found GPU as text."""
     if gpu.mig is not None:
         return f"a MIG device of {gpu.name or 'a GPU'}"
     return f"{gpu.name or 'a GPU of unknown name'} ({gpu.pci_id or 'device id unknown'})"
 
 
 def _words(name: str) -> str:
+    """Return a GPU's name as lower-case words without the maker."""
     return " ".join(re.findall("[a-z0-9]+", name.lower().removeprefix("nvidia")))

@@ -70,6 +70,7 @@ def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
 
 
 def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
+    """Return what a profile needed and what was found, worst first."""
     if not fit.misses and winner is not None:
         return ["to rank first"], [f"{winner.profile.label} before it: {why_first(winner, fit)}"]
     worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)

@@ -182,6 +182,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
+        """Return the rank of a fit's group: uncrowded first, then the order of groups."""
         return fit.memory_fit.crowded, order.index(fit.group)
 
     ranked = sorted(runnable, key=lambda fit: (place(fit), fit.memory_fit.busy, sort_key(fit)))
@@ -250,4 +251,5 @@ def _unused(winner: Fit, hardware: Hardware) -> list[str]:
 
 
 def _names(gpus: Sequence[Gpu]) -> str:
+    """Return the GPUs' indexes and names as text."""
     return ", ".join(f"{gpu.index} ({gpu.name or 'unknown'})" for gpu in gpus)

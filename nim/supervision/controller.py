@@ -120,9 +120,8 @@ class Controller:
             self.middleware.program.start()
 
     def _strays(self) -> tuple[Process, ...]:
+        """Return the processes that outlived their parent."""
         return strays(os.getpid(), {self._context.supervisor_pid})
-
-    # events from outside
 
     def on_nginx_record(self, record: Record) -> None:
         """Keep the last error lines of nginx for the report, should nginx be lost."""
@@ -150,13 +149,12 @@ class Controller:
             self._ending.wake()
 
     def _supervisor_gone(self, status: int) -> None:
+        """End the service because supervisord has ended."""
         self._supervisor_lives = False
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
             end = ProgramExit(code=code) if code >= 0 else ProgramExit(signal=-code)
             self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
-
-    # how the service ends
 
     def _engine_lost(self, failure: Failure, end: ProgramExit) -> None:
         self._fail(EngineLost.exit_code, failure, "engine", end)
@@ -237,6 +235,7 @@ class Controller:
             self._context.catch_up(log)
 
     def _unclean(self, why: str) -> None:
+        """Log a warning and set the exit code of an unclean shutdown."""
         self._say("WARNING", why)
         self.exit_code = STOPPED_UNCLEANLY
 
@@ -250,6 +249,7 @@ class Controller:
         )
 
     def _running(self) -> list[str]:
+        """Return the names of the programs that run."""
         programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
         return [program.name for program in programs if program.alive]
 

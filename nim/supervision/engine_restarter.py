@@ -172,6 +172,7 @@ class EngineRestarter:
             self._health_check = ask_health(self._loop, self._address, self._on_health_answer)
 
     def _on_health_answer(self, well: bool) -> None:
+        """Continue without the lost process if the engine is healthy; else kill the engine."""
         self._health_check = None
         if well:
             self._lost_process = self._lost_at = None
@@ -203,10 +204,12 @@ class EngineRestarter:
         self._kill_now()
 
     def _kill(self) -> None:
+        """Kill the engine because it does not exit by itself."""
         self._callbacks.say("WARNING", "the engine does not end by itself and is killed")
         self._kill_now()
 
     def _kill_now(self) -> None:
+        """Send SIGKILL to the engine."""
         if self.program.process:
             self.program.process.send(SIGKILL)
 

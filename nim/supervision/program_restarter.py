@@ -42,6 +42,7 @@ class Restarter:
             self._restart_task.cancel()
 
     def _on_exit(self, end: ProgramExit) -> None:
+        """Schedule a restart, or give up after too many consecutive losses."""
         delay = self._restarts.lost(self._loop.now() - self.program.started_at)
         lost = f"{self.program.name} lost ({end})"
         if delay is None:

@@ -96,9 +96,11 @@ class Service:
         return pipe
 
     def _access_line(self, line: str) -> None:
+        """Log a line of nginx's access log and record it for the report of cut streams."""
         self.controller.cut_streams.read(self.log_writer.access(line))
 
     def _nginx_line(self, line: str) -> None:
+        """Log a line of nginx's error log and pass it to the controller, with secrets masked."""
         record = read_nginx(self.log_writer.mask(line))
         self.log_writer.record("nginx", record)
         self.controller.on_nginx_record(record)
@@ -116,6 +118,7 @@ class Service:
         return replace(record, level="DEBUG")
 
     def _supervisor_line(self, line: str) -> None:
+        """Log a line of supervisord."""
         level, message = self.supervisor.note(line)
         self.log_writer.record("supervisord", Record(level=level, message=message))
 

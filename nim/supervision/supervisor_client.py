@@ -97,6 +97,7 @@ class Supervisor:
         return members
 
     def _exchange(self, request: bytes) -> str:
+        """Return supervisord's answer to a request over its socket."""
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(ANSWER_SECONDS)
             link.connect(self._socket)
@@ -108,6 +109,7 @@ class Supervisor:
 
 
 def _request(method: str, arguments: tuple[str | bool, ...]) -> bytes:
+    """Return an XML-RPC call as an HTTP request."""
     values = "".join(
         f"<param><value><boolean>{argument:d}</boolean></value></param>"
         if isinstance(argument, bool)

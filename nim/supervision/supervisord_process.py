@@ -85,6 +85,7 @@ def die_with_parent(number: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
+    """Call prctl(2); OSError if it fails."""
     import ctypes  # takes 5 ms, which the launcher saves
 
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

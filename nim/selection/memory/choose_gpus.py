@@ -89,9 +89,11 @@ def choose_devices(case: Case, count: int) -> Choice:
 
 
 def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) -> Sequence[int]:
+    """Return the indexes of the GPUs with most usable memory, first those that suffice and are idle."""
     gpus, need = case.group.gpus, case.estimate.need_bytes or 0
 
     def rank(place: int) -> tuple[int, bool, int]:
+        """Return a GPU's sort key: sufficient, unknown, insufficient; idle; the user's order."""
         available = _usable(case, gpus[place], shares[place])
         return 1 if available is None else 0 if available >= need else 2, is_busy(gpus[place]), place
 
@@ -99,6 +101,7 @@ def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) 
 
 
 def _choice(case: Case, places: Sequence[int], share: float | None) -> Choice:
+    """Return the choice of these GPUs at this share."""
     gpus = tuple(case.group.gpus[place] for place in sorted(places))
     usable = [size for gpu in gpus if (size := _usable(case, gpu, share)) is not None]
     return Choice(gpus=gpus, share=share, usable_bytes=min(usable, default=None))
@@ -116,6 +119,7 @@ def _most(case: Case, gpu: Gpu) -> float | None:
 
 
 def _holds(case: Case, gpu: Gpu, most: float | None, share: float) -> bool:
+    """Return whether a GPU holds its part of the profile at this share; True if unknown."""
     usable = _usable(case, gpu, share)
     if usable is None or most is None:
         return usable is None or usable >= (case.estimate.need_bytes or 0)

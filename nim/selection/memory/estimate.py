@@ -158,6 +158,7 @@ def _cost(start: Start) -> CacheCost | None:
 
 
 def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:
+    """Return the bytes of one cached value by the KV cache type; None if unknown."""
     kind = options.text("kv_cache_dtype")
     if kind is None:
         dtype = options.text("dtype")
@@ -166,5 +167,6 @@ def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | Non
 
 
 def _unknown(weights: int | None, cache: int | None) -> tuple[str, ...]:
+    """Return the names of the missing facts."""
     missing = [] if weights is not None else ["the size of the weights"]
     return tuple(missing + ([] if cache is not None else ["what a token of context costs"]))

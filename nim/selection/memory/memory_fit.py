@@ -89,10 +89,12 @@ def _too_long_for_reserve(case: Case) -> Miss | None:
 
 
 def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfall: float) -> Miss:
+    """Return a miss that is an estimate, not certain."""
     return Miss(kind=kind, needed=needed, found=found, change=change, shortfall=shortfall, certain=False)
 
 
 def _on_host(case: Case) -> MemoryFit:
+    """Return whether the host's memory holds a CPU profile."""
     hardware, size = case.hardware, case.estimate
     limits = (hardware.host_memory_available_bytes, hardware.memory_limit_bytes)
     host = min((limit for limit in limits if limit is not None), default=None)
@@ -130,6 +132,7 @@ def _notes(case: Case, choice: Choice) -> tuple[str, ...]:
 
 
 def _unmeasured(what: str) -> str:
+    """Return the warning for memory of unknown size."""
     return f"the memory of {what} is unknown: whether it suffices was not checked"
 
 

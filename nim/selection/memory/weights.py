@@ -46,6 +46,7 @@ def _rank_bytes(start: Start) -> int | None:
 
 
 def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
+    """Return the bytes of the stored weights by the manifest; None if unknown."""
     if profile.weights_gb is not None:
         return profile.weights_gb * GB
     size = BYTES_PER_PARAMETER.get(profile.precision or "")
