@@ -185,6 +185,7 @@ def placeholder(option: Option) -> str:
 
 
 def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
+    """Return the refusal of an option that an earlier release had."""
     return Refusal(
         message=(
             f'cannot pass "{said}" from {place}: vLLM {table.version} no longer has it'
@@ -219,6 +220,7 @@ def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
 
 
 def _written(said: str, option: Option, value: str | None) -> str | None:
+    """Return the corrected argument in the form in which it was written; None without a value."""
     if value is None:
         return None
     if not said.startswith("-"):

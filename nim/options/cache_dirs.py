@@ -47,4 +47,5 @@ def place_entries(environment: Surroundings) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: str, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

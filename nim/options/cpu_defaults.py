@@ -49,4 +49,5 @@ def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

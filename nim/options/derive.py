@@ -116,4 +116,5 @@ def _why_share(utilization: float) -> str:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -86,6 +86,7 @@ def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
 
 
 def _engine_seconds(engine: Value) -> int:
+    """Return the engine's keep-alive time in seconds; SettingsError if it is invalid."""
     text = str(engine.value)
     if not text.isascii() or not text.isdigit() or int(text) < 2:
         raise SettingsError(

@@ -66,6 +66,7 @@ def profile_entries(
 
 
 def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, strict: bool) -> ParsedArguments:
+    """Return a profile's options after the check; ManifestError if it fails."""
     try:
         return check_values(values, table, place=place, strict=strict)
     except SettingsError as error:
@@ -91,6 +92,7 @@ def option_name(flag: str) -> str:
 
 
 def _json_args(label: str, text: str) -> dict[str, Any]:
+    """Return the options in a profile's tag; ManifestError if it is no JSON object."""
     try:
         values = json.loads(text)
     except ValueError as error:

@@ -30,6 +30,7 @@ def merge(weak: Any, strong: Any) -> Any:
 
 
 def _over(old: Value | None, entry: Entry) -> Value:
+    """Return an entry's value merged over the old one, with the history."""
     if old is None:
         return Value(value=entry.value, origin=entry.origin)
     was = Value(value=old.value, origin=old.origin)

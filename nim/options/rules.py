@@ -95,6 +95,7 @@ def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
     """Return the rule that the first option requires the second."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of the first option without the second; None if there is none."""
         if not said.get(name) or said.get(other):
             return None
         flag = said.table.options[other].flag
@@ -107,6 +108,7 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
     """Return the rule that at most one of the two options is on."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of two options that are both on; None if there is none."""
         if not said.get(name) or not said.get(other):
             return None
         return Clash(message=f"{said.flag(name)} with {said.flag(other)}", hint="one of the two")
@@ -118,6 +120,7 @@ def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool]
     """Return the rule that the first number is not above the second, where both are known."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of a number above the other; None if there is none."""
         low, high = said.number(name), said.number(other)
         if low is None or high is None or low <= high or not (said.given(name) or said.given(other)):
             return None
@@ -135,6 +138,7 @@ def once(option: str, whole: str, key: str, *, source: str) -> Rule:
     """Return the rule that a value is not set both by its option and by a key of a JSON object."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of a value set twice; None if there is none."""
         if not said.given(option) or said.item(whole, key) is None:
             return None
         message = f'{said.flag(option)} and "{key}" of {said.flag(whole)}: they say the same'

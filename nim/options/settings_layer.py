@@ -38,6 +38,7 @@ class _Reading:
     rest: list[str] = field(default_factory=list)
 
     def add(self, variable: str, option: Option, value: Any) -> None:
+        """Check one variable's value and add its entry or its refusal."""
         words = list(value) if isinstance(value, tuple) else [str(value)]
         try:
             reading = read_value(option, words if isinstance(value, tuple) else value)
