@@ -41,6 +41,7 @@ def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
 
 
 def _with_default(config: ModelConfig, length: int, why: str) -> Context:
+    """Return the context with this default, and the longest length that the engine allows."""
     limit = max(length, config.whole("model_max_length") or 0)
     original = config.whole("original_max_position_embeddings")
     if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
@@ -52,6 +53,7 @@ def _with_default(config: ModelConfig, length: int, why: str) -> Context:
 
 
 def _stated(config: ModelConfig) -> tuple[int | None, str]:
+    """Return the context stated in the configuration, and the key that states it."""
     own = config.whole("model_max_length")
     if own:
         return own, "model_max_length"
@@ -67,6 +69,7 @@ def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | N
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
+    """Return the context scaled by RoPE, and how it was derived."""
     if "gemma3" in (config.text.model_type or ""):
         return length, why
     factor = 1.0
@@ -81,6 +84,7 @@ def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
 
 
 def _rope_type(rope: Mapping[str, Any]) -> str:
+    """Return the RoPE type, `default` if it is not stated."""
     return str(rope.get("rope_type") or rope.get("type") or "default")
 
 

@@ -64,8 +64,10 @@ def _repositories(
 
 
 def _words(value: Any) -> tuple[str, ...]:
+    """Return a string or list as a tuple of strings."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _option(config: Mapping[str, Value], name: str) -> str:
+    """Return an option's value as text; "" if it is not set."""
     return str(config[name].value or "") if name in config else ""

@@ -87,6 +87,7 @@ class ModelFacts:
         return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
     def _weights(self, quantize: str | None, dtype: str | None) -> "ModelWeights | None":
+        """Return the model's weights; None if their format is unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
 
@@ -99,6 +100,7 @@ class ModelFacts:
 
 
 def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
+    """Return the bytes of weights on one rank; None if unknown or not divisible."""
     try:
         return None if weights is None else weights.bytes(ranks)
     except CannotSplitError:

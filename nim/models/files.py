@@ -78,6 +78,7 @@ def indexed_bytes(directory: Path) -> int | None:
 
 
 def _object(value: Any) -> dict[str, Any]:
+    """Return the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

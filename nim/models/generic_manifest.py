@@ -46,6 +46,7 @@ def manifest_for_model(
 def _tags(
     precision: str | None, sizes: Iterable[int], tp_wish: int | None, pp_wish: int | None
 ) -> Iterator[dict[str, str]]:
+    """Yield the tags of each generic profile."""
     base = {"llm_engine": "vllm"} | ({"precision": precision} if precision else {})
     for lora in ("false", "true"):
         for size in sorted({*sizes, *([tp_wish] if tp_wish else [])}):
@@ -68,6 +69,7 @@ def _kv_cache(reading: ModelReading) -> KvCache | None:
 
 
 def _profile(model: Model, tags: dict[str, str], weights_gb: float | None) -> Profile:
+    """Return a generic profile with these tags."""
     profile = Profile(
         id="",
         tags=tags,

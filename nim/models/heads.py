@@ -56,6 +56,7 @@ def attends_latently(config: ModelConfig) -> bool:
 
 
 def _attention_heads(config: ModelConfig) -> int | None:
+    """Return the number of attention heads; None if unknown."""
     decoder = config.mapping("transf_decoder").get("config_dict")
     if isinstance(decoder, dict):  # cohere_asr
         return as_whole(decoder.get("num_attention_heads"))
@@ -63,6 +64,7 @@ def _attention_heads(config: ModelConfig) -> int | None:
 
 
 def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
+    """Return the number of KV heads; None if unknown."""
     kind = config.text.model_type
     if kind == "dbrx":
         return as_whole(config.mapping("attn_config").get("kv_n_heads")) or attention
@@ -86,6 +88,7 @@ def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | Non
 
 
 def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> int | None:
+    """Return the size of a head; None if unknown."""
     if latent:
         return _latent_size(config)
     if config.text.model_type == "minicpm3":
@@ -104,6 +107,7 @@ def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> i
 
 
 def _latent_size(config: ModelConfig) -> int | None:
+    """Return the size of a latent cache entry; None if unknown."""
     if config.listed("compress_ratios"):
         return config.whole("head_dim")
     rank, rope = config.whole("kv_lora_rank"), config.whole("qk_rope_head_dim")
@@ -116,4 +120,5 @@ def _largest_head(config: ModelConfig) -> int | None:
 
 
 def _shared_out(size: int | None, heads: int | None) -> int | None:
+    """Return size divided by heads; None if one is unknown."""
     return size // heads if size and heads else None

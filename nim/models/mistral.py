@@ -54,6 +54,7 @@ def as_config(params: Mapping[str, Any], config: Mapping[str, Any] | None = None
 
 
 def _length_of(config: Mapping[str, Any] | None) -> int | None:
+    """Return the length stated in a `config.json`; None without one."""
     text = (config or {}).get("text_config")
     inner = text if isinstance(text, Mapping) else config or {}
     return as_whole(inner.get("max_position_embeddings"))
@@ -75,6 +76,7 @@ def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _architecture(found: Mapping[str, Any]) -> str:
+    """Return the architecture that the engine assumes."""
     if found.get("model_type") == "mamba":
         return "Mamba2ForCausalLM"
     moe = found.get("moe")
@@ -96,6 +98,7 @@ def _window(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quantization under the usual keys."""
     raw = found.get("quantization")
     if not isinstance(raw, Mapping) or not raw:
         return {}
@@ -106,6 +109,7 @@ def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yarn(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the RoPE parameters of YaRN."""
     yarn = found.get("yarn")
     return {"rope_parameters": {"rope_type": "yarn", **yarn}} if isinstance(yarn, Mapping) and yarn else {}
 
@@ -131,6 +135,7 @@ def _composed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vision(vision: object) -> dict[str, Any]:
+    """Return the configuration of the vision part."""
     return {"model_type": "pixtral", **(vision if isinstance(vision, Mapping) else {})}
 
 

@@ -79,6 +79,7 @@ def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
 def _accepted(
     config: ModelConfig, weights: ModelWeights | None, upto: int, *, expert_parallel: bool = False
 ) -> tuple[int, ...]:
+    """Return the tensor-parallel sizes up to `upto` that the engine accepts."""
     sizes = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in range(1, upto + 1))
     return tuple(ranks.tensor for ranks in sizes if _refused(config, weights, ranks) is None)
 
@@ -104,6 +105,7 @@ def _check_heads(config: ModelConfig, ranks: int) -> None:
 
 
 def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
+    """Return why the engine refuses this many pipeline stages; None if it does not."""
     if stages == 1:
         return None
     if runs_in_stages(config) is False:

@@ -22,6 +22,7 @@ def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | No
 
 
 def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the precision of each quantized layer or group."""
     layers = raw.get("quantized_layers")
     infos = layers.values() if isinstance(layers, Mapping) else ()
     algorithms = [info.get("quant_algo") for info in infos if isinstance(info, Mapping)]
@@ -36,6 +37,7 @@ def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words_in(text: str) -> Iterator[str]:
+    """Yield the precisions named in an algorithm's name."""
     known = (
         ("nvfp4", "nvfp4"),
         ("mxfp4", "mxfp4"),
@@ -62,6 +64,7 @@ def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Quark's description of weights in compressed-tensors' form."""
     dtype = str(weight.get("dtype") or "")
     bits = next(
         (bits for bits in (4, 8) if dtype.startswith((f"fp{bits}", f"int{bits}", f"uint{bits}"))), None
@@ -71,6 +74,7 @@ def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_weights(weights: Mapping[str, Any]) -> str | None:
+    """Return the precision of a description of weights; None if unknown."""
     bits, kind = as_whole(weights.get("num_bits")), weights.get("type")
     if kind == "float" and bits == 4:
         return "mxfp4" if as_whole(weights.get("group_size")) == 32 else "nvfp4"
@@ -80,6 +84,7 @@ def _of_weights(weights: Mapping[str, Any]) -> str | None:
 
 
 def _by_bits(raw: Mapping[str, Any]) -> str | None:
+    """Return the precision by the number of bits; None if not stated."""
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit")) or as_whole(raw.get("weight_bits"))
     if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
         bits = 4
@@ -89,4 +94,5 @@ def _by_bits(raw: Mapping[str, Any]) -> str | None:
 
 
 def algorithm_of(raw: Mapping[str, Any]) -> str:
+    """Return ModelOpt's algorithm in upper case; "" without one."""
     return str(raw.get("quant_algo") or "").upper()

@@ -76,6 +76,7 @@ def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
 
 
 def _modelopt_method(algorithm: str) -> str | None:
+    """Return the engine's method for ModelOpt's algorithm; None if unknown."""
     if "MXFP8" in algorithm:
         return "modelopt_mxfp8"
     if "FP4" in algorithm:
@@ -86,12 +87,14 @@ def _modelopt_method(algorithm: str) -> str | None:
 
 
 def _is_kimi_mxfp4(raw: Mapping[str, Any], config: ModelConfig) -> bool:
+    """Return whether the checkpoint is Kimi K3's MXFP4."""
     return raw.get("format") == "mxfp4-pack-quantized" and any(
         "KimiK3" in name for name in config.architectures
     )
 
 
 def _group_size(raw: Mapping[str, Any]) -> int | None:
+    """Return the size of a quantization group; None if not stated."""
     named = [raw.get("group_size"), raw.get("q_group_size")]
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     sizes = (as_whole(value) for value in (*named, *(w.get("group_size") for w in weights)))
@@ -99,6 +102,7 @@ def _group_size(raw: Mapping[str, Any]) -> int | None:
 
 
 def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return rows and columns of a quantization block; None if not stated."""
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
@@ -109,6 +113,7 @@ def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of unquantized modules."""
     named = (raw.get(key) for key in _IGNORED)
     return next(
         (tuple(str(name) for name in value) for value in named if isinstance(value, list) and value), ()

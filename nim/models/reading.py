@@ -44,6 +44,7 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 
 def _experts(config: ModelConfig) -> Experts | None:
+    """Return the number of routed experts; None for a dense model."""
     listed = config.listed(*_EXPERTS)
     count = config.whole(*_EXPERTS) or (max(listed) if listed else None)
     return Experts(count=count, per_token=config.whole(*_CHOSEN)) if count else None

@@ -44,11 +44,13 @@ def modalities(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _implementation(config: ModelConfig, catalog: Catalog) -> Architecture | None:
+    """Return the engine's implementation of the model; None if it has none."""
     loaded = catalog.resolve(config.architectures) if config.architectures else None
     return loaded.architecture if loaded else None
 
 
 def _by_ending(name: str, catalog: Catalog) -> bool | None:
+    """Return whether an architecture generates, by the end of its name; None if unknown."""
     endings = catalog.rows["convertible_suffixes"]
     return next((runner == "generate" for ending, runner, _ in endings if name.endswith(ending)), None)
 

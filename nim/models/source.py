@@ -113,6 +113,7 @@ def _meant(text: str) -> str | None:
 def _source_text(
     settings: Settings, positional: str | None, path_in_name: str | None
 ) -> tuple[str | None, str]:
+    """Return the text that names the source, and where it was written."""
     if positional:
         return positional, COMMAND_LINE
     if settings.model_path:

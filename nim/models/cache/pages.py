@@ -120,6 +120,7 @@ def padded_state(page: Page, size: int) -> Page:
 
 
 def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
+    """Return the bytes of a state tensor on one rank."""
     ranks = settings.tensor_parallel_size
     groups = tensor.groups if tensor.groups % ranks == 0 else ranks
     elements = (tensor.elements + tensor.group_elements * groups) // ranks
@@ -127,6 +128,7 @@ def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
 
 
 def _state_dtype(tensor: StateTensor, settings: CacheSettings) -> str:
+    """Return the data type of a state tensor."""
     if not tensor.recurrent:
         return settings.state_dtype
     if settings.recurrent_dtype != "auto":

@@ -74,6 +74,7 @@ def _unified(pages: Sequence[Page]) -> list[Page]:
 
 
 def _enlarged(page: Page, size: int) -> Page:
+    """Return a page enlarged to `size` bytes, by a larger block or by padding."""
     if page.bytes == size:
         return page
     if page.kind != LayerKind.STATE and size % page.bytes == 0:
@@ -96,6 +97,7 @@ def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _merged_key(page: Page) -> Page:
+    """Return the page without its layers: equal for pages that can share a group."""
     return replace(page, layers=frozenset())
 
 
@@ -114,6 +116,7 @@ def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
+    """Return the number of groups made of a bucket of pages."""
     count = _parts(bucket, repeats)
     if not _is_state(bucket, repeats):
         return count
@@ -122,6 +125,7 @@ def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
 
 
 def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
+    """Return bytes → pages of that size."""
     sizes: dict[int, list[Page]] = defaultdict(list)
     for page in bucket:
         sizes[page.bytes].append(page)
@@ -129,10 +133,12 @@ def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
 
 
 def _is_balanced(bucket: Sequence[Page]) -> bool:
+    """Return whether a bucket has equally many pages of each size."""
     return len({len(pages) for pages in _sizes(bucket).values()}) == 1
 
 
 def _most_of_a_size(bucket: Sequence[Page]) -> int:
+    """Return the largest number of pages of one size."""
     return max(len(pages) for pages in _sizes(bucket).values())
 
 
@@ -148,10 +154,12 @@ def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
 
 
 def _parts(bucket: Sequence[Page], repeats: int | None) -> int:
+    """Return the number of parts into which a bucket is split."""
     return -(-_most_of_a_size(bucket) // repeats) if repeats and _is_balanced(bucket) else 1
 
 
 def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
+    """Return whether a bucket's pages do not grow with the context."""
     first = bucket[0]
     return (
         first.kind == LayerKind.STATE or first.ring or (repeats is None and first.kind == LayerKind.SLIDING)
@@ -159,10 +167,12 @@ def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
 
 
 def _widest(bucket: Sequence[Page], parts: int) -> int:
+    """Return the bytes of the largest part of a bucket."""
     return sum(-(-len(pages) // parts) * size for size, pages in _sizes(bucket).items())
 
 
 def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
+    """Return a bucket's pages as groups."""
     if parts == 1:
         return (Group(tuple(bucket)),)
     repeats = list(zip(*_sizes(bucket).values(), strict=True))

@@ -87,6 +87,7 @@ def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
 
 
 def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
+    """Return the block pool of a model; None if its layers are unknown or fewer than the stages."""
     if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
         return None
     settled = _settled(reading, settings)
@@ -124,6 +125,7 @@ def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
 
 
 def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
+    """Yield the page of each cache of each layer."""
     caches = [(index, cache) for index, layer in enumerate(reading.layers or ()) for cache in layer.caches]
     sparse = any(cache.dtype == "uint8" for _, cache in caches)
     latent = any(cache.latent for _, cache in caches)

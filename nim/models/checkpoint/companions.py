@@ -51,6 +51,7 @@ def _modules(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file; empty if there is none."""
     with suppress(OSError, ValueError):
         values = json.loads(path.read_bytes())
         return values if isinstance(values, dict) else {}

@@ -43,6 +43,7 @@ def read_snapshot(directory: Path, load_format: str = AUTO) -> LocalModel:
 
 
 def _judged(files: ModelFiles, load_format: str) -> LocalModel:
+    """Return the model with its weights and findings."""
     directory, origin = files.directory, origin_of(files.directory)
     config: Mapping[str, Any] = {}
     if files.config:

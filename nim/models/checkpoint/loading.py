@@ -53,6 +53,7 @@ def _read_set(
     load_format: str,
     origin: Origin,
 ) -> Found:
+    """Return the weights of a set of files, and findings."""
     try:
         shards = shards_of(files, found, origin)
     except WeightsError as error:
@@ -81,6 +82,7 @@ def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
 def _read_files(
     files: ModelFiles, config: Mapping[str, Any], names: tuple[str, ...], origin: Origin
 ) -> Found:
+    """Return the weights in these files by their headers, and findings."""
     directory, by_type = files.directory, not is_quantized(config)
     read = {name: read_weights_file(directory / name, origin, by_type=by_type) for name in names}
     findings = [*_one_placeholder([finding for _, finding in read.values() if finding])]

@@ -58,6 +58,7 @@ def _explain(files: ModelFiles) -> tuple[str, str, Sequence[str]]:
 
 
 def _explain_files(files: ModelFiles) -> tuple[str, str]:
+    """Return why the files are not a model, and what to type."""
     directory, origin = files.directory, origin_of(files.directory)
     if CONFIG in files.broken:
         return f": it is a link to what is not there, '{(directory / CONFIG).readlink()}'", WHOLE_CACHE
@@ -73,6 +74,7 @@ def _explain_files(files: ModelFiles) -> tuple[str, str]:
 
 
 def _cached_repositories(directory: Path) -> Iterator[str]:
+    """Yield the repositories of a hub cache."""
     for path in (*directory.glob("models--*"), *directory.glob("hub/models--*")):
         if repository := hub_repository(path):
             yield repository
@@ -86,8 +88,10 @@ def _models_below(files: ModelFiles) -> list[str]:
 
 
 def _several(found: Sequence[str]) -> Sequence[str]:
+    """Return the first few if there are several, for the list of choices."""
     return found[:_MOST_LISTED] if len(found) > 1 else ()
 
 
 def _refusal(path: Path, place: str, why: str, hint: str, allowed: Sequence[str] = ()) -> WeightsError:
+    """Return the error for a path that is no model."""
     return WeightsError(f"cannot use '{path}' (from {place}): {why}", allowed=allowed, hint=hint)

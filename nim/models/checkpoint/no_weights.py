@@ -111,6 +111,7 @@ def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin)
 
 
 def _loadable(files: ModelFiles, load_format: str) -> bool:
+    """Return whether this load format would load a file."""
     found = local_weights(files.names, load_format)
     return bool(found and found.files)
 

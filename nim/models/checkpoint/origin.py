@@ -94,6 +94,7 @@ def _cached(snapshot: Path) -> str | None:
 
 
 def _stored(directory: Path) -> str:
+    """Return the source recorded by `nim store`; "" without a record."""
     try:
         return str(json.loads((directory / STORE_NOTE).read_bytes())["source"])
     except (OSError, ValueError, KeyError, TypeError):

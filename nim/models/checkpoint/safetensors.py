@@ -57,6 +57,7 @@ def _last_end(header: bytes) -> int | None:
 
 
 def _read_header(path: Path, size: int) -> bytes | None:
+    """Return the JSON header; None if it is too large to read."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if size < LENGTH_BYTES:
@@ -70,6 +71,7 @@ def _read_header(path: Path, size: int) -> bytes | None:
 
 
 def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
+    """Return the result for a header without tensors; DamagedFile if it is not JSON."""
     try:
         values = json.loads(header)
     except ValueError:
@@ -78,11 +80,13 @@ def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
 
 
 def _check_least(least: int, size: int) -> None:
+    """Raise DamagedFile for a file shorter than its header."""
     if size < least:
         raise DamagedFile(f"cut short: {size:,} bytes, and its header alone takes {least:,}")
 
 
 def _check_length(expected: int, size: int) -> None:
+    """Raise DamagedFile for a file of another length than its header states."""
     if size < expected:
         raise DamagedFile(f"cut short: {size:,} of the {expected:,} bytes that its header names")
     if size > expected:

@@ -64,6 +64,7 @@ def _index_in(files: ModelFiles, load_format: str) -> str | None:
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
+    """Return the named files that do not exist, sorted."""
     return tuple(sorted(set(named) - set(there)))
 
 

@@ -141,10 +141,12 @@ def needs_weights(load_format: str | None) -> bool:
 
 
 def _patterns(names: Iterable[str], load_format: str | None) -> tuple[str, ...]:
+    """Return the patterns of weight files of a load format."""
     return FORMATS.get(_chosen_format(names, load_format), FORMATS["hf"]) if load_format is not None else ()
 
 
 def _chosen_format(names: Iterable[str], load_format: str) -> str:
+    """Return the load format, with `auto` resolved by the files."""
     chosen = load_format.lower()
     if chosen == AUTO:
         return "mistral" if is_mistral(names) else "hf"
@@ -152,6 +154,7 @@ def _chosen_format(names: Iterable[str], load_format: str) -> str:
 
 
 def _matching(names: Iterable[str], pattern: str) -> tuple[str, ...]:
+    """Return the names that match a pattern, sorted."""
     return tuple(sorted(name for name in names if fnmatchcase(name, pattern)))
 
 

@@ -36,11 +36,13 @@ def full_cache(heads: Heads, *, value_size: int | None = None) -> Cache | None:
 
 
 def _plain(config: ModelConfig, heads: Heads, kind: LayerKind) -> Cache | None:
+    """Return the cache of ordinary attention, with its window if it has one."""
     cache = full_cache(heads)
     return None if cache is None else _windowed(cache, config, kind)
 
 
 def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
+    """Return the cache limited to the layer's window or chunk."""
     if kind == LayerKind.CHUNKED:
         return replace(cache, kind=kind, window=config.whole("attention_chunk_size"))
     window = config.whole("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
@@ -76,6 +78,7 @@ def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) ->
 
 
 def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    """Return MiMo V2's cache; sliding layers have other heads than full ones."""
     if kind != LayerKind.SLIDING:
         cache = full_cache(heads, value_size=config.whole("v_head_dim"))
         return None if cache is None else (cache,)
@@ -108,6 +111,7 @@ def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind)
 
 
 def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
+    """Return the cache of one block of Nemotron-NAS, which states its own KV heads."""
     block = (config.listed("block_configs") or ())[index].get("attention") or {}
     group = as_whole(block.get("n_heads_in_group"))
     cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
@@ -115,6 +119,7 @@ def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKin
 
 
 def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    """Return Step 3.5's cache; sliding layers have other heads than full ones."""
     other = config.mapping("attention_other_setting")
     if kind == LayerKind.SLIDING and other.get("attention_type") == "sliding_attention":
         kv, size = as_whole(other.get("num_attention_groups")), as_whole(other.get("head_dim"))
@@ -127,6 +132,7 @@ def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Cache
     """Return a function that gives each layer the window listed for it in `field`."""
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
+        """Return the cache of a layer with its window from the list."""
         windows, cache = config.listed(field), _plain(config, heads, kind)
         if cache is None or windows is None or kind != LayerKind.SLIDING:
             return None if cache is None else (cache,)

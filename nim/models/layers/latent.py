@@ -35,6 +35,7 @@ def index_cache(size: int, *, compression: int = 1, aligned: bool = False) -> Ca
 
 
 def _latent(config: ModelConfig) -> Cache | None:
+    """Return the latent cache; None if its rank is not stated."""
     rank = config.whole("kv_lora_rank")
     if rank is None:
         return None
@@ -42,6 +43,7 @@ def _latent(config: ModelConfig) -> Cache | None:
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
+    """Return the latent cache and the indexer's."""
     latent = _latent(config)
     if latent is None:
         return None
@@ -60,6 +62,7 @@ def _shares_index(config: ModelConfig, index: int) -> bool:
 
 
 def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
+    """Return Hunyuan V4's caches; only sparse layers have an indexer."""
     words = config.listed("layer_types") or ()
     if index < len(words) and "sparse" not in str(words[index]) and "indexed" not in str(words[index]):
         latent = _latent(config)
@@ -68,6 +71,7 @@ def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
+    """Return GLM-5-Next's caches, with an index of pooled keys."""
     latent, pool = _latent(config), config.whole("index_kpool")
     if latent is None:
         return None

@@ -31,11 +31,13 @@ def _llama4(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _jamba(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: attention at a period and offset, states otherwise."""
     period, offset = config.whole("attn_layer_period") or 8, config.whole("attn_layer_offset") or 0
     return tuple(LayerKind.FULL if i % period == offset else LayerKind.STATE for i in range(count))
 
 
 def _falcon_h1(_config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: every layer has attention and a state."""
     return (LayerKind.HYBRID,) * count
 
 
@@ -54,6 +56,7 @@ def _kimi_linear(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: attention at listed indexes, short convolutions otherwise."""
     if config.listed("layer_types"):
         return None
     full = set(config.listed("full_attn_idxs") or range(count))
@@ -61,6 +64,7 @@ def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: none for blocks without attention."""
     blocks = config.listed("block_configs") or ()
     quiet = [bool((block.get("attention") or {}).get("no_op")) for block in blocks]
     linear = [bool((block.get("attention") or {}).get("replace_with_linear")) for block in blocks]
@@ -70,6 +74,7 @@ def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
+    """Return the kinds by the letters of a pattern."""
     if config.listed("layers_block_type"):
         return None
     pattern = config.word("hybrid_override_pattern")
@@ -77,6 +82,7 @@ def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
 
 
 def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: sliding or full attention by a pattern."""
     pattern = config.listed("hybrid_layer_pattern")
     return (
         None
@@ -106,7 +112,10 @@ def _gpt_oss(_config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
+    """Return a function that gives sliding attention to layers with a window in `field`."""
+
     def kinds(config: ModelConfig, count: int) -> Kinds | None:
+        """Return the kinds by the listed windows."""
         windows: Sequence[object] | None = config.listed(field)
         if windows is None:
             return None

@@ -48,6 +48,7 @@ def looks_both_ways(config: ModelConfig) -> bool:
 
 
 def _encoder_layers(config: ModelConfig) -> tuple[Layer, ...] | None:
+    """Return the layers of an encoder, which keep nothing."""
     count = config.whole("num_hidden_layers", "n_layer")
     return None if count is None else (Layer(kind=LayerKind.ENCODER),) * count
 
@@ -69,6 +70,7 @@ def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[Layer
 
 
 def _layer(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
+    """Return one layer with its caches; None if they are unknown."""
     if kind == LayerKind.NONE:
         return Layer(kind=kind)
     if kind in (LayerKind.STATE, LayerKind.HYBRID):
@@ -85,6 +87,7 @@ def _name(caches: tuple[Cache, ...]) -> LayerKind:
 
 
 def _layer_with_state(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
+    """Return one layer with a state, and attention if it is hybrid."""
     tensors = state_tensors(config)
     if tensors is None:
         return None

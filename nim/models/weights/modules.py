@@ -112,4 +112,5 @@ def replicated(name: str, inputs: int, *widths: int, bits: int | None = None) ->
 
 
 def _rounded(size: int, multiple: int) -> int:
+    """Return a size rounded up to a multiple."""
     return ceil(size / multiple) * multiple

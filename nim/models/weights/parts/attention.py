@@ -55,6 +55,7 @@ def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
 
 
 def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) -> int:
+    """Return the number of query heads of one layer."""
     own = _QUERY_HEADS.get(config.text.model_type or "")
     found = own(config, layer, index) if own else None
     if found is None and heads.attention is None:
@@ -63,6 +64,7 @@ def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) ->
 
 
 def _slides(layer: Layer) -> bool:
+    """Return whether the layer has sliding attention."""
     return layer.kind == LayerKind.SLIDING
 
 
