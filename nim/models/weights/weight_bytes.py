@@ -55,6 +55,7 @@ def _shared_out(on_disk: int, config: ModelConfig, quantization: Quantization | 
 
 
 def _bytes(weights: ModelWeights, ranks: Ranks) -> int | None:
+    """Return the bytes of weights on one rank; None if they cannot be split."""
     try:
         return weights.bytes(ranks)
     except CannotSplitError:

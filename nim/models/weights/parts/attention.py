@@ -69,15 +69,18 @@ def _slides(layer: Layer) -> bool:
 
 
 def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    """Return the query heads of Step 3.5's sliding layers; None for other layers."""
     other = config.mapping("attention_other_setting")
     return as_whole(other.get("num_attention_heads")) if _slides(layer) else None
 
 
 def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    """Return the query heads of MiMo V2's sliding layers; None for other layers."""
     return config.whole("swa_num_attention_heads") if _slides(layer) else None
 
 
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
+    """Return the query heads listed for a layer; None without a list."""
     counts = config.listed("num_attention_heads_per_layer") or ()
     return as_whole(counts[index]) if index < len(counts) else None
 

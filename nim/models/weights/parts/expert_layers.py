@@ -38,6 +38,7 @@ def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
 
 
 def _period(config: ModelConfig) -> Callable[[int], bool]:
+    """Return whether a layer has experts, as a function of its index, by a period and offset."""
     if (period := config.whole("expert_layer_period")) is not None:
         offset = config.whole("expert_layer_offset") or 0
         return lambda index: index % period == offset

@@ -82,6 +82,7 @@ def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
 
 
 def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
+    """Yield the projections of an embedding per layer."""
     channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
         yield replicated("per_layer_input_gate", hidden, channels)

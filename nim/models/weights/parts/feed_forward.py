@@ -84,6 +84,7 @@ def dense_width(config: ModelConfig, index: int) -> int:
 
 
 def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[Module]:
+    """Yield the router, routed experts and shared experts of a layer."""
     prefix = family.sparse or family.feed_forward
     hidden = size(config, "hidden_size")
     yield replicated(f"{prefix}.gate", hidden, mixture.count, bits=16)
@@ -125,6 +126,7 @@ def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
 
 
 def _shared_width(config: ModelConfig, width: int) -> int:
+    """Return the width of the shared experts together."""
     if config.text.model_type == "llama4_text":
         return width
     count = config.whole(*_SHARED_COUNTS)

@@ -23,6 +23,7 @@ def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
 
 
 def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield Mamba's projections."""
     hidden = size(config, "hidden_size")
     inner = config.whole("intermediate_size") if config.has("state_size") else None
     inner = inner or size(config, "mamba_expand", "expand") * hidden
@@ -46,6 +47,7 @@ def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, st
 
 
 def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Return Mamba 2's projections by Nemotron-H's keys."""
     heads = size(config, "mamba_num_heads")
     return _mamba2(
         prefix,
@@ -58,6 +60,7 @@ def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Return Mamba 2's projections by its own keys."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -83,6 +86,7 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield the projections of a gated delta net."""
     hidden = size(config, "hidden_size")
     keys = Share(
         size(config, "linear_num_key_heads") * size(config, "linear_key_head_dim"), what="linear keys {} wide"
@@ -113,6 +117,7 @@ def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _short_convolution(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield the projections of a short convolution."""
     hidden = size(config, "hidden_size")
     width = config.whole("conv_dim") or hidden
     yield column(f"{prefix}.in_proj", hidden, width, width, width)

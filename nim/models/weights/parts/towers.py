@@ -122,6 +122,7 @@ def _last_layer(config: ModelConfig) -> int:
 
 
 def _sections(config: ModelConfig) -> Iterator[Section]:
+    """Yield the configurations of the towers."""
     if not config.is_composite or all("ForCausalLM" in name for name in config.architectures):
         is_text = config.architectures and not any(config.root.values.get(part) for part in _PARTS)
         if is_text:
@@ -135,6 +136,7 @@ def _sections(config: ModelConfig) -> Iterator[Section]:
 
 
 def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterator[Linear]:
+    """Yield the weights of one tower and its projector."""
     hidden, layers, heads = section.whole(*_HIDDEN), section.whole(*_LAYERS), section.whole(*_HEADS)
     if hidden is None or layers is None or heads is None:
         return
@@ -147,6 +149,7 @@ def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterat
 
 
 def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
+    """Yield the embedding of patches or sound, and of positions."""
     if mels := section.whole("num_mel_bins"):
         yield replicated("conv", 3 * (mels + hidden), hidden)
     if tower.sound_position_bits:
@@ -171,6 +174,7 @@ def _positions(section: Section, patch: int) -> int:
 
 
 def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[Linear]:
+    """Yield the weights of one layer of a tower."""
     unit = section.whole("head_dim") or (section.whole("qkv_hidden_size") or hidden) // heads
     kv = section.whole("num_key_value_heads") or heads
     divided = tower.split and tower.splits_attention
@@ -195,29 +199,35 @@ def _width(section: Section, hidden: int) -> int:
 
 
 def _two_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers, which every rank holds in full."""
     yield replicated("projector.linear_1", hidden, out)
     yield replicated("projector.linear_2", out, out)
 
 
 def _two_split_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers, divided among the ranks."""
     yield column("projector.linear_1", hidden, out, what=_TOWER_WIDTH)
     yield row("projector.linear_2", out, out, what=_TOWER_WIDTH)
 
 
 def _three_layers(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector that merges four patches before two layers."""
     yield replicated("projector.merging_layer", 4 * hidden, hidden)
     yield from _two_split_layers(section, hidden, out)
 
 
 def _one_layer(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of one layer."""
     yield replicated("projector.linear", hidden, out)
 
 
 def _one_layer_shuffled(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of one layer behind a pixel shuffle."""
     yield replicated("projector.linear", (section.whole(_SCALE) or 2) ** 2 * hidden, out)
 
 
 def _frames_together(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers on joined audio frames."""
     yield from _two_layers(section, (section.whole("downsample_factor") or 4) * hidden, out)
 
 
@@ -229,6 +239,7 @@ def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Line
 
 
 def _pixel_shuffle(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers behind a pixel shuffle."""
     yield replicated("projector.linear_1", 4 * hidden, out)
     yield replicated("projector.linear_2", out, out)
 
@@ -253,6 +264,7 @@ def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield GLM's downsampling and projector."""
     merge = (section.whole("spatial_merge_size") or 2) ** 2
     width = section.whole("intermediate_size") or 4 * hidden
     yield replicated("downsample", hidden * merge, out)

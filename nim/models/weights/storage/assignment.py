@@ -34,6 +34,7 @@ class Formats:
         return self._quantized(module, name) or self.plain
 
     def _quantized(self, module: Module, name: str) -> Storage | None:
+        """Return the format of a module if it is quantized, else None."""
         if isinstance(module, Vocabulary) and (self.head is None or name != "lm_head"):
             return None
         if self.left_out.has(name):

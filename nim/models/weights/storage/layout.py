@@ -60,6 +60,7 @@ class Storage:
 
     @staticmethod
     def _check_width(share: Share, width: int, size: int | None, tiles: str) -> None:
+        """Raise CannotSplitError for a width that is not made of whole tiles."""
         if size and width % size:
             raise CannotSplitError(f"{share.name} in {tiles} of {size}")
 

@@ -65,6 +65,7 @@ def read_formats(
 
 
 def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
+    """Return the formats of weights quantized at load; None for an unknown method."""
     if quantize is None:
         return Formats(plain=unquantized)
     if quantize not in formats.ON_THE_FLY:
@@ -98,11 +99,13 @@ def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _fbgemm(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of FBGEMM checkpoints."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=formats.FP8_CHANNEL, left_out=left_out)
 
 
 def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of ModelOpt checkpoints; None for an unknown algorithm."""
     algorithm = str(checkpoint.raw.get("quant_algo") or checkpoint.raw.get("quant_method") or "").upper()
     stored = formats.ALGORITHMS.get(algorithm)
     if stored is None:
@@ -118,17 +121,20 @@ def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _mxfp8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of MXFP8 checkpoints."""
     listed = checkpoint.strings("exclude_modules", "ignore", "modules_to_not_convert", "ignored_layers")
     left_out = module_list(listed, contained=True)
     return Formats(plain=checkpoint.plain, linear=formats.MXFP8, experts=formats.MXFP8, left_out=left_out)
 
 
 def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of ModelOpt checkpoints with several algorithms."""
     layers = checkpoint.raw.get("quantized_layers")
     if not isinstance(layers, Mapping):
         return None
 
     def by_name(name: str) -> Storage | None:
+        """Return the format listed for a module; None if it is not quantized."""
         found = next((layers[key] for key in _checkpoint_keys(name) if key in layers), None)
         algorithm = str(found.get("quant_algo") or "").upper() if isinstance(found, Mapping) else ""
         return formats.ALGORITHMS.get(algorithm)
@@ -147,6 +153,7 @@ def _checkpoint_keys(name: str) -> Iterable[str]:
 
 
 def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of compressed-tensors checkpoints; None for an unknown one."""
     groups = checkpoint.raw.get("config_groups")
     every: Storage | None = None
     named: list[tuple[ModuleList, Storage]] = []
@@ -160,6 +167,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
         named.append((module_list(target for target in targets if target != "Linear"), stored))
 
     def by_name(name: str) -> Storage | None:
+        """Return the format of the group that targets a module."""
         probe = f"{name}.0.up_proj" if name.endswith("experts") else name
         return next((stored for targets, stored in named if targets.has(probe)), every)
 
@@ -184,10 +192,12 @@ def _gptq(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of AWQ checkpoints."""
     return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
 
 
 def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
+    """Return the formats of integer weights in groups; None if the sizes are unknown."""
     raw = checkpoint.raw
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
@@ -227,6 +237,7 @@ def _quark(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _experts_int8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats with experts in 8-bit integers."""
     return Formats(plain=checkpoint.plain, experts=formats.INT8_CHANNEL)
 
 
