@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def nim(*words: str) -> list[str]:
-    """The command as a user types it."""
+    """Return the command as a user types it."""
     return [str(ROOT / "entrypoint.sh"), *words]
 
 
@@ -54,7 +54,7 @@ def report(name: str, argv: Sequence[str], env: dict[str, str], rounds: int) -> 
 
 
 def once(argv: Sequence[str], env: dict[str, str]) -> tuple[float, float]:
-    """CPU and wall seconds of one run."""
+    """Return CPU and wall seconds of one run."""
     before, started_at = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(argv, env={**os.environ, **env}, capture_output=True, check=False, cwd=ROOT)
     wall, after = time.monotonic() - started_at, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -62,7 +62,7 @@ def once(argv: Sequence[str], env: dict[str, str]) -> tuple[float, float]:
 
 
 def manifest_of(count: int) -> str:
-    """A manifest of this many profiles, all different."""
+    """Return a manifest of this many profiles, all different."""
     precisions, goals, gpus = (
         ("bf16", "fp8", "nvfp4", "int4"),
         ("latency", "throughput"),

@@ -42,7 +42,7 @@ def row(name: str, seconds: "tuple[float, ...] | list[float]") -> None:
 
 
 def quick_start() -> tuple[float, float]:
-    """One start with a program in the engine's place that only writes down when it began."""
+    """Return one start with a program in the engine's place that only writes down when it began."""
     probe = Path("/tmp") / f"nim-bench-{time.monotonic_ns()}"
     script = probe.with_suffix(".py")
     script.write_text(EXEC_PROBE.format(path=str(probe)))
@@ -78,14 +78,14 @@ def with_engine(rounds: int) -> None:
 
 
 def house_pss_mib(pid: int) -> float:
-    """The whole tree without the engine's."""
+    """Return the whole tree without the engine's."""
     tree = [pid, *children(pid)]
     engine = {child for top in tree if is_engine(top) for child in [top, *children(top)]}
     return sum(pss_kib(member) for member in tree if member not in engine) / 1024
 
 
 def is_engine(pid: int) -> bool:
-    """Whether the process is vLLM's API server."""
+    """Return whether the process is vLLM's API server."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     return b"\0serve\0" in command and (b"vllm" in command)
 

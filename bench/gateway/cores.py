@@ -17,7 +17,7 @@ class Cores:
 
 
 def divide(available: Sequence[int]) -> Cores:
-    """The last one for the gateway: the first is where the kernel has most of its own work."""
+    """Return the last one for the gateway: the first is where the kernel has most of its own work."""
     if len(available) < 2:
         raise CannotMeasure(
             f"cannot measure on {len(available)} core: the gateway and the client need one each\n"
@@ -32,5 +32,5 @@ def own() -> Cores:
 
 
 def on(core: int | None, argv: Sequence[str]) -> list[str]:
-    """The command, on this core alone; None: on any."""
+    """Return the command, on this core alone; None: on any."""
     return list(argv) if core is None else ["taskset", "-c", str(core), *argv]

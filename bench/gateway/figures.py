@@ -33,7 +33,7 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """None where nothing was measured. Two values spread by their distance, one by nothing."""
+    """Return None where nothing was measured. Two values spread by their distance, one by nothing."""
     if not values:
         return None
     if len(values) < 3:
@@ -66,7 +66,7 @@ class Samples:
         return figure([value for (block, _), value in values.items() if block == _first(values)])
 
     def ratio(self, scenario: str, target: str, other: str, name: str) -> Figure | None:
-        """Each round's own ratio, then the median: what slows the machine for a minute slows both."""
+        """Return each round's own ratio, then the median: what slows the machine for a minute slows both."""
         return figure(self.ratios(scenario, target, other, name))
 
     def ratios(self, scenario: str, target: str, other: str, name: str) -> list[float]:
@@ -74,7 +74,7 @@ class Samples:
         return [one / two for one, two in self._pairs(scenario, target, other, name) if two]
 
     def added(self, scenario: str, target: str, name: str, *, over: str = DIRECT) -> Figure | None:
-        """Each round's own difference, then the median."""
+        """Return each round's own difference, then the median."""
         return figure([one - two for one, two in self._pairs(scenario, target, over, name)])
 
     def targets(self) -> list[str]:

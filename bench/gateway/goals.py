@@ -22,7 +22,7 @@ class Goal:
     difference: bool = False
 
     def reached(self, samples: Samples) -> Figure | None:
-        """The figure that is compared; None where it was not measured."""
+        """Return the figure that is compared; None where it was not measured."""
         if not self.other:
             return samples.figure(self.scenario, self.target, self.figure)
         if self.difference:
@@ -30,7 +30,7 @@ class Goal:
         return samples.ratio(self.scenario, self.target, self.other, self.figure)
 
     def word(self, found: Figure | None) -> str:
-        """The verdict, short enough for a table."""
+        """Return the verdict, short enough for a table."""
         if found is None:
             return "not measured"
         if found.median > self.limit:
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def judge(samples: Samples) -> list[Verdict]:
-    """Every goal."""
+    """Return every goal."""
     return [*(_judged(goal, samples) for goal in GOALS), *_real(samples)]
 
 

@@ -43,13 +43,13 @@ class Reading:
     delay: Series | None
 
     def quantiles(self, name: str) -> dict[str, float]:
-        """A series as figures; none where nothing of it was seen."""
+        """Return a series as figures; none where nothing of it was seen."""
         series: Series | None = getattr(self, name)
         return {} if series is None else {f"{name}_p50": series.p50, f"{name}_p99": series.p99}
 
 
 def read(text: str) -> Reading:
-    """The client's own words."""
+    """Return the client's own words."""
     data: dict[str, Any] = json.loads(text)
     named = {
         name: Series(**data[name]) if data[name] else None for name in ("latency", "first", "gap", "delay")
@@ -104,7 +104,7 @@ class Client:
         return process
 
     def finish(self, process: "subprocess.Popen[str]", load: Load) -> Reading:
-        """The reading, when it is over."""
+        """Return the reading, when it is over."""
         with process:
             try:
                 said, _ = process.communicate(timeout=load.warm_seconds + load.seconds + PATIENCE_SECONDS)

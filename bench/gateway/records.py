@@ -30,7 +30,7 @@ class Record:
 
 
 def joined(records: Iterable[Record]) -> Record:
-    """All of them as one. Who is in several blocks keeps what the first said."""
+    """Return all of them as one. Who is in several blocks keeps what the first said."""
     whole = Record()
     for record in records:
         for name in ("about", "missing", "failed", "started", "checks"):
@@ -63,7 +63,7 @@ class Records:
         draft.rename(self._path(block))
 
     def read(self, blocks: Iterable[str]) -> Record:
-        """All that there is of these, in their order."""
+        """Return all that there is of these, in their order."""
         there = [self._path(block) for block in blocks if self.has(block)]
         return joined(Record.of_json(path.read_text(encoding="utf-8")) for path in there)
 

@@ -17,7 +17,7 @@ Cell = Callable[[Samples, str], str]
 
 
 def report(record: Record) -> str:
-    """All tables, and what went wrong."""
+    """Return all tables, and what went wrong."""
     samples = samples_of(record)
     parts = [
         ("JSON requests", _table(samples, JSON, _measured(samples, "json-64"))),
@@ -40,7 +40,7 @@ def report(record: Record) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """Return three digits that count."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
@@ -49,7 +49,7 @@ def number(value: float) -> str:
 
 
 def spread(found: Figure | None, scale: float = 1) -> str:
-    """The median, and the distance between the quartiles."""
+    """Return the median, and the distance between the quartiles."""
     if found is None:
         return "–"
     more = f" ±{number(found.spread * scale)}" if found.count > 1 else ""
@@ -57,12 +57,12 @@ def spread(found: Figure | None, scale: float = 1) -> str:
 
 
 def value(scenario: str, name: str, scale: float = 1) -> Cell:
-    """A cell with a figure."""
+    """Return a cell with a figure."""
     return lambda samples, target: spread(samples.figure(scenario, target, name), scale)
 
 
 def added(scenario: str, name: str) -> Cell:
-    """A cell with what a figure is above the direct path's."""
+    """Return a cell with what a figure is above the direct path's."""
     return lambda samples, target: spread(samples.added(scenario, target, name))
 
 
@@ -138,7 +138,7 @@ def _table(samples: Samples, columns: dict[str, Cell], targets: Sequence[str]) -
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown."""
+    """Return markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

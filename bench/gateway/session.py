@@ -76,7 +76,7 @@ def _keep(records: Records, block: str, record: Record, how: str) -> None:
 
 @contextmanager
 def bench_at(programs: native.Programs, cores: Cores, folder: Path) -> Iterator[Bench]:
-    """An upstream, a client and requests for them, in this folder."""
+    """Yield an upstream, a client and requests for them, in this folder."""
     folder.mkdir()
     with upstream(programs, cores, folder) as up:
         yield Bench(up=up, client=Client(programs=programs, cores=cores), requests=Requests(folder))
@@ -98,13 +98,13 @@ def _measure(bench: Bench, block: Block, cores: Cores) -> Record:
 
 
 def missing(peers: Sequence[Peer]) -> dict[str, str]:
-    """What is not installed, and what to type."""
+    """Return what is not installed, and what to type."""
     found = {peer.name: peer.missing() for peer in peers}
     return {name: how for name, how in found.items() if how}
 
 
 def _start(stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, record: Record) -> Target | None:
-    """One that does not start stops nobody else."""
+    """Return one that does not start stops nobody else."""
     began_at = time.monotonic()
     try:
         target = stack.enter_context(running(peer, bench.up, cores, bench.requests.folder))

@@ -17,7 +17,7 @@ LIVE = "/v1/health/live"
 
 
 def nginx_conf(site: Site, *, tcp: bool) -> str:
-    """The text that the launcher would write for this machine, with one worker instead of several."""
+    """Return the text that the launcher would write for this machine, with one worker instead of several."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("NIM_")}
     env |= {
         "NIM_RUN_DIR": str(site.directory),
@@ -54,7 +54,7 @@ def _missing() -> str | None:
 
 
 def _service(site: Site) -> Command:
-    """The whole service, with something in the engine's place that only leads to the upstream."""
+    """Return the whole service, with something in the engine's place that only leads to the upstream."""
     engine = f"sh -c 'ln -s {site.upstream_socket} {site.directory}/run/{ENGINE_SOCKET}; exec sleep 36000'"
     env = {
         "NIM_RUN_DIR": str(site.directory / "run"),

@@ -18,7 +18,7 @@ class Site:
     upstream_socket: Path
 
     def write(self, name: str, text: str) -> str:
-        """A file in the directory; its path."""
+        """Return a file in the directory; its path."""
         path = self.directory / name
         path.write_text(text, encoding="utf-8")
         return str(path)

@@ -34,7 +34,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     if plan.engine.socket:  # left behind by the previous engine; binding would fail
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
-    env = _room_for_parts(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
+    env = _parts_directory(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:
         os.execve(program, argv, env)  # noqa: S606
@@ -42,8 +42,8 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
         sys.exit(f'cannot start the engine "{program}": {error.strerror}')
 
 
-def _room_for_parts(directory: Path) -> dict[str, str]:
-    """Where vLLM's processes have the sockets through which they talk; those of a killed one stay behind.
+def _parts_directory(directory: Path) -> dict[str, str]:
+    """Return the variable that names a directory for the sockets between vLLM's processes; {} if too long.
 
     A path that is too long for them leaves them in the temporary directory, where vLLM would have them.
     """

@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="module")
 def conf(site: Site) -> str:
-    """What the launcher writes."""
+    """Return what the launcher writes."""
     return nginx_conf(site, tcp=False)
 
 

@@ -30,7 +30,7 @@ class Refused:
     run_dir: Path
 
     def nothing_started(self) -> bool:
-        """No process can have begun without a plan, and nobody listens without a socket."""
+        """Return no process can have begun without a plan, and nobody listens without a socket."""
         return not any(self.run_dir.glob("*.sock")) and not (self.run_dir / "plan.json").exists()
 
 

@@ -39,7 +39,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A verb with these settings: exit code, stdout and stderr."""
+    """Return a verb with these settings: exit code, stdout and stderr."""
     for name in os.environ:
         if name.startswith(("NIM_", "VLLM_", "HF_")):
             monkeypatch.delenv(name)

@@ -32,7 +32,7 @@ PARSERS = "--enable-auto-tool-choice --tool-call-parser qwen3_coder --reasoning-
 
 
 def nim(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """A verb with these variables and none of the tester's own."""
+    """Return a verb with these variables and none of the tester's own."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_", "HF_"))
     }
@@ -122,7 +122,7 @@ def test_the_day_0_guides_examples_arrive_in_the_engines_arguments(
 
 
 def _but_owned(argv: list[str]) -> list[str]:
-    """What a user may write: the launcher's own flags cannot be parsed as a user's."""
+    """Return what a user may write: the launcher's own flags cannot be parsed as a user's."""
     rest, skipping = [], False
     for word in argv:
         if word.startswith("--"):

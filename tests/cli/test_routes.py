@@ -45,7 +45,7 @@ def nim(tmp_path: Path) -> Nim:
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, Any]]:
-    """The routes of a `--json` answer by path, the last of each."""
+    """Return the routes of a `--json` answer by path, the last of each."""
     assert done.returncode == 0, done.stderr
     return {row["path"]: row for row in json.loads(done.stdout)["routes"]}
 
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine() -> Iterator[str]:
-    """The address of something that has an OpenAPI document."""
+    """Yield the address of something that has an OpenAPI document."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -13,7 +13,7 @@ WORD = "NIM_LOW_MEMORY_MODE is a variable of NIM 1.x"
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No variables of ours but one that is warned of."""
+    """Return no variables of ours but one that is warned of."""
     for name in os.environ:
         if name.startswith(("NIM_", "VLLM_", "HF_")):
             monkeypatch.delenv(name)

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listed(checks: Sequence[Check]) -> Iterator[str]:
-    """What is expected, by what it is checked, or why it is not."""
+    """Yield what is expected, by what it is checked, or why it is not."""
     for row, expectation in ROWS.items():
         yield f"{row:<4} {expectation}"
         yield from (f"{'':5}{one.name:<{table.NAME_WIDTH}} {one.source}" for one in checks if row in one.rows)
@@ -89,7 +89,7 @@ def _report_lines(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]
 
 @contextmanager
 def _target(options: argparse.Namespace) -> Iterator[Target]:
-    """What is judged, started where that is asked for, and removed again."""
+    """Yield what is judged, started where that is asked for, and removed again."""
     target = Target(
         url=options.url,
         health_url=options.health_url,

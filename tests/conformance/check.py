@@ -66,7 +66,7 @@ def expect(true: object, otherwise: str) -> None:
 
 
 def run(checks: Iterable[Check], target: Target) -> Iterator[Result]:
-    """One result a check, each as it comes. A target that cannot be spoken to has failed."""
+    """Yield one result a check, each as it comes. A target that cannot be spoken to has failed."""
     for one in checks:
         begun = time.monotonic()
         verdict, reason = _outcome(one, target)

@@ -33,10 +33,10 @@ class Running(Protocol):
     """A service that was started."""
 
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it has not ended."""
 
     def log(self) -> str:
-        """What it has said."""
+        """Return what it has said."""
 
     def terminate(self, seconds: float) -> int | None:
         """Send SIGTERM; the exit code, or None when it has not ended in time."""
@@ -51,19 +51,19 @@ class Launcher(Protocol):
     image: str | None
 
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
-        """One command, to its end."""
+        """Return one command, to its end."""
 
     def run_alone(self, command: Sequence[str]) -> Done:
-        """The same in the place of the entry point, as Kubernetes' `command:` is."""
+        """Return the same in the place of the entry point, as Kubernetes' `command:` is."""
 
     def label(self, name: str) -> str:
-        """A label of the image."""
+        """Return a label of the image."""
 
     def store(self) -> str:
-        """A directory for models, as the program sees it."""
+        """Return a directory for models, as the program sees it."""
 
     def serve(self, env: Mapping[str, str], ports: Sequence[int]) -> Running:
-        """The service, on these ports."""
+        """Return the service, on these ports."""
 
     def close(self) -> None:
         """Leave nothing behind."""

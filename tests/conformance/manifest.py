@@ -9,7 +9,7 @@ ENGINE_TAGS = ("llm_engine", "model_type", "backend")
 
 
 def problems(document: Any) -> list[str]:
-    """What it would stumble over."""
+    """Return what it would stumble over."""
     return list(_problems(document))
 
 

@@ -13,7 +13,7 @@ ROUNDS = 12
 
 
 def body(word: str) -> bytes:
-    """The documented answer, without a blank: 61 bytes for live, 63 for ready."""
+    """Return the documented answer, without a blank: 61 bytes for live, 63 for ready."""
     return f'{{"object":"health.response","message":"{word}","status":"{word}"}}'.encode()
 
 

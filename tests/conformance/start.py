@@ -43,7 +43,7 @@ def _status(target: Target, word: str) -> int | None:
 
 
 def _chat(target: Target) -> str:
-    """What the first question meets: a status, or what went wrong instead."""
+    """Return what the first question meets: a status, or what went wrong instead."""
     question = [{"role": "user", "content": "Hello!"}]
     try:
         body = {"model": target.served, "messages": question, "max_tokens": 1}
@@ -84,7 +84,7 @@ def ready_while_loading(target: Target) -> None:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on."""
+    """Return two ports that nobody listens on."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

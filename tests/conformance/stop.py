@@ -57,7 +57,7 @@ def _read_long_answer(target: Target, opened: threading.Event, told: list[str]) 
 
 
 def _stop(target: Target) -> int | None:
-    """The exit code; None where it is not ours to know."""
+    """Return the exit code; None where it is not ours to know."""
     if target.running is not None:
         code = target.running.terminate(GRACE_SECONDS)
         if code is None:

@@ -31,7 +31,7 @@ MANAGEMENT = ("metadata", "version", "license", "manifest", "metrics")
 
 
 def either(fault: str, wrong: Any, right: Any) -> Any:
-    """The wrong one where that is the fault."""
+    """Return the wrong one where that is the fault."""
     return wrong if fault in FAULTS else right
 
 
@@ -49,7 +49,7 @@ def health(word: str) -> dict[str, str]:
 
 
 def pages() -> Mapping[str, Any]:
-    """Every GET that answers JSON."""
+    """Return every GET that answers JSON."""
     model: dict[str, Any] = {"id": "a", "object": "model", "root": "a"}
     adapter = {"id": "b", "object": "model", "root": "a"}
     base = either("no base", model | {"root": "x"}, model)
@@ -219,7 +219,7 @@ def serve() -> int:
 
 
 def command(name: str, *arguments: str) -> int:
-    """A command of the image."""
+    """Return a command of the image."""
     if "-h" in arguments:
         print(either(f"help {name}", "", f"usage: {name}"))
         return int(f"help code {name}" in FAULTS)
@@ -245,7 +245,7 @@ def listing() -> Iterator[str]:
 
 
 def engine_flags(passed: list[str], given: list[str]) -> Iterator[str]:
-    """One of a kind: the last that was given, a flag a line."""
+    """Yield one of a kind: the last that was given, a flag a line."""
     words = given + passed if "passthrough wins" in FAULTS else passed + given
     chosen = dict(zip(words[::2], words[1::2], strict=False))
     yield from (f"{name} {shlex.quote(value)}" for name, value in chosen.items())

@@ -102,7 +102,7 @@ PROGRAM_FAULTS: dict[str, set[str]] = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The stranger's server, in this process: a fault is planted by a word."""
+    """Yield the stranger's server, in this process: a fault is planted by a word."""
     server = stranger.Server(("127.0.0.1", 0), stranger.Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -114,7 +114,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    """The stranger as a program by itself."""
+    """Return the stranger as a program by itself."""
     path = tmp_path / "stranger"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} -I {STRANGER} "$@"\n', encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -122,7 +122,7 @@ def program(tmp_path: Path) -> str:
 
 
 def judge(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and results by name."""
+    """Return exit code and results by name."""
     code = main([*arguments, "--json", "--ready-seconds", "30"])
     return code, {one["name"]: one for one in json.loads(capsys.readouterr().out)}
 

@@ -30,7 +30,7 @@ def _catalog(capabilities: list[list[int]]) -> Any:
 
 
 def _kernels(major: int, minor: int) -> Any:
-    """The first kernel of each kind, dtypes, and what its platform says of FP8."""
+    """Return the first kernel of each kind, dtypes, and what its platform says of FP8."""
     from nim.engine.inspection.gpu_build import set_capability
 
     set_capability((major, minor))
@@ -61,7 +61,7 @@ def _kernels(major: int, minor: int) -> Any:
 
 
 def _models(directory: str, names: list[str]) -> Any:
-    """The class that loads it, or None where vLLM refuses the architecture."""
+    """Return the class that loads it, or None where vLLM refuses the architecture."""
     import transformers
     from vllm.config import ModelConfig
 

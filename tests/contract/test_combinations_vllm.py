@@ -50,15 +50,15 @@ class Judge:
         self._process, self._log = process, log
 
     def refusal(self, tokens: list[str]) -> str | None:
-        """What vLLM says against these arguments for the demo model; None where it would load it."""
+        """Return what vLLM says against these arguments for the demo model; None where it would load it."""
         return self._asked({"tokens": [str(MODEL), *tokens]})
 
     def adapter_refusal(self, directory: Path, limit: int) -> str | None:
-        """What it says against an adapter's files."""
+        """Return what it says against an adapter's files."""
         return self._asked({"adapter": str(directory), "limit": limit})
 
     def variable_refusal(self, name: str, value: str) -> str | None:
-        """What it says against a variable's value."""
+        """Return what it says against a variable's value."""
         return self._asked({"variable": name, "value": value})
 
     def _asked(self, request: dict[str, Any]) -> str | None:
@@ -100,7 +100,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 
 
 def ours(tokens: list[str]) -> str | None:
-    """What the launcher says against them."""
+    """Return what the launcher says against them."""
     values = parse_arguments(tokens, TABLE, place=PLACE).values
     said = Said(config=resolve(entries(Layer.PASSTHROUGH, PLACE, values)), table=TABLE, experts=0)
     try:

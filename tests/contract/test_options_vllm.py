@@ -45,7 +45,7 @@ class Judge:
         self.table = self._read()
 
     def differences(self, tokens: list[str], values: dict[str, Any]) -> Any:
-        """What vLLM makes of the tokens, where that is not these values."""
+        """Return what vLLM makes of the tokens, where that is not these values."""
         questions = self._pipe(self._process.stdin)
         questions.write(json.dumps({"tokens": tokens, "values": values}) + "\n")
         questions.flush()

@@ -28,12 +28,12 @@ class Refused(Exception):
 
 
 def render(values: Values | None = None) -> list[Object]:
-    """The chart's objects; skips where there is no Helm."""
+    """Return the chart's objects; skips where there is no Helm."""
     return read_all(text(values))
 
 
 def text(values: Values | None = None) -> str:
-    """The rendered objects as Helm writes them."""
+    """Return the rendered objects as Helm writes them."""
     if find_spec("helm_python"):
         files = _files(json.dumps(values or {}))
         return "\n---\n".join(body for path, body in files.items() if path != NOTES)

@@ -27,7 +27,7 @@ SECRET_NAMES = {form for name in SECRETS for form in (name, f"{name}_FILE")}
 
 
 def compose() -> dict[str, Object]:
-    """The services of the Compose file."""
+    """Return the services of the Compose file."""
     (document,) = read_all((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     services: dict[str, Object] = document["services"]
     return services
@@ -46,7 +46,7 @@ def quadlet() -> list[tuple[str, str, str]]:
 
 
 def environments() -> dict[str, dict[str, str | None]]:
-    """Every environment that is shipped."""
+    """Return every environment that is shipped."""
     found = {name: pod_of(manifest(name)).env for name in (*PLAIN, "fetch.yaml")}
     found |= {f"compose {name}": service["environment"] for name, service in compose().items()}
     words = [value.partition("=") for _, key, value in quadlet() if key == "Environment"]

@@ -27,7 +27,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def used(expression: str) -> set[str]:
-    """The names of metrics in a query: words that are neither functions nor labels."""
+    """Return the names of metrics in a query: words that are neither functions nor labels."""
     bare = re.sub(r"\{[^}]*\}|\bby \([^)]*\)", "", expression)
     return {word for word in re.findall(r"[a-zA-Z_][\w:]*", bare) if OURS.match(word)}
 

@@ -19,7 +19,7 @@ USED = ("bash", "env", "sed", "head", "dirname", "git", "tail", "echo")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A PATH with no builder in it."""
+    """Return a PATH with no builder in it."""
     place = tmp_path / "bin"
     place.mkdir()
     for name in USED:

@@ -51,7 +51,7 @@ def of_ours(found: Object, above: str = "") -> Iterator[str]:
 
 
 def marked() -> set[str]:
-    """What a comment calls ours, above it or beside it."""
+    """Return what a comment calls ours, above it or beside it."""
     found: set[str] = set()
     comment, above = "", list[str]()
     for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
@@ -67,7 +67,7 @@ def marked() -> set[str]:
 
 
 def under(name: str) -> set[str]:
-    """The name and all that it stands below."""
+    """Return the name and all that it stands below."""
     parts = name.split(".")
     return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
 

@@ -19,7 +19,7 @@ LEAST_MARGIN_SECONDS = 5
 
 
 def start_seconds(startup: Object) -> int:
-    """What the values say that a start may take."""
+    """Return what the values say that a start may take."""
     download = float(startup["downloadGB"]) * 1000 / float(startup["downloadMBps"])
     return math.ceil(download + float(startup["loadSeconds"]))
 

@@ -21,7 +21,7 @@ NOT_PASSED_ON = (
 
 
 async def pass_on(request: web.Request) -> web.Response:
-    """One request, and its answer when that is complete."""
+    """Return one request, and its answer when that is complete."""
     url = f"http://127.0.0.1:{request.app[BEHIND]}{request.raw_path}"
     headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_PASSED_ON}
     body = await request.read()

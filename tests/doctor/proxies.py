@@ -54,7 +54,7 @@ backend service
 
 @contextmanager
 def nginx(directory: Path, behind: int, settings: str = "", *, tls: bool = False) -> Iterator[int]:
-    """An nginx with its defaults but for these directives; yields its port."""
+    """Yield an nginx with its defaults but for these directives; yields its port."""
     certificate = _certificate(directory) if tls else ""
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
     values = {"directory": directory, "port": port, "behind": behind, "settings": settings, "user": user}
@@ -66,7 +66,7 @@ def nginx(directory: Path, behind: int, settings: str = "", *, tls: bool = False
 
 
 def _certificate(directory: Path) -> str:
-    """A fresh self-signed one, and the end of the `listen` directive that uses it."""
+    """Return a fresh self-signed one, and the end of the `listen` directive that uses it."""
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = [
@@ -86,7 +86,7 @@ def _certificate(directory: Path) -> str:
 
 @contextmanager
 def haproxy(directory: Path, behind: int, settings: str) -> Iterator[int]:
-    """An HAProxy with these lines in its defaults; yields its port."""
+    """Yield an HAProxy with these lines in its defaults; yields its port."""
     assert HAPROXY
     port = free_port()
     text = HAPROXY_CFG.format(port=port, behind=behind, settings=settings)
@@ -97,7 +97,7 @@ def haproxy(directory: Path, behind: int, settings: str) -> Iterator[int]:
 
 @contextmanager
 def collecting(behind: int) -> Iterator[int]:
-    """A proxy that sends nothing on before it has all; yields its port."""
+    """Yield a proxy that sends nothing on before it has all; yields its port."""
     port = free_port()
     with _running([sys.executable, str(COLLECTING), str(port), str(behind)], port):
         yield port

@@ -47,7 +47,7 @@ class Behind(http.client.HTTPConnection):
 
 
 def asked(connection: http.client.HTTPConnection, method: str, path: str, body: str) -> tuple[object, ...]:
-    """What a client is told."""
+    """Return what a client is told."""
     connection.request(method, path, body, {"Content-Type": "application/json", "Origin": "http://a.test"})
     answer = connection.getresponse()
     names = ("content-type", "content-length", "allow", "access-control-allow-origin")

@@ -128,7 +128,7 @@ def test_generate_takes_and_gives_tokens(service: Service) -> None:
 
 
 def labels(service: Service) -> list[int]:
-    """The tokens of the two labels to score."""
+    """Return the tokens of the two labels to score."""
     return [
         post(service, "/tokenize", f'{{"model": "${{MODEL_NAME}}", "prompt": "{word}"}}')["tokens"][-1]
         for word in (" yes", " no")

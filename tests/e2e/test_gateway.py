@@ -139,7 +139,7 @@ def test_the_engine_got_exactly_the_arguments_of_the_plan(service: Service) -> N
 
 
 def _command_lines(pid: int) -> list[list[str]]:
-    """The command line of every descendant."""
+    """Return the command line of every descendant."""
     lines = []
     for child in children(pid):
         try:

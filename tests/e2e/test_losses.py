@@ -43,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def ask(service: Service, **asked: Any) -> list[bytes]:
-    """The lines that answer a completion."""
+    """Return the lines that answer a completion."""
     body = json.dumps({"prompt": "Once upon a time", "max_tokens": 8} | asked).encode()
     request = urllib.request.Request(
         f"{service.root}/v1/completions", body, {"Content-Type": "application/json"}
@@ -81,7 +81,7 @@ def test_a_killed_part_is_seen_at_once_and_the_engine_comes_back(service: Servic
 
 
 def restarts(service: Service) -> int:
-    """How often the engine was lost, each time for the reason that we gave it."""
+    """Return how often the engine was lost, each time for the reason that we gave it."""
     counts = service.json("/v1/metadata")["state"]["restarts"]
     assert counts.keys() <= {"unknown"}
     families = parsed(service.get("/v1/metrics")[1])
@@ -145,7 +145,7 @@ def test_weights_that_are_damaged_end_the_start(tmp_path: Path) -> None:
 
 
 def lost_in_start(directory: Path, kind: str, **settings: str) -> str:
-    """The block that says why a service ended before it was ready, on account of its engine."""
+    """Return the block that says why a service ended before it was ready, on account of its engine."""
     service = begin(directory, **settings)
     try:
         assert service.process.wait(READY_SECONDS) == 70

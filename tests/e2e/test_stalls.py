@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(42
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Its own, with little patience; the last line of its log is looked at when it has ended."""
+    """Yield its own, with little patience; the last line of its log is looked at when it has ended."""
     directory = tmp_path_factory.mktemp("stalls")
     with serving(directory, NIM_STALL_TIMEOUT="8", NIM_PROBE_INTERVAL="3") as running:
         yield running
@@ -28,13 +28,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def part(service: Service, name: str) -> int:
-    """The pid of a process of the engine."""
+    """Return the pid of a process of the engine."""
     names = {p.pid: p.name for p in below(service.process.pid, all_processes())}
     return next(pid for pid, found in names.items() if found.startswith(name))
 
 
 def api_server(service: Service) -> int:
-    """The parent of the core."""
+    """Return the parent of the core."""
     core = read_process(part(service, "VLLM::EngineCore"))
     assert core
     return core.parent

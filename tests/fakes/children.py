@@ -39,7 +39,7 @@ class Children:
         return lost
 
     def frozen(self) -> bool:
-        """Whether the core is stopped (SIGSTOP): it makes no tokens then."""
+        """Return whether the core is stopped (SIGSTOP): it makes no tokens then."""
         if not self.core:
             return False
         stat = Path(f"/proc/{self.core}/stat").read_text()

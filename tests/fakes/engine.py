@@ -276,7 +276,7 @@ def map_segments(count: int) -> list[tuple[Path, mmap.mmap]]:
 
 
 async def live(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """One whole life; the exit code."""
+    """Return one whole life; the exit code."""
     try:
         mood = Mood().changed(environ.get("FAKE_ENGINE", "{}"))
     except ValueError as error:

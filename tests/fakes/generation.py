@@ -106,7 +106,7 @@ class Generation:
             self.seats.release()
 
     async def tokens(self, answer: Answer) -> AsyncIterator[str]:
-        """The answer's tokens, each at its time; first an empty one, when the answer begins."""
+        """Yield the answer's tokens, each at its time; first an empty one, when the answer begins."""
         service, due = self.service, asyncio.get_running_loop().time()
         due += service.mood.first_token_ms / 1000
         await self.turn(answer, due)
@@ -146,7 +146,7 @@ class Generation:
         return False
 
     async def stream(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """The answer event by event, each written on its own."""
+        """Return the answer event by event, each written on its own."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         try:
@@ -163,7 +163,7 @@ class Generation:
         return response
 
     async def answer_whole(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """The answer in one piece."""
+        """Return the answer in one piece."""
         try:
             async for _ in self.tokens(answer):
                 self.have_accident(answer)
@@ -196,7 +196,7 @@ def cut(request: web.Request, response: web.StreamResponse) -> web.StreamRespons
 
 
 def json_text(text: str) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON answer."""
     return web.Response(body=text.encode(), content_type="application/json")
 
 

@@ -44,12 +44,12 @@ class Repository:
         self.cuts = mood.get("cut", {}).get("times", 1)
 
     def size(self, name: str) -> int:
-        """What is said of it."""
+        """Return what is said of it."""
         told = self.mood.get("sizes", {}).get(name)
         return int(told) if told is not None else self.files[name].stat().st_size
 
     def entry(self, name: str) -> dict[str, Any]:
-        """A file as listings have it."""
+        """Return a file as listings have it."""
         entry: dict[str, Any] = {"size": self.size(name), "oid": self.hashes[name][:40]}
         if name.endswith(LARGE):
             entry["lfs"] = {"oid": self.hashes[name], "sha256": self.hashes[name], "size": self.size(name)}
@@ -158,7 +158,7 @@ class Hub:
     async def send(
         self, request: web.Request, repository: Repository, name: str, headers: dict[str, str]
     ) -> web.StreamResponse:
-        """The file, or the rest of it, as fast and as far as the mood says."""
+        """Return the file, or the rest of it, as fast and as far as the mood says."""
         data = repository.files[name].read_bytes()
         begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if begin:

@@ -23,7 +23,7 @@ class RunningHub:
     log: Path
 
     def asked(self) -> list[str]:
-        """All requests so far."""
+        """Return all requests so far."""
         return self.log.read_text().splitlines()
 
 

@@ -14,7 +14,7 @@ REASONS = ("stop", "length", "abort", "error")
 
 
 def expose(service: Service) -> web.Response:
-    """One scrape."""
+    """Return one scrape."""
     registry = CollectorRegistry()
     registry.register(Families(service))
     text = generate_latest(REGISTRY) + generate_latest(registry)
@@ -29,7 +29,7 @@ class Families(Collector):
         self.labels = {"engine": "0", "model_name": service.names[0]}
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
+        """Yield all of them."""
         service = self.service
         yield self.gauge("num_requests_running", len(service.running))
         yield self.gauge("num_requests_waiting", service.waiting)
@@ -41,13 +41,13 @@ class Families(Collector):
         yield self.requests()
 
     def gauge(self, name: str, value: float) -> Metric:
-        """A value that goes up and down."""
+        """Return a value that goes up and down."""
         family = GaugeMetricFamily(f"vllm:{name}", f"{name} of the engine.", labels=[*self.labels])
         family.add_metric([*self.labels.values()], value)
         return family
 
     def counter(self, name: str, value: float) -> Metric:
-        """A value that goes up."""
+        """Return a value that goes up."""
         family = CounterMetricFamily(f"vllm:{name}", f"{name} of the engine.", labels=[*self.labels])
         family.add_metric([*self.labels.values()], value)
         return family
@@ -61,7 +61,7 @@ class Families(Collector):
         return family
 
     def first_tokens(self) -> Metric:
-        """Seconds to the first token."""
+        """Return seconds to the first token."""
         took = self.service.first_token_seconds
         name = "vllm:time_to_first_token_seconds"
         family = HistogramMetricFamily(name, "Time to first token in seconds.", labels=[*self.labels])

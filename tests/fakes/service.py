@@ -16,7 +16,7 @@ from tests.fakes.words import tell_core_lost
 
 
 def as_json(data: object, status: int = 200) -> web.Response:
-    """A JSON answer as compact as FastAPI's."""
+    """Return a JSON answer as compact as FastAPI's."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return web.Response(body=text.encode(), status=status, content_type="application/json")
 
@@ -29,7 +29,7 @@ class Refused(Exception):
         self.status, self.message, self.kind = status, message, kind
 
     def answer(self, path: str) -> web.Response:
-        """The error as it leaves."""
+        """Return the error as it leaves."""
         error: Json = {"message": self.message, "type": self.kind}
         if path.startswith("/v1/messages"):
             return as_json({"type": "error", "error": error}, self.status)
@@ -57,7 +57,7 @@ class Service:
         self.received, self.aborted = deque[Json](maxlen=1000), deque[Json](maxlen=1000)
 
     def option(self, name: str, default: str) -> str:
-        """The last value of an option."""
+        """Return the last value of an option."""
         return (self.options.get(name) or [default])[-1]
 
     def begin(self, answer: Answer) -> None:
@@ -111,7 +111,7 @@ def parse(argv: Sequence[str]) -> dict[str, list[str]]:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; Refused if it is none."""
+    """Return the request's JSON object; Refused if it is none."""
     try:
         body = await request.json()
     except ValueError as error:

@@ -159,7 +159,7 @@ def tell_access(client: str, request_line: str, status: int, reason: str) -> Non
 
 
 def tell_crash(name: str, text: str | None, model: str) -> int:
-    """What is printed by a vLLM that dies so while it starts; its exit code."""
+    """Return what is printed by a vLLM that dies so while it starts; its exit code."""
     who, code, cause = CRASHES[name]
     cause = text or cause.format(model=model)
     if who == "usage":

@@ -34,7 +34,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="open
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
-    """The refusal of the hub's real client at this address, in this environment."""
+    """Yield the refusal of the hub's real client at this address, in this environment."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -60,7 +60,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
 
 
 def out_of_reach(error: NimError) -> str:
-    """What is said; it is not the model's fault."""
+    """Return what is said; it is not the model's fault."""
     assert isinstance(error, OutOfReach)
     assert error.message.startswith("cannot fetch hf://org/name: ")
     assert PASSWORD not in str(error)

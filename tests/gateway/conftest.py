@@ -56,5 +56,5 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
 
 @pytest.fixture
 async def stack(build: Build) -> GatewayStack:
-    """A gateway with default settings."""
+    """Return a gateway with default settings."""
     return await build()

@@ -21,7 +21,7 @@ ALL_GROUPS = ("inference", "docs", "management", "adapters", "debug")
 
 
 def free_port() -> int:
-    """A TCP port that the kernel says is free."""
+    """Return a TCP port that the kernel says is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -88,7 +88,7 @@ class Nginx:
         return ["nginx", "-p", f"{folder}", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/log/nginx", *more]
 
     def test(self, **how: Any) -> str:
-        """What `nginx -t` has to say beside that all is well: nothing, or it is a failure."""
+        """Return what `nginx -t` has to say beside that all is well: nothing, or it is a failure."""
         found = subprocess.run(self.command("-t"), capture_output=True, text=True, check=False, **how)
         said = found.stderr.splitlines()
         return "\n".join(line for line in said if not line.endswith((" syntax is ok", " is successful")))
@@ -121,7 +121,7 @@ class Nginx:
         return (self.run_dir / "log/nginx").read_text(encoding="utf-8", errors="replace")
 
     def logged(self) -> list[str]:
-        """The access log's lines."""
+        """Return the access log's lines."""
         return (self.run_dir / "log/access").read_text(encoding="utf-8").splitlines()
 
     async def logged_json(self, count: int) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ LISTER = Path(__file__).with_name("list_engine_routes.py")
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    """The engine's version and routes, told by a process that may import it."""
+    """Return the engine's version and routes, told by a process that may import it."""
     found = subprocess.run(
         [sys.executable, str(LISTER)],
         capture_output=True,

@@ -25,7 +25,7 @@ class Case:
 
 
 def head(*lines: str) -> Callable[[str], bytes]:
-    """A request made of these lines, `PATH` in them standing for the path."""
+    """Return a request made of these lines, `PATH` in them standing for the path."""
     return lambda path: "\r\n".join([*lines, "", ""]).replace("PATH", path).encode("latin-1")
 
 
@@ -89,7 +89,7 @@ CASES = [
 
 
 def openai_error(answer: Answer) -> dict[str, Any]:
-    """The `error` of an answer in OpenAI's shape."""
+    """Return the `error` of an answer in OpenAI's shape."""
     body = answer.json()
     assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
@@ -101,7 +101,7 @@ def openai_error(answer: Answer) -> dict[str, Any]:
 
 
 def anthropic_error(answer: Answer) -> dict[str, Any]:
-    """The `error` of an answer in Anthropic's shape."""
+    """Return the `error` of an answer in Anthropic's shape."""
     body = answer.json()
     assert set(body) == {"type", "error", "request_id"}
     assert body["type"] == "error"

@@ -22,7 +22,7 @@ MEGABYTE = 1 << 20
 
 
 def in_force(nginx: Nginx, name: str) -> set[int]:
-    """A directive's values wherever it stands, in seconds, as nginx itself reads the file."""
+    """Return a directive's values wherever it stands, in seconds, as nginx itself reads the file."""
     nginx.write()
     said = subprocess.run(nginx.command("-T"), capture_output=True, text=True, check=True).stdout
     return {int(value) for value in re.findall(rf"^\s*{name} ([0-9]+)s;", said, re.MULTILINE)}
@@ -153,7 +153,7 @@ async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build
 
 
 def worker(stack: GatewayStack) -> Path:
-    """The one worker's directory in /proc."""
+    """Return the one worker's directory in /proc."""
     assert stack.nginx.program
     master = stack.nginx.program.pid
     [pid] = Path(f"/proc/{master}/task/{master}/children").read_text().split()
@@ -170,7 +170,7 @@ def spooled(stack: GatewayStack) -> int:
 
 
 def most_memory(stack: GatewayStack) -> int:
-    """The most that the worker ever had in memory, in bytes."""
+    """Return the most that the worker ever had in memory, in bytes."""
     return int((worker(stack) / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
@@ -200,7 +200,7 @@ async def test_a_client_that_leaves_inside_its_body_leaves_nothing_behind(stack:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[None]:
-    """A disk of one megabyte for bodies, in the run directory that is about to be used."""
+    """Yield a disk of one megabyte for bodies, in the run directory that is about to be used."""
     folder = tmp_path / "client_body_temp"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]

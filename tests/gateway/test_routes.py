@@ -12,7 +12,7 @@ USUAL = ("inference", "docs", "management")
 
 
 def spelled(route: Route) -> str:
-    """The route's path with something in its parameters."""
+    """Return the route's path with something in its parameters."""
     return route.path.replace("{response_id}", "resp_1a2b").replace("{adapter_name}", "mine")
 
 

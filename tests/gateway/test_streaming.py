@@ -18,7 +18,7 @@ STREAMING = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/me
 
 
 def event(number: int) -> bytes:
-    """A server-sent event."""
+    """Return a server-sent event."""
     return b'data: {"token": %d}\n\n' % number
 
 

@@ -76,7 +76,7 @@ class Upstream:
         self._tasks.clear()
 
     def asked(self, target: str) -> list[Received]:
-        """The requests with this target."""
+        """Return the requests with this target."""
         return [request for request in self.received if request.target == target]
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ class Upstream:
             rest = parser.trailing_data[0]
 
     async def _request(self, parser: h11.Connection, reader: asyncio.StreamReader) -> Received | None:
-        """One request, whole; None when the connection ended before it."""
+        """Return one request, whole; None when the connection ended before it."""
         head: h11.Request | None = None
         body = bytearray()
         while True:

@@ -56,7 +56,7 @@ def test_there_are_many_cases() -> None:
 
 
 def decided(case: dict[str, Any], folder: Path) -> tuple[Plan, Selection]:
-    """What the launcher comes to; `CASE` in a variable is the case's folder."""
+    """Return what the launcher comes to; `CASE` in a variable is the case's folder."""
     given = {name: str(value).replace("CASE", str(folder)) for name, value in case.get("env", {}).items()}
     env = {"HOME": "/home/user"} | given
     request = Request(
@@ -92,13 +92,13 @@ def machine(case: dict[str, Any], folder: Path) -> Hardware:
 
 
 def is_profiles(plan: Plan, name: str) -> bool:
-    """Whether the variable comes from the profile."""
+    """Return whether the variable comes from the profile."""
     value = plan.config.get(name)
     return value is not None and value.origin.layer.name == "PROFILE"
 
 
 def lines_of(argv: tuple[str, ...]) -> str:
-    """One option a line, those that every case has left out."""
+    """Return one option a line, those that every case has left out."""
     lines: list[str] = []
     for word in argv:
         if word.startswith("--") or len(lines) < 3:

@@ -19,7 +19,7 @@ SOURCES = ("index-url", "extra-index-url", "find-links", "trusted-host")
 
 @contextmanager
 def lent_packages(directory: Path) -> Iterator[dict[str, str]]:
-    """The variables for `make image`; `directory` is for the files that they name."""
+    """Yield the variables for `make image`; `directory` is for the files that they name."""
     told = pip_configuration()
     with ExitStack() as stack:
         lines = ["[global]"]
@@ -44,7 +44,7 @@ def pip_configuration() -> dict[str, str]:
 
 @contextmanager
 def reachable(place: str) -> Iterator[str]:
-    """A folder as an address on this machine, for as long as it is needed; anything else as it is."""
+    """Yield a folder as an address on this machine, for as long as it is needed; anything else as it is."""
     path = Path(place.removeprefix("file://"))
     if not path.is_absolute() or not path.is_dir():
         yield place

@@ -101,7 +101,7 @@ def _limit(kind: int, most: int) -> str:
 
 
 def run(*command: str, env: dict[str, str] | None = None, seconds: float = BUILD_SECONDS) -> str:
-    """What it printed; a failure shows the end of it."""
+    """Return what it printed; a failure shows the end of it."""
     done = subprocess.run(
         command,
         env=env,

@@ -35,7 +35,7 @@ PROFILE_ID = "5e" * 32
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """A plan whose run directory is the test's own; its engine is expected on a unix socket there."""
+    """Return a plan whose run directory is the test's own; its engine is expected on a unix socket there."""
     cli = Origin(layer=Layer.CLI, place="--max-model-len")
     default = Origin(layer=Layer.DEFAULT, place="the engine")
     return Plan(
@@ -85,7 +85,7 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def state(**changes: Any) -> State:
-    """A service that loads, changed as the test wants it."""
+    """Return a service that loads, changed as the test wants it."""
     now = time.time()
     loading = State(phase=Phase.LOAD, message="loading weights", started_at=now - 9, phase_since=now - 5)
     return replace(loading, **changes)
@@ -122,7 +122,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def client(path: Path) -> ClientSession:
-    """A client for what listens on the socket."""
+    """Return a client for what listens on the socket."""
     timeout = ClientTimeout(total=GENEROUS_SECONDS)
     return ClientSession("http://service", connector=UnixConnector(str(path)), timeout=timeout)
 
@@ -132,7 +132,7 @@ Serve = Callable[..., Awaitable[ClientSession]]
 
 @asynccontextmanager
 async def listening(app: web.Application, path: Path) -> AsyncIterator[None]:
-    """The application on a unix socket."""
+    """Yield the application on a unix socket."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -196,7 +196,7 @@ class Upstream:
 
 @pytest.fixture
 async def engine(plan: Plan) -> AsyncIterator[Upstream]:
-    """An engine that is up."""
+    """Yield an engine that is up."""
     assert plan.engine.socket is not None
     upstream = Upstream(Path(plan.engine.socket))
     async with upstream.up():

@@ -48,7 +48,7 @@ Families = dict[str, Metric]
 
 
 def parsed(text: bytes) -> Families:
-    """The families by name; a name that comes twice is an error."""
+    """Return the families by name; a name that comes twice is an error."""
     families = list(text_string_to_metric_families(text.decode()))
     assert [name for name, count in Counter(family.name for family in families).items() if count > 1] == []
     samples = Counter((s.name, *sorted(s.labels.items())) for family in families for s in family.samples)
@@ -57,7 +57,7 @@ def parsed(text: bytes) -> Families:
 
 
 def value(families: Families, family: str, **labels: str) -> float:
-    """The one sample of the family with these labels."""
+    """Return the one sample of the family with these labels."""
     (found,) = (s.value for s in families[family].samples if labels.items() <= s.labels.items())
     return found
 
@@ -233,7 +233,7 @@ def test_any_name_survives_as_a_label(texts: list[str]) -> None:
 
 @pytest.fixture
 def nginx(plan: Plan, tmp_path: Path) -> Iterator[Path]:
-    """A real nginx that serves its own counts; its socket."""
+    """Yield a real nginx that serves its own counts; its socket."""
     sock, conf = plan.file(STATUS_SOCKET), tmp_path / "nginx.conf"
     conf.write_text(
         f"daemon off; master_process off; pid {tmp_path}/pid; error_log stderr;\n"

@@ -56,7 +56,7 @@ async def document(service: ClientSession) -> Any:
 
 
 def references(node: Any) -> Iterator[str]:
-    """Every `$ref` in a document."""
+    """Yield every `$ref` in a document."""
     if isinstance(node, dict):
         yield from (target for key, target in node.items() if key == "$ref")
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():

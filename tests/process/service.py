@@ -70,13 +70,13 @@ class Service:
 
     @property
     def text(self) -> str:
-        """What it has said so far."""
+        """Return what it has said so far."""
         return "\n".join(self.lines)
 
     # asking
 
     def get(self, path: str, port: int | None = None) -> tuple[int, bytes]:
-        """Status and body; 0 when nobody answers."""
+        """Return status and body; 0 when nobody answers."""
         port = port or self.plan.gateway.server_port
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
@@ -103,11 +103,11 @@ class Service:
     # its processes
 
     def processes(self) -> tuple[Process, ...]:
-        """Everything below PID 1 of the service."""
+        """Return everything below PID 1 of the service."""
         return below(self.process.pid, all_processes())
 
     def find(self, pattern: str) -> list[int]:
-        """The pids of its processes whose command line has this."""
+        """Return the pids of its processes whose command line has this."""
         return [p.pid for p in self.processes() if p.state != "Z" and re.search(pattern, command_line(p.pid))]
 
     def find_one(self, pattern: str) -> int:
@@ -160,14 +160,14 @@ class Service:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = EXIT_SECONDS) -> int:
-        """Its exit code, when all it had to say has been read."""
+        """Return its exit code, when all it had to say has been read."""
         code = self.process.wait(seconds)
         if self._reader.is_alive() or self.lines:
             self._reader.join(5)
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit code after a signal."""
+        """Return the exit code after a signal."""
         self.send(number)
         return self.wait()
 

@@ -26,7 +26,7 @@ NAMED = re.compile(
 
 
 def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Service:
-    """A service whose streams never end by themselves."""
+    """Return a service whose streams never end by themselves."""
     plan = make_plan(directory, tokens=FOR_EVER, interval_ms=20)
     service = start(
         rendered(plan, **{"shutdown_timeout_seconds": 20.0} | changes), impatient=True
@@ -37,7 +37,7 @@ def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Serv
 
 
 def named(service: Service) -> list[tuple[str, str]]:
-    """Why and which."""
+    """Return why and which."""
     found = (NAMED.search(line.removesuffix('"}')) for line in service.lines)
     return [(match[1], match[2]) for match in found if match]
 

@@ -26,7 +26,7 @@ def with_health_port(directory: Path, **mood: Any) -> Any:
 
 
 def kubelet_of(service: Service, speed: float) -> Kubelet:
-    """Its ports are where this service has them."""
+    """Return its ports are where this service has them."""
     gateway = service.plan.gateway
     assert gateway.health_port
     return Kubelet(

@@ -25,7 +25,7 @@ FLOOD_LINES = 80_000
 
 
 def flooding(directory: Path) -> tuple[str, ...]:
-    """An engine that says far more than anybody reads, and serves then."""
+    """Return an engine that says far more than anybody reads, and serves then."""
     plan = make_plan(directory)
     script = directory / "engine.sh"
     script.write_text(

@@ -238,7 +238,7 @@ def test_a_killed_nginx_worker_leaves_the_streams_of_the_others_alone(start: Sta
 
 
 def open_stream(service: Service) -> tuple[int, HTTPResponse]:
-    """A stream that has begun, and the port from which it was asked for."""
+    """Return a stream that has begun, and the port from which it was asked for."""
     client = Client(service.plan.gateway.server_port)
     connection = HTTPConnection("127.0.0.1")
     connection.sock = client.connect()
@@ -251,7 +251,7 @@ def open_stream(service: Service) -> tuple[int, HTTPResponse]:
 
 
 def clients_of(worker: int, service: Service) -> set[int]:
-    """The ports of the clients whose connections a worker of nginx holds, as the kernel has it."""
+    """Return the ports of the clients whose connections a worker of nginx holds, as the kernel has it."""
     sockets = set()
     for entry in Path(f"/proc/{worker}/fd").iterdir():
         with suppress(OSError):  # closed meanwhile
@@ -266,7 +266,7 @@ def clients_of(worker: int, service: Service) -> set[int]:
 
 
 def ends_whole(answer: HTTPResponse) -> bool:
-    """Whether a stream comes to its last event."""
+    """Return whether a stream comes to its last event."""
     lines: list[bytes] = []
     with suppress(OSError, HTTPException):
         lines.extend(answer)

@@ -25,12 +25,12 @@ FOR_EVER = 1_000_000
 
 
 def calm(directory: Path, **mood: Any) -> Plan:
-    """A plan whose end is granted time, on a busy machine too."""
+    """Return a plan whose end is granted time, on a busy machine too."""
     return rendered(make_plan(directory, **mood), shutdown_timeout_seconds=12.0)
 
 
 def health(port: int | None, name: str) -> int:
-    """The status of a health route on some port."""
+    """Return the status of a health route on some port."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     link.request("GET", f"/v1/health/{name}")
     status = link.getresponse().status
@@ -39,7 +39,7 @@ def health(port: int | None, name: str) -> int:
 
 
 def ask(service: Service) -> http.client.HTTPResponse:
-    """A stream that is open."""
+    """Return a stream that is open."""
     link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port, timeout=60)
     body = json.dumps({"prompt": "x", "stream": True, "max_tokens": FOR_EVER})
     link.request("POST", "/v1/completions", body, {"Connection": "close"})

@@ -25,7 +25,7 @@ FOR_EVER = 1_000_000
 
 
 def watched(directory: Path, stall: float = 1.5, probe: float = 0.0, **mood: Any) -> Plan:
-    """A plan of a service that looks for stalls."""
+    """Return a plan of a service that looks for stalls."""
     plan = make_plan(directory, **mood)
     return rendered(
         plan, stall_timeout_seconds=stall, probe_interval_seconds=probe, shutdown_timeout_seconds=12.0
@@ -33,7 +33,7 @@ def watched(directory: Path, stall: float = 1.5, probe: float = 0.0, **mood: Any
 
 
 def metric(service: Service, name: str) -> float:
-    """The one sample of this name."""
+    """Return the one sample of this name."""
     families = text_string_to_metric_families(service.get("/v1/metrics")[1].decode())
     return next(sample.value for family in families for sample in family.samples if sample.name == name)
 
@@ -93,7 +93,7 @@ def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, dir
 
 
 def probes(service: Service) -> list[Any]:
-    """The engine's record of them."""
+    """Return the engine's record of them."""
     return [r for r in service.engine.get("/fake/received") if r["path"] in ("/v1/completions", "/pooling")]
 
 

@@ -35,7 +35,7 @@ def startup(service: Service) -> Any:
 
 
 def watched(service: Service) -> list[Any]:
-    """All that startup has told until ready."""
+    """Return all that startup has told until ready."""
     told: list[Any] = []
     while not told or told[-1]["status"] != "ready":
         assert service.process.poll() is None, service.text
@@ -134,7 +134,7 @@ def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, direc
 
 
 def downloading(directory: Path, *, total: int | None = 40_000_000, seconds: float = 5.0) -> Any:
-    """A plan whose engine fetches its model into a hub's directory."""
+    """Return a plan whose engine fetches its model into a hub's directory."""
     hub = directory / "hub" / "models--org--name"
     plan = make_plan(directory, fetch={"directory": str(hub), "bytes": 40_000_000, "seconds": seconds})
     model = replace(plan.model, path=None, source="hf://org/name")
@@ -171,7 +171,7 @@ def test_a_model_that_was_fetched_before_is_not_waited_for_again(start: Start, d
 
 @pytest.fixture
 def somebody() -> Iterator[Path]:
-    """A segment like an engine's that is not ours."""
+    """Yield a segment like an engine's that is not ours."""
     path = SHM / f"psm_test{os.getpid()}"
     with path.open("xb+") as file:
         file.truncate(4096)
@@ -186,7 +186,7 @@ def record(service: Service) -> Path:
 
 
 def segments(service: Service) -> set[Path]:
-    """What the record of a service names of what its engine has now."""
+    """Return what the record of a service names of what its engine has now."""
     if not record(service).exists():
         return set()
     names = json.loads(record(service).read_text().partition("\n")[0] or "{}")

@@ -22,7 +22,7 @@ CONTAINED = subprocess.run([*CONTAINER, "true"], check=False).returncode == 0
 
 
 def stream(service: Service, tokens: int) -> tuple[threading.Thread, list[bytes]]:
-    """A streamed answer through the gateway, read by a thread; what came of it so far."""
+    """Return a streamed answer through the gateway, read by a thread; what came of it so far."""
     client = Client(service.plan.gateway.server_port)
     answer = client.send("POST", "/v1/completions", {"prompt": "x", "stream": True, "max_tokens": tokens})
     lines = [answer.readline()]

@@ -36,7 +36,7 @@ def test_there_is_a_mood_for_every_class() -> None:
 
 
 def block(service: Service, kind: FailureClass) -> list[str]:
-    """The lines of the one block on stderr that tells of this class, below its head."""
+    """Return the lines of the one block on stderr that tells of this class, below its head."""
     (first,) = [n for n, line in enumerate(service.lines) if f" nim] engine lost: {kind.name} (" in line]
     length = 1 + next(n for n, line in enumerate(service.lines[first:]) if line.startswith("  hint: "))
     head, *others = service.lines[first : first + length]
@@ -89,7 +89,7 @@ def test_a_restarted_loss_is_reported_like_the_last_one(start: Start, directory:
 
 
 def metadata(service: Service) -> Any:
-    """What the running service says of itself."""
+    """Return what the running service says of itself."""
     status, body = service.get("/v1/metadata")
     assert status == 200
     return json.loads(body)

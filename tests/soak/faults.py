@@ -77,7 +77,7 @@ def tell_engine_to_end(stage: Stage, rng: Random) -> Codes:
 
 
 def two_at_once(stage: Stage, rng: Random) -> Codes:
-    """Two faults shortly after each other, the second perhaps while the first is being mended."""
+    """Return two faults shortly after each other, the second perhaps while the first is being mended."""
     for do in rng.choices(_ANY_TWO, k=2):
         do(stage, rng)
         time.sleep(rng.choice((0.0, 0.05, 0.3, 1.0)))
@@ -85,7 +85,7 @@ def two_at_once(stage: Stage, rng: Random) -> Codes:
 
 
 def signalled(number: int) -> Callable[[Stage, Random], Codes]:
-    """A signal to PID 1."""
+    """Return a signal to PID 1."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         stage.running.send(number)
@@ -119,7 +119,7 @@ def stop_with_one_paused(stage: Stage, rng: Random) -> Codes:
 
 
 def kill_pid_1(stage: Stage, rng: Random) -> Codes:
-    """What PID 1 of a container never survives; outside one its children have to notice."""
+    """Return what PID 1 of a container never survives; outside one its children have to notice."""
     hit(stage, rng, "PID 1")
     return (-signal.SIGKILL,)
 

@@ -56,7 +56,7 @@ class Verdict:
 
 
 def judge(question: Question, request_id: str, heard: Heard) -> Verdict:
-    """The verdict on one request."""
+    """Return the verdict on one request."""
     try:
         outcome, why = _judge(question, request_id, heard)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

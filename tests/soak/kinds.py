@@ -46,7 +46,7 @@ class Kind:
 
 
 def fake_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
-    """Two workers of nginx, so that one can be lost."""
+    """Return two workers of nginx, so that one can be lost."""
     socket = str(directory / "run" / ENGINE_SOCKET)
     program = (sys.executable, str(FAKE_ENGINE), "serve", str(directory))
     argv = (*program, "--uds", socket, "--enable-scale-out", "--served-model-name", FAKE_MODEL)
@@ -56,7 +56,7 @@ def fake_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
 
 
 def real_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
-    """What `nim serve` would do with the demo model; `mood` is more of its environment."""
+    """Return what `nim serve` would do with the demo model; `mood` is more of its environment."""
     own = {
         "NIM_SERVER_PORT": str(port),
         "NIM_RUN_DIR": str(directory / "run"),

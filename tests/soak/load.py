@@ -44,7 +44,7 @@ class Load:
         return self._verdicts
 
     def ask(self, questions: Iterable[Question]) -> list[Verdict]:
-        """Each of these once, at the same time."""
+        """Return each of these once, at the same time."""
 
         async def run() -> list[Verdict]:
             async with self._session(keep=False) as session:

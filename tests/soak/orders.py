@@ -15,7 +15,7 @@ from tests.soak.stage import Stage
 
 
 def ordered(lifted: dict[str, Any] | None = None, **mood: Any) -> Callable[[Stage, Random], Codes]:
-    """A mood for a moment. Without `lifted` the engine is to die of it."""
+    """Return a mood for a moment. Without `lifted` the engine is to die of it."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         (victim,) = stage.players("API server")
@@ -31,7 +31,7 @@ def ordered(lifted: dict[str, Any] | None = None, **mood: Any) -> Callable[[Stag
 
 
 def crash_core(stage: Stage, rng: Random) -> Codes:
-    """Whatever it says at last: it has shown that it can start."""
+    """Return whatever it says at last: it has shown that it can start."""
     return ordered(crash_in="serve", crash=rng.choice([*CRASHES]))(stage, rng)
 
 
@@ -57,7 +57,7 @@ def cut_long_answers(stage: Stage, rng: Random) -> Codes:
 
 
 def stop_while_loading(stage: Stage, rng: Random) -> Codes:
-    """The start is not over; perhaps it has hardly begun."""
+    """Return the start is not over; perhaps it has hardly begun."""
     stage.begin(**({"phases": {"load": 5}} if stage.kind is FAKE else {}))
     time.sleep(rng.choice((0.1, 0.3, 1.0, 2.0)))
     stage.running.send(signal.SIGTERM)
@@ -65,7 +65,7 @@ def stop_while_loading(stage: Stage, rng: Random) -> Codes:
 
 
 def lose_while_loading(stage: Stage, rng: Random) -> Codes:
-    """An engine that was never ready is not started again."""
+    """Return an engine that was never ready is not started again."""
     stage.begin(hang_in="load")
     stage.wait(lambda: bool(stage.players("core")), "the core")
     hit(stage, rng, rng.choice(("API server", "core")))

@@ -38,16 +38,16 @@ class FakeQuestions:
         self._rng, self._number = rng, 0
 
     def draw(self) -> Question:
-        """The next one."""
+        """Return the next one."""
         self._number += 1
         return self.ask(self._rng.choice(FAKE_DIALECTS), self._rng.random() < 0.7, self._rng.randint(1, 60))
 
     def all_dialects(self) -> list[Question]:
-        """Each dialect, streamed and not."""
+        """Return each dialect, streamed and not."""
         return [self.ask(path, streamed, 5) for path in FAKE_DIALECTS for streamed in (False, True)]
 
     def ask(self, path: str, streamed: bool, limit: int) -> Question:
-        """A question in a dialect whose answer may have so many tokens."""
+        """Return a question in a dialect whose answer may have so many tokens."""
         self._number += 1
         prompt = "x" * self._number
         field, limit_name = FAKE_FIELDS[path]
@@ -89,12 +89,12 @@ class DemoQuestions:
         self._topics: list[tuple[str, str]] = []
 
     def draw(self) -> Question:
-        """The next one."""
+        """Return the next one."""
         path = self._rng.choice((CHAT, MESSAGES, RESPONSES, COMPLETIONS))
         return self._ask(path, self._rng.random() < 0.7)
 
     def all_dialects(self) -> list[Question]:
-        """Each dialect, streamed and not."""
+        """Return each dialect, streamed and not."""
         paths = (CHAT, MESSAGES, RESPONSES, COMPLETIONS)
         return [self._ask(path, streamed) for path in paths for streamed in (False, True)]
 

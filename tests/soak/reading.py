@@ -26,7 +26,7 @@ class Reading:
 
 
 def read_whole(path: str, body: bytes) -> Reading:
-    """An answer in one piece. ValueError or KeyError: it is none."""
+    """Return an answer in one piece. ValueError or KeyError: it is none."""
     data = json.loads(body)
     reading = Reading(ended=True)
     _WHOLE[path](reading, data)
@@ -34,7 +34,7 @@ def read_whole(path: str, body: bytes) -> Reading:
 
 
 def read_stream(path: str, body: bytes) -> Reading:
-    """The events of a stream so far; one that has not come to its end is left out."""
+    """Return the events of a stream so far; one that has not come to its end is left out."""
     reading = Reading()
     for event in _events(body):
         reading.after_end |= reading.ended

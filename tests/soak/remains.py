@@ -30,7 +30,7 @@ def _names(pid: int, text: str) -> bool:
 
 
 def special_files(*directories: Path) -> list[str]:
-    """Sockets, pipes and locks below these."""
+    """Return sockets, pipes and locks below these."""
     paths = (path for directory in directories for path in directory.rglob("*"))
     return [
         str(path)
@@ -40,7 +40,7 @@ def special_files(*directories: Path) -> list[str]:
 
 
 def shared_memory_of(pid: int) -> set[str]:
-    """The segments that a process has mapped or open."""
+    """Return the segments that a process has mapped or open."""
     return set(_shared_memory_of(Path(f"/proc/{pid}")))
 
 
@@ -57,12 +57,12 @@ def _shared_memory_of(process: Path) -> Iterator[str]:
 
 
 def still_there(segments: set[str]) -> list[str]:
-    """Those segments that nobody has removed."""
+    """Return those segments that nobody has removed."""
     return [name for name in segments if (SHARED_MEMORY / name).exists()]
 
 
 def port_is_free(port: int) -> bool:
-    """Whether another service could take it now."""
+    """Return whether another service could take it now."""
     with socket.socket() as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as nginx does
         with suppress(OSError):

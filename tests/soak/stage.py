@@ -71,14 +71,14 @@ class Stage:
         self.be_well()
 
     def ended(self) -> int:
-        """The exit code, when the service has ended; nothing may be left then."""
+        """Return the exit code, when the service has ended; nothing may be left then."""
         code = self.await_end()
         self.running.stderr.close()
         self.service = None
         return code
 
     def await_end(self) -> int:
-        """The exit code of a service that has to end."""
+        """Return the exit code of a service that has to end."""
         try:
             return self.running.wait(self.kind.patience_seconds)
         except subprocess.TimeoutExpired:
@@ -113,11 +113,11 @@ class Stage:
     # who plays
 
     def roles(self) -> Counter[str]:
-        """How many of each there are; a stranger is named as the kernel does."""
+        """Return how many of each there are; a stranger is named as the kernel does."""
         return Counter(self.role(p) for p in self.running.processes())
 
     def role(self, process: Process) -> str:
-        """What a process is in the service."""
+        """Return what a process is in the service."""
         if process.state in "ZX":
             return f"zombie {process.name}"
         line = command_line(process.pid)
@@ -125,7 +125,7 @@ class Stage:
         return next(found, process.name)
 
     def players(self, role: str) -> list[Process]:
-        """Those who play it now. PID 1 is what was started."""
+        """Return those who play it now. PID 1 is what was started."""
         if role == "PID 1":
             return [process for process in [read_process(self.running.process.pid)] if process]
         return [process for process in self.running.processes() if self.role(process) == role]

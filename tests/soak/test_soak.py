@@ -27,7 +27,7 @@ ONLY, FAULT = int(os.environ.get("SOAK_ONLY", "0")), os.environ.get("SOAK_FAULT"
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A temporary directory whose path is short enough for sockets."""
+    """Yield a temporary directory whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="nim-soak-") as path:
         yield Path(path)
 

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _vllm() -> Any:
-    """The parser as the `vllm` program builds it, with `serve` alone."""
+    """Return the parser as the `vllm` program builds it, with `serve` alone."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 

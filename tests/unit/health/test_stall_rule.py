@@ -76,13 +76,13 @@ class Noticed(Exception):
 
 
 def watched(directory: Path, times: tuple[float, float]) -> Plan:
-    """A plan with this time-out and this interval of probes."""
+    """Return a plan with this time-out and this interval of probes."""
     timeout, interval = times
     return replace(make_plan(directory), stall_timeout_seconds=timeout, probe_interval_seconds=interval)
 
 
 def noticed_after(plan: Plan, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> float:
-    """How long after the stop the engine is called stalled."""
+    """Return how long after the stop the engine is called stalled."""
     monkeypatch.setattr(stall_detector, "HttpRequest", engine.ask)
 
     def stalled(_: str) -> None:

@@ -23,7 +23,7 @@ def run(warm: bool = True, downloaded: float = 0.0, **seconds: float) -> Run:
 
 
 def started(**seconds: float) -> Estimate:
-    """A start that began at 100 in its first phase, and what starts before it took."""
+    """Return a start that began at 100 in its first phase, and what starts before it took."""
     return Estimate(expect([run(True, 0.0, **seconds)], warm=True, downloads=False), LOAD, 100.0)
 
 

@@ -44,14 +44,14 @@ Graph capturing finished in 5 secs, took 0.51 GiB
 
 
 def started(*, fetches: bool = False, release: str | None = "0.32.0") -> Start:
-    """A start whose engine runs."""
+    """Return a start whose engine runs."""
     start = Start(fetches=fetches, release=release)
     start.begin()
     return start
 
 
 def phases(text: str, *, fetches: bool = False) -> list[Phase]:
-    """The phases that a log goes through."""
+    """Return the phases that a log goes through."""
     start = started(fetches=fetches)
     found: list[Phase] = []
     for line in text.splitlines():

@@ -31,7 +31,7 @@ def manifest(request: pytest.FixtureRequest) -> Manifest:
 
 
 def start_of(profile: Profile, manifest: Manifest) -> Start:
-    """A start with what the profile says, and no more."""
+    """Return a start with what the profile says, and no more."""
     options = options_of(profile, {})
     parallel = parallel_of(profile, options, own_sizes=True)
     return Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
@@ -103,12 +103,12 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, dict[str, Any]]:
-    """What the engine itself makes of published models, by name; see `tests/oracle`."""
+    """Return what the engine itself makes of published models, by name; see `tests/oracle`."""
     return {name: verdict for name, verdict in record.read().items() if "error" not in verdict}
 
 
 def judged(manifest: Manifest, verdicts: dict[str, dict[str, Any]]) -> list[tuple[Profile, dict[str, Any]]]:
-    """The profiles whose weights the engine has judged, each with the verdict."""
+    """Return the profiles whose weights the engine has judged, each with the verdict."""
     sources = [(profile, (profile.source or "").removeprefix("hf://")) for profile in manifest.profiles]
     found = [(profile, verdicts[source]) for profile, source in sources if source in verdicts]
     return found or pytest.skip("the engine has judged none of its checkpoints")

@@ -29,7 +29,7 @@ def decided(
     options: Mapping[str, Any] | None = None,
     **around: Any,
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """The gateway for these variables, and its warnings. `options` are more of the engine's."""
+    """Return the gateway for these variables, and its warnings. `options` are more of the engine's."""
     origin = Origin(layer=Layer.ENV, place="VLLM_HTTP_TIMEOUT_KEEP_ALIVE")
     values = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": engine_keeps, **(options or {})}
     config = {name: Value(value=value, origin=origin) for name, value in values.items()}

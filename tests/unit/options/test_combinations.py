@@ -27,7 +27,7 @@ def checked(
     strict: bool = True,
     experts: int | None = None,
 ) -> tuple[str, ...]:
-    """The warnings of a start with this line and these variables."""
+    """Return the warnings of a start with this line and these variables."""
     parsed = parse_arguments(shlex.split(line), TABLE, place=PLACE)
     layered: list[Entry] = list(settings_entries(read_settings(environ or {}), TABLE).entries)
     layered += entries(Layer.PASSTHROUGH, PLACE, parsed.values)

@@ -29,7 +29,7 @@ CONFIG = {
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model of a few kilobytes as far as a decision looks."""
+    """Return a model of a few kilobytes as far as a decision looks."""
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(CONFIG))

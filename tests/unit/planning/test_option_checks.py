@@ -24,7 +24,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def planned(cache: Path, *arguments: str, **variables: str) -> tuple[str, ...]:
-    """The warnings of a start of org/name."""
+    """Return the warnings of a start of org/name."""
     return plan_of(cache, *arguments, **variables).warnings
 
 

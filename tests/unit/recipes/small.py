@@ -21,7 +21,7 @@ EVERYTHING = Choice(drop_unknown=True)
 def recipe(
     *, model: dict[str, Any] | None = None, variants: dict[str, Any] | None = None, **more: Any
 ) -> Recipe:
-    """A model of 8 billion parameters in BF16, with what the test adds."""
+    """Return a model of 8 billion parameters in BF16, with what the test adds."""
     about = {"model_id": "acme/Rocket-8B", "min_vllm_version": "0.12.0", "parameter_count": "8B"}
     parts = {
         "meta": {"description": "A small rocket", "hardware": {"h100": "verified"}},
@@ -41,7 +41,7 @@ def drafted(wanted: Recipe, choice: Choice = ALL) -> Draft:
 
 
 def made(wanted: Recipe, choice: Choice = ALL) -> Manifest:
-    """The manifest, once there and back as text."""
+    """Return the manifest, once there and back as text."""
     return read_manifest(draft_text(drafted(wanted, choice)), name="rocket.yaml")
 
 
@@ -54,7 +54,7 @@ def labels(manifest: Manifest) -> list[str]:
 
 
 def the(manifest: Manifest, label: str) -> Any:
-    """The profile of this label."""
+    """Return the profile of this label."""
     (found,) = [profile for profile in manifest.profiles if profile.label == label]
     return found
 

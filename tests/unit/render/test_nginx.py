@@ -33,7 +33,7 @@ HOW: dict[str, Any] = {
 
 
 def unquoted(word: str) -> str:
-    """What nginx's own reader makes of a quoted string."""
+    """Return what nginx's own reader makes of a quoted string."""
     assert word[0] == word[-1] == '"'
     text, rest = "", list(word[1:-1])
     while rest:

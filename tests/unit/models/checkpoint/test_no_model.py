@@ -23,7 +23,7 @@ def refusal(directory: Path, files: Mapping[str, Content]) -> WeightsError:
 
 
 def text_value(key: str, value: str) -> bytes:
-    """An entry of a GGUF file's metadata."""
+    """Return an entry of a GGUF file's metadata."""
     parts = (key.encode(), value.encode())
     return struct.pack("<Q", len(parts[0])) + parts[0] + struct.pack("<IQ", 8, len(parts[1])) + parts[1]
 
