@@ -47,7 +47,7 @@ def nim(*words: str) -> list[str]:
 
 
 def report(name: str, argv: Sequence[str], env: dict[str, str], rounds: int) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     figures = [once(argv, env) for _ in range(rounds)]
     cpu, wall = (statistics.median(column) for column in zip(*figures, strict=True))
     print(f"| {name} | {cpu:.3f} | {wall:.3f} |", flush=True)

@@ -29,7 +29,7 @@ class Running:
     run_dir: Path
 
     def seconds(self) -> float:
-        """Since it was started."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started_at
 
     def wait_for(self, path: str, *, limit: float = 300) -> float:
@@ -122,7 +122,7 @@ def children(pid: int) -> list[int]:
 
 
 def pss_kib(pid: int) -> int:
-    """Proportional set size: memory that is shared counts by its share."""
+    """Return the proportional set size in KiB: shared memory counts by its share."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def row(name: str, seconds: "tuple[float, ...] | list[float]") -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     spread = " ".join(f"{value:.3f}" for value in seconds)
     print(f"| {name} | {statistics.median(seconds):.3f} | {spread} |", flush=True)
 
@@ -58,7 +58,7 @@ def quick_start() -> tuple[float, float]:
 
 
 def with_engine(rounds: int) -> None:
-    """Ready with and without the service around the real engine, in turns; memory of all but the engine."""
+    """Measure the time to ready with and without the service around the real engine, and its memory."""
     served, bare, memory = [], [], []
     for _ in range(rounds):
         with service({}) as running:

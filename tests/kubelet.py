@@ -41,7 +41,7 @@ class Probe:
 
     @classmethod
     def read(cls, probe: Mapping[str, Any]) -> "Probe":
-        """From a manifest."""
+        """Return the probe in a manifest."""
         named = {
             "delay": "initialDelaySeconds",
             "period": "periodSeconds",
@@ -86,7 +86,7 @@ class Kubelet:
     ready: bool = False
 
     def watch(self, *, until: Callable[[], bool], seconds: float) -> Iterator[Event]:
-        """Events as they happen, until `until` or the end of time, or until it would kill the container."""
+        """Yield events as they happen, until `until`, the end of time, or the container would be killed."""
         begun = time.monotonic()
         judges = self._judges(STARTING, begun) or self._judges(RUNNING, begun)
         while judges and time.monotonic() < begun + seconds and not until():

@@ -36,7 +36,7 @@ class Block:
     steps: tuple[Step, ...]
 
     def turns(self) -> Iterator[tuple[int, Step]]:
-        """Round by round, each step while it has rounds left."""
+        """Yield round and step, for each step that has rounds left."""
         for turn in range(max(step.rounds for step in self.steps)):
             for step in self.steps:
                 if turn < step.rounds:

@@ -21,7 +21,7 @@ SILENCE_US = 3_600_000_000
 
 
 def mock(up: Upstream, path: str) -> Any:
-    """Ask the mock, past every target."""
+    """Return the mock's answer to a control request, sent to it directly."""
     connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=ANSWER_SECONDS)
     connection.request("GET", path)
     answer = json.loads(connection.getresponse().read())
@@ -30,7 +30,7 @@ def mock(up: Upstream, path: str) -> Any:
 
 
 def set_mock(up: Upstream, *, interval_us: int = 20_000, events: int = 50, answer_bytes: int = 600) -> None:
-    """How it answers from now on."""
+    """Set how the mock answers from now on."""
     mock(up, f"/_set?interval_us={interval_us}&events={events}&answer_bytes={answer_bytes}")
 
 

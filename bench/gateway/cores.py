@@ -27,7 +27,7 @@ def divide(available: Sequence[int]) -> Cores:
 
 
 def own() -> Cores:
-    """Of the cores that this process may use."""
+    """Return the cores that this process may use."""
     return divide(sorted(os.sched_getaffinity(0)))
 
 

@@ -53,7 +53,7 @@ class Samples:
         return cls(tuple(samples))
 
     def values(self, scenario: str, target: str, name: str) -> dict[tuple[str, int], float]:
-        """By block and round."""
+        """Return (block, round) → value."""
         return {
             (sample.block, sample.round): sample.figures[name]
             for sample in self.all
@@ -70,7 +70,7 @@ class Samples:
         return figure(self.ratios(scenario, target, other, name))
 
     def ratios(self, scenario: str, target: str, other: str, name: str) -> list[float]:
-        """Round by round."""
+        """Return the ratio of each round."""
         return [one / two for one, two in self._pairs(scenario, target, other, name) if two]
 
     def added(self, scenario: str, target: str, name: str, *, over: str = DIRECT) -> Figure | None:
@@ -78,7 +78,7 @@ class Samples:
         return figure([one - two for one, two in self._pairs(scenario, target, over, name)])
 
     def targets(self) -> list[str]:
-        """In the order in which they were first measured."""
+        """Return the targets in the order in which they were first measured."""
         return list(dict.fromkeys(sample.target for sample in self.all))
 
     def _pairs(self, scenario: str, target: str, other: str, name: str) -> list[tuple[float, float]]:
@@ -88,5 +88,5 @@ class Samples:
 
 
 def _first(values: Mapping[tuple[str, int], object]) -> str:
-    """Who is in several blocks is told of by the first: an hour and another load may lie between them."""
+    """Return the first block that measured a target; others may be an hour and another load apart."""
     return next(iter(values))[0]

@@ -62,7 +62,7 @@ def _judged(goal: Goal, samples: Samples) -> Verdict:
 
 
 def _real(samples: Samples) -> list[Verdict]:
-    """Before the real engine: no fewer tokens per second than the direct path's own noise explains."""
+    """Return the verdicts on tokens per second with the real engine, within the direct path's own noise."""
     scenarios = dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real")
     return [verdict for scenario in scenarios if (verdict := _within_noise(samples, scenario))]
 

@@ -72,7 +72,7 @@ class Load:
     urgent: bool = False
 
     def arguments(self) -> list[str]:
-        """As the client takes them."""
+        """Return the arguments for the load client."""
         numbers = {
             "-c": self.connections,
             "-w": self.warm_seconds,
@@ -92,7 +92,7 @@ class Client:
     cores: Cores | None
 
     def start(self, target: Target, load: Load) -> "subprocess.Popen[str]":
-        """Under way; `finish` waits for what it says."""
+        """Start the load client; `finish` waits for its result."""
         pids = ",".join(map(str, target.pids))
         argv = [str(self.programs.client), *load.arguments(), *(["-p", pids] if pids else [])]
         argv += [target.address, str(load.request)]
@@ -114,5 +114,5 @@ class Client:
         return read(said)
 
     def run(self, target: Target, load: Load) -> Reading:
-        """Load the target and tell."""
+        """Load the target; return the reading."""
         return self.finish(self.start(target, load), load)

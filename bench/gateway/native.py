@@ -21,7 +21,7 @@ class Programs:
 
 
 def build(folder: Path) -> Programs:
-    """Compile both."""
+    """Compile the load client and the mock engine; return their paths."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise CannotMeasure(

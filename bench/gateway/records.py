@@ -48,7 +48,7 @@ class Records:
     folder: Path
 
     def forget(self, blocks: Iterable[str]) -> None:
-        """What an earlier run found."""
+        """Delete the records of an earlier run."""
         for name in blocks:
             self._path(name).unlink(missing_ok=True)
 
@@ -56,7 +56,7 @@ class Records:
         return self._path(block).exists()
 
     def write(self, block: str, record: Record) -> None:
-        """In one step: a run that is interrupted leaves no half of a block."""
+        """Write a record atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self._path(block).with_suffix(".draft")
         draft.write_text(record.to_json(), encoding="utf-8")

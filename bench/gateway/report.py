@@ -75,7 +75,7 @@ def ours_over(scenario: str, name: str) -> Cell:
 
 
 def both(scenario: str, name: str) -> Cell:
-    """Median and p99, each above the direct path's."""
+    """Return a cell with median and p99, each above the direct path's."""
 
     def cell(samples: Samples, target: str) -> str:
         found = [samples.added(scenario, target, f"{name}_{quantile}") for quantile in ("p50", "p99")]
@@ -155,7 +155,7 @@ REAL: dict[str, Callable[[str], Cell]] = {
 
 
 def _real(samples: Samples) -> str:
-    """Row by row the engine itself, through the gateway, and itself again."""
+    """Return the table of the real engine: directly, through the gateway, and directly again."""
     rows = []
     for scenario in dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real"):
         transport, streams = scenario.split("-")

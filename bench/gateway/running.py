@@ -51,7 +51,7 @@ def post(target: Target, body: bytes) -> tuple[int, bytes]:
 
 
 def until_it_answers(target: Target, seconds: float, model: str) -> None:
-    """Some listen long before they can answer."""
+    """Wait until the target answers; some listen long before that."""
     deadline = time.monotonic() + seconds
     body = chat(stream=False, model=model).partition(b"\r\n\r\n")[2]
     while True:
@@ -134,7 +134,7 @@ def _spawn(argv: list[str], env: dict[str, str], output: BinaryIO) -> "subproces
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """The whole group: a polite word first, for those who clean up after themselves."""
+    """End a process group: SIGTERM first, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

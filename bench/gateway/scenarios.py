@@ -88,7 +88,7 @@ def live(bench: Bench, target: Target, seconds: float) -> Figures:
 
 
 def idle(bench: Bench, target: Target, seconds: float) -> Figures:
-    """Streams that are open and silent: what each holds in memory."""
+    """Measure the memory that each open, silent stream takes."""
     set_mock(bench.up, interval_us=SILENCE_US, events=2)
     if not target.peer:
         return {}
@@ -128,7 +128,7 @@ def _held(process: "subprocess.Popen[str]") -> int:
 
 
 def _spread(load: Load) -> Load:
-    """Over one interval, so that the events of different streams do not come in one burst."""
+    """Return the load with its streams' starts spread over one interval, to avoid bursts."""
     return replace(load, stagger_us=INTERVAL_US // load.connections)
 
 

@@ -158,7 +158,7 @@ def _measure(options: argparse.Namespace) -> Samples:
 
 
 def _bases(samples: Sequence[Sample]) -> Iterator[Sample]:
-    """Of each round and scenario, the median of the unchanged gateways: one alone is noisier."""
+    """Yield the median of the unchanged gateways for each round and scenario."""
     unchanged = {variant.name for variant in VARIANTS if not variant.changes}
     rounds: dict[tuple[int, str], list[float]] = {}
     for sample in samples:

@@ -35,7 +35,7 @@ def nginx_conf(site: Site, *, tcp: bool) -> str:
 
 
 def command(site: Site, *, tcp: bool = False, change: Callable[[str], str] = str) -> Command:
-    """`change` may alter the configuration before it is written."""
+    """Return the gateway's command; `change` may alter its configuration."""
     (site.directory / "log").mkdir()
     for name in ("nginx", "access"):
         os.mkfifo(site.directory / "log" / name)

@@ -39,7 +39,7 @@ Serve = Callable[..., Refused]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`nim serve` with these variables; it must end by itself."""
+    """Return a function that runs `nim serve` with these variables until it ends by itself."""
 
     def run(*arguments: str, program: list[str] | None = None, **env: str) -> Refused:
         run_dir = Path(env.setdefault("NIM_RUN_DIR", str(tmp_path / "run")))

@@ -36,7 +36,7 @@ def test_a_service_stopped_before_its_start_logs_it(
 
 
 def _opened_for_writing(fifo: Path) -> int:
-    """Works as soon as somebody has it open for reading."""
+    """Return a descriptor for writing, once the pipe has a reader."""
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -27,7 +27,7 @@ Nim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def nim(tmp_path: Path) -> Nim:
-    """`nim routes` with these arguments and variables."""
+    """Return a function that runs `nim routes` with these arguments and variables."""
 
     def run(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))}

@@ -50,7 +50,7 @@ Body = Callable[[Target], str | None]
 
 
 def check(into: list[Check], name: str, source: str, *rows: str) -> Callable[[Body], Body]:
-    """Adds a function to a list of checks."""
+    """Return a decorator that adds a function to a list of checks."""
 
     def add(run: Body) -> Body:
         into.append(Check(name=name, source=source, rows=rows, run=run))
@@ -60,7 +60,7 @@ def check(into: list[Check], name: str, source: str, *rows: str) -> Callable[[Bo
 
 
 def expect(true: object, otherwise: str) -> None:
-    """Object unless it is so."""
+    """Raise Failed unless the condition holds."""
     if not true:
         raise Failed(otherwise)
 

@@ -42,7 +42,7 @@ class Running(Protocol):
         """Send SIGTERM; the exit code, or None when it has not ended in time."""
 
     def destroy(self) -> None:
-        """Leave nothing of it."""
+        """Kill and remove the container."""
 
 
 class Launcher(Protocol):
@@ -66,7 +66,7 @@ class Launcher(Protocol):
         """Return the service, on these ports."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything that was created."""
 
 
 @dataclass
@@ -199,7 +199,7 @@ class Started:
 
 
 def find_tool() -> str | None:
-    """podman, or docker where its server answers."""
+    """Return podman, or docker if its server answers; None for neither."""
     for tool in ("podman", "docker"):
         if shutil.which(tool) and _done([tool, "info"]).returncode == 0:
             return tool

@@ -71,7 +71,7 @@ def in_time(target: Target) -> str:
 
 
 def rounds(target: Target) -> str:
-    """As the kubelet judges: a late answer is a failure, and three in a row are one too many."""
+    """Probe as the kubelet does: a late answer is a failure, and three in a row fail the check."""
     late = 0
     for path in ("/v1/health/live", "/v1/health/ready"):
         in_a_row = 0

@@ -16,7 +16,7 @@ LIVE_SECONDS = 15.0
 
 
 def begin(target: Target, ready_seconds: float) -> None:
-    """As the operator starts it, and until it is ready or has ended: the checks tell which."""
+    """Start the image as the operator does, and wait until it is ready or has ended."""
     assert target.launcher
     port, health_port = free_ports()
     target.url, target.health_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}"

@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, *_: Any) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
     def answer(self, status: int, body: str, kind: str = "application/json", **headers: str) -> None:
         data = body.encode()
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(either(f"{word} status", 202, 200), text, Cache_Control=cache)
 
     def load(self, word: str) -> None:
-        """Live from the first moment, and not ready yet."""
+        """Be live but not ready for the loading time."""
         self.server.looks -= word == "ready"
         dead = word == "ready" or "stillborn" in FAULTS
         self.answer(either("accepted", 204, 503) if dead else 200, "")
@@ -167,12 +167,12 @@ class Handler(BaseHTTPRequestHandler):
             self.server.answering -= 1
 
     def is_long(self, body: Mapping[str, Any]) -> bool:
-        """Whether this answer shall take its time: those beside which probes are made, or the last of all."""
+        """Return whether this answer should be slow, for probes beside it or a stop during it."""
         tokens = body.get("max_tokens", 0)
         return ("busy" in FAULTS and tokens == 64) or ("clings" in FAULTS and tokens > 64)
 
     def linger(self) -> None:
-        """Until three probes have been made, or for as long as anybody waits."""
+        """Wait until three probes have been made, or the client has left."""
         self.close_connection = True
         self.send_response(200)
         self.end_headers()
@@ -202,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve() -> int:
-    """Until SIGTERM."""
+    """Serve until SIGTERM; return the exit code."""
     if FAULTS & {"deaf", "clings"}:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:

@@ -130,7 +130,7 @@ def test_vllm_takes_what_is_taken_or_refuses_it_for_another_reason(judge: Judge,
 
 
 def bounded() -> list[Option]:
-    """But for those that only a multimodal model comes to."""
+    """Return the options with limits, except those of multimodal models only."""
     known = [one for one in TABLE.options.values() if one.limits.range_text()]
     return [one for one in known if not one.name.startswith(("mm_", "video_"))]
 
@@ -234,7 +234,7 @@ def test_what_is_refused_is_what_vllm_refuses(judge: Judge, values: dict[str, An
 
 
 def _follows_from_defaults(refusal: str) -> bool:
-    """Batch sizes that nobody said, and what depends on the model."""
+    """Return whether a refusal follows from default batch sizes or the model, not from the options."""
     return any(
         words in refusal
         for words in (

@@ -90,7 +90,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 
 
 def weights() -> st.SearchStrategy[Mapping[str, Content]]:
-    """Directories with some of the files; one in three files is not what its name says."""
+    """Generate directories with some of the files, a third of them with other content than expected."""
     good = st.sampled_from(CONTENTS[:3])
     content = st.one_of(good, good, st.sampled_from(CONTENTS))
     torch = st.dictionaries(st.sampled_from((*TORCH, *OTHERS)), st.just(b"x"), max_size=4)

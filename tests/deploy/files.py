@@ -69,7 +69,7 @@ class Pod:
 
     @property
     def env(self) -> dict[str, str | None]:
-        """Name → value; None for what comes from a secret."""
+        """Return name → value of a container's variables; None for those from a secret."""
         return {entry["name"]: entry.get("value") for entry in self.container["env"]}
 
     @property

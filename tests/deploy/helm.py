@@ -43,7 +43,7 @@ def text(values: Values | None = None) -> str:
 
 
 def notes(values: Values | None = None) -> str:
-    """NOTES.txt; only the library shows it."""
+    """Return the rendered NOTES.txt."""
     if not find_spec("helm_python"):
         pytest.skip("NOTES.txt was not rendered: helm-python-sdk is not installed")
     return _files(json.dumps(values or {}))[NOTES]

@@ -17,7 +17,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Panel and query."""
+    """Yield panel and query."""
     for panel in PANELS:
         for target in panel["targets"]:
             yield panel["title"], target["expr"]

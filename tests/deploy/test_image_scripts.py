@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def tool(path: Path, name: str) -> None:
-    """A program that tells how it was called, a word a line."""
+    """Write a program that prints its arguments, one per line."""
     program = path / name
     program.write_text(f"#!/bin/sh\nprintf '%s\\n' {name} \"$@\"\n", encoding="utf-8")
     program.chmod(0o755)
@@ -112,7 +112,7 @@ def test_nothing_is_bound_to_one_architecture() -> None:
 
 @pytest.fixture(params=["dash", "bash", "busybox sh"])
 def entry(request: pytest.FixtureRequest, path: Path, tmp_path: Path) -> list[str]:
-    """The script under a shell that /bin/sh may be, with a program that tells in the place of `nim`."""
+    """Return the arguments that the entry point passes to `nim`, run by a shell that may be /bin/sh."""
     shell = str(request.param).split()
     found = next((Path(one, shell[0]) for one in ("/usr/bin", "/bin") if Path(one, shell[0]).exists()), None)
     if found is None:

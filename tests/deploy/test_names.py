@@ -41,7 +41,7 @@ def of_nim() -> set[str]:
 
 
 def of_ours(found: Object, above: str = "") -> Iterator[str]:
-    """Each value that has a name, from the top down; what is below a name of NIM's is its own affair."""
+    """Yield the names of all values, except those below a name of NIM's chart."""
     for name, value in found.items():
         path = f"{above}.{name}".lstrip(".")
         if isinstance(value, dict) and value and path not in of_nim():

@@ -25,7 +25,7 @@ def start_seconds(startup: Object) -> int:
 
 
 def window(probe: Object) -> int:
-    """Seconds from the container's start to the last failure, at the earliest: there the kubelet ends it."""
+    """Return the least seconds from the container's start to the last allowed failure of a probe."""
     return int(probe["initialDelaySeconds"] + probe["periodSeconds"] * (probe["failureThreshold"] - 1))
 
 

@@ -16,7 +16,7 @@ SCHEMA: Any = json.loads((CHART / "values.schema.json").read_text(encoding="utf-
 
 
 def over(defaults: Object, changes: Object) -> Object:
-    """As Helm puts values over defaults: mappings merge, null removes."""
+    """Return values merged over defaults as Helm does: mappings merge, null removes."""
     merged = dict(defaults)
     for key, value in changes.items():
         old = merged.get(key)

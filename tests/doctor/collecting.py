@@ -38,7 +38,7 @@ BEHIND = web.AppKey("behind", int)
 
 
 async def serve(port: int, behind: int) -> None:
-    """Until killed."""
+    """Serve until killed."""
     app = web.Application(client_max_size=0)
     app[BEHIND] = behind
     app.router.add_route("*", "/{path:.*}", pass_on)

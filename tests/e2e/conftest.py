@@ -51,7 +51,7 @@ class Service:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
+    """Return free ports, all different."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test here waits for the service: on a busy machine for longer than a test may take."""
+    """Give the first test more time, because it waits for the service to start."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(2 * READY_SECONDS))

@@ -73,7 +73,7 @@ def test_a_page_may_read_the_gateways_errors_as_it_may_the_engines(service: Serv
 
 @contextmanager
 def counting(path: Path) -> Iterator[list[Path]]:
-    """Stands in the place of a socket and leads to it; an entry for each connection made meanwhile."""
+    """Yield a list with an entry for each connection made to a socket meanwhile."""
     aside, place, made = path.with_name("aside.sock"), path.with_name("place.sock"), list[Path]()
     aside.hardlink_to(path)
     with socket.socket(socket.AF_UNIX) as door:

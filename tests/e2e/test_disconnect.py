@@ -24,7 +24,7 @@ def counted(service: Service, name: str) -> float:
 
 
 def wait_for_running(service: Service, expected: float) -> None:
-    """Until so many requests are worked on."""
+    """Wait until this many requests are running."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while counted(service, "vllm:num_requests_running") != expected:
         assert time.monotonic() < deadline, f"never {expected} requests at work"

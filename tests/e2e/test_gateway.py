@@ -84,7 +84,7 @@ def test_events_arrive_while_the_engine_is_still_writing(service: Service, path:
 
 
 def _reads(port: int, path: str, body: str) -> list[float]:
-    """When each piece of the answer came, read as soon as the socket has something."""
+    """Return the arrival time of each piece of the answer."""
     request = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}"

@@ -91,7 +91,7 @@ def restarts(service: Service) -> int:
 
 
 def wait_until_ready_again(service: Service) -> None:
-    """It is live at every look."""
+    """Wait until ready again, checking liveness at every poll."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready(service):
         assert time.monotonic() < deadline, service.log.read_text()[-6000:]

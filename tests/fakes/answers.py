@@ -94,7 +94,7 @@ class Answer:
         return [self.event(template) for template in self.dialect.failing]
 
     async def rest(self, until: float | None) -> None:
-        """Sleep until the loop's clock says so, or until woken."""
+        """Sleep until a time of the loop's clock, or until woken."""
         loop = asyncio.get_running_loop()
         self.alarm = loop.create_future()
         timer = loop.call_at(until, self.wake) if until is not None else None
@@ -105,7 +105,7 @@ class Answer:
                 timer.cancel()
 
     def wake(self) -> None:
-        """Look again whether it is time to go on."""
+        """End the sleep of `rest`."""
         if self.alarm and not self.alarm.done():
             self.alarm.set_result(None)
 

@@ -44,7 +44,7 @@ class Facts:
         return web.Response(text=said) if isinstance(said, str) else as_json(said)
 
     async def health(self, _: web.Request) -> web.Response:
-        """200 unless the core is dead: draining or stopped, it still is."""
+        """Answer 200 unless the core is dead, also while draining or stopped."""
         return web.Response(status=503 if self.service.halted == "dead" else 200)
 
     async def docs(self, _: web.Request) -> web.Response:
@@ -52,12 +52,12 @@ class Facts:
         return web.Response(text=DOCS, content_type="text/html")
 
     async def not_enabled(self, _: web.Request) -> web.Response:
-        """vLLM without `--enable-scale-out`."""
+        """Answer as vLLM without `--enable-scale-out`."""
         switch = "Restart vllm serve with --enable-scale-out to enable them."
         raise Refused(403, f"Scale-out endpoints are disabled. {switch}", "PermissionDeniedError")
 
     def load(self) -> int:
-        """Answers under way, where vLLM was told to count them."""
+        """Return the number of running answers, if vLLM counts them."""
         return len(self.service.running) if "enable-server-load-tracking" in self.service.options else 0
 
     def cards(self) -> list[Json]:

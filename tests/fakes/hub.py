@@ -76,7 +76,7 @@ class Hub:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Who may ask for what, before it is answered."""
+        """Check access to a repository before the request is answered."""
         print(request.method, request.path, flush=True)
         where = request.match_info
         repository = self.repositories.get(f"{where.get('org')}/{where.get('name')}")
@@ -186,14 +186,14 @@ class Hub:
 
 
 def refused(status: int, code: str, words: str) -> web.Response:
-    """As the hub refuses."""
+    """Return an error answer in the hub's form."""
     return web.json_response(
         {"error": words}, status=status, headers={"X-Error-Code": code, "X-Error-Message": words}
     )
 
 
 async def serve(port_file: Path, repositories: dict[str, dict[str, Any]]) -> None:
-    """On a free port of this machine, which is written into the file, until the process is ended."""
+    """Serve on a free port, which is written into the file, until the process is ended."""
     runner = web.AppRunner(Hub(repositories).app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -29,7 +29,7 @@ class RunningHub:
 
 @contextmanager
 def running_hub(directory: Path, repositories: Mapping[str, Mapping[str, Any]]) -> Iterator[RunningHub]:
-    """Repository → where its files lie, and its mood."""
+    """Yield a hub with these repositories (name → directory) and this mood."""
     directory.mkdir(parents=True, exist_ok=True)
     port, log = directory / "port", directory / "log"
     command = [sys.executable, str(PROGRAM), str(port), dumps(repositories, default=str)]

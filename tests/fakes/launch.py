@@ -47,7 +47,7 @@ class Client:
         return connection
 
     def send(self, method: str, path: str, body: object = None) -> http.client.HTTPResponse:
-        """Ask; the answer's head has come, its body may be read bit by bit."""
+        """Send a request; return the response after its head, with the body unread."""
         connection = http.client.HTTPConnection("engine")
         connection.sock = self.connect()
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -69,7 +69,7 @@ class Client:
         return json.loads(self.send("POST", path, body).read())
 
     def order(self, **mood: object) -> Any:
-        """Change the mood."""
+        """Change the mood of the fake engine."""
         return self.post("/fake/control", **mood)
 
     def state(self) -> Any:
@@ -105,7 +105,7 @@ class Launched(Client):
         return self.process.wait(DEADLINE_SECONDS)
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait_exit()
 

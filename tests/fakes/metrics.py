@@ -53,7 +53,7 @@ class Families(Collector):
         return family
 
     def successes(self) -> Metric:
-        """Answers by how they ended."""
+        """Return the metric of answers by how they ended."""
         labels = [*self.labels, "finished_reason"]
         family = CounterMetricFamily("vllm:request_success", "Count of finished requests.", labels=labels)
         for reason in REASONS:
@@ -71,7 +71,7 @@ class Families(Collector):
         return family
 
     def requests(self) -> Metric:
-        """HTTP requests by route."""
+        """Return the metric of HTTP requests by route."""
         labels = ["handler", "method", "status"]
         family = CounterMetricFamily("http_requests", "Total number of requests.", labels=labels)
         for key, count in self.service.requests.items():

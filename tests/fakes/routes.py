@@ -58,7 +58,7 @@ class Routes:
         return app
 
     def routes(self) -> Iterator[tuple[str, str]]:
-        """Methods and paths, with what the environment and the mood add."""
+        """Yield methods and paths, with those that environment and mood add."""
         adapters = self.service.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "0").lower() in ("1", "true")
         for route in f"{ROUTES},{ADAPTER_ROUTES}".split(",") if adapters else ROUTES.split(","):
             method, path = route.split()
@@ -67,7 +67,7 @@ class Routes:
             yield from (("GET", path), ("POST", path))
 
     def handler(self, path: str) -> Handler:
-        """Who answers this path."""
+        """Return the handler of a path."""
         scale_out = path.endswith("render") or path.startswith("/inference/")
         if scale_out and "enable-scale-out" not in self.service.options:
             return self.facts.not_enabled
@@ -151,7 +151,7 @@ class Routes:
         return as_json(described(request) | measured(await request.read()))
 
     async def control(self, request: web.Request) -> web.Response:
-        """Tell the mood (GET), change it (POST) or replace it (PUT)."""
+        """Answer with the mood (GET), change it (POST) or replace it (PUT)."""
         if request.method == "GET":
             return as_json(asdict(self.service.mood))
         base = Mood() if request.method == "PUT" else self.service.mood
@@ -184,7 +184,7 @@ class Routes:
         return as_json({"pid": os.getpid(), "stopping": service.stopping, **pids, **now, **then})
 
     def open_connections(self) -> int:
-        """Connections that nobody has closed."""
+        """Return the number of open connections."""
         return sum(not transport.is_closing() for transport in self.connections)
 
 
@@ -215,5 +215,5 @@ def measured(body: bytes) -> Json:
 
 
 async def name_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Be called what vLLM's server is called."""
+    """Set the process's name to that of vLLM's server."""
     response.headers["Server"] = "uvicorn"

@@ -61,41 +61,41 @@ class Service:
         return (self.options.get(name) or [default])[-1]
 
     def begin(self, answer: Answer) -> None:
-        """Count it as running."""
+        """Count a request as running."""
         self.running.add(answer)
         self.idle.clear()
         self.counts["prompt_tokens"] += answer.prompt
 
     def end(self, answer: Answer) -> None:
-        """Count it no longer."""
+        """No longer count a request as running."""
         self.running.discard(answer)
         if not self.running:
             self.idle.set()
 
     def wake(self) -> None:
-        """Have every answer look again: the mood has changed."""
+        """Wake every answer, because the mood has changed."""
         for answer in self.running:
             answer.wake()
 
     def halt(self, why: str) -> None:
-        """No answer gets another token."""
+        """Stop giving tokens to all answers."""
         self.halted = why
         self.wake()
 
     def lose_core(self) -> None:
-        """The engine core is dead: all answers fail."""
+        """Fail all answers, because the engine core is dead."""
         tell_core_lost(DEAD)
         self.halt("dead")
 
     def note_abort(self, answer: Answer) -> None:
-        """A client went away before its answer was complete."""
+        """Count an answer whose client disconnected early."""
         self.counts["abort"] += 1
         noticed = {"id": answer.id, "path": answer.path, "tokens": answer.spent, "at": time.time()}
         self.aborted.append(noticed)
 
 
 def parse(argv: Sequence[str]) -> dict[str, list[str]]:
-    """All options with all their values, whatever they are; "model" is the model, however it was given."""
+    """Return all options with all their values; "model" is the model, however it was given."""
     options: dict[str, list[str]] = {}
     values = options.setdefault("", [])
     for token in argv:

@@ -47,7 +47,7 @@ def make_model(directory: Path, files: Mapping[str, bool] = FILES) -> Path:
 
 
 def content_of(name: str) -> bytes:
-    """Of each file another, so that the hub's cache keeps each."""
+    """Return a file's content, different for each file, so that the hub's cache keeps each."""
     if name.endswith(".json"):
         return dumps({"name": name}).encode()
     if name.endswith(".safetensors"):
@@ -123,7 +123,7 @@ class Commands:
 
 
 def commands(directory: Path, hub: RunningHub) -> Commands:
-    """With nothing in their environment but the hub and the cache."""
+    """Return a runner of commands with nothing in their environment but the hub and the cache."""
     mine = ("NIM_", "HF_", "VLLM_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     cache = directory / "cache"

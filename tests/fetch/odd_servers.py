@@ -84,7 +84,7 @@ def free_port() -> int:
 
 
 def certificate(directory: Path, *, name: str = "localhost", begin: int = -1, end: int = 1) -> Path:
-    """A self-signed certificate with its key in one file, valid from `begin` to `end`, in days from now."""
+    """Return a self-signed certificate and its key in one file, valid from day `begin` to `end` from now."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "index").write_text("")
     (directory / "serial").write_text("01")

@@ -59,7 +59,7 @@ class Client:
         await self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
 
     async def events(self, method: str = "GET") -> AsyncIterator[Any]:
-        """h11's events of the next answer, each as soon as it is there."""
+        """Yield h11's events of the next answer as they arrive."""
         if self._parser.our_state is h11.DONE:
             self._parser.start_next_cycle()
         # What was really sent may be nonsense; the parser needs to know the method to frame the answer.

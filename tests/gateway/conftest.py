@@ -33,7 +33,7 @@ Build = Callable[..., Awaitable[GatewayStack]]
 
 @pytest.fixture
 async def build(tmp_path: Path) -> AsyncIterator[Build]:
-    """Builds a gateway; keyword arguments change its `Gateway`, `options` go to the renderer."""
+    """Yield a builder of gateways; keyword arguments change its `Gateway`, `options` go to the renderer."""
     stacks: list[GatewayStack] = []
 
     async def make(options: dict[str, Any] | None = None, **changes: Any) -> GatewayStack:

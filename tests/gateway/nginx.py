@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def gateway_of(**changes: Any) -> Gateway:
-    """Generous values on free ports, changed where a test wants it."""
+    """Return a gateway with generous limits on free ports, changed by keyword arguments."""
     usual = Gateway(
         server_port=free_port(),
         health_port=None,
@@ -75,7 +75,7 @@ class Nginx:
         return self.run_dir / "middleware.sock"
 
     def write(self) -> None:
-        """Lay out the run directory as the launcher would, with files where it has pipes."""
+        """Write the run directory as the launcher would, with files instead of pipes."""
         (self.run_dir / "log").mkdir(exist_ok=True)
         usual: dict[str, Any] = {"log_level": "INFO", "json_logs": True, "open_files": 4096}
         address = self.engine_address or f"unix:{self.engine_socket}"
@@ -125,7 +125,7 @@ class Nginx:
         return (self.run_dir / "log/access").read_text(encoding="utf-8").splitlines()
 
     async def logged_json(self, count: int) -> list[dict[str, Any]]:
-        """The access log, once it has at least `count` lines: nginx writes one after the answer is gone."""
+        """Return the access log once it has at least `count` lines: nginx writes after the answer."""
         await until(lambda: len(self.logged()) >= count)
         return [json.loads(line) for line in self.logged()]
 

@@ -112,7 +112,7 @@ def anthropic_error(answer: Answer) -> dict[str, Any]:
 
 
 def of_the_gateway(answer: Answer) -> None:
-    """What all of them have in common."""
+    """Check what all errors of the gateway have in common."""
     assert answer.header("server") == "nginx"
     assert answer.header("cache-control") == "no-store"
     assert answer.header("x-request-id")

@@ -18,7 +18,7 @@ NO_STORE = "no-store, no-cache, must-revalidate"
 
 
 def documented(answer: Answer, body: bytes) -> None:
-    """The body and the headers are the documented ones, and there are no others."""
+    """Check that body and headers are exactly the documented ones."""
     assert answer.status == 200
     assert answer.body == body
     headers = dict(answer.headers)

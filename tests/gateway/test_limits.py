@@ -161,7 +161,7 @@ def worker(stack: GatewayStack) -> Path:
 
 
 def spooled(stack: GatewayStack) -> int:
-    """Bytes of request bodies on disk: files without a name, which end with the process that has them."""
+    """Return the bytes of request bodies on disk, in unnamed files of nginx."""
     total = 0
     for file in (worker(stack) / "fd").iterdir():
         with suppress(FileNotFoundError):  # it may be closed while we look

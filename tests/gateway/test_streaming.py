@@ -121,7 +121,7 @@ class Watching:
 
 
 async def seconds_until_noticed(stack: GatewayStack, watching: Watching) -> float:
-    """From a client's leaving until the engine knows."""
+    """Return the seconds from a client's disconnect until the engine's connection closes."""
     stack.engine.answering = watching
     before = len(stack.engine.received)
     async with connected(stack.port) as client:

@@ -15,7 +15,7 @@ END_OF_STREAM = b"0\r\n\r\n"
 
 
 def chunk(data: bytes) -> bytes:
-    """`data` as one chunk of a chunked body."""
+    """Return `data` as one chunk of a chunked body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -38,7 +38,7 @@ Answering = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awa
 
 
 async def answer_ok(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The usual answer."""
+    """Send an ordinary answer."""
     writer.write(OK)
 
 

@@ -70,7 +70,7 @@ def decided(case: dict[str, Any], folder: Path) -> tuple[Plan, Selection]:
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, str]:
-    """File name → text of everything that the case comes to."""
+    """Return file name → text of every result of the case."""
     try:
         plan, selection = decided(case, folder)
     except NimError as refusal:
@@ -109,7 +109,7 @@ def lines_of(argv: tuple[str, ...]) -> str:
 
 
 def write(expected: Path, outcome: dict[str, str]) -> None:
-    """Replace what was expected."""
+    """Replace the expected files."""
     expected.mkdir(exist_ok=True)
     for path in expected.iterdir():
         path.unlink()

@@ -102,7 +102,7 @@ class Container:
     # waiting
 
     def wait_live(self) -> "Container":
-        """Until nginx answers, and what answers the management routes, a moment later."""
+        """Wait until nginx and, a moment later, the middleware answer."""
         return self._wait("/v1/health/live", LIVE_SECONDS)._wait("/v1/metadata", LIVE_SECONDS)
 
     def wait_ready(self) -> "Container":
@@ -124,7 +124,7 @@ class Container:
     # ending
 
     def stop(self) -> int:
-        """As a kubelet stops a pod: the image's own signal, and 30 seconds; the exit code."""
+        """Stop as a kubelet does, with the image's signal and 30 seconds; return the exit code."""
         self.podman("stop", "--time", "30", self.name)
         return int(self.state()["ExitCode"])
 

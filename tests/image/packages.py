@@ -32,7 +32,7 @@ def lent_packages(directory: Path) -> Iterator[dict[str, str]]:
 
 
 def pip_configuration() -> dict[str, str]:
-    """Option → value, the environment before the files."""
+    """Return option → value of pip, the environment before the files."""
     command = (sys.executable, "-m", "pip", "config", "list")
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     found: dict[str, str] = {}

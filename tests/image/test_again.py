@@ -27,7 +27,7 @@ def test_killed_stopped_and_started_again_on_the_same_cache(storage: Storage, tm
 
 
 def first_told(service: Container) -> float | None:
-    """In how many seconds it expects to be ready, asked once while it is not."""
+    """Return the first ETA in seconds, requested once while not ready; None without one."""
     status, answer = service.get("/v1/health/ready")
     assert status == 503
     eta: float | None = json.loads(answer)["eta_seconds"]

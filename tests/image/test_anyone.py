@@ -43,7 +43,7 @@ def test_a_volume_as_kubernetes_prepares_it(storage: Storage, tmp_path: Path) ->
 
 
 def serves(service: Container) -> None:
-    """From live to an answer, as nobody in particular and confined."""
+    """Check a start as this user without privileges, from live to an answer."""
     service.wait_live()
     assert service.get("/v1/health/live") == (200, LIVE)
     assert not service.healthy()
@@ -65,7 +65,7 @@ def serves(service: Container) -> None:
 
 
 def owners(directory: Path) -> set[tuple[int, int]]:
-    """Users and groups of all that lies there."""
+    """Return users and groups of all files there."""
     return {(path.lstat().st_uid, path.lstat().st_gid) for path in directory.rglob("*")}
 
 

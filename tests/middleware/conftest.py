@@ -92,24 +92,24 @@ def state(**changes: Any) -> State:
 
 
 def put(path: Path, text: str) -> None:
-    """Replace a file as the guard does: whole or not at all."""
+    """Replace a file atomically, as the controller does."""
     fresh = path.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.rename(path)
 
 
 def put_state(plan: Plan, state: State) -> None:
-    """What the guard does when something changed."""
+    """Write a state, as the controller does."""
     put(plan.file(STATE_FILE), state.to_json())
 
 
 def put_plan(plan: Plan) -> None:
-    """What the launcher does before anything starts."""
+    """Write the plan, as the launcher does."""
     put(plan.file(PLAN_FILE), plan.to_json())
 
 
 def put_manifest(plan: Plan, manifest: Mapping[str, Any]) -> None:
-    """What the launcher does where there is a manifest."""
+    """Write the manifest, as the launcher does."""
     put(plan.file(MANIFEST_FILE), json.dumps(manifest))
 
 

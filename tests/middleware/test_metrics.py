@@ -313,7 +313,7 @@ async def test_this_machine_s_own_gpus(plan: Plan, serve: Serve) -> None:
 
 
 def leave_behind(path: Path) -> None:
-    """A socket file that nobody listens at, as a killed engine leaves it."""
+    """Create a socket file without a listener, as a killed engine leaves it."""
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(str(path))
 

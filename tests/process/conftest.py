@@ -20,7 +20,7 @@ Start = Callable[..., Service]
 
 @pytest.fixture(autouse=True)
 def hangups_are_heard() -> Iterator[None]:
-    """Whoever runs the tests under `nohup` hands an ignored SIGHUP down to every service."""
+    """Restore SIGHUP, which `nohup` makes services ignore."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -28,7 +28,7 @@ def hangups_are_heard() -> Iterator[None]:
 
 @pytest.fixture
 def start(directory: Path) -> Iterator[Start]:
-    """Starts a service from a plan, or from the mood of the engine in an ordinary one."""
+    """Yield a function that starts a service from a plan, or from the mood of a fake engine."""
     adopt_orphans()  # whatever escapes a service becomes our child, and is seen
     before = {process.pid for process in below(os.getpid(), all_processes())}
     services: list[Service] = []
@@ -52,7 +52,7 @@ def start(directory: Path) -> Iterator[Start]:
 
 
 def end(service: Service) -> None:
-    """The hard way, for a test that failed."""
+    """Kill the service of a failed test."""
     if service.process.poll() is None:
         tree = service.processes()
         service.process.kill()

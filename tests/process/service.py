@@ -64,7 +64,7 @@ class Service:
             self._reader.start()
 
     def read_all(self) -> None:
-        """Until the end of stderr."""
+        """Read stderr to its end."""
         for line in self.stderr:
             self.lines.append(line.rstrip("\n"))
 
@@ -147,11 +147,11 @@ class Service:
         return self
 
     def wait_restarts(self, count: int) -> None:
-        """Until the engine has been lost so often."""
+        """Wait until the engine has been lost this often."""
         wait_until(lambda: sum(n for _, n in self.state().restarts) == count, f"{count} restarts")
 
     def wait_said(self, text: str) -> str:
-        """Until it has said so; the line."""
+        """Wait for a log line with this text; return the line."""
         return str(wait_until(lambda: next((line for line in self.lines if text in line), ""), text))
 
     # ending
@@ -172,7 +172,7 @@ class Service:
         return self.wait()
 
     def assert_nothing_left(self) -> None:
-        """No socket, pipe or lock in the run directory, nobody on the port."""
+        """Assert that no socket, pipe or lock is left, and no listener on the port."""
         left = [path.name for path in self.run_dir.rglob("*") if not path.is_dir() and not path.is_file()]
         assert not left
         assert not (self.run_dir / "lock").exists()
@@ -180,7 +180,7 @@ class Service:
 
 
 def command_line(pid: int) -> str:
-    """As ps shows it."""
+    """Return a process's command line as ps shows it."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:

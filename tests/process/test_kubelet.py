@@ -81,7 +81,7 @@ def test_a_gateway_that_does_not_answer_is_killed_by_the_liveness_probe(
 
 @contextmanager
 def paused(service: Service) -> Iterator[Callable[[], None]]:
-    """nginx stopped in the middle of its work, and let go in the end."""
+    """Yield a function that pauses nginx; continue it at the end."""
     workers = service.find(r"nginx: ")
 
     def pause() -> None:

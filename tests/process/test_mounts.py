@@ -66,7 +66,7 @@ def test_what_answers_is_no_matter(tmp_path: Path, seconds: float) -> None:
 
 
 def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """`nim VERB …` where this directory does not answer."""
+    """Run `nim VERB …` where this directory does not respond."""
     command = [sys.executable, str(DEAD_MOUNT), str(dead), sys.executable, "-m", "nim", *arguments]
     done = subprocess.run(
         command,

@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 20.0
 
 
 def run_until(loop: EventLoop, true: Callable[[], bool]) -> None:
-    """Turn the loop until it is true."""
+    """Run the loop until the condition holds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
         assert time.monotonic() < deadline

@@ -45,7 +45,7 @@ def block(service: Service, kind: FailureClass) -> list[str]:
 
 
 def assert_whole(told: list[str], kind: FailureClass, log: list[str]) -> None:
-    """The class, what happened, the last lines of the log, what to do: nothing else, in this order."""
+    """Assert that the report has class, message, last log lines and hint, in this order."""
     assert told[0].startswith(f"engine lost: {kind.name} (")
     assert told[1].startswith("  ")
     assert [line.removeprefix("    | ") for line in told[2:-1]] == log

@@ -86,7 +86,7 @@ def _judge(question: Question, request_id: str, heard: Heard) -> tuple[Outcome, 
 
 
 def _broken_off(question: Question, heard: Heard) -> tuple[Outcome, str]:
-    """As far as it came, it must have been right."""
+    """Judge a broken-off answer: what arrived must be right."""
     if heard.status == 200 and question.streamed:
         reading = read_stream(question.path, heard.body)
         if not question.text.startswith(reading.text) or len(reading.ids) > 1:
@@ -95,7 +95,7 @@ def _broken_off(question: Question, heard: Heard) -> tuple[Outcome, str]:
 
 
 def _error(question: Question, request_id: str, heard: Heard) -> tuple[Outcome, str]:
-    """In the words of its dialect, and of a kind that says that it is not the client's fault."""
+    """Judge an error: it must be in its dialect's form and a server error."""
     if heard.status not in HONEST_STATUSES:
         return Outcome.WRONG, f"status {heard.status}: {heard.body[:200]!r}"
     data = json.loads(heard.body)

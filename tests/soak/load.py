@@ -30,14 +30,14 @@ class Load:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Ask from now on."""
+        """Start sending requests."""
         self._stop.clear()
         self._verdicts = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()), daemon=True)
         self._thread.start()
 
     def end(self) -> list[Verdict]:
-        """Ask nothing new; the verdicts, when all answers have ended."""
+        """Stop sending requests; return the verdicts once all answers have ended."""
         self._stop.set()
         if self._thread:
             self._thread.join()

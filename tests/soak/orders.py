@@ -36,7 +36,7 @@ def crash_core(stage: Stage, rng: Random) -> Codes:
 
 
 def drain(stage: Stage, rng: Random) -> Codes:
-    """`nim drain`, as a preStop hook runs it: it returns when all is over."""
+    """Run `nim drain` as a preStop hook does; it returns after the end."""
     command = (sys.executable, "-m", "nim", "drain")
     env = {"NIM_RUN_DIR": str(stage.run_dir), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as draining:
@@ -49,7 +49,7 @@ def drain(stage: Stage, rng: Random) -> Codes:
 
 
 def cut_long_answers(stage: Stage, rng: Random) -> Codes:
-    """SIGTERM when answers are under way that no budget has room for."""
+    """Send SIGTERM during answers longer than the shutdown budget."""
     stage.running.engine.order(interval_ms=2000)
     time.sleep(0.3)
     stage.running.send(signal.SIGTERM)
@@ -73,20 +73,20 @@ def lose_while_loading(stage: Stage, rng: Random) -> Codes:
 
 
 def crash(stage: Stage, rng: Random) -> Codes:
-    """In some phase, for some reason."""
+    """Crash the engine in some phase, for some reason."""
     stage.begin(crash_in=rng.choice(("start", "load", "compile", "warm-up")), crash=rng.choice([*CRASHES]))
     return (LOST,)
 
 
 def deaf_engine(stage: Stage, rng: Random) -> Codes:
-    """It ignores SIGTERM, and so do its children."""
+    """Stop a service whose engine and its children ignore SIGTERM."""
     stage.up(deaf=True)
     stage.running.send(signal.SIGTERM)
     return (CUT,)
 
 
 def engine_with_orphans(stage: Stage, rng: Random) -> Codes:
-    """It leaves children behind, one of them in a session of its own."""
+    """Stop a service whose engine leaves children behind, one in a session of its own."""
     stage.up(orphans=["group", "session"])
     hit(stage, rng, "API server")
     stage.be_back()

@@ -112,7 +112,7 @@ class DemoQuestions:
         return Question(path=path, body=body, text=text, finish="stop")
 
     def _conversation(self) -> tuple[list[dict[str, str]], str]:
-        """Something told and asked for; or a long answer, so that something is always under way."""
+        """Return a conversation with its expected answer, or a request for a long one."""
         if self._rng.random() < 0.4:
             count = " ".join(map(str, range(1, 101)))
             return [{"role": "user", "content": "Count to one hundred."}], count

@@ -57,7 +57,7 @@ def _events(body: bytes) -> Iterator[str]:
 
 
 def _finish(reading: Reading, name: str | None) -> None:
-    """A missing reason at the end says that the answer was broken off."""
+    """Record the finish reason; none at the end means that the answer was broken off."""
     reading.finish = FINISHES.get(name, name) if name else "abort"
 
 

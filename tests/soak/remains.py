@@ -14,7 +14,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def processes_of(run_dir: Path) -> list[str]:
-    """Whatever has the run directory in its environment or on its command line, wherever it belongs to."""
+    """Return the processes with the run directory in environment or command line."""
     found = []
     for process in all_processes().values():
         if process.state not in "ZX" and process.pid != os.getpid() and _names(process.pid, str(run_dir)):
@@ -80,7 +80,7 @@ class Holding:
 
 
 def holding(pid: int) -> Holding:
-    """Of a process that runs."""
+    """Return the open descriptors and memory of a running process."""
     status = Path(f"/proc/{pid}/status").read_text()
     (memory,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return Holding(descriptors=len(os.listdir(f"/proc/{pid}/fd")), memory_kib=int(memory))  # noqa: PTH208

@@ -49,7 +49,7 @@ class Stage:
 
     @property
     def clean_codes(self) -> tuple[int, ...]:
-        """Of a stop that harms nobody: what outlives the engine has to be killed, which is said."""
+        """Return the exit codes of a harmless stop: an outliving engine process has to be killed."""
         return (143,) if self.mood.get("orphans") else (0,)
 
     # coming and going
@@ -85,7 +85,7 @@ class Stage:
             raise FaultFound(f"waited in vain for the end of the service; {self._looks()}") from None
 
     def down(self) -> None:
-        """The gentle end of a life that no fault has ended."""
+        """Shut down a service that no fault has ended."""
         if self.service:
             self.service.send(signal.SIGTERM)
             if (code := self.ended()) not in self.clean_codes:
@@ -93,7 +93,7 @@ class Stage:
             self.be_gone()
 
     def clear_away(self) -> None:
-        """The hard way, after a fault was found."""
+        """Kill everything after a fault was found."""
         if self.service:
             self.service.process.kill()
             self.service.process.wait()
@@ -133,7 +133,7 @@ class Stage:
     # whether all is well
 
     def wait(self, true: Callable[[], bool], what: str) -> None:
-        """Until it is, while the service lives."""
+        """Wait until the condition holds, while the service runs."""
         deadline = time.monotonic() + self.kind.patience_seconds
         while not true():
             if (code := self.running.process.poll()) is not None:
@@ -143,11 +143,11 @@ class Stage:
             time.sleep(0.02)
 
     def be_back(self) -> None:
-        """Until everybody is there and ready."""
+        """Wait until all processes run and the service is ready."""
         self.wait(lambda: self._answers() and (not self.cast or self.roles() == self.cast), "its return")
 
     def be_well(self) -> None:
-        """Back, answering everything right, and nobody there who should not be."""
+        """Check that the service is back, answers correctly, and has no extra processes."""
         self.be_back()
         bad = [v for v in self.load.ask(self.load.questions.all_dialects()) if v.outcome is not Outcome.WHOLE]
         if bad:
@@ -169,7 +169,7 @@ class Stage:
     # whether nothing is left
 
     def be_gone(self, *, files: bool = True) -> None:
-        """No process, the port free; and, unless its PID 1 was killed, no socket, pipe, lock or segment."""
+        """Check that no process, listener, socket, pipe, lock or segment is left."""
         deadline = time.monotonic() + GONE_SECONDS
         while (left := self._left(files)) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -191,7 +191,7 @@ class Stage:
 
     @staticmethod
     def _reap() -> None:
-        """Whatever fell to us when its PID 1 was killed; the service itself is waited for by its keeper."""
+        """Reap processes reparented after PID 1 was killed; the service itself is waited for elsewhere."""
         for process in below(os.getpid(), all_processes()):
             if process.state == "Z" and process.parent == os.getpid():
                 with suppress(ChildProcessError):

@@ -48,7 +48,7 @@ def test_the_real_engine_under_faults(
 
 
 def soak(kind: Kind, count: int, directory: Path, logs: Path) -> None:
-    """Play the rounds, tell each, sum up, fail at last if one of them did."""
+    """Run the rounds, print each and a summary, and fail at the end if a round failed."""
     adopt_orphans()  # whatever escapes a service becomes our child, and is seen
     ledger = Ledger(kind.clients)
     stage = Stage(kind, directory, Random(SEED))
@@ -67,6 +67,6 @@ def soak(kind: Kind, count: int, directory: Path, logs: Path) -> None:
 
 
 def say(text: str) -> None:
-    """At once, for whoever watches."""
+    """Print a line at once."""
     print(text, flush=True)
     sys.stdout.flush()

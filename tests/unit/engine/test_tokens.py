@@ -22,7 +22,7 @@ def split(text: str) -> list[str]:
 
 
 def plain(tokens: list[str]) -> bool:
-    """Not one word that holds a line together: that is what `docker --env-file` makes of one."""
+    """Return whether no word holds a whole line in quotes, as `docker --env-file` makes of one."""
     return len(tokens) != 1 or not tokens[0].startswith(("-", "["))
 
 

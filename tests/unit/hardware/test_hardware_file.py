@@ -88,7 +88,7 @@ def test_the_file_begins_with_what_matters() -> None:
 
 
 def broken(**changes: Any) -> str:
-    """A good file with fields replaced; `...` removes one. `gpus__name` is a field of the first GPU."""
+    """Return a good file with fields replaced; `...` removes one, `gpus__name` is the first GPU's."""
     data: dict[str, Any] = json.loads(hardware_to_json(hardware_from_gpus("2xH200")))
     for name, value in changes.items():
         target = data["gpus"][0] if name.startswith("gpus__") else data

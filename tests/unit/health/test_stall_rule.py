@@ -52,7 +52,7 @@ class Engine:
         _longest: float,
         answered: Callable[[int, bytes], None],
     ) -> Timer:
-        """In place of an HTTP request: what it comes to, or never."""
+        """Answer in place of an HTTP request, or never."""
         return self.loop.after(self.latency, lambda: self.answer(request, answered))
 
     def answer(self, request: bytes, answered: Callable[[int, bytes], None]) -> None:

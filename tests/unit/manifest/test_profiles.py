@@ -115,7 +115,7 @@ def judged(manifest: Manifest, verdicts: dict[str, dict[str, Any]]) -> list[tupl
 
 
 def same_precision(profile: Profile, verdict: dict[str, Any]) -> bool:
-    """Whether the engine judged quantized weights as such: some published configurations do not say so."""
+    """Return whether the engine judged quantized weights as such, which some configurations do not state."""
     return (profile.precision in ("bf16", "fp16")) == (verdict["quantization"] is None)
 
 

@@ -40,7 +40,7 @@ def refused(*arguments: str, **more: Any) -> NimError:
 
 @pytest.fixture
 def small(tmp_path: Path) -> str:
-    """Llama 8B, as far as a decision looks."""
+    """Return Llama 8B's configuration, as far as planning reads it."""
     directory = make(tmp_path / "small", {"config.json": LLAMA_8B})
     sparse(directory / "model.safetensors", SIZES["8B"])
     return str(directory)

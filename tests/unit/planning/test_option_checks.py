@@ -41,7 +41,7 @@ def plan_of(cache: Path, *arguments: str, **variables: str) -> Plan:
 
 
 def with_config(cache: Path, config: dict[str, Any]) -> None:
-    """Put a model's configuration where the hub's library keeps it."""
+    """Write a model's configuration into the hub's cache."""
     model = cache / "huggingface" / "hub" / "models--org--name"
     (model / "snapshots" / "abc").mkdir(parents=True)
     (model / "refs").mkdir()

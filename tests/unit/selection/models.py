@@ -44,7 +44,7 @@ def facts(config: Mapping[str, Any]) -> ModelFacts:
 def brought(
     config: Mapping[str, Any], hardware: Hardware, wishes: Wishes | None = None, *, size: int | None = None
 ) -> Selection:
-    """Select for a model without a manifest, whose weight files have this size in bytes."""
+    """Return the selection for a model without a manifest, with weight files of this size in bytes."""
     wishes = wishes or wishing()
     known = facts(config)
     manifest = manifest_for_model(

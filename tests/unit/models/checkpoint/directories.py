@@ -58,7 +58,7 @@ def sparse(path: Path, size: int) -> Path:
 def cached(
     cache: Path, files: Mapping[str, Content], *, name: str = "org/name", commit: str = "c0ffee"
 ) -> Path:
-    """A repository as the hub's client keeps it: a snapshot of links to blobs. The snapshot is returned."""
+    """Return the snapshot of a repository laid out as in the hub's cache: links to blobs."""
     repository = cache / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / commit
     make(repository, {"refs/main": commit})
