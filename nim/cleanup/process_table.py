@@ -92,10 +92,10 @@ def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
     return tuple(found)
 
 
-def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
-    """Return processes reparented to `keeper` and their descendants; `kept` are its own children."""
+def strays(parent: int, kept: Collection[int]) -> tuple[Process, ...]:
+    """Return processes reparented to `parent` and their descendants; `kept` are its own children."""
     table = all_processes()
-    adopted = [p for p in table.values() if p.parent == keeper and p.pid not in kept]
+    adopted = [p for p in table.values() if p.parent == parent and p.pid not in kept]
     found = [process for root in adopted for process in (root, *below(root.pid, table))]
     return tuple(process for process in found if process.state not in "ZX")
 

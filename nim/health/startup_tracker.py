@@ -34,9 +34,9 @@ class StartupTracker:
     """Tracks the starts of one engine, each from `begin` to `ready` or `end`."""
 
     def __init__(
-        self, plan: Plan, loop: EventLoop, board: StatusPublisher, say: Callable[[str, str], None]
+        self, plan: Plan, loop: EventLoop, status: StatusPublisher, say: Callable[[str, str], None]
     ) -> None:
-        self._loop, self._status, self._say = loop, board, say
+        self._loop, self._status, self._say = loop, status, say
         self._background, self._key = BackgroundTasks(loop), key_of(plan)
         self._cache, self._download = Path(plan.cache_dir), plan.download
         engine_cache = Path(plan.engine.env.get("VLLM_CACHE_ROOT", self._cache / "vllm"))
@@ -44,7 +44,7 @@ class StartupTracker:
         self._timer: Timer | None = None
         self._number = 0
         self._reset()
-        board.eta = self._eta
+        status.eta = self._eta
 
     def begin(self) -> None:
         """Reset for a start of the engine."""

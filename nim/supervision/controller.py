@@ -66,7 +66,7 @@ class Controller:
         self._interrupts = 0
         self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
         self._ending: Task | None = None
-        self.board = StatusPublisher(self._run_dir)
+        self.status = StatusPublisher(self._run_dir)
         self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
         self.engine = self._engine_restarter()
@@ -100,7 +100,7 @@ class Controller:
             api_key=self._context.api_key,
         )
         policy = self._context.policies.engine
-        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.board, policy, callbacks)
+        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.status, policy, callbacks)
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
         """Log the loss of an engine that will be restarted."""
@@ -180,7 +180,7 @@ class Controller:
             return
         self.exit_code, self._failure = code, failure
         self.stopping_since = self._loop.now()
-        self.board.failed(failure)
+        self.status.failed(failure)
         report.log_failure(self._context.log_writer, "CRITICAL", failure, what, end)
         text = report.failure_text_for_kubernetes(failure, what, end)
         report.write_termination_log(self._context.log_writer.mask(text))
@@ -193,10 +193,10 @@ class Controller:
 
     def _stop(self) -> Steps:
         """Shut down in order: not ready, settle, drain nginx, stop the engine, then everything else."""
-        budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
+        budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.status.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
         self._expect_exits()
-        self.board.draining()
+        self.status.draining()
         yield from self._wait(lambda: False, budget.settle)
         yield from self._drain(began + budget.settle + budget.drain)
         if was_serving and not self.engine.program.alive:
@@ -270,7 +270,7 @@ class Controller:
         self.engine.clear_up()
         self._catch_up_with_nginx()
         self.cut_streams.log_cut_streams("the service ended", self._loop.now() - CUT_STREAM_WINDOW_SECONDS)
-        self.board.stopped()
+        self.status.stopped()
         with suppress(OSError):
             text = report.verdict_json(self.exit_code, self._failure, time.time())
             write_file(self._run_dir / VERDICT_FILE, text)

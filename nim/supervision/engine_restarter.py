@@ -61,19 +61,19 @@ class EngineRestarter:
         plan: Plan,
         loop: EventLoop,
         program: Program,
-        board: StatusPublisher,
+        status: StatusPublisher,
         policy: RestartPolicy,
         callbacks: EngineCallbacks,
     ) -> None:
         self.program = program
-        self._plan, self._loop, self._status, self._callbacks = plan, loop, board, callbacks
+        self._plan, self._loop, self._status, self._callbacks = plan, loop, status, callbacks
         self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
         self._processes = EngineProcesses(loop, self._on_process_lost)
-        self._startup = StartupTracker(plan, loop, board, callbacks.say)
+        self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
         on_stall = StallCallbacks(
             say=callbacks.say, stalled=self._stalled, recovered=self._recovered, given_up=self._given_up
