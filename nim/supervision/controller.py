@@ -100,7 +100,9 @@ class Controller:
             api_key=self._context.api_key,
         )
         policy = self._context.policies.engine
-        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.status, policy, callbacks)
+        return EngineRestarter(
+            self._plan, self._loop, self._program("engine"), self.status, policy, callbacks
+        )
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
         """Log the loss of an engine that will be restarted."""

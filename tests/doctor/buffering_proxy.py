@@ -1,6 +1,6 @@
 """A proxy as it should not be: collects each answer whole, and asks on for clients that have left.
 
-python collecting.py PORT PORT_BEHIND
+python buffering_proxy.py PORT PORT_BEHIND
 """
 
 import asyncio

@@ -14,7 +14,7 @@ from tests.process.plans import free_port
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 HAPROXY = shutil.which("haproxy", path=PATH)
-COLLECTING = Path(__file__).with_name("collecting.py")
+BUFFERING_PROXY = Path(__file__).with_name("buffering_proxy.py")
 
 NGINX_CONF = """
 daemon off;
@@ -96,10 +96,10 @@ def haproxy(directory: Path, behind: int, settings: str) -> Iterator[int]:
 
 
 @contextmanager
-def collecting(behind: int) -> Iterator[int]:
+def buffering(behind: int) -> Iterator[int]:
     """Yield a proxy that sends nothing on before it has all; yields its port."""
     port = free_port()
-    with _running([sys.executable, str(COLLECTING), str(port), str(behind)], port):
+    with _running([sys.executable, str(BUFFERING_PROXY), str(port), str(behind)], port):
         yield port
 
 

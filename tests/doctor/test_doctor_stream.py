@@ -9,7 +9,7 @@ from nim.doctor.body_limits import MB
 from nim.doctor.event_timing import TOKENS
 from nim.doctor.idle_timeouts import _and_longer
 from tests.doctor.conftest import PACE, Doctor
-from tests.doctor.proxies import HAPROXY, collecting, haproxy, nginx
+from tests.doctor.proxies import HAPROXY, buffering, haproxy, nginx
 from tests.fakes.launch import launch
 from tests.process.plans import free_port
 
@@ -111,7 +111,7 @@ def test_an_haproxy_as_advised(doctor: Doctor, port: int, tmp_path: Path) -> Non
 
 
 def test_a_proxy_that_collects(doctor: Doctor, port: int) -> None:
-    with collecting(port) as front:
+    with buffering(port) as front:
         report = doctor(front, *QUICK)
     fatal = ["buffering", "disconnect-stream", "disconnect-silent"]
     assert report.bad == dict.fromkeys(fatal, "FAIL") | {"framing": "warn"}, report.out

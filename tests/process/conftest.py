@@ -34,9 +34,11 @@ def start(directory: Path) -> Iterator[Start]:
     services: list[Service] = []
 
     def run(
-        plan: Plan | None = None, *, impatient: bool = False, unread: bool = False, **mood: Any
+        plan: Plan | None = None, *, fast_restarts: bool = False, unread: bool = False, **mood: Any
     ) -> Service:
-        service = Service(plan or make_plan(directory, **mood), directory, impatient=impatient, unread=unread)
+        service = Service(
+            plan or make_plan(directory, **mood), directory, fast_restarts=fast_restarts, unread=unread
+        )
         services.append(service)
         return service
 

@@ -38,7 +38,7 @@ class Service:
         plan: Plan,
         directory: Path,
         *,
-        impatient: bool = False,
+        fast_restarts: bool = False,
         unread: bool = False,
         stderr: int = subprocess.PIPE,
         within: tuple[str, ...] = (),
@@ -51,7 +51,7 @@ class Service:
         file = directory / "plan.json"
         file.write_text(plan.to_json(), encoding="utf-8")
         self.process = subprocess.Popen(
-            [*within, sys.executable, str(boot), str(file), *(["impatient"] if impatient else [])],
+            [*within, sys.executable, str(boot), str(file), *(["fast_restarts"] if fast_restarts else [])],
             stderr=stderr,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **env},

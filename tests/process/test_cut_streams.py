@@ -29,7 +29,7 @@ def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Serv
     """Return a service whose streams never end by themselves."""
     plan = make_plan(directory, tokens=FOR_EVER, interval_ms=20)
     service = start(
-        rendered(plan, **{"shutdown_timeout_seconds": 20.0} | changes), impatient=True
+        rendered(plan, **{"shutdown_timeout_seconds": 20.0} | changes), fast_restarts=True
     ).wait_ready()
     for _ in range(count):
         stream(service, FOR_EVER)

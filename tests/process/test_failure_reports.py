@@ -58,7 +58,7 @@ def test_an_engine_that_fails_to_start_ends_the_service_at_once_with_the_reason(
 ) -> None:
     kind, for_kubernetes = OF_NAME[name], directory / "termination-log"
     for_kubernetes.write_text("x" * 9999)
-    service = start(impatient=True, crash_in="load", **MOODS[name])
+    service = start(fast_restarts=True, crash_in="load", **MOODS[name])
     assert service.wait() == 70
     failure = service.state().failure
     assert failure
@@ -74,7 +74,7 @@ def test_an_engine_that_fails_to_start_ends_the_service_at_once_with_the_reason(
 def test_a_restarted_loss_is_reported_like_the_last_one(start: Start, directory: Path, name: str) -> None:
     kind = OF_NAME[name]
     (directory / "termination-log").touch()
-    service = start(impatient=True, core_death=0.1).wait_ready()
+    service = start(fast_restarts=True, core_death=0.1).wait_ready()
     service.engine.order(crash_in="serve", **MOODS[name])
     service.wait_restarts(1)
     service.wait_ready()
@@ -96,7 +96,7 @@ def metadata(service: Service) -> Any:
 
 
 def test_nothing_need_be_there_for_kubernetes(start: Start, directory: Path) -> None:
-    assert start(impatient=True, crash_in="load").wait() == 70
+    assert start(fast_restarts=True, crash_in="load").wait() == 70
     assert not (directory / "termination-log").exists()
 
 

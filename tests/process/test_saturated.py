@@ -101,7 +101,7 @@ def test_metrics_answer_from_the_first_moment_on(start: Start, directory: Path) 
 
 def test_a_dead_engine_is_not_hidden_by_its_list_of_models(start: Start, directory: Path) -> None:
     """Whatever the API server still answers: without its core it is not ready, and it does not linger."""
-    service = start(calm(directory, core_death=3600), impatient=True).wait_ready()
+    service = start(calm(directory, core_death=3600), fast_restarts=True).wait_ready()
     service.kill(service.core)
     wait_until(lambda: not service.ready(), "unready")
     assert service.live()

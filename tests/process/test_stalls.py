@@ -80,7 +80,7 @@ def test_a_stopped_engine_that_was_idle_is_noticed_by_a_probe(start: Start, dire
 def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, directory: Path) -> None:
     """Once it is known that the engine works on without that part, it still stands still."""
     plan = watched(directory, stall=3.0, stall_after=1, tokens=9, orphans=["group"])
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     stream(service, 9)
     wait_stalled(service, "none of them has got on")
     service.kill(service.find_one("VLLM::Worker"))
@@ -121,7 +121,7 @@ def test_without_probes_an_idle_engine_is_left_alone(start: Start, directory: Pa
 
 def test_an_engine_that_stays_stalled_is_killed_and_restarted(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.4, stall_after=3, tokens=9)
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     first = service.api_server
     stream(service, 9)
     service.wait_restarts(1)

@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_written_costs_nothing(start: Start, directory: Pa
 
 def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases={"load": 1.0})
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     service.kill(service.api_server)
     service.wait_restarts(1)
     wait_until(lambda: service.state().eta_seconds is not None or service.ready(), "a time")
@@ -224,7 +224,7 @@ def test_shared_memory_of_a_killed_service_is_removed_at_its_next_start(
 
 
 def test_shared_memory_of_a_killed_engine_is_removed_at_its_restart(start: Start, directory: Path) -> None:
-    service = start(make_plan(directory, segments=1), impatient=True).wait_ready()
+    service = start(make_plan(directory, segments=1), fast_restarts=True).wait_ready()
     (left,) = wait_until(lambda: segments(service), "the record")
     service.kill(service.api_server)
     service.wait_restarts(1)
@@ -270,7 +270,7 @@ def test_a_core_that_dies_while_it_loads_ends_the_service_with_the_cause(
     start: Start, directory: Path
 ) -> None:
     """An API server that goes on waiting for it does not keep the service waiting."""
-    service = start(make_plan(directory, hang_in="load", core_death=3600), impatient=True).wait_live()
+    service = start(make_plan(directory, hang_in="load", core_death=3600), fast_restarts=True).wait_live()
     wait_until(lambda: "loading the weights" in service.state().message, "loading")
     service.kill(service.core)
     assert service.wait() == 70
