@@ -1,4 +1,4 @@
-"""`make bench`: what thinking costs: processor time and wall time of whole commands, medians."""
+"""`make bench`: CPU and wall time of whole `nim` commands, as medians."""
 
 import argparse
 import os

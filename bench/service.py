@@ -1,4 +1,4 @@
-"""Starts the service, or the bare engine, and watches it. Times are seconds since the process was started."""
+"""Start the service, or the bare engine, and observe it. Times are seconds since the process started."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""What is measured together. Ratios are taken only inside a block, whose targets take turns."""
+"""Groups of targets measured together, in turns; ratios are taken only within a group."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a target does its work at all: who merges events or lets streams run on is not to win by that."""
+"""Check that a target works correctly, so that none wins by merging events or ignoring disconnects."""
 
 import http.client
 import json

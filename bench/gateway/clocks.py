@@ -1,4 +1,4 @@
-"""Processor time of other processes, from the kernel's clock of each: all threads, the ended included."""
+"""CPU time of other processes, including threads that have ended."""
 
 import time
 from collections.abc import Iterable

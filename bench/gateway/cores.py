@@ -1,4 +1,4 @@
-"""Which core does what: the gateway has one to itself; of two, client and upstream share the other."""
+"""Assign cores: one to the gateway, the rest to client and upstream."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Medians, spreads and ratios over samples. Pure: what was measured goes in, figures come out."""
+"""Medians, spreads and ratios over samples. Pure."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

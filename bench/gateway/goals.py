@@ -1,4 +1,4 @@
-"""What the gateway is meant to reach, and whether it does: ratios and differences within one run."""
+"""The gateway's performance goals and whether they are met, as ratios and differences within a run."""
 
 from dataclasses import dataclass
 

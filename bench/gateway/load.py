@@ -1,4 +1,4 @@
-"""The load client, and what it says, as frozen values."""
+"""Run the load client and read its result."""
 
 import json
 import os

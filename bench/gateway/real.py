@@ -1,4 +1,4 @@
-"""The real vLLM: through the service, through others in the gateway's place, and directly, in turns."""
+"""Measure the real vLLM through the service, through other proxies, and directly, in turns."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""What was measured, in files: one for each block."""
+"""Store measurements in files, one for each block."""
 
 import json
 from collections.abc import Iterable

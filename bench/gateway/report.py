@@ -1,4 +1,4 @@
-"""Tables in Markdown out of what was measured. Pure."""
+"""Markdown tables of the measurements. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 

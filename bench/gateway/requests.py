@@ -1,4 +1,4 @@
-"""The requests that are sent, as bytes: about what an SDK sends, the same to everybody."""
+"""The requests sent, as bytes: similar to an SDK's, the same to every target."""
 
 import json
 from dataclasses import dataclass

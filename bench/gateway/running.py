@@ -1,4 +1,4 @@
-"""Starts the upstream and the peers, each in a directory and a process group of its own, and ends them."""
+"""Start and stop the upstream and the proxies, each in its own directory and process group."""
 
 import http.client
 import os

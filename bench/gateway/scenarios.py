@@ -1,4 +1,4 @@
-"""What is measured: each scenario loads one target once and gives named figures."""
+"""The measured scenarios: each loads one target and returns named figures."""
 
 import subprocess
 from collections.abc import Callable, Mapping

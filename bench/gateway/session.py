@@ -1,4 +1,4 @@
-"""One run: block after block, each kept in a file once it is done, so that a run can be taken up again."""
+"""A whole run, block after block; each is stored when complete, so that a run can be resumed."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""What each feature of the gateway's configuration costs: the gateway with one thing changed, beside itself.
+"""Measure the cost of each feature of the gateway's configuration, by removing it.
 
 `python -m bench.gateway.tune` measures all variants in turns, round by round, and prints the ratio of each's
 processor time to the unchanged gateway's in the same round. Three are unchanged: what differs there is noise.

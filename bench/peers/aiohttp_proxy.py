@@ -1,4 +1,4 @@
-"""The proxy that one writes oneself in an afternoon with aiohttp: small, and right about streams.
+"""A minimal proxy written with aiohttp that passes streams correctly.
 
 `python -m bench.peers.aiohttp_proxy PORT UPSTREAM_PORT` runs it.
 """

@@ -1,4 +1,4 @@
-"""The project's own gateway as it is shipped: the launcher's own nginx.conf, access log into a pipe."""
+"""The project's own gateway as shipped: the launcher's nginx.conf, with the access log into a pipe."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`make bench-peers`: installs what the gateway is compared with into bench/.peers, and nothing elsewhere."""
+"""`make bench-peers`: install the other proxies into bench/.peers, and nothing elsewhere."""
 
 import argparse
 import shutil

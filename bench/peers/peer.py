@@ -1,4 +1,4 @@
-"""What the benchmarks know about one thing that may stand before an engine."""
+"""The class that describes one proxy to the benchmarks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Where peers are installed: in a folder of their own, apart from the project's environment."""
+"""The directories in which proxies are installed, apart from the project's environment."""
 
 import shutil
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The compiled client counts what arrives, in whatever pieces, and the mock answers as it is told to."""
+"""The compiled load client counts events in whatever pieces they arrive, and the mock answers as set."""
 
 import shutil
 import socket

@@ -1,4 +1,4 @@
-"""The variants of the gateway's configuration that are measured: each is one of today's."""
+"""Each measured variant of the gateway's configuration differs from today's configuration."""
 
 import os
 import subprocess

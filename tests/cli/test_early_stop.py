@@ -1,4 +1,4 @@
-"""A signal that comes while it is still being decided what to start."""
+"""Stop signals that arrive while the start is being planned."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A refusal names what was written, where it was written, and what can be written there instead."""
+"""Errors name the value, its origin, and what can be written instead."""
 
 import os
 

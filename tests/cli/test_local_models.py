@@ -1,4 +1,4 @@
-"""A model's files are judged before the start: by every verb, in a directory and in the hub's cache."""
+"""Every command judges a model's files before the start, in a directory and in the hub's cache."""
 
 import json
 import os

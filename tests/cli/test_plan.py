@@ -1,4 +1,4 @@
-"""`nim plan` and `nim-serve --dry-run`: one object with everything, nothing secret, what changed since."""
+"""`nim plan` and `nim-serve --dry-run`: one object with everything, no secrets, and differences."""
 
 import contextlib
 import fcntl

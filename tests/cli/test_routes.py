@@ -1,4 +1,4 @@
-"""`nim routes` as a user types it: what is open and why, and what a running engine has besides."""
+"""`nim routes`: which routes are open and why, compared with a running engine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What should be known of a start is on stderr where stdout is for a program."""
+"""Warnings go to stderr if stdout is read by a program."""
 
 import json
 import os

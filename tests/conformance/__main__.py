@@ -1,4 +1,4 @@
-"""`python -m tests.conformance`: a table of pass and fail.
+"""Run the conformance kit, `python -m tests.conformance`, and print a table of results.
 
 Exit code 0: nothing fails; 1: something does; 2: bad usage.
 """

@@ -1,4 +1,4 @@
-"""What a check is: a name, where the expectation comes from, what it needs, and a function that objects."""
+"""The class of a check: name, source of the expectation, requirements, and a function that raises."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

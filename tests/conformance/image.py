@@ -1,4 +1,4 @@
-"""The image itself: its commands, its manifest, its labels, and the environment that the operator sets."""
+"""Checks of the image: commands, manifest, labels, and the environment that the operator sets."""
 
 import yaml
 

@@ -1,4 +1,4 @@
-"""Requests as clients send them: OpenAI's and Anthropic's dialects, streams, errors, large bodies."""
+"""Checks of inference requests in OpenAI's and Anthropic's dialects: streams, errors, large bodies."""
 
 import json
 from typing import Any

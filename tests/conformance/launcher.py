@@ -1,4 +1,4 @@
-"""How the judged program is started: an image by podman or docker, or a program on this machine."""
+"""Start the judged program: an image by podman or docker, or a program on this machine."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The kubelet's probes while many clients are answered: they must not wait behind those."""
+"""Check that the kubelet's probes are answered while many clients are served."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

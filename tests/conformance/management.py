@@ -1,4 +1,4 @@
-"""What the service says about itself, in the shapes that the operator and other readers take apart."""
+"""Checks of the management routes in the form that the operator and other readers parse."""
 
 import re
 from typing import Any

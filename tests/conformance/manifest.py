@@ -1,4 +1,4 @@
-"""What the NIM operator can read of a manifest, in its two versions."""
+"""Check a manifest as the NIM operator reads it, in both versions."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The health routes, as the kubelet and the documentation see them."""
+"""Checks of the health routes, as the kubelet and the documentation use them."""
 
 from tests.conformance.check import Check, Failed, Skipped, check, expect
 from tests.conformance.target import NoAnswer, Target, ask

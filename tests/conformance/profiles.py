@@ -1,4 +1,4 @@
-"""Which profile, and which flags: what `list-model-profiles` and `nim-serve --dry-run` tell."""
+"""Checks of `list-model-profiles` and `nim-serve --dry-run`: profiles and flags."""
 
 import re
 import shlex

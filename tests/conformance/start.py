@@ -1,4 +1,4 @@
-"""The beginning: what the health routes said while it loaded. Only of what is started here."""
+"""Checks of the start: the health routes while the model loads."""
 
 import http.client
 import socket

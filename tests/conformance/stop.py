@@ -1,4 +1,4 @@
-"""The end: what an orchestrator's SIGTERM meets. These come last."""
+"""Checks of the stop by SIGTERM; they run last."""
 
 import os
 import signal

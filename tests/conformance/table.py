@@ -1,4 +1,4 @@
-"""The results, for people and for programs."""
+"""Print the results as a table or JSON."""
 
 import json
 import textwrap

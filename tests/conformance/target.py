@@ -1,4 +1,4 @@
-"""What is judged: an address, and where known the program or image behind it."""
+"""The judged service: its address, and if known its program or image."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""A NIM-like program that is none of ours: right in all that the kit asks, but for the faults it is told.
+"""An independent NIM-like program that is correct except for the faults it is started with.
 
 STRANGER_FAULTS names them, with commas. Without arguments it serves on NIM_SERVER_PORT; else it is a command.
 """

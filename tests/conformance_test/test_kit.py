@@ -1,4 +1,4 @@
-"""Each fault, planted in a stranger's program, fails the checks that are about it, and no others."""
+"""Each planted fault fails the checks about it, and no others."""
 
 import json
 import os

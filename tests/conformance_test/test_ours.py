@@ -1,4 +1,4 @@
-"""Our own commands before the kit; tests/e2e has the service, and tests/image the image."""
+"""The conformance kit on this project's own commands."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""vLLM itself on what the catalog and the table of capabilities say, in a process of its own.
+"""vLLM's own answers about the catalog and the capabilities, from a process of its own.
 
 `python -m tests.contract.catalog_judge catalog` reads compute capabilities from stdin, and prints the
 catalog of the installed vLLM, without the classes of Transformers, and what it chooses on such GPUs. `models

@@ -1,4 +1,4 @@
-"""vLLM itself judges the catalog and the capabilities."""
+"""The catalog and the capabilities agree with vLLM itself."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""vLLM itself refuses each combination that is refused before the start, and takes the one beside it."""
+"""vLLM itself refuses each refused combination, and accepts a similar one."""
 
 import json
 import shlex

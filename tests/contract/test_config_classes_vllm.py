@@ -1,4 +1,4 @@
-"""The installed vLLM and its Transformers judge the configuration classes."""
+"""The configuration classes agree with the installed vLLM and Transformers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""vLLM itself judges the option table, and what is made of arguments by it."""
+"""The option table and the argument parser agree with vLLM's own parser."""
 
 import json
 import subprocess

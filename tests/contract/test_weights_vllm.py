@@ -1,4 +1,4 @@
-"""vLLM's own loader judges which files of a directory are loaded, and which directories cannot be."""
+"""vLLM's own loader loads, or refuses, the same files of a directory."""
 
 import ast
 import importlib.util

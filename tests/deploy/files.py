@@ -1,4 +1,4 @@
-"""The files of deploy/, read."""
+"""Read the files in deploy/."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Helm: its own library where that is installed, else the program, else nothing, which is said.
+"""Render charts with Helm's library, else its program; skip without either.
 
 As a program (`python helm.py CHART < values.json`) it renders: the library brings a Go runtime with threads
 and signal handlers of its own, which have no business in the process of the tests.

@@ -1,4 +1,4 @@
-"""The names of the service's metrics. `python -m tests.deploy.metrics URL` writes down those of one."""
+"""Names of the service's metrics. `python -m tests.deploy.metrics URL` records those of a service."""
 
 import re
 import sys

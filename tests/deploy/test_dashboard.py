@@ -1,4 +1,4 @@
-"""Every name in the dashboard, the autoscaler and the adapter's rules is one that the service exports."""
+"""Every metric in the dashboard, autoscaler and adapter rules is exported by the service."""
 
 import json
 import re

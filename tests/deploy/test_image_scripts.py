@@ -1,4 +1,4 @@
-"""The scripts of the image that need no image; programs in the place of others tell how they were called."""
+"""The image's scripts, run without an image, with programs that record how they were called."""
 
 import os
 import re

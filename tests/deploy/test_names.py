@@ -1,4 +1,4 @@
-"""The chart's values bear the names that NIM's chart gives them; what either has alone is said."""
+"""The chart's values have the names of NVIDIA's chart; differences are listed."""
 
 import re
 from collections.abc import Iterator

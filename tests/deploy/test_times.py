@@ -1,4 +1,4 @@
-"""Windows of probes and the time for a stop: each is as long as what it waits for, by arithmetic."""
+"""Probe windows and stop times are long enough for what they wait for."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Files for Compose and podman before those programs, where they are; else it is said that they were not."""
+"""The files for Compose and podman, checked by those programs if installed."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A proxy as it should not be: collects each answer whole, and asks on for clients that have left.
+"""A faulty proxy: it buffers each answer, and keeps requests running for clients that have left.
 
 python buffering_proxy.py PORT PORT_BEHIND
 """

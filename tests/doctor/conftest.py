@@ -1,4 +1,4 @@
-"""One service for all of these tests: the real one, with the fake engine at a pace that can be seen."""
+"""One real service with the fake engine at a measurable pace, for all tests here."""
 
 import json
 import os

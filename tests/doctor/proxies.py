@@ -1,4 +1,4 @@
-"""Real proxies to stand before a service, each as it is often found, each on a port of its own."""
+"""Real proxies in front of a service, in common configurations, each on its own port."""
 
 import os
 import shutil

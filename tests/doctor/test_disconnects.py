@@ -1,4 +1,4 @@
-"""What is said of a client's leaving when the engine's numbers come with gaps, or no more."""
+"""Findings on disconnects if the engine's metrics are incomplete or unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Container

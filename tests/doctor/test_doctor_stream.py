@@ -1,4 +1,4 @@
-"""`nim doctor stream` through real ingresses: each fault is found where it is, and nowhere else."""
+"""`nim doctor stream` through real proxies finds each fault, and no others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where there is nothing to examine `nim doctor stream` says so at once: what, why, and what to type."""
+"""`nim doctor stream` without a service to examine: an immediate error with what to type."""
 
 from pathlib import Path
 from typing import Any

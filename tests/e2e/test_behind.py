@@ -1,4 +1,4 @@
-"""The engine beside the gateway: what it answers by itself, and how many connections lead to it."""
+"""The engine without the gateway: its own answers, and the number of connections to it."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The real service before the conformance kit, and the names of its metrics before the dashboard."""
+"""The conformance kit on the real service, and its metrics compared with the dashboard."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A client that leaves, and the real engine: what it was asked for is generated no further."""
+"""The real engine stops generating when a client disconnects."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""A model from a hub: fetched beforehand and then served without it, or by the first start itself."""
+"""A model from a hub: fetched beforehand and served offline, or downloaded by the first start."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Requests made up from the service's own OpenAPI document: whatever they say, no 5xx is ours."""
+"""Requests generated from the service's OpenAPI document cause no unexpected 5xx."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The real engine killed, stopped under streams, misused, given damaged files: what is said, what comes back.
+"""The real engine killed, stopped during streams, misused, given damaged files: reports and recovery.
 
 One service suffers one loss after the other; the last of its tests ends it.
 """

@@ -1,4 +1,4 @@
-"""The real engine stopped in the middle of its work: what is said of it, and that it goes on afterwards."""
+"""The real engine paused while it works: the reports, and that it continues afterwards."""
 
 import http.client
 import json

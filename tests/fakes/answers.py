@@ -1,4 +1,4 @@
-"""One generation under way, and its words."""
+"""One running generation and its words."""
 
 import asyncio
 import json

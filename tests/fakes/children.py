@@ -1,4 +1,4 @@
-"""The fake engine's child processes, called what vLLM's are called."""
+"""The fake engine's child processes, named as vLLM's are."""
 
 import json
 import os

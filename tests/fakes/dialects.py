@@ -1,4 +1,4 @@
-"""How the routes that make tokens answer: vLLM's words, as templates whose names stand for JSON values."""
+"""Templates of vLLM's answers for the routes that generate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

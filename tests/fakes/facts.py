@@ -1,4 +1,4 @@
-"""The routes that make no tokens."""
+"""The fake engine's routes that do not generate."""
 
 from collections.abc import Callable
 from typing import Any

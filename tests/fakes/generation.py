@@ -1,4 +1,4 @@
-"""The routes that make tokens, at the pace and with the accidents that the mood orders."""
+"""The fake engine's routes that generate, with the pace and faults of its mood."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A model hub for the hub's real client: repositories are directories, and it misbehaves on command.
+"""A model hub for the real client: repositories are directories, and it can be made to misbehave.
 
     python hub.py PORT_FILE '{"org/name": {"path": "/models/mine", …mood}}'
 

@@ -1,4 +1,4 @@
-"""A hub for a test, on a port of its own, and nothing left of it."""
+"""Start a fake hub for a test on its own port, and remove it afterwards."""
 
 import subprocess
 import sys

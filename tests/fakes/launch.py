@@ -1,4 +1,4 @@
-"""Start a fake engine for a test, speak to it, and leave nothing of it behind."""
+"""Start a fake engine for a test, send requests to it, and remove it afterwards."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The fake engine's Prometheus text: Python's own metrics, as vLLM has them, and vLLM's that really count."""
+"""The fake engine's Prometheus metrics: Python's own, and vLLM's that are really counted."""
 
 from collections.abc import Iterator
 

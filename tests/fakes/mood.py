@@ -1,4 +1,4 @@
-"""How the fake engine behaves. What each field means is said in `engine.py`."""
+"""How the fake engine behaves; `engine.py` describes each field."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the fake engine knows about itself, shared by all its parts."""
+"""State of the fake engine, shared by all its parts."""
 
 import asyncio
 import json

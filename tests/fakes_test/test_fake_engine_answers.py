@@ -1,4 +1,4 @@
-"""What the fake engine answers when nothing is wrong: vLLM's shapes, in each dialect."""
+"""The fake engine's answers without faults have vLLM's form, in each dialect."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How the fake engine ends: asked, unasked, or not at all."""
+"""How the fake engine ends: on request, unexpectedly, or not at all."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""How the fake engine misbehaves while it serves: all moods of one process, ordered live."""
+"""How the fake engine misbehaves while it serves, with moods changed at run time."""
 
 import http.client
 import json

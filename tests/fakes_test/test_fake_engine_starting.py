@@ -1,4 +1,4 @@
-"""How the fake engine starts, or does not."""
+"""How the fake engine starts, or fails to."""
 
 import os
 import re

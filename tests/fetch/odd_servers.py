@@ -1,4 +1,4 @@
-"""What may stand where the hub should: pages, proxies, wrong ports, other people's certificates."""
+"""Servers in place of the hub: web pages, proxies, wrong ports, wrong certificates."""
 
 import contextlib
 import datetime

@@ -1,4 +1,4 @@
-"""Failures that no hub here will show: a disk that is full meanwhile, a cache that is taken away."""
+"""Failures that no fake hub can cause: a full disk, a cache that disappears."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""`nim fetch` by the hub's real client: what arrives, and what is said when it does not."""
+"""`nim fetch` with the hub's real client: what is downloaded, and the errors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Nobody answers at the hub's address, or somebody else does: each is named, with what to do."""
+"""No hub, or another server, at the hub's address: each cause is named, with what to do."""
 
 import shutil
 import socket

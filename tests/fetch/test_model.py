@@ -1,4 +1,4 @@
-"""`nim model hf://…`: from the hub's cache, else the small files alone from the hub."""
+"""`nim model hf://…`: from the hub's cache, else from the small files on the hub."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`nim store`: a directory that can be served by its path, whole or none."""
+"""`nim store` writes a directory that can be served by its path, complete or not at all."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A client that sees everything: raw bytes on a socket, answers read by a strict parser."""
+"""A test client with raw sockets and a strict parser of answers."""
 
 import asyncio
 import json

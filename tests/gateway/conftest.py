@@ -1,4 +1,4 @@
-"""A gateway with an engine and a middleware behind it, each of them real enough to be talked to."""
+"""A real gateway with an engine and a middleware for tests behind it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Prints every route of the installed vLLM as JSON: of the applications it builds, and of its source.
+"""Print every route of the installed vLLM as JSON, from its applications and its source.
 
 Run as a program: it imports the whole engine, and its environment must say so before that.
 """

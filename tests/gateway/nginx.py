@@ -1,4 +1,4 @@
-"""A real nginx in a run directory of its own, and what a test wants to know about it."""
+"""A real nginx in its own run directory, with access to its logs and processes."""
 
 import asyncio
 import json

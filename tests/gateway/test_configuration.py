@@ -1,4 +1,4 @@
-"""The real nginx judges every file, a warning being a failure. It needs nothing but its run directory."""
+"""The real nginx accepts every rendered configuration without warnings."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The table has every route of the pinned engine, and no route that the engine does not have."""
+"""The route table has exactly the routes of the pinned engine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the gateway refuses is JSON in the client's dialect, with the request's id; engine errors pass."""
+"""The gateway's errors are JSON in the client's dialect with the request id; engine errors pass."""
 
 import asyncio
 import json

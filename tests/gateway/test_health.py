@@ -1,4 +1,4 @@
-"""Live and ready, byte for byte, without anything of ours in the path; not ready, draining, stalled."""
+"""Health answers, byte for byte: live, ready, not ready, draining, stalled."""
 
 import asyncio
 import json

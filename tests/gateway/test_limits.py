@@ -1,4 +1,4 @@
-"""Limits and times: generous as they come, and each setting is what acts."""
+"""Limits and time-outs: generous defaults, and each setting takes effect."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""One id from the client to the engine, the answer and the log; and what the log says, and what not."""
+"""One request id for client, engine, answer and log; the contents of the log."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Only open routes pass, each to the one who answers it, under the name that the table gives it."""
+"""Only open routes pass, each to its program and under the table's path."""
 
 import pytest
 

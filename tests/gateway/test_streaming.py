@@ -1,4 +1,4 @@
-"""Each event leaves when it arrives, a client that leaves is noticed behind, and big bodies pass."""
+"""Events pass when they arrive, disconnects reach the engine, and large bodies pass."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What stands behind the gateway: takes nothing but well-formed requests, and answers as it is told to."""
+"""A strict test server behind the gateway, which answers as the test sets it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

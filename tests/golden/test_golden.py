@@ -1,4 +1,4 @@
-"""Golden cases: a folder each, with a sentence why. Thinking only: no engine, network or GPU is needed.
+"""Golden cases: one folder each, with its reason. No engine, network or GPU is needed.
 
 `case.yaml` has `why`, `env`, `arguments`, and the machine: `gpus` (made up) or `hardware` (a file beside it).
 `expect/` has the engine's arguments, its environment and the explanation, or the refusal. After a change that

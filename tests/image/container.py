@@ -1,4 +1,4 @@
-"""Containers of the image, run the way a cluster runs them, and what a test wants to know of one."""
+"""Run containers of the image as a cluster does, and inspect them."""
 
 import http.client
 import json

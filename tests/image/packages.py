@@ -1,4 +1,4 @@
-"""Lends a build the packages that this machine's pip knows: indexes, and folders, which are served meanwhile.
+"""Provide a build with the package sources of this machine's pip; local folders are served meanwhile.
 
 What pip is told here, in files or in the environment, is told in the build by a pip.conf that does not stay.
 """

@@ -1,4 +1,4 @@
-"""Where the suite's images and containers live, apart from the machine's own, and the two tools that know it.
+"""A separate storage of images and containers for the suite, used by podman and buildah.
 
 What is built stays in `build/image` for the next run; `make clean` removes it.
 """

@@ -1,4 +1,4 @@
-"""What stands after the image's name: nothing, flags, a verb, a command of NIM's, or any other command."""
+"""Arguments after the image's name: none, flags, a subcommand, a command of NIM's, another command."""
 
 import pytest
 

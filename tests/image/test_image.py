@@ -1,4 +1,4 @@
-"""The image as it lies there: what it says of itself, what is in it, and what was left out."""
+"""The content of the image: labels, files, and what is left out."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The plain manifest on the real image: podman makes the pod, the kubelet's part is played by the test.
+"""The plain manifest with the real image: podman runs the pod, the test sends the kubelet's probes.
 
 Podman runs no probes by itself and knows no readiness.
 """

@@ -1,4 +1,4 @@
-"""Killed, stopped, and started again on the same cache, with the real engine."""
+"""The image killed, stopped and restarted on the same cache, with the real engine."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a container is given, and what it says when that is too little: directories, shared memory, memory."""
+"""Containers with too little: directories, shared memory, memory; and the errors."""
 
 import json
 import re

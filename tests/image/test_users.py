@@ -1,4 +1,4 @@
-"""Any user, nothing allowed, nothing writable but the cache and /tmp: the real engine, from start to stop."""
+"""Any user without privileges, with only the cache and /tmp writable: start to stop with the real engine."""
 
 import uuid
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run directory as the launcher leaves it, the application on a real socket, an engine of a few lines."""
+"""The middleware's application on a real socket, with a run directory and a small engine."""
 
 import asyncio
 import json

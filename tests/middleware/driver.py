@@ -1,4 +1,4 @@
-"""A GPU driver where there is none."""
+"""A GPU driver for machines without one."""
 # ruff: noqa: N802, ARG002 - the names and arguments are NVML's
 
 from threading import Event

@@ -1,4 +1,4 @@
-"""/v1/metrics: the engine's bytes, ours behind them, and prometheus-client's parser as the judge."""
+"""/v1/metrics: the engine's bytes followed by ours, read by prometheus-client's parser."""
 
 import socket
 import time

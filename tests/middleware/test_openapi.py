@@ -1,4 +1,4 @@
-"""/openapi.json: one document of what the gateway lets through, whoever answers it."""
+"""/openapi.json: one document of all routes that the gateway passes."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The program itself: started as the supervisor starts it, asked over its socket, told to end."""
+"""The middleware as a process: started as by supervisord, used over its socket, stopped."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Names for code that is not here: compiled kernels and packages of the GPU wheel."""
+"""Stand-ins for code that is not installed: compiled kernels and packages of the GPU wheel."""
 
 import importlib.abc
 import importlib.machinery

@@ -1,4 +1,4 @@
-"""What a checkpoint has beside its configuration, and a bare configuration lacks: code, a tokenizer."""
+"""Stand-ins for code and tokenizers that a bare configuration lacks."""
 
 import json
 import sys

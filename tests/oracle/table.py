@@ -1,4 +1,4 @@
-"""`docs/models.md`: the engine's verdicts and our readings, a model a row. `python -m tests.oracle.table`."""
+"""Write `docs/models.md` from the engine's verdicts and our readings: `python -m tests.oracle.table`."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""The record is what the installed vLLM says, and a pretended GPU changes no parameter."""
+"""The record equals the installed vLLM's answers, and a pretended GPU changes no parameter."""
 
 import json
 import subprocess

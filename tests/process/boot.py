@@ -1,4 +1,4 @@
-"""Becomes the service of a plan, as `nim serve` does: `boot.py PLAN_FILE [fast_restarts]`."""
+"""Become the service of a plan, as `nim serve` does: `boot.py PLAN_FILE [fast_restarts]`."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Services in temporary directories, and the certainty that each leaves no process behind."""
+"""Services in temporary directories; each test fails if a process outlives it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""PID 1 with pauses and healthy spells so short that a test can wait for them."""
+"""PID 1 with delays and healthy times so short that a test can wait for them."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Plans for tests: the real gateway, and the fake engine in some mood."""
+"""Plans for tests: the real gateway, and the fake engine with a mood."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A running service, and what a test wants to know of it and do to it."""
+"""A running service, with functions to inspect, signal and stop it."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Streams that are cut are named; where nobody can know them, they are counted."""
+"""Cut streams are logged one by one; if they are unknown, connections are counted."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What is told of a lost engine: on stderr, to Kubernetes, by the service itself; and what never is."""
+"""Reports of a lost engine on stderr, for Kubernetes and in the metadata; no secrets in them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The real gateway and guard under the probes of the manifest that is shipped, sped up."""
+"""The real gateway and PID 1 under the probes of the shipped manifest, sped up."""
 
 import os
 import signal

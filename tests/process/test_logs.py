@@ -1,4 +1,4 @@
-"""What comes out of a running service on stderr."""
+"""The log of a running service on stderr."""
 
 import fcntl
 import json

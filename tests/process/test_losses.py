@@ -1,4 +1,4 @@
-"""Each part of a service killed: what comes back, what does not, and what is said about it."""
+"""Each process of a service killed: what is restarted, what ends the service, and the log."""
 
 import json
 import os

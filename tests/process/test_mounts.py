@@ -1,4 +1,4 @@
-"""A mount that does not answer is told, and a start that meets one ends."""
+"""A mount that does not respond is reported and ends the start."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is refused before anything starts, and that nothing has been started then."""
+"""Errors before the start; nothing has been started then."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Those who ask after the service's health are answered whatever the crowd, the engine or the moment."""
+"""Health probes are answered with all connections in use, a busy engine, at any moment."""
 
 import http.client
 import json

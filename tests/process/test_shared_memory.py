@@ -1,4 +1,4 @@
-"""Which files of shared memory are ours to remove."""
+"""Which shared-memory files are removed, and which are not."""
 
 import mmap
 import os

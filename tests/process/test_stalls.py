@@ -1,4 +1,4 @@
-"""An engine that stands still: unready, ready again, or ended; and one that only takes long."""
+"""A stalled engine becomes unready, ready again, or is killed; a slow one is not stalled."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How far a start has come and how long it will still take, as whoever waits for it sees it."""
+"""Phases, progress and ETA of a start, as its clients see them."""
 
 import json
 import mmap

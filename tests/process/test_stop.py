@@ -1,4 +1,4 @@
-"""How a service ends: what the signal was, what the exit code is, what is left."""
+"""How a service ends: signals, exit codes, and what is left."""
 
 import os
 import signal

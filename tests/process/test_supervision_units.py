@@ -1,4 +1,4 @@
-"""The pieces of the guard, each alone, with real processes, pipes and sockets where it deals with them."""
+"""Parts of PID 1, each alone, with real processes, pipes and sockets."""
 
 import configparser
 import fcntl

@@ -1,4 +1,4 @@
-"""The supervisord that is started before anyone knows whether it will be needed."""
+"""The supervisord that is started early, while the launcher still plans."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is done to a service that runs, and which exit codes are right for it; none: it has to come back."""
+"""Faults injected into a running service, and the exit codes that are right after each."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""PID 1 with pauses so short, and a healthy spell so short, that hundreds of losses fit into minutes."""
+"""PID 1 with delays and healthy times so short that hundreds of losses fit into minutes."""
 
 import sys
 from pathlib import Path

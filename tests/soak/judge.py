@@ -1,4 +1,4 @@
-"""What a request got: a whole answer, an honest error, a closed connection, or something that must not be."""
+"""Judge what a request got: a complete answer, an error, a closed connection, or a forbidden result."""
 
 import json
 from dataclasses import dataclass

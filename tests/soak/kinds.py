@@ -1,4 +1,4 @@
-"""The two services that are soaked: the fake engine's, which can be ordered about, and the real one's."""
+"""The two services of the soak test: with the fake engine and with the real one."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What was seen in all rounds, and the table of it."""
+"""Collect the results of all rounds and print them as a table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Clients that ask without pause while things go wrong: a bounded number, in a thread of their own."""
+"""Clients that send requests without pause, in a thread, a bounded number at a time."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Faults that the fake engine commits on command, and starts that go wrong."""
+"""Faults that the fake engine commits on command, and starts that fail."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Questions whose right answer is known beforehand, no two of one round alike, in every dialect."""
+"""Requests with known answers in every dialect, all different within a round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

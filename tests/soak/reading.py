@@ -1,4 +1,4 @@
-"""What an answer says, whatever its dialect: its text, how it ended, whose it is."""
+"""Read an answer of any dialect: text, finish reason, ids."""
 
 import json
 from collections.abc import Iterator

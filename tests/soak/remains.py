@@ -1,4 +1,4 @@
-"""What a service may have left behind, and what its lasting processes hold."""
+"""What a service left behind, and the resources of its lasting processes."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""One round after the other: load, a fault, what came of it."""
+"""Run one round after the other: load, a fault, the result."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Which fault comes in which round: drawn by a seed, each as often as any other of its sort."""
+"""Choose the fault of each round by a seed, all equally often."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""A service on the stage: brought up, asked whether it is whole and well, and whether anything is left."""
+"""Start a service, check that it is complete and healthy, and that nothing is left of it."""
 
 import os
 import re

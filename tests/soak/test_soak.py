@@ -1,4 +1,4 @@
-"""Random faults under load: the service comes back or ends with the right code; no answer is wrong.
+"""Random faults under load: the service recovers or ends with the right code; no answer is wrong.
 
 `make soak`. SOAK_SEED chooses the faults and their moments, SOAK_ROUNDS and SOAK_REAL_ROUNDS how many there
 are; SOAK_ONLY repeats one round of a seed, SOAK_FAULT plays only the faults whose name has this.

@@ -1,4 +1,4 @@
-"""Option values, and the many ways of writing them, drawn from the committed table."""
+"""Random option values, and the ways of writing them, from the committed table."""
 
 from typing import Any
 

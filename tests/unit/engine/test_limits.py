@@ -1,4 +1,4 @@
-"""What a number may be, and which words a key takes."""
+"""Limits of numbers, and the words that a key accepts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Values of the engine's variables that it would refuse while it starts are refused before."""
+"""Invalid values of the engine's variables are refused before the start."""
 
 import pytest
 

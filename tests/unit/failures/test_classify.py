@@ -1,4 +1,4 @@
-"""Ends of real logs → why the engine was lost, and what is told about it."""
+"""From the end of real logs to the class of a loss and its report."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What people read."""
+"""Hardware as text."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The whole look: this machine as it is, and NVML, environment and host joined."""
+"""Detection as a whole: this machine, and NVML, environment and host joined."""
 
 import ctypes
 import subprocess

@@ -1,4 +1,4 @@
-"""An old driver is refused in words, and nothing else is."""
+"""An old driver is refused with an explanation, and nothing else is."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The machine around the GPUs, from composed /proc and /sys trees and from this machine's own."""
+"""Facts of the host, from composed /proc and /sys trees and from this machine."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What NVML says becomes values, and what it does not say becomes None."""
+"""NVML's answers become values, and missing answers become None."""
 
 import pynvml
 import pytest

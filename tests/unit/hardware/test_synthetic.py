@@ -1,4 +1,4 @@
-"""`--gpus 8xH200` and the table behind it."""
+"""Synthetic hardware from `--gpus 8xH200`, and the product table."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A stop of the engine at every moment: by when it is noticed. The clock is made up."""
+"""An engine that stops at any moment is detected in time, with a simulated clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""How long until ready, with a clock that the test turns."""
+"""Time until ready, with a simulated clock."""
 
 from math import inf
 

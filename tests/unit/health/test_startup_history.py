@@ -1,4 +1,4 @@
-"""The file in which starts are kept: several services write it, and nothing that befalls it does harm."""
+"""The file of earlier starts: concurrent writers and damage do no harm."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""vLLM's own lines → phases."""
+"""From vLLM's own log lines to phases."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every manifest that is shipped: it loads, its ids are right, its options exist."""
+"""Every shipped manifest loads, with correct ids and existing options."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an adapter's files say."""
+"""Reading an adapter's files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the engine will fetch by itself, and where it will lie."""
+"""The repositories that the engine downloads, and their cache directories."""
 
 import pytest
 

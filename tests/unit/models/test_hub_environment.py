@@ -1,4 +1,4 @@
-"""The variables of the hub's client: what no hub could be asked with, and which proxy is asked."""
+"""The hub client's variables: unusable values, and the proxy in use."""
 
 from pathlib import Path
 

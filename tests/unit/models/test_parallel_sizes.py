@@ -1,4 +1,4 @@
-"""Sizes that the engine accepts, and the words of a refusal."""
+"""Sizes that the engine accepts, and the text of refusals."""
 
 import pytest
 from hypothesis import given, strategies

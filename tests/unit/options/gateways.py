@@ -1,4 +1,4 @@
-"""The gateway that variables, a machine and an engine lead to."""
+"""The gateway's configuration for given variables, machine and engine options."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Options that do not go together are refused before anything starts, with what to type."""
+"""Incompatible options are refused before the start, with what to type."""
 
 import shlex
 from collections.abc import Mapping

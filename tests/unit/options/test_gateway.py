@@ -1,4 +1,4 @@
-"""What nginx is told, from the settings, the machine and the engine's own options."""
+"""nginx's configuration from settings, machine and engine options."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Layers: who wins, what is merged, and what is remembered."""
+"""Layers: precedence, merging, history."""
 
 from typing import Any
 

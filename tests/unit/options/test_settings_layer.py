@@ -1,4 +1,4 @@
-"""A variable that sets an engine option is taken and refused exactly as the option's flag is."""
+"""A variable that sets an engine option is accepted and refused exactly as the flag is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a person wrote, wherever it was pasted from, as a start would take it."""
+"""Lines of engine arguments, wherever they were pasted from."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a choice is made of: every layer that a person writes, and what the model's own files say."""
+"""Inputs of the choice of a profile: every user layer, and the model's own files."""
 
 from pathlib import Path
 from typing import Any

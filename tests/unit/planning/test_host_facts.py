@@ -1,4 +1,4 @@
-"""A home for who has none, and what a CPU may have of the machine."""
+"""A home directory for users without one, and a CPU's share of the machine."""
 
 from dataclasses import replace
 from typing import Any

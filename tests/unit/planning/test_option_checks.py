@@ -1,4 +1,4 @@
-"""A model's own files and the words of every layer meet the engine's rules in one place."""
+"""Options of every layer and a model's files checked against the engine's rules."""
 
 import json
 from pathlib import Path

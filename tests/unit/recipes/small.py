@@ -1,4 +1,4 @@
-"""Small recipes to import, written as JSON, which is YAML: a test says only what it is about."""
+"""Small recipes to import, written as JSON (which is YAML), reduced to what a test needs."""
 
 import json
 from typing import Any

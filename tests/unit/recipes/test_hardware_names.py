@@ -1,4 +1,4 @@
-"""The hardware that recipes name is found in the table of GPUs, and told apart in a manifest."""
+"""Hardware named in recipes is found in the GPU table and distinguished in a manifest."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Recipes become manifests: each thing that a recipe can say, and what stands in the manifest for it."""
+"""Each part of a recipe and what it becomes in the manifest."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The manifest's text: it reads back as what was meant, is the same every time, and says what is unknown."""
+"""The manifest's text: correct when read back, deterministic, with unknown values as comments."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The public recipes, where they lie beside the checkout: all are imported, or it is said exactly why not."""
+"""The public recipes, if they are beside the checkout: imported, or refused with exact reasons."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A recipe is read strictly: what is not known is an error that names the file, the line and the key."""
+"""Recipes are read strictly: errors name file, line and key."""
 
 from pathlib import Path
 

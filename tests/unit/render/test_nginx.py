@@ -1,4 +1,4 @@
-"""The renderer: pure, and unable to write what nginx would read as something else."""
+"""The renderer of nginx.conf, including its quoting."""
 
 from dataclasses import replace
 from typing import Any

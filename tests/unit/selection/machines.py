@@ -1,4 +1,4 @@
-"""Machines and manifests to choose on. The machines come from the table of GPUs that people have."""
+"""Machines and manifests for selection tests; the machines come from the GPU table."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small configurations of the kinds of models that people bring along, and what selection makes of them."""
+"""Small configurations of many kinds of models, and their selection."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Number formats on GPUs without arithmetic for them: run with a word, or refused as the engine does."""
+"""Number formats on GPUs without arithmetic for them: run with a note, or refused as by the engine."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A profile that a person asks for by name: only what the engine is certain to refuse is refused."""
+"""A profile requested by name is refused only if the engine is certain to refuse it."""
 
 from typing import Any
 

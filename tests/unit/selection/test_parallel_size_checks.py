@@ -1,4 +1,4 @@
-"""Sizes and contexts that the engine refuses, whether they are asked for or a profile has them."""
+"""Sizes and contexts that the engine refuses, requested or from a profile."""
 
 from typing import Any
 

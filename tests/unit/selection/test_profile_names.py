@@ -1,4 +1,4 @@
-"""How a person names a profile."""
+"""Profiles found by name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What holds for every machine and every manifest."""
+"""Properties that hold for every machine and manifest."""
 
 from dataclasses import replace
 from random import Random

@@ -1,4 +1,4 @@
-"""One profile for one machine: which, why, and why not another."""
+"""One profile for one machine, and the reasons."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What env files, YAML and shells leave around a value is understood, and said."""
+"""Remains of env files, YAML and shells around a value are removed with a warning."""
 
 import pytest
 

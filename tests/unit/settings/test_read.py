@@ -1,4 +1,4 @@
-"""The door of the environment: what is read, what is refused, what is said."""
+"""Reading settings from the environment: values, errors, warnings."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Variables of other NIM releases say what does the same here, in words that this release takes."""
+"""Variables of other NIM releases produce a warning with the replacement."""
 
 import re
 

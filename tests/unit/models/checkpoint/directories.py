@@ -1,4 +1,4 @@
-"""Models as directories: safetensors with real headers, indexes, hub caches, Git LFS pointers."""
+"""Create models as directories: safetensors with real headers, indexes, hub caches, LFS pointers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tokenizers and code that lie beside the weights, or do not."""
+"""Tokenizers and code beside the weights, or missing."""
 
 from collections.abc import Mapping
 from pathlib import Path

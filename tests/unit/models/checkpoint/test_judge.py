@@ -1,4 +1,4 @@
-"""Local models judged: what is loaded, what is refused, and what to type next."""
+"""Local models: what is loaded, what is refused, and what to type next."""
 
 import os
 import subprocess

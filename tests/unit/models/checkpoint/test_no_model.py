@@ -1,4 +1,4 @@
-"""Paths that are no model's directory: what they are, and what is meant."""
+"""Paths that are not a model's directory: the explanation and the path to use."""
 
 import struct
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which GPUs of a machine are used, where they are of several kinds or others use them."""
+"""Which GPUs are used if they are of several kinds or used by others."""
 
 from dataclasses import replace
 from typing import Any

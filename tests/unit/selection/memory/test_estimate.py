@@ -1,4 +1,4 @@
-"""What a profile takes, and what is there."""
+"""The memory that a profile takes, compared with what is available."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The context that a start takes, what its cache costs, and what is said where it does not go in."""
+"""The context of a start, the cost of its cache, and the reports if it does not fit."""
 
 from typing import Any
 
