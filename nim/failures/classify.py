@@ -87,7 +87,7 @@ def _message(loss: Loss) -> str:
     if loss.lost_part:
         return f"{loss.lost_part}, a process of the engine, had ended before it"
     if loss.end.signal is not None:
-        return f"the engine was {loss.end}, which nobody here had asked for"
+        return f"the engine was {loss.end}, which was not requested"
     return UNKNOWN.message
 
 

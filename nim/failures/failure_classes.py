@@ -135,7 +135,7 @@ NGINX_LOST = FailureClass(
 )
 SUPERVISOR_LOST = FailureClass(
     name="gateway_lost",
-    message="supervisord ended, which nobody here had asked for",
+    message="supervisord ended, which was not requested",
     hint="`dmesg` shows whether the kernel has killed it; the service can be started again",
     retry=False,
 )

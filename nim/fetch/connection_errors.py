@@ -87,7 +87,7 @@ def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str,
     if "expired" in said or "not yet valid" in said:
         return Cause(
             why=why,
-            hint="date: this machine's clock may be wrong; else whoever runs that server is to renew it",
+            hint="date: this machine's clock may be wrong; else the server's operator must renew it",
         )
     if "ismatch" in said:
         return Cause(why=why, hint=f"{ENDPOINT}=https://… by the name that the certificate has, not {host}")

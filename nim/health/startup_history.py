@@ -144,7 +144,7 @@ def _seconds(value: Any) -> float:
 
 
 def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
-    """Write the file atomically, readable by whoever may use the directory: users can share a cache."""
+    """Write the file atomically, with the permissions of its directory: users can share a cache."""
     starts = {key: [_data(run) for run in runs] for key, runs in kept.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:

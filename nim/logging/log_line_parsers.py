@@ -27,8 +27,8 @@ _WORKER_LOST = re.compile(r"\d+#\d+: worker process (\d+) exited on signal (\d+)
 _TRACEBACK = "Traceback (most recent call last):"
 
 _WORKER_GONE = (
-    "worker process {} was ended by signal {}: its streams are cut, and nobody can name them; "
-    "those of other workers go on, and another takes its place"
+    "worker process {} was ended by signal {}: its streams are cut and cannot be identified; "
+    "those of other workers continue, and a new worker replaces it"
 )
 _SAME = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 _GLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "CRITICAL"}

@@ -64,7 +64,7 @@ class LogWriter:
 
     def _dropped(self, count: int) -> str:
         """Log how many lines were dropped."""
-        message = f"dropped {count} records: whoever reads stderr is too slow"
+        message = f"dropped {count} records: the reader of stderr is too slow"
         return self._form.line("WARNING", OURS, message, at=time.time())
 
 

@@ -113,7 +113,7 @@ def _refuse_secrets(config: Mapping[str, Value]) -> None:
         if is_secret_name(name) and not _is_variable(name):
             raise SettingsError(
                 f"cannot pass a secret by --{name.replace('_', '-')} (from {value.origin.place}): "
-                "whoever lists the processes can read it",
+                "any user who lists the processes can read it",
                 hint=f"{SECRET_VARIABLES.get(name, 'a VLLM_* variable')}=…",
             )
 

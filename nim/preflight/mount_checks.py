@@ -57,7 +57,7 @@ def _accessed(places: Iterator[Place]) -> Iterator[Place]:
 def _nothing_tried(seconds: float) -> PreflightError:
     """Return the error for a step that hung before naming a place."""
     return PreflightError(
-        f"cannot see to the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
+        f"cannot check the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
         hint="NIM_CACHE_PROBE_TIMEOUT=… longer, if this machine is only slow",
     )
 
@@ -67,5 +67,5 @@ def _no_answer(place: Place, seconds: float) -> PreflightError:
     return PreflightError(
         f'cannot use "{place.path}" ({place.variable}): it has not answered for {seconds:g} s '
         "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone",
-        hint=f"findmnt -T '{place.path}': see to that mount, or name another directory",
+        hint=f"findmnt -T '{place.path}': check that mount, or use another directory",
     )

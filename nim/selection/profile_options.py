@@ -22,7 +22,7 @@ AUTOMATIC_LENGTH = (-1, "auto")  # the engine takes the longest context that its
 class EngineOptions:
     """Engine options by name (`max_model_len`), and the engine's environment variables.
 
-    Reading methods return None for an option that nobody set, and for a value of another kind.
+    Reading methods return None for an option that is not set, and for a value of another kind.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)

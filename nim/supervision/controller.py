@@ -191,7 +191,7 @@ class Controller:
     def _streams_lost(self) -> str:
         """Return a clause with the number of open connections; orphaned workers do not log theirs."""
         count = count_connections(self._plan.gateway.server_port)
-        return f", and with it its streams ({count} connections were open; nobody can name them)"
+        return f", and with it its streams ({count} connections were open and cannot be identified)"
 
     def _stop(self) -> Steps:
         """Shut down in order: not ready, settle, drain nginx, stop the engine, then everything else."""

@@ -99,7 +99,7 @@ def test_a_client_that_left_by_itself_was_not_cut(start: Start, directory: Path)
 def test_the_streams_of_a_killed_nginx_are_counted(start: Start, directory: Path) -> None:
     service = streaming(start, directory, 3)
     service.kill(service.nginx)
-    service.wait_said("and with it its streams (3 connections were open; nobody can name them)")
+    service.wait_said("and with it its streams (3 connections were open and cannot be identified)")
     service.wait_ready()
     assert service.stop() == 0
 

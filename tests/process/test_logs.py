@@ -89,7 +89,7 @@ def test_a_slow_reader_of_stderr_blocks_nothing(start: Start, directory: Path) -
     service = start(make_plan(directory, argv=flooding(directory)), unread=True).wait_ready()
     assert service.get("/v1/models")[0] == 200
     service._reader.start()
-    dropped = service.wait_said("whoever reads stderr is too slow")
+    dropped = service.wait_said("the reader of stderr is too slow")
     match = re.search(r"dropped (\d+) records", dropped)
     assert match
     service.wait_said("GET /v1/models")

@@ -17,7 +17,7 @@ from nim.models.checkpoint.weights import Weights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """A model's directory. `config` is empty where a hub's cache has not got it yet.
+    """A model's directory. `config` is empty if a hub's cache does not have it yet.
 
     `weights` are None where it is not known what the engine loads, or where not all of that is there.
     """
