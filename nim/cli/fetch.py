@@ -24,8 +24,8 @@ from nim.fetch.format_size import format_size
 from nim.models.download import GB
 from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
 from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
-from nim.planning.request import Request
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:

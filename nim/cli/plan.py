@@ -10,8 +10,8 @@ from nim.cli.plan_diff import difference, read_plan_data
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
 from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
 from nim.planning.planner import decide
-from nim.planning.request import Request
 from nim.selection.explain_selection import explain
 from nim.settings import read_settings
 

@@ -29,8 +29,8 @@ from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
 from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_surroundings
-from nim.planning.layers_from_user import read_written
-from nim.planning.request import Request
+from nim.planning.option_layers_from_user import read_written
+from nim.planning.plan_request import Request
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_draft import Draft

@@ -15,7 +15,7 @@ from nim.errors import PreflightError
 from nim.options.gateway import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
-from nim.planning.argument_line import PASSTHROUGH, read_arguments
+from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import read_surroundings
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings

@@ -10,7 +10,7 @@ from nim.plan import Plan
 from nim.supervision import start
 
 if TYPE_CHECKING:
-    from nim.planning.request import Request
+    from nim.planning.plan_request import Request
 
 # The driver of CUDA 13, for which the pinned engine is built.
 DRIVER_NEEDED = 580
@@ -69,7 +69,7 @@ def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
     """Return a request with the environment's settings and this machine's hardware."""
     from nim.hardware import detect_hardware
-    from nim.planning.request import Request
+    from nim.planning.plan_request import Request
     from nim.settings import read_settings
 
     settings = read_settings(environ)

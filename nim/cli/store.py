@@ -18,8 +18,8 @@ from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_a
 from nim.models.download import ORIGINALS
 from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
 from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
-from nim.planning.request import Request
 from nim.settings import Settings, read_settings
 
 ABOUT = f"""\

@@ -13,11 +13,11 @@ from nim.models.source import HUB, ModelWish
 from nim.options.derive import Surroundings, cache_entries
 from nim.options.layers import Entry, environment_entries
 from nim.options.resolve import resolve
-from nim.planning.layers_from_files import runtime_config_entries
-from nim.planning.layers_from_user import Written
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
-from nim.planning.request import Request
+from nim.planning.option_layers_from_files import runtime_config_entries
+from nim.planning.option_layers_from_user import Written
+from nim.planning.plan_request import Request
 from nim.selection.profile_fit import Wishes
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select

@@ -16,7 +16,7 @@ from nim.models.checkpoint.weights import is_quantized
 from nim.models.download import cache_of, wanted_of
 from nim.models.source import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
-from nim.planning.request import Request
+from nim.planning.plan_request import Request
 from nim.preflight.mount_checks import Place, probe
 from nim.settings import Settings
 from nim.value_origins import Value

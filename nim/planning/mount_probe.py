@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from nim.planning.request import Request
+from nim.planning.plan_request import Request
 from nim.preflight.mount_checks import Place, probe
 
 # Settings that may name files or directories of the user's.

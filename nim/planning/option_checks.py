@@ -12,7 +12,7 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
-from nim.planning.request import Request
+from nim.planning.plan_request import Request
 from nim.value_origins import Value
 
 

@@ -7,8 +7,8 @@ from nim.engine.tokens import Line, read_line
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.layers import Entry, entries
 from nim.options.settings_layer import settings_entries
-from nim.planning.argument_line import COMMAND_LINE, PASSTHROUGH, read_arguments
-from nim.planning.request import Request
+from nim.planning.engine_argument_line import COMMAND_LINE, PASSTHROUGH, read_arguments
+from nim.planning.plan_request import Request
 from nim.settings import Settings
 from nim.value_origins import Layer
 

@@ -42,11 +42,11 @@ from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
 from nim.planning.host_facts import read_surroundings
-from nim.planning.layers_from_files import file_layers
-from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
-from nim.planning.request import Request
+from nim.planning.option_layers_from_files import file_layers
+from nim.planning.option_layers_from_user import Written, read_written
+from nim.planning.plan_request import Request
 from nim.selection.profile_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings

@@ -14,10 +14,10 @@ from nim.options.resolve import resolve
 from nim.plan import Wanted
 from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_surroundings
-from nim.planning.layers_from_user import Written, read_written
 from nim.planning.local_model_files import read_source
+from nim.planning.option_layers_from_user import Written, read_written
+from nim.planning.plan_request import Request
 from nim.planning.planner import source_of
-from nim.planning.request import Request
 from nim.selection.profile_names import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.value_origins import Value

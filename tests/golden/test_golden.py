@@ -17,8 +17,8 @@ from nim.engine import load_options, parse_arguments
 from nim.errors import NimError
 from nim.hardware import Hardware, hardware_from_gpus, load_hardware
 from nim.plan import Plan
+from nim.planning.plan_request import Request
 from nim.planning.planner import decide
-from nim.planning.request import Request
 from nim.selection.explain_selection import explain
 from nim.selection.select import Selection
 from nim.settings import read_settings

@@ -10,8 +10,8 @@ from typing import Any
 
 from nim.hardware import detect_hardware
 from nim.plan import ENGINE_SOCKET, Plan
+from nim.planning.plan_request import Request
 from nim.planning.planner import decide
-from nim.planning.request import Request
 from nim.settings import read_settings
 from tests.process.plans import FAKE_ENGINE, make_plan, rendered
 from tests.process.service import BOOT

@@ -9,8 +9,8 @@ import pytest
 from nim.errors import NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.plan import Plan
+from nim.planning.plan_request import Request
 from nim.planning.planner import decide
-from nim.planning.request import Request
 from nim.settings import read_settings
 from tests.unit.models.checkpoint.directories import safetensors
 

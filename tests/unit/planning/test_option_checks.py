@@ -9,8 +9,8 @@ import pytest
 from nim.errors import NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.plan import Plan
+from nim.planning.plan_request import Request
 from nim.planning.planner import decide
-from nim.planning.request import Request
 from nim.settings import read_settings
 
 DENSE = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100}
