@@ -114,6 +114,7 @@ def in_use(directory: Path) -> set[int]:
 
 
 def _opened(link: Path, place: str) -> set[int]:
+    """Return the inode behind an open file if it is in the directory, else an empty set."""
     with suppress(OSError):
         if str(link.readlink()).startswith(place):
             return {link.stat().st_ino}

@@ -40,6 +40,7 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 
 
 def _of_directory(directory: Path) -> FoundModel:
+    """Return the model in a directory."""
     try:
         return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
     except (OSError, ValueError) as error:
@@ -76,6 +77,7 @@ def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str
 
 
 def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> FoundModel:
+    """Return the model from small files downloaded to a temporary directory."""
     directory = hub.fetch_small(wanted, (*SMALL_FILES, INDEX), elsewhere)
     if directory is None:
         raise WeightsError(

@@ -35,6 +35,7 @@ def _kind(gpu: Gpu) -> tuple[str, ...]:
 
 
 def _gpu(gpu: Gpu) -> str:
+    """Return one line about a GPU."""
     facts = [
         f"[{gpu.pci_id or _UNKNOWN}] ({gpu.index}) {gpu.name or 'unknown GPU'}",
         f"MIG {gpu.mig.profile or _UNKNOWN}" if gpu.mig else "",
@@ -48,21 +49,25 @@ def _gpu(gpu: Gpu) -> str:
 
 
 def _gpu_memory(gpu: Gpu) -> str:
+    """Return a GPU's total and free memory as text."""
     if gpu.memory_total_bytes is None:
         return "shares the host's memory" if gpu.unified_memory else "memory unknown"
     return f"{_gib(gpu.memory_free_bytes)} of {_gib(gpu.memory_total_bytes)} free"
 
 
 def _cpus(hardware: Hardware) -> str:
+    """Return the number of CPUs and their limit as text."""
     quota = "" if hardware.cpu_quota is None else f", limited to {hardware.cpu_quota:g}"
     return f"{hardware.cpu_count or _UNKNOWN} ({hardware.cpu_arch or _UNKNOWN}){quota}"
 
 
 def _memory(hardware: Hardware) -> str:
+    """Return the host's memory and its limit as text."""
     limit = "" if hardware.memory_limit_bytes is None else f", limited to {_gib(hardware.memory_limit_bytes)}"
     available, total = _gib(hardware.host_memory_available_bytes), _gib(hardware.host_memory_bytes)
     return f"{available} of {total} available{limit}"
 
 
 def _gib(size_bytes: int | None) -> str:
+    """Return a number of bytes in GiB as text."""
     return _UNKNOWN if size_bytes is None else f"{size_bytes / GIB:.1f} GiB"

@@ -25,6 +25,7 @@ def refuse_old_driver(hardware: Hardware, needed: int) -> None:
 
 
 def _package(hardware: Hardware, cuda: int | None) -> str:
+    """Return a hint to a forward-compatibility package; "" if none would help."""
     if cuda is None or _has_geforce(hardware):
         return ""
     return f", or the CUDA forward-compatibility package cuda-compat-{cuda}-0 in the container"

@@ -35,6 +35,7 @@ class Product:
 
     @property
     def pci_id(self) -> str:
+        """Return the PCI id as `device:vendor`."""
         return f"{self.device_id}:{NVIDIA_VENDOR}"
 
     @property

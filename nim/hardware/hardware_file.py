@@ -75,6 +75,7 @@ def _record(kind: type[Any]) -> Callable[[Any, str], Any]:
     """Return a reader of objects that have exactly the fields of `kind`."""
 
     def read_record(data: Any, where: str) -> Any:
+        """Return an object of the class; refuse missing and unknown fields."""
         if not isinstance(data, dict):
             raise _wrong(where, "an object", data)
         declared = {field.name: field.type for field in fields(kind)}
@@ -100,6 +101,7 @@ def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     """Return a reader of lists."""
 
     def read_list(data: Any, where: str) -> tuple[Any, ...]:
+        """Return the elements of a list as a tuple."""
         if not isinstance(data, list):
             raise _wrong(where, "a list", data)
         return tuple(read(item, f"{where}[{position}]") for position, item in enumerate(data))

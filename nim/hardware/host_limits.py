@@ -69,12 +69,14 @@ def cpu_quota(root: Path) -> float | None:
 
 
 def _unified_folders(root: Path) -> Iterator[Path]:
+    """Yield the directories of this process's cgroup and its parents, version 2."""
     mount = root / "sys/fs/cgroup"
     hybrid = mount / "unified"
     yield from _with_parents(hybrid if hybrid.is_dir() else mount, _own_cgroup(root, ""))
 
 
 def _v1_folders(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the directories of this process's cgroup and its parents, version 1."""
     mount = root / "sys/fs/cgroup"
     names = (controller, "cpu,cpuacct") if controller == "cpu" else (controller,)
     existing = next((mount / name for name in names if (mount / name).is_dir()), None)

@@ -54,6 +54,7 @@ def take_inventory(nvml: Any) -> Inventory:
 
 
 def _inventory(nvml: Any) -> Inventory:
+    """Return the inventory of an initialised NVML."""
     handles, notes = _open_all(nvml)
     found: list[Gpu] = []
     for index, handle in enumerate(_in_pci_order(nvml, handles)):

@@ -82,6 +82,7 @@ class _List:
         return found
 
     def refuse(self, why: str, existing: Sequence[Gpu] | None = None) -> NoReturn:
+        """Raise HardwareError for the list, with the existing devices."""
         existing = self.gpus if existing is None else existing
         reasons = [why] if existing else [why, "no GPU is visible here", *self.notes]
         raise HardwareError(
@@ -91,6 +92,7 @@ class _List:
         )
 
     def _way_out(self) -> str:
+        """Return what to type instead of the list."""
         if self.variable == RUNTIME:
             return f"start the container with the GPUs it names, or {RUNTIME}=void where the list is stale"
         if self.gpus:
@@ -152,6 +154,7 @@ def _identity(gpu: Gpu, entry: str) -> str | None:
 
 
 def _why_unknown(entry: str) -> str:
+    """Return why an entry names no device."""
     if _kind(entry) != _OTHER:
         return "names no device that is visible here"
     if entry.lower() == "all":
@@ -160,6 +163,7 @@ def _why_unknown(entry: str) -> str:
 
 
 def _kind(entry: str) -> str:
+    """Return the kind of an entry: index, GPU name, MIG name or other."""
     if entry.startswith("GPU-"):
         return _GPU_UUIDS
     if entry.startswith("MIG-"):
@@ -168,9 +172,11 @@ def _kind(entry: str) -> str:
 
 
 def _label(gpu: Gpu) -> str:
+    """Return a device's index, kind and UUID as text."""
     kind = f" MIG {gpu.mig.profile or 'device'}" if gpu.mig else ""
     return f"{gpu.index} ({gpu.uuid or 'no UUID'}, {gpu.name or 'unknown GPU'}{kind})"
 
 
 def _entries(value: str) -> list[str]:
+    """Return the entries of a list, separated by commas."""
     return [entry.strip() for entry in value.split(",")]

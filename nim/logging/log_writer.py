@@ -69,6 +69,7 @@ class LogWriter:
 
 
 def _without(secrets: Sequence[str], text: str) -> str:
+    """Return the text with each secret masked."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text

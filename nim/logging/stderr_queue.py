@@ -122,6 +122,7 @@ def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
 
 
 def _write_if_ready(fd: int, data: bytes) -> int:
+    """Write to a descriptor without blocking; return the bytes written."""
     if not select.select([], [fd], [], 0)[1]:
         raise BlockingIOError
     return os.write(fd, data)

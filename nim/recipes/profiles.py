@@ -254,6 +254,7 @@ class _Profiles:
         )
 
     def _need(self, checked: Checked, setting: Setting) -> Need:
+        """Return the memory requirement of the weights."""
         utilization = checked.options.args.get("gpu-memory-utilization")
         return Need(
             precision=self.weights.precision,

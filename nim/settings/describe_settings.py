@@ -57,6 +57,7 @@ def settings_markdown() -> str:
 
 
 def _instead(replaced: Replaced) -> str:
+    """Return the replacement of a variable as text."""
     off = f"; to switch it off, {replaced.off}" if replaced.off else ""
     return (replaced.use + off).replace("{}", "…")
 
@@ -79,6 +80,7 @@ def settings_data() -> list[dict[str, Any]]:
 
 
 def _row(setting: Setting) -> str:
+    """Return the table row of a setting."""
     flag = f"`{_flag(setting)}`" if setting.option else ""
     name = f"`{setting.name}`" + ("\\*" if setting.ours else "")
     cells = (name, setting.kind.name, _default(setting), flag, setting.since, setting.help)
@@ -86,6 +88,7 @@ def _row(setting: Setting) -> str:
 
 
 def _default(setting: Setting) -> str:
+    """Return a setting's default as Markdown."""
     if setting.default_text:
         return setting.default_text
     if setting.default is None or setting.default == ():
@@ -96,4 +99,5 @@ def _default(setting: Setting) -> str:
 
 
 def _flag(setting: Setting) -> str | None:
+    """Return the engine flag that a setting sets; None without one."""
     return f"--{setting.option.replace('_', '-')}" if setting.option else None
