@@ -37,7 +37,7 @@ def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Serv
 
 
 def named(service: Service) -> list[tuple[str, str]]:
-    """Return why and which."""
+    """Return reason and request id of each cut stream in the log."""
     found = (NAMED.search(line.removesuffix('"}')) for line in service.lines)
     return [(match[1], match[2]) for match in found if match]
 
