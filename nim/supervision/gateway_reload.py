@@ -11,7 +11,7 @@ from nim.errors import PreflightError
 from nim.event_loop import EventLoop, Steps, Task
 from nim.health.status_files import StatusPublisher
 from nim.plan import Plan
-from nim.supervision.program import Program
+from nim.supervision.supervised_program import Program
 
 POLL_SECONDS = 2.0
 EXPIRY_REMINDER_SECONDS = 24 * 3600.0
@@ -29,11 +29,11 @@ class GatewayReload:
         plan: Plan,
         loop: EventLoop,
         nginx: Program,
-        board: StatusPublisher,
+        status: StatusPublisher,
         say: Callable[[str, str], None],
     ) -> None:
         self._tls = plan.gateway.tls
-        self._loop, self._nginx, self._board, self._say = loop, nginx, board, say
+        self._loop, self._nginx, self._status, self._say = loop, nginx, status, say
         self._judged = self._seen = self._signature()
         self._remind_at = 0.0
 
@@ -44,7 +44,7 @@ class GatewayReload:
 
     def _watch(self) -> Steps:
         if (expires_at := self._checked()) is not None:
-            self._board.certificate(expires_at)
+            self._status.certificate(expires_at)
         while True:
             self._remind()
             yield POLL_SECONDS
@@ -58,7 +58,7 @@ class GatewayReload:
         self._judged = self._seen
         if (expires_at := self._checked()) is not None and self._nginx.process:
             self._nginx.process.send(signal.SIGHUP)
-            self._board.reloaded(expires_at)
+            self._status.reloaded(expires_at)
             self._say("INFO", f"TLS files changed: nginx rereads them; {_until(expires_at)}")
 
     def _checked(self) -> float | None:
@@ -69,7 +69,7 @@ class GatewayReload:
         try:
             return check_certificates(self._tls) or float("inf")
         except (PreflightError, OSError) as error:
-            self._board.reload_refused()
+            self._status.reload_refused()
             why = error.message if isinstance(error, PreflightError) else str(error)
             self._say("ERROR", f"{why}; nginx keeps the files that it has loaded")
             return None
@@ -80,7 +80,7 @@ class GatewayReload:
 
         if self._loop.now() >= self._remind_at:
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
-            if warning := expiry_warning(self._board.state.certificate_expires_at, time.time()):
+            if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):
                 self._say("WARNING", warning)
 
     def _signature(self) -> tuple[Any, ...]:

@@ -81,7 +81,7 @@ def served_name(service: Service, authority: Authority) -> str:
     assert isinstance(link.sock, ssl.SSLSocket)
     certificate = link.sock.getpeercert() or {}
     link.close()
-    return dict(part[0] for part in certificate["subject"])["commonName"]  # type: ignore[misc, arg-type]
+    return dict(part[0] for part in certificate["subject"])["commonName"]  # type: ignore[misc]
 
 
 def count_events(service: Service, authority: Authority) -> int:
