@@ -181,10 +181,15 @@ def test_each_option_that_a_variable_sets_exists() -> None:
     assert all(setting.option in options for setting in declared().values() if setting.option)
 
 
-def test_tls_that_is_asked_for_and_not_given_is_refused() -> None:
-    with pytest.raises(SettingsError, match="NIM_SSL_MODE 'TLS'"):
-        read_settings({"NIM_SSL_MODE": "TLS"})
-    assert read_settings({"NIM_SSL_MODE": "disabled"}).warnings == ()
+@pytest.mark.parametrize("text", ["tls", "TLS", "mtls", "Disabled"])
+def test_the_tls_mode_is_read_in_any_case(text: str) -> None:
+    assert read_settings({"NIM_SSL_MODE": text}).ssl_mode == text.upper()
+
+
+def test_an_unknown_tls_mode_is_refused() -> None:
+    with pytest.raises(SettingsError, match="NIM_SSL_MODE 'on'") as refused:
+        read_settings({"NIM_SSL_MODE": "on"})
+    assert "DISABLED, TLS, MTLS" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,12 @@ ports:
   - {name: health, containerPort: {{ int64 .Values.model.healthPort }}}
 {{- with .Values.startupProbe }}{{ if .enabled }}
 startupProbe:
-  {{- include "nim.probe" (dict "probe" . "failures" (include "nim.startFailures" $)) | nindent 2 }}
+  {{- include "nim.probe" (dict "probe" . "failures" (include "nim.startFailures" $) "scheme" (include "nim.scheme" $)) | nindent 2 }}
 {{- end }}{{ end }}
 {{- range $name := list "livenessProbe" "readinessProbe" }}
 {{- with index $.Values $name }}{{ if .enabled }}
 {{ $name }}:
-  {{- include "nim.probe" (dict "probe" . "failures" .failureThreshold) | nindent 2 }}
+  {{- include "nim.probe" (dict "probe" . "failures" .failureThreshold "scheme" (include "nim.scheme" $)) | nindent 2 }}
 {{- end }}{{ end }}
 {{- end }}
 {{- with int64 .Values.shutdown.delaySeconds }}

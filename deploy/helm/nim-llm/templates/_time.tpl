@@ -34,11 +34,25 @@
 {{- add (int64 $s.delaySeconds) (int64 $s.seconds) 5 -}}
 {{- end -}}
 
-{{/* One probe: dict "probe" "failures". */}}
+{{/* HTTPS if the environment turns TLS on: kubelet does not verify the certificate. */}}
+{{- define "nim.scheme" -}}
+{{- $scheme := "HTTP" -}}
+{{- range .Values.env -}}
+{{- if and (eq (toString .name) "NIM_SSL_MODE") (has (upper (toString .value)) (list "TLS" "MTLS")) -}}
+{{- $scheme = "HTTPS" -}}
+{{- end -}}
+{{- end -}}
+{{- $scheme -}}
+{{- end -}}
+
+{{/* One probe: dict "probe" "failures" "scheme". */}}
 {{- define "nim.probe" -}}
 httpGet:
   path: {{ .probe.path }}
   port: health
+{{- if eq .scheme "HTTPS" }}
+  scheme: HTTPS
+{{- end }}
 initialDelaySeconds: {{ int64 .probe.initialDelaySeconds }}
 periodSeconds: {{ int64 .probe.periodSeconds }}
 timeoutSeconds: {{ int64 .probe.timeoutSeconds }}
