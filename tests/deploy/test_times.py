@@ -129,6 +129,6 @@ def test_a_deployments_deadline_is_later_than_its_start() -> None:
 @pytest.mark.parametrize(("mode", "scheme"), [("TLS", "HTTPS"), ("mtls", "HTTPS"), ("DISABLED", None)])
 def test_probes_speak_tls_if_the_service_does(mode: str, scheme: str | None) -> None:
     env = [{"name": "NIM_SSL_MODE", "value": mode}]
-    (pod,) = (pod_of(item) for item in render({"env": env}) if item["kind"] in ("Deployment", "StatefulSet"))
+    pod = pod_of(render({"env": env}))
     probes = [pod.container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
     assert [probe.get("scheme") for probe in probes] == [scheme] * 3
