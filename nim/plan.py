@@ -29,6 +29,7 @@ LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"
 ENGINE_PARTS_DIR = "parts"
 MIDDLEWARE_SOCKET = "middleware.sock"
+API_KEYS_FILE = "api_keys"
 STATUS_SOCKET = "status.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
 
@@ -135,6 +136,29 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeys:
+    """Where API keys come from: a file of digests, VLLM_API_KEY, or both; never the keys themselves.
+
+    `exempt`: route groups or paths that ask for no key. `nginx_modules`: paths of the modules that check
+    keys.
+    """
+
+    file: str | None
+    from_environment: bool
+    exempt: tuple[str, ...] = ()
+    nginx_modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of requests to the engine; None is no limit. `rate_per_key`: requests per second."""
+
+    requests: int | None = None
+    requests_per_key: int | None = None
+    rate_per_key: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 
@@ -159,6 +183,13 @@ class Gateway:
     connections: int = 16_384
     allowed_origins: tuple[str, ...] = ()
     tls: Tls | None = None
+    api_keys: ApiKeys | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def rereads_files(self) -> bool:
+        """Return whether nginx serves with files that may change while it runs."""
+        return bool(self.tls or (self.api_keys and self.api_keys.file))
 
     @property
     def scheme(self) -> str:
@@ -240,15 +271,23 @@ class Plan:
         data["model"] = Model(**_tuples(data["model"], "served_names"))
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
-        gateway = _tuples(data["gateway"], "route_groups", "allowed_origins")
-        tls = Tls(**gateway["tls"]) if gateway["tls"] else None
-        data["gateway"] = Gateway(**{**gateway, "tls": tls})
+        data["gateway"] = _gateway_from_json(data["gateway"])
         data["download"] = Download(**data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])
         data["files"] = tuple(RenderedFile(**file) for file in data["files"])
         return cls(**data)
+
+
+def _gateway_from_json(data: dict[str, Any]) -> Gateway:
+    """Return the gateway from its JSON form."""
+    data = _tuples(data, "route_groups", "allowed_origins")
+    keys = data["api_keys"]
+    data["api_keys"] = ApiKeys(**_tuples(keys, "exempt", "nginx_modules")) if keys else None
+    data["tls"] = Tls(**data["tls"]) if data["tls"] else None
+    data["limits"] = Limits(**data["limits"])
+    return Gateway(**data)
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:

@@ -32,6 +32,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "hardware": ("nim.cli.hardware", "show the hardware of this machine"),
     "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
     "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
+    "key": ("nim.cli.key", "make an API key for NIM_API_KEYS_FILE"),
     "doctor": (
         "nim.cli.doctor_options",
         "check whether the option table matches the engine, or whether a proxy passes streams",

@@ -28,10 +28,6 @@ def first_state(now: float) -> State:
     return State(phase=Phase.SELECT, message=DOING[Phase.SELECT], started_at=now, phase_since=now)
 
 
-def _finite(seconds: float) -> float | None:
-    return None if seconds == float("inf") else seconds
-
-
 class StatusPublisher:
     """Publishes each change of the state, starting from the one written by the launcher.
 
@@ -52,14 +48,13 @@ class StatusPublisher:
         """Publish a new ETA without another change."""
         self._change(self.state)
 
-    def certificate(self, expires_at: float) -> None:
-        """Publish when the TLS certificate expires; infinity if that is not known."""
-        self._change(replace(self.state, certificate_expires_at=_finite(expires_at)))
+    def certificate(self, expires_at: float | None) -> None:
+        """Publish when the TLS certificate expires, in Unix seconds; None if that is not known."""
+        self._change(replace(self.state, certificate_expires_at=expires_at))
 
-    def reloaded(self, expires_at: float) -> None:
-        """Publish that nginx rereads its files, with the expiry as for `certificate`."""
-        known = _finite(expires_at)
-        self._change(replace(self.state, reloads=self.state.reloads + 1, certificate_expires_at=known))
+    def reloaded(self) -> None:
+        """Count that nginx rereads changed files."""
+        self._change(replace(self.state, reloads=self.state.reloads + 1))
 
     def reload_refused(self) -> None:
         """Count changed files that nginx was not given, because they cannot be used."""

@@ -76,12 +76,12 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
         restarts.add_metric((kind,), count)
     yield restarts
     yield CounterMetricFamily("nim_engine_stalls", "How often the engine stood still.", state.stalls)
-    if plan.gateway.tls:
-        yield from _of_tls(state)
+    if plan.gateway.rereads_files:
+        yield from _of_reloads(state)
 
 
-def _of_tls(state: State) -> Iterator[Metric]:
-    """Yield how often nginx reread its certificate, and when that expires."""
+def _of_reloads(state: State) -> Iterator[Metric]:
+    """Yield how often nginx reread changed files, and when the certificate expires."""
     yield CounterMetricFamily("nim_gateway_reloads", "How often nginx reread changed files.", state.reloads)
     yield CounterMetricFamily(
         "nim_gateway_reloads_refused",

@@ -38,6 +38,7 @@ DEFAULT_VARIABLES = {
 class Surroundings:
     """The environment of the service. Paths are absolute; `user` is set if it runs as root.
 
+    `nginx_modules`: paths of the modules that check API keys, in the order of loading; empty without them.
     `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
     """
 
@@ -52,6 +53,7 @@ class Surroundings:
     has_home: bool = True
     has_name: bool = True
     can_compile: bool = True
+    nginx_modules: tuple[str, ...] = ()
 
 
 def default_entries() -> Iterator[Entry]:

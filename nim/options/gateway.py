@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
+from nim.options.api_keys import decide_api_keys, decide_limits
 from nim.options.derive import Surroundings
 from nim.options.tls import decide_tls
 from nim.plan import Gateway, most_connections
@@ -25,6 +26,7 @@ def decide_gateway(
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     tls, unused = decide_tls(settings)
+    api_keys, about_keys = decide_api_keys(settings, config, environment.nginx_modules)
     gateway = Gateway(
         server_port=settings.server_port,
         health_port=health_port,
@@ -42,8 +44,10 @@ def decide_gateway(
         route_groups=route_groups(settings, lora=lora),
         allowed_origins=_allowed_origins(config),
         tls=tls,
+        api_keys=api_keys,
+        limits=decide_limits(settings, keys=api_keys is not None),
     )
-    return gateway, (*warnings, *more, *unused)
+    return gateway, (*warnings, *more, *unused, *about_keys)
 
 
 def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nim import __version__
 from nim.engine import OptionTable
 from nim.errors import SettingsError
+from nim.options.api_keys import KEY_VARIABLE
 from nim.options.derive import Surroundings
 from nim.options.gateway import decide_gateway
 from nim.plan import (
@@ -56,8 +57,10 @@ def assemble(decided: Decided) -> Plan:
     settings, surroundings = decided.settings, decided.surroundings
     _refuse_secrets(decided.config)
     args = _render_args(decided)
-    engine = _engine(decided, args)
     gateway, gateway_warnings = decide_gateway(settings, surroundings, decided.config)
+    # The gateway checks the key on all routes, for two headers; the engine would check one of them.
+    unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
+    engine = _engine(decided, args, unset)
     nginx = render_nginx(
         gateway,
         run_dir=surroundings.run_dir,
@@ -93,7 +96,7 @@ def assemble(decided: Decided) -> Plan:
     )
 
 
-def _engine(decided: Decided, args: str) -> Engine:
+def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:
     """Return the plan's engine: command, arguments, environment."""
     port = decided.settings.backend_port
     return Engine(
@@ -101,7 +104,7 @@ def _engine(decided: Decided, args: str) -> Engine:
         version=decided.engine_version,
         argv=read_args(args),
         env=_engine_env(decided.config),
-        unset=decided.unset,
+        unset=unset,
         socket=None if port else f"{decided.surroundings.run_dir}/{ENGINE_SOCKET}",
         port=port,
     )

@@ -12,6 +12,8 @@ from nim.options.derive import Surroundings
 from nim.settings import Settings
 
 IMAGE_ROOT = Path("/opt/nim")
+# Of the distributions, and of nginx.org.
+MODULE_DIRECTORIES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 MOST_OPEN_FILES = 1_048_576
 
 
@@ -34,7 +36,17 @@ def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroun
         has_home=_has_home(environ.get("HOME", "")),
         has_name=_has_name(uid),
         can_compile=any(map(shutil.which, ("c++", "g++", "clang++"))),
+        nginx_modules=_lua_modules(),
     )
+
+
+def _lua_modules() -> tuple[str, ...]:
+    """Return the paths of nginx's Lua module and of the module it needs; empty if they are not installed."""
+    for directory in MODULE_DIRECTORIES:
+        paths = [directory / name for name in ("ndk_http_module.so", "ngx_http_lua_module.so")]
+        if all(path.exists() for path in paths):
+            return tuple(map(str, paths))
+    return ()
 
 
 def _has_home(home: str) -> bool:

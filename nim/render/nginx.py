@@ -6,10 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from nim import plan
+from nim.data_paths import NGINX_TEMPLATES
 from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.routes import LIVE, READY, STARTUP, Route, Target, let_through, open_instead, open_routes
+from nim.routes import (
+    ALWAYS_OPEN,
+    LIVE,
+    READY,
+    STARTUP,
+    Route,
+    Target,
+    let_through,
+    open_instead,
+    open_routes,
+)
 
 _LOG_LEVELS = {
     "trace": "info",  # below this, nginx logs whole headers, including secrets
@@ -39,6 +50,15 @@ class Location:
     websocket: bool
     readable: bool
     allow: str
+    asks_for_key: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddlewareRoute:
+    """A route of the middleware in nginx."""
+
+    path: str
+    asks_for_key: bool
 
 
 def render_nginx(
@@ -60,6 +80,11 @@ def render_nginx(
     routes = open_routes(gateway.route_groups)
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
+    middleware_routes = [
+        MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
+        for route in routes
+        if route.target is Target.MIDDLEWARE
+    ]
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
@@ -72,6 +97,7 @@ def render_nginx(
         streams=streams,
         idle_connections=min(streams, 512),
         reuseport=gateway.worker_processes > 1,
+        lua_file=str(NGINX_TEMPLATES / "api_keys.lua"),
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         origins=origins,
         allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
@@ -80,10 +106,17 @@ def render_nginx(
         live=LIVE,
         ready=READY,
         quiet=(STARTUP,),
-        startup_routes=[route for route in routes if route.path == STARTUP],
-        middleware_routes=[route for route in routes if route.target is Target.MIDDLEWARE],
-        engine_routes=_locations(routes),
+        startup_routes=[route for route in middleware_routes if route.path == STARTUP],
+        middleware_routes=middleware_routes,
+        engine_routes=_locations(routes, gateway),
     )
+
+
+def _asks_for_key(route: Route, gateway: Gateway) -> bool:
+    """Return whether a request to this route needs an API key; health never does."""
+    if gateway.api_keys is None or route.group in ALWAYS_OPEN:
+        return False
+    return not {route.path, route.group.value} & {*gateway.api_keys.exempt}
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
@@ -136,22 +169,23 @@ def _run_paths(run_dir: str) -> dict[str, str]:
         "draining": plan.DRAINING_FILE,
         "stalled": plan.STALLED_FILE,
         "status_socket": plan.STATUS_SOCKET,
+        "api_keys": plan.API_KEYS_FILE,
         "middleware_socket": plan.MIDDLEWARE_SOCKET,
     }
     paths = {key: f"{run_dir}/{name}" for key, name in names.items()}
     return paths | {"directory": run_dir, "not_ready": f"/{plan.NOT_READY_FILE}"}
 
 
-def _locations(routes: Iterable[Route]) -> list[Location]:
+def _locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
     """Return one location for each open path of the engine, whatever its methods."""
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         if route.target is Target.ENGINE:
             by_path.setdefault(route.path, []).append(route)
-    return [_location(same) for same in by_path.values()]
+    return [_location(same, gateway) for same in by_path.values()]
 
 
-def _location(same: Sequence[Route]) -> Location:
+def _location(same: Sequence[Route], gateway: Gateway) -> Location:
     """Return the location of one path. The upstream path is the table's, never the client's spelling."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
@@ -169,4 +203,5 @@ def _location(same: Sequence[Route]) -> Location:
         websocket=route.websocket,
         readable=readable,
         allow=", ".join(allowed),
+        asks_for_key=_asks_for_key(route, gateway),
     )

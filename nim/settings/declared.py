@@ -106,6 +106,34 @@ class Settings:
         None,
         "For `MTLS`: the authorities that sign the clients' certificates: a PEM file.",
     )
+    api_keys_file: str | None = setting(
+        "NIM_API_KEYS_FILE",
+        PATH,
+        None,
+        "Requests need an API key of this file, with a name and a SHA-256 digest on each line, as `nim key` "
+        "writes them. It is read again when it changes. `VLLM_API_KEY` is one more key.",
+        ours=True,
+    )
+    api_keys_exempt: tuple[str, ...] = setting(
+        "NIM_API_KEYS_EXEMPT",
+        NAMES,
+        (),
+        "Route groups or paths that need no key, such as `management` or `/v1/metrics`. Health never does.",
+        ours=True,
+    )
+    max_requests: int | None = setting(
+        "NIM_MAX_REQUESTS", WHOLE, None, "The most requests to the engine at once; others get 429.", ours=True
+    )
+    max_requests_per_key: int | None = setting(
+        "NIM_MAX_REQUESTS_PER_KEY", WHOLE, None, "The most requests of one API key at once.", ours=True
+    )
+    rate_per_key: int | None = setting(
+        "NIM_RATE_PER_KEY",
+        WHOLE,
+        None,
+        "Requests of one API key per second; as many again are accepted in a burst.",
+        ours=True,
+    )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
         PORT,

@@ -2,15 +2,15 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nim.errors import PreflightError
 from nim.event_loop import EventLoop, Steps, Task
-from nim.health.status_files import StatusPublisher
-from nim.plan import Plan
+from nim.health.status_files import StatusPublisher, write_file
+from nim.plan import API_KEYS_FILE, Plan
 from nim.supervision.supervised_program import Program
 
 POLL_SECONDS = 2.0
@@ -18,7 +18,7 @@ EXPIRY_REMINDER_SECONDS = 24 * 3600.0
 
 
 class GatewayReload:
-    """Watches the certificate files and sends nginx SIGHUP once changed ones have been checked.
+    """Watches the files of certificates and API keys; sends nginx SIGHUP once changed ones have been checked.
 
     Files are judged when two polls in a row see them the same, since a key and its certificate may be written
     one after the other. Refused files are reported once, and nginx keeps what it has loaded.
@@ -31,20 +31,24 @@ class GatewayReload:
         nginx: Program,
         status: StatusPublisher,
         say: Callable[[str, str], None],
+        environ: Mapping[str, str],
     ) -> None:
-        self._tls = plan.gateway.tls
+        self._plan, self._tls, self._keys = plan, plan.gateway.tls, plan.gateway.api_keys
         self._loop, self._nginx, self._status, self._say = loop, nginx, status, say
+        self._environ = environ
+        keys_file = self._keys.file if self._keys else None
+        self._paths = (*(self._tls.files if self._tls else ()), *([keys_file] if keys_file else []))
         self._judged = self._seen = self._signature()
         self._remind_at = 0.0
 
     def start(self) -> None:
         """Begin to watch, if there are files to watch."""
-        if self._tls:
+        if self._paths:
             Task(self._loop, self._watch())
 
     def _watch(self) -> Steps:
-        if (expires_at := self._checked()) is not None:
-            self._status.certificate(expires_at)
+        """Publish when the certificate expires, then look at the files every two seconds."""
+        self._check()
         while True:
             self._remind()
             yield POLL_SECONDS
@@ -56,29 +60,45 @@ class GatewayReload:
         if self._seen == self._judged or self._seen != before:
             return
         self._judged = self._seen
-        if (expires_at := self._checked()) is not None and self._nginx.process:
+        if self._check() and self._nginx.process:
             self._nginx.process.send(signal.SIGHUP)
-            self._status.reloaded(expires_at)
-            self._say("INFO", f"TLS files changed: nginx rereads them; {_until(expires_at)}")
+            self._status.reloaded()
+            self._say("INFO", f"files changed: nginx rereads {self._contents()}")
 
-    def _checked(self) -> float | None:
-        """Return when the certificate expires, infinity if unknown; None, reported, if it is refused."""
-        from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
-
-        assert self._tls
+    def _check(self) -> bool:
+        """Return whether the files can be used, and prepare them for nginx. A refusal is reported."""
         try:
-            return check_certificates(self._tls) or float("inf")
+            if self._tls:
+                from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+
+                self._status.certificate(check_certificates(self._tls))
+            if self._keys:
+                from nim.preflight.api_keys import digests_for_nginx
+
+                path = Path(self._plan.run_dir, API_KEYS_FILE)
+                write_file(path, digests_for_nginx(self._keys, self._environ))
         except (PreflightError, OSError) as error:
             self._status.reload_refused()
             why = error.message if isinstance(error, PreflightError) else str(error)
             self._say("ERROR", f"{why}; nginx keeps the files that it has loaded")
-            return None
+            return False
+        return True
+
+    def _contents(self) -> str:
+        """Return what nginx rereads, in words."""
+        words = []
+        if self._tls:
+            expires_at = self._status.state.certificate_expires_at
+            words.append(f"the certificate{_until(expires_at) if expires_at else ''}")
+        if self._keys:
+            words.append("the API keys")
+        return " and ".join(words)
 
     def _remind(self) -> None:
         """Warn once a day of a certificate that expires soon."""
-        from nim.preflight.certificates import expiry_warning
+        if self._tls and self._loop.now() >= self._remind_at:
+            from nim.preflight.certificates import expiry_warning
 
-        if self._loop.now() >= self._remind_at:
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
             if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):
                 self._say("WARNING", warning)
@@ -86,7 +106,7 @@ class GatewayReload:
     def _signature(self) -> tuple[Any, ...]:
         """Return what changes with the files: identity, size and time of each, links followed."""
         found: list[Any] = []
-        for path in self._tls.files if self._tls else ():
+        for path in self._paths:
             found.append(None)
             with suppress(OSError):
                 now = Path(path).stat()
@@ -95,6 +115,4 @@ class GatewayReload:
 
 
 def _until(expires_at: float) -> str:
-    if expires_at == float("inf"):
-        return "OpenSSL does not tell until when the certificate is valid"
-    return f"the certificate is valid until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(expires_at))}"
+    return f", valid until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(expires_at))},"

@@ -15,7 +15,7 @@ from nim.event_loop import HANDLED_SIGNALS
 from nim.health.status_files import first_state, write_file
 from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
+from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
 from nim.supervision.shutdown_budget import ShutdownBudget
@@ -44,7 +44,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     try:
         nginx = checks.check(plan, environ)
         _check_tls(plan)
-        _write(plan, run_dir)
+        _write(plan, run_dir, _api_key_files(plan, environ))
         _check_nginx(nginx, run_dir)
     except BaseException:
         with suppress(OSError):
@@ -71,7 +71,17 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
 
+def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, str, int]]:
+    """Return the file of digests that nginx loads, with its name and mode; empty without API keys."""
+    if not plan.gateway.api_keys:
+        return []
+    from nim.preflight.api_keys import digests_for_nginx
+
+    return [(API_KEYS_FILE, digests_for_nginx(plan.gateway.api_keys, environ), 0o600)]
+
+
 def _check_tls(plan: Plan) -> None:
+    """Refuse unusable certificate files."""
     if plan.gateway.tls:
         from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
 
@@ -84,7 +94,7 @@ def _drain_ms(plan: Plan) -> int:
     This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
     shutdown the controller then cuts what is left, which cannot name the streams as nginx does.
     """
-    if plan.gateway.tls:
+    if plan.gateway.rereads_files:
         return RELOAD_MS
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
@@ -98,10 +108,10 @@ def _start_gateway(run_dir: Path) -> None:
         Supervisor(str(run_dir), catch_up=lambda: None).start("nginx")
 
 
-def _write(plan: Plan, run_dir: Path) -> None:
+def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
     """Write all files of the run directory, each atomically."""
     state = first_state(time.time())
-    files = [(file.path, file.text, file.mode) for file in plan.files]
+    files = [*more, *((file.path, file.text, file.mode) for file in plan.files)]
     files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
     files += [(NOT_READY_FILE, state.health(), 0o600)]
     try:

@@ -66,6 +66,7 @@ class Service:
             self.controller.nginx.program,
             self.controller.status,
             self.log_writer.say,
+            environ,
         )
         self._engine_lines = EngineLines()
         self.pipes = {name: self._pipe(name) for name in NAMES}

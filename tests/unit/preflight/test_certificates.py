@@ -53,7 +53,7 @@ def test_the_key_of_another_certificate_is_refused(authority: Authority) -> None
 
 def test_an_encrypted_key_is_refused(authority: Authority, tmp_path: Path) -> None:
     pair, encrypted = authority.issue("service"), tmp_path / "encrypted.pem"
-    words = ["openssl", "pkey", "-in", pair.key, "-aes256", "-passout", "pass:word", "-out", encrypted]
+    words = ["openssl", "pkey", "-in", pair.key, "-aes256", "-passout", "pass:word", "-out", str(encrypted)]
     subprocess.run(words, check=True, capture_output=True)
     with pytest.raises(PreflightError, match="encrypted with a passphrase"):
         check_certificates(Tls(certificates=pair.certificate, key=str(encrypted)))

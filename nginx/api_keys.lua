@@ -1,0 +1,54 @@
+-- Names of API keys by the SHA-256 digests that the launcher writes into the run directory. Runs inside nginx, once per
+-- request. A digest says nothing about its key, so the time that its lookup takes tells nothing either.
+
+local ffi = require "ffi"
+
+ffi.cdef "unsigned char *SHA256(const unsigned char *data, size_t length, unsigned char *digest);"
+
+local LONGEST_KEY = 1024
+local digest = ffi.new "unsigned char[32]"
+local names = {}
+
+local function from_hex(text)
+  return (text:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end))
+end
+
+local function name_of_key(key)
+  if not key or #key > LONGEST_KEY then
+    return nil
+  end
+  ffi.C.SHA256(key, #key, digest)
+  return names[ffi.string(digest, 32)]
+end
+
+-- Global, since every location calls them.
+api_keys = {}
+
+function api_keys.load(path)
+  for line in io.lines(path) do
+    local name, hex = line:match("^(%S+) (%x+)$")
+    if name then
+      names[from_hex(hex)] = name
+    end
+  end
+end
+
+-- Returns the name of the key in one of the two headers; an empty string if neither has one that is known.
+function api_keys.name(authorization, x_api_key)
+  local bearer = authorization and authorization:match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(.-) *$")
+  return name_of_key(bearer) or name_of_key(x_api_key) or ""
+end
+
+-- Counts a request of a key. The shared table outlives a reload.
+function api_keys.count(name, status)
+  local class = status == 429 and "limited" or status < 400 and "ok" or "failed"
+  ngx.shared.api_key_counts:incr((name == "" and "-" or name) .. " " .. class, 1, 0)
+end
+
+-- Prints one line per counter: name, class, requests.
+function api_keys.print_counts()
+  local counts = ngx.shared.api_key_counts
+  for _, counter in ipairs(counts:get_keys(0)) do
+    ngx.say(counter, " ", counts:get(counter))
+  end
+end

@@ -1,0 +1,83 @@
+"""Read a file of API keys, and write the digests that nginx loads.
+
+A line is a name and a SHA-256 digest, `alice sha256:2cf24d…`; a `#` begins a comment. A key that `nim key`
+makes has 256 random bits, so a digest without salt is enough: nobody can try that many.
+"""
+
+import hashlib
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nim.errors import PreflightError
+from nim.plan import ApiKeys
+
+VARIABLE = "NIM_API_KEYS_FILE"
+NAME_OF_VLLM_KEY = "VLLM_API_KEY"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+LARGEST_FILE = 4 << 20
+
+
+def digest_of(key: str) -> str:
+    """Return the SHA-256 digest of a key: 64 hex digits."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def digests_for_nginx(keys: ApiKeys, environ: Mapping[str, str]) -> str:
+    """Return the text that nginx loads: a name and a hex digest per line. PreflightError for a bad file."""
+    digests = read_api_keys(keys.file) if keys.file else {}
+    if keys.from_environment:
+        digests = {digest_of(environ[NAME_OF_VLLM_KEY]): NAME_OF_VLLM_KEY} | digests
+    return "".join(f"{name} {digest}\n" for digest, name in digests.items())
+
+
+def read_api_keys(path: str) -> dict[str, str]:
+    """Return digest → name of each key in the file. PreflightError for a file or line that is unusable."""
+    digests: dict[str, str] = {}
+    names: set[str] = set()
+    for number, line in _lines(path):
+        name, digest = _read_line(path, number, line)
+        if name in names or digest in digests:
+            what = f"the name {name}" if name in names else f"the key of {digests[digest]}"
+            raise _cannot(
+                path, f"line {number} repeats {what}", "one line for each key, with a name of its own"
+            )
+        names.add(name)
+        digests[digest] = name
+    if not digests:
+        raise _cannot(path, "it has no keys, so that nobody could send a request", f"nim key NAME >> {path}")
+    return digests
+
+
+def _lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of each line that is not blank, without comments."""
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
+            raise _cannot(path, "it is not a file of at most 4 MiB", f"ls -l {path}")
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise _cannot(path, str(why), f"ls -l {path}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if words := line.partition("#")[0].strip():
+            yield number, words
+
+
+def _read_line(path: str, number: int, line: str) -> tuple[str, str]:
+    """Return the name and the hex digest in a line. The line is not shown, since it may hold a key."""
+    name, _, digest = line.partition(" ")
+    found = DIGEST.fullmatch(digest.strip())
+    if not NAME.fullmatch(name) or found is None:
+        raise _cannot(
+            path,
+            f"line {number} is not a name and a digest, such as `alice sha256:` and 64 hex digits",
+            "nim key alice, or for a key that exists: printf %s KEY | nim key alice --stdin",
+        )
+    return name, found[1].lower()
+
+
+def _cannot(path: str, why: str, hint: str) -> PreflightError:
+    return PreflightError(f"cannot use {VARIABLE} '{path}' (from the environment): {why}", hint=hint)
