@@ -45,6 +45,13 @@ function api_keys.count(name, status)
   ngx.shared.api_key_counts:incr((name == "" and "-" or name) .. " " .. class, 1, 0)
 end
 
+-- Counts what the gateway refused itself: the lack of a key, or the request of a key. Not unknown paths.
+function api_keys.count_refused(name, status)
+  if name ~= "" or status == 401 then
+    api_keys.count(name, status)
+  end
+end
+
 -- Prints one line per counter: name, class, requests.
 function api_keys.print_counts()
   local counts = ngx.shared.api_key_counts

@@ -33,18 +33,39 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
     """Return the metrics text. All sources are read concurrently; those that do not answer are omitted."""
-    engine, page, readings = await asyncio.gather(
+    engine, page, counts, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
         fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
+        _fetch_key_counts(plan, upstreams),
         gpus.read(),
     )
     ours = [
         *of_service(plan, state),
         _gauge("nim_engine_up", "Whether the engine answered for its metrics in time.", engine is not None),
         *of_gateway(Connections.from_page(page)),
+        *of_api_keys(counts),
         *of_gpus(readings),
     ]
     return joined(engine, ours)
+
+
+async def _fetch_key_counts(plan: Plan, upstreams: Upstreams) -> bytes | None:
+    """Return nginx's page of requests by API key; None without keys, or if nginx does not answer."""
+    if not plan.gateway.api_keys:
+        return None
+    return await fetch(upstreams.gateway, "/api_keys", ENGINE_TIMEOUT_SECONDS)
+
+
+def of_api_keys(page: bytes | None) -> Iterator[Metric]:
+    """Yield requests by the name of their API key and their end: ok, failed or limited."""
+    if page is None:
+        return
+    about = "Requests by the name of their API key (`-`: none that is known) and their end."
+    requests = CounterMetricFamily("nim_api_key_requests", about, labels=("key", "end"))
+    for line in page.decode(errors="replace").splitlines():
+        name, end, count = line.split()
+        requests.add_metric((name, end), float(count))
+    yield requests
 
 
 def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:

@@ -84,8 +84,8 @@ def _exempt(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise SettingsError(
-                f"cannot use NIM_API_KEYS_EXEMPT '{name}' (from the environment): it is no route and no group "
-                "of routes",
+                f"cannot use NIM_API_KEYS_EXEMPT '{name}' (from the environment): it is no route and no "
+                "group of routes",
                 allowed=nearest(name, known) or tuple(map(str, Group)),
                 hint="nim routes",
             )
