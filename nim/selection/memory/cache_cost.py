@@ -4,13 +4,20 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Protocol
 
-from nim.hardware.types import Gpu
-from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens, longest_context
+from nim.hardware.types import GIB, Gpu
+from nim.models.cache import (
+    CacheSettings,
+    cache_bytes,
+    default_batched_tokens,
+    longest_context,
+    spare_block_bytes,
+)
 from nim.models.types import ModelReading
 from nim.selection.engine_options import EngineOptions
 from nim.selection.parallel import Parallel
 
 LENGTH_STEP = 128
+_H100_BYTES = 80 * GIB
 
 
 class CacheCost(Protocol):
@@ -51,13 +58,20 @@ class ReadCost:
     shared: int = 1
 
     def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes that a context of so many tokens takes."""
+        """Return the bytes that a context of so many tokens takes, with the block that the engine keeps."""
+        needed, spare = self.sequence_bytes(tokens), spare_block_bytes(self.reading, self.settings)
+        return None if needed is None else needed + (spare or 0)
+
+    def sequence_bytes(self, tokens: int) -> int | None:
+        """Return the bytes that one sequence of so many tokens takes."""
         return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
+        """Return the longest context that the bytes hold: all of it or whole steps; None where they hold none."""
         length = longest_context(self.reading, available, self.settings)
-        return None if not length else length * self.shared // LENGTH_STEP * LENGTH_STEP or None
+        if not length or length == self.settings.context:
+            return None if not length else length * self.shared
+        return length * self.shared // LENGTH_STEP * LENGTH_STEP or None
 
 
 def read_cost(
@@ -71,9 +85,10 @@ def read_cost(
 ) -> CacheCost | None:
     """Return what a context costs by a model's own files; None where they do not say.
 
-    `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it.
+    `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it. Where
+    there is none, or its memory is not known, they are those on an H100.
     """
-    memory = (gpu and gpu.memory_total_bytes) or 0
+    memory = (gpu and gpu.memory_total_bytes) or _H100_BYTES
     settings = CacheSettings(
         context=-(-longest // parallel.decode_context),
         tensor_parallel_size=parallel.tensor,
