@@ -17,7 +17,7 @@ from nim.cli.hub import (
     probe_cache,
     refuse_offline,
 )
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_made_up
 from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.size import format_size
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        made_up=is_made_up(options),
     )
     look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(

@@ -13,6 +13,7 @@ from nim.engine.catalog import load_catalog
 from nim.engine.scalars import MisfitError, human_integer
 from nim.log_format import visible
 from nim.models.facts import facts_of
+from nim.models.odd_sizes import odd_sizes
 from nim.models.types import ModelReading
 from nim.settings import read_settings
 
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     model = find_model(options.model, read_settings(environ), environ)
     facts = facts_of(model.config)
     judgement = judge(model, facts, options, machine_of(options, environ))
-    for warning in _warnings(judgement, facts.reading):
+    for warning in (*odd_sizes(model.config), *_warnings(judgement, facts.reading)):
         print(f"nim: {visible(warning)}", file=sys.stderr)
     if options.json:
         print(json.dumps(model_data(facts.reading, judgement), ensure_ascii=False, indent=1))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from nim.cli.machine_options import find_hardware
+from nim.cli.machine_options import find_hardware, is_made_up
 from nim.cli.model_source import FoundModel
 from nim.errors import HardwareError
 from nim.hardware import Hardware
@@ -19,13 +19,12 @@ from nim.selection.select import compare_all, order_fitting
 from nim.values import Layer, Origin, Value
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """How the model runs with `fit.parallel`: the sizes that were asked for, or that the planner chooses.
 
-    `by_size` has the other tensor-parallel sizes on the machine's GPUs, with the same pipeline stages. `whole`
-    is `fit` with the longest context that the model takes. Sizes are of one rank in bytes; None is unknown.
+    `by_size` has all tensor-parallel sizes that the machine has the GPUs for, with the same pipeline stages.
+    `whole` is `fit` with the longest context that the model takes. Bytes are of one rank; None is unknown.
     """
 
     fit: Fit
@@ -92,7 +91,7 @@ def fits(fit: Fit) -> bool | None:
 
 def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
     """Return the requested machine, or this one; without GPUs if none can be detected."""
-    if options.gpus is not None or options.hardware is not None:
+    if is_made_up(options):
         return find_hardware(options, environ)
     with suppress(HardwareError):
         return find_hardware(options, environ)

@@ -65,7 +65,8 @@ def _fit_data(judgement: Judgement) -> dict[str, Any]:
         "longest": judgement.longest,
         "lacks": [f"needs {miss.needed}; found {miss.found}" for miss in lacks(judgement.fit)],
         "by_tensor_parallel_size": {
-            str(size): {"fits": fits(fit), "longest": _longest(fit)} for size, fit in judgement.by_size.items()
+            str(size): {"fits": fits(each), "longest": _longest(each)}
+            for size, each in judgement.by_size.items()
         },
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nim.cli.diff import difference, read_plan_data
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_made_up
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
 from nim.planning.mount_probe import look_at
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         environ=environ,
         hardware=find_hardware(options, environ),
         arguments=tuple(rest),
-        made_up=bool(options.gpus or options.hardware),
+        made_up=is_made_up(options),
     )
     look_at(request)
     plan, selection = decide(request)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nim import paths
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_made_up
 from nim.cli.warnings import write_warnings
 from nim.engine import (
     OptionTable,
@@ -135,7 +135,7 @@ class _Import:
 
     def _chosen(self, manifest: Manifest) -> str | None:
         """Return the profile that the GPUs given by --gpus would run, or why there is none."""
-        if not self._options.gpus:
+        if self._options.gpus is None:
             return None
         try:
             return select(manifest, hardware_from_gpus(self._options.gpus), Wishes()).chosen.label
@@ -178,7 +178,7 @@ def _import_parser() -> argparse.ArgumentParser:
 
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = read_settings(environ)
-    made_up = bool(options.gpus or options.hardware)
+    made_up = is_made_up(options)
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()

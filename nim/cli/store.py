@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_made_up
 from nim.errors import WeightsError
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.fetch.size import format_size
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        made_up=is_made_up(options),
     )
     look_at(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()

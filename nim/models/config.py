@@ -14,6 +14,11 @@ _COPIED_NAMES = {
 }
 # Of files that have no model type, the engine takes these by their architecture.
 _MODEL_TYPES = {"LongcatFlashForCausalLM": "longcat_flash", "LongcatFlashNgramForCausalLM": "longcat_flash"}
+NEVER_ZERO = frozenset({
+    "head_dim", "hidden_size", "max_position_embeddings", "max_seq_len", "max_sequence_length",
+    "model_max_length", "n_positions", "num_attention_heads", "num_hidden_layers", "seq_length", "vocab_size",
+})  # fmt: skip
+"""Sizes that no model is without."""
 # Names for the language part in configurations whose class neither the engine nor transformers has.
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
@@ -45,13 +50,21 @@ class Section:
         return own in self.values or name in self.values or own in self.known.defaults
 
     def whole(self, *names: str) -> int | None:
-        """Return a whole number; 0 counts, true and false do not."""
-        return next((found for name in names if (found := as_whole(self.get(name))) is not None), None)
+        """Return a whole number from 0; 0 does not count of a size that no model is without.
+
+        No number that is read here can be below 0: one that is counts as left out, as true and false do.
+        """
+        return next((found for name in names if (found := self._size(name)) is not None), None)
+
+    def _size(self, name: str) -> int | None:
+        found = as_size(self.get(name))
+        return None if found == 0 and name in NEVER_ZERO else found
 
     def number(self, *names: str) -> float | None:
-        """Return a number, whole or not."""
+        """Return a number from 0, whole or not."""
         values = (self.get(name) for name in names)
-        return next((v for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)
+        numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
+        return next((v for v in numbers if v >= 0), None)
 
     def word(self, *names: str) -> str | None:
         """Return a text that is not empty."""
@@ -173,6 +186,12 @@ def as_whole(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def as_size(value: object) -> int | None:
+    """Return `value` where it is a whole number from 0; else None."""
+    found = as_whole(value)
+    return None if found is None or found < 0 else found
 
 
 def as_word(value: object) -> str | None:

@@ -75,7 +75,8 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
     if not heads or not kv or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
         return None
     if tensor <= kv or shared > tensor // kv:
-        return f"it takes {shared} copies of each KV head, and tp{tensor} has {max(tensor // kv, 1)} of each of {kv}"
+        copies = max(tensor // kv, 1)
+        return f"it takes {shared} copies of each KV head, and tp{tensor} has {copies} of each of {kv}"
     if heads // kv % shared:
         return f"{shared} does not divide the {heads // kv} attention heads that share a KV head"
     return None

@@ -105,7 +105,9 @@ def test_size_is_the_one_that_a_plan_chooses(directory: Path) -> None:
     for gpus, size in (("1xL4", 1), ("3xL4", 2), ("4xL4", 4), ("2xH100", 2)):
         found = data(str(directory), "--gpus", gpus)
         assert found["tensor_parallel_size"] == size
-        assert list(found["fit"]["by_tensor_parallel_size"]) == [str(n) for n in (1, 2, 4) if n <= int(gpus[0])]
+        assert list(found["fit"]["by_tensor_parallel_size"]) == [
+            str(n) for n in (1, 2, 4) if n <= int(gpus[0])
+        ]
 
 
 def test_size_that_fits_is_named_beside_one_that_does_not(directory: Path) -> None:

@@ -67,7 +67,7 @@ class ReadCost:
         return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold: all of it or whole steps; None where they hold none."""
+        """Return the longest context that the bytes hold, all of it or whole steps; None if none."""
         length = longest_context(self.reading, available, self.settings)
         if not length or length == self.settings.context:
             return None if not length else length * self.shared

@@ -118,11 +118,12 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """Return the size of the cache where it is set: on a CPU also by a variable, in GiB."""
+    """Return the size of the cache where it is set, on a CPU also by a variable in GiB; 0 if below."""
     told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
     if profile.on_cpu and told.isdecimal() and int(told):
         return int(told) * GIB
-    return options.whole("kv_cache_memory_bytes")
+    size = options.get("kv_cache_memory_bytes")
+    return max(size, 0) if isinstance(size, int) and size else None
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:

@@ -11,7 +11,6 @@ from nim.models.weights.modules import Ranks
 from tests.unit.models.weights.configs import DENSE, FAMILIES, FP8_BLOCKS, LATENT, MIXTURE, Config
 from tests.unit.models.weights.figures import COUNTED
 
-
 SIZES = ("tensor", "pipeline", "data", "expert_parallel")
 
 

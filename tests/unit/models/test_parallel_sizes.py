@@ -1,5 +1,7 @@
 """Sizes that the engine accepts, and the words of a refusal."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies
 
@@ -30,7 +32,7 @@ PHI4 = {
 }
 
 
-def refusal(config: Config, **sizes: int) -> str | None:
+def refusal(config: Config, **sizes: Any) -> str | None:
     facts, ranks = facts_of(model_config(config)), Ranks(**sizes)
     return facts.check_stages(ranks) or facts.check_split(ranks)
 
@@ -134,9 +136,7 @@ class TestExperts:
 class TestPipelines:
     def test_stages_need_layers(self) -> None:
         assert refusal(DENSE, pipeline=4) is None
-        assert refusal(DENSE, pipeline=8) == (
-            "4 layers cannot fill 8 pipeline stages: up to 4 can"
-        )
+        assert refusal(DENSE, pipeline=8) == ("4 layers cannot fill 8 pipeline stages: up to 4 can")
 
     def test_an_architecture_without_them_is_named(self) -> None:
         assert refusal(FAMILIES["encoder"], pipeline=2) == (

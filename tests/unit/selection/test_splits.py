@@ -127,7 +127,11 @@ def test_stages_and_experts(
 @pytest.mark.parametrize(
     ("config", "options", "words"),
     [
-        (LLAMA_8B, {"tensor_parallel_size": 8}, "it takes 2 copies of each KV head, and tp8 has 1 of each of 8"),
+        (
+            LLAMA_8B,
+            {"tensor_parallel_size": 8},
+            "tp8 has 1 of each of 8",
+        ),
         (LLAMA_8B, {"tensor_parallel_size": 1}, "2 does not divide the tensor-parallel size 1"),
         (LLAMA_8B | {"num_key_value_heads": 2}, {"tensor_parallel_size": 8}, None),
         (LATENT, {"tensor_parallel_size": 8}, None),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.heads import Heads
 from nim.models.types import Layer, LayerKind
 from nim.models.weights.modules import Linear, replicated
@@ -68,7 +68,7 @@ def _slides(layer: Layer) -> bool:
 
 def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
     other = config.mapping("attention_other_setting")
-    return as_whole(other.get("num_attention_heads")) if _slides(layer) else None
+    return as_size(other.get("num_attention_heads")) if _slides(layer) else None
 
 
 def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
@@ -77,7 +77,7 @@ def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
 
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
     counts = config.listed("num_attention_heads_per_layer") or ()
-    return as_whole(counts[index]) if index < len(counts) else None
+    return as_size(counts[index]) if index < len(counts) else None
 
 
 _QUERY_HEADS: Mapping[str, Callable[[ModelConfig, Layer, int], int | None]] = {
