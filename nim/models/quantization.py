@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nim.models.config import ModelConfig, as_whole, as_word
+from nim.models.config import ModelConfig, as_size, as_whole, as_word
 from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
 
@@ -102,7 +102,7 @@ def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
-            rows, columns = as_whole(value[0]), as_whole(value[1])
+            rows, columns = map(as_size, value)
             if rows and columns:
                 return rows, columns
     return None

@@ -49,3 +49,15 @@ def test_no_number_below_0_makes_a_size_negative(model: dict[str, Any]) -> None:
 
 def test_sentinels_are_no_sizes() -> None:
     assert odd_sizes(model_config(LLAMA | {"sliding_window": -1, "sliding_window_size": -1})) == ()
+
+
+@pytest.mark.parametrize("block", [[-128, 128], [0, 128], ["a", 1], [None, None]], ids=str)
+def test_blocks_without_a_size_are_unknown(block: list[Any]) -> None:
+    fp8 = {"quant_method": "fp8", "weight_block_size": block}
+    weights = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": block}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    packed = {"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": groups}
+    for stored in (fp8, packed):
+        facts = facts_of(model_config(LLAMA | {"quantization_config": stored}))
+        assert facts.rank_bytes(Ranks()) is None
+        assert facts.tensor_parallel_sizes() == (1, 2, 4, 8, 16)

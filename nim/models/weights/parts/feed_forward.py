@@ -61,7 +61,7 @@ def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Modul
     """Nemotron-NAS: a width for each block, given or as a multiple of two thirds of the model's."""
     block = (config.listed("block_configs") or ())[index].get("ffn") or {}
     width, multiple = as_size(block.get("intermediate_size")), block.get("ffn_mult")
-    if multiple is not None:
+    if isinstance(multiple, int | float) and multiple > 0:
         width = ceil(int(2 * multiple * size(config, "hidden_size") / 3) / 256) * 256
     if not block.get("no_op") and not block.get("replace_with_linear") and width:
         yield from dense(config, family, "mlp", Share(width, what=_MLP))

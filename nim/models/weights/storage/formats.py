@@ -1,6 +1,6 @@
 """The formats that weights of one precision have in the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,12 @@ def blocks(rows: int, columns: int, *, scale_bits: int = 32) -> Storage:
     return Storage(bits=8, scale_bits=scale_bits, tile_rows=rows, tile_columns=columns, rule=Rule.BLOCKS)
 
 
+def tiles(tile: Sequence[Any]) -> Storage | None:
+    """Return `blocks` of the rows and columns that a configuration names; None where they are no sizes."""
+    rows, columns = map(as_size, tile)
+    return blocks(rows, columns) if rows and columns else None
+
+
 def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
     """Return integer weights with a 16-bit scale for each `size` elements of a row; None is the whole row."""
     scale_bits = 16 + (bits if zero_points else 0)
@@ -65,7 +71,7 @@ def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> S
         return None
     tile = weights.get("block_structure")
     if weights.get("strategy") == "block" and isinstance(tile, list) and len(tile) == 2:
-        return blocks(int(tile[0]), int(tile[1]))
+        return tiles(tile)
     if size == 32:
         return MXFP8
     return FP8_TENSOR if weights.get("strategy") == "tensor" else FP8_CHANNEL

@@ -77,10 +77,9 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
     tile = checkpoint.raw.get("weight_block_size")
     stored = formats.FP8_TENSOR
     if isinstance(tile, list) and len(tile) == 2:
-        rows, columns = map(as_size, tile)
-        if not rows or not columns:
+        if (blocks := formats.tiles(tile)) is None:
             return None
-        stored = formats.blocks(rows, columns)
+        stored = blocks
     experts = formats.MXFP4_EXPERTS if checkpoint.raw.get("store_dtype") == "mxfp4" else stored
     left_out = module_list(checkpoint.strings("ignored_layers", "modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=stored, experts=experts, left_out=left_out)
