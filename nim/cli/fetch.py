@@ -21,6 +21,7 @@ from nim.cli.machine_options import add_machine_options, find_hardware, is_made_
 from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.size import format_size
+from nim.log_format import printable
 from nim.models.download import GB
 from nim.planning.local_models import why_offline
 from nim.planning.model_sources import Choice, Sources, find_sources
@@ -76,7 +77,10 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         rows = list(_fetch(sources, settings, environ, log, file))
     data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
     data |= {"manifest": str(file)} if file and not options.dry_run else {}
-    print(json.dumps(data, indent=1) if options.json else _text(data), end="\n" if options.json else "")
+    print(
+        json.dumps(data, indent=1) if options.json else printable(_text(data)),
+        end="\n" if options.json else "",
+    )
     return 0
 
 

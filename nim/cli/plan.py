@@ -9,6 +9,7 @@ from nim.cli.diff import difference, read_plan_data
 from nim.cli.machine_options import add_machine_options, find_hardware, is_made_up
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
+from nim.log_format import printable
 from nim.planning.mount_probe import look_at
 from nim.planning.planner import Request, decide
 from nim.selection.explain import explain
@@ -37,9 +38,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         write_warnings(request.settings, plan.warnings)  # the text includes them
     if options.diff:
         new = json.loads(json.dumps(plan_data(plan)))
-        print(difference(read_plan_data(Path(options.diff)), new), end="")
+        print(printable(difference(read_plan_data(Path(options.diff)), new)), end="")
     elif options.json:
         print(json.dumps(plan_data(plan), ensure_ascii=False, indent=1))
     else:
-        print(explain(selection) if options.explain else dry_run_text(plan), end="")
+        print(printable(explain(selection)) if options.explain else dry_run_text(plan), end="")
     return 0

@@ -21,6 +21,7 @@ from nim.engine import (
 )
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
+from nim.log_format import printable, visible
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.ids import write_ids
@@ -74,7 +75,8 @@ def run_import(arguments: Sequence[str]) -> int:
     if not (several or options.json):
         return work.one(*files)
     outcomes = [work.outcome(file, name) for file, name in files.items()]
-    print(json.dumps(report_data(outcomes), indent=1) if options.json else report_text(outcomes), end="")
+    text = json.dumps(report_data(outcomes), indent=1) if options.json else printable(report_text(outcomes))
+    print(text, end="")
     return ManifestError.exit_code if any(outcome.failed for outcome in outcomes) else 0
 
 
@@ -195,7 +197,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
         print_listing(listing)
     else:
-        print(listing_text(listing), end="")
+        print(printable(listing_text(listing)), end="")
     return 0
 
 
@@ -208,7 +210,7 @@ def _check(files: Sequence[Path], *, as_json: bool) -> int:
         print(json.dumps(rows, indent=1))
     for file, bad, notes in [] if as_json else found:
         for line in [*bad, *(f"note: {note}" for note in notes)] or ["all is well"]:
-            print(f"{file}: {line}")
+            print(visible(f"{file}: {line}"))
     return ManifestError.exit_code if any(bad for _, bad, _ in found) else 0
 
 

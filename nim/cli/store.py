@@ -11,6 +11,7 @@ from nim.cli.machine_options import add_machine_options, find_hardware, is_made_
 from nim.errors import WeightsError
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.fetch.size import format_size
+from nim.log_format import printable
 from nim.models.checkpoint.origin import origin_of
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         "added": added,
         "linked": linked,
     }
-    print(json.dumps(data, indent=1) if options.json else _text(data))
+    print(json.dumps(data, indent=1) if options.json else printable(_text(data)))
     return 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
+from nim.log_format import visible
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
@@ -67,8 +68,8 @@ class Section:
         return next((v for v in numbers if v >= 0), None)
 
     def word(self, *names: str) -> str | None:
-        """Return a text that is not empty."""
-        return next((v for name in names if isinstance(v := self.get(name), str) and v), None)
+        """Return a text that is not empty, see `as_word`."""
+        return next((found for name in names if (found := as_word(self.get(name)))), None)
 
     def flag(self, name: str) -> bool:
         """Return whether this is true; what is not there is not."""
@@ -106,7 +107,7 @@ class ModelConfig:
     @property
     def architectures(self) -> tuple[str, ...]:
         """Return the architectures that the configuration names, else the one that the engine assumes."""
-        named = tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        named = tuple(found for name in self.root.listed("architectures") or () if (found := as_word(name)))
         assumed = None if named else default_architecture(self.model_type)
         return (assumed,) if assumed else named
 
@@ -195,8 +196,8 @@ def as_size(value: object) -> int | None:
 
 
 def as_word(value: object) -> str | None:
-    """Return `value` where it is a text that is not empty; else None."""
-    return value if isinstance(value, str) and value else None
+    """Return `value` where it is a text that is not empty, with control characters escaped; else None."""
+    return visible(value) if isinstance(value, str) and value else None
 
 
 def _text_of(root: Section) -> Section:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nim.log_format import visible
 from nim.models.config import ModelConfig, as_size, as_whole, as_word
 from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
@@ -44,7 +45,10 @@ def quantization_mapping(config: ModelConfig) -> Mapping[str, Any]:
 
 
 def _raw(config: ModelConfig) -> dict[str, Any] | None:
-    """`quantization_config` goes before `hf_quant_config.json`; `text_config` is the last to be asked."""
+    """`quantization_config` goes before `hf_quant_config.json`; `text_config` is the last to be asked.
+
+    Control characters in its words are escaped, as in those of `Section`.
+    """
     for found in (
         config.root.mapping("quantization_config"),
         config.hf_quant_config,
@@ -54,7 +58,8 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
     ):
         if found:
             inner = found.get("quantization")
-            return {**inner, **found} if isinstance(inner, Mapping) else dict(found)
+            raw = {**inner, **found} if isinstance(inner, Mapping) else found
+            return {name: visible(value) if isinstance(value, str) else value for name, value in raw.items()}
     return None
 
 
