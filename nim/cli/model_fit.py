@@ -13,7 +13,6 @@ from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
 from nim.selection.fit import Fit, Kind, Miss, Wishes
 from nim.selection.labels import Asked
-from nim.selection.memory.cache_cost import ReadCost
 from nim.selection.rank import sort_key
 from nim.selection.select import compare_all, order_fitting
 from nim.values import Layer, Origin, Value
@@ -53,7 +52,7 @@ class Judgement:
     def cache_bytes(self) -> int | None:
         """Return the bytes of the cache of one sequence of the context."""
         cost, context = self.fit.estimate.cost, self.context
-        if self.refusal or not isinstance(cost, ReadCost) or context is None:
+        if self.refusal or cost is None or context is None:
             return None
         return cost.sequence_bytes(context)
 

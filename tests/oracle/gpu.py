@@ -87,6 +87,7 @@ def _replace_cuda(gpu: Gpu) -> None:
         setattr(torch.cuda, name, lambda *_, _answer=answer, **__: _answer)
     torch.accelerator.is_available = lambda: True
     torch.accelerator.current_device_index = lambda: 0
+    torch.accelerator.empty_cache = lambda: None
     for name in ("Stream", "Event"):
         setattr(torch.cuda, name, type(name, (), {"__init__": lambda *_, **__: None}))
 

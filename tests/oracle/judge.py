@@ -1,9 +1,9 @@
 """Let the pinned vLLM judge models: a directory a line on stdin, a verdict a line on stdout.
 
 `echo DIRECTORY | python -m tests.oracle.judge 9.0` judges on a GPU of capability 9.0, `… 10.0` on one of
-10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes. A model is
-built on the meta device, once for each place in a world of ranks, each in a process forked when vLLM's
-modules are loaded. Nothing is downloaded and no weight is read.
+10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes, a third is the
+engine's `--kv-cache-dtype`. A model is built on the meta device, once for each place in a world of ranks, each
+in a process forked when vLLM's modules are loaded. Nothing is downloaded and no weight is read.
 """
 
 import importlib
@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.oracle import gpu, stand_ins
 from tests.oracle.build import (
+    ARGUMENTS,
     build_model,
     create_config,
     create_first_config,
@@ -47,6 +48,8 @@ def main() -> None:
     """Judge what stdin names, one after the other."""
     platform = sys.argv[1]
     sizes = tuple(map(int, sys.argv[2].split(","))) if sys.argv[2:] else SIZES
+    if sys.argv[3:]:
+        ARGUMENTS["kv_cache_dtype"] = sys.argv[3]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what vLLM prints
     with tempfile.TemporaryDirectory() as directory:

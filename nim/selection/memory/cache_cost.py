@@ -1,10 +1,9 @@
 """The bytes of KV cache that a context takes on one rank, and the context that a number of bytes holds."""
 
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Protocol
 
 from nim.hardware.types import GIB, Gpu
+from nim.manifest.types import KvCache
 from nim.models.cache import (
     CacheSettings,
     cache_bytes,
@@ -12,7 +11,8 @@ from nim.models.cache import (
     longest_context,
     spare_block_bytes,
 )
-from nim.models.types import ModelReading
+from nim.models.layers.latent import index_cache
+from nim.models.types import Cache, Layer, LayerKind, ModelReading
 from nim.selection.engine_options import EngineOptions
 from nim.selection.parallel import Parallel
 
@@ -20,35 +20,9 @@ LENGTH_STEP = 128
 _H100_BYTES = 80 * GIB
 
 
-class CacheCost(Protocol):
-    """The cost of one sequence on one rank."""
-
-    def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes that a context of so many tokens takes."""
-
-    def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinearCost:
-    """Each token costs the same."""
-
-    bytes_per_token: float
-
-    def bytes_for(self, tokens: int) -> int:
-        """Return the bytes that a context of so many tokens takes."""
-        return ceil(self.bytes_per_token * tokens)
-
-    def longest(self, available: int) -> int | None:
-        """Return the longest context that the bytes hold, in whole steps; None where they hold none."""
-        length = int(available / self.bytes_per_token) // LENGTH_STEP * LENGTH_STEP
-        return length if length > 0 else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadCost:
-    """The engine's own arithmetic for a model whose configuration is at hand.
+class CacheCost:
+    """The cost of one sequence on one rank, by the engine's own arithmetic.
 
     `shared` ranks keep a part of the context each. `settings.context` is the longest that is looked for.
     """
@@ -83,7 +57,7 @@ def read_cost(
     longest: int,
     gpu: Gpu | None,
 ) -> CacheCost | None:
-    """Return what a context costs by a model's own files; None where they do not say.
+    """Return what a context costs; None where the reading does not say.
 
     `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it. Where
     there is none, or its memory is not known, they are those on an H100.
@@ -104,5 +78,15 @@ def read_cost(
         capability=(gpu and gpu.compute_capability) or (9, 0),
         speculative_tokens=options.speculative_tokens,
     )
-    cost = ReadCost(reading=reading, settings=settings, shared=parallel.decode_context)
+    cost = CacheCost(reading=reading, settings=settings, shared=parallel.decode_context)
     return None if cost.bytes_for(1) is None else cost
+
+
+def stated_reading(kv: KvCache) -> ModelReading:
+    """Return a reading with the layers that a manifest states."""
+    plain = Cache(kind=LayerKind.FULL, kv_heads=kv.heads, key_size=kv.head_dim, value_size=kv.head_dim)
+    layer = Layer(kind=LayerKind.FULL, caches=(plain,))
+    if kv.index_dim is not None:
+        latent = Cache(kind=LayerKind.MLA, key_size=2 * kv.heads * kv.head_dim, latent=True)
+        layer = Layer(kind=LayerKind.MLA, caches=(latent, index_cache(kv.index_dim)))
+    return ModelReading(layers=(layer,) * kv.layers)
