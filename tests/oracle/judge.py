@@ -1,8 +1,8 @@
 """Let the pinned vLLM judge models: a directory a line on stdin, a verdict a line on stdout.
 
 `echo DIRECTORY | python -m tests.oracle.judge 9.0` judges on a GPU of capability 9.0, `… 10.0` on one of
-10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes, a third is the
-engine's `--kv-cache-dtype`. A model is built on the meta device, once for each place in a world of ranks, each
+10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes, a third is
+`--kv-cache-dtype`. A model is built on the meta device, once for each place in a world of ranks, each
 in a process forked when vLLM's modules are loaded. Nothing is downloaded and no weight is read.
 """
 

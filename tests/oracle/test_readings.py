@@ -6,7 +6,7 @@ from tests.oracle import compare, models, record, table
 from tests.oracle.models import Model
 
 VERDICTS = record.read()
-HERE = [*models.list_corpus(), *models.list_published()]
+HERE = [*models.list_corpus(), *models.list_published(), *models.list_derived()]
 ACCEPTED = [model for model in HERE if compare.list_accepted(VERDICTS.get(model.name, {}))]
 REFUSED = [model for model in HERE if model not in ACCEPTED]
 # The engine shares the layers of this model's tower out to the stages; we count all of them on each.

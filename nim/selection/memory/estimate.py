@@ -135,7 +135,8 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 def _cost(start: Start) -> CacheCost | None:
     """Return the cost by the model's own files, else by the keys and values that the manifest states."""
-    reading, stated = start.facts and start.facts.reading, start.model and start.model.kv_cache
+    reading = start.facts.reading if start.facts else None
+    stated = start.model.kv_cache if start.model else None
     if stated is not None and (reading is None or reading.layers is None):
         reading = stated_reading(stated)
     if reading is None:

@@ -16,6 +16,7 @@ from nim.manifest.schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
+from nim.selection.memory.estimate import CPU_WORKSPACE_BYTES
 from nim.selection.memory.start import Start
 from nim.selection.parallel import parallel_of
 from nim.values import Layer, Origin, Value
@@ -129,7 +130,7 @@ def test_sizes_are_those_that_the_engine_loads(
         if place is None or profile.pipeline_parallel_size > 1 or not same_precision(profile, verdict):
             continue
         assert profile.memory_gb is not None
-        weights = profile.memory_gb * GB - GPU_WORKSPACE_BYTES
+        weights = profile.memory_gb * GB - (CPU_WORKSPACE_BYTES if profile.on_cpu else GPU_WORKSPACE_BYTES)
         assert weights == pytest.approx(place.get("parameter_bytes"), rel=0.02, abs=0.05 * GB), profile.label
 
 
