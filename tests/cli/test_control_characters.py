@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.test_plan import nim
-from tests.unit.models.checkpoint.directories import make, safetensors
+from tests.unit.models.checkpoint.directories import Content, make, safetensors
 from tests.unit.models.models import LLAMA
 
 VERBS = ("plan", "hardware", "profiles", "fetch")
@@ -15,7 +16,7 @@ LISTS, OBJECTS = ("architectures", "layer_types"), ("quantization_config", "rope
 CONFIG_KEYS = (*LISTS, *OBJECTS, "model_type", "torch_dtype")
 
 
-def config_with(key: str) -> dict[str, object]:
+def config_with(key: str) -> dict[str, Any]:
     nested = {"quant_method": BAD, "type": BAD, "rope_type": BAD, "factor": BAD}
     return LLAMA | {key: nested if key in OBJECTS else [BAD] if key in LISTS else BAD}
 
@@ -28,7 +29,7 @@ def is_clean(text: str) -> bool:
 @pytest.mark.parametrize("key", CONFIG_KEYS)
 @pytest.mark.parametrize("verb", ["model {}", "plan", "plan --explain", "plan --json", "serve --dry-run"])
 def test_configuration(tmp_path: Path, key: str, verb: str) -> None:
-    files = {
+    files: dict[str, Content] = {
         "config.json": config_with(key),
         "model.safetensors": safetensors({"BF16": 1000}),
         "tokenizer.json": "{}",

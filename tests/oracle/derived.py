@@ -1,7 +1,7 @@
 """Checkpoints of the shipped manifests whose configurations follow from those of published models.
 
 A checkpoint that was trained further has the configuration of its base; a quantized one has that of the model
-that it was made of, with another `quantization_config`.
+that it was made of, with a quantization as the publisher's checkpoints of that format have it.
 """
 
 import json
@@ -124,7 +124,7 @@ def write_configuration(name: str, configs: Path) -> Path:
     published = json.loads(
         (configs / made.base.replace("/", "--") / "config.json").read_text(encoding="utf-8")
     )
-    config = _without_quantization(published) | made.fields
+    config = {**_without_quantization(published), **made.fields}
     if made.quantization is not None:
         config["quantization_config"] = made.quantization
     _write(directory / "config.json", config)

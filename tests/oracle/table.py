@@ -22,8 +22,8 @@ the whole context within 1 %. The bytes are those on one GPU, or of the size whe
 PUBLISHED, CORPUS = "## Published models", "## Models written for this project"
 DERIVED = """## Checkpoints of the shipped manifests
 
-Their configurations are made of published ones (`tests/oracle/derived.py`): of the model that they were
-trained or quantized from, with the quantization that their publisher states."""
+Their configurations are made of published ones (`tests/oracle/derived.py`): that of the model that they were
+trained or quantized from, with a quantization as the publisher's checkpoints of that format have it."""
 UNJUDGED = """Not judged, because no configuration of theirs is at hand: their manifests have the sizes that
 their publishers state."""
 TITLES = ("heads", "KV heads", "context", "quantization", "TP sizes", "weights", "cache")
