@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import gpu, stand_ins
+from nim.engine.inspection.gpu_build import QUIET, pretend_gpu_build
+from tests.oracle import stand_ins
 from tests.oracle.build import (
     ARGUMENTS,
     build_model,
@@ -26,6 +27,7 @@ from tests.oracle.build import (
     read_facts,
 )
 from tests.oracle.forks import describe_error, run_forked
+from tests.oracle.gpu import GPUS
 from tests.oracle.sequence import collect_specs, measure_cache
 from tests.oracle.world import Place
 
@@ -63,9 +65,9 @@ def main() -> None:
 
 def _set_platform(platform: str, directory: str) -> None:
     if platform != "cpu":
-        gpu.pretend(gpu.GPUS[platform], directory)
+        pretend_gpu_build(GPUS[platform], directory)
         return
-    os.environ.update(gpu.QUIET, VLLM_CACHE_ROOT=directory)
+    os.environ.update(QUIET, VLLM_CACHE_ROOT=directory)
     importlib.import_module("nim.supervision.run_cpu_build")  # names vLLM's distribution
 
 

@@ -27,7 +27,10 @@ MODULES = (
     "flashinfer",
     "flashinfer_cubin",
     "quack",
+    "terratorch",
     "tilelang",
+    "timm",
+    "torchaudio",
     "torchvision",
 )
 # Libraries of operators, and what those answer that are called before any weight is there: whether a
@@ -65,7 +68,7 @@ def install() -> None:
         """Skip the shape function of an operator that is not here."""
         try:
             if isinstance(operator, str) and operator.partition("::")[0] in NAMESPACES:
-                torch._C._dispatch_find_schema_or_throw(operator, "")
+                torch._C._dispatch_find_schema_or_throw(operator, "")  # noqa: SLF001 - nothing public answers it
         except RuntimeError:
             return arguments[0] if arguments else lambda function: function
         return register(operator, *arguments, **named)
