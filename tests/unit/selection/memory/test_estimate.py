@@ -45,9 +45,9 @@ def token_bytes(found: Estimate) -> float | None:
 def test_parameters_times_bytes_by_gpus_and_one_context() -> None:
     sizes = {profile.label: estimated(profile, LLAMA) for profile in LLAMA.profiles}
     bf16 = sizes["vllm-bf16-tp2-pp1"]
-    assert bf16.weights_bytes == 8.03e9
+    assert bf16.weights_bytes == pytest.approx(8.05e9)
     assert token_bytes(bf16) == 2 * 32 * 4 * 128 * 2
-    assert bf16.need_bytes == pytest.approx(8.03e9 + 2e9 + 131072 * 65536, abs=1e8)
+    assert bf16.need_bytes == pytest.approx(8.05e9 + 2e9 + 131072 * 65536, abs=1e8)
     assert token_bytes(sizes["vllm-fp8-tp2-pp1"]) == 65536 / 2
     assert bf16.unknown == ()
 
@@ -88,7 +88,7 @@ def test_unknown_sizes_are_said() -> None:
 def test_low_memory_names_the_context_that_fits() -> None:
     refused = nearest(machine("1xA10G"), wishing(tags=BF16))
     assert refused.label == "vllm-bf16-tp1-pp1"
-    assert refused.needed == "37.2 GB for a context of 131072 tokens"
+    assert refused.needed == "35.3 GB for a context of 131072 tokens"
     assert refused.found == "22.2 GB to be had"
     assert refused.change is not None
     variable, _, length = refused.change.partition("=")
@@ -151,7 +151,7 @@ def test_weights_that_seem_too_large_do_not_overrule_a_person_either() -> None:
     """Their size is arithmetic, too: files may be counted that are not loaded."""
     wishes = wishing(profile="vllm-bf16-tp1-pp1", gpu_memory_utilization=0.4)
     (warning,) = select(LLAMA, machine("1xA10G"), wishes).warnings
-    assert warning == "by estimate the profile needs 20.0 GB, and 9.7 GB to be had"
+    assert warning == "by estimate the profile needs 18.1 GB, and 9.7 GB to be had"
 
 
 def test_gpu_that_draws_on_the_host_leaves_it_room() -> None:
