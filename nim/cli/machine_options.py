@@ -13,7 +13,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--gpus", metavar="GPUS", help="a made-up machine, such as 8xH200 or 2xB200")
 
 
-def is_made_up(options: argparse.Namespace) -> bool:
+def is_other_machine(options: argparse.Namespace) -> bool:
     """Return whether one of the two was given, be it empty."""
     return options.gpus is not None or options.hardware is not None
 

@@ -26,7 +26,7 @@ this machine's GPUs are used."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print what was read from the model's files; return 0."""
+    """Run `nim model`: print what was read from the model's files; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
     facts = facts_of(model.config)
@@ -41,6 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim model`."""
     parser = argparse.ArgumentParser(
         prog="nim model",
         description=ABOUT,
@@ -83,6 +84,7 @@ def _positive(text: str) -> int:
 
 
 def _warnings(judgement: Judgement, reading: ModelReading) -> Iterator[str]:
+    """Yield warnings about the requested context."""
     context, asked = reading.context, judgement.context
     if context and asked and asked > context.limit:
         yield (

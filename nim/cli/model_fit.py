@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from nim.cli.machine_options import find_hardware, is_made_up
+from nim.cli.machine_options import find_hardware, is_other_machine
 from nim.cli.model_source import FoundModel
 from nim.errors import HardwareError
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.selection.fit import Fit, Kind, Miss, Wishes
-from nim.selection.labels import Asked
-from nim.selection.rank import sort_key
+from nim.selection.profile_fit import Fit, Kind, Miss, Wishes
+from nim.selection.profile_names import Asked
+from nim.selection.profile_ranking import sort_key
 from nim.selection.select import compare_all, order_fitting
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Judgement:
     @property
     def usable_bytes(self) -> int | None:
         """Return the bytes that the engine may take of each GPU; None without GPUs."""
-        return self.fit.room.usable_bytes if self.has_gpus else None
+        return self.fit.memory_fit.usable_bytes if self.has_gpus else None
 
     @property
     def free_bytes(self) -> int | None:
@@ -85,12 +85,12 @@ def fits(fit: Fit) -> bool | None:
     """Return whether it fits; None where its memory or the machine's is not known."""
     if lacks(fit):
         return False
-    return None if fit.room.usable_bytes is None or fit.estimate.unknown else True
+    return None if fit.memory_fit.usable_bytes is None or fit.estimate.unknown else True
 
 
 def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
     """Return the requested machine, or this one; without GPUs if none can be detected."""
-    if is_made_up(options):
+    if is_other_machine(options):
         return find_hardware(options, environ)
     with suppress(HardwareError):
         return find_hardware(options, environ)
@@ -148,5 +148,6 @@ def _compare(
 
 
 def _wishes(**said: object) -> Wishes:
+    """Return these engine options as given on the command line."""
     origin = Origin(layer=Layer.CLI, place="the command line")
     return Wishes(options={name: Value(value=value, origin=origin) for name, value in said.items() if value})

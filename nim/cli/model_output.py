@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from nim.cli.model_fit import Judgement, fits, lacks
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 from nim.log_format import visible
 from nim.models.types import ModelReading, Quantization
-from nim.selection.fit import Fit
+from nim.selection.profile_fit import Fit
 
 _WIDTH = 15
 
@@ -51,10 +51,12 @@ def model_text(reading: ModelReading, judgement: Judgement) -> str:
 
 
 def _quantized(quantization: Quantization) -> dict[str, Any]:
+    """Return the quantization as JSON values."""
     return {name: value for name, value in asdict(quantization).items() if name not in ("method", "ignored")}
 
 
 def _fit_data(judgement: Judgement) -> dict[str, Any]:
+    """Return the JSON object about memory: bytes of one rank, contexts in tokens."""
     estimate = judgement.fit.estimate
     needed = estimate.cost.bytes_for(judgement.context) if estimate.cost and judgement.context else None
     return {
@@ -73,13 +75,14 @@ def _fit_data(judgement: Judgement) -> dict[str, Any]:
 
 def _longest(fit: Fit) -> int | None:
     """Return the longest context up to the one that was asked for; 0 if none, None if unknown."""
-    estimate, usable = fit.estimate, fit.room.usable_bytes
+    estimate, usable = fit.estimate, fit.memory_fit.usable_bytes
     if usable is None or estimate.cost is None or estimate.least_bytes is None:
         return None
     return estimate.longest(usable) or 0
 
 
 def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each fact."""
     kind = f" ({reading.model_type})" if reading.model_type else ""
     yield "Architecture", f"{reading.architecture or 'unknown'}{kind}"
     yield "Serves", f"{_task(reading.generates)} from {', '.join(reading.modalities)}"
@@ -94,6 +97,7 @@ def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
 
 
 def _precision(reading: ModelReading) -> str:
+    """Return precision and quantization as text."""
     quantization = reading.quantization
     if quantization is None:
         return reading.precision or "unknown"
@@ -107,6 +111,7 @@ def _precision(reading: ModelReading) -> str:
 
 
 def _sizes(reading: ModelReading, judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield label and text of context, weights and cache."""
     context = reading.context
     if context:
         yield "Context", f"{context.tokens} tokens: {context.why}"
@@ -122,6 +127,7 @@ def _sizes(reading: ModelReading, judgement: Judgement) -> Iterator[tuple[str, s
 
 
 def _verdict(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield label and text of whether the model fits."""
     fit = judgement.fit
     if judgement.refusal:
         yield "Fits", f"no: {judgement.refusal}"
@@ -138,6 +144,7 @@ def _verdict(judgement: Judgement) -> Iterator[tuple[str, str]]:
 
 
 def _flags(fit: Fit) -> str:
+    """Return the flags for the judged parallel sizes."""
     stages = fit.parallel.pipeline
     return f"--tensor-parallel-size {fit.parallel.tensor}" + (
         f" --pipeline-parallel-size {stages}" if stages > 1 else ""
@@ -145,6 +152,7 @@ def _flags(fit: Fit) -> str:
 
 
 def _room(judgement: Judgement) -> str:
+    """Return the memory left for the cache as text; empty if unknown."""
     free = judgement.free_bytes
     if free is None:
         return ""
@@ -154,6 +162,7 @@ def _room(judgement: Judgement) -> str:
 
 
 def _why(fit: Fit) -> str:
+    """Return the unmet requirements as text; empty if there are none."""
     words = [f"needs {miss.needed}; found {miss.found}" for miss in lacks(fit)]
     return f": {', '.join(words)}" if words else ""
 
@@ -165,16 +174,20 @@ def _brief(fit: Fit) -> str:
 
 
 def _task(generates: bool | None) -> str:
+    """Return what the model is served for, as text."""
     return {True: "generation", False: "pooling (embeddings, scores)", None: "unknown"}[generates]
 
 
 def _task_of(fits: bool | None) -> str:
+    """Return "yes", "no" or "unknown"."""
     return {True: "yes", False: "no", None: "unknown"}[fits]
 
 
 def _bytes(size: int | None) -> str:
+    """Return a number of bytes as text; "unknown" for None."""
     return "unknown" if size is None else format_size(size)
 
 
 def _or_unknown(value: int | None) -> str:
+    """Return a number as text; "unknown" for None."""
     return "unknown" if value is None else str(value)

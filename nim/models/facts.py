@@ -1,4 +1,4 @@
-"""What is known of the model that a profile serves: its configuration, weights and sizes."""
+"""Facts of the model that a profile serves: configuration, weights and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,7 @@ class ModelFacts:
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
     def check_stages(self, ranks: Ranks) -> str | None:
-        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+        """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
         from nim.models.parallel_sizes import check_stages
@@ -62,7 +62,7 @@ class ModelFacts:
         return check_stages(self.config, ranks)
 
     def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
-        """Return why the engine cannot split the model over these ranks, with the sizes that it takes."""
+        """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can."""
         from nim.models.parallel_sizes import check_split
 
         return check_split(self.config, self.split_weights(quantize), ranks)
@@ -80,7 +80,7 @@ class ModelFacts:
         return accepted_sizes(self.config, weights, most, usual_only=weights is None)
 
     def split_weights(self, quantize: str | None = None) -> "ModelWeights | None":
-        """Return the weights whose widths ranks share; unquantized where their format is not known."""
+        """Return the weights that ranks share, as unquantized if their format is unknown."""
         found = self._weights(quantize)
         if found is not None or self.reading.quantization is None:
             return found
@@ -91,6 +91,7 @@ class ModelFacts:
     def _weights(
         self, quantize: str | None = None, dtype: str | None = None, capability: Capability | None = None
     ) -> "ModelWeights | None":
+        """Return the model's weights; None if their format is unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
         from nim.models.weights.storage.methods import HOPPER
@@ -104,6 +105,7 @@ class ModelFacts:
 
 
 def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
+    """Return the bytes of weights on one rank; None if unknown or not divisible."""
     try:
         return None if weights is None else weights.bytes(ranks)
     except CannotSplitError:

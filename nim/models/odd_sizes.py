@@ -1,4 +1,4 @@
-"""Sizes in a configuration that no model has: they count as unknown, and the user is told."""
+"""Warnings about sizes in a configuration that no model has; the reading treats them as unknown."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,17 @@ _SIZE = re.compile(r"(?<!window_)(size|heads|layers|dim|rank|experts|length|len|
 
 
 def odd_sizes(config: ModelConfig) -> tuple[str, ...]:
-    """Return a sentence for each size of the language part that is below what any model has, or absurd."""
+    """Return a warning for each size that is negative, 0 where it must not be, or absurdly large."""
     values = {**config.root.values, **config.text.values}
     return tuple(
-        f"{name} is {value} in the model's configuration, which no model has: it counts as unknown, "
-        "and the engine is likely to fail with it"
+        f"{name} is {value} in the model's configuration, which no model has: it is treated as unknown, "
+        "and the engine will probably fail"
         for name, value in _odd(values)
     )
 
 
 def _odd(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield name and value of each such size."""
     for name, value in values.items():
         number = as_whole(value) if _SIZE.search(name) else None
         if number is None:

@@ -1,4 +1,4 @@
-"""Over how many GPUs the engine splits a model, and why not over others."""
+"""The numbers of GPUs over which the engine can split a model, and why not over others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,16 +18,16 @@ from nim.models.weights.shares import CannotSplitError, Share
 
 
 def check_stages(config: ModelConfig, ranks: Ranks) -> str | None:
-    """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+    """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
     if ranks.expert_parallel and _mixture(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
     return _pipeline_refusal(config, ranks.pipeline)
 
 
 def check_split(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
-    """Return why the engine refuses to split so, with the sizes it takes; None where nothing is against it.
+    """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can.
 
-    What is not known refuses nothing.
+    Unknown sizes refuse nothing.
     """
     ranks = replace(ranks, pipeline=1)
     what = _refused(config, weights, ranks)
@@ -48,7 +48,7 @@ def accepted_sizes(
     expert_parallel: bool = False,
     usual_only: bool = False,
 ) -> tuple[int, ...]:
-    """Return the tensor-parallel sizes up to `most` that the engine takes; `usual_only`: powers of two."""
+    """Return the tensor-parallel sizes up to `most` that the engine accepts; `usual_only`: powers of two."""
     sizes = [size for size in range(1, most + 1) if not usual_only or size.bit_count() == 1]
     ranks = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in sizes)
     return tuple(each.tensor for each in ranks if _refused(config, weights, each) is None)
@@ -74,7 +74,7 @@ def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) ->
 
 
 def _check_heads(config: ModelConfig, ranks: int) -> None:
-    """The engine looks at the heads first, whatever the layers are made of."""
+    """Raise CannotSplitError if the attention heads do not divide by `ranks`."""
     heads = read_heads(config)
     if heads.attention:
         Share(heads.attention, what=ATTENTION_HEADS).on_rank(ranks)
@@ -83,6 +83,7 @@ def _check_heads(config: ModelConfig, ranks: int) -> None:
 
 
 def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
+    """Return why the engine refuses this many pipeline stages; None if it does not."""
     if stages == 1:
         return None
     if runs_in_stages(config) is False:

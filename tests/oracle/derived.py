@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 
 PLACE = ROOT / "build" / "oracle" / "derived"
 Values = Mapping[str, Any]

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.oracle.derived import CHECKPOINTS, write_configuration
 
 CORPUS = Path(__file__).parent / "corpus"

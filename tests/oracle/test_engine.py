@@ -1,4 +1,4 @@
-"""The record is what the installed vLLM says, and a pretended GPU changes no parameter."""
+"""The record equals the installed vLLM's answers, and a pretended GPU changes no parameter."""
 
 import json
 import subprocess
@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
 from nim.manifest.types import KvCache
 from nim.models.cache import CacheSettings, cache_bytes
 from nim.models.files import read_config
 from nim.models.reading import read_model
-from nim.paths import ROOT
-from nim.selection.memory.cache_cost import stated_reading
+from nim.selection.memory.kv_cache_cost import stated_reading
 from tests.oracle import models, record
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""Names for code that is not here: compiled kernels and packages of the GPU wheel."""
+"""Stand-ins for code that is not installed: compiled kernels and packages of the GPU wheel."""
 
 import importlib.abc
 import importlib.machinery
@@ -56,7 +56,7 @@ ANSWERS: dict[str, Callable[..., int]] = {
 
 
 def install() -> None:
-    """Let the modules be imported and the operators be named."""
+    """Make absent modules importable and absent operators available."""
     import torch
 
     sys.meta_path.insert(0, _Finder())
@@ -65,7 +65,7 @@ def install() -> None:
     register = torch.library.register_fake
 
     def register_fake(operator: Any, *arguments: Any, **named: Any) -> Any:
-        """Skip the shape function of an operator that is not here."""
+        """Skip the shape function of an absent operator."""
         try:
             if isinstance(operator, str) and operator.partition("::")[0] in NAMESPACES:
                 torch._C._dispatch_find_schema_or_throw(operator, "")  # noqa: SLF001 - nothing public answers it
@@ -96,6 +96,8 @@ class Absent:
 
 
 class _AbsentClass(type):
+    """The class of an absent class: every attribute exists, and calls return absent objects."""
+
     def __call__(cls, *_arguments: Any, **_named: Any) -> Any:
         return Absent(f"{cls.__name__}()")
 
@@ -109,6 +111,8 @@ class _AbsentClass(type):
 
 
 class _Module(types.ModuleType):
+    """A module in which every name exists."""
+
     __version__: str
     __path__: ClassVar[list[str]] = []  # type: ignore[misc]  # every name below it is a module as well
 
@@ -119,18 +123,22 @@ class _Module(types.ModuleType):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """An import finder for the absent modules."""
+
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """Return the spec of an absent module, else None."""
         if name in MODULES or name.startswith(tuple(f"{module}." for module in MODULES)):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def create_module(self, spec: Any) -> types.ModuleType:
+        """Return the module in which every name exists."""
         module = _Module(spec.name)
         module.__file__, module.__version__ = f"<{spec.name}>", "0.28.0"  # torchvision's, which is asked for
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Nothing is to be run."""
+        """Do nothing: the module has no code."""
 
 
 class _Namespace(types.ModuleType):

@@ -63,6 +63,7 @@ def pretend_gpu_build(gpu: Gpu = H100, cache: str | None = None) -> None:
 
 
 def _replace_cuda(gpu: Gpu) -> None:
+    """Replace what torch reports about the GPU."""
     import torch
 
     properties = types.SimpleNamespace(
@@ -97,6 +98,7 @@ def _replace_cuda(gpu: Gpu) -> None:
 
 
 def _replace_platform(gpu: Gpu) -> None:
+    """Replace what the engine's CUDA platform asks the driver."""
     import vllm.platforms
     from vllm.platforms.cuda import NonNvmlCudaPlatform
 
@@ -135,6 +137,7 @@ def set_capability(capability: tuple[int, int]) -> None:
 
 
 def _replace_triton(gpu: Gpu) -> None:
+    """Set a Triton driver for this GPU, if Triton is installed."""
     import torch
     import vllm.triton_utils  # decides at import whether Triton can be used
 

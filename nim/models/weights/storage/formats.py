@@ -40,7 +40,7 @@ def blocks(rows: int, columns: int, *, scale_bits: int = 32) -> Storage:
 
 
 def tiles(tile: Sequence[Any]) -> Storage | None:
-    """Return `blocks` of the rows and columns that a configuration names; None where they are no sizes."""
+    """Return the format with these rows and columns per scale; None if they are not positive numbers."""
     rows, columns = map(as_size, tile)
     return blocks(rows, columns) if rows and columns else None
 
@@ -65,6 +65,7 @@ def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
 
 
 def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> Storage | None:
+    """Return the format of floating-point weights; None if unknown."""
     if bits == 4:
         return MXFP4 if size == 32 else NVFP4
     if bits != 8:
