@@ -7,8 +7,18 @@ from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# Escapes control characters, so that a record stays on one line and cannot control a terminal.
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), 127)} | {10: "\\n"}
+# Control characters: they command a terminal, in eight bits as well; and those that reorder or break a line.
+_CONTROL = (
+    *range(9),
+    *range(11, 32),
+    *range(127, 160),
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)
+_PRINTABLE = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _CONTROL}
+_VISIBLE = _PRINTABLE | {10: "\\n"}
 
 
 def severity(level: str) -> int:
@@ -17,8 +27,13 @@ def severity(level: str) -> int:
 
 
 def visible(text: str) -> str:
-    """Return the text with line breaks and terminal control characters escaped."""
+    """Return the text with line breaks and control characters escaped: it stays on one line."""
     return text.translate(_VISIBLE)
+
+
+def printable(text: str) -> str:
+    """Return a text of several lines with control characters escaped."""
+    return text.translate(_PRINTABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

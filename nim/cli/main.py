@@ -12,7 +12,7 @@ from typing import Any
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
-from nim.log_format import Form
+from nim.log_format import Form, printable
 from nim.settings import with_secrets
 from nim.settings.value_types import BOOLEAN
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_refusal(refusal: NimError) -> None:
     """Print an error in the log's format: JSON if NIM_JSONL_LOGGING is set."""
     if not _as_json():
-        print(f"nim: {refusal}", file=sys.stderr)
+        print(printable(f"nim: {refusal}"), file=sys.stderr)
         return
     more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
     _write_line("CRITICAL", refusal.message, **more)

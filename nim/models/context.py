@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import Context
 
 # The engine takes the smallest of those that are there.
@@ -24,13 +24,13 @@ def read_context(config: ModelConfig, *, generates: bool | None) -> Context | No
     if length is None and not config.text.values:
         return None
     tokenizer = _tokenizer_length(config, generates=generates)
-    if tokenizer is not None and (length is None or tokenizer < length):
+    if tokenizer and (length is None or tokenizer < length):
         length, why = tokenizer, "model_max_length of tokenizer_config.json"
     if length is None:
         length, why = _WITHOUT_ANY, f"no field names a length: the engine assumes {_WITHOUT_ANY}"
     length, why = _scaled(config, length, why)
-    sentences = as_whole(config.sentence_config.get("max_seq_length"))
-    if sentences is not None:
+    sentences = as_size(config.sentence_config.get("max_seq_length"))
+    if sentences:
         length, why = sentences, "max_seq_length of the sentence-transformers configuration"
     return _with_default(config, length, why)
 
@@ -65,7 +65,7 @@ def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | N
     """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
     if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
-    return as_whole(config.tokenizer_config.get("model_max_length"))
+    return as_size(config.tokenizer_config.get("model_max_length"))
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
 from nim.models.hub_environment import check_timeouts, hub_problems
+from nim.models.odd_sizes import odd_sizes
 from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
@@ -40,6 +41,7 @@ def check_options(
         *_adapter_warnings(said, model, other_machine=request.other_machine, strict=strict),
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
+        *(odd_sizes(model.facts.config) if model.facts else ()),
     )
 
 

@@ -12,6 +12,7 @@ from nim.selection.profile_options import EngineOptions
 # Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
 _MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")
 SPARSE = "sparse mla"
+_ATTENTION = {"attention": "attention", "mla": "latent attention (MLA)", SPARSE: "sparse latent attention"}
 _DTYPES = {"half": "float16", "float": "float32"}
 _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
@@ -88,7 +89,7 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
         dtype = "fp8"  # the engine takes the layout of its kernels for it, whichever it is
     found = judge_cache(dtype, gpu.compute_capability, load_catalog(), kind)
     if found.runs is False and found.minimum is not None:
-        what = f"{kind} attention" if dtype == "auto" else f"a cache in {dtype}"
+        what = _ATTENTION[kind] if dtype == "auto" else f"a cache in {dtype}"
         yield _miss(_words(found.minimum, what), gpu, change=None, certain=True)
 
 
