@@ -37,6 +37,7 @@ PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 MODEL = ROOT / "profiles" / "demo" / "model"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),

@@ -19,6 +19,7 @@ from nim.selection.memory.kv_cache_cost import stated_reading
 from tests.oracle import models, record
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(600),
