@@ -35,6 +35,7 @@ class Gpu:
 
 
 GPUS = {
+    "7.5": Gpu(name="Tesla T4", capability=(7, 5), memory=16 << 30, processors=40),
     "9.0": Gpu(name="NVIDIA H100 80GB HBM3", capability=(9, 0), memory=80 << 30, processors=132),
     "10.0": Gpu(name="NVIDIA B200", capability=(10, 0), memory=180 << 30, processors=148),
 }
