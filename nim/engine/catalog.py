@@ -122,6 +122,16 @@ class QuantizationMethod:
     config_files: tuple[str, ...]
     online: bool  # quantizes unquantized weights as it loads them
     deprecated: bool  # refused without --allow-deprecated-quantization
+    needs_config: bool  # refused for weights whose files do not say how they are quantized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionBackend:
+    """One value of `--attention-backend` that NVIDIA GPUs may have."""
+
+    name: str
+    kind: str  # of attention: "attention", "mla" or "sparse mla"
+    capabilities: tuple[tuple[int, int], ...]  # of the catalog's GPUs, those that it accepts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +196,17 @@ class Catalog:
             config_files=tuple(row.get("files", ())),
             online=row.get("online", False),
             deprecated=row.get("deprecated", False),
+            needs_config=row.get("needs_config", False),
+        )
+
+    def attention_backend(self, name: str) -> AttentionBackend | None:
+        """Return the backend of this name; None if it is unknown on which GPUs it runs."""
+        row = self.rows["backend_support"].get(name)
+        if row is None:
+            return None
+        listed = (text.split(".") for text in row["capabilities"])
+        return AttentionBackend(
+            name=name, kind=row["kind"], capabilities=tuple((int(a), int(b)) for a, b in listed)
         )
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:

@@ -8,6 +8,7 @@ from nim.engine.inspection.gpu_build import set_capability
 
 # Generations that the GPU build has kernels for, and the larger Blackwell, which uses those of 10.0.
 CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
+_OTHER_PLATFORMS = ("ROCM_", "XPU_", "CPU_", "AMX_")
 _HEAD_SIZES = {"attention": 128, "mla": 576, "sparse mla": 576}
 
 
@@ -30,6 +31,28 @@ def cache_rows() -> dict[str, dict[str, Any]]:
                 for kind in _HEAD_SIZES:
                     if backend := _backend(kind, name):
                         rows[name].setdefault(kind, {})[".".join(map(str, capability))] = backend
+    return rows
+
+
+def backend_rows() -> dict[str, dict[str, Any]]:
+    """Return one row per backend of CUDA's: its kind of attention, the compute capabilities that it accepts.
+
+    A backend whose class cannot be imported, such as one that a plugin registers, is omitted.
+    """
+    from vllm.platforms.interface import DeviceCapability
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    rows: dict[str, dict[str, Any]] = {}
+    for name, member in sorted(AttentionBackendEnum.__members__.items()):
+        if name.startswith(_OTHER_PLATFORMS):
+            continue
+        try:
+            found = member.get_class()
+        except (ImportError, ValueError, AttributeError):
+            continue
+        kind = "attention" if not found.is_mla() else "sparse mla" if found.is_sparse() else "mla"
+        accepted = [one for one in CAPABILITIES if found.supports_compute_capability(DeviceCapability(*one))]
+        rows[name] = {"kind": kind, "capabilities": [".".join(map(str, one)) for one in accepted]}
     return rows
 
 
