@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from nim.engine.catalog import Feature, load_catalog
+from nim.engine.catalog import Feature
 from nim.models.config import ModelConfig
 from nim.models.heads import read_heads
 from nim.models.layers.kinds import layer_count
 from nim.models.quantization import read_quantization
+from nim.models.supports import supports
 from nim.models.types import LARGEST
 from nim.models.weights.model_weights import ModelWeights, read_weights
 from nim.models.weights.modules import Ranks
@@ -64,10 +65,7 @@ def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_
 
 def runs_in_stages(config: ModelConfig) -> bool | None:
     """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
-    found = load_catalog().resolve(config.architectures) if config.architectures else None
-    if found is None or found.architecture is None:
-        return None
-    return Feature.PIPELINE_PARALLEL in found.architecture.features
+    return supports(config, Feature.PIPELINE_PARALLEL)
 
 
 def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:

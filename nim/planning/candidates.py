@@ -18,6 +18,8 @@ from nim.planning.file_layers import runtime_config_entries
 from nim.planning.local_models import KnownFiles, judge_model, known_files, look_at_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.written import Written
+from nim.selection.adapters import takes_adapters
+from nim.selection.engine_options import EngineOptions
 from nim.selection.fit import Wishes
 from nim.selection.refusals import NoProfileFits
 from nim.selection.select import Facts, Selection, select
@@ -83,6 +85,7 @@ def read_manifest_for(
         weights_bytes=files.weights_bytes,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
+        adapters=takes_adapters(facts, EngineOptions(values=wishes.options)),
     )
 
 
