@@ -31,7 +31,7 @@ def check_sizes(
 
     `quantize` is the engine's `--quantization`. What is not known refuses nothing.
     """
-    if expert_parallel and _mixture(config) is False:
+    if expert_parallel and has_experts(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
     if (reason := _pipeline_refusal(config, pipeline_parallel_size)) is not None:
         return reason
@@ -112,7 +112,7 @@ def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
     return None
 
 
-def _mixture(config: ModelConfig) -> bool | None:
+def has_experts(config: ModelConfig) -> bool | None:
     """Return whether the model has routed experts; None where that is not known."""
     try:
         return read_mixture(config) is not None if config.root.values else None
