@@ -91,7 +91,7 @@ def _cache_settings(options: argparse.Namespace, reading: ModelReading, machine:
 
 def _warnings(cache: CacheSettings, reading: ModelReading) -> Iterator[str]:
     context = reading.context
-    if context and cache.context > context.limit:
+    if context and context.limit is not None and cache.context > context.limit:
         yield (
             f"--max-model-len {cache.context} is above what the engine derives, {context.limit} "
             f"({context.why}): it refuses to start without VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"

@@ -37,7 +37,8 @@ def fit_rank(
     """Return the fit of a rank that may use `usable_bytes`, with its weights and a workspace."""
     free = usable_bytes - weights_bytes - workspace_bytes
     cache, spare = cache_bytes(reading, settings), spare_block_bytes(reading, settings)
-    whole = replace(settings, context=reading.context.limit if reading.context else settings.context)
+    limit = reading.context.limit if reading.context else None
+    whole = replace(settings, context=limit or settings.context)
     return Fit(
         usable_bytes=usable_bytes,
         free_bytes=free,

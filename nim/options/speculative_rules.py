@@ -50,6 +50,13 @@ def _tokens(said: Said) -> Clash | None:
     return found(message, "--speculative-config.num_speculative_tokens 2")
 
 
+def _positive(said: Said) -> Clash | None:
+    tokens = drafting(said).get("num_speculative_tokens")
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens > 0:
+        return None
+    return found(f'"num_speculative_tokens" {tokens} of {_named(said)}: it is below 1', "1 or more")
+
+
 def _model(said: Said) -> Clash | None:
     config = drafting(said)
     needless = config.get("model") is not None or _method(config) in _SELF_DRAFTING
@@ -164,6 +171,7 @@ def _metrics(said: Said) -> Clash | None:
 SPECULATIVE: tuple[Rule, ...] = (
     *(once(option, _OPTION, key, source=_ARGS) for option, key in _SHORT.items()),
     Rule(source=f"{_CONFIG}._verify_args", find=_tokens),
+    Rule(source=_CONFIG, find=_positive),
     Rule(source=f"{_CONFIG}.__post_init__", find=_model),
     Rule(source=f"{_CONFIG}._verify_args, _verify_and_get_draft_tp", find=_draft_size),
     Rule(source=f"{_CONFIG}.__post_init__", find=_lookup),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
+from nim.hardware import Gpu
 from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedModel:
-    """The model that the options are for. `facts` is None where its files are not on this machine."""
+    """The model that the options are for. `facts` is None where its files are not on this machine.
+
+    `gpu` is the first of those that serve it; None on the CPU.
+    """
 
     manifest: Manifest
     source: Source
     facts: ModelFacts | None
+    gpu: Gpu | None = None
 
 
 def check_options(
@@ -35,7 +40,7 @@ def check_options(
     check_timeouts(request.environ)
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
-    said = Said(config=config, table=table, experts=experts)
+    said = Said(config=config, table=table, experts=experts, model=model.facts, gpu=model.gpu)
     return (
         *check_variable_values(config, table, strict=strict),
         *check_named_values(config, load_catalog(table.version), strict=strict),

@@ -1,10 +1,18 @@
 """Whether the engine runs a number format on a GPU, and how where the GPU lacks it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from nim.engine.capabilities import SUPPORT, Capability, Verdict, judge_cache, judge_precision
+from nim.engine.capabilities import (
+    SUPPORT,
+    Capability,
+    Verdict,
+    judge_backend,
+    judge_cache,
+    judge_precision,
+)
 from nim.engine.catalog import load_catalog
 from nim.hardware.types import Gpu
+from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
 from nim.selection.engine_options import EngineOptions
 from nim.selection.fit import Case, Kind, Miss
@@ -17,8 +25,11 @@ _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield what the GPU lacks, unless the profile names it: then it was made for it."""
-    if gpu.compute_capability is None or case.profile.names_gpu:
+    """Yield what the GPU lacks. A profile that names it was made for it, whatever backend a person names."""
+    if gpu.compute_capability is None:
+        return
+    yield from _backend_misses(case, gpu)
+    if case.profile.names_gpu:
         return
     for precision, verdict in _verdicts(case, gpu):
         if not verdict.runs and verdict.needed:
@@ -90,6 +101,27 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
     if found.runs is False and found.minimum is not None:
         what = f"{kind} attention" if dtype == "auto" else f"a cache in {dtype}"
         yield _miss(_words(found.minimum, what), gpu, change=None, certain=True)
+
+
+def _backend_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """Yield a miss where the attention backend that is asked for does not take the GPU."""
+    name = case.options.text("attention_backend")
+    whole = case.options.get("attention_config")
+    named = name or (whole.get("backend") if isinstance(whole, Mapping) else None)
+    found = judge_backend(str(named or "").upper(), gpu.compute_capability, load_catalog())
+    if found.runs is not False or not _attends(case.facts):
+        return
+    *others, last = (f"{major}.{minor}" for major, minor in found.capabilities)
+    words = f"{', '.join(others)} or {last}" if others else last
+    option = "attention-backend" if name else "attention-config"
+    needed = f"compute capability {words} for --{option} {named}"
+    yield _miss(needed, gpu, change=f"leave out --{option}", certain=True)
+
+
+def _attends(facts: ModelFacts | None) -> bool:
+    """Return False where no layer of the model has an attention backend."""
+    layers = facts.reading.layers if facts else None
+    return layers is None or any(layer.kind not in (LayerKind.STATE, LayerKind.NONE) for layer in layers)
 
 
 def _attention(reading: ModelReading | None) -> str:
