@@ -12,6 +12,7 @@ from nim.hardware import Gpu
 from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens
 from nim.models.fit import Fit, fit_rank
 from nim.models.parallel_sizes import check_sizes, tensor_parallel_sizes
+from nim.models.refusals import model_fault
 from nim.models.types import ModelReading
 from nim.models.weights.weight_bytes import parameter_bytes
 from nim.selection.memory import ENGINE_UTILIZATION, GPU_WORKSPACE_BYTES
@@ -53,7 +54,7 @@ class Judgement:
     parameter_bytes: int | None
     cache_bytes: int | None
     tensor_parallel_sizes: tuple[int, ...] | None
-    refusal: str | None  # why the engine refuses the requested sizes
+    refusal: str | None  # why the engine refuses the model or the requested sizes
     fit: Fit | None
 
 
@@ -69,7 +70,8 @@ def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Machi
 def judge(model: FoundModel, reading: ModelReading, cache: CacheSettings, machine: Machine) -> Judgement:
     """Return the memory that the model takes, and whether it fits the machine."""
     config, tensor, stages = model.config, cache.tensor_parallel_size, cache.pipeline_parallel_size
-    refusal = check_sizes(config, tensor_parallel_size=tensor, pipeline_parallel_size=stages)
+    refusal = model_fault(config)
+    refusal = refusal or check_sizes(config, tensor_parallel_size=tensor, pipeline_parallel_size=stages)
     weights = parameter_bytes(
         config,
         reading.quantization,

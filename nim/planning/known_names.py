@@ -21,6 +21,7 @@ from nim.models.config import ModelConfig, model_config
 from nim.models.files import read_config
 from nim.models.quantization import quantization_mapping
 from nim.models.quantization_faults import quantization_fault
+from nim.models.refusals import layers_fault, quantization_detail, quantization_name
 from nim.values import Value
 
 # The configuration is then read from elsewhere.
@@ -40,6 +41,7 @@ def check_model_names(
     place = str(model.files.directory / CONFIG)
     return (
         *_check_architecture(config, said, catalog, place, strict=strict),
+        *_check_layers(config, said, place, strict=strict),
         *_check_quantization(config, said, catalog, place, strict=strict),
         *_check_unquantized(config, said, catalog, model, strict=strict),
     )
@@ -77,13 +79,23 @@ def _check_architecture(
     return (*refuse(refusal, strict=strict), *([note] if note else []))
 
 
+def _check_layers(
+    config: ModelConfig, said: Mapping[str, Any], place: str, *, strict: bool
+) -> tuple[str, ...]:
+    fault = layers_fault(config)
+    if fault is None or said.get("model_impl") in ("transformers", "terratorch"):
+        return ()
+    hint = "another model; --model-impl transformers, if Transformers' code of it will do"
+    return refuse(Refusal(message=f"cannot load the model ({place}): {fault}", hint=hint), strict=strict)
+
+
 def _check_quantization(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
-    method = _named_method(config)
+    method = quantization_name(config)
     if not method:
         return ()
-    detail = str(quantization_mapping(config).get("quant_algo") or config.model_type or "") or None
+    detail = quantization_detail(config)
     asked = str(said["quantization"]) if said.get("quantization") else None
     refusal = unknown_quantization(
         method,
@@ -107,18 +119,10 @@ def _check_unquantized(
 ) -> tuple[str, ...]:
     """Check `--quantization` for weights that are not quantized; what lies elsewhere may say how they are."""
     elsewhere = said.get("quantization_config") or said.get("hf_overrides") or model.weights is None
-    if _named_method(config) or quantization_mapping(config) or elsewhere:
+    if quantization_name(config) or quantization_mapping(config) or elsewhere:
         return ()
     directory = model.files.directory
     names = sorted(path.name for path in directory.glob("*.json"))
     asked = str(said["quantization"]) if said.get("quantization") else None
     place = str(directory / CONFIG)
     return refuse(needless_quantization(asked, names, catalog, place=place), strict=strict)
-
-
-def _named_method(config: ModelConfig) -> str:
-    """Return the method that the checkpoint names; an empty text if it names none."""
-    raw = quantization_mapping(config)
-    producer = raw.get("producer")
-    by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
-    return str(raw.get("quant_method") or ("modelopt" if by_modelopt else ""))
