@@ -1,8 +1,8 @@
 """Let the pinned vLLM judge starts: a JSON object with `model` and `tokens` a line, an answer a line.
 
-An answer is the refusal or null. `python -m tests.oracle.starts 9.0` judges on a GPU of capability 9.0. The arguments are parsed and checked as
-`vllm serve` does, the model is built on the meta device, and adapters are switched on as a worker does it.
-Each start is judged in a process of its own; no weight is read.
+An answer is the refusal or null. `python -m tests.oracle.starts 9.0` judges on a GPU of capability 9.0. The
+arguments are parsed and checked as `vllm serve` does, the model is built on the meta device, and adapters are
+switched on as a worker does it. Each start has a process of its own; no weight is read.
 """
 
 import importlib
