@@ -47,6 +47,11 @@ def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
     return tuple(_read(name, path) for name, path in map(_named, modules))
 
 
+def is_of_this_machine(path: str) -> bool:
+    """Return whether it can only be a path: a relative one of one or two parts may be one of the hub."""
+    return path.startswith(("/", "~", ".")) or path.count("/") > 1
+
+
 def _named(module: Any) -> tuple[str, str]:
     if isinstance(module, Mapping):
         return str(module.get("name", "")), str(module.get("path", ""))
@@ -58,8 +63,7 @@ def _read(name: str, path: str) -> Adapter:
     try:
         directory = Path(path).expanduser()
         if not directory.is_dir():
-            # A relative path that is not there is a repository of the hub to the engine.
-            return Adapter(name=name, path=path, is_missing=path.startswith(("/", "~")))
+            return Adapter(name=name, path=path, is_missing=is_of_this_machine(path))
         config = json.loads((directory / CONFIG).read_bytes())
     except FileNotFoundError:
         return Adapter(name=name, path=path, fault=f"it has no {CONFIG}")

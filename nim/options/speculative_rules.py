@@ -11,6 +11,7 @@ _SHORT = {"spec_method": "method", "spec_model": "model", "spec_tokens": "num_sp
 # These methods draft with the model itself, or without a model; all others need a draft model.
 _SELF_DRAFTING = ("ngram", "[ngram]", "ngram_gpu", "suffix", "extract_hidden_states", "mtp", "dspark")
 _NGRAM = ("ngram", "[ngram]", "ngram_gpu")
+_WITHOUT_MODEL = (*_NGRAM, "suffix", "custom_class")
 _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")
 
 
@@ -23,6 +24,13 @@ def drafting(said: Said) -> dict[str, Any]:
 def is_on(said: Said) -> bool:
     """Return whether speculative decoding is configured."""
     return said.given(_OPTION) or any(said.given(option) for option in _SHORT)
+
+
+def draft_model(said: Said) -> tuple[str | None, str]:
+    """Return the draft model that the engine loads, and the option that names it; None where there is none."""
+    model = drafting(said).get("model") if is_on(said) else None
+    loads = isinstance(model, str) and model not in _NGRAM and _method(drafting(said)) not in _WITHOUT_MODEL
+    return (str(model), _named(said)) if loads else (None, "")
 
 
 def _named(said: Said) -> str:

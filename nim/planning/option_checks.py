@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
+from nim.engine.argument_refusals import refuse_all
 from nim.hardware import Gpu
 from nim.manifest import Manifest
 from nim.models.adapters import read_adapters
@@ -14,7 +15,10 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
+from nim.planning.named_paths import absent_paths, missing_paths
 from nim.values import Value
+
+_WITHOUT = "without it the engine does not start"
 
 if TYPE_CHECKING:
     from nim.planning.planner import Request
@@ -46,6 +50,7 @@ def check_options(
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
         *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
+        *_path_warnings(said, made_up=request.made_up, strict=strict),
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
     )
@@ -56,8 +61,20 @@ def _adapter_warnings(said: Said, model: CheckedModel, *, made_up: bool, strict:
     if not isinstance(modules, list) or not modules:
         return ()
     # The files of a made-up machine are not those of this one.
-    adapters = [one for one in read_adapters(modules) if not (made_up and one.is_missing)]
-    return check_adapters(said, adapters, _names(model), strict=strict)
+    found = read_adapters(modules)
+    absent = [one for one in found if made_up and one.is_missing]
+    adapters = [one for one in found if one not in absent]
+    notes = (f"the adapter {one.name} '{one.path}' is not on this machine: {_WITHOUT}" for one in absent)
+    return (*check_adapters(said, adapters, _names(model), strict=strict), *notes)
+
+
+def _path_warnings(said: Said, *, made_up: bool, strict: bool) -> tuple[str, ...]:
+    """Return warnings of paths that are not here. SettingsError for those that the engine needs."""
+    missing = tuple(missing_paths(said))
+    if missing and strict and not made_up:
+        raise refuse_all([one.refusal for one in missing], "the options")
+    notes = (f"{one.what}: {one.fault} on this machine; {_WITHOUT}" for one in missing)
+    return (*notes, *absent_paths(said))
 
 
 def _experts(facts: ModelFacts) -> int | None:
