@@ -109,10 +109,10 @@ def _compressed_group(weights: Raw, group: Raw, stored: str) -> Iterator[str]:
         return
     if inputs is None and stored != "pack-quantized":
         yield f'"format" {stored}: integers without quantized activations are stored as pack-quantized'
-    if stored != "int-quantized" or not isinstance(inputs, Mapping):
+    if stored != "int-quantized" or not isinstance(inputs, Mapping) or bits != 8:
         return
-    if bits != 8 or weights.get("symmetric") is False or weights.get("strategy") == "group":
-        yield f"{bits} bits {_kind(weights)}: with {stored} there are kernels for 8 symmetric ones by channel"
+    if weights.get("symmetric") is False or weights.get("strategy") == "group":
+        yield f"{bits} bits {_kind(weights)}: with {stored} there are kernels for symmetric ones by channel"
 
 
 def _modelopt(raw: Raw, config: ModelConfig) -> Iterator[str]:

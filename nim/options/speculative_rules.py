@@ -27,7 +27,7 @@ def is_on(said: Said) -> bool:
 
 
 def draft_model(said: Said) -> tuple[str | None, str]:
-    """Return the draft model that the engine loads, and the option that names it; None where there is none."""
+    """Return the draft model that the engine loads, and the option naming it; None where there is none."""
     model = drafting(said).get("model") if is_on(said) else None
     loads = isinstance(model, str) and model not in _NGRAM and _method(drafting(said)) not in _WITHOUT_MODEL
     return (str(model), _named(said)) if loads else (None, "")
