@@ -2,6 +2,8 @@
 
 import pytest
 
+from nim.models.files import read_config
+from nim.models.refusals import model_fault
 from tests.oracle import compare, models, record, table
 from tests.oracle.models import Model
 
@@ -18,6 +20,8 @@ STAGES_TO_JUDGE_AGAIN = {
     "XiaomiMiMo/MiMo-V2-Flash",
     "google/gemma-4-26B-A4B",
 }
+# Transformers has no class of their model type.
+WITHOUT_CLASS = {"sgl-project/DeepSeek-V4-Flash-FP8", "sgl-project/DeepSeek-V4-Pro-FP8"}
 
 
 def name_of(model: Model) -> str:
@@ -48,6 +52,12 @@ def test_stages_and_expert_parallel_ranks_agree_with_the_engine(model: Model) ->
 @pytest.mark.parametrize("model", REFUSED, ids=name_of)
 def test_a_model_that_the_engine_refuses_is_read(model: Model) -> None:
     assert compare.read_ours(model.directory, "1xH100", 1)["architecture"] is not None
+
+
+@pytest.mark.parametrize("model", HERE, ids=name_of)
+def test_what_the_engine_refuses_is_refused_for_a_reason(model: Model) -> None:
+    fault = model_fault(read_config(model.directory))
+    assert (fault is None) == (model in ACCEPTED or model.name in WITHOUT_CLASS), fault
 
 
 def test_the_document_is_fresh() -> None:

@@ -16,6 +16,7 @@ from tests.oracle.start_cases import CASES, StartCase
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.slow,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.skipif(
         find_spec("triton") is None, reason="a pretended GPU needs Triton: pip install triton"
