@@ -132,6 +132,7 @@ class AttentionBackend:
     name: str
     kind: str  # of attention: "attention", "mla" or "sparse mla"
     capabilities: tuple[tuple[int, int], ...]  # of the catalog's GPUs, those that it accepts
+    cache_dtypes: tuple[str, ...]  # values of `--kv-cache-dtype` that it accepts on any of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,10 @@ class Catalog:
             return None
         listed = (text.split(".") for text in row["capabilities"])
         return AttentionBackend(
-            name=name, kind=row["kind"], capabilities=tuple((int(a), int(b)) for a, b in listed)
+            name=name,
+            kind=row["kind"],
+            capabilities=tuple((int(a), int(b)) for a, b in listed),
+            cache_dtypes=tuple(row["cache_dtypes"]),
         )
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:

@@ -14,6 +14,9 @@ _MODEL = "config/model.py, ModelConfig"
 _FP8_CHECKPOINTS = ("fp8", "modelopt", "modelopt_fp4", "modelopt_mxfp8")
 _ATTENTION = {LayerKind.FULL, LayerKind.SLIDING, LayerKind.CHUNKED, LayerKind.HYBRID}
 _WHOLE_IMAGES = ("bagel", "gemma3", "molmo2", "moondream3", "paligemma")
+_DTYPES = {"half": "float16", "float": "float32"} | {
+    name: name for name in ("bfloat16", "float16", "float32")
+}
 _SMALLEST = {"count": 0}  # of other sizes of an item, 1
 
 
@@ -88,15 +91,35 @@ def _runner(said: Said) -> Clash | None:
 
 
 def _backend(said: Said) -> Clash | None:
-    """Check that the attention backend has the model's kind of attention."""
+    """Check that the attention backend has the model's kind of attention, and the type of its cache."""
     named = said.get("attention_backend") or said.item("attention_config", "backend")
-    found_backend = load_catalog().attention_backend(str(named or "").upper())
-    kind = attention_kind(said)
-    if found_backend is None or kind is None or found_backend.kind == kind:
+    backend, kind = load_catalog().attention_backend(str(named or "").upper()), attention_kind(said)
+    if backend is None or kind is None or said.gpu is None:  # the CPU build has its own, whatever is named
         return None
-    origin = "attention_backend" if said.given("attention_backend") else "attention_config"
-    message = f"{said.flag(origin)}: it is for {found_backend.kind}, and the model has {kind}"
-    return found(message, "without it: the engine chooses one")
+    origin = said.flag("attention_backend" if said.given("attention_backend") else "attention_config")
+    if backend.kind != kind:
+        message = f"{origin}: it is for {backend.kind}, and the model has {kind}"
+        return found(message, "without it: the engine chooses one")
+    cache = said.get("kv_cache_dtype")
+    if cache in (None, "auto") or cache in backend.cache_dtypes:
+        return None
+    return found(f"{origin} with {said.flag('kv_cache_dtype')}", f"one of {', '.join(backend.cache_dtypes)}")
+
+
+def _dtype(said: Said) -> Clash | None:
+    """Check that the model, or the method that quantizes it, has activations of this type."""
+    dtype = _DTYPES.get(str(said.get("dtype")), str(said.get("dtype")))
+    if said.model is None or dtype not in _DTYPES.values():
+        return None
+    reading, catalog = said.model.reading, load_catalog()
+    if dtype == "float16" and reading.model_type in catalog.names("without_float16"):
+        message = f"{said.flag('dtype')}: {reading.model_type} is unstable in it"
+        return found(message, said.write("dtype", "bfloat16", "dtype"))
+    stored, asked = reading.quantization, said.get("quantization")
+    method = catalog.quantization(str((stored and stored.method) or asked or ""))
+    if method is None or dtype in method.dtypes or (method.online and stored is None):
+        return None
+    return found(f"{said.flag('dtype')} with weights by {method.name}", f"one of {', '.join(method.dtypes)}")
 
 
 def attention_kind(said: Said) -> str | None:
@@ -141,5 +164,6 @@ MODEL: tuple[Rule, ...] = (
     Rule(source="model_executor/layers/attention/attention.py, _init_kv_cache_quant", find=_cache_type),
     Rule(source=f"{_MODEL}.__post_init__", find=_runner),
     Rule(source="v1/attention/backend.py, AttentionBackend.validate_configuration", find=_backend),
+    Rule(source="config/vllm.py, VllmConfig._get_quantization_config; config/model.py", find=_dtype),
     Rule(source="config/multimodal.py, MultiModalConfig._validate_limit_per_prompt", find=_media),
 )

@@ -1,6 +1,7 @@
 """Whether the engine runs a number format on a GPU, and how where the GPU lacks it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from nim.engine.capabilities import (
     SUPPORT,
@@ -115,7 +116,10 @@ def _backend_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
     words = f"{', '.join(others)} or {last}" if others else last
     option = "attention-backend" if name else "attention-config"
     needed = f"compute capability {words} for --{option} {named}"
-    yield _miss(needed, gpu, change=f"leave out --{option}", certain=True)
+    miss = _miss(needed, gpu, change=f"leave out --{option}", certain=True)
+    place = case.options.place(option.replace("-", "_"))
+    alone = f"with --{option} {named} ({place}): it needs compute capability {words}, and found {miss.found}"
+    yield replace(miss, alone=alone)
 
 
 def _attends(facts: ModelFacts | None) -> bool:

@@ -357,6 +357,40 @@ BACKENDS = (
     refused(_PLAIN, "--attention-backend FLASHMLA", _NOT_VALID, "is for mla, and the model has attention"),
     refused("jamba", "--attention-backend FLASHMLA", _NOT_VALID, "is for mla, and the model has attention"),
 )
+TYPES = (
+    *(taken(_PLAIN, f"--dtype {name}") for name in ("float32", "half")),
+    taken(_PLAIN, "--dtype float16 --quantization mxfp8"),
+    taken("gemma3-five-to-one", "--dtype bfloat16"),
+    *(
+        refused(_PLAIN, f"--dtype {name}", "is not supported for quantization", "weights by", changes=changes)
+        for name, changes in (
+            ("float32", _gptq()),
+            ("float", quantized(quant_method="fp8", activation_scheme="dynamic")),
+            ("float16", quantized(quant_method="modelopt", quant_algo="MXFP8")),
+        )
+    ),
+    refused(_PLAIN, "--dtype float32 --quantization fp8", "is not supported", "weights by fp8"),
+    refused("gpt-oss-mxfp4", "--dtype float16", "is not supported", "weights by gpt_oss_mxfp4"),
+    refused("gemma3-five-to-one", "--dtype half", "does not support float16", "gemma3_text is unstable"),
+    *(
+        refused(
+            _PLAIN,
+            f"--attention-backend {backend} --kv-cache-dtype {cache}",
+            "kv_cache_dtype not supported",
+            f"--attention-backend {backend}",
+        )
+        for backend, cache in (
+            ("FLASH_ATTN", "fp8_e5m2"),
+            ("FLEX_ATTENTION", "fp8"),
+            ("TRITON_ATTN", "nvfp4"),
+            ("TURBOQUANT", "fp8"),
+        )
+    ),
+    *(
+        taken(_PLAIN, f"--attention-backend {backend} --kv-cache-dtype {cache}")
+        for backend, cache in (("FLASH_ATTN", "fp8"), ("TRITON_ATTN", "fp8_e5m2"), ("FLASHINFER", "fp8"))
+    ),
+)
 RUNNERS = (
     taken(_PLAIN, "--runner pooling"),
     taken("jamba", "--runner pooling"),
@@ -405,6 +439,6 @@ CONTEXTS = (
     refused(_PLAIN, "--max-model-len 32768", "greater than the derived max_model_len", "takes at most 8192"),
 )
 CASES = (
-    *(*ADAPTERS, *QUANTIZATIONS, *PLAIN_WEIGHTS, *BATCHES, *CACHES, *BACKENDS, *RUNNERS, *MEDIA),
+    *(*ADAPTERS, *QUANTIZATIONS, *PLAIN_WEIGHTS, *BATCHES, *CACHES, *BACKENDS, *TYPES, *RUNNERS, *MEDIA),
     *(*LAYERS, *CONTEXTS),
 )

@@ -1,5 +1,6 @@
 """Catalog rows for KV cache types: the attention backend that serves each, per GPU generation."""
 
+import contextlib
 import typing
 import unittest.mock
 from typing import Any
@@ -35,25 +36,40 @@ def cache_rows() -> dict[str, dict[str, Any]]:
 
 
 def backend_rows() -> dict[str, dict[str, Any]]:
-    """Return one row per backend of CUDA's: its kind of attention, the compute capabilities that it accepts.
+    """Return one row per backend of CUDA's: its kind of attention, and what it accepts.
 
-    A backend whose class cannot be imported, such as one that a plugin registers, is omitted.
+    `capabilities` are those of GPUs, `cache_dtypes` the values of `--kv-cache-dtype` on any of these. A
+    backend whose class cannot be imported, such as one that a plugin registers, is omitted.
     """
-    from vllm.platforms.interface import DeviceCapability
     from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
-    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
     for name, member in sorted(AttentionBackendEnum.__members__.items()):
-        if name.startswith(_OTHER_PLATFORMS):
-            continue
-        try:
-            found = member.get_class()
-        except (ImportError, ValueError, AttributeError):
-            continue
-        kind = "attention" if not found.is_mla() else "sparse mla" if found.is_sparse() else "mla"
-        accepted = [one for one in CAPABILITIES if found.supports_compute_capability(DeviceCapability(*one))]
-        rows[name] = {"kind": kind, "capabilities": [".".join(map(str, one)) for one in accepted]}
-    return rows
+        with contextlib.suppress(ImportError, ValueError, AttributeError):
+            found |= {} if name.startswith(_OTHER_PLATFORMS) else {name: member.get_class()}
+    rows = {name: _backend_row(backend) for name, backend in found.items()}
+    for capability in CAPABILITIES:
+        set_capability(capability)
+        for name, backend in found.items():
+            _add_capability(rows[name], backend, capability)
+    return {name: {**row, "cache_dtypes": sorted(row["cache_dtypes"])} for name, row in rows.items()}
+
+
+def _backend_row(backend: Any) -> dict[str, Any]:
+    kind = "attention" if not backend.is_mla() else "sparse mla" if backend.is_sparse() else "mla"
+    return {"kind": kind, "capabilities": [], "cache_dtypes": set()}
+
+
+def _add_capability(row: dict[str, Any], backend: Any, capability: tuple[int, int]) -> None:
+    """Add the GPU to a row if the backend accepts it, and the cache types that it accepts there."""
+    from vllm.config.cache import CacheDType
+    from vllm.platforms.interface import DeviceCapability
+
+    if backend.supports_compute_capability(DeviceCapability(*capability)):
+        row["capabilities"].append(".".join(map(str, capability)))
+        row["cache_dtypes"] |= {
+            name for name in typing.get_args(CacheDType) if backend.supports_kv_cache_dtype(name)
+        }
 
 
 def _backend(kind: str, cache_dtype: str) -> str | None:
