@@ -96,7 +96,8 @@ def _compressed(raw: Raw, _config: ModelConfig) -> Iterator[str]:
         yield '"sparsity_config": sparse weights are no longer supported'
     for group in weight_groups(raw):
         weights = group.get("weights")
-        if isinstance(weights, Mapping) and "Linear" in (group.get("targets") or ()):
+        targets = group.get("targets")
+        if isinstance(weights, Mapping) and isinstance(targets, list) and "Linear" in targets:
             yield from _compressed_group(weights, group, str(group.get("format") or raw.get("format")))
 
 

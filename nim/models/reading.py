@@ -1,6 +1,6 @@
 """One reading of a model: from its parsed configuration to what the engine will make of it."""
 
-from nim.models.config import ModelConfig
+from nim.models.config import ModelConfig, as_whole
 from nim.models.context import read_context
 from nim.models.heads import read_heads
 from nim.models.layers import read_layers
@@ -44,8 +44,8 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 
 def _experts(config: ModelConfig) -> Experts | None:
-    listed = config.listed(*_EXPERTS)
-    count = config.whole(*_EXPERTS) or (max(listed) if listed else None)
+    listed = [found for one in config.listed(*_EXPERTS) or () if (found := as_whole(one)) is not None]
+    count = config.whole(*_EXPERTS) or max(listed, default=None)
     return Experts(count=count, per_token=config.whole(*_CHOSEN)) if count else None
 
 

@@ -149,7 +149,7 @@ def _limit_faults(limit: Any, *, bounded: bool) -> Iterator[str]:
     for key, value in items.items():
         if not _is_whole(value):
             yield f"{value} is not a whole number"
-        elif bounded and value < (least := _SMALLEST.get(key, 1)):
+        elif bounded and int(value) < (least := _SMALLEST.get(key, 1)):
             yield f"{key} {value} is below {least}"
 
 
