@@ -13,7 +13,7 @@ _NOT_SECRET = re.compile(r"(?i)(allow[-_]credentials|tokens|(bos|eos|pad|unk|sep
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable, option or JSON key of this name holds a secret."""
+    """Return whether a variable, option or JSON key of this name holds a secret."""
     return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
 
 

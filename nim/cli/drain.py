@@ -6,24 +6,24 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nim.errors import PreflightError
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.settings import read_settings
 from nim.supervision import drain
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Start the same shutdown as SIGTERM and wait for its end; return the exit code."""
+    """Run `nim drain`: start the same shutdown as SIGTERM and wait for its end; return the exit code."""
     parser = argparse.ArgumentParser(prog="nim drain", description=__doc__)
     parser.add_argument("--no-wait", action="store_true", help="return without waiting for the end")
     options = parser.parse_args(arguments)
     settings = read_settings(environ)
-    pid = drain(look_around(settings, environ).run_dir)
+    pid = drain(read_surroundings(settings, environ).run_dir)
     print(f"stopping the service of process {pid}")
     return 0 if options.no_wait else _wait(pid, settings.shutdown_timeout)
 
 
 def _wait(pid: int, seconds: float) -> int:
-    """Wait until the process has ended, for its shutdown budget plus a margin for the cleanup. Return 0."""
+    """Wait for the process to end, for its shutdown budget plus 5 seconds; return 0."""
     deadline = time.monotonic() + seconds + 5
     while time.monotonic() < deadline:
         try:

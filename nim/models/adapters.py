@@ -1,4 +1,4 @@
-"""LoRA adapters of a start: what their files say, and why the engine would not load them."""
+"""Read the LoRA adapters of a start from their files, and find why the engine would refuse them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +53,7 @@ def is_of_this_machine(path: str) -> bool:
 
 
 def _named(module: Any) -> tuple[str, str]:
+    """Return name and path of an adapter, written as `name=path` or a JSON object."""
     if isinstance(module, Mapping):
         return str(module.get("name", "")), str(module.get("path", ""))
     name, _, path = str(module).partition("=")
@@ -60,6 +61,7 @@ def _named(module: Any) -> tuple[str, str]:
 
 
 def _read(name: str, path: str) -> Adapter:
+    """Return an adapter as far as its files describe it."""
     try:
         directory = Path(path).expanduser()
         if not directory.is_dir():
@@ -88,6 +90,7 @@ def _unreadable(error: Exception) -> str:
 
 
 def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
+    """Yield why the engine would refuse an adapter's configuration."""
     if kind := _word(config.get("peft_type")):
         yield from [f"it is no LoRA (peft_type {kind})"] if kind.upper() != "LORA" else []
     missing = [name for name in _REQUIRED if name not in config]
@@ -131,6 +134,7 @@ def _saved(modules: Any) -> Iterator[str]:
 
 
 def _rank(config: Mapping[str, Any]) -> int | None:
+    """Return the largest rank; None if it is not stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
     whole = [rank for rank in map(as_whole, ranks) if rank is not None]
@@ -142,4 +146,5 @@ def _shown(value: Any) -> str:
 
 
 def _word(value: Any) -> str | None:
+    """Return the value if it is a non-empty string, else None."""
     return value if isinstance(value, str) and value else None

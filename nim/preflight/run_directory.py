@@ -29,7 +29,7 @@ _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
 
 
 def take(path: Path) -> int:
-    """Create the directory and return the descriptor of its lock; PreflightError if it is not private."""
+    """Create the run directory and lock it; return the lock's descriptor. PreflightError if it is in use."""
     _check_path(path)
     _make(path)
     _check_owner(path)
@@ -43,7 +43,7 @@ def take(path: Path) -> int:
 
 
 def release(path: Path, lock: int) -> None:
-    """Release the lock and remove the files."""
+    """Release the lock of the run directory and remove its files."""
     with suppress(OSError):
         (path / LOCK_FILE).unlink(missing_ok=True)
     os.close(lock)
@@ -58,7 +58,7 @@ def remove_directory(path: Path) -> None:
 
 
 def ask_to_drain(run_dir: str) -> int:
-    """Send the drain signal to the service that holds the directory; returns its pid."""
+    """Send the drain signal to the service that holds the directory; return its pid."""
     path = Path(run_dir)
     with suppress(OSError):
         fd = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -77,6 +77,7 @@ def ask_to_drain(run_dir: str) -> int:
 
 
 def _check_path(path: Path) -> None:
+    """Raise PreflightError for a path that is relative, too long for its sockets, or not plain text."""
     socket_path = str(path / LONGEST_SOCKET_NAME)
     if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
         raise PreflightError(
@@ -92,6 +93,7 @@ def _check_path(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
+    """Create the directory, readable by this user only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -108,7 +110,7 @@ def _make(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse a directory others can reach: its sockets accept commands from anyone who can connect."""
+    """Raise PreflightError for a directory others can access: its sockets accept commands from anyone."""
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise PreflightError(
@@ -129,7 +131,7 @@ def _check_owner(path: Path) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Take the lock and write our pid. A lock file removed meanwhile no longer counts."""
+    """Lock the directory and write this process's pid. A lock file removed meanwhile no longer counts."""
     while True:
         fd = _open_lock(path)
         try:
@@ -174,6 +176,7 @@ def _supervisord(path: Path) -> int | None:
 
 
 def _open_lock(path: Path) -> int:
+    """Return a descriptor of the lock file."""
     try:
         return os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -184,11 +187,13 @@ def _open_lock(path: Path) -> int:
 
 
 def _is_current(lock: Path, fd: int) -> bool:
+    """Return whether the descriptor is of the lock file that is now in the directory."""
     with suppress(OSError):
         return lock.stat().st_ino == os.fstat(fd).st_ino
     return False
 
 
 def _holder(fd: int) -> int | None:
+    """Return the pid written in the lock file; None if there is none."""
     text = os.pread(fd, 32, 0).decode(errors="replace").strip()
     return int(text) if text.isdecimal() else None

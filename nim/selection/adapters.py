@@ -3,7 +3,7 @@
 from nim.engine.catalog import Feature
 from nim.models.facts import ModelFacts
 from nim.models.supports import supports
-from nim.selection.engine_options import EngineOptions
+from nim.selection.profile_options import EngineOptions
 
 
 def takes_adapters(facts: ModelFacts | None, options: EngineOptions) -> bool:

@@ -405,7 +405,10 @@ RUNNERS = (
     ),
 )
 MEDIA = (
-    *(taken(_LLAVA, f"--limit-mm-per-prompt.{rest}") for rest in ("image 0", "image.count 2", 'image "2"', "foo 1")),
+    *(
+        taken(_LLAVA, f"--limit-mm-per-prompt.{rest}")
+        for rest in ("image 0", "image.count 2", 'image "2"', "foo 1")
+    ),
     taken(_PLAIN, "--limit-mm-per-prompt.image=-1"),
     *(
         refused(_LLAVA, f"--limit-mm-per-prompt.{rest}", theirs, ours)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
-from nim.paths import ROOT
 from tests.oracle.start_cases import CASES, StartCase
 
 pytestmark = [

@@ -10,7 +10,7 @@ from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
 from nim.planning.named_paths import absent_paths, missing_paths
-from nim.values import Layer
+from nim.value_origins import Layer
 
 
 def said(**options: Any) -> Said:

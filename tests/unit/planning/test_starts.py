@@ -7,7 +7,8 @@ import pytest
 
 from nim.errors import NimError
 from nim.hardware import hardware_from_gpus
-from nim.planning.planner import Request, decide
+from nim.planning.plan_request import Request
+from nim.planning.planner import decide
 from nim.settings import read_settings
 from tests.oracle.start_cases import CASES, StartCase
 from tests.unit.models.checkpoint.directories import safetensors
@@ -25,7 +26,7 @@ def refusal(case: StartCase, tmp_path: Path) -> str | None:
         environ=environ,
         hardware=hardware_from_gpus(GPUS[case.capability]),
         arguments=tuple(shlex.split(case.line)),
-        made_up=True,
+        other_machine=True,
     )
     try:
         decide(request)
