@@ -142,6 +142,7 @@ def _rank(config: Mapping[str, Any]) -> int | None:
 
 
 def _shown(value: Any) -> str:
+    """Return the beginning of a JSON value."""
     return json.dumps(value)[:_MOST_SHOWN]
 
 

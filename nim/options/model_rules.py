@@ -54,10 +54,12 @@ def _keeps_images_whole(config: ModelConfig) -> bool:
 
 
 def _takes_media(said: Said) -> bool | None:
+    """Return whether the model takes images, videos or audio; None where that is not known."""
     return supports(said.model.config, Feature.MULTIMODAL, _implementation(said)) if said.model else None
 
 
 def _implementation(said: Said) -> str:
+    """Return which implementation of the model is asked for."""
     return str(said.get("model_impl") or "auto")
 
 

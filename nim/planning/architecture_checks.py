@@ -83,6 +83,7 @@ def _check_architecture(
 def _check_layers(
     config: ModelConfig, said: Mapping[str, Any], place: str, *, strict: bool
 ) -> tuple[str, ...]:
+    """Return warnings about the layers; with `strict`, raise WeightsError for unsupported ones."""
     fault = layers_fault(config)
     if fault is None or said.get("model_impl") in ("transformers", "terratorch"):
         return ()

@@ -102,6 +102,7 @@ def _no_adapters(case: Case) -> Iterator[Miss]:
 
 
 def _takes_adapters(case: Case) -> bool:
+    """Return False where the engine is certain to load a class without adapters."""
     return takes_adapters(case.facts, case.options)
 
 
