@@ -41,7 +41,7 @@ def quantization_fault(config: ModelConfig, method: str) -> str | None:
     raw = quantization_mapping(config)
     missing = (names for names in _REQUIRED.get(method, ()) if not any(name in raw for name in names))
     if names := next(missing, None):
-        return f'it does not say "{names[0]}"'
+        return f'it does not say "{names[-1]}"'
     rules = _RULES.get("modelopt" if method.startswith("modelopt") else method)
     return next(rules(raw, config), None) if rules else None
 
