@@ -17,6 +17,7 @@ _WHOLE_IMAGES = ("bagel", "gemma3", "molmo2", "moondream3", "paligemma")
 _DTYPES = {"half": "float16", "float": "float32"} | {
     name: name for name in ("bfloat16", "float16", "float32")
 }
+_BLOCK = 16  # the least of get_supported_kernel_block_sizes, of which all others are multiples
 _SMALLEST = {"count": 0}  # of other sizes of an item, 1
 
 
@@ -108,6 +109,16 @@ def _backend(said: Said) -> Clash | None:
     return found(f"{origin} with {said.flag('kv_cache_dtype')}", f"one of {', '.join(backend.cache_dtypes)}")
 
 
+def _blocks(said: Said) -> Clash | None:
+    """Check that a block of the cache has a size that some attention backend takes."""
+    size = said.number("block_size")
+    if size is None or size % _BLOCK == 0 or said.gpu is None or attention_kind(said) is None:
+        return None
+    nearest = max(round(size / _BLOCK), 1) * _BLOCK
+    message = f"{said.flag('block_size')}: it is no multiple of {_BLOCK}"
+    return found(message, said.write("block_size", nearest, "block_size"))
+
+
 def _dtype(said: Said) -> Clash | None:
     """Check that the model, or the method that quantizes it, has activations of this type."""
     dtype = _DTYPES.get(str(said.get("dtype")), str(said.get("dtype")))
@@ -166,6 +177,7 @@ MODEL: tuple[Rule, ...] = (
     Rule(source="model_executor/layers/attention/attention.py, _init_kv_cache_quant", find=_cache_type),
     Rule(source=f"{_MODEL}.__post_init__", find=_runner),
     Rule(source="v1/attention/backend.py, AttentionBackend.validate_configuration", find=_backend),
+    Rule(source="v1/attention/backend.py, AttentionBackend.supports_block_size", find=_blocks),
     Rule(source="config/vllm.py, VllmConfig._get_quantization_config; config/model.py", find=_dtype),
     Rule(source="config/multimodal.py, MultiModalConfig._validate_limit_per_prompt", find=_media),
 )

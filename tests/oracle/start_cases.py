@@ -391,6 +391,14 @@ TYPES = (
         for backend, cache in (("FLASH_ATTN", "fp8"), ("TRITON_ATTN", "fp8_e5m2"), ("FLASHINFER", "fp8"))
     ),
 )
+_NO_BACKEND = "No valid attention backend"
+BLOCKS = (
+    *(taken(_PLAIN, f"--block-size {size}") for size in (16, 48)),
+    taken(_MAMBA, "--block-size 8"),
+    refused(_PLAIN, "--block-size 24", _NO_BACKEND, "no multiple of 16"),
+    refused(_PLAIN, "--block-size 8", _NO_BACKEND, "no multiple of 16", capability="7.5"),
+    *(refused(model, "--block-size 8", _NO_BACKEND, "no multiple of 16") for model in (_MLA, "jamba")),
+)
 RUNNERS = (
     taken(_PLAIN, "--runner pooling"),
     taken("jamba", "--runner pooling"),
@@ -442,6 +450,17 @@ CONTEXTS = (
     refused(_PLAIN, "--max-model-len 32768", "greater than the derived max_model_len", "takes at most 8192"),
 )
 CASES = (
-    *(*ADAPTERS, *QUANTIZATIONS, *PLAIN_WEIGHTS, *BATCHES, *CACHES, *BACKENDS, *TYPES, *RUNNERS, *MEDIA),
+    *(
+        *ADAPTERS,
+        *QUANTIZATIONS,
+        *PLAIN_WEIGHTS,
+        *BATCHES,
+        *CACHES,
+        *BACKENDS,
+        *TYPES,
+        *BLOCKS,
+        *RUNNERS,
+        *MEDIA,
+    ),
     *(*LAYERS, *CONTEXTS),
 )
