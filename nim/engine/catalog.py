@@ -202,16 +202,11 @@ class Catalog:
 
     def attention_backend(self, name: str) -> AttentionBackend | None:
         """Return the backend of this name; None if it is unknown on which GPUs it runs."""
-        row = self.rows["backend_support"].get(name)
-        if row is None:
+        if (row := self.rows["backend_support"].get(name)) is None:
             return None
         listed = (text.split(".") for text in row["capabilities"])
-        return AttentionBackend(
-            name=name,
-            kind=row["kind"],
-            capabilities=tuple((int(a), int(b)) for a, b in listed),
-            cache_dtypes=tuple(row["cache_dtypes"]),
-        )
+        gpus, dtypes = tuple((int(a), int(b)) for a, b in listed), tuple(row["cache_dtypes"])
+        return AttentionBackend(name=name, kind=row["kind"], capabilities=gpus, cache_dtypes=dtypes)
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:
         """Return how a checkpoint of this `quant_method` is loaded; None if the engine refuses it.
