@@ -86,7 +86,7 @@ def _positive(text: str) -> int:
 def _warnings(judgement: Judgement, reading: ModelReading) -> Iterator[str]:
     """Yield warnings about the requested context."""
     context, asked = reading.context, judgement.context
-    if context and asked and asked > context.limit:
+    if context and context.limit is not None and asked and asked > context.limit:
         yield (
             f"--max-model-len {asked} is above what the engine derives, {context.limit} ({context.why}): "
             "it refuses to start without VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"

@@ -11,6 +11,7 @@ from nim.errors import HardwareError
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
+from nim.models.refusals import model_fault
 from nim.selection.profile_fit import Fit, Kind, Miss, Wishes
 from nim.selection.profile_names import Asked
 from nim.selection.profile_ranking import sort_key
@@ -31,10 +32,13 @@ class Judgement:
     tensor_parallel_sizes: tuple[int, ...] | None
     has_gpus: bool = False
     by_size: Mapping[int, Fit] = field(default_factory=dict)
+    fault: str | None = None  # why the engine refuses the model, whatever the sizes
 
     @property
     def refusal(self) -> str | None:
-        """Return why the engine refuses these sizes."""
+        """Return why the engine refuses the model or these sizes."""
+        if self.fault:
+            return self.fault
         found = (miss for miss in self.fit.misses if miss.kind is Kind.SPLIT)
         return next((miss.found.partition(": ")[2] for miss in found), None)
 
@@ -110,6 +114,7 @@ def judge(model: FoundModel, facts: ModelFacts, options: argparse.Namespace, mac
         tensor_parallel_sizes=facts.tensor_parallel_sizes(),
         has_gpus=bool(machine.gpus),
         by_size=dict(sorted(here.items())),
+        fault=model_fault(model.config),
     )
 
 

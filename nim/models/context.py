@@ -1,6 +1,7 @@
 """The context length that the engine derives for a model, and the configuration values behind it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -26,13 +27,15 @@ def read_context(config: ModelConfig, *, generates: bool | None) -> Context | No
     tokenizer = _tokenizer_length(config, generates=generates)
     if tokenizer and (length is None or tokenizer < length):
         length, why = tokenizer, "model_max_length of tokenizer_config.json"
+    unlimited = length is None
     if length is None:
         length, why = _WITHOUT_ANY, f"no field names a length: the engine assumes {_WITHOUT_ANY}"
     length, why = _scaled(config, length, why)
     sentences = as_size(config.sentence_config.get("max_seq_length"))
     if sentences:
         length, why = sentences, "max_seq_length of the sentence-transformers configuration"
-    return _with_default(config, length, why)
+    context = _with_default(config, length, why)
+    return replace(context, limit=None) if unlimited else context
 
 
 def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:

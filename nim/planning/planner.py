@@ -21,6 +21,7 @@ from nim.manifest import (
     manifest_to_json,
 )
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts, facts_of
 from nim.models.runtime_config import find_beside
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -77,8 +78,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, surroundings)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts)
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     decided = Decided(
         settings=settings,
@@ -107,6 +109,12 @@ def resolve_all(
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
     return resolve((*below, *home_entries(surroundings), *own, *written.entries))
+
+
+def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> ModelFacts | None:
+    """Return the facts of the model with `--hf-overrides`."""
+    overrides = config["hf_overrides"].value if "hf_overrides" in config else None
+    return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
