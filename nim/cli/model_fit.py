@@ -37,8 +37,11 @@ class Judgement:
     @property
     def refusal(self) -> str | None:
         """Return why the engine refuses the model or these sizes."""
-        if self.fault:
-            return self.fault
+        return self.fault or self.split_refusal
+
+    @property
+    def split_refusal(self) -> str | None:
+        """Return why the engine refuses these sizes; bytes of a rank are then unknown."""
         found = (miss for miss in self.fit.misses if miss.kind is Kind.SPLIT)
         return next((miss.found.partition(": ")[2] for miss in found), None)
 
@@ -50,13 +53,13 @@ class Judgement:
     @property
     def parameter_bytes(self) -> int | None:
         """Return the bytes of the weights."""
-        return None if self.refusal else self.fit.estimate.weights_bytes
+        return None if self.split_refusal else self.fit.estimate.weights_bytes
 
     @property
     def cache_bytes(self) -> int | None:
         """Return the bytes of the cache of one sequence of the context."""
         cost, context = self.fit.estimate.cost, self.context
-        if self.refusal or cost is None or context is None:
+        if self.split_refusal or cost is None or context is None:
             return None
         return cost.sequence_bytes(context)
 
