@@ -1,7 +1,7 @@
 """Write the option table of the installed engine from the engine's own parser, or report the differences.
 
-`python -m nim.engine.generate [--out DIR]` writes it. With `--check` it prints the differences as JSON
-instead, and the exit code is 1 if there are any.
+`python -m nim.engine.generate_option_table [--out DIR]` writes it. With `--check` it prints the differences as
+JSON instead, and the exit code is 1 if there are any.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.engine.actions import Row, keys_of, row_of
-from nim.engine.drift import drift_between, remembering
+from nim.engine.arguments.argparse_actions import Row, keys_of, row_of
 from nim.engine.field_limits import limits_of
 from nim.engine.inspection.variables import values_of
-from nim.engine.installed import find_engine
-from nim.engine.table import HISTORY, OPTIONS_DIR, Kind, table_versions
+from nim.engine.installed_engine import find_engine
+from nim.engine.option_table import HISTORY, OPTIONS_DIR, Kind, table_versions
+from nim.engine.table_differences import drift_between, remembering
 
 _SECTIONS = ("options", "variables", "variable_values")
 # The one choice that depends on the platform of the build: the table serves both builds.
@@ -31,7 +31,7 @@ _CHOICE = "but for mm_processor_device, whose cuda only a CUDA build has"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the table; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m nim.engine.generate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m nim.engine.generate_option_table", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     given = parser.parse_args(arguments)

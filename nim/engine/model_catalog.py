@@ -12,7 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from nim.engine.table import OPTIONS_DIR, table_versions
+from nim.engine.option_table import OPTIONS_DIR, table_versions
 from nim.errors import SettingsError
 
 CATALOG_HISTORY = "catalog-history.json"
@@ -113,7 +113,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationMethod:
-    """One value of `--quantization`. Single layers may require more: see `nim.engine.capabilities`."""
+    """One value of `--quantization`. Single layers may require more: see `nim.engine.gpu_capabilities`."""
 
     name: str
     implementation: str

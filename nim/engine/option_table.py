@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine.limits import Limits, limits_from
+from nim.engine.value_limits import Limits, limits_from
 from nim.errors import SettingsError
 
 OPTIONS_DIR = Path(__file__).resolve().parent / "options"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.models.config import ModelConfig, model_config
-from nim.models.mistral import as_config
+from nim.models.mistral_params import as_config
 
 CONFIG, PARAMS = "config.json", "params.json"
 # What a reading takes beside these two; each may be absent.

@@ -1,6 +1,6 @@
 """Whether a model generates text or pools, and which inputs it accepts besides text."""
 
-from nim.engine.catalog import Architecture, Catalog, Feature, load_catalog
+from nim.engine.model_catalog import Architecture, Catalog, Feature, load_catalog
 from nim.models.config import ModelConfig, Section
 
 _SIGNS = {

@@ -1,11 +1,11 @@
 """Combine all that is read from a model's configuration into one `ModelReading`."""
 
+from nim.models.attention_heads import read_heads
 from nim.models.config import ModelConfig, as_whole
 from nim.models.context import read_context
-from nim.models.heads import read_heads
+from nim.models.generation_or_pooling import generates, modalities
 from nim.models.layers import read_layers
 from nim.models.quantization import read_quantization
-from nim.models.runner import generates, modalities
 from nim.models.types import Experts, ModelReading
 
 _EXPERTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")

@@ -6,8 +6,8 @@ The user may override all of them except the address and the choice of GPUs, whi
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nim.models.source import Source
-from nim.options.layers import VISIBLE_DEVICES, Entry, entries
+from nim.models.model_source import Source
+from nim.options.option_layers import VISIBLE_DEVICES, Entry, entries
 from nim.plan import ENGINE_SOCKET
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.select import Selection

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
-from nim.options.derive import Surroundings
+from nim.options.derived_options import Surroundings
 from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings

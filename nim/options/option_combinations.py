@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from nim.engine.argument_refusals import Refusal, refuse_all
+from nim.engine.arguments.refusals import Refusal, refuse_all
 from nim.options.model_rules import MODEL
 from nim.options.parallel_rules import PARALLEL
-from nim.options.rules import Clash, Rule, Said, at_least, at_most, found, needs, once
+from nim.options.rule_types import Clash, Rule, Said, at_least, at_most, found, needs, once
 from nim.options.speculative_rules import SPECULATIVE
 
 _CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"

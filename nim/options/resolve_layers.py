@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nim.options.layers import Entry
+from nim.options.option_layers import Entry
 from nim.value_origins import Value
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nim.engine import OptionTable
-from nim.engine.table import Kind
+from nim.engine.option_table import Kind
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.settings import declared

@@ -17,7 +17,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `nim doctor options`: compare the option table with the installed engine; return 1 if different."""
     if arguments[:1] == ["stream"]:
         # imports aiohttp, which the other subcommand does not need
-        from nim.cli.doctor_stream import run as examine_ingress
+        from nim.cli.verbs.doctor_stream import run as examine_ingress
 
         return examine_ingress(arguments[1:], environ)
     parser = argparse.ArgumentParser(
@@ -26,7 +26,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("subject", choices=["options"], nargs="?", default="options", help="what to check")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
-    command = (sys.executable, "-m", "nim.engine.generate", "--check")
+    command = (sys.executable, "-m", "nim.engine.generate_option_table", "--check")
     done = subprocess.run(command, env=dict(environ), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1) or not done.stdout:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]

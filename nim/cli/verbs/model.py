@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from nim.cli.machine_options import add_machine_options
-from nim.cli.model_fit import Judgement, judge, machine_of
-from nim.cli.model_output import model_data, model_text
+from nim.cli.model_judgement import Judgement, judge, machine_of
 from nim.cli.model_source import find_model
-from nim.engine.catalog import load_catalog
-from nim.engine.scalars import MisfitError, human_integer
+from nim.cli.output.model import model_data, model_text
+from nim.engine.arguments.numbers import MisfitError, human_integer
+from nim.engine.model_catalog import load_catalog
 from nim.log_format import visible
 from nim.models.facts import facts_of
 from nim.models.odd_sizes import odd_sizes

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
-from nim.cli.plan_diff import difference, read_plan_data
-from nim.cli.plan_output import dry_run_text, plan_data
+from nim.cli.output.plan import dry_run_text, plan_data
+from nim.cli.output.plan_diff import difference, read_plan_data
 from nim.cli.warnings import write_warnings
 from nim.log_format import printable
 from nim.planning.mount_probe import probe_mounts

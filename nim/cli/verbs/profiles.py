@@ -26,8 +26,8 @@ from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_m
 from nim.manifest.check import check_manifest
 from nim.manifest.json_schema import schema_text
 from nim.manifest.profile_ids import write_ids
-from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
-from nim.models.source import wished_model
+from nim.models.model_source import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.model_source import wished_model
 from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_surroundings
 from nim.planning.option_layers_from_user import read_written
@@ -199,7 +199,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():
-        from nim.cli.profile_table import print_listing  # needed only for terminals
+        from nim.cli.output.profile_table import print_listing  # needed only for terminals
 
         print_listing(listing)
     else:

@@ -57,7 +57,7 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """Return the plan as text."""
-    from nim.cli.plan_output import dry_run_text
+    from nim.cli.output.plan import dry_run_text
     from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide
 

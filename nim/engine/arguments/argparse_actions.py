@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from nim.engine.table import Count, Kind
+from nim.engine.option_table import Count, Kind
 
 Row = dict[str, Any]
 

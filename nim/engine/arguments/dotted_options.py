@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.engine.lenient_json import NotJSONError, read_json, read_loosely
-from nim.engine.option_values import Reading, understood
-from nim.engine.scalars import MisfitError, human_integer
-from nim.engine.table import Option
+from nim.engine.arguments.lenient_json import NotJSONError, read_json, read_loosely
+from nim.engine.arguments.numbers import MisfitError, human_integer
+from nim.engine.arguments.option_values import Reading, understood
+from nim.engine.option_table import Option
 
 
 @dataclass(slots=True)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from nim.engine.argument_refusals import Refusal
-from nim.engine.quoting import TYPOGRAPHIC, joined, plain_dashes
-from nim.engine.table import Count, Option, OptionTable
+from nim.engine.arguments.quoting import TYPOGRAPHIC, joined, plain_dashes
+from nim.engine.arguments.refusals import Refusal
+from nim.engine.option_table import Count, Option, OptionTable
 from nim.redact import MASK, is_secret_name, mask_argv
 
 _FOR_A_SHELL = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>&1"})

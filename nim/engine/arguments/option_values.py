@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.catalog import NAMED, load_catalog
-from nim.engine.lenient_json import (
+from nim.engine.arguments.lenient_json import (
     NotJSONError,
     guess,
     is_open,
@@ -15,10 +14,19 @@ from nim.engine.lenient_json import (
     read_loosely,
     write_json,
 )
-from nim.engine.limits import Limits
-from nim.engine.quoting import joined
-from nim.engine.scalars import MisfitError, auto_integer, comma_list, folded, human_integer, integer, number
-from nim.engine.table import JSON_KINDS, Count, Kind, Option
+from nim.engine.arguments.numbers import (
+    MisfitError,
+    auto_integer,
+    comma_list,
+    folded,
+    human_integer,
+    integer,
+    number,
+)
+from nim.engine.arguments.quoting import joined
+from nim.engine.model_catalog import NAMED, load_catalog
+from nim.engine.option_table import JSON_KINDS, Count, Kind, Option
+from nim.engine.value_limits import Limits
 from nim.errors import nearest
 
 _HUMAN_IN_JSON = re.compile(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b")

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine import argument_refusals, stray_words
-from nim.engine.argument_refusals import OWNED, Refusal
-from nim.engine.dotted_options import Keyed, keyed_value, merge, nested
-from nim.engine.lenient_json import is_open, masked, write_json
-from nim.engine.option_values import Reading, read_text, read_value
-from nim.engine.quoting import DASHES
-from nim.engine.scalars import MisfitError
-from nim.engine.table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
-from nim.engine.token_reader import Word, is_value, read_word
+from nim.engine.arguments import misplaced_words
+from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments.dotted_options import Keyed, keyed_value, merge, nested
+from nim.engine.arguments.lenient_json import is_open, masked, write_json
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.option_values import Reading, read_text, read_value
+from nim.engine.arguments.quoting import DASHES
+from nim.engine.arguments.refusals import OWNED, Refusal
+from nim.engine.arguments.token_reader import Word, is_value, read_word
+from nim.engine.option_table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
 from nim.redact import MASK, is_secret_name
 
 _PAIR = re.compile(r"\w+[:=]")
@@ -124,11 +125,11 @@ class _Parse:
     def _positional(self, token: str) -> None:
         after_flag = self._previous is not None and self._previous.count is Count.NONE
         if token.endswith(":") and (option := self._table.named(token[:-1])):
-            self._refuse(stray_words.yaml_key(token, option, self._following(option), self._place))
+            self._refuse(misplaced_words.yaml_key(token, option, self._following(option), self._place))
             return
         yes_or_no = after_flag and token.lower() in ("true", "false", "yes", "no", "on", "off", "1", "0")
         if self._model_tag is not None or yes_or_no or token.startswith(DASHES):
-            self._refuse(stray_words.stray(token, self._previous, self._table, self._place))
+            self._refuse(misplaced_words.stray(token, self._previous, self._table, self._place))
         else:
             self._model_tag = token
 

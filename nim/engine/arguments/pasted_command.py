@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nim.engine.quoting import joined
-from nim.engine.tokens import read_line
+from nim.engine.arguments.quoting import joined
+from nim.engine.arguments.split_line import read_line
 from nim.errors import SettingsError
 from nim.redact import mask_argv
 

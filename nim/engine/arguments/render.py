@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nim.engine import argument_refusals
-from nim.engine.lenient_json import write_json
-from nim.engine.option_values import read_value
-from nim.engine.scalars import MisfitError
-from nim.engine.table import Count, Kind, Option, OptionTable
+from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments.lenient_json import write_json
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.option_values import read_value
+from nim.engine.option_table import Count, Kind, Option, OptionTable
 
 _NEGATIVE_INTEGER = re.compile(r"-\d+")
 _VALUES = "the options to render"

@@ -1,10 +1,10 @@
-"""One pass over a line of arguments by the shell's rules, with the exceptions in `nim.engine.tokens`."""
+"""One pass over a line of arguments by the shell's rules; `split_line` has the exceptions."""
 
 import json
 import re
 from dataclasses import dataclass, field
 
-from nim.engine.quoting import joined
+from nim.engine.arguments.quoting import joined
 from nim.errors import SettingsError
 from nim.redact import mask_argv
 

@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.lenient_json import NotJSONError, read_loosely
-from nim.engine.scanner import BLANKS, Scanner
+from nim.engine.arguments.lenient_json import NotJSONError, read_loosely
+from nim.engine.arguments.shell_scanner import BLANKS, Scanner
 from nim.errors import SettingsError
 from nim.redact import mask_argv
 

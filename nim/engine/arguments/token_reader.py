@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from nim.engine.table import OptionTable, dashed
+from nim.engine.option_table import OptionTable, dashed
 
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 _LEVEL = "--optimization-level"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from math import lcm
 
-from nim.models.cache.pages import CacheSettings, Page
+from nim.models.cache.kv_page_size import CacheSettings, Page
 from nim.models.types import LayerKind
 
 # Kinds of layers with up to this many times the layers of the rarest kind are padded, not split.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from nim.models.cache.pages import CacheSettings, Page, padded_state, page_of
-from nim.models.cache.pool import Group, block_bytes, group_pages, sequence_bytes
+from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages, sequence_bytes
+from nim.models.cache.kv_page_size import CacheSettings, Page, padded_state, page_of
 from nim.models.types import Cache, LayerKind, ModelReading
 
 _BLOCK = 16

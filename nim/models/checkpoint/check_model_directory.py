@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.models.checkpoint.directory import CONFIG, ModelFiles, list_files, read_config
+from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.explain_missing_weights import missing_files
+from nim.models.checkpoint.explain_wrong_path import refuse_directory, refuse_path
+from nim.models.checkpoint.find_weights import read_weights
 from nim.models.checkpoint.findings import Finding
-from nim.models.checkpoint.loading import read_weights
-from nim.models.checkpoint.no_model import refuse_directory, refuse_path
-from nim.models.checkpoint.no_weights import missing_files
-from nim.models.checkpoint.origin import origin_of
+from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, list_files, read_config
+from nim.models.checkpoint.loaded_weights import Weights
 from nim.models.checkpoint.weight_files import AUTO
-from nim.models.checkpoint.weights import Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

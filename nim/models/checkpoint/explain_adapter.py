@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.directory import read_config
-from nim.models.checkpoint.origin import origin_of
+from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.list_directory import read_config
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from nim.models.checkpoint.adapter import ADAPTER_CONFIG, explain_adapter
-from nim.models.checkpoint.directory import ModelFiles, unfinished
+from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG, explain_adapter
+from nim.models.checkpoint.explain_wrong_path import WHOLE_CACHE
 from nim.models.checkpoint.findings import Fault, Finding
-from nim.models.checkpoint.formats import find_format, format_hint
-from nim.models.checkpoint.no_model import WHOLE_CACHE
-from nim.models.checkpoint.origin import Origin
+from nim.models.checkpoint.list_directory import ModelFiles, unfinished
+from nim.models.checkpoint.other_formats import find_format, format_hint
 from nim.models.checkpoint.weight_files import (
     AUTO,
     WEIGHTS,

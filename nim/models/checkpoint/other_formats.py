@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from nim.models.checkpoint.origin import gguf_base
+from nim.models.checkpoint.download_origin import gguf_base
 
 _CONVERTED = "NIM_MODEL_PATH=hf://… the same model in Hugging Face's format, with safetensors"
 DIFFUSERS = "model_index.json"

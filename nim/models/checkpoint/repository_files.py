@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.adapter import ADAPTER_CONFIG
-from nim.models.checkpoint.directory import CONFIG, has_config
-from nim.models.checkpoint.formats import find_format
+from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG
+from nim.models.checkpoint.list_directory import CONFIG, has_config
+from nim.models.checkpoint.other_formats import find_format
 from nim.models.checkpoint.weight_files import INDEX, engine_files, needs_weights, weight_files
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nim.models.checkpoint.directory import ModelFiles
-from nim.models.checkpoint.formats import matches
+from nim.models.checkpoint.list_directory import ModelFiles
+from nim.models.checkpoint.other_formats import matches
 
 # Names of vocabularies, and of files that are called like one but hold none.
 _TOKENIZERS = ("*token*", "*vocab*", "*merges*", "*spiece*", "*bpe*", "tekken.json", "*.model", "*.model.v*")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from nim.models.config import ModelConfig
-from nim.models.layers.patterns import FAMILIES, LAYER_WORDS
+from nim.models.layers.layer_kinds_by_family import FAMILIES, LAYER_WORDS
 from nim.models.types import LayerKind
 
 # Every n-th layer attends to all tokens: the field that says n, its default, and what the others are.

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from nim.models.attention_heads import Heads
 from nim.models.config import ModelConfig
-from nim.models.heads import Heads
 from nim.models.layers.attention import attention_caches, full_cache
-from nim.models.layers.kinds import layer_kinds
-from nim.models.layers.states import state_checkpoints, state_tensors
+from nim.models.layers.layer_kinds import layer_kinds
+from nim.models.layers.recurrent_states import state_checkpoints, state_tensors
 from nim.models.types import Cache, Layer, LayerKind
 
 # Encoders attend both ways and keep nothing.

@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from nim.models.attention_heads import Heads, is_latent, read_heads
 from nim.models.config import ModelConfig
-from nim.models.heads import Heads, is_latent, read_heads
+from nim.models.generation_or_pooling import generates
 from nim.models.layers import read_layers
-from nim.models.layers.kinds import layer_kinds
-from nim.models.runner import generates
+from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear, Module, Vocabulary
 from nim.models.weights.parts import encoder_decoder
 from nim.models.weights.parts.attention import grouped_queries
 from nim.models.weights.parts.expert_layers import sparse_layers
-from nim.models.weights.parts.families import Family, family_of
 from nim.models.weights.parts.family_extras import layer_extras, shared_queries, shares_keys
 from nim.models.weights.parts.feed_forward import feed_forward_modules
-from nim.models.weights.parts.latent import latent_attention
-from nim.models.weights.parts.mixers import mixer_modules
-from nim.models.weights.parts.sizes import UnknownSizeError, size
+from nim.models.weights.parts.latent_attention import latent_attention
+from nim.models.weights.parts.model_families import Family, family_of
+from nim.models.weights.parts.recurrent_layers import mixer_modules
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.weight_matrices import Linear, Module, Vocabulary
 
 # Their weights lead to latent vectors, from which the engine makes keys and values to keep.
 _LATENT_WEIGHTS = frozenset({"minicpm3"})

@@ -6,8 +6,8 @@ Vectors (norms, biases, single scales) are left out: together they are less than
 from dataclasses import dataclass, field
 from math import ceil
 
-from nim.models.weights.shares import CannotSplitError, Share, whole
-from nim.models.weights.storage.layout import Storage
+from nim.models.weights.storage.bits_and_scales import Storage
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
 
 # The engine pads a vocabulary to a multiple of this.
 _VOCABULARY_PADDING = 64

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nim.engine import generate
-from nim.engine.table import HISTORY, OPTIONS_DIR, table_from, table_versions
+from nim.engine import generate_option_table
+from nim.engine.option_table import HISTORY, OPTIONS_DIR, table_from, table_versions
 
 
 def committed() -> dict[str, Any]:
@@ -15,7 +15,7 @@ def committed() -> dict[str, Any]:
 
 def test_the_text_has_one_option_or_variable_per_line() -> None:
     table = committed()
-    text = generate.table_text(table)
+    text = generate_option_table.table_text(table)
     assert json.loads(text) == table
     assert text == (OPTIONS_DIR / f"vllm-{table['version']}.json").read_text(encoding="utf-8")
     assert len(text.splitlines()) > len(table["options"]) + len(table["variables"])
@@ -27,9 +27,9 @@ def test_writing_a_new_release_records_what_the_older_one_had(
     older, newer = committed(), committed()
     newer["version"] = "99.0.0"
     del newer["options"]["enforce_eager"]
-    (tmp_path / f"vllm-{older['version']}.json").write_text(generate.table_text(older))
+    (tmp_path / f"vllm-{older['version']}.json").write_text(generate_option_table.table_text(older))
     (tmp_path / HISTORY).write_bytes((OPTIONS_DIR / HISTORY).read_bytes())
-    assert generate._write(newer, tmp_path) == 0
+    assert generate_option_table._write(newer, tmp_path) == 0
     assert "vllm-99.0.0.json" in capsys.readouterr().out
     history = json.loads((tmp_path / HISTORY).read_bytes())
     table = table_from(json.loads((tmp_path / "vllm-99.0.0.json").read_bytes()), history)
@@ -43,10 +43,10 @@ def test_writing_a_new_release_records_what_the_older_one_had(
 
 
 def test_the_check_prints_drift_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate._check(committed()) == 0
+    assert generate_option_table._check(committed()) == 0
     capsys.readouterr()
     installed = committed()
     installed["options"]["brand_new"] = installed["options"].pop("seed")
-    assert generate._check(installed) == 1
+    assert generate_option_table._check(installed) == 1
     drift = json.loads(capsys.readouterr().out)
     assert (drift["added"], drift["removed"]) == (["brand_new"], ["seed"])

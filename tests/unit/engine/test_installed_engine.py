@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.engine.installed import InstalledEngine, find_engine
+from nim.engine.installed_engine import InstalledEngine, find_engine
 
 
 def install(directory: Path, name: str, version: str) -> None:

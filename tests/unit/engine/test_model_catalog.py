@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nim.engine.catalog import (
+from nim.engine.inspection.catalog import catalog_text, remembering
+from nim.engine.model_catalog import (
     CATALOG_HISTORY,
     NAMED,
     NAMES,
@@ -15,8 +16,7 @@ from nim.engine.catalog import (
     Way,
     load_catalog,
 )
-from nim.engine.inspection.catalog import catalog_text, remembering
-from nim.engine.table import OPTIONS_DIR, load_options, table_versions
+from nim.engine.option_table import OPTIONS_DIR, load_options, table_versions
 from nim.errors import SettingsError
 
 CATALOG = load_catalog()

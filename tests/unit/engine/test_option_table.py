@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from nim.engine.table import (
+from nim.engine.option_table import (
     HISTORY,
     JSON_KINDS,
     OPTIONS_DIR,

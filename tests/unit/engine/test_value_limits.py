@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from nim.engine.limits import Limits, limits_from
-from nim.engine.scalars import MisfitError
-from nim.engine.table import OptionTable
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.option_table import OptionTable
+from nim.engine.value_limits import Limits, limits_from
 
 SHARE = {"exclusiveMinimum": 0, "maximum": 1}
 

@@ -7,11 +7,11 @@ import pytest
 
 from nim.engine import load_options, parse_arguments
 from nim.errors import SettingsError
-from nim.options.combinations import RULES, check_combinations
-from nim.options.layers import Entry, entries
 from nim.options.model_rules import MODEL
-from nim.options.resolve import resolve
-from nim.options.rules import Said
+from nim.options.option_combinations import RULES, check_combinations
+from nim.options.option_layers import Entry, entries
+from nim.options.resolve_layers import resolve
+from nim.options.rule_types import Said
 from nim.options.settings_layer import settings_entries
 from nim.settings import read_settings
 from nim.value_origins import Layer

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.options.layers import Entry
-from nim.options.resolve import merge, resolve
+from nim.options.option_layers import Entry
+from nim.options.resolve_layers import merge, resolve
 from nim.value_origins import Layer, Origin
 
 JSON = st.recursive(

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig, as_size
 from nim.models.types import Layer
-from nim.models.weights.modules import Linear, replicated
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.sizes import size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, replicated
 
 _UNQUANTIZED = 16
 

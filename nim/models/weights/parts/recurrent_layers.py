@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
 from nim.models.config import ModelConfig, as_size
-from nim.models.weights.modules import Linear, column, replicated, row
-from nim.models.weights.parts.families import Family
-from nim.models.weights.parts.sizes import UnknownSizeError, size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, column, replicated, row
 
 _MAMBA_HEADS, _GROUPS = "{} Mamba heads", "{} Mamba groups"
 _LINEAR_VALUES = "{} linear value heads"

@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from nim.models.config import ModelConfig, Section, as_size
-from nim.models.weights.modules import Linear, column, replicated, row
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, column, replicated, row
 
 _PARTS = ("vision_config", "vision_tower_config", "audio_config", "sound_config", "audio_tower_config")
 _OUTER = ("thinker_config",)

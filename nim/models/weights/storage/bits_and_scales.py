@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import ceil, gcd
 
-from nim.models.weights.shares import CannotSplitError, Share
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share
 
 # The smallest side of a tile that the engine refines those of experts to.
 _SMALLEST_TILE = 32

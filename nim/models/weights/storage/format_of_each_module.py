@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nim.models.weights.modules import Experts, Module, Vocabulary
+from nim.models.weights.storage.bits_and_scales import Storage, plain
 from nim.models.weights.storage.formats import for_experts
-from nim.models.weights.storage.layout import Storage, plain
-from nim.models.weights.storage.names import ModuleList
+from nim.models.weights.storage.module_names import ModuleList
+from nim.models.weights.weight_matrices import Experts, Module, Vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
-from nim.models.weights.storage.assignment import Formats
-from nim.models.weights.storage.layout import Rule, Storage, plain
-from nim.models.weights.storage.names import ROOTS, ModuleList, checkpoint_names, module_list
+from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
+from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.module_names import ROOTS, ModuleList, checkpoint_names, module_list
 
 HOPPER = (9, 0)
 _BITS = {"float32": 32, "float64": 64}

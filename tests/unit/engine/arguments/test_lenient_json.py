@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.lenient_json import NotJSONError, guess, is_open, masked, read_json, read_loosely, write_json
+from nim.engine.arguments.lenient_json import (
+    NotJSONError,
+    guess,
+    is_open,
+    masked,
+    read_json,
+    read_loosely,
+    write_json,
+)
 from tests.unit.engine.strategies import json_values, unhurried
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./-]{0,8}", fullmatch=True).filter(

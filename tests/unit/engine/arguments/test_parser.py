@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.argument_parser import ParsedArguments, check_values, parse_arguments
-from nim.engine.argument_refusals import OWNED
-from nim.engine.table import OptionTable, load_options
-from nim.engine.tokens import tokenize
+from nim.engine.arguments.parser import ParsedArguments, check_values, parse_arguments
+from nim.engine.arguments.refusals import OWNED
+from nim.engine.arguments.split_line import tokenize
+from nim.engine.option_table import OptionTable, load_options
 from nim.errors import SettingsError
 from tests.unit.engine.strategies import AWKWARD, texts, unhurried
 

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from nim.engine.pasted_command import is_command, without_command
+from nim.engine.arguments.pasted_command import is_command, without_command
 from nim.errors import SettingsError
 
 PLACE = "the command line"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.argument_parser import parse_arguments
-from nim.engine.rendering import option_tokens, render_arguments
-from nim.engine.table import OptionTable, load_options
+from nim.engine.arguments.parser import parse_arguments
+from nim.engine.arguments.render import option_tokens, render_arguments
+from nim.engine.option_table import OptionTable, load_options
 from nim.errors import SettingsError
 from tests.unit.engine.strategies import sets_of_values, spoken, unhurried
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nim.engine.quoting import joined
-from nim.engine.tokens import read_line, tokenize
+from nim.engine.arguments.quoting import joined
+from nim.engine.arguments.split_line import read_line, tokenize
 from nim.errors import SettingsError
 from tests.unit.engine.strategies import AWKWARD, unhurried
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from nim.models.checkpoint.judge import read_local_model
-from nim.models.checkpoint.weights import Weights, is_quantized
+from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.loaded_weights import Weights, is_quantized
 from tests.unit.models.checkpoint.directories import CONFIG, make, safetensors, sparse
 
 QUANTIZED = {"quantization_config": {"quant_method": "fp8"}}

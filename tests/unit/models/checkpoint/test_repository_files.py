@@ -3,8 +3,8 @@
 import pytest
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.repository import files_to_fetch
-from nim.models.download import ORIGINALS
+from nim.models.checkpoint.repository_files import files_to_fetch
+from nim.models.hub.repositories import ORIGINALS
 
 MODEL = ("config.json", "tokenizer.json", "model.safetensors")
 

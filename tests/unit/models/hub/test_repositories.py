@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.models.download import ORIGINALS, download_of, wanted_of
-from nim.models.source import Source
+from nim.models.hub.repositories import ORIGINALS, download_of, wanted_of
+from nim.models.model_source import Source
 from nim.plan import Download, Wanted
 from nim.value_origins import Layer, Origin, Value
 

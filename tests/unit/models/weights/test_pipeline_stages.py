@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.models.weights.stages import stage_bounds
+from nim.models.weights.pipeline_stages import stage_bounds
 
 
 @pytest.mark.parametrize(

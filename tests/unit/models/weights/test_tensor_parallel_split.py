@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.models.weights.shares import CannotSplitError, Share, whole
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from nim.models.config import model_config
 from nim.models.weights.model_weights import read_weights
-from nim.models.weights.parts.towers import tower_modules
-from nim.models.weights.shares import CannotSplitError
+from nim.models.weights.parts.vision_and_audio_encoders import tower_modules
+from nim.models.weights.tensor_parallel_split import CannotSplitError
 from tests.unit.models.weights.configs import DENSE, VISION
 
 SIGLIP = {

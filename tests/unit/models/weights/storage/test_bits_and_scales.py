@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nim.models.weights.shares import CannotSplitError, Share, whole
 from nim.models.weights.storage import formats
-from nim.models.weights.storage.layout import Rule, Storage, plain
+from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
 
 BLOCKS = formats.blocks(128, 128)
 

@@ -6,12 +6,12 @@ import pytest
 
 from nim.models.config import model_config
 from nim.models.quantization import read_quantization
-from nim.models.weights.modules import Experts, Vocabulary, column
-from nim.models.weights.shares import Share
 from nim.models.weights.storage import formats
-from nim.models.weights.storage.assignment import Formats
-from nim.models.weights.storage.layout import Rule, Storage, plain
-from nim.models.weights.storage.methods import read_formats
+from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
+from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.quantization_methods import read_formats
+from nim.models.weights.tensor_parallel_split import Share
+from nim.models.weights.weight_matrices import Experts, Vocabulary, column
 from tests.unit.models.weights.configs import DENSE
 
 DOWN = column("mlp.down_proj", 1024, 1024)
