@@ -1,7 +1,7 @@
 """Write the option table of the installed engine from the engine's own parser, or report the differences.
 
-`python -m nim.engine.generate_option_table [--out DIR]` writes it. With `--check` it prints the differences as
-JSON instead, and the exit code is 1 if there are any.
+`python -m nim.engine.generate_option_table [--out DIR]` writes it. With `--check` it prints the differences
+as JSON instead, and the exit code is 1 if there are any.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nim.models.config import as_whole
+from nim.models.config import as_integer
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
@@ -137,7 +137,7 @@ def _rank(config: Mapping[str, Any]) -> int | None:
     """Return the largest rank; None if it is not stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
-    whole = [rank for rank in map(as_whole, ranks) if rank is not None]
+    whole = [rank for rank in map(as_integer, ranks) if rank is not None]
     return max(whole) if whole else None
 
 

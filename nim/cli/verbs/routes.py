@@ -16,7 +16,7 @@ from nim.options.nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
@@ -63,7 +63,7 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
 
 def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
     """Return the routes for the groups that the running service of this run directory has opened."""
-    run_dir = read_surroundings(settings, environ).run_dir
+    run_dir = read_host_facts(settings, environ).run_dir
     try:
         plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
