@@ -96,8 +96,6 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     single = Share(count, 1, _LINEAR_VALUES)
     outputs = (keys, keys, values, values)
     yield Linear(name=f"{prefix}.in_proj_qkvz", inputs=undivided(hidden), outputs=outputs)
-        name=f"{prefix}.in_proj_qkvz", inputs=undivided(hidden), outputs=(keys, keys, values, values)
-    )
     yield Linear(name=f"{prefix}.in_proj_ba", inputs=undivided(hidden), outputs=(single, single))
     yield Linear(name=f"{prefix}.out_proj", inputs=values, outputs=(undivided(hidden),))
 
