@@ -7,8 +7,8 @@ from nim import __version__
 from nim.engine import OptionTable
 from nim.errors import SettingsError
 from nim.options.api_keys import KEY_VARIABLE
-from nim.options.derive import Surroundings
-from nim.options.gateway import decide_gateway
+from nim.options.derived_options import HostFacts
+from nim.options.nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
@@ -36,7 +36,7 @@ class Decided:
     """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked."""
 
     settings: Settings
-    surroundings: Surroundings
+    host: HostFacts
     model: Model
     weights: str
     selection: Selection
@@ -54,25 +54,25 @@ class Decided:
 
 def assemble(decided: Decided) -> Plan:
     """Return the plan. Its argument list is parsed from the rendered file: what is printed is what runs."""
-    settings, surroundings = decided.settings, decided.surroundings
+    settings, host = decided.settings, decided.host
     _refuse_secrets(decided.config)
     args = _render_args(decided)
-    gateway, gateway_warnings = decide_gateway(settings, surroundings, decided.config)
+    gateway, gateway_warnings = decide_gateway(settings, host, decided.config)
     # The gateway checks the key on all routes, for two headers; the engine would check one of them.
     unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
     engine = _engine(decided, args, unset)
     nginx = render_nginx(
         gateway,
-        run_dir=surroundings.run_dir,
+        run_dir=host.run_dir,
         engine_address=engine.address,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
-        open_files=surroundings.open_files,
+        open_files=host.open_files,
     )
     return Plan(
         release=__version__,
-        run_dir=surroundings.run_dir,
-        cache_dir=surroundings.cache_dir,
+        run_dir=host.run_dir,
+        cache_dir=host.cache_dir,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
         shutdown_timeout_seconds=settings.shutdown_timeout,
@@ -105,7 +105,7 @@ def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:
         argv=read_args(args),
         env=_engine_env(decided.config),
         unset=unset,
-        socket=None if port else f"{decided.surroundings.run_dir}/{ENGINE_SOCKET}",
+        socket=None if port else f"{decided.host.run_dir}/{ENGINE_SOCKET}",
         port=port,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim import data_paths
-from nim.options.derive import Surroundings
+from nim.options.derived_options import HostFacts
 from nim.settings import Settings
 
 IMAGE_ROOT = Path("/opt/nim")
@@ -17,14 +17,14 @@ MODULE_DIRECTORIES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/mod
 MOST_OPEN_FILES = 1_048_576
 
 
-def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts:
     """Return the user, directories and limits of this service."""
     uid = os.geteuid()
     home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
     cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
     run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
     ipv6 = Path("/proc/net/if_inet6")
-    return Surroundings(
+    return HostFacts(
         run_dir=str(Path(run_dir).absolute()),
         cache_dir=str(Path(cache).absolute()),
         runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/vllm").absolute()),

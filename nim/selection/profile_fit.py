@@ -26,8 +26,9 @@ class Kind(IntEnum):
     SIZE = 7  # the parallel sizes that were asked for
     CAPABILITY = 8  # arithmetic
     MODEL = 9  # the kind of GPU that the profile names
-    SPLIT = 10  # sizes that the model can be split into
-    ENGINE = 11  # another engine
+    OPTION = 10  # an option that the engine refuses for the model
+    SPLIT = 11  # sizes that the model can be split into
+    ENGINE = 12  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Wishes:
 
     def size(self, name: str) -> int | None:
         """Return the whole number above 0 that the user set for an option, or None."""
-        return EngineOptions(values=self.options).whole(name)
+        return EngineOptions(values=self.options).integer(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derive import Surroundings
-from nim.planning.host_facts import read_surroundings
+from nim.options.derived_options import HostFacts
+from nim.planning.host_facts import read_host_facts
 from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
@@ -20,8 +20,8 @@ from tests.unit.selection.machines import NOTHING, machine
 DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
-def around(**home: str) -> Surroundings:
-    return read_surroundings(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
+def around(**home: str) -> HostFacts:
+    return read_host_facts(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
 
 
 def chosen(hardware: Hardware) -> Selection:
