@@ -7,8 +7,12 @@ from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# Escapes control characters, so that a record stays on one line and cannot control a terminal.
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), 127)} | {10: "\\n"}
+# Control characters, also those of C1, line separators, and marks that reorder what a reader sees.
+_CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
+_MARKS = (0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+_ESCAPED = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _MARKS}
+_VISIBLE = _ESCAPED | {10: "\\n"}
+_IN_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_MARKS)}
 
 
 def severity(level: str) -> int:
@@ -16,9 +20,19 @@ def severity(level: str) -> int:
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
 
 
-def visible(text: str) -> str:
-    """Return the text with line breaks and terminal control characters escaped."""
-    return text.translate(_VISIBLE)
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return the text with what controls a terminal or reorders text escaped; line breaks unless `lines`."""
+    return text.translate(_ESCAPED if lines else _VISIBLE)
+
+
+def visible_json(value: Any) -> str:
+    """Return the value as JSON on one line, with the same characters escaped."""
+    return escape_in_json(json.dumps(value, ensure_ascii=False))
+
+
+def escape_in_json(text: str) -> str:
+    """Return JSON text with the same characters escaped; its own control characters are escaped already."""
+    return text.translate(_IN_JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +55,4 @@ class Form:
             return f"{level} {stamp}.{thousandths:03d} {component}] {visible(message)}\n"
         stamp, zone = time.strftime("%Y-%m-%dT%H:%M:%S", moment), time.strftime("%z", moment)
         record = {"time": f"{stamp}.{thousandths:03d}{zone[:3]}:{zone[3:]}", "level": level}
-        return (
-            json.dumps(record | {"component": component, "message": message} | more, ensure_ascii=False)
-            + "\n"
-        )
+        return visible_json(record | {"component": component, "message": message} | more) + "\n"

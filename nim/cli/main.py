@@ -12,7 +12,8 @@ from typing import Any
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
-from nim.log_format import Form
+from nim.log_format import Form, visible
+from nim.redact import known_secrets, without
 from nim.settings import with_secrets
 from nim.settings.value_types import BOOLEAN
 
@@ -83,12 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_refusal(refusal: NimError) -> None:
-    """Print a refusal in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
+    """Print a refusal, secrets masked, in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
+    secrets = known_secrets(os.environ, sys.argv)
     if not _as_json():
-        print(f"nim: {refusal}", file=sys.stderr)
+        print(f"nim: {visible(without(secrets, str(refusal)), lines=True)}", file=sys.stderr)
         return
-    more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
-    _write_line("CRITICAL", refusal.message, **more)
+    allowed = [without(secrets, one) for one in refusal.allowed]
+    hint = refusal.hint and without(secrets, refusal.hint)
+    more = {"exit_code": refusal.exit_code, "allowed": allowed, "hint": hint}
+    _write_line("CRITICAL", without(secrets, refusal.message), **more)
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nim.plan import Plan
-from nim.redact import mask_argv
+from nim.redact import mask_argv, mask_value
 from nim.values import Value
 
 
@@ -17,7 +17,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "hash": plan.hash,
         "model": asdict(plan.model),
         "profile": asdict(plan.profile),
-        "engine": asdict(plan.engine),
+        "engine": asdict(plan.engine) | {"env": mask_value("", plan.engine.env)},
         "gateway": asdict(plan.gateway),
         "config": config_data(plan),
         "refused": {refusal.profile: asdict(refusal) for refusal in plan.refused},
@@ -42,7 +42,7 @@ def dry_run_text(plan: Plan) -> str:
         json.dumps(event, ensure_ascii=False, indent=2),
         "",
         "Engine Environment",
-        *[f"{name}={value}" for name, value in plan.engine.env.items()],
+        *[f"{name}={value}" for name, value in mask_value("", plan.engine.env).items()],
         "",
         "Backend Arguments",
         command_text(plan),

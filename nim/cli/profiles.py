@@ -36,6 +36,7 @@ from nim.recipes.draft import Draft
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
+from nim.redact import known_secrets
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
 from nim.selection.refusals import NoProfileFits
@@ -183,7 +184,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
     engine = None if made_up else find_engine()
     written = read_written(request, load_options())
-    write_warnings(settings, (*settings.warnings, *written.warnings))
+    write_warnings(settings, (*settings.warnings, *written.warnings), known_secrets(environ))
     place = MODEL_ARGUMENT if options.model else written.model_place
     wish = wished_model(settings, options.model or written.model, place)
     found = find_candidates(request, wish, written, look_around(settings, environ), engine)

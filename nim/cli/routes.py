@@ -17,6 +17,7 @@ from nim.options.route_states import RouteState, Stray, hidden_in, route_states,
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.arguments import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import look_around
+from nim.redact import known_secrets
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(describe_routes(), end="")
         return 0
     settings = read_settings(environ)
-    write_warnings(settings, settings.warnings)
+    write_warnings(settings, settings.warnings, known_secrets(environ))
     found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
     print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0

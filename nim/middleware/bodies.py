@@ -8,7 +8,7 @@ from typing import Any
 
 from nim import paths
 from nim.plan import Model, Plan
-from nim.redact import MASK, is_secret_name
+from nim.redact import mask_value
 from nim.state import Failure, State
 from nim.values import Value
 
@@ -54,7 +54,7 @@ def startup(state: State) -> Body:
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
     """Return the manifest with the id of the chosen profile."""
-    return {**masked("", document), "selected_profile": plan.profile.id}
+    return {**mask_value("", document), "selected_profile": plan.profile.id}
 
 
 def licence(model: Model) -> Body:
@@ -64,17 +64,6 @@ def licence(model: Model) -> Body:
     if model.license_name:
         return _licence(model.license_name, None, None)
     return _licence("Apache-2.0", paths.LICENSE, "https://www.apache.org/licenses/LICENSE-2.0")
-
-
-def masked(name: str, value: Any) -> Any:
-    """Return the value with everything under a secret name masked, at any depth."""
-    if is_secret_name(name) and value not in (None, ""):
-        return MASK
-    if isinstance(value, Mapping):
-        return {key: masked(key, inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked("", inner) for inner in value]
-    return value
 
 
 def _short_name(model: Model) -> str:
@@ -89,7 +78,7 @@ def _option(name: str, value: Value) -> Body:
 
 def _origin(name: str, value: Value) -> Body:
     return {
-        "value": masked(name, value.value),
+        "value": mask_value(name, value.value),
         "source": value.origin.layer.name,
         "place": value.origin.place,
     }

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nim import __version__
 from nim.engine import OptionTable
+from nim.engine.variables import PREFIX
 from nim.errors import SettingsError
 from nim.options.derive import Surroundings
 from nim.options.gateway import decide_gateway
@@ -19,7 +21,7 @@ from nim.plan import (
     Plan,
     RenderedFile,
 )
-from nim.redact import MASK, is_secret_name
+from nim.redact import MASK, mask_argv, mask_value, secret_in, without
 from nim.render.nginx import render_nginx
 from nim.render.vllm import read_args, render_args
 from nim.selection.select import Selection
@@ -27,12 +29,20 @@ from nim.settings import Settings
 from nim.values import Layer, Value
 
 # Where the engine looks for what it would also take as an option.
-SECRET_VARIABLES = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}
+SECRET_VARIABLES = {
+    "api_key": "VLLM_API_KEY",
+    "hf_token": "HF_TOKEN",
+    "hf_overrides": "HF_TOKEN",
+    "otlp_traces_endpoint": "OTEL_EXPORTER_OTLP_TRACES_HEADERS=authorization",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked."""
+    """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked.
+
+    `secrets` are masked in warnings.
+    """
 
     settings: Settings
     around: Surroundings
@@ -49,15 +59,22 @@ class Decided:
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 def assemble(decided: Decided) -> Plan:
     """The plan. Its argument list is read back from the rendered file: what is printed is what runs."""
     settings, around = decided.settings, decided.around
-    _refuse_secrets(decided.config)
+    _refuse_secrets(decided)
     args = _render_args(decided)
     engine = _engine(decided, args)
     gateway, gateway_warnings = decide_gateway(settings, around, decided.config)
+    warnings = (
+        *settings.warnings,
+        *decided.selection.warnings,
+        *decided.warnings,
+        *gateway_warnings,
+    )
     nginx = render_nginx(
         gateway,
         run_dir=around.run_dir,
@@ -80,11 +97,11 @@ def assemble(decided: Decided) -> Plan:
         profile=decided.selection.chosen,
         engine=engine,
         gateway=gateway,
-        config={name: _shown(name, value) for name, value in decided.config.items()},
+        config={name: _shown(name, value, decided.table) for name, value in decided.config.items()},
         machine=decided.machine,
         download=decided.download,
         refused=decided.selection.refused,
-        warnings=(*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings),
+        warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(
             RenderedFile(path=NGINX_FILE, text=nginx),
             RenderedFile(path=ARGS_FILE, text=args),
@@ -99,22 +116,33 @@ def _engine(decided: Decided, args: str) -> Engine:
         name="vllm",
         version=decided.engine_version,
         argv=read_args(args),
-        env=_engine_env(decided.config),
+        env=_engine_env(decided.config, decided.table),
         unset=decided.unset,
         socket=None if port else f"{decided.around.run_dir}/{ENGINE_SOCKET}",
         port=port,
     )
 
 
-def _refuse_secrets(config: Mapping[str, Value]) -> None:
+def _refuse_secrets(decided: Decided) -> None:
     """Every process of the machine can read another's arguments; a variable only its own user's."""
-    for name, value in config.items():
-        if is_secret_name(name) and not _is_variable(name):
-            raise SettingsError(
-                f"cannot pass a secret by --{name.replace('_', '-')} (from {value.origin.place}): "
-                "whoever lists the processes can read it",
-                hint=f"{SECRET_VARIABLES.get(name, 'a VLLM_* variable')}=…",
-            )
+    for name, value in decided.config.items():
+        if not _is_variable(name) and (found := secret_in(name, value.value)):
+            flag = f"--{name.replace('_', '-')}"
+            what = "a secret" if found == name else f"a secret ({found})"
+            raise _refusal(f"{what} by {flag} (from {value.origin.place})", SECRET_VARIABLES.get(name))
+    for word, shown in zip(decided.verbatim, mask_argv(decided.verbatim), strict=True):
+        if word != shown:
+            raise _refusal(f'a secret by "{shown}" (passed on unchecked)', None)
+    for word, shown in zip(decided.command, mask_argv(decided.command), strict=True):
+        if word != shown:
+            raise _refusal(f'a secret by "{shown}" (from NIM_ENGINE_COMMAND)', None)
+
+
+def _refusal(what: str, variable: str | None) -> SettingsError:
+    return SettingsError(
+        f"cannot pass {what}: whoever lists the processes can read it",
+        hint=f"{variable or 'a variable that its reader takes instead, such as VLLM_*'}=…",
+    )
 
 
 def _render_args(decided: Decided) -> str:
@@ -122,12 +150,12 @@ def _render_args(decided: Decided) -> str:
     return render_args(decided.command, decided.weights, options, decided.table, decided.verbatim)
 
 
-def _engine_env(config: Mapping[str, Value]) -> dict[str, str]:
-    """What is added to the inherited environment. The user's secrets are inherited, not written down."""
+def _engine_env(config: Mapping[str, Value], table: OptionTable) -> dict[str, str]:
+    """What is added to the inherited environment. What is masked in it is inherited, not written down."""
     return {
         name: str(value.value)
         for name, value in config.items()
-        if _is_variable(name) and not (is_secret_name(name) and value.origin.layer is Layer.ENV)
+        if _is_variable(name) and not (value.origin.layer is Layer.ENV and _is_masked(name, value, table))
     }
 
 
@@ -135,8 +163,18 @@ def _is_variable(name: str) -> bool:
     return name.isupper()
 
 
-def _shown(name: str, value: Value) -> Value:
-    if not is_secret_name(name):
-        return value
-    hidden = tuple(Value(value=MASK, origin=older.origin) for older in value.previous)
-    return Value(value=MASK, origin=value.origin, previous=hidden)
+def _is_masked(name: str, value: Value, table: OptionTable) -> bool:
+    return bool(_masked(name, value, table) != value.value)
+
+
+def _shown(name: str, value: Value, table: OptionTable) -> Value:
+    previous = tuple(_shown(name, older, table) for older in value.previous)
+    return Value(value=_masked(name, value, table), origin=value.origin, previous=previous)
+
+
+def _masked(name: str, value: Value, table: OptionTable) -> Any:
+    """Return the value as it may be shown. What an undeclared variable holds is unknown, so it is masked."""
+    stray = name.startswith(PREFIX) and name not in table.variables
+    if stray and value.origin.layer is Layer.ENV and value.value:
+        return MASK
+    return mask_value(name, value.value)

@@ -47,6 +47,7 @@ from nim.planning.host_facts import look_around
 from nim.planning.local_models import judge_model
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
+from nim.redact import known_secrets, mask_value
 from nim.selection.engine_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
@@ -101,12 +102,15 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
+        manifest=json.dumps(
+            mask_value("", manifest_to_json(manifest, selection.profile)), ensure_ascii=False
+        ),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
+        secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
 

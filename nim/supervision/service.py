@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
-from nim.logging.log_writer import LogWriter, known_secrets
+from nim.logging.log_writer import LogWriter
 from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.records import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.plan import (
@@ -25,6 +25,7 @@ from nim.plan import (
     Plan,
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
+from nim.redact import known_secrets
 from nim.supervision.controller import Controller, RestartPolicies, Surroundings
 from nim.supervision.supervisor_client import Supervisor
 
