@@ -153,14 +153,14 @@ def test_a_secret_in_a_path_is_masked_in_the_access_log(directory: Path) -> None
 
 
 # Where a password may be, and what an engine or a library may write of it.
-PLANTED = {
+PLANTED: dict[str, Any] = {
     "HF_ENDPOINT": "https://user:endpoint-planted@hub.example",
     "HTTPS_PROXY": "user:proxy%2Fplanted@proxy.example:3128",
     "VLLM_NIXL_AUTHKEY": "authkey-planted",
     "VLLM_CONFIG_OF_A_PLUGIN": '{"auth_token": "json-planted"}',
 }
 WRITTEN = """ERROR: the hub $HF_ENDPOINT and the proxy $HTTPS_PROXY refused proxy/planted, $VLLM_NIXL_AUTHKEY
-ERROR: redis://u:other-planted@h and {'password': 'third-planted'} with $VLLM_CONFIG_OF_A_PLUGIN or json-planted
+ERROR: redis://u:other-planted@h and {'password': 'third-planted'} $VLLM_CONFIG_OF_A_PLUGIN json-planted
 """
 
 
