@@ -1,9 +1,11 @@
 """What is refused before anything starts, and that nothing has been started then."""
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import BOOT
 from tests.process.test_stop import stream
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 
 
 @pytest.fixture
@@ -205,7 +209,7 @@ def test_a_directory_that_others_may_enter(directory: Path) -> None:
     refuses(directory / "run", f"NIM_RUN_DIR={directory / 'run'}/nim")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@as_root
 def test_a_directory_of_somebody_else(directory: Path) -> None:
     (directory / "run").mkdir(mode=0o700)
     os.chown(directory / "run", 65534, 65534)
@@ -233,6 +237,55 @@ def test_drain_where_nothing_runs(directory: Path) -> None:
     (directory / "lock").write_text("1\n")
     with pytest.raises(PreflightError, match="no service runs"):
         drain(str(directory))
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that the drain signal would end."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _lock_elsewhere(run: Path) -> None:
+    (run / "lock").rename(run / "elsewhere")
+    (run / "lock").symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("disguise", "why"),
+    [
+        pytest.param(lambda run: run.chmod(0o777), r"others may enter it \(mode 777\)", id="mode"),
+        pytest.param(
+            lambda run: os.chown(run, 65534, 65534), "belongs to user 65534", id="owner", marks=as_root
+        ),
+        pytest.param(Path.exists, "no service runs", id="pid"),
+        pytest.param(_lock_elsewhere, "no service runs", id="link"),
+    ],
+)
+def test_drain_signals_nobody_whom_others_have_named(
+    directory: Path, victim: subprocess.Popen[bytes], disguise: Callable[[Path], None], why: str
+) -> None:
+    run = directory / "run"
+    run.mkdir(mode=0o700)
+    (run / "lock").write_text(f"{victim.pid}\n")
+    with (run / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        disguise(run)
+        with pytest.raises(PreflightError, match=why):
+            drain(str(run))
+    with pytest.raises(subprocess.TimeoutExpired):
+        victim.wait(0.2)
+
+
+def test_drain_follows_no_link_to_a_service(start: Start, directory: Path) -> None:
+    service = start().wait_live()
+    (directory / "link").symlink_to(service.run_dir)
+    with pytest.raises(PreflightError, match="no service runs"):
+        drain(str(directory / "link"))
+    assert drain(str(service.run_dir)) == service.process.pid
+    assert service.wait() == 0
 
 
 def refuses(path: Path, hint: str) -> None:
