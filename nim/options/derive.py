@@ -52,6 +52,7 @@ class Surroundings:
     has_home: bool = True
     has_name: bool = True
     can_compile: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 def default_entries() -> Iterator[Entry]:

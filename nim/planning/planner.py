@@ -92,6 +92,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     facts = candidates.facts.get(selection.profile.source)
     model = CheckedModel(manifest=manifest, source=source, facts=facts)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    here = () if request.made_up else around.warnings
     decided = Decided(
         settings=settings,
         around=around,
@@ -109,7 +110,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *about_files, *checked),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
