@@ -37,6 +37,7 @@ from nim.recipes.import_report import Outcome, refusal_words, report_data, repor
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
 from nim.redact import known_secrets
+from nim.regular_files import read_bytes
 from nim.selection.fit import Wishes
 from nim.selection.listing import list_profiles, listing_data, listing_text
 from nim.selection.refusals import NoProfileFits
@@ -267,5 +268,5 @@ def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
 
 def _is_recipe(file: Path) -> bool:
     """Return whether the file has the two keys that every recipe has."""
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_bytes(file).decode("utf-8", errors="replace")
     return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("model", "variants"))

@@ -18,6 +18,7 @@ from nim.plan import PLAN_FILE, Plan
 from nim.planning.arguments import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import run_directory
 from nim.redact import known_secrets
+from nim.regular_files import read_text
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
@@ -66,7 +67,7 @@ def _of_running(settings: Settings) -> Found:
     """Return the routes for the groups that the running service of this run directory has opened."""
     run_dir = run_directory(settings)
     try:
-        plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
+        plan = Plan.from_json(read_text(Path(run_dir, PLAN_FILE)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreflightError(
             f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',

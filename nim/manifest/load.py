@@ -11,6 +11,7 @@ from nim.manifest.read import read
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
 from nim.manifest.v1 import is_v1, read_v1
 from nim.manifest.yaml_lines import Place, compose, elements, items
+from nim.regular_files import read_text
 
 MAX_BYTES = 16 * 1024**2
 PLACEHOLDER_ID = "0" * 64
@@ -127,11 +128,7 @@ def _absolute(path: Path | None) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(
-                f"cannot read the manifest '{path}': it is larger than {MAX_BYTES // 1024**2} MiB"
-            )
-        return path.read_text(encoding="utf-8")
+        return read_text(path, MAX_BYTES)
     except OSError as error:
         raise ManifestError(
             f"cannot read the manifest '{path}': {error.strerror}", hint="nim profiles"

@@ -9,11 +9,14 @@ from typing import Any
 from nim import paths
 from nim.plan import Model, Plan
 from nim.redact import mask_value
+from nim.regular_files import read_bytes
 from nim.state import Failure, State
 from nim.values import Value
 
 API_VERSION = "1.0.0"
 """Version of the management API, independent of the release."""
+
+LICENCE_BYTES = 4 * 1024 * 1024
 
 Body = dict[str, Any]
 
@@ -124,6 +127,6 @@ def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
 def _content(path: Path | None) -> bytes | None:
     """Return the bytes of a file, or None if absent: a model's licence arrives with the model."""
     try:
-        return path.read_bytes() if path else None
+        return read_bytes(path, LICENCE_BYTES) if path else None
     except OSError:
         return None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nim.regular_files import read_bytes
+
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 _REQUIRED = ("r", "lora_alpha", "target_modules")
@@ -56,7 +58,7 @@ def _read(name: str, path: str) -> Adapter:
         # A relative path that is not there is a repository of the hub to the engine.
         return Adapter(name=name, path=path, is_missing=path.startswith(("/", "~")))
     try:
-        config = json.loads((directory / CONFIG).read_bytes())
+        config = json.loads(read_bytes(directory / CONFIG))
     except OSError:
         return Adapter(name=name, path=path, fault=f"it has no {CONFIG}")
     except ValueError as error:
