@@ -11,7 +11,7 @@ SECRET_CHARACTERS = 6
 
 _SECRET_NAME = re.compile(
     r"(?i)(api[-_]?keys?|(access|account|auth|encryption|private|secret|shared|signing)[-_]?key([-_]id)?"
-    r"|(^|[-_])(auth|authorization|dsn|pass|pwd|sig)|(^|[-_])token|passw(or)?d|passphrase|secrets?|credentials?"
+    r"|(^|[-_])(auth|authorization|dsn|pass|sig)|[-_]pwd|(^|[-_])token|passw(or)?d|passphrase|secrets?|credentials?"
     r"|(access|api|auth|bearer|hub|refresh|session)[-_]?tokens?|connection[-_]?string|signature)$"
 )
 # Names that end like a secret but are none: a tokenizer's special tokens, mostly.

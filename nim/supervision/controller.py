@@ -31,7 +31,7 @@ from nim.supervision.restarter import Restarter
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
-NGINX_LOG_LINES = 10
+LAST_LINES = 10
 FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
@@ -74,7 +74,8 @@ class Controller:
         self._failure: Failure | None = None
         self._supervisor_lives = True
         self._hurry = 0
-        self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
+        self._nginx_log: deque[str] = deque(maxlen=LAST_LINES)
+        self._supervisor_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
         self.board = StatusPublisher(self._run_dir)
         self.cut_streams = CutStreams(self._loop, self._say)
@@ -136,6 +137,11 @@ class Controller:
         if severity(record.level) >= severity("ERROR"):
             self._nginx_log.append(record.message)
 
+    def on_supervisor_record(self, record: Record) -> None:
+        """Keep the last lines that are no routine: why it could start nothing, or has ended."""
+        if severity(record.level) >= severity("INFO"):
+            self._supervisor_log.append(record.message)
+
     def on_signal(self, number: int) -> None:
         """Start the shutdown on any stop signal. A repeated SIGINT shortens it."""
         if self._ending is None:
@@ -160,7 +166,9 @@ class Controller:
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
             end = Exit(code=code) if code >= 0 else Exit(signal=-code)
-            self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
+            self._around.catch_up("supervisord")
+            failure = self._failure_of(SUPERVISOR_LOST, end, tuple(self._supervisor_log))
+            self._fail(GatewayLost.exit_code, failure, "supervisord", end)
 
     # how the service ends
 
@@ -168,7 +176,7 @@ class Controller:
         self._fail(EngineLost.exit_code, failure, "engine", end)
 
     def _gateway_lost(self, end: Exit) -> None:
-        failure = self._failure_of(NGINX_LOST, end, tuple(self._nginx_log))
+        failure = self._failure_of(NGINX_LOST, end, (*self._supervisor_log, *self._nginx_log))
         self._fail(GatewayLost.exit_code, failure, "nginx", end)
 
     def _failure_of(self, kind: Kind, end: Exit, log: tuple[str, ...] = ()) -> Failure:

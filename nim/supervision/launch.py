@@ -62,6 +62,8 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     }
     environ = {**environ, **for_supervisord}
     adopt_orphans()
+    # The last words of a supervisord that ends at once would go with the pipe's last reader.
+    os.set_inheritable(open_pipe(run_dir, "supervisord"), True)
     own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
     _start_gateway(run_dir)
     os.set_inheritable(lock, True)

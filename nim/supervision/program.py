@@ -33,7 +33,8 @@ class Program:
             pid = self._supervisor.start(self.name)
         except SupervisorError as error:
             self._say("ERROR", str(error))
-            self._loop.after(0, lambda: self.on_exit(Exit()))
+            end = Exit(why=str(error))
+            self._loop.after(0, lambda: self.on_exit(end))
             return
         self.process = look(pid) if pid else None
         if self.process is None:

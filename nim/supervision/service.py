@@ -115,7 +115,9 @@ class Service:
 
     def _supervisor_line(self, line: str) -> None:
         level, message = self.supervisor.note(line)
-        self.log_writer.record("supervisord", Record(level=level, message=message))
+        record = Record(level=level, message=self.log_writer.mask(message))
+        self.log_writer.record("supervisord", record)
+        self.controller.on_supervisor_record(record)
 
 
 def clean(run_dir: Path) -> None:

@@ -38,6 +38,7 @@ from nim.redact import (
         "SENTRY_DSN",
         "authToken",
         "auth_tokens",
+        "DB_PWD",
     ],
 )
 def test_secrets(name: str) -> None:
@@ -56,6 +57,9 @@ def test_secrets(name: str) -> None:
         "skip_special_tokens",
         "eoi_token",
         "author",
+        "PWD",
+        "SSH_AUTH_SOCK",
+        "GPG_KEY",
     ],
 )
 def test_what_only_sounds_secret(name: str) -> None:
