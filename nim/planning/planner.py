@@ -45,6 +45,7 @@ from nim.planning.candidates import choose, find_candidates
 from nim.planning.file_layers import file_layers
 from nim.planning.host_facts import look_around
 from nim.planning.local_models import judge_model
+from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.written import Written, read_written
 from nim.redact import known_secrets, mask_value
@@ -87,6 +88,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     derived = derived_entries(around, source, name, settings.log_level, selection)
     machine = machine_entries(request, around, selection, written)
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, around)
+    config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
@@ -110,7 +112,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*here, *written.warnings, *from_files.warnings, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
