@@ -1,6 +1,8 @@
 """Start a plan: run all checks, write the run directory, test it, exec PID 1."""
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -24,6 +26,11 @@ from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 # Supervisord creates its socket 4 ms after it has been imported.
 GATEWAY_SECONDS = 0.5
+# What the gateway and the management routes may need of the environment.
+NEEDED = frozenset(
+    {"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"}
+    | {"LD_LIBRARY_PATH", "LD_PRELOAD", "OPENSSL_CONF"}
+)
 INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
@@ -55,6 +62,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         "NIM_RUN_DIR": plan.run_dir,
         "NIM_PYTHON": sys.executable,
         "NIM_NGINX": nginx,
+        "NIM_CLEAN": clean_environment(environ),
         "NIM_UMASK": f"{umask:03o}",
         "NIM_DRAIN_MS": f"{_drain_ms(plan)}",
         # Used only if PID 1 has been killed and supervisord stops the programs by itself.
@@ -68,6 +76,13 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     _start_gateway(run_dir)
     os.set_inheritable(lock, True)
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def clean_environment(environ: Mapping[str, str]) -> str:
+    """Return the words before a program that start it without the user's secrets, by `env -i`."""
+    needed = (name for name in environ if name in NEEDED or name.startswith("LC_"))
+    words = [f"{name}={environ[name]}" for name in needed]
+    return shlex.join([shutil.which("env") or "/usr/bin/env", "-i", *words])
 
 
 def _drain_ms(plan: Plan) -> int:

@@ -13,6 +13,7 @@ from nim.log_format import Form
 from nim.logging.log_writer import LogWriter
 from nim.logging.records import Record
 from nim.state import Phase
+from nim.supervision.launch import NEEDED
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
@@ -179,4 +180,18 @@ def test_passwords_in_addresses_and_objects_are_masked_wherever_they_appear(
     texts = [service.text, *(path.read_text() for path in files)]
     assert "https://****@hub.example" in service.text
     assert not [text for text in texts if "planted" in text]
+    service.stderr.close()
+
+
+def test_only_the_engine_is_given_the_secrets(directory: Path) -> None:
+    odd = 'a "quoted" %s $HOME; # and\ttext'
+    service = Service(make_plan(directory), directory, HF_TOKEN="hf_planted", LC_ODD=odd).wait_ready()
+    programs = {"engine": service.api_server, "middleware": service.find_one("nim.middleware")}
+    programs["nginx"] = int((service.run_dir / "nginx.pid").read_text())
+    environ = {name: Path(f"/proc/{pid}/environ").read_bytes() for name, pid in programs.items()}
+    assert {name for name, text in environ.items() if b"planted" in text} == {"engine"}
+    given = environ["middleware"].split(b"\0")  # nginx writes its title over its own
+    assert {line.partition(b"=")[0].decode() for line in given if line} <= {*NEEDED, "LC_ODD"}
+    assert f"LC_ODD={odd}".encode() in given
+    assert service.stop() == 0
     service.stderr.close()

@@ -72,11 +72,9 @@ profiles:
     )
     plan = planned(NIM_MANIFEST_PATH=str(manifest))
     assert "--trust-remote-code" in plan.engine.argv
-    assert any(
-        one.origin.layer is Layer.PROFILE for one in (plan.config[TRUST], *plan.config[TRUST].previous)
-    )
+    assert plan.config[TRUST].origin.layer is Layer.PROFILE
     announce(plan)
-    assert "code that comes with the model may run" in capsys.readouterr().err
+    assert "code that comes with the model may run: --trust-remote-code, PROFILE" in capsys.readouterr().err
 
 
 def test_a_person_s_no_is_stronger(talkative: Path) -> None:
