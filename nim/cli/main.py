@@ -15,6 +15,7 @@ from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, visible
 from nim.redact import known_secrets, without
 from nim.settings import with_secrets
+from nim.settings.utf8 import refuse_other_text
 from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
@@ -151,6 +152,7 @@ def _run(arguments: Sequence[str]) -> int:
     verb, rest = _verb(arguments)
     if verb == "serve":
         stop_early()
+    refuse_other_text(os.environ, arguments)
     run: Verb = import_module(VERBS[verb][0]).run
     return run(rest, with_secrets(os.environ))
 

@@ -19,7 +19,7 @@ PLACEHOLDER_ID = "0" * 64
 
 def load_manifest(path: Path) -> Manifest:
     """Return the manifest in a file, of schema version 2 or 1."""
-    return read_manifest(_text(path), name=str(path), path=path)
+    return read_manifest(manifest_text(path), name=str(path), path=path)
 
 
 def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = None) -> Manifest:
@@ -126,7 +126,8 @@ def _absolute(path: Path | None) -> str | None:
     return str(path.absolute()) if path else None
 
 
-def _text(path: Path) -> str:
+def manifest_text(path: Path) -> str:
+    """Return the text of a manifest; ManifestError if it cannot be read."""
     try:
         return read_text(path, MAX_BYTES)
     except OSError as error:

@@ -88,3 +88,15 @@ def test_the_command_says_so_in_words(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
         assert "it is not a regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["profiles --check", "profiles --write-ids", "profiles import", "plan --diff"]
+)
+def test_a_file_that_is_not_text_is_refused_in_words(tmp_path: Path, words: str) -> None:
+    (tmp_path / "file").write_bytes(b"schema_version: 2.0.0\nname: \xff")
+    command = [sys.executable, "-m", "nim", *words.split(), str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "cannot read" in done.stdout + done.stderr
