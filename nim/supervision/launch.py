@@ -20,6 +20,7 @@ from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
+from nim.preflight.port_claims import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.spawn import Supervisord, adopt_orphans
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
@@ -46,14 +47,17 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
+    claims: tuple[int, ...] = ()
     try:
         nginx = checks.check(plan, environ)
+        claims = claim_ports(checks.ports(plan))  # held until PID 1 ends
         _write(plan, run_dir)
         _check_nginx(nginx, run_dir)
     except BaseException:
         with suppress(OSError):
             remove_pipes(run_dir)
             (run_dir / PLAN_FILE).unlink(missing_ok=True)
+        release(claims)
         run_directory.release(run_dir, lock)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise

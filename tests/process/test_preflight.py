@@ -15,12 +15,13 @@ from nim.cleanup.process_table import look
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
+from nim.preflight.port_claims import claim_ports, release
 from nim.supervision import drain
 from nim.values import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
-from tests.process.service import BOOT
+from tests.process.service import BOOT, Service
 from tests.process.test_stop import stream
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -301,3 +302,32 @@ def boot(directory: Path, plan: str) -> subprocess.CompletedProcess[str]:
     file.write_text(plan)
     command = [sys.executable, str(BOOT), str(file)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_of_services_that_start_in_one_moment_one_has_the_port(directory: Path) -> None:
+    """All with nginx listeners of the same user, which the kernel would let share the port."""
+    port = free_port()
+    services = []
+    for number in range(6):
+        own = directory / str(number)
+        own.mkdir()
+        plan = make_plan(own)
+        services.append(Service(rendered(plan, gateway=replace(plan.gateway, server_port=port)), own))
+    wait_until(lambda: sum(one.process.poll() is None for one in services) == 1, "five refusals")
+    (only,) = [one for one in services if one.process.poll() is None]
+    only.wait_live()
+    for other in services:
+        if other is not only:
+            assert other.wait() == 1
+            assert f"cannot listen on port {port} (NIM_SERVER_PORT)" in other.text
+    assert only.stop() == 0
+    for one in services:
+        one.stderr.close()
+
+
+def test_a_claim_is_given_up_with_the_service(start: Start, directory: Path) -> None:
+    service = start().wait_live()
+    with pytest.raises(PreflightError, match="another service has taken it"):
+        claim_ports(checks.ports(service.plan))
+    assert service.stop() == 0
+    release(claim_ports(checks.ports(service.plan)))
