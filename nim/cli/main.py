@@ -11,6 +11,7 @@ from typing import Any
 
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
+from nim.cli.standard_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, visible
 from nim.redact import known_secrets, without
@@ -59,6 +60,7 @@ ABSENT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; a refusal is printed to stderr in full."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file can hold text that no encoding has, such as half of a surrogate pair.
         if isinstance(stream, TextIOWrapper):
