@@ -174,7 +174,8 @@ def _shown(name: str, value: Value, table: OptionTable) -> Value:
 
 def _masked(name: str, value: Value, table: OptionTable) -> Any:
     """Return the value as it may be shown. What an undeclared variable holds is unknown, so it is masked."""
-    stray = name.startswith(PREFIX) and name not in table.variables
+    known = table.variables.keys() | table.gone_variables.keys()
+    stray = name.startswith(PREFIX) and name not in known
     if stray and value.origin.layer is Layer.ENV and value.value:
         return MASK
     return mask_value(name, value.value)

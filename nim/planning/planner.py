@@ -32,6 +32,7 @@ from nim.options.derive import (
     default_entries,
     derived_entries,
     device_entries,
+    loopback_entries,
 )
 from nim.options.engine_command import engine_command
 from nim.options.layers import (
@@ -147,6 +148,7 @@ def machine_entries(
     yield from address_entries(around, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
+    yield from loopback_entries(said)
     can_compile = around.can_compile or request.made_up
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
     yield from place_entries(around)
