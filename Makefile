@@ -63,7 +63,7 @@ soak-short: $(READY) ## run ten fixed rounds of faults in a minute
 	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak
 
 docs: $(READY) ## update the generated reference pages
-	$(BIN)/python -m nim.cli.reference
+	$(BIN)/python -m nim.cli.reference_pages
 
 engine-options: $(READY) ## update the data on the installed vLLM: options, catalog, configuration classes
 	$(BIN)/python -m nim.engine.generate

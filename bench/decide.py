@@ -1,4 +1,4 @@
-"""`make bench`: what thinking costs: processor time and wall time of whole commands, medians."""
+"""`make bench`: CPU and wall time of whole `nim` commands, as medians."""
 
 import argparse
 import os
@@ -42,19 +42,19 @@ def main() -> None:
 
 
 def nim(*words: str) -> list[str]:
-    """The command as a user types it."""
+    """Return the command as a user types it."""
     return [str(ROOT / "entrypoint.sh"), *words]
 
 
 def report(name: str, argv: Sequence[str], env: dict[str, str], rounds: int) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     figures = [once(argv, env) for _ in range(rounds)]
     cpu, wall = (statistics.median(column) for column in zip(*figures, strict=True))
     print(f"| {name} | {cpu:.3f} | {wall:.3f} |", flush=True)
 
 
 def once(argv: Sequence[str], env: dict[str, str]) -> tuple[float, float]:
-    """CPU and wall seconds of one run."""
+    """Return CPU and wall seconds of one run."""
     before, started_at = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(argv, env={**os.environ, **env}, capture_output=True, check=False, cwd=ROOT)
     wall, after = time.monotonic() - started_at, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -62,7 +62,7 @@ def once(argv: Sequence[str], env: dict[str, str]) -> tuple[float, float]:
 
 
 def manifest_of(count: int) -> str:
-    """A manifest of this many profiles, all different."""
+    """Return a manifest of this many profiles, all different."""
     precisions, goals, gpus = (
         ("bf16", "fp8", "nvfp4", "int4"),
         ("latency", "throughput"),
@@ -81,7 +81,7 @@ def manifest_of(count: int) -> str:
     text = HEAD + "".join(rows)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as draft:
         Path(draft.name).write_text(text)
-        from nim.manifest.ids import write_ids
+        from nim.manifest.profile_ids import write_ids
 
         write_ids(Path(draft.name))
         return Path(draft.name).read_text()

@@ -1,4 +1,4 @@
-"""Starts the service, or the bare engine, and watches it. Times are seconds since the process was started."""
+"""Start the service, or the bare engine, and observe it. Times are seconds since the process started."""
 
 import http.client
 import os
@@ -29,11 +29,11 @@ class Running:
     run_dir: Path
 
     def seconds(self) -> float:
-        """Since it was started."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started_at
 
     def wait_for(self, path: str, *, limit: float = 300) -> float:
-        """Seconds until `path` first answers 200."""
+        """Return seconds until `path` first answers 200."""
         while self.seconds() < limit:
             if status(self.address, path) == 200:
                 return self.seconds()
@@ -55,7 +55,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def status(address: int | str, path: str) -> int | None:
-    """The status of one GET, or None while nobody answers."""
+    """Return the status of one GET, or None while nobody answers."""
     connection = (
         _UnixConnection(address)
         if isinstance(address, str)
@@ -71,7 +71,7 @@ def status(address: int | str, path: str) -> int | None:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 @contextmanager
 def service(env: Mapping[str, str]) -> Iterator[Running]:
-    """The service as a user starts it, on a port and a run directory of its own; stopped at the end."""
+    """Yield the service as a user starts it, on a port and a run directory of its own; stopped at the end."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="nimb-") as directory:
         run_dir = Path(directory) / "run"
@@ -90,7 +90,7 @@ def service(env: Mapping[str, str]) -> Iterator[Running]:
 
 @contextmanager
 def bare_engine(argv: Sequence[str], env: Mapping[str, str], uds: str) -> Iterator[Running]:
-    """The engine alone, with the arguments that the service gives it."""
+    """Yield the engine alone, with the arguments that the service gives it."""
     Path(uds).unlink(missing_ok=True)
     with _started(argv, {**os.environ, **env}) as (process, started_at):
         yield Running(process=process, started_at=started_at, address=uds, run_dir=Path(uds).parent)
@@ -113,7 +113,7 @@ def _started(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[subp
 
 
 def children(pid: int) -> list[int]:
-    """All descendants of a process."""
+    """Return all descendants of a process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
@@ -122,7 +122,7 @@ def children(pid: int) -> list[int]:
 
 
 def pss_kib(pid: int) -> int:
-    """Proportional set size: memory that is shared counts by its share."""
+    """Return the proportional set size in KiB: shared memory counts by its share."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])

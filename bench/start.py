@@ -36,13 +36,13 @@ def main() -> None:
 
 
 def row(name: str, seconds: "tuple[float, ...] | list[float]") -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     spread = " ".join(f"{value:.3f}" for value in seconds)
     print(f"| {name} | {statistics.median(seconds):.3f} | {spread} |", flush=True)
 
 
 def quick_start() -> tuple[float, float]:
-    """One start with a program in the engine's place that only writes down when it began."""
+    """Return one start with a program in the engine's place that only writes down when it began."""
     probe = Path("/tmp") / f"nim-bench-{time.monotonic_ns()}"
     script = probe.with_suffix(".py")
     script.write_text(EXEC_PROBE.format(path=str(probe)))
@@ -58,7 +58,7 @@ def quick_start() -> tuple[float, float]:
 
 
 def with_engine(rounds: int) -> None:
-    """Ready with and without the service around the real engine, in turns; memory of all but the engine."""
+    """Measure the time to ready with and without the service around the real engine, and its memory."""
     served, bare, memory = [], [], []
     for _ in range(rounds):
         with service({}) as running:
@@ -78,14 +78,14 @@ def with_engine(rounds: int) -> None:
 
 
 def house_pss_mib(pid: int) -> float:
-    """The whole tree without the engine's."""
+    """Return the whole tree without the engine's."""
     tree = [pid, *children(pid)]
     engine = {child for top in tree if is_engine(top) for child in [top, *children(top)]}
     return sum(pss_kib(member) for member in tree if member not in engine) / 1024
 
 
 def is_engine(pid: int) -> bool:
-    """Whether the process is vLLM's API server."""
+    """Return whether the process is vLLM's API server."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     return b"\0serve\0" in command and (b"vllm" in command)
 

@@ -62,12 +62,12 @@ class PreflightError(NimError):
 
 class EngineLost(NimError):
     exit_code = 70
-    about = "the engine ended although nobody asked it to"
+    about = "the engine ended unexpectedly"
 
 
 class GatewayLost(NimError):
     exit_code = 71
-    about = "nginx or the supervisor ended although nobody asked it to"
+    about = "nginx or supervisord ended unexpectedly"
 
 
 STOPPED_UNCLEANLY = 143

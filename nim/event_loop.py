@@ -70,6 +70,7 @@ class EventLoop:
                 signal.signal(number, lambda *_: None)
 
         def deliver() -> None:
+            """Read the pending signal numbers and run the callback for each."""
             for number in os.read(read, 4096):
                 callback(number)
 
@@ -96,6 +97,7 @@ class EventLoop:
         self._over = True
 
     def _timeout(self) -> float | None:
+        """Return the seconds until the next timer is due; None without timers."""
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
         return max(self._timers[0][0] - self.now(), 0) if self._timers else None
@@ -121,6 +123,7 @@ class Task:
             self._timer = None
 
     def _go(self) -> None:
+        """Run the generator to its next sleep and schedule its continuation."""
         seconds = next(self._steps, None)
         self._timer = None if seconds is None else self._loop.after(seconds, self._go)
 

@@ -43,7 +43,7 @@ class Form:
     level: str = "INFO"
 
     def wants(self, level: str) -> bool:
-        """Whether records of this level are written."""
+        """Return whether records of this level are written."""
         least = self.level.upper()
         return severity(level) >= severity("DEBUG" if least == "TRACE" else least)
 

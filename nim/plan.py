@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 FORMAT = 1
 
@@ -84,13 +84,13 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Return the engine's address as an nginx upstream server."""
+        """Return the engine's address in the form of an nginx upstream server."""
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """What the engine downloads: the directory it grows in, and the size if known."""
+    """What the engine downloads: the directory that grows, and the size in bytes if known."""
 
     directory: str
     total_bytes: int | None
@@ -98,7 +98,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A repository that the engine looks for in a hub cache. `load_format` and `ignored` select weights.
+    """A hub repository that the engine needs in its cache. `load_format` and `ignored` select its weights.
 
     With `load_format` None only the files beside the weights are wanted, such as a tokenizer.
     """

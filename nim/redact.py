@@ -41,7 +41,7 @@ _HEADER = re.compile(r"(?i)\bauthorization[\"']?\s?[:=]\s?[\"']?(?:basic|bearer)
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable, option or JSON key of this name holds a secret."""
+    """Return whether a variable, option or JSON key of this name holds a secret."""
     return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
 
 

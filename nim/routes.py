@@ -80,11 +80,12 @@ def _engine(group: Group, method: str, *paths: str, note: str = "") -> tuple[Rou
 
 
 def _websocket(group: Group, path: str, note: str) -> Route:
+    """Return a websocket route of the engine."""
     return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
 
 
 def _ours(group: Group, target: Target, *paths: str) -> tuple[Route, ...]:
-    """Return routes answered by nginx or the middleware."""
+    """Return routes of a group that nginx or the middleware answers."""
     return tuple(Route(methods=("GET",), path=path, group=group, target=target) for path in paths)
 
 
@@ -238,7 +239,7 @@ def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
 
 
 def let_through(path: str, groups: Collection[str]) -> bool:
-    """Whether a path in the table's notation is open with these groups."""
+    """Return whether the gateway passes a path, in the table's notation, if these groups are open."""
     return any(route.path == path and route.group in (*ALWAYS_OPEN, *groups) for route in ROUTES)
 
 
@@ -253,6 +254,7 @@ def describe_routes() -> str:
 
 
 def _default(group: Group) -> str:
+    """Return whether a group is open by default, as the reference page writes it."""
     if group is Group.HIDDEN:
         return ""
     if group in ALWAYS_OPEN:
@@ -261,6 +263,7 @@ def _default(group: Group) -> str:
 
 
 def _row(route: Route) -> str:
+    """Return the Markdown table row of a route."""
     method = "WebSocket" if route.websocket else ", ".join(route.methods)
     return f"| `{route.path}` | {method} | {route.target.value} | {route.note} |"
 

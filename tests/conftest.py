@@ -25,6 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A temporary directory whose path is short enough for sockets."""
+    """Yield a temporary directory whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="nim-") as path:
         yield Path(path)

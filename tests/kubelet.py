@@ -41,7 +41,7 @@ class Probe:
 
     @classmethod
     def read(cls, probe: Mapping[str, Any]) -> "Probe":
-        """From a manifest."""
+        """Return the probe in a manifest."""
         named = {
             "delay": "initialDelaySeconds",
             "period": "periodSeconds",
@@ -64,7 +64,7 @@ class Judge:
     _last: bool | None = None
 
     def take(self, good: bool) -> bool | None:
-        """The new verdict, or None if nothing has changed."""
+        """Return the new verdict, or None if nothing has changed."""
         self._same = self._same + 1 if good is self._last else 1
         self._last = good
         enough = self.probe.successes if good else self.probe.failures
@@ -86,7 +86,7 @@ class Kubelet:
     ready: bool = False
 
     def watch(self, *, until: Callable[[], bool], seconds: float) -> Iterator[Event]:
-        """Events as they happen, until `until` or the end of time, or until it would kill the container."""
+        """Yield events as they happen, until `until`, the end of time, or the container would be killed."""
         begun = time.monotonic()
         judges = self._judges(STARTING, begun) or self._judges(RUNNING, begun)
         while judges and time.monotonic() < begun + seconds and not until():
@@ -118,7 +118,7 @@ class Kubelet:
         }
 
     def _good(self, name: str, probe: Probe) -> bool:
-        """Any answer from 200 to 399, within the time-out, as a whole."""
+        """Return any answer from 200 to 399, within the time-out, as a whole."""
         self.asked[name] = self.asked.get(name, 0) + 1
         link = http.client.HTTPConnection(self.host, self.ports[probe.port], timeout=probe.timeout)
         begun = time.monotonic()
@@ -134,7 +134,7 @@ class Kubelet:
 
 
 def _at_first(name: str) -> bool | None:
-    """A container counts as alive and as not ready until it is shown otherwise."""
+    """Return a container counts as alive and as not ready until it is shown otherwise."""
     return {"livenessProbe": True, "readinessProbe": False}.get(name)
 
 
@@ -150,7 +150,7 @@ def _event(name: str, verdict: bool | None) -> Event | None:
 
 
 def ports_of(container: Mapping[str, Any], moved: Mapping[int, int] | None = None) -> dict[str | int, int]:
-    """Names and numbers of its ports; `moved` says where a number is reached from here."""
+    """Return names and numbers of its ports; `moved` says where a number is reached from here."""
     found: dict[str | int, int] = {}
     for port in container["ports"]:
         number = port["containerPort"]

@@ -20,7 +20,7 @@ FOR_GPUS = {"torchaudio", "torchcodec", "torchvision", "triton"}
 
 
 def blocks(kind: str) -> Iterator[tuple[Requirement, list[str]]]:
-    """Each requirement of a lock with its hashes."""
+    """Yield each requirement of a lock with its hashes."""
     text = (LOCKS / f"{kind}.txt").read_text(encoding="utf-8")
     lines = [
         line.strip().removesuffix("\\").strip() for line in text.splitlines() if not line.startswith("#")
@@ -31,7 +31,7 @@ def blocks(kind: str) -> Iterator[tuple[Requirement, list[str]]]:
 
 
 def pinned(kind: str) -> dict[str, set[str]]:
-    """The versions of each package: several where they depend on Python or the machine."""
+    """Return the versions of each package: several where they depend on Python or the machine."""
     found: dict[str, set[str]] = {}
     for requirement, _ in blocks(kind):
         (pin,) = requirement.specifier

@@ -10,7 +10,7 @@ import pytest
 
 from nim import __version__
 from nim.cli.main import ABSENT, ALIASES, VERBS
-from nim.cli.reference import REFERENCE, references
+from nim.cli.reference_pages import REFERENCE, references
 from nim.engine import load_options
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ def test_each_verb_explains_itself() -> None:
         assert "usage:" in done.stdout
 
 
-def test_what_this_release_has_not_is_no_verb_and_says_so() -> None:
+def test_unsupported_commands_are_refused_with_the_alternative() -> None:
     assert not ABSENT.keys() & {*VERBS, *ALIASES}
     for name, instead in ABSENT.items():
         for arguments, code in (([name], 2), ([name, "--all"], 2), ([name, "-h"], 0)):

@@ -1,1 +1,1 @@
-"""The gateway against the bare upstream and against what else could stand there, measured side by side."""
+"""Measure the gateway against the bare upstream and other proxies, side by side."""

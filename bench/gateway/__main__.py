@@ -69,7 +69,7 @@ def _measure(options: argparse.Namespace, known: Mapping[str, Block], records: R
 
 
 def _machine() -> str:
-    """Where this is, and which versions are compared."""
+    """Return where this is, and which versions are compared."""
     cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(": ")[2] for line in cpus if line.startswith("model name")), "unknown CPU")
     where = f"{len(os.sched_getaffinity(0))} cores of {model}, {platform.system()} {platform.release()}"

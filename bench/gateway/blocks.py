@@ -1,4 +1,4 @@
-"""What is measured together. Ratios are taken only inside a block, whose targets take turns."""
+"""Groups of targets measured together, in turns; ratios are taken only within a group."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Step:
     only: tuple[str, ...] | None = None
 
     def order(self, targets: Sequence[str], turn: int) -> list[str]:
-        """Those who take part, beginning with another one each round."""
+        """Return those who take part, beginning with another one each round."""
         chosen = [name for name in targets if self.only is None or name in self.only]
         start = turn % len(chosen) if chosen else 0
         return chosen[start:] + chosen[:start]
@@ -36,7 +36,7 @@ class Block:
     steps: tuple[Step, ...]
 
     def turns(self) -> Iterator[tuple[int, Step]]:
-        """Round by round, each step while it has rounds left."""
+        """Yield round and step, for each step that has rounds left."""
         for turn in range(max(step.rounds for step in self.steps)):
             for step in self.steps:
                 if turn < step.rounds:
@@ -44,7 +44,7 @@ class Block:
 
 
 def blocks(*, quick: bool) -> list[Block]:
-    """The main block, and one for each of the others: in quiet, some 16 minutes, or 3."""
+    """Return the main block, and one for each of the others: in quiet, some 16 minutes, or 3."""
     return [_main(quick), *(_beside(peer, quick) for peer in BESIDE)]
 
 

@@ -1,4 +1,4 @@
-"""Whether a target does its work at all: who merges events or lets streams run on is not to win by that."""
+"""Check that a target works correctly, so that none wins by merging events or ignoring disconnects."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ SILENCE_US = 3_600_000_000
 
 
 def mock(up: Upstream, path: str) -> Any:
-    """Ask the mock, past every target."""
+    """Return the mock's answer to a control request, sent to it directly."""
     connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=ANSWER_SECONDS)
     connection.request("GET", path)
     answer = json.loads(connection.getresponse().read())
@@ -30,7 +30,7 @@ def mock(up: Upstream, path: str) -> Any:
 
 
 def set_mock(up: Upstream, *, interval_us: int = 20_000, events: int = 50, answer_bytes: int = 600) -> None:
-    """How it answers from now on."""
+    """Set how the mock answers from now on."""
     mock(up, f"/_set?interval_us={interval_us}&events={events}&answer_bytes={answer_bytes}")
 
 
@@ -44,7 +44,7 @@ class Bench:
 
 
 def right(bench: Bench, target: Target) -> str:
-    """The answer arrives as it was sent."""
+    """Return the answer arrives as it was sent."""
     set_mock(bench.up)
     body = requests.chat(stream=False).partition(b"\r\n\r\n")[2]
     status, said = post(target, body)
@@ -57,7 +57,7 @@ def right(bench: Bench, target: Target) -> str:
 
 
 def one_by_one(bench: Bench, target: Target) -> str:
-    """No two events of one stream arrive together."""
+    """Return no two events of one stream arrive together."""
     set_mock(bench.up, events=50)
     load = Load(request=bench.requests.stream(), seconds=1.1, warm_seconds=0)
     said = ""
@@ -72,12 +72,12 @@ def one_by_one(bench: Bench, target: Target) -> str:
 
 
 def leaves_busy(bench: Bench, target: Target) -> str:
-    """A client that leaves in the middle of a stream is noticed upstream within a second."""
+    """Return a client that leaves in the middle of a stream is noticed upstream within a second."""
     return _leaves(bench, target, interval_us=20_000)
 
 
 def leaves_silent(bench: Bench, target: Target) -> str:
-    """The same while the engine says nothing."""
+    """Return the same while the engine says nothing."""
     return _leaves(bench, target, interval_us=SILENCE_US)
 
 
@@ -97,7 +97,7 @@ def _leaves(bench: Bench, target: Target, *, interval_us: int) -> str:
 
 @contextmanager
 def _streaming(target: Target) -> Iterator[None]:
-    """A stream of which the first event has come."""
+    """Yield a stream of which the first event has come."""
     host, _, port = target.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS) as link:
         link.sendall(requests.chat(stream=True))
@@ -111,7 +111,7 @@ def _streaming(target: Target) -> Iterator[None]:
 
 
 def big_body(bench: Bench, target: Target) -> str:
-    """Ten megabytes arrive, and arrive whole."""
+    """Return ten megabytes arrive, and arrive whole."""
     set_mock(bench.up)
     body = bench.requests.big().read_bytes().partition(b"\r\n\r\n")[2]
     status, said = post(target, body)
@@ -131,7 +131,7 @@ CHECKS: dict[str, Callable[[Bench, Target], str]] = {
 
 
 def check(bench: Bench, target: Target) -> dict[str, str]:
-    """Each check's complaint, "" where there is none."""
+    """Return each check's complaint, "" where there is none."""
     found = {}
     for name, run in CHECKS.items():
         try:

@@ -1,4 +1,4 @@
-"""Processor time of other processes, from the kernel's clock of each: all threads, the ended included."""
+"""CPU time of other processes, including threads that have ended."""
 
 import time
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ LOOK_SECONDS = 0.05
 
 
 def clock_of(pid: int) -> int:
-    """The number of a process's clock, as clock_getcpuclockid makes it."""
+    """Return the number of a process's clock, as clock_getcpuclockid makes it."""
     return (~pid << 3) | 2
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What they have used so far."""
+    """Return what they have used so far."""
     return sum(time.clock_gettime(clock_of(pid)) for pid in pids)
 
 

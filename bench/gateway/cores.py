@@ -1,4 +1,4 @@
-"""Which core does what: the gateway has one to itself; of two, client and upstream share the other."""
+"""Assign cores: one to the gateway, the rest to client and upstream."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Cores:
 
 
 def divide(available: Sequence[int]) -> Cores:
-    """The last one for the gateway: the first is where the kernel has most of its own work."""
+    """Return the last one for the gateway: the first is where the kernel has most of its own work."""
     if len(available) < 2:
         raise CannotMeasure(
             f"cannot measure on {len(available)} core: the gateway and the client need one each\n"
@@ -27,10 +27,10 @@ def divide(available: Sequence[int]) -> Cores:
 
 
 def own() -> Cores:
-    """Of the cores that this process may use."""
+    """Return the cores that this process may use."""
     return divide(sorted(os.sched_getaffinity(0)))
 
 
 def on(core: int | None, argv: Sequence[str]) -> list[str]:
-    """The command, on this core alone; None: on any."""
+    """Return the command, on this core alone; None: on any."""
     return list(argv) if core is None else ["taskset", "-c", str(core), *argv]

@@ -1,4 +1,4 @@
-"""Medians, spreads and ratios over samples. Pure: what was measured goes in, figures come out."""
+"""Medians, spreads and ratios over samples. Pure."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ class Figure:
 
 
 def figure(values: Sequence[float]) -> Figure | None:
-    """None where nothing was measured. Two values spread by their distance, one by nothing."""
+    """Return None where nothing was measured. Two values spread by their distance, one by nothing."""
     if not values:
         return None
     if len(values) < 3:
@@ -53,7 +53,7 @@ class Samples:
         return cls(tuple(samples))
 
     def values(self, scenario: str, target: str, name: str) -> dict[tuple[str, int], float]:
-        """By block and round."""
+        """Return (block, round) → value."""
         return {
             (sample.block, sample.round): sample.figures[name]
             for sample in self.all
@@ -66,19 +66,19 @@ class Samples:
         return figure([value for (block, _), value in values.items() if block == _first(values)])
 
     def ratio(self, scenario: str, target: str, other: str, name: str) -> Figure | None:
-        """Each round's own ratio, then the median: what slows the machine for a minute slows both."""
+        """Return each round's own ratio, then the median: what slows the machine for a minute slows both."""
         return figure(self.ratios(scenario, target, other, name))
 
     def ratios(self, scenario: str, target: str, other: str, name: str) -> list[float]:
-        """Round by round."""
+        """Return the ratio of each round."""
         return [one / two for one, two in self._pairs(scenario, target, other, name) if two]
 
     def added(self, scenario: str, target: str, name: str, *, over: str = DIRECT) -> Figure | None:
-        """Each round's own difference, then the median."""
+        """Return each round's own difference, then the median."""
         return figure([one - two for one, two in self._pairs(scenario, target, over, name)])
 
     def targets(self) -> list[str]:
-        """In the order in which they were first measured."""
+        """Return the targets in the order in which they were first measured."""
         return list(dict.fromkeys(sample.target for sample in self.all))
 
     def _pairs(self, scenario: str, target: str, other: str, name: str) -> list[tuple[float, float]]:
@@ -88,5 +88,5 @@ class Samples:
 
 
 def _first(values: Mapping[tuple[str, int], object]) -> str:
-    """Who is in several blocks is told of by the first: an hour and another load may lie between them."""
+    """Return the first block that measured a target; others may be an hour and another load apart."""
     return next(iter(values))[0]

@@ -1,4 +1,4 @@
-"""What the gateway is meant to reach, and whether it does: ratios and differences within one run."""
+"""The gateway's performance goals and whether they are met, as ratios and differences within a run."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Goal:
     difference: bool = False
 
     def reached(self, samples: Samples) -> Figure | None:
-        """The figure that is compared; None where it was not measured."""
+        """Return the figure that is compared; None where it was not measured."""
         if not self.other:
             return samples.figure(self.scenario, self.target, self.figure)
         if self.difference:
@@ -30,7 +30,7 @@ class Goal:
         return samples.ratio(self.scenario, self.target, self.other, self.figure)
 
     def word(self, found: Figure | None) -> str:
-        """The verdict, short enough for a table."""
+        """Return the verdict, short enough for a table."""
         if found is None:
             return "not measured"
         if found.median > self.limit:
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def judge(samples: Samples) -> list[Verdict]:
-    """Every goal."""
+    """Return every goal."""
     return [*(_judged(goal, samples) for goal in GOALS), *_real(samples)]
 
 
@@ -62,7 +62,7 @@ def _judged(goal: Goal, samples: Samples) -> Verdict:
 
 
 def _real(samples: Samples) -> list[Verdict]:
-    """Before the real engine: no fewer tokens per second than the direct path's own noise explains."""
+    """Return the verdicts on tokens per second with the real engine, within the direct path's own noise."""
     scenarios = dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real")
     return [verdict for scenario in scenarios if (verdict := _within_noise(samples, scenario))]
 

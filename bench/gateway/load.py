@@ -1,4 +1,4 @@
-"""The load client, and what it says, as frozen values."""
+"""Run the load client and read its result."""
 
 import json
 import os
@@ -43,13 +43,13 @@ class Reading:
     delay: Series | None
 
     def quantiles(self, name: str) -> dict[str, float]:
-        """A series as figures; none where nothing of it was seen."""
+        """Return a series as figures; none where nothing of it was seen."""
         series: Series | None = getattr(self, name)
         return {} if series is None else {f"{name}_p50": series.p50, f"{name}_p99": series.p99}
 
 
 def read(text: str) -> Reading:
-    """The client's own words."""
+    """Return the client's own words."""
     data: dict[str, Any] = json.loads(text)
     named = {
         name: Series(**data[name]) if data[name] else None for name in ("latency", "first", "gap", "delay")
@@ -72,7 +72,7 @@ class Load:
     urgent: bool = False
 
     def arguments(self) -> list[str]:
-        """As the client takes them."""
+        """Return the arguments for the load client."""
         numbers = {
             "-c": self.connections,
             "-w": self.warm_seconds,
@@ -92,7 +92,7 @@ class Client:
     cores: Cores | None
 
     def start(self, target: Target, load: Load) -> "subprocess.Popen[str]":
-        """Under way; `finish` waits for what it says."""
+        """Start the load client; `finish` waits for its result."""
         pids = ",".join(map(str, target.pids))
         argv = [str(self.programs.client), *load.arguments(), *(["-p", pids] if pids else [])]
         argv += [target.address, str(load.request)]
@@ -104,7 +104,7 @@ class Client:
         return process
 
     def finish(self, process: "subprocess.Popen[str]", load: Load) -> Reading:
-        """The reading, when it is over."""
+        """Return the reading, when it is over."""
         with process:
             try:
                 said, _ = process.communicate(timeout=load.warm_seconds + load.seconds + PATIENCE_SECONDS)
@@ -114,5 +114,5 @@ class Client:
         return read(said)
 
     def run(self, target: Target, load: Load) -> Reading:
-        """Load the target and tell."""
+        """Load the target; return the reading."""
         return self.finish(self.start(target, load), load)

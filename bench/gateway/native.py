@@ -1,4 +1,4 @@
-"""The mock upstream and the load client: C, compiled when needed; Python's would be what is measured."""
+"""Compile the mock upstream and the load client, which are in C so as not to dominate the measurement."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ class Programs:
 
 
 def build(folder: Path) -> Programs:
-    """Compile both."""
+    """Compile the load client and the mock engine; return their paths."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise CannotMeasure(

@@ -1,4 +1,4 @@
-"""The real vLLM: through the service, through others in the gateway's place, and directly, in turns."""
+"""Measure the real vLLM through the service, through other proxies, and directly, in turns."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,7 +28,7 @@ MODEL = "nim/demo"
 
 
 def measure_real(programs: Programs, folder: Path, transport: str, *, quick: bool) -> Record:
-    """Tokens per second, time to the first and between them; the engine has all cores, as in service."""
+    """Measure tokens per second and times to and between tokens with the real engine on all cores."""
     record = Record()
     client = Client(programs=programs, cores=None)
     request = Requests(folder).file("real", _question())
@@ -56,7 +56,7 @@ def _turned(targets: tuple[Target, ...], turn: int) -> tuple[Target, ...]:
 
 @contextmanager
 def _targets(transport: str, folder: Path) -> Iterator[tuple[Target, ...]]:
-    """The demo model, served; the engine reached directly, by the gateway and the others, directly again."""
+    """Yield the demo model's engine reached directly, by the gateway and the others, and directly again."""
     port = free_port()
     env = {"NIM_BACKEND_PORT": str(port)} if transport == "tcp" else {}
     with service(env) as ours, ExitStack() as stack:
@@ -78,7 +78,7 @@ def _targets(transport: str, folder: Path) -> Iterator[tuple[Target, ...]]:
 
 
 def _measure(client: Client, target: Target, load: Load, scenario: str, turn: int, record: Record) -> None:
-    """A sample, or a trouble: while the engine generates, a small machine may stand still for seconds."""
+    """Record a sample, or a failure: a small machine may pause for seconds while the engine generates."""
     reading = client.run(target, load)
     if reading.errors or not reading.events:
         what = f"{reading.events} events, {reading.errors} errors {reading.error}"

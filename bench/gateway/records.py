@@ -1,4 +1,4 @@
-"""What was measured, in files: one for each block."""
+"""Store measurements in files, one for each block."""
 
 import json
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ class Record:
 
 
 def joined(records: Iterable[Record]) -> Record:
-    """All of them as one. Who is in several blocks keeps what the first said."""
+    """Return all of them as one. Who is in several blocks keeps what the first said."""
     whole = Record()
     for record in records:
         for name in ("about", "missing", "failed", "started", "checks"):
@@ -48,7 +48,7 @@ class Records:
     folder: Path
 
     def forget(self, blocks: Iterable[str]) -> None:
-        """What an earlier run found."""
+        """Delete the records of an earlier run."""
         for name in blocks:
             self._path(name).unlink(missing_ok=True)
 
@@ -56,14 +56,14 @@ class Records:
         return self._path(block).exists()
 
     def write(self, block: str, record: Record) -> None:
-        """In one step: a run that is interrupted leaves no half of a block."""
+        """Write a record atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self._path(block).with_suffix(".draft")
         draft.write_text(record.to_json(), encoding="utf-8")
         draft.rename(self._path(block))
 
     def read(self, blocks: Iterable[str]) -> Record:
-        """All that there is of these, in their order."""
+        """Return all that there is of these, in their order."""
         there = [self._path(block) for block in blocks if self.has(block)]
         return joined(Record.of_json(path.read_text(encoding="utf-8")) for path in there)
 

@@ -1,4 +1,4 @@
-"""Tables in Markdown out of what was measured. Pure."""
+"""Markdown tables of the measurements. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,7 +17,7 @@ Cell = Callable[[Samples, str], str]
 
 
 def report(record: Record) -> str:
-    """All tables, and what went wrong."""
+    """Return all tables, and what went wrong."""
     samples = samples_of(record)
     parts = [
         ("JSON requests", _table(samples, JSON, _measured(samples, "json-64"))),
@@ -40,7 +40,7 @@ def report(record: Record) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """Return three digits that count."""
     if value == 0:
         return "0"
     if abs(value) >= 100:
@@ -49,7 +49,7 @@ def number(value: float) -> str:
 
 
 def spread(found: Figure | None, scale: float = 1) -> str:
-    """The median, and the distance between the quartiles."""
+    """Return the median, and the distance between the quartiles."""
     if found is None:
         return "–"
     more = f" ±{number(found.spread * scale)}" if found.count > 1 else ""
@@ -57,12 +57,12 @@ def spread(found: Figure | None, scale: float = 1) -> str:
 
 
 def value(scenario: str, name: str, scale: float = 1) -> Cell:
-    """A cell with a figure."""
+    """Return a cell with a figure."""
     return lambda samples, target: spread(samples.figure(scenario, target, name), scale)
 
 
 def added(scenario: str, name: str) -> Cell:
-    """A cell with what a figure is above the direct path's."""
+    """Return a cell with what a figure is above the direct path's."""
     return lambda samples, target: spread(samples.added(scenario, target, name))
 
 
@@ -75,7 +75,7 @@ def ours_over(scenario: str, name: str) -> Cell:
 
 
 def both(scenario: str, name: str) -> Cell:
-    """Median and p99, each above the direct path's."""
+    """Return a cell with median and p99, each above the direct path's."""
 
     def cell(samples: Samples, target: str) -> str:
         found = [samples.added(scenario, target, f"{name}_{quantile}") for quantile in ("p50", "p99")]
@@ -86,16 +86,16 @@ def both(scenario: str, name: str) -> Cell:
 
 JSON: dict[str, Cell] = {
     "CPU µs/request, 64 connections": value("json-64", "cpu_us"),
-    "the gateway's over it": ours_over("json-64", "cpu_us"),
+    "CPU of the gateway ÷ of this proxy": ours_over("json-64", "cpu_us"),
     "requests/s, one core": value("json-64", "requests_per_second"),
-    "over direct": over_direct("json-64", "requests_per_second"),
+    "÷ direct": over_direct("json-64", "requests_per_second"),
     "added p50 / p99 at 1 connection, µs": both("json-1", "latency"),
     "added p50 / p99 at 64, µs": both("json-64", "latency"),
 }
 EVENTS: dict[str, Cell] = {
     "CPU µs/event, 64 streams, 20 ms": value("paced-64", "cpu_us"),
-    "the gateway's over it": ours_over("paced-64", "cpu_us"),
-    "events/s over direct": over_direct("paced-64", "events_per_second"),
+    "CPU of the gateway ÷ of this proxy": ours_over("paced-64", "cpu_us"),
+    "events/s ÷ direct": over_direct("paced-64", "events_per_second"),
     "added delay p50 / p99, µs": both("paced-64", "delay"),
     "merged at 1 stream": value("tokens-1", "merged"),
 }
@@ -103,10 +103,10 @@ FIRST = {f"{count} streams, p50 / p99": both(f"tokens-{count}", "first") for cou
 GAPS = {f"{count} streams, p50 / p99": both(f"tokens-{count}", "gap") for count in STREAMS}
 BODIES: dict[str, Cell] = {
     "up, ms": value("upload", "latency_p50", 1e-3),
-    "up, over direct": over_direct("upload", "latency_p50"),
+    "upload ÷ direct": over_direct("upload", "latency_p50"),
     "up, CPU µs/MB": value("upload", "cpu_us_per_mb"),
     "down, ms": value("download", "latency_p50", 1e-3),
-    "down, over direct": over_direct("download", "latency_p50"),
+    "download ÷ direct": over_direct("download", "latency_p50"),
     "down, CPU µs/MB": value("download", "cpu_us_per_mb"),
 }
 MEMORY: dict[str, Cell] = {
@@ -138,14 +138,14 @@ def _table(samples: Samples, columns: dict[str, Cell], targets: Sequence[str]) -
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown."""
+    """Return markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 REAL: dict[str, Callable[[str], Cell]] = {
     "tokens/s": lambda scenario: value(scenario, "events_per_second"),
-    "over direct": lambda scenario: over_direct(scenario, "events_per_second"),
+    "÷ direct": lambda scenario: over_direct(scenario, "events_per_second"),
     "to the first, p50, ms": lambda scenario: value(scenario, "first_p50", 1e-3),
     "p99": lambda scenario: value(scenario, "first_p99", 1e-3),
     "between two, p50, ms": lambda scenario: value(scenario, "gap_p50", 1e-3),
@@ -155,7 +155,7 @@ REAL: dict[str, Callable[[str], Cell]] = {
 
 
 def _real(samples: Samples) -> str:
-    """Row by row the engine itself, through the gateway, and itself again."""
+    """Return the table of the real engine: directly, through the gateway, and directly again."""
     rows = []
     for scenario in dict.fromkeys(sample.scenario for sample in samples.all if sample.block == "real"):
         transport, streams = scenario.split("-")

@@ -1,4 +1,4 @@
-"""The requests that are sent, as bytes: about what an SDK sends, the same to everybody."""
+"""The requests sent, as bytes: similar to an SDK's, the same to every target."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ MODEL = "bench"
 
 
 def chat(*, stream: bool, prompt: str = PROMPT, model: str = MODEL, **more: object) -> bytes:
-    """A chat completion."""
+    """Return a chat completion."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": model, "stream": stream, "messages": messages, **more}).encode()
     return request("POST", CHAT, body)
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:
-    """One HTTP request with a key, as clients send it."""
+    """Return one HTTP request with a key, as clients send it."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
@@ -39,7 +39,7 @@ class Requests:
     folder: Path
 
     def file(self, name: str, data: bytes) -> Path:
-        """The file that holds the request."""
+        """Return the file that holds the request."""
         path = self.folder / f"{name}.request"
         if not path.exists():
             path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Starts the upstream and the peers, each in a directory and a process group of its own, and ends them."""
+"""Start and stop the upstream and the proxies, each in its own directory and process group."""
 
 import http.client
 import os
@@ -33,12 +33,12 @@ class Target:
     peer: Peer | None = None
 
     def pss_bytes(self) -> int:
-        """The memory of its processes; what they share counts once."""
+        """Return the memory of its processes; what they share counts once."""
         return sum(pss_kib(pid) for pid in self.pids) * 1024
 
 
 def post(target: Target, body: bytes) -> tuple[int, bytes]:
-    """One request and its whole answer."""
+    """Return one request and its whole answer."""
     host, _, port = target.address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_SECONDS)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
@@ -51,7 +51,7 @@ def post(target: Target, body: bytes) -> tuple[int, bytes]:
 
 
 def until_it_answers(target: Target, seconds: float, model: str) -> None:
-    """Some listen long before they can answer."""
+    """Wait until the target answers; some listen long before that."""
     deadline = time.monotonic() + seconds
     body = chat(stream=False, model=model).partition(b"\r\n\r\n")[2]
     while True:
@@ -75,13 +75,13 @@ class Upstream:
     pid: int
 
     def direct(self, name: str = "direct", title: str = "direct, TCP") -> Target:
-        """The upstream with nothing before it."""
+        """Return the upstream with nothing before it."""
         return Target(name=name, title=title, address=f"127.0.0.1:{self.port}")
 
 
 @contextmanager
 def upstream(programs: Programs, cores: Cores, folder: Path) -> Iterator[Upstream]:
-    """The mock, until the end of the block."""
+    """Yield the mock, until the end of the block."""
     port, socket = free_port(), folder / "up.sock"
     argv = on(cores.upstream, [str(programs.mock), "--port", str(port), "--uds", str(socket)])
     with _process(argv, {}, folder / "mock.log") as process:
@@ -93,7 +93,7 @@ def upstream(programs: Programs, cores: Cores, folder: Path) -> Iterator[Upstrea
 def running(
     peer: Peer, up: Upstream, cores: Cores | None, folder: Path, model: str = MODEL
 ) -> Iterator[Target]:
-    """The peer, once it answers for this model. What it says goes to a file beside it."""
+    """Yield the peer, once it answers for this model. What it says goes to a file beside it."""
     directory = folder / peer.name
     directory.mkdir()
     site = Site(directory=directory, port=free_port(), upstream_port=up.port, upstream_socket=up.socket)
@@ -118,7 +118,7 @@ def _aside(command: Command, cores: Cores | None, log: Path) -> Iterator[None]:
 
 @contextmanager
 def _process(argv: list[str], env: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process and all its children, which end with the block."""
+    """Yield a process and all its children, which end with the block."""
     with log.open("ab") as output:
         process = _spawn(argv, {**os.environ, **env}, output)
     try:
@@ -134,7 +134,7 @@ def _spawn(argv: list[str], env: dict[str, str], output: BinaryIO) -> "subproces
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """The whole group: a polite word first, for those who clean up after themselves."""
+    """End a process group: SIGTERM first, then SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -147,7 +147,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections there."""
+    """Return whether somebody takes connections there."""
     wanted = f":{port:04X} "
     for name in ("tcp", "tcp6"):
         lines = Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]

@@ -1,4 +1,4 @@
-"""What is measured: each scenario loads one target once and gives named figures."""
+"""The measured scenarios: each loads one target and returns named figures."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class Scenario:
 
 
 def json(bench: Bench, target: Target, seconds: float, *, connections: int) -> Figures:
-    """Short questions with short answers, each connection asking again at once."""
+    """Return short questions with short answers, each connection asking again at once."""
     set_mock(bench.up)
     reading = _run(bench, target, Load(request=bench.requests.json(), connections=connections), seconds)
     figures = _cpu_per(target, reading, reading.requests)
@@ -43,7 +43,7 @@ def json(bench: Bench, target: Target, seconds: float, *, connections: int) -> F
 
 
 def paced(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figures:
-    """Long streams, each event a wake-up of its own: what a token costs."""
+    """Return long streams, each event a wake-up of its own: what a token costs."""
     set_mock(bench.up, interval_us=INTERVAL_US, events=LONG_EVENTS)
     load = _spread(Load(request=bench.requests.stream(), connections=streams))
     reading = _run(bench, target, load, seconds)
@@ -52,7 +52,7 @@ def paced(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figu
 
 
 def tokens(bench: Bench, target: Target, seconds: float, *, streams: int) -> Figures:
-    """Short streams: the time to the first event, and between events."""
+    """Return short streams: the time to the first event, and between events."""
     set_mock(bench.up, interval_us=INTERVAL_US, events=SHORT_EVENTS)
     load = _spread(Load(request=bench.requests.stream(), connections=streams))
     reading = _run(bench, target, load, seconds)
@@ -61,19 +61,19 @@ def tokens(bench: Bench, target: Target, seconds: float, *, streams: int) -> Fig
 
 
 def upload(bench: Bench, target: Target, seconds: float) -> Figures:
-    """A body of 10 MB, one after the other."""
+    """Return a body of 10 MB, one after the other."""
     set_mock(bench.up)
     return _bodies(target, _run(bench, target, Load(request=bench.requests.big()), seconds))
 
 
 def download(bench: Bench, target: Target, seconds: float) -> Figures:
-    """An answer of 10 MB, one after the other."""
+    """Return an answer of 10 MB, one after the other."""
     set_mock(bench.up, answer_bytes=BIG_BYTES)
     return _bodies(target, _run(bench, target, Load(request=bench.requests.json()), seconds))
 
 
 def live(bench: Bench, target: Target, seconds: float) -> Figures:
-    """The path that a probe asks for, while 64 connections keep the target as busy as they can."""
+    """Return the path that a probe asks for, while 64 connections keep the target as busy as they can."""
     path = target.peer.live if target.peer else None
     if path is None:
         return {}
@@ -88,7 +88,7 @@ def live(bench: Bench, target: Target, seconds: float) -> Figures:
 
 
 def idle(bench: Bench, target: Target, seconds: float) -> Figures:
-    """Streams that are open and silent: what each holds in memory."""
+    """Measure the memory that each open, silent stream takes."""
     set_mock(bench.up, interval_us=SILENCE_US, events=2)
     if not target.peer:
         return {}
@@ -128,12 +128,12 @@ def _held(process: "subprocess.Popen[str]") -> int:
 
 
 def _spread(load: Load) -> Load:
-    """Over one interval, so that the events of different streams do not come in one burst."""
+    """Return the load with its streams' starts spread over one interval, to avoid bursts."""
     return replace(load, stagger_us=INTERVAL_US // load.connections)
 
 
 def _run(bench: Bench, target: Target, load: Load, seconds: float) -> Reading:
-    """A warm-up of a fifth of it, the measure, and the rest that the target needs after it."""
+    """Return a warm-up of a fifth of it, the measure, and the rest that the target needs after it."""
     warm = max(0.3, seconds / 5)
     reading = bench.client.run(target, replace(load, seconds=seconds, warm_seconds=warm))
     settle((*target.pids, bench.up.pid))

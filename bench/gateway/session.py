@@ -1,4 +1,4 @@
-"""One run: block after block, each kept in a file once it is done, so that a run can be taken up again."""
+"""A whole run, block after block; each is stored when complete, so that a run can be resumed."""
 
 import resource
 import subprocess
@@ -24,18 +24,18 @@ from bench.peers.peer import Peer
 
 
 def say(text: str) -> None:
-    """Progress, apart from the tables."""
+    """Print progress to stderr, apart from the tables."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def raise_open_files() -> None:
-    """As much as is allowed, for thousands of streams: what is started here inherits it."""
+    """Raise the limit of open files as far as allowed; started programs inherit it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def measure(blocks: Sequence[Block], cores: Cores, records: Records, how: str) -> None:
-    """Every block that has no record yet."""
+    """Measure every block that has no record yet."""
     with _programs() as (programs, folder):
         for block in _new([block.name for block in blocks], records):
             [found] = [one for one in blocks if one.name == block]
@@ -45,7 +45,7 @@ def measure(blocks: Sequence[Block], cores: Cores, records: Records, how: str) -
 
 
 def measure_engine(blocks: Sequence[str], records: Records, how: str, *, quick: bool) -> None:
-    """The same with the real engine."""
+    """Measure with the real engine, unless there is a record."""
     with _programs() as (programs, folder):
         for block in _new(blocks, records):
             say(f"{block}: the real engine starts")
@@ -76,7 +76,7 @@ def _keep(records: Records, block: str, record: Record, how: str) -> None:
 
 @contextmanager
 def bench_at(programs: native.Programs, cores: Cores, folder: Path) -> Iterator[Bench]:
-    """An upstream, a client and requests for them, in this folder."""
+    """Yield an upstream, a client and requests for them, in this folder."""
     folder.mkdir()
     with upstream(programs, cores, folder) as up:
         yield Bench(up=up, client=Client(programs=programs, cores=cores), requests=Requests(folder))
@@ -98,13 +98,13 @@ def _measure(bench: Bench, block: Block, cores: Cores) -> Record:
 
 
 def missing(peers: Sequence[Peer]) -> dict[str, str]:
-    """What is not installed, and what to type."""
+    """Return what is not installed, and what to type."""
     found = {peer.name: peer.missing() for peer in peers}
     return {name: how for name, how in found.items() if how}
 
 
 def _start(stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, record: Record) -> Target | None:
-    """One that does not start stops nobody else."""
+    """Return one that does not start stops nobody else."""
     began_at = time.monotonic()
     try:
         target = stack.enter_context(running(peer, bench.up, cores, bench.requests.folder))
@@ -117,7 +117,7 @@ def _start(stack: ExitStack, bench: Bench, peer: Peer, cores: Cores, record: Rec
 
 
 def _check(bench: Bench, target: Target, block: Block, record: Record) -> None:
-    """See that it does its work; the gateway, which is in every block, once."""
+    """Check that a target works; the gateway only once."""
     if target.name == OURS and block.name != MAIN:
         return
     record.checks[target.name] = check(bench, target)

@@ -1,4 +1,4 @@
-"""What each feature of the gateway's configuration costs: the gateway with one thing changed, beside itself.
+"""Measure the cost of each feature of the gateway's configuration, by removing it.
 
 `python -m bench.gateway.tune` measures all variants in turns, round by round, and prints the ratio of each's
 processor time to the unchanged gateway's in the same round. Three are unchanged: what differs there is noise.
@@ -41,7 +41,7 @@ class Variant:
     changes: tuple[tuple[str, str], ...] = ()
 
     def apply(self, conf: str) -> str:
-        """The changed configuration."""
+        """Return the changed configuration."""
         for pattern, replacement in self.changes:
             conf, found = re.subn(pattern, replacement, conf, flags=re.MULTILINE)
             if not found:
@@ -49,12 +49,12 @@ class Variant:
         return conf
 
     def peer(self, number: int) -> Peer:
-        """The gateway, so changed."""
+        """Return the gateway, so changed."""
         return Peer(name=f"v{number}", title=self.name, command=partial(command, change=self.apply))
 
 
 def without(pattern: str) -> tuple[str, str]:
-    """Lines that match are left out."""
+    """Return lines that match are left out."""
     return rf"^ *{pattern}.*\n", ""
 
 
@@ -158,7 +158,7 @@ def _measure(options: argparse.Namespace) -> Samples:
 
 
 def _bases(samples: Sequence[Sample]) -> Iterator[Sample]:
-    """Of each round and scenario, the median of the unchanged gateways: one alone is noisier."""
+    """Yield the median of the unchanged gateways for each round and scenario."""
     unchanged = {variant.name for variant in VARIANTS if not variant.changes}
     rounds: dict[tuple[int, str], list[float]] = {}
     for sample in samples:
@@ -169,7 +169,7 @@ def _bases(samples: Sequence[Sample]) -> Iterator[Sample]:
 
 
 def _start(stack: ExitStack, bench: Bench, own: cores.Cores, words: Sequence[str]) -> Iterator[Target]:
-    """All variants at once: one that nobody asks costs nothing."""
+    """Yield all variants at once: one that nobody asks costs nothing."""
     for place, variant in enumerate(VARIANTS):
         if variant.changes and not any(word in variant.name for word in words):
             continue
@@ -182,7 +182,7 @@ def _start(stack: ExitStack, bench: Bench, own: cores.Cores, words: Sequence[str
 def _turns(
     rounds: int, scenarios: Sequence[str], targets: Sequence[Target]
 ) -> Iterator[tuple[int, str, Target]]:
-    """Each round begins with another variant."""
+    """Yield each round begins with another variant."""
     for turn in range(rounds):
         say(f"round {turn + 1}")
         start = turn % len(targets)

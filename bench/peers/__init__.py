@@ -1,4 +1,4 @@
-"""What may stand before an engine: this project's gateway and what people would use instead."""
+"""Proxies in front of an engine: this project's gateway and the alternatives."""
 
 from bench.peers import caddy, envoy, haproxy, litellm, nginx_stream, rust_routers
 from bench.peers.aiohttp_proxy import AIOHTTP

@@ -1,4 +1,4 @@
-"""The proxy that one writes oneself in an afternoon with aiohttp: small, and right about streams.
+"""A minimal proxy written with aiohttp that passes streams correctly.
 
 `python -m bench.peers.aiohttp_proxy PORT UPSTREAM_PORT` runs it.
 """
@@ -18,7 +18,7 @@ SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
-    """One request, and its answer piece by piece."""
+    """Return one request, and its answer piece by piece."""
     session, url = request.app[SESSION], request.app[UPSTREAM] + request.path_qs
     headers = {name: text for name, text in request.headers.items() if name.lower() not in HOP_BY_HOP}
     body = await request.read()

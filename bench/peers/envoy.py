@@ -41,7 +41,7 @@ static_resources:
 
 
 def _command(site: Site) -> Command:
-    """The program itself: the script that the package installs only looks for it."""
+    """Return the program itself: the script that the package installs only looks for it."""
     [program] = PACKAGE.folder.glob("lib/python*/site-packages/envoy/_bin/envoy")
     text = CONF.format(manager=MANAGER, port=site.port, upstream=site.upstream_port)
     conf = site.write("envoy.yaml", text)

@@ -1,4 +1,4 @@
-"""The project's own gateway as it is shipped: the launcher's own nginx.conf, access log into a pipe."""
+"""The project's own gateway as shipped: the launcher's nginx.conf, with the access log into a pipe."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LIVE = "/v1/health/live"
 
 
 def nginx_conf(site: Site, *, tcp: bool) -> str:
-    """The text that the launcher would write for this machine, with one worker instead of several."""
+    """Return the text that the launcher would write for this machine, with one worker instead of several."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("NIM_")}
     env |= {
         "NIM_RUN_DIR": str(site.directory),
@@ -35,7 +35,7 @@ def nginx_conf(site: Site, *, tcp: bool) -> str:
 
 
 def command(site: Site, *, tcp: bool = False, change: Callable[[str], str] = str) -> Command:
-    """`change` may alter the configuration before it is written."""
+    """Return the gateway's command; `change` may alter its configuration."""
     (site.directory / "log").mkdir()
     for name in ("nginx", "access"):
         os.mkfifo(site.directory / "log" / name)
@@ -54,7 +54,7 @@ def _missing() -> str | None:
 
 
 def _service(site: Site) -> Command:
-    """The whole service, with something in the engine's place that only leads to the upstream."""
+    """Return the whole service, with something in the engine's place that only leads to the upstream."""
     engine = f"sh -c 'ln -s {site.upstream_socket} {site.directory}/run/{ENGINE_SOCKET}; exec sleep 36000'"
     env = {
         "NIM_RUN_DIR": str(site.directory / "run"),

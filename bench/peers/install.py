@@ -1,4 +1,4 @@
-"""`make bench-peers`: installs what the gateway is compared with into bench/.peers, and nothing elsewhere."""
+"""`make bench-peers`: install the other proxies into bench/.peers, and nothing elsewhere."""
 
 import argparse
 import shutil
@@ -36,7 +36,7 @@ def _installed(packages: Packages) -> bool:
 
 
 def _install(packages: Packages) -> None:
-    """Anew: what an earlier attempt left is of no use."""
+    """Install a package from scratch, removing earlier attempts."""
     shutil.rmtree(packages.folder, ignore_errors=True)
     packages.folder.mkdir(parents=True)
     _pip(packages) if packages.pip else _apt(packages)
@@ -49,7 +49,7 @@ def _pip(packages: Packages) -> None:
 
 
 def _apt(packages: Packages) -> None:
-    """Unpacked, not installed: no root, no service that starts by itself."""
+    """Unpack Debian packages without installing them: no root, no services."""
     subprocess.run(["apt-get", "download", "-qq", *packages.apt], check=True, cwd=packages.folder)
     for archive in packages.folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", archive, packages.folder], check=True)

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy. It reads and writes each request and event anew, and insists on a key."""
+"""LiteLLM's proxy, which parses and rewrites each request and event, and requires a key."""
 
 from bench.peers.peer import KEY, Command, Peer, Site
 from bench.peers.place import Packages

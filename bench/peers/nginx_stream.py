@@ -1,4 +1,4 @@
-"""The floor: nginx as a forwarder of bytes, which looks at nothing."""
+"""nginx as a TCP forwarder, the lower bound of cost."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the benchmarks know about one thing that may stand before an engine."""
+"""The class that describes one proxy to the benchmarks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Site:
     upstream_socket: Path
 
     def write(self, name: str, text: str) -> str:
-        """A file in the directory; its path."""
+        """Return a file in the directory; its path."""
         path = self.directory / name
         path.write_text(text, encoding="utf-8")
         return str(path)

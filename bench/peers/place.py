@@ -1,4 +1,4 @@
-"""Where peers are installed: in a folder of their own, apart from the project's environment."""
+"""The directories in which proxies are installed, apart from the project's environment."""
 
 import shutil
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ class Packages:
 
     @property
     def done(self) -> Path:
-        """A file that is there once all of it is."""
+        """Return a file that is there once all of it is."""
         return self.folder / "installed"
 
     def path(self, inside: str) -> Path:
-        """A file of the package."""
+        """Return a file of the package."""
         return self.folder / inside
 
     def missing(self) -> str | None:
-        """What to type, where it is not installed."""
+        """Return what to type, where it is not installed."""
         if self.done.exists():
             return None
         how = f"pip install {' '.join(self.pip)}" if self.pip else f"apt-get install {' '.join(self.apt)}"
@@ -44,7 +44,7 @@ class Program(Packages):
     inside: str
 
     def found(self) -> str | None:
-        """The program's path."""
+        """Return the program's path."""
         return str(self.path(self.inside)) if self.done.exists() else shutil.which(Path(self.inside).name)
 
     def missing(self) -> str | None:

@@ -1,1 +1,1 @@
-"""What a killed engine leaves behind, found and removed: processes and shared memory."""
+"""Find and remove what a killed engine leaves behind: processes and shared memory."""

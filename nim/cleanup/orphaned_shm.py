@@ -5,18 +5,18 @@ from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 
-from nim.background import BackgroundTasks
+from nim.background_tasks import BackgroundTasks
 from nim.cleanup.process_table import all_processes, below
 from nim.cleanup.shared_memory import SHM, Record, Segments, listed, mapped, sweep
 from nim.event_loop import EventLoop, Timer
 
-LOOK_SECONDS = 5.0
+SCAN_INTERVAL_SECONDS = 5.0
 # A file is mapped right after its creation, but a busy machine can delay that.
 LOOKS_UNTIL_OTHERS = 6
 
 
 class OrphanedSharedMemory:
-    """Records the segments that our descendants map, and removes them when those are gone."""
+    """Records the shared-memory segments mapped by descendants, and removes them when those have ended."""
 
     def __init__(
         self, run_dir: Path, loop: EventLoop, say: Callable[[str, str], None], directory: Path = SHM
@@ -37,7 +37,7 @@ class OrphanedSharedMemory:
         self._unclaimed.clear()
         self._background.run(lambda: sweep(old, self._directory), self._swept)
         if self._timer is None:
-            self._timer = self._loop.after(LOOK_SECONDS, self._look)
+            self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
 
     def end(self) -> None:
         """Remove the engine's segments. Call when none of its processes runs."""
@@ -47,14 +47,14 @@ class OrphanedSharedMemory:
             self._swept(sweep(self._ours, self._directory))
             self._record.close(remove=not self._present(self._ours))
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         """Scan process maps, only if there is an unknown segment."""
-        self._timer = self._loop.after(LOOK_SECONDS, self._look)
+        self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
         known = {*self._others, *self._ours.values()}
         if any(inode not in known for inode in listed(self._directory).values()):
-            self._background.run(self._look_at_maps, self._add)
+            self._background.run(self._read_maps, self._add)
 
-    def _look_at_maps(self) -> Segments:
+    def _read_maps(self) -> Segments:
         """Return new segments mapped by our descendants; other new segments count as foreign later."""
         present = listed(self._directory)
         used = mapped((process.pid for process in below(getpid(), all_processes())), self._directory)
@@ -70,10 +70,12 @@ class OrphanedSharedMemory:
             self._record.write(self._ours)
 
     def _present(self, segments: Segments) -> dict[str, int]:
+        """Return the segments that still exist."""
         present = listed(self._directory)
         return {name: inode for name, inode in segments.items() if present.get(name) == inode}
 
     def _swept(self, swept: tuple[list[str], int]) -> None:
+        """Log the removed segments."""
         gone, size = swept
         if not gone:
             return

@@ -1,4 +1,4 @@
-"""Processes as listed by the kernel, and immediate notice of their end."""
+"""Read the kernel's process table, and call back as soon as a process ends."""
 
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -12,12 +12,12 @@ from nim.event_loop import EventLoop, Timer
 NAME_CHARACTERS = 15
 TRACKER = b"multiprocessing.resource_tracker"
 # Polling interval where pidfd_open is missing or forbidden.
-LOOK_AGAIN_SECONDS = 0.2
+SCAN_INTERVAL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process. `started` (clock ticks since boot) tells it from a later process with the same pid."""
+    """One process. `started` (clock ticks since boot) distinguishes it from a later one with the same pid."""
 
     pid: int
     parent: int
@@ -28,13 +28,13 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs: not gone, not a zombie, not another process with its pid."""
-        now = look(self.pid)
+        """Return whether it still runs: not gone, not a zombie, not another process with its pid."""
+        now = read_process(self.pid)
         return now is not None and now.started == self.started and now.state not in "ZX"
 
     @property
     def tidies_up(self) -> bool:
-        """Whether it is Python's resource tracker, which removes the shared memory of the dead and exits."""
+        """Return whether it is Python's resource tracker, which removes shared memory of ended processes."""
         with suppress(OSError):
             return TRACKER in Path(f"/proc/{self.pid}/cmdline").read_bytes()
         return False
@@ -46,7 +46,7 @@ class Process:
                 os.kill(self.pid, number)
 
 
-def look(pid: int) -> Process | None:
+def read_process(pid: int) -> Process | None:
     """Return the process with this pid, or None."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -77,12 +77,12 @@ def _whole(name: str, pid: int) -> str:
 
 def all_processes() -> dict[int, Process]:
     """Return all processes by pid."""
-    found = (look(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (only names are needed)
+    found = (read_process(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (only names are needed)
     return {process.pid: process for process in found if process}
 
 
 def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
-    """Return all descendants of a process, parents before children."""
+    """Return all descendants of the process `root`, parents before children."""
     children: dict[int, list[Process]] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process)
@@ -92,10 +92,10 @@ def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
     return tuple(found)
 
 
-def strays(keeper: int, kept: Collection[int]) -> tuple[Process, ...]:
-    """Return processes reparented to `keeper` and their descendants; `kept` are its own children."""
+def strays(parent: int, kept: Collection[int]) -> tuple[Process, ...]:
+    """Return processes reparented to `parent` and their descendants; `kept` are its own children."""
     table = all_processes()
-    adopted = [p for p in table.values() if p.parent == keeper and p.pid not in kept]
+    adopted = [p for p in table.values() if p.parent == parent and p.pid not in kept]
     found = [process for root in adopted for process in (root, *below(root.pid, table))]
     return tuple(process for process in found if process.state not in "ZX")
 
@@ -107,12 +107,12 @@ def send_group(group: int, number: int) -> None:
 
 
 def group_lives(group: int) -> bool:
-    """Whether a process group has a member that is not a zombie."""
+    """Return whether a process group has a member that is not a zombie."""
     return any(p.group == group and p.state not in "ZX" for p in all_processes().values())
 
 
 class Watch:
-    """Calls back once as soon as a process ends, also if it is not our child."""
+    """Calls back once as soon as a process ends, whether or not it is a child of this one."""
 
     def __init__(self, loop: EventLoop, process: Process, callback: Callable[[], None]) -> None:
         self._loop, self._process, self._callback = loop, process, callback
@@ -120,7 +120,7 @@ class Watch:
         try:
             self._fd = os.pidfd_open(process.pid)
         except OSError:
-            self._timer = loop.after(0, self._look)
+            self._timer = loop.after(0, self._scan)
         else:
             loop.watch(self._fd, self._gone)
 
@@ -135,12 +135,14 @@ class Watch:
             self._timer.cancel()
         self._fd, self._timer = -1, None
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
+        """Check whether the process still runs, where the kernel offers no descriptor for it."""
         if self._process.alive:
-            self._timer = self._loop.after(LOOK_AGAIN_SECONDS, self._look)
+            self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
         else:
             self._gone()
 
     def _gone(self) -> None:
+        """Stop watching and call back."""
         self.close()
         self._callback()

@@ -1,4 +1,4 @@
-"""Shared memory left by a killed engine, and its removal without touching that of others.
+"""Record, find and remove shared-memory segments of a killed engine without touching those of others.
 
 The record of mapped segments is kept beside them, so that it lasts as long as they do: a restarted container
 has a new /tmp but the same /dev/shm of the pod. The service holds its lock.
@@ -34,7 +34,7 @@ class Record:
 
     @property
     def held(self) -> bool:
-        """Whether the record is open and locked."""
+        """Return whether the record is open and locked."""
         return self._fd >= 0
 
     def open(self, *, create: bool) -> bool:
@@ -76,7 +76,7 @@ class Record:
 
 
 def listed(directory: Path) -> dict[str, int]:
-    """Return this user's files in the directory."""
+    """Return this user's segments in the directory."""
     found: dict[str, int] = {}
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
@@ -90,7 +90,7 @@ def listed(directory: Path) -> dict[str, int]:
 
 
 def mapped(pids: Iterable[int], directory: Path) -> set[int]:
-    """Return the inodes of files in the directory mapped by these processes."""
+    """Return the inodes of segments mapped by these processes."""
     device, place = directory.stat().st_dev, f"{directory}/"
     known = f"{os.major(device):02x}:{os.minor(device):02x}"
     found: set[int] = set()
@@ -103,7 +103,7 @@ def mapped(pids: Iterable[int], directory: Path) -> set[int]:
 
 
 def in_use(directory: Path) -> set[int]:
-    """Return the inodes of files in the directory that any process has mapped or open."""
+    """Return the inodes of segments that any process has mapped or open."""
     pids = tuple(all_processes())
     found = mapped(pids, directory)
     for pid in pids:
@@ -114,6 +114,7 @@ def in_use(directory: Path) -> set[int]:
 
 
 def _opened(link: Path, place: str) -> set[int]:
+    """Return the inode behind an open file if it is in the directory, else an empty set."""
     with suppress(OSError):
         if str(link.readlink()).startswith(place):
             return {link.stat().st_ino}
@@ -121,7 +122,7 @@ def _opened(link: Path, place: str) -> set[int]:
 
 
 def sweep(segments: Segments, directory: Path) -> tuple[list[str], int]:
-    """Remove segments that still exist and are unused; returns their names and total bytes."""
+    """Remove the segments that still exist and are unused; return their names and total bytes."""
     present = listed(directory)
     left = {name: inode for name, inode in segments.items() if present.get(name) == inode}
     if not left:

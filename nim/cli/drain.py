@@ -12,7 +12,7 @@ from nim.supervision import drain
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Start the same shutdown as SIGTERM and wait for its end; return the exit code."""
+    """Run `nim drain`: start the same shutdown as SIGTERM and wait for its end; return the exit code."""
     parser = argparse.ArgumentParser(prog="nim drain", description=__doc__)
     parser.add_argument("--no-wait", action="store_true", help="return without waiting for the end")
     options = parser.parse_args(arguments)
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _wait(pid: int, seconds: float) -> int:
-    """Wait until the process has ended, for its shutdown budget plus a margin for the cleanup. Return 0."""
+    """Wait for the process to end, for its shutdown budget plus 5 seconds; return 0."""
     deadline = time.monotonic() + seconds + 5
     while time.monotonic() < deadline:
         try:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub import (
+from nim.cli.fetch_manifest_file import check_place, write_manifest
+from nim.cli.hub_downloads import (
     Done,
     Hub,
     Log,
@@ -18,14 +19,13 @@ from nim.cli.hub import (
     refuse_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware
-from nim.cli.manifest_file import check_place, write_manifest
 from nim.errors import OutOfReach
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 from nim.models.download import GB
-from nim.planning.local_models import why_offline
-from nim.planning.model_sources import Choice, Sources, find_sources
-from nim.planning.mount_probe import look_at
-from nim.planning.planner import Request
+from nim.planning.local_model_files import why_offline
+from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
+from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Fetch, or list what would be fetched; return the exit code."""
+    """Run `nim fetch`: download into the cache, or list what would be downloaded; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -53,9 +53,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
+    probe_mounts(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
         request,
         Choice(
@@ -81,6 +81,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim fetch`."""
     parser = argparse.ArgumentParser(
         prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fetch(
     sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log, file: Path | None
 ) -> Iterator[Row]:
-    """Fetch all repositories and yield a row for each. All checks precede the first byte of weights."""
+    """Download all repositories and yield a row for each, after all checks have passed."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
     repositories: list[Repository] = []
@@ -154,7 +155,7 @@ def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], l
 
 
 def _row(repository: "Repository", done: Done | None) -> Row:
-    """Return one repository as data; without `done`, as a preview."""
+    """Return one repository as data; without `done`, as a preview of the download."""
     sizes = [size or 0 for size in repository.files.values()]
     row: Row = {
         "source": repository.wanted.uri,
@@ -173,6 +174,7 @@ def _row(repository: "Repository", done: Done | None) -> Row:
 
 
 def _text(data: Mapping[str, Any]) -> str:
+    """Return the result as text."""
     lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
     for row in data["sources"]:
         what = (

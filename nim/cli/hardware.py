@@ -8,7 +8,7 @@ from nim.hardware import describe_hardware, hardware_to_json
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the hardware."""
+    """Run `nim hardware`: print the hardware as text or JSON; return 0."""
     parser = argparse.ArgumentParser(prog="nim hardware", description=__doc__)
     parser.add_argument("--json", action="store_true", help="as data, to keep or to send")
     add_machine_options(parser)

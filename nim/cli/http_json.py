@@ -48,11 +48,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        """Connect to the unix socket."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(TIMEOUT_SECONDS)
         self.sock.connect(self._path)
 
 
 def _unread(where: str, error: Exception, hint: str) -> PreflightError:
+    """Return the error for a document that cannot be read."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return PreflightError(f"cannot read an OpenAPI document at {where}: {reason}", hint=hint)

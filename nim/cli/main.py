@@ -1,4 +1,4 @@
-"""Select the verb: `nim VERB …`, a command name of NIM, or none, which means serve."""
+"""Entry point of the command `nim` and of NIM's command names: select the subcommand and run it."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
     "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
     "doctor": (
-        "nim.cli.doctor",
+        "nim.cli.doctor_options",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
     "drain": ("nim.cli.drain", "shut a running service down gracefully, and wait until it has ended"),
@@ -58,7 +58,7 @@ ABSENT = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code; a refusal is printed to stderr in full."""
+    """Run one subcommand and return the exit code; errors are printed to stderr."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -99,11 +99,12 @@ def _print_refusal(refusal: NimError) -> None:
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:
+    """Write a line to stderr in the log's format."""
     sys.stderr.write(Form(as_json=_as_json()).line(level, "nim", message, at=time.time(), **more))
 
 
 def _as_json() -> bool:
-    """Return whether the log is JSON; an invalid NIM_JSONL_LOGGING is refused in plain text."""
+    """Return whether the log is JSON; False for an invalid NIM_JSONL_LOGGING."""
     with suppress(ValueError):
         return bool(BOOLEAN.read(os.environ.get("NIM_JSONL_LOGGING", "").strip()))
     return False
@@ -130,7 +131,7 @@ def create_model_store() -> int:
 
 
 def usage() -> str:
-    """Return the list of verbs, one per line."""
+    """Return the list of subcommands, one per line."""
     lines = ["usage: nim [VERB] …", ""]
     lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
     lines += [
@@ -142,6 +143,7 @@ def usage() -> str:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    """Run the subcommand in `arguments`; return its exit code."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(usage())
         return 0
@@ -160,7 +162,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the verb and the arguments after it. A flag or a model in its place means `serve`."""
+    """Return the subcommand and the arguments after it. A flag or a model in its place means `serve`."""
     if not arguments:
         return "serve", ()
     first = ALIASES.get(arguments[0], arguments[0])

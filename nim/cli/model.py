@@ -25,7 +25,7 @@ this machine's GPUs are used."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print what was read from the model's files; return 0."""
+    """Run `nim model`: print what was read from the model's files; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
     reading, machine = read_model(model.config), machine_of(options, environ)
@@ -41,6 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim model`."""
     parser = argparse.ArgumentParser(
         prog="nim model",
         description=ABOUT,
@@ -77,6 +78,7 @@ def _positive(text: str) -> int:
 
 
 def _cache_settings(options: argparse.Namespace, reading: ModelReading, machine: Machine) -> CacheSettings:
+    """Return the options and GPU properties that determine the size of the cache."""
     own = reading.context.tokens if reading.context else 0
     return CacheSettings(
         context=options.max_model_len or own,
@@ -90,6 +92,7 @@ def _cache_settings(options: argparse.Namespace, reading: ModelReading, machine:
 
 
 def _warnings(cache: CacheSettings, reading: ModelReading) -> Iterator[str]:
+    """Yield warnings about the requested context."""
     context = reading.context
     if context and cache.context > context.limit:
         yield (

@@ -88,6 +88,7 @@ def judge(model: FoundModel, reading: ModelReading, cache: CacheSettings, machin
 
 
 def _fit(reading: ModelReading, cache: CacheSettings, machine: Machine, weights: int | None) -> Fit | None:
+    """Return whether the model fits on the machine; None if that is unknown."""
     memory = machine.memory_bytes
     if memory is None or weights is None:
         return None

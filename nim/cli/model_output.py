@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nim.cli.model_fit import Judgement
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 from nim.log_format import visible
 from nim.models.cache import CacheSettings
 from nim.models.types import ModelReading, Quantization
@@ -50,6 +50,7 @@ def model_text(reading: ModelReading, cache: CacheSettings, judgement: Judgement
 
 
 def _quantized(quantization: Quantization) -> dict[str, Any]:
+    """Return the quantization as JSON values."""
     return {name: value for name, value in asdict(quantization).items() if name not in ("method", "ignored")}
 
 
@@ -62,6 +63,7 @@ def _fits(judgement: Judgement, cache: CacheSettings) -> bool | None:
 
 
 def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each fact."""
     kind = f" ({reading.model_type})" if reading.model_type else ""
     yield "Architecture", f"{reading.architecture or 'unknown'}{kind}"
     yield "Serves", f"{_task(reading.generates)} from {', '.join(reading.modalities)}"
@@ -76,6 +78,7 @@ def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
 
 
 def _precision(reading: ModelReading) -> str:
+    """Return precision and quantization as text."""
     quantization = reading.quantization
     if quantization is None:
         return reading.precision or "unknown"
@@ -89,6 +92,7 @@ def _precision(reading: ModelReading) -> str:
 
 
 def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield label and text of context, weights and cache."""
     context = reading.context
     if context:
         yield "Context", f"{context.tokens} tokens: {context.why}"
@@ -103,6 +107,7 @@ def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) ->
 
 
 def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield label and text of whether the model fits."""
     machine, fit = judgement.machine, judgement.fit
     if judgement.refusal:
         yield "Fits", f"no: {judgement.refusal}"
@@ -125,16 +130,20 @@ def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, 
 
 
 def _task(generates: bool | None) -> str:
+    """Return what the model is served for, as text."""
     return {True: "generation", False: "pooling (embeddings, scores)", None: "unknown"}[generates]
 
 
 def _task_of(fits: bool | None) -> str:
+    """Return "yes", "no" or "unknown"."""
     return {True: "yes", False: "no", None: "unknown"}[fits]
 
 
 def _bytes(size: int | None) -> str:
+    """Return a number of bytes as text; "unknown" for None."""
     return "unknown" if size is None else format_size(size)
 
 
 def _or_unknown(value: int | None) -> str:
+    """Return a number as text; "unknown" for None."""
     return "unknown" if value is None else str(value)

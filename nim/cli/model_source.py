@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.cli.hub import Hub, logger, refuse_offline
+from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
 from nim.models.checkpoint.judge import read_local_model
 from nim.models.checkpoint.weights import is_quantized
@@ -17,7 +17,7 @@ from nim.options.derive import cache_entries
 from nim.options.layers import environment_entries
 from nim.options.resolve import resolve
 from nim.plan import Wanted
-from nim.planning.host_facts import look_around
+from nim.planning.host_facts import read_surroundings
 from nim.settings import Settings
 
 _PLACE = "the command line"
@@ -40,6 +40,7 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 
 
 def _of_directory(directory: Path) -> FoundModel:
+    """Return the model in a directory."""
     try:
         return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
     except (OSError, ValueError) as error:
@@ -61,7 +62,7 @@ def _stored_bytes(directory: Path) -> int | None:
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
-    environment = look_around(settings, environ)
+    environment = read_surroundings(settings, environ)
     cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]
@@ -76,6 +77,7 @@ def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str
 
 
 def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> FoundModel:
+    """Return the model from small files downloaded to a temporary directory."""
     directory = hub.fetch_small(wanted, (*SMALL_FILES, INDEX), elsewhere)
     if directory is None:
         raise WeightsError(

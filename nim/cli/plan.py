@@ -5,18 +5,19 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nim.cli.diff import difference, read_plan_data
 from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.plan_diff import difference, read_plan_data
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
-from nim.planning.mount_probe import look_at
-from nim.planning.planner import Request, decide
-from nim.selection.explain import explain
+from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
+from nim.planning.planner import decide
+from nim.selection.explain_selection import explain
 from nim.settings import read_settings
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the plan; start and write nothing; return 0."""
+    """Run `nim plan`: print the plan of a start, which writes and starts nothing; return 0."""
     parser = argparse.ArgumentParser(prog="nim plan", description=__doc__, allow_abbrev=False)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the whole plan as one JSON object")
@@ -29,9 +30,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         environ=environ,
         hardware=find_hardware(options, environ),
         arguments=tuple(rest),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request)
+    probe_mounts(request)
     plan, selection = decide(request)
     if options.diff or options.json or options.explain:
         write_warnings(request.settings, plan.warnings)  # the text includes them

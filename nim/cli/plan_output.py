@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.plan import Plan
 from nim.redact import mask_argv, mask_value
-from nim.values import Value
+from nim.value_origins import Value
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -61,6 +61,7 @@ def command_text(plan: Plan) -> str:
 
 
 def _value_data(value: Value) -> dict[str, Any]:
+    """Return a value with its origin and the values it overrode as JSON values."""
     data: dict[str, Any] = {
         "value": value.value,
         "source": value.origin.layer.name,

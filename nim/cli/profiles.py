@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nim import paths
+from nim import data_paths
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.cli.warnings import write_warnings
 from nim.engine import (
@@ -23,33 +23,33 @@ from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.ids import write_ids
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
+from nim.manifest.profile_ids import write_ids
 from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.source import wished_model
-from nim.planning.candidates import find_candidates
-from nim.planning.host_facts import look_around
-from nim.planning.planner import Request
-from nim.planning.written import read_written
-from nim.recipes.document import load_recipe
-from nim.recipes.draft import Draft
+from nim.planning.candidate_profiles import find_candidates
+from nim.planning.host_facts import read_surroundings
+from nim.planning.option_layers_from_user import read_written
+from nim.planning.plan_request import Request
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
+from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
+from nim.recipes.recipe_file import load_recipe
 from nim.redact import known_secrets
 from nim.regular_files import read_bytes
-from nim.selection.fit import Wishes
-from nim.selection.listing import list_profiles, listing_data, listing_text
-from nim.selection.refusals import NoProfileFits
+from nim.selection.profile_fit import Wishes
+from nim.selection.profile_listing import list_profiles, listing_data, listing_text
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select
 from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 IMPORT = "import"
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """List the profiles, or check, write ids into or import manifests; return the exit code."""
+    """Run `nim profiles`: list, check or import manifests, or write their ids; return the exit code."""
     if arguments[:1] == [IMPORT]:
         return run_import(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def run_import(arguments: Sequence[str]) -> int:
-    """`nim profiles import`: convert public vLLM recipes to manifests."""
+    """Run `nim profiles import`: convert public vLLM recipes to manifests; return the exit code."""
     options = _import_parser().parse_args(arguments)
     files = dict(_recipe_files(options.recipes))
     output = Path(options.output) if options.output else None
@@ -87,7 +87,7 @@ class _Import:
         self._options, self._output, self._table = options, output, table
 
     def one(self, file: Path) -> int:
-        """Write the manifest of one recipe to the output, or print it; return 0. A refusal is raised."""
+        """Write or print the manifest of one recipe; return 0. Raises RecipeRefused."""
         draft = self._draft(file)
         text = draft_text(draft)
         if self._output is None:
@@ -101,7 +101,7 @@ class _Import:
         return 0
 
     def outcome(self, file: Path, name: str) -> Outcome:
-        """Return the outcome of one recipe of several; a refusal is part of the report."""
+        """Return the result for one recipe of several; a refusal is part of it."""
         try:
             draft = self._draft(file)
             text = draft_text(draft)
@@ -120,11 +120,12 @@ class _Import:
         )
 
     def _draft(self, file: Path) -> Draft:
+        """Return the manifest draft of a recipe."""
         choice = Choice(variants=tuple(self._options.variant), drop_unknown=self._options.drop_unknown)
         return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
 
     def _write(self, draft: Draft, text: str, output: Path) -> Path:
-        """Write the manifest to `output`, or in that directory under its model's name; return the path."""
+        """Write the manifest to the file or directory `output`; return the path."""
         path = output / f"{draft.name.rpartition('/')[2].lower()}.yaml" if output.is_dir() else output
         if path.exists() and not self._options.force:
             message = f"cannot write '{path}': it is there already"
@@ -136,7 +137,7 @@ class _Import:
         return path
 
     def _chosen(self, manifest: Manifest) -> str | None:
-        """Return the profile that the GPUs given by --gpus would run, or why there is none."""
+        """Return the profile that the GPUs of --gpus would run, or why there is none."""
         if not self._options.gpus:
             return None
         try:
@@ -146,6 +147,7 @@ class _Import:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim profiles`."""
     epilog = "`nim profiles import -h` describes how public vLLM recipes are converted to manifests."
     parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
@@ -161,7 +163,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _import_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nim profiles import", description=run_import.__doc__)
+    """Return the parser of `nim profiles import`."""
+    parser = argparse.ArgumentParser(
+        prog="nim profiles import", description="Convert public vLLM recipes to manifests."
+    )
     parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="a recipe, or a directory of them")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the manifest to this file or directory")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
@@ -179,21 +184,22 @@ def _import_parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print the profiles and which of them this machine can run; return the exit code."""
     settings = read_settings(environ)
-    made_up = bool(options.gpus or options.hardware)
+    other_machine = bool(options.gpus or options.hardware)
     hardware = find_hardware(options, environ)
-    request = Request(settings=settings, environ=environ, hardware=hardware, made_up=made_up)
-    engine = None if made_up else find_engine()
+    request = Request(settings=settings, environ=environ, hardware=hardware, other_machine=other_machine)
+    engine = None if other_machine else find_engine()
     written = read_written(request, load_options())
     write_warnings(settings, (*settings.warnings, *written.warnings), known_secrets(environ))
     place = MODEL_ARGUMENT if options.model else written.model_place
     wish = wished_model(settings, options.model or written.model, place)
-    found = find_candidates(request, wish, written, look_around(settings, environ), engine)
+    found = find_candidates(request, wish, written, read_surroundings(settings, environ), engine)
     listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))
     elif sys.stdout.isatty():
-        from nim.cli.tables import print_listing  # needed only for terminals
+        from nim.cli.profile_table import print_listing  # needed only for terminals
 
         print_listing(listing)
     else:
@@ -202,7 +208,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _check(files: Sequence[Path], *, as_json: bool) -> int:
-    """Print the problems of each manifest, and notes; return the exit code."""
+    """Print the problems and notes of each manifest; return the exit code."""
     table = load_options()
     found = [(file, *_problems(file, table)) for file in files]
     if as_json:
@@ -215,6 +221,7 @@ def _check(files: Sequence[Path], *, as_json: bool) -> int:
 
 
 def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
+    """Return the problems of a manifest file, and notes on it."""
     try:
         manifest = load_manifest(file)
     except ManifestError as error:
@@ -228,6 +235,7 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
 
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:
+    """Yield the errors of an engine section's options."""
     values = {option.replace("-", "_"): value for option, value in engine.args.items()}
     origin = Origin(layer=Layer.PROFILE, place=name)
     named = {option: Value(value=value, origin=origin) for option, value in values.items()}
@@ -243,6 +251,7 @@ def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]
 
 
 def _write_ids(files: Sequence[Path]) -> int:
+    """Write correct ids into the files; return 0."""
     for file in files:
         print(f"{file}: {write_ids(file)} ids written")
     return 0
@@ -250,7 +259,7 @@ def _write_ids(files: Sequence[Path]) -> int:
 
 def _manifest_files(names: Sequence[str]) -> Iterator[Path]:
     """Yield the named files, the manifests in named directories, or all that are shipped."""
-    for path in [Path(name) for name in names] or [paths.PROFILES]:
+    for path in [Path(name) for name in names] or [data_paths.PROFILES]:
         yield from manifest_paths(path) if path.is_dir() else [path]
 
 

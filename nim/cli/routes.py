@@ -15,7 +15,7 @@ from nim.errors import PreflightError
 from nim.options.gateway import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
-from nim.planning.arguments import PASSTHROUGH, read_arguments
+from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import run_directory
 from nim.redact import known_secrets
 from nim.regular_files import read_text
@@ -36,7 +36,7 @@ class Found:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the routes; send a request to an engine only with `--running` or `--url`."""
+    """Run `nim routes`: print the routes; `--running` and `--url` compare them with an engine; return 0."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="compare with the engine at this address, such as http://127.0.0.1:8001")
@@ -78,6 +78,7 @@ def _of_running(settings: Settings) -> Found:
 
 
 def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
+    """Return the state of every route, compared with an engine's OpenAPI document if given."""
     if document is None:
         return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
@@ -92,12 +93,14 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
+    """Return whether NIM_PASSTHROUGH_ARGS enables LoRA."""
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
     said = read_arguments(line, PASSTHROUGH, settings, load_options())
     return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:
+    """Return the routes as a table in text."""
     rows = [_row(state) for state in found.states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -111,6 +114,7 @@ def _text(found: Found) -> str:
 
 
 def _row(state: RouteState) -> tuple[str, ...]:
+    """Return the table row of a route."""
     route = state.route
     method = "WebSocket" if route.websocket else ", ".join(route.methods)
     why = [state.because]
@@ -124,6 +128,7 @@ def _row(state: RouteState) -> tuple[str, ...]:
 
 
 def _data(found: Found) -> dict[str, Any]:
+    """Return the routes as JSON values."""
     rows = [
         {
             "path": state.route.path,

@@ -10,7 +10,7 @@ from nim.plan import Plan
 from nim.supervision import start
 
 if TYPE_CHECKING:
-    from nim.planning.planner import Request
+    from nim.planning.plan_request import Request
 
 # The driver of CUDA 13, for which the pinned engine is built.
 DRIVER_NEEDED = 580
@@ -26,7 +26,7 @@ every other flag goes to the engine, and overrides NIM_PASSTHROUGH_ARGS and the 
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Serve. Returns only for `-h` and `--dry-run`: otherwise PID 1 replaces this process."""
+    """Run `nim serve`. Returns only for `-h` and `--dry-run`; otherwise PID 1 replaces this process."""
     if any(word in ("-h", "--help") for word in arguments):
         print(USAGE, end="")
         return 0
@@ -43,13 +43,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """Return the plan of a start. NimError for everything that is known to fail."""
     from nim.hardware import refuse_old_driver
-    from nim.planning.mount_probe import look_at
+    from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide, refuse_missing_engine
 
     request = read(flags, environ)
     refuse_old_driver(request.hardware, DRIVER_NEEDED)
     refuse_missing_engine(request.settings)
-    look_at(request)
+    probe_mounts(request)
     plan, _ = decide(request)
     announce(plan)
     return plan
@@ -58,18 +58,18 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """Return the plan as text."""
     from nim.cli.plan_output import dry_run_text
-    from nim.planning.mount_probe import look_at
+    from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide
 
     request = read(flags, environ)
-    look_at(request)
+    probe_mounts(request)
     return dry_run_text(decide(request)[0])
 
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
-    """Read the environment and this machine."""
+    """Return a request with the environment's settings and this machine's hardware."""
     from nim.hardware import detect_hardware
-    from nim.planning.planner import Request
+    from nim.planning.plan_request import Request
     from nim.settings import read_settings
 
     settings = read_settings(environ)
@@ -77,7 +77,7 @@ def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
 
 
 def announce(plan: Plan) -> None:
-    """Log what is about to run, why, and all warnings."""
+    """Log the chosen profile with the reason, and all warnings."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     profile = plan.profile
     chosen = (

@@ -8,11 +8,11 @@ from nim.cli.warnings import warn_of_environment
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED
-from nim.settings.other_releases import OTHER_RELEASES
+from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Print the table, or only the variables named."""
+    """Run `nim settings`: print all variables, or only the named ones; return 0."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="show only these variables")
     output = parser.add_mutually_exclusive_group()
@@ -29,6 +29,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
+    """Return the rows of the named settings, or of all; SettingsError for an unknown name."""
     rows = settings_data()
     by_name = {name: row for row in rows for name in (row["name"], *row["aliases"])}
     for name in names:
@@ -59,5 +60,6 @@ def _absent(name: str, known: Sequence[str]) -> SettingsError:
 
 
 def _text(row: dict[str, object]) -> str:
+    """Return a setting as two lines of text."""
     flag = f", sets {row['flag']}" if row["flag"] else ""
     return f"{row['name']} ({row['kind']}, default {row['default_text']}{flag})\n  {row['help']}"

@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
+from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.errors import WeightsError
+from nim.fetch.format_size import format_size
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
-from nim.fetch.size import format_size
 from nim.models.checkpoint.origin import origin_of
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.download import ORIGINALS
-from nim.planning.local_models import why_offline
-from nim.planning.model_sources import Choice, Sources, find_sources
-from nim.planning.mount_probe import look_at
-from nim.planning.planner import Request
+from nim.planning.local_model_files import why_offline
+from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
+from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 ABOUT = f"""\
@@ -31,7 +31,7 @@ copied. An incomplete store is not served, since `config.json` comes last; the s
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Create or complete the store; return the exit code."""
+    """Run `nim store`: create or complete a directory with a model's files; return the exit code."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -40,9 +40,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        made_up=bool(options.gpus or options.hardware),
+        other_machine=bool(options.gpus or options.hardware),
     )
-    look_at(request, model_repo=options.model_repo, model_store=str(directory))
+    probe_mounts(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()
     sources = find_sources(
         request, Choice(names=names, model=options.model_repo, model_option="--model-repo")
@@ -70,6 +70,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim store`."""
     parser = argparse.ArgumentParser(
         prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -129,6 +130,7 @@ def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
+    """Return the result as text."""
     size, directory, added = format_size(data["bytes"]), data["directory"], data["added"]
     how = f"{added} of them added, {data['linked']} as links" if added else "all were there already"
     return (

@@ -20,7 +20,7 @@ def write_warnings(settings: Settings, warnings: Iterable[str], secrets: Iterabl
 
 
 def warn_of_environment(environ: Mapping[str, str]) -> None:
-    """Warn of NIM_* variables in the environment. Refused values are left to the verbs that use them."""
+    """Write warnings about NIM_* variables to stderr. Invalid ones are left to the commands that use them."""
     try:
         settings = read_settings(environ)
     except SettingsError:

@@ -10,7 +10,7 @@ _ANNOTATION = "nginx.ingress.kubernetes.io/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """`settings` are pairs: ingress, and what to set there."""
+    """The consequence of a finding and its fixes. `settings` are pairs of an ingress and its setting."""
 
     why: str
     settings: tuple[tuple[str, str], ...] = ()
@@ -25,23 +25,23 @@ _NO_BUFFERS = (
 _CLIENT_ABORT = (
     (NGINX, "proxy_ignore_client_abort off;"),
     (HAPROXY, "option abortonclose"),
-    ("a proxy of your own", "close the connection behind when the one before is closed"),
+    ("a proxy of your own", "close the connection to the service when the client closes its own"),
 )
 
 ADVICE: Mapping[str, Advice] = {
     "buffering": Advice(
-        why="users wait for the whole answer, and every time to first token is that of the last",
+        why="users wait for the whole answer: the first token arrives with the last one",
         settings=_NO_BUFFERS,
     ),
     "events": Advice(
         why="text comes in bursts, and times between tokens mean nothing",
         settings=(
             *_NO_BUFFERS,
-            (NIM, "the same at its own address: is it the ingress, or a busy machine?"),
+            (NIM, "run the check at its own address as well: if it fails there too, the machine is busy"),
         ),
     ),
     "compression": Advice(
-        why="a compressor collects before it writes, and each event costs more than it saves",
+        why="a compressor delays events to collect data, and small events grow rather than shrink",
         settings=(
             (NGINX, "gzip_types without text/event-stream, or gzip off;"),
             (INGRESS_NGINX, "ConfigMap gzip-types without text/event-stream"),
@@ -51,11 +51,11 @@ ADVICE: Mapping[str, Advice] = {
         ),
     ),
     "framing": Advice(
-        why="a client cannot tell a stream's end from a cut, or its connection is good for one answer only",
+        why="a client cannot distinguish the end from a cut, or needs a new connection for every request",
         settings=((NGINX, "proxy_http_version 1.1; chunked_transfer_encoding on;"),),
     ),
     "request-id": Advice(
-        why="a client's complaint cannot be found in the service's log",
+        why="a request that a client reports cannot be found in the service's log",
         settings=(
             (NGINX, "proxy_set_header X-Request-Id $http_x_request_id; no proxy_hide_header for it"),
             (HAPROXY, "no `unique-id-header X-Request-Id`, no `del-header` for it"),
@@ -63,22 +63,22 @@ ADVICE: Mapping[str, Advice] = {
         ),
     ),
     "server-timing": Advice(
-        why="clients cannot tell the engine's time from the way's",
+        why="clients cannot separate the engine's time from the network's",
         settings=((NGINX, "no `proxy_hide_header Server-Timing`"),),
     ),
     "health": Advice(
-        why="a balancer's probe sees the ingress instead of the service, and trusts one that is not ready",
+        why="a load balancer's probe checks the ingress instead of the service, which may not be ready",
         settings=(("all", "a route for /v1/health/, to the service, without authentication"),),
     ),
     "health-cache": Advice(
-        why="a cached `ready` sends requests to a service that is not",
+        why="a cached `ready` sends requests to a service that is not ready",
         settings=(
             (NGINX, "proxy_cache off; no `expires` for /v1/health/"),
             (CLOUDFLARE, "a cache rule that bypasses the cache for /v1/"),
         ),
     ),
     "body": Advice(
-        why="long contexts, images and audio are refused before the service sees them",
+        why="long contexts, images and audio are refused by the ingress",
         settings=(
             (NGINX, "client_max_body_size 0;  # or 100m"),
             (INGRESS_NGINX, f'{_ANNOTATION}proxy-body-size: "0"'),
@@ -89,13 +89,15 @@ ADVICE: Mapping[str, Advice] = {
         ),
     ),
     "disconnect-stream": Advice(
-        why="the GPU goes on for users who have left, and those who wait pay for it", settings=_CLIENT_ABORT
+        why="the GPU generates for disconnected clients, which delays the others",
+        settings=_CLIENT_ABORT,
     ),
     "disconnect-silent": Advice(
-        why="the GPU goes on for users who have left, and those who wait pay for it", settings=_CLIENT_ABORT
+        why="the GPU generates for disconnected clients, which delays the others",
+        settings=_CLIENT_ABORT,
     ),
     "silence": Advice(
-        why="long prompts and answers in one piece are cut while the engine works on them",
+        why="long prompts and non-streaming answers are cut while the engine works on them",
         settings=(
             (NGINX, "proxy_read_timeout 3600s; proxy_send_timeout 3600s;"),
             (INGRESS_NGINX, f'{_ANNOTATION}proxy-read-timeout: "3600"'),
@@ -107,7 +109,7 @@ ADVICE: Mapping[str, Advice] = {
         ),
     ),
     "keep-alive": Advice(
-        why="clients pay for new connections, and now and then meet one that is just being closed",
+        why="clients open more connections, and sometimes send a request on one that is just being closed",
         settings=(
             (NGINX, "keepalive_timeout 650s;"),
             (INGRESS_NGINX, 'ConfigMap keep-alive: "650"'),
@@ -119,7 +121,7 @@ ADVICE: Mapping[str, Advice] = {
     "error-pages": Advice(
         why="client libraries expect JSON and report a parse error instead of the reason",
         settings=(
-            (NGINX, "proxy_intercept_errors off; pages of its own by `error_page` as JSON"),
+            (NGINX, "proxy_intercept_errors off; any pages set by `error_page` in JSON"),
             (INGRESS_NGINX, f"no {_ANNOTATION}custom-http-errors"),
             (HAPROXY, "errorfile STATUS FILE, with JSON in the file"),
         ),

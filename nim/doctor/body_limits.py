@@ -1,11 +1,11 @@
-"""Check the largest request body that passes, using requests that the engine rejects, padded with spaces."""
+"""Find the largest request body that passes the proxies, using padded requests that the engine rejects."""
 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import isqrt
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import Answer, ConnectionCut
 
@@ -27,11 +27,11 @@ class Refusal:
 
 
 async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
-    """Increase sizes up to the limit, then bisect to find where it lies."""
+    """Yield the finding on request bodies: sizes up to the limit are tried, then bisected."""
     limit = context.limits.max_body_bytes
     small = await _send(context, SMALLEST)
     if isinstance(small, ConnectionCut) or not 400 <= small.status < 500:
-        seen = f"cannot be told: a request without a model was answered {small}"
+        seen = f"cannot be determined: a request without a model was answered {small}"
         yield Finding(check="body", verdict=Verdict.UNKNOWN, seen=seen)
         return
     passed, refused, refusal = SMALLEST, 0, None
@@ -53,6 +53,7 @@ async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _too_small(passed: int, refused: int, refusal: Refusal) -> Finding:
+    """Return the finding for a limit below the one to pass."""
     whose = ", by the service's own limit" if refusal.by_service else ""
     seen = f"{_size_text(passed)} pass, {_size_text(refused)} do not: {refusal.how}{whose}"
     facts = {"passed_bytes": passed, "refused_bytes": refused}
@@ -60,6 +61,7 @@ def _too_small(passed: int, refused: int, refusal: Refusal) -> Finding:
 
 
 async def _send(context: CheckContext, size: int) -> Answer | ConnectionCut:
+    """Send a body of this size; return the answer, or the cut."""
     fields = {"Content-Type": "application/json", "Content-Length": str(size)}
     try:
         return await context.client.ask(
@@ -72,7 +74,7 @@ async def _send(context: CheckContext, size: int) -> Answer | ConnectionCut:
 
 
 async def _padded(size: int) -> AsyncIterator[bytes]:
-    """Return a body of this size: JSON may end in spaces, which are cheap to parse."""
+    """Return a request body of this size: JSON that ends in spaces."""
     yield REQUEST
     left = size - len(REQUEST)
     while left > 0:
@@ -90,4 +92,5 @@ def _refusal(small: Answer, answer: Answer | ConnectionCut) -> Refusal | None:
 
 
 def _size_text(size: int) -> str:
+    """Return a size in bytes as text in kB or MB."""
     return f"{size / MB:.3g} MB" if size >= MB else f"{size / 1024:.3g} KB"

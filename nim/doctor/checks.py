@@ -1,16 +1,16 @@
-"""All checks in order; each has the engine to itself."""
+"""Run all checks in order, one at a time."""
 
 from collections.abc import AsyncIterator, Callable
 
 from nim.doctor.body_limits import check_body
-from nim.doctor.context import CheckContext, Limits
+from nim.doctor.check_context import CheckContext, Limits
 from nim.doctor.disconnects import check_disconnects
 from nim.doctor.event_timing import check_timing
 from nim.doctor.findings import Finding, Verdict
-from nim.doctor.headers import check_errors, check_headers, check_health
+from nim.doctor.header_checks import check_errors, check_headers, check_health
 from nim.doctor.http_client import ConnectionCut, ServiceClient
+from nim.doctor.identify_service import Service
 from nim.doctor.idle_timeouts import check_idle_timeouts
-from nim.doctor.service import Service
 
 __all__ = ["Limits", "examine"]
 

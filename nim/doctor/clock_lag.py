@@ -1,4 +1,4 @@
-"""Measure how late this process itself is: events it was late to read appear merged."""
+"""Measure how late this process itself is scheduled: events it reads late appear merged."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ TICK_SECONDS = 0.005
 
 
 class ClockLag:
-    """Adds up by how much short sleeps overran while the context lasts."""
+    """Adds up by how many seconds short sleeps overran while the context lasts."""
 
     def __init__(self) -> None:
         self.late_seconds = 0.0
@@ -23,6 +23,7 @@ class ClockLag:
             await self._task
 
     async def _run(self) -> None:
+        """Sleep repeatedly and add up the overruns."""
         while True:
             began = time.monotonic()
             try:

@@ -1,4 +1,4 @@
-"""Check whether the engine notices that a client left, by its own count of running requests."""
+"""Check that the engine stops generating when a client disconnects, by its count of running requests."""
 
 import asyncio
 import time
@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.engine_metrics import Counts
 from nim.doctor.findings import Finding, Verdict, milliseconds
 from nim.doctor.http_client import ConnectionCut
 from nim.errors import NimError
 
 GENERATION_SECONDS = 10.0
-HEARD_WITHIN_SECONDS = 3.0
-SEEN_WITHIN_SECONDS = 10.0
-LOOK_SECONDS = 3.0
+DISCONNECT_NOTICED_WITHIN_SECONDS = 3.0
+REQUEST_COUNTED_WITHIN_SECONDS = 10.0
+METRICS_TIMEOUT_SECONDS = 3.0
 POLL_SECONDS = 0.1
 LATE_SECONDS = 1.0
 TOO_SHORT = "the longest answer ends too soon by itself"
@@ -34,15 +34,17 @@ class MetricsUnavailable(Exception):
 
 
 async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
-    """Leave once in the middle of a stream and once before the answer."""
+    """Yield findings on disconnecting during a stream and before a non-streaming answer."""
     tokens = context.tokens_for(GENERATION_SECONDS)
 
     async def stream() -> None:
+        """Read a stream until cancelled."""
         async with context.api.begun(tokens) as answer:
             async for _ in answer.content.iter_any():
                 pass
 
     async def silence() -> None:
+        """Wait for a non-streaming answer until cancelled."""
         body = context.api.request(tokens, stream=False)
         await context.client.ask("POST", context.api.path, json=body)
 
@@ -53,25 +55,26 @@ async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
 async def _checked(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
+    """Return the finding of one disconnect, or an undetermined one without metrics."""
     try:
         return await _leave(context, check, tokens, ask)
     except MetricsUnavailable:
-        return _unknown(check, "no look at /v1/metrics got through")
+        return _unknown(check, "no request to /v1/metrics was answered")
 
 
 async def _leave(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
-    """Start a generation, leave when the engine counts it, and measure how long it stays counted."""
+    """Start a generation, disconnect once the engine counts it, and return how long it stayed counted."""
     before = await _idle(context)
     if before is None:
-        return _unknown(check, "the engine's numbers are not to be had at /v1/metrics")
+        return _unknown(check, "the engine's metrics are not available at /v1/metrics")
     if before.running:
         return _unknown(check, f"the engine has {before.running:g} other requests")
     began = time.monotonic()
     task = asyncio.ensure_future(ask())
     try:
-        begun = await _until(context, lambda running: running > 0, SEEN_WITHIN_SECONDS)
+        begun = await _until(context, lambda running: running > 0, REQUEST_COUNTED_WITHIN_SECONDS)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError, NimError, ConnectionCut, OSError, TimeoutError):
@@ -79,18 +82,18 @@ async def _leave(
     if not begun:
         return _unknown(check, "the engine did not count the request")
     left = tokens * context.token_seconds - (time.monotonic() - began)
-    patience = min(HEARD_WITHIN_SECONDS, left / 3)
-    if patience < 5 * POLL_SECONDS:
+    noticed_within_seconds = min(DISCONNECT_NOTICED_WITHIN_SECONDS, left / 3)
+    if noticed_within_seconds < 5 * POLL_SECONDS:
         return _unknown(check, TOO_SHORT)
-    ended = await _until(context, lambda running: running == 0, patience)
+    ended = await _until(context, lambda running: running == 0, noticed_within_seconds)
     if ended is None:
-        seen = f"the engine was still at it {milliseconds(patience)} after the client left"
+        seen = f"the engine was still generating {milliseconds(noticed_within_seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.FAIL, seen=seen)
     return _ended(check, ended.seconds, to_the_end=ended.counts.generated - before.generated >= tokens)
 
 
 def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
-    """A generation that finished by itself proves a missed disconnect, except within 10 % of its limit."""
+    """Return the finding for a generation that ended; one that ran to its last token was not stopped."""
     if not to_the_end:
         seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
@@ -101,7 +104,7 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
 
 
 async def _idle(context: CheckContext) -> Counts | None:
-    """Return the metrics once earlier checks' requests have had time to end."""
+    """Return the engine's metrics once it is idle, after at most 30 s; None if they cannot be read."""
     if await context.counts() is None:
         return None
     await _until(context, lambda running: running == 0, 3 * GENERATION_SECONDS)
@@ -109,10 +112,10 @@ async def _idle(context: CheckContext) -> Counts | None:
 
 
 async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
-    """Return when the number of requests became the wanted one; None if it did not in time."""
+    """Return an observation once `true(running requests)` holds; None if it does not within `seconds`."""
     began, looked = time.monotonic(), False
     while True:
-        counts = await context.counts(LOOK_SECONDS)
+        counts = await context.counts(METRICS_TIMEOUT_SECONDS)
         after = time.monotonic() - began
         if counts and true(counts.running):
             return Observation(counts=counts, seconds=after)
@@ -126,4 +129,5 @@ async def _until(context: CheckContext, true: Callable[[float], bool], seconds: 
 
 
 def _unknown(check: str, seen: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be told: {seen}")
+    """Return a finding that could not be determined."""
+    return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be determined: {seen}")

@@ -1,10 +1,10 @@
-"""The engine's metrics, read through the same ingress."""
+"""Read the engine's metrics through the same ingress."""
 
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.doctor.http_client import PATIENCE_SECONDS, Answer, ConnectionCut, ServiceClient
+from nim.doctor.http_client import REQUEST_TIMEOUT_SECONDS, Answer, ConnectionCut, ServiceClient
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
@@ -16,18 +16,18 @@ BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """One scrape; series of the same name are added up."""
+    """One scrape of the metrics; series of the same name are added up."""
 
     values: dict[str, float]
 
     @property
     def running(self) -> float:
-        """Requests accepted by the engine and not finished."""
+        """Return the number of requests that the engine has accepted and not finished."""
         return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
 
     @property
     def generated(self) -> float:
-        """Tokens generated so far for all clients."""
+        """Return the number of tokens generated so far for all clients."""
         return self.values.get(GENERATED, 0.0)
 
     def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
@@ -38,11 +38,12 @@ class Counts:
         return self._since(before, f"{name}_sum") / number
 
     def _since(self, before: "Counts", name: str) -> float:
+        """Return a counter's increase since an earlier scrape."""
         return self.values.get(name, 0.0) - before.values.get(name, 0.0)
 
 
-async def scrape(client: ServiceClient, path: str, seconds: float = PATIENCE_SECONDS) -> Counts | None:
-    """Read the metrics; None if there is no such page or it has no engine metrics."""
+async def scrape(client: ServiceClient, path: str, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
+    """Return the engine's metrics; None if there is no such page or it has none of them."""
     try:
         accept = {"Accept": "text/plain;version=0.0.4"}
         answer = await client.ask("GET", path, headers=accept, seconds=seconds)
@@ -52,6 +53,7 @@ async def scrape(client: ServiceClient, path: str, seconds: float = PATIENCE_SEC
 
 
 def _counts(answer: Answer) -> Counts | None:
+    """Return the metrics in an answer; None if it has none of the engine's."""
     values: dict[str, float] = {}
     try:
         for family in text_string_to_metric_families(answer.body.decode()):

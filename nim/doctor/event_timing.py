@@ -1,23 +1,23 @@
-"""Check whether events arrive when they are generated, by comparing a stream with the engine's metrics."""
+"""Check that stream events arrive when they are generated, by comparing them with the engine's metrics."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
 from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
 from nim.doctor.sse_framing import check_framing
-from nim.doctor.stream import Stream
+from nim.doctor.timed_stream import Stream
 
 TOKENS, MOST_TOKENS = 64, 1024
-LONG_ENOUGH_SECONDS = 2.0
+LEAST_STREAM_SECONDS = 2.0
 FEWEST_EVENTS = 8
 ATTEMPTS, ENOUGH, CLEARLY = 5, 2, 0.1
 """A buffering proxy delays every stream, a busy machine only some: two clear streams are enough."""
 
 MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
-HELD_SECONDS = 0.5
+BUFFERED_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,27 +30,28 @@ class TimedStream:
 
     @property
     def buffered(self) -> bool:
-        """Whether all events came at once, or the first came when most had been generated."""
+        """Return whether all events came at once, or the first came when most had been generated."""
         stream, made = self.stream, self.engine_first_seconds
         if stream.pieces <= 2:
             return True
         late = stream.arrivals[0] - made if made is not None else 0.0
-        return late > HELD_SECONDS and late > (stream.seconds - (made or 0.0)) / 2
+        return late > BUFFERED_SECONDS and late > (stream.seconds - (made or 0.0)) / 2
 
     @property
     def looks_bad(self) -> bool:
+        """Return whether the stream seems buffered or its events merged."""
         if len(self.stream.arrivals) < FEWEST_EVENTS:
             return False
         return self.buffered or self.stream.merged_share > MERGED_IS_ODD
 
     @property
     def inconclusive(self) -> bool:
-        """Whether it looks bad while this process was itself late."""
+        """Return whether merged events can be explained by this process reading late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
 async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
-    """Check timing and framing of streams."""
+    """Yield findings on the timing and framing of streams."""
     timed = await _best_of(context)
     for finding in _findings(context, timed):
         yield finding
@@ -59,28 +60,30 @@ async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
+    """Yield the findings on buffering, merged events and framing of a stream."""
     stream = timed.stream
     if len(stream.arrivals) < FEWEST_EVENTS:
-        return _unknown(f"too few events to tell: {len(stream.arrivals)} of {TOKENS} tokens")
+        return _unknown(f"too few events to judge: {len(stream.arrivals)} of {TOKENS} tokens")
     context.token_seconds = timed.engine_gap_seconds or stream.seconds / len(stream.arrivals)
     if timed.inconclusive:
         late, whole = milliseconds(stream.late_seconds), milliseconds(stream.seconds)
-        return _unknown(f"this machine is too busy to tell: it looked late for {late} of {whole}")
+        return _unknown(f"this machine is too busy to judge: it read late for {late} of {whole}")
     return _buffering(timed), _events(timed)
 
 
 async def _best_of(context: CheckContext) -> TimedStream:
-    """Repeat a suspicious stream, long enough to tell a short delay from buffering of the whole answer."""
+    """Return the best of several streams: a suspicious one is repeated, longer each time."""
     timed, tokens = [await _measure(context, min(TOKENS, context.most_tokens))], TOKENS
     while timed[-1].looks_bad and len(timed) < ATTEMPTS:
         if sum(each.stream.late_share < CLEARLY for each in timed) == ENOUGH:
             break
-        tokens = ceil(tokens * max(1, LONG_ENOUGH_SECONDS / timed[-1].stream.seconds))
+        tokens = ceil(tokens * max(1, LEAST_STREAM_SECONDS / timed[-1].stream.seconds))
         timed.append(await _measure(context, min(tokens, MOST_TOKENS, context.most_tokens)))
     return min(timed, key=lambda each: (each.looks_bad, max(each.stream.late_share, CLEARLY), each.buffered))
 
 
 async def _measure(context: CheckContext, tokens: int) -> TimedStream:
+    """Return one stream of this many tokens with the engine's timing."""
     before = await context.counts()
     stream = await context.api.listen(tokens)
     after = await context.counts()
@@ -90,10 +93,12 @@ async def _measure(context: CheckContext, tokens: int) -> TimedStream:
 
 
 def _unknown(seen: str) -> Sequence[Finding]:
+    """Return a buffering finding that could not be determined."""
     return [Finding(check=check, verdict=Verdict.UNKNOWN, seen=seen) for check in ("buffering", "events")]
 
 
 def _buffering(timed: TimedStream) -> Finding:
+    """Return the finding on buffering of the whole answer."""
     stream, made = timed.stream, timed.engine_first_seconds
     said = f" (made after {milliseconds(made)})" if made is not None else ""
     first, end = milliseconds(stream.arrivals[0]), milliseconds(stream.seconds)
@@ -111,6 +116,7 @@ def _buffering(timed: TimedStream) -> Finding:
 
 
 def _events(timed: TimedStream) -> Finding:
+    """Return the finding on events that arrive merged."""
     stream, made = timed.stream, timed.engine_gap_seconds
     median, late, most = stream.gap_percentile(50), stream.gap_percentile(99), max(stream.gaps)
     facts: dict[str, Fact] = {
@@ -124,7 +130,7 @@ def _events(timed: TimedStream) -> Finding:
         "engine_gap_mean_seconds": made,
     }
     if timed.buffered:
-        seen = "cannot be told while the whole stream is held back"
+        seen = "cannot be determined while the whole stream is held back"
         return Finding(check="events", verdict=Verdict.UNKNOWN, seen=seen, facts=facts)
     said = f" (made each {milliseconds(made)})" if made is not None else ""
     seen = (

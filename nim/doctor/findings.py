@@ -1,4 +1,4 @@
-"""Findings of the checks."""
+"""The result of a check: verdict, text, figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Fact = str | float | bool | None
 
 
 class Verdict(StrEnum):
-    """Result of a check. `unknown` cannot be determined from here and does not count as a finding."""
+    """Verdict of a check. `unknown` could not be determined and does not count as a finding."""
 
     OK = "ok"
     WARN = "warn"
@@ -27,9 +27,10 @@ class Finding:
 
     @property
     def is_bad(self) -> bool:
+        """Return whether the verdict is a warning or a failure."""
         return self.verdict in (Verdict.WARN, Verdict.FAIL)
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a duration in readable form."""
+    """Return a duration in seconds as text, in ms or s."""
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

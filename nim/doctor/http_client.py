@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.target import Target
+from nim.doctor.service_address import Target
 from nim.errors import NimError, PreflightError
 
-PATIENCE_SECONDS = 60.0
+REQUEST_TIMEOUT_SECONDS = 60.0
 """Timeout for answers that the service has at once."""
 
 NEVER_STARTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
@@ -40,6 +40,7 @@ class Answer:
 
     @property
     def is_html(self) -> bool:
+        """Return whether the answer is HTML."""
         return self.headers.get("Content-Type", "").startswith("text/html")
 
     def __str__(self) -> str:
@@ -47,7 +48,7 @@ class Answer:
 
 
 class ServiceClient:
-    """Client of one service. `pages` collects answers in HTML, which no service of this kind sends."""
+    """Client of one service. `pages` collects HTML answers, which no service of this kind sends."""
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
         self.target, self.session = target, session
@@ -60,10 +61,10 @@ class ServiceClient:
         *,
         headers: Mapping[str, str] | None = None,
         with_key: bool = True,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = REQUEST_TIMEOUT_SECONDS,
         **body: Any,
     ) -> Answer:
-        """Send a request and return its answer; Cut if there is none, TimeoutError after `seconds`."""
+        """Return the answer to a request; ConnectionCut if it breaks off, TimeoutError after `seconds`."""
         began = time.monotonic()
         fields = {**self.authorization(with_key), **(headers or {})}
         try:
@@ -100,7 +101,7 @@ async def open_client(target: Target) -> AsyncIterator[ServiceClient]:
 
 
 def unreachable(target: Target, cause: BaseException | None) -> NimError:
-    """Return the reason for a failed first request and what to type."""
+    """Return the error for a failed first request, with what to type."""
     root = str(target.root).rstrip("/")
     message, hint = f"cannot reach {root}: {reason(cause)}", f"curl -v {root}/v1/models"
     match cause:
@@ -114,7 +115,7 @@ def unreachable(target: Target, cause: BaseException | None) -> NimError:
 
 
 def reason(error: BaseException | None) -> str:
-    """Return the cause without aiohttp's wrapping."""
+    """Return the cause of a client error as text, without aiohttp's wrapping."""
     match error:
         case TimeoutError():
             return "nothing came in time"

@@ -1,4 +1,4 @@
-"""Check how long silence is tolerated: within a request, and on an idle connection."""
+"""Check for how long idle time is tolerated: within a request, and on an idle connection."""
 
 import asyncio
 import ssl
@@ -6,26 +6,26 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.findings import Finding, Verdict, milliseconds
 from nim.doctor.http_client import Answer, ConnectionCut
-from nim.doctor.service import MODELS
+from nim.doctor.identify_service import MODELS
 
 MARGIN = 1.5
 ATTEMPTS = 4
-HEAD_SECONDS = 20.0
-USUAL_CUT_SECONDS = 60
+RESPONSE_HEAD_TIMEOUT_SECONDS = 20.0
+USUAL_IDLE_TIMEOUT_SECONDS = 60
 
 
 async def check_idle_timeouts(context: CheckContext) -> AsyncIterator[Finding]:
-    """Run both checks concurrently."""
+    """Yield findings on both idle times, measured concurrently."""
     waited, kept = await asyncio.gather(_idle_request(context), _idle_connection(context))
     yield waited
     yield kept
 
 
 async def _idle_request(context: CheckContext) -> Finding:
-    """Return whether a request that is silent for the idle time is cut; an answer too soon is repeated."""
+    """Return whether a request without data for the idle time is cut; one answered too soon is repeated."""
     idle, tokens = context.limits.idle_seconds, context.tokens_for(context.limits.idle_seconds * MARGIN)
     answer: Answer | None = None
     for _ in range(ATTEMPTS):
@@ -49,17 +49,18 @@ async def _idle_request(context: CheckContext) -> Finding:
 
 
 def _and_longer(idle: float) -> str:
-    """Whether the wait was long enough: most ingresses allow a minute."""
-    return "" if idle > USUAL_CUT_SECONDS else "; --idle 90 tells of the usual 60 s"
+    """Return a hint if the wait was too short to detect the usual time-out of a minute; else ""."""
+    return "" if idle > USUAL_IDLE_TIMEOUT_SECONDS else "; --idle 90 tells of the usual 60 s"
 
 
 def _cut(seconds: float, how: str) -> Finding:
+    """Return the finding for a cut request."""
     seen = f"a silent request was cut after {milliseconds(seconds)}: {how}"
     return Finding(check="silence", verdict=Verdict.FAIL, seen=seen, facts={"seconds": seconds})
 
 
 async def _idle_connection(context: CheckContext) -> Finding:
-    """Hold a bare connection open: a client library would hide what happens to it."""
+    """Return whether an idle connection is kept; without a client library, which would hide a reconnect."""
     url, idle = context.client.target.url(MODELS), context.limits.idle_seconds
     tls = ssl.create_default_context() if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=tls)
@@ -84,14 +85,15 @@ async def _idle_connection(context: CheckContext) -> Finding:
 
 
 async def _head(context: CheckContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Send HEAD, whose answer has no body."""
+    """Send a HEAD request; return the answer's status line and headers."""
     url = context.client.target.url(MODELS)
     fields = {"Host": url.authority, "User-Agent": "nim-doctor", **context.client.authorization()}
     lines = [f"HEAD {url.raw_path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
     await writer.drain()
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_SECONDS)
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), RESPONSE_HEAD_TIMEOUT_SECONDS)
 
 
 def _closed(seconds: float, seen: str) -> Finding:
+    """Return the finding for a closed connection."""
     return Finding(check="keep-alive", verdict=Verdict.WARN, seen=seen, facts={"seconds": seconds})

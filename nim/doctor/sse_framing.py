@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 
 from nim.doctor.findings import Finding, Verdict
-from nim.doctor.service import Service
-from nim.doctor.stream import Stream
+from nim.doctor.identify_service import Service
+from nim.doctor.timed_stream import Stream
 
 
 def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:
-    """Return findings from its headers."""
+    """Yield findings on framing and encoding from a stream's headers."""
     yield _compression(stream)
     yield _framing(stream)
     yield _accel(service, stream)
 
 
 def _compression(stream: Stream) -> Finding:
+    """Return the finding on compression."""
     coding = stream.headers.get("Content-Encoding", "identity")
     if coding == "identity":
         return Finding(check="compression", verdict=Verdict.OK, seen="streams come as they were made")
@@ -23,6 +24,7 @@ def _compression(stream: Stream) -> Finding:
 
 
 def _framing(stream: Stream) -> Finding:
+    """Return the finding on chunked encoding and the connection."""
     headers, kind = stream.headers, stream.headers.get("Content-Type", "")
     faults = [f"HTTP/{stream.version}"] if stream.version != "1.1" else []
     if not kind.startswith("text/event-stream"):
@@ -37,7 +39,7 @@ def _framing(stream: Stream) -> Finding:
 
 
 def _accel(service: Service, stream: Stream) -> Finding:
-    """Whether the missing header means anything: an nginx in front consumes it."""
+    """Return the finding on X-Accel-Buffering; an nginx in front consumes that header."""
     value = stream.headers.get("X-Accel-Buffering")
     if value == "no":
         seen = "X-Accel-Buffering: no is there for a proxy further out"

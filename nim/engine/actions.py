@@ -55,10 +55,12 @@ def keys_of(cls: Any) -> list[str]:
 
 
 def _pair(action: argparse.Action) -> bool:
+    """Return whether the option has a positive and a negative spelling."""
     return isinstance(action, argparse.BooleanOptionalAction)
 
 
 def _kind(action: argparse.Action) -> tuple[Kind, bool, list[str]]:
+    """Return the kind of value, whether null is allowed, and the known keys."""
     if _pair(action):
         return Kind.BOOLEAN, False, []
     if action.nargs == 0:
@@ -75,6 +77,7 @@ def _kind(action: argparse.Action) -> tuple[Kind, bool, list[str]]:
 
 
 def _reader_kind(reader: Any, name: str) -> Kind:
+    """Return the kind of value that a reader function accepts; TypeError for an unknown reader."""
     kind = _BUILTINS.get(reader) or _READERS.get(_qualname(reader)) or _lambda_kind(reader)
     if kind is None:
         raise TypeError(f"cannot tell what {name} takes: its reader {reader!r} is new; add it to {__name__}")
@@ -100,10 +103,12 @@ def _config_keys(reader: Any) -> list[str]:
 
 
 def _qualname(reader: object) -> str:
+    """Return a function's qualified name; "" if it has none."""
     return getattr(reader, "__qualname__", "")
 
 
 def _enclosed(function: Any) -> dict[str, Any]:
+    """Return name → value of a function's closure."""
     return dict(
         zip(
             function.__code__.co_freevars,
@@ -114,6 +119,7 @@ def _enclosed(function: Any) -> dict[str, Any]:
 
 
 def _suggested(metavar: str | tuple[str, ...] | list[str] | None) -> list[str]:
+    """Return the values that a metavar lists."""
     if isinstance(metavar, str):
         named = _NAMED_VALUES.match(metavar)
         return named.group(1).split(",") if named else []

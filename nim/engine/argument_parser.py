@@ -94,6 +94,7 @@ class _Parse:
         self._rest: list[str] = []
 
     def run(self) -> ParsedArguments:
+        """Read all tokens; return the options, or raise SettingsError."""
         while self._at < len(self._tokens):
             self._step()
         self._merge_keyed()
@@ -213,6 +214,7 @@ class _Parse:
         return ",".join(pairs)
 
     def _keyed_option(self, option: Option, word: Word) -> None:
+        """Read one `--option.key value`."""
         text = word.inline
         if text is None and (following := self._peek()) is not None and not following.startswith("--"):
             text = following
@@ -253,6 +255,7 @@ class _Parse:
         self._values[option.name] = value
 
     def _note(self, word: Word, readings: Sequence[Reading]) -> None:
+        """Warn of each value whose text was not plain."""
         for note in (reading.note for reading in readings if reading.note):
             self._warn(f'the value of "{word.said}" in {self._place}: {note}')
 

@@ -22,10 +22,10 @@ OWNED: Mapping[str, str] = MappingProxyType(
         "model": "NIM_MODEL_PATH",
         "port": "NIM_SERVER_PORT for the service, NIM_BACKEND_PORT for the engine behind it",
         "served_model_name": "NIM_SERVED_MODEL_NAME",
-        "ssl_ca_certs": "a TLS proxy before the service",
-        "ssl_cert_reqs": "a TLS proxy before the service",
-        "ssl_certfile": "a TLS proxy before the service",
-        "ssl_keyfile": "a TLS proxy before the service",
+        "ssl_ca_certs": "a TLS proxy in front of the service",
+        "ssl_cert_reqs": "a TLS proxy in front of the service",
+        "ssl_certfile": "a TLS proxy in front of the service",
+        "ssl_keyfile": "a TLS proxy in front of the service",
         "uds": "NIM_BACKEND_PORT for a TCP port; the engine's socket has a path of its own",
     }
 )
@@ -185,6 +185,7 @@ def placeholder(option: Option) -> str:
 
 
 def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
+    """Return the refusal of an option that an earlier release had."""
     return Refusal(
         message=(
             f'cannot pass "{said}" from {place}: vLLM {table.version} no longer has it'
@@ -219,6 +220,7 @@ def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
 
 
 def _written(said: str, option: Option, value: str | None) -> str | None:
+    """Return the corrected argument in the form in which it was written; None without a value."""
     if value is None:
         return None
     if not said.startswith("-"):

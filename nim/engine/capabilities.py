@@ -169,15 +169,18 @@ def judge_cache(cache_dtype: str, has: Capability | None, catalog: Catalog, kind
 
 
 def _otherwise(support: Support, precision: str, model_type: str | None, catalog: Catalog) -> str:
+    """Return the fallback of a precision for this model type, as text."""
     if precision == "bf16" and model_type in catalog.names("without_float16"):
         return "vLLM serves it in float32 instead: this model is unstable in float16"
     return support.otherwise
 
 
 def _text(capability: Capability) -> str:
+    """Return a compute capability as text, such as "9.0"."""
     return f"{capability[0]}.{capability[1]}"
 
 
 def _capability(text: str) -> Capability:
+    """Return the compute capability in the text, such as (9, 0)."""
     major, minor = text.split(".")
     return int(major), int(minor)

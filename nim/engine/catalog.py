@@ -230,6 +230,7 @@ class Catalog:
         return own or (None if self._is_named(architectures) else transformers)
 
     def _own(self, name: str, base: str) -> Loaded | None:
+        """Return the registry's implementation `base`, loaded for `name`; None if there is none."""
         found = self.architecture(base)
         way = Way.OWN if name == base else Way.CONVERTED
         return Loaded(name=base, way=way, architecture=found) if found else None
@@ -254,9 +255,11 @@ class Catalog:
         return None
 
     def _is_named(self, names: Sequence[str]) -> bool:
+        """Return whether the registry has one of these names."""
         return any(name in self.rows["architectures"] for name in names)
 
     def _is_pooling(self, name: str) -> bool:
+        """Return whether the name has a suffix of pooling models."""
         return any(name.endswith(row[0]) and row[2] != "none" for row in self.rows["convertible_suffixes"])
 
 

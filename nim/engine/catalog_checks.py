@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.errors import WeightsError, nearest
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 _TRY = "NIM_STRICT_ARGS=0 lets the engine try"
 _MAX_LISTED = 12
@@ -132,6 +132,7 @@ def check_named_values(
 def _unknown_value(
     option: str, named: Named, config: Mapping[str, Value], catalog: Catalog
 ) -> Refusal | None:
+    """Return the refusal of an option whose value is not in the catalog; None if it is."""
     value = config.get(option)
     if value is None or not value.value or (named.plugin and _said(config, named.plugin)):
         return None
@@ -151,6 +152,7 @@ def _unknown_value(
 
 
 def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusal:
+    """Return the refusal of an unknown quantization method."""
     elsewhere = catalog.elsewhere("quantization", quant_method.removesuffix("_4bit").removesuffix("_8bit"))
     near = nearest(quant_method, catalog.names("checkpoints"), 1)
     said = elsewhere or "has no such method" + (f'; the nearest is "{near[0]}"' if near else "")
@@ -159,10 +161,12 @@ def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusa
 
 
 def _install(elsewhere: Elsewhere) -> str:
+    """Return the command that installs a release with the missing name."""
     return f"pip install vllm=={elsewhere.last or elsewhere.first}"
 
 
 def _alike(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name most similar to `name`; None if none is similar enough for a typo."""
     from difflib import SequenceMatcher  # slow to import, and needed only when something is wrong
 
     near = nearest(name, known, 1)
@@ -175,4 +179,5 @@ def _write(flag: str, name: str, origin: Origin) -> str:
 
 
 def _said(config: Mapping[str, Value], option: str) -> bool:
+    """Return whether an option is set to a true value."""
     return option in config and bool(config[option].value)

@@ -63,4 +63,5 @@ def _row(model_type: str) -> dict[str, Any]:
 
 @cache
 def _text() -> str:
+    """Return the text of the file of configuration classes."""
     return FILE.read_text(encoding="utf-8")

@@ -71,6 +71,7 @@ def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
 
 
 def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
+    """Return the history with the lost names added."""
     merged = {name: dict(row) for name, row in rows.items()}
     for name in lost:
         row = merged.setdefault(name, {"last_seen": version})
@@ -79,21 +80,26 @@ def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
 
 
 def _changes(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
+    """Return the attributes of a row that differ, with old and new value."""
     return {key: (old.get(key), new.get(key)) for key in _MEANING if old.get(key) != new.get(key)}
 
 
 def _changed_values(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
+    """Return the keys of two mappings that differ, with old and new value."""
     names = sorted({*old, *new})
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
 def _only(these: Raw, others: Raw) -> tuple[str, ...]:
+    """Return the sorted keys that only the first mapping has."""
     return tuple(sorted(these.keys() - others.keys()))
 
 
 def _spellings(raw: Raw) -> set[str]:
+    """Return all spellings of a table's options."""
     return {s for row in raw["options"].values() for s in (*row["flags"], *row.get("negatives", ()))}
 
 
 def _release(version: str) -> list[int]:
+    """Return a version as a list of numbers, for comparison."""
     return [int(part) for part in version.split(".") if part.isdigit()]

@@ -28,6 +28,7 @@ def limits_of(cls: Any) -> dict[str, Row]:
 
 
 def _bounds(metadata: list[Any]) -> Row:
+    """Return the limits in a field's metadata under JSON schema's names."""
     return {
         theirs: getattr(item, ours)
         for item in metadata
@@ -49,6 +50,7 @@ def _literals(hint: Any) -> Iterator[Any]:
 
 
 def _validated_first(cls: Any) -> Iterator[str]:
+    """Yield the fields that a validator may change before the limits apply."""
     decorators = getattr(cls, "__pydantic_decorators__", None)
     for decorator in decorators.field_validators.values() if decorators else ():
         if decorator.info.mode != "after":

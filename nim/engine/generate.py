@@ -73,6 +73,7 @@ def _prepare_process() -> None:
 
 
 def _rows() -> dict[str, Row]:
+    """Return option name → row of the table, read from vLLM's argument parser."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -164,12 +165,14 @@ def _variables() -> dict[str, Any]:
 
 
 def _variable_values() -> dict[str, Any]:
+    """Return the values that the engine accepts for its variables."""
     from vllm import envs
 
     return values_of(envs.environment_variables)
 
 
 def _default(name: str, read: Callable[[], Any]) -> Any:
+    """Return a variable's default; None if it has none or depends on the machine."""
     try:
         found, again = read(), read()
     except Exception:  # a variable without a default may raise anything
@@ -182,6 +185,7 @@ def _default(name: str, read: Callable[[], Any]) -> Any:
 
 
 def _check(table: Mapping[str, Any]) -> int:
+    """Print the differences from the committed table; return 1 if there are any."""
     versions = table_versions()
     version = table["version"] if table["version"] in versions else versions[-1]
     committed = json.loads((OPTIONS_DIR / f"vllm-{version}.json").read_bytes())
@@ -191,6 +195,7 @@ def _check(table: Mapping[str, Any]) -> int:
 
 
 def _write(table: Mapping[str, Any], out: Path) -> int:
+    """Write the table and the history of removed names; return 0."""
     out.mkdir(parents=True, exist_ok=True)
     written = out / f"vllm-{table['version']}.json"
     written.write_text(table_text(table), encoding="utf-8")
@@ -206,6 +211,7 @@ def _write(table: Mapping[str, Any], out: Path) -> int:
 
 
 def _json(value: object) -> str:
+    """Return a value as compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -83,6 +83,7 @@ def is_open(text: str) -> bool:
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; NotJSONError for a duplicate key."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -92,15 +93,18 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
+    """Return the number in the text; NotJSONError if it is infinite."""
     number = float(text)
     return number if isfinite(number) else _no_constant(text)
 
 
 def _no_constant(name: str) -> NoReturn:
+    """Raise NotJSONError for NaN and Infinity."""
     raise NotJSONError(f"{name} is not a JSON number")
 
 
 def _container(value: Any) -> Any:
+    """Return an object or array; NotJSONError for other values."""
     if isinstance(value, dict | list):
         return value
     raise NotJSONError("neither an object nor an array")
@@ -121,6 +125,7 @@ class _Reader:
         self._guessing = guessing
 
     def whole(self) -> Any:
+        """Return the value of the whole text."""
         try:
             value = self._value()
         except RecursionError:
@@ -130,6 +135,7 @@ class _Reader:
         return value
 
     def _value(self) -> Any:
+        """Return the value at the present position."""
         opening = self._peek()
         if opening == "{":
             return self._items("}", self._pair, _unique)
@@ -138,6 +144,7 @@ class _Reader:
         return self._word(_GUESSED_VALUE if self._guessing else _BARE_VALUE, key=False)
 
     def _items(self, closing: str, read: Callable[[], Any], build: Callable[[list[Any]], Any]) -> Any:
+        """Return an object or array, read item by item."""
         self._at += 1
         found: list[Any] = []
         ends = (closing, "") if self._guessing else (closing,)
@@ -151,12 +158,14 @@ class _Reader:
         return build(found)
 
     def _pair(self) -> tuple[str, Any]:
+        """Return a key and its value."""
         self._peek()
         key = self._word(_BARE_KEY, key=True)
         self._expect(":")
         return key, self._value()
 
     def _word(self, bare: re.Pattern[str], *, key: bool) -> Any:
+        """Return a quoted or bare word."""
         if quoted := _QUOTED.match(self._text, self._at):
             self._at = quoted.end()
             return _unquoted(quoted.group())
@@ -167,6 +176,7 @@ class _Reader:
         return found.group() if key else self._literal(found.group())
 
     def _literal(self, word: str) -> Any:
+        """Return the value of a bare word: a number, a constant or text."""
         if word in _PYTHON and not self._guessing:
             raise self._stop()  # the JSON literal, or its Python spelling
         if _NUMBER.fullmatch(word):
@@ -174,18 +184,22 @@ class _Reader:
         return (_LITERALS | _PYTHON).get(word, word)
 
     def _peek(self) -> str:
+        """Return the next character that is not a blank; "" at the end."""
         while self._text[self._at : self._at + 1].isspace():
             self._at += 1
         return self._text[self._at : self._at + 1]
 
     def _expect(self, char: str) -> None:
+        """Read this character; NotJSONError for another."""
         if self._peek() != char:
             raise self._stop()
         self._at += 1
 
     def _stop(self) -> NotJSONError:
+        """Return the error at the present position."""
         return NotJSONError(f"it stops being JSON at character {self._at + 1}")
 
 
 def _unquoted(text: str) -> str:
+    """Return the text inside quotes."""
     return str(read_json(text)) if text[0] == '"' else text[1:-1]

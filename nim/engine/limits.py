@@ -39,6 +39,7 @@ class Limits:
         return " and ".join([*low, *high])
 
     def _holds(self, value: float) -> bool:
+        """Return whether a number is within the limits."""
         return (
             (self.minimum is None or value >= self.minimum)
             and (self.exclusive_minimum is None or value > self.exclusive_minimum)
@@ -53,6 +54,7 @@ class Limits:
         return f"{meant:g}" if share and value > 1 and self._holds(meant) else None
 
     def _no_choice(self, value: Any) -> MisfitError:
+        """Return the error for a value that is not one of the choices."""
         names = [str(choice) for choice in self.enum]
         near = nearest(str(value), names, 1)
         shown = f'"{value}"' if isinstance(value, str) else str(value)

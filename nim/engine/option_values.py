@@ -53,6 +53,7 @@ def read_value(option: Option, value: Any) -> Reading:
 
 
 def _read_item(option: Option, value: Any) -> Reading:
+    """Return one value from a file as the option's kind."""
     if value is None and option.nullable:
         return Reading(value=None)
     if option.count is Count.NONE:
@@ -67,6 +68,7 @@ def _read_item(option: Option, value: Any) -> Reading:
 
 
 def _structured(option: Option, value: Any) -> Any:
+    """Return a list or object from a file as the option's kind."""
     if option.kind is Kind.COMMA_LIST and isinstance(value, list | tuple):
         return comma_list(",".join(str(item) for item in value))
     plain = dict(value) if isinstance(value, Mapping) else list(value)
@@ -81,6 +83,7 @@ def _structured(option: Option, value: Any) -> Any:
 
 
 def _read_number(option: Option, value: Any) -> Reading:
+    """Return a number from a file as the option's kind."""
     if isinstance(value, float) and option.kind in _INTEGERS and value.is_integer():
         value = int(value)  # 1.8e+06 in YAML is a whole number
     number_like = isinstance(value, int | float) and not isinstance(value, bool)
@@ -90,6 +93,7 @@ def _read_number(option: Option, value: Any) -> Reading:
 
 
 def _lora(text: str) -> str | dict[str, Any]:
+    """Return a LoRA module: `name=path`, or the object in JSON text."""
     if "=" in text and "," not in text:
         return text
     try:
@@ -104,6 +108,7 @@ def _lora(text: str) -> str | dict[str, Any]:
 
 
 def _read_json_text(option: Option, text: str) -> Reading:
+    """Return the object or array in JSON text."""
     written = _expanded(text) if option.kind is Kind.CONFIG else text
     try:
         return Reading(value=_check_keys(option, _shaped(option, read_json(written))))
@@ -112,6 +117,7 @@ def _read_json_text(option: Option, text: str) -> Reading:
 
 
 def _read_damaged(option: Option, text: str, why: str) -> Reading:
+    """Return the only value that damaged JSON can mean, with a note."""
     try:
         value = _check_keys(option, _shaped(option, read_loosely(text)))
     except NotJSONError:
@@ -126,6 +132,7 @@ def understood(value: Any) -> str:
 
 
 def _not_json(option: Option, text: str, why: str) -> MisfitError:
+    """Return the error for text that is not JSON, with what was probably meant."""
     meant = guess(text)
     fits = isinstance(meant, list) if option.kind is Kind.ARRAY else isinstance(meant, dict)
     write = write_json(mask_value("", meant)) if fits and meant else None
@@ -133,6 +140,7 @@ def _not_json(option: Option, text: str, why: str) -> MisfitError:
 
 
 def _shaped(option: Option, value: Any) -> Any:
+    """Return a value that is an object or array, as the option requires; MisfitError otherwise."""
     wanted = list if option.kind is Kind.ARRAY else dict
     if isinstance(value, wanted):
         return value
@@ -156,6 +164,7 @@ def _check_keys(option: Option, value: Any) -> Any:
 
 
 def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -> None:
+    """Raise MisfitError for a key's value outside its limits."""
     try:
         limits.check(item)
     except MisfitError as why:
@@ -164,6 +173,7 @@ def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -
 
 
 def _chosen(option: Option, value: Any) -> Any:
+    """Return a value within the option's choices and limits; MisfitError otherwise."""
     option.limits.check(value)
     if not option.choices or value in option.choices:
         return value
@@ -204,6 +214,7 @@ def _unusual(option: Option, value: Any) -> str | None:
 
 
 def _is_plain_string(option: Option, text: str) -> bool:
+    """Return whether the text is a string for an option that also accepts objects."""
     return option.kind is Kind.OBJECT_OR_STRING and not _WHOLE_OBJECT.fullmatch(text) and not is_open(text)
 
 
@@ -216,6 +227,7 @@ def _expanded(text: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """Return a value as text for messages, with secrets masked."""
     if isinstance(value, str):
         return f'"{value}"'
     try:

@@ -77,6 +77,7 @@ def _program(word: str) -> str:
 
 
 def _sets_variable(word: str) -> bool:
+    """Return whether a word sets an environment variable."""
     return word in ("export", "env") or bool(ASSIGNMENT.fullmatch(word))
 
 
@@ -101,11 +102,13 @@ def _container(words: Sequence[str], place: str) -> SettingsError:
 
 
 def _is_image(word: str, before: str) -> bool:
+    """Return whether a word of a container command is the image."""
     is_value = before.startswith("-") and "=" not in before and before not in _SWITCHES
     return bool(_IMAGE.fullmatch(word)) and not is_value
 
 
 def _variable(words: Sequence[str], place: str) -> SettingsError:
+    """Return the error for a variable among the arguments."""
     word = next((word for word in words if ASSIGNMENT.fullmatch(word)), words[0])
     return variable_among_arguments(word, place)
 

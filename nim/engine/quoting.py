@@ -16,6 +16,7 @@ def joined(tokens: Iterable[str]) -> str:
 
 
 def _quoted(token: str) -> str:
+    """Return one token quoted for a shell."""
     return f'"{token}"' if "'" in token and not _SPECIAL.search(token) else shlex.quote(token)
 
 

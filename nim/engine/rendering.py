@@ -42,6 +42,7 @@ def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
 
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:
+    """Return the tokens of an option's value."""
     if value is None:
         # Omitting the option means null, unless the engine's default differs.
         return (option.flag, "None") if option.nullable and option.default is not None else ()
@@ -55,17 +56,20 @@ def _tokens(option: Option, value: Any) -> tuple[str, ...]:
 
 
 def _yes_or_no(option: Option, value: bool) -> tuple[str, ...]:
+    """Return the flag, or its negative, for a boolean."""
     if value:
         return (option.flag,)
     return option.negatives[:1]
 
 
 def _with_value(option: Option, text: str) -> tuple[str, ...]:
+    """Return flag and value, joined by = if the value begins with a dash."""
     _check_sayable(text)
     return (f"{option.flag}={text}",) if text.startswith("-") else (option.flag, text)
 
 
 def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
+    """Return the flag followed by all items of a list."""
     if not texts:
         if option.default:
             raise MisfitError("an empty list cannot be said", allowed=("one item or more",))
@@ -80,6 +84,7 @@ def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
 
 
 def _check_sayable(text: str) -> None:
+    """Raise MisfitError for a value that no argument can express."""
     if text == "--":
         raise MisfitError('"--" cannot be a value: it ends the options')
     if "\0" in text:
@@ -87,6 +92,7 @@ def _check_sayable(text: str) -> None:
 
 
 def _text(option: Option, value: Any) -> str:
+    """Return a value as the text of an argument."""
     if value is None:
         return "None"
     if option.kind is Kind.COMMA_LIST:

@@ -102,4 +102,5 @@ def _decimal(text: str) -> str | None:
 
 
 def _integral(number: float) -> str | None:
+    """Return a whole number as text; None for other numbers."""
     return str(int(number)) if math.isfinite(number) and number.is_integer() else None

@@ -44,6 +44,7 @@ class Scanner:
         return tuple(self.found)
 
     def _step(self, char: str) -> None:
+        """Read one character of the line."""
         if char in BLANKS or char in _ODD_BLANKS:
             self._take_blank(char)
         elif char in "{[" and self._take_json():
@@ -64,6 +65,7 @@ class Scanner:
             self.at += 1
 
     def _take_blank(self, char: str) -> None:
+        """End the word at a blank."""
         self._end_word()
         self.at += 1
         if char in _ODD_BLANKS:
@@ -93,9 +95,11 @@ class Scanner:
         return True
 
     def _at_value(self) -> bool:
+        """Return whether a value begins here: at the start of a word or after =."""
         return self.word is None or self.word.endswith("=")
 
     def _take_quoted(self, quote: str) -> None:
+        """Read a quoted part of a word."""
         opened = self.at
         self._add("")
         self.at += 1
@@ -148,6 +152,7 @@ class Scanner:
         self.at += 2
 
     def _unclosed(self, opened: int) -> SettingsError:
+        """Return the error for an unclosed quote."""
         within_word = opened > 0 and self.text[opened - 1] not in BLANKS + "="
         if within_word:  # an apostrophe, not the start of a quoted value
             mended = f"{self.text[:opened]}\\{self.text[opened:]}"
@@ -159,19 +164,23 @@ class Scanner:
         )
 
     def _where(self, index: int) -> str:
+        """Return line and column of an index, as text."""
         line = self.text.count("\n", 0, index) + 1
         column = index - self.text.rfind("\n", 0, index)
         return f"column {column}" if "\n" not in self.text else f"line {line}, column {column}"
 
     def _add(self, part: str) -> None:
+        """Add text to the present word."""
         self.word = (self.word or "") + part
 
     def _end_word(self) -> None:
+        """Finish the present word."""
         if self.word is not None:
             self.found.append(self.word)
         self.word = None
 
     def _note(self, words: str) -> None:
+        """Add a note, once."""
         if words not in self.notes:
             self.notes.append(words)
 

@@ -29,6 +29,7 @@ def stray(token: str, previous: Option | None, table: OptionTable, place: str) -
 
 
 def _stray_hint(token: str, table: OptionTable) -> str:
+    """Return what to type instead of the word."""
     name, equals, value = token.partition("=")
     if equals and (option := table.named(name)):
         return joined(mask_argv((f"{option.flag}={value}",)))

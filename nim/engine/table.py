@@ -156,6 +156,7 @@ def canonical_flag(name: str, spellings: tuple[str, ...]) -> str:
 
 
 def _option(name: str, row: Mapping[str, Any]) -> Option:
+    """Return the option of one row."""
     spellings = tuple(row["flags"])
     return Option(
         name=name,
@@ -179,10 +180,12 @@ def _option(name: str, row: Mapping[str, Any]) -> Option:
 
 
 def _gone(rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Gone]:
+    """Return the removed names from rows of the history."""
     return MappingProxyType(
         {name: Gone(last_seen=row["last_seen"], use=row.get("use")) for name, row in rows.items()}
     )
 
 
 def _release(version: str) -> tuple[int, ...]:
+    """Return a version as numbers, for comparison."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())

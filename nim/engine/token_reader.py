@@ -47,6 +47,7 @@ def _level(token: str) -> Word:
 
 
 def _keyed(said: str, inline: str | None) -> Word:
+    """Return the word for `--flag.key.key`."""
     path = said.removesuffix("+")
     flag, *keys = path.split(".")
     return Word(said=said, flag=dashed(flag), keys=tuple(keys), adds=path != said, inline=inline)

@@ -52,6 +52,7 @@ def read_line(text: str, *, place: str) -> Line:
 
 
 def _read_words(text: str, place: str) -> Line:
+    """Return the tokens of a line of shell words."""
     scanner = Scanner(text=text, place=place)
     tokens = scanner.tokens()
     stripped = text.strip(BLANKS)
@@ -71,11 +72,13 @@ def _is_line(token: str) -> bool:
 
 
 def _is_yaml_list(text: str) -> bool:
+    """Return whether the text is a YAML list of several lines."""
     lines = [line for line in text.splitlines() if line.strip()]
     return len(lines) > 1 and all(_LIST_ITEM.match(line) for line in lines)
 
 
 def _read_array(text: str, place: str) -> Line:
+    """Return the tokens in a JSON array."""
     try:
         # Numbers keep their spelling, so that 1800000 does not become 1.8e+06.
         written = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
@@ -100,6 +103,7 @@ def _read_loose_array(text: str, why: str, place: str) -> Line:
 
 
 def _array_token(item: Any, written: Any, place: str) -> str:
+    """Return one item of an array as a token."""
     if isinstance(item, dict):
         return json.dumps(item, ensure_ascii=False, separators=(",", ":"))
     if isinstance(written, str) and not isinstance(item, bool) and item is not None:
@@ -112,6 +116,7 @@ def _array_token(item: Any, written: Any, place: str) -> str:
 
 
 def _not_an_array(why: str, place: str) -> SettingsError:
+    """Return the error for text that is no JSON array."""
     return SettingsError(
         f"cannot read {place} as a JSON array: {why}",
         hint=f"""{place}='["--max-model-len", "8192"]', or the arguments as a shell takes them""",

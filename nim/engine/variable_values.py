@@ -7,7 +7,7 @@ from nim.engine.argument_refusals import Refusal, refuse_all
 from nim.engine.scalars import MisfitError
 from nim.engine.table import OptionTable
 from nim.errors import nearest
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 _NUMBERS: Mapping[str, Callable[[str], float]] = {"whole number": int, "number": float}
 _SWITCHES = {
@@ -39,6 +39,7 @@ def check_variable_values(
 
 
 def _refusal(name: str, value: Value, row: Mapping[str, Any]) -> Refusal | None:
+    """Return the refusal of a variable's value; None if the engine accepts it."""
     text = str(value.value)
     try:
         _check(text, row)
@@ -65,6 +66,7 @@ def _check(text: str, row: Mapping[str, Any]) -> None:
 
 
 def _check_word(word: str, choices: tuple[str, ...], *, folded: bool) -> None:
+    """Raise MisfitError for a word that is not one of the choices."""
     known = {choice.lower() for choice in choices} if folded else choices
     if (word.lower() if folded else word) not in known:
         same = tuple(choice for choice in choices if choice.lower() == _bare(word).lower())
@@ -83,4 +85,5 @@ def _is_number(text: str, kind: str) -> bool:
 
 
 def _bare(text: str) -> str:
+    """Return the text without blanks and quotes around it."""
     return text.strip().strip("'\"")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from nim.engine.table import OptionTable
 from nim.errors import nearest
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 PREFIX = "VLLM_"
 # A service named vllm… makes Kubernetes set VLLM_…_SERVICE_HOST, VLLM_…_PORT=tcp://… etc. in every pod.
@@ -52,10 +52,12 @@ def unread_variables(config: Mapping[str, Value], table: OptionTable) -> tuple[s
 
 
 def _engine_names(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the engine's variables."""
     return tuple(name for name in env if name.startswith(PREFIX))
 
 
 def _is_service_link(name: str, value: str) -> bool:
+    """Return whether Kubernetes set this variable for a service."""
     if not name.startswith(PREFIX):
         return False
     return bool(_SERVICE_NAME.fullmatch(name) or (_SERVICE_VALUE.match(value) and name.endswith("_PORT")))
@@ -74,10 +76,12 @@ def _replaced(name: str, config: Mapping[str, Value], table: OptionTable) -> str
 
 
 def _warning(name: str, table: OptionTable) -> str:
+    """Return the warning for a variable that the engine does not read."""
     return f"{name}: {_unknown(name, table)}"
 
 
 def _unknown(name: str, table: OptionTable) -> str:
+    """Return why the engine does not read a variable, with the replacement."""
     if gone := table.gone_variables.get(name):
         instead = f"; use {gone.use}" if gone.use else ""
         return f"vLLM {table.version} no longer has it (last seen in {gone.last_seen}){instead}"

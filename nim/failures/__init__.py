@@ -1,1 +1,1 @@
-"""Why a service or its engine ended: classes of failure, the report, the streams that were cut."""
+"""Why the service or its engine ended: classes of failure, the report, the streams that were cut."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.failures.failure_classes import HOST_OOM, KINDS, STALLED, UNKNOWN, Kind
-from nim.failures.program_exit import Exit
-from nim.logging.records import Record
-from nim.state import Failure
+from nim.failures.failure_classes import FAILURE_CLASSES, HOST_OOM, STALLED, UNKNOWN, FailureClass
+from nim.failures.program_exit import ProgramExit
+from nim.logging.log_line_parsers import Record
+from nim.service_state import Failure
 
 # Number of log lines in a failure report.
-TOLD_LINES = 12
+REPORTED_LINES = 12
 
 # Traceback frames, what libraries print at exit, vLLM's own cleanup.
 _NOISE = re.compile(
@@ -32,7 +32,7 @@ class Loss:
     for lack of memory since the start. `was_ready`: it had served. `stalled`: why it was killed as stalled.
     """
 
-    end: Exit
+    end: ProgramExit
     log: Sequence[Record]
     lost_part: str | None = None
     kernel_killed: bool = False
@@ -40,21 +40,22 @@ class Loss:
     stalled: str | None = None
 
 
-def classify(loss: Loss) -> tuple[Kind, Failure]:
+def classify(loss: Loss) -> tuple[FailureClass, Failure]:
     """Return the class of a loss and its report."""
-    kind, sign = _kind_of(loss)
+    kind, sign = _class_of_loss(loss)
     failure = Failure(
         kind=kind.name,
         message=_message(loss) if kind in (STALLED, UNKNOWN) else kind.message,
         hint=kind.hint,
-        log=tuple(_told(loss.log, sign)),
+        log=tuple(_report_lines(loss.log, sign)),
         exit_code=loss.end.code,
         signal=loss.end.signal,
     )
     return kind, failure
 
 
-def _kind_of(loss: Loss) -> tuple[Kind, Record | None]:
+def _class_of_loss(loss: Loss) -> tuple[FailureClass, Record | None]:
+    """Return the class of a loss, and the log record that shows it."""
     if loss.stalled:
         return STALLED, None
     return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
@@ -72,14 +73,15 @@ def kernel_kills(directory: Path = Path("/")) -> int | None:
 
 
 def _out_of_memory(loss: Loss) -> bool:
-    """Whether the kernel has killed a process of this engine."""
+    """Return whether the kernel killed a process of this engine for lack of memory."""
     if not loss.kernel_killed:
         return False
-    told = any(_KILLED.search(record.message) for record in loss.log)
-    return loss.end.signal == SIGKILL or loss.lost_part is not None or told
+    logged_kill = any(_KILLED.search(record.message) for record in loss.log)
+    return loss.end.signal == SIGKILL or loss.lost_part is not None or logged_kill
 
 
 def _message(loss: Loss) -> str:
+    """Return the message of a stalled engine or an unknown loss."""
     if loss.stalled:
         return f"{STALLED.message}: {loss.stalled}"
     if loss.end.why is not None:
@@ -87,41 +89,42 @@ def _message(loss: Loss) -> str:
     if loss.lost_part:
         return f"{loss.lost_part}, a process of the engine, had ended before it"
     if loss.end.signal is not None:
-        return f"the engine was {loss.end}, which nobody here had asked for"
+        return f"the engine was {loss.end}, which was not requested"
     return UNKNOWN.message
 
 
-def _find(loss: Loss) -> tuple[Kind, Record | None]:
+def _find(loss: Loss) -> tuple[FailureClass, Record | None]:
     """Return the class and the log record that shows it.
 
     After a successful start, classes that prevent any start are ruled out: their signs then come from log
     lines about client requests, or from errors during shutdown.
     """
-    bad = [record for record in loss.log if not _is_good_news(record)]
-    for kind in [kind for kind in KINDS if kind.retry or not loss.was_ready]:
+    bad = [record for record in loss.log if not _is_informational(record)]
+    for kind in [kind for kind in FAILURE_CLASSES if kind.retry or not loss.was_ready]:
         for record in bad:
-            if kind.shows_in(record.message):
+            if kind.matches(record.message):
                 return kind, record
     return UNKNOWN, None
 
 
-def _is_good_news(record: Record) -> bool:
-    """Whether a record can be evidence: not vLLM's own INFO, which may quote user text. Bare lines count."""
+def _is_informational(record: Record) -> bool:
+    """Return whether a record is vLLM's own INFO or DEBUG, which may quote user text and is no evidence."""
     return record.level in ("DEBUG", "INFO") and bool(_PREFIX.match(record.message))
 
 
-def _told(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
-    """Return the last meaningful lines, preceded by the one that shows the class."""
+def _report_lines(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
+    """Yield the last meaningful log lines, preceded by the one that shows the class."""
     said = [record for record in log if not _NOISE.match(record.message)]
     if any(record.level in ("ERROR", "CRITICAL") for record in said):
-        said = [record for record in said if not _is_good_news(record)]
-    last = said[-TOLD_LINES:]
+        said = [record for record in said if not _is_informational(record)]
+    last = said[-REPORTED_LINES:]
     if sign and sign not in last:
         yield sign.message.strip()
     yield from _without_repeats(record.message for record in last)
 
 
 def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines without consecutive duplicates."""
     before = None
     for line in lines:
         if line != before:

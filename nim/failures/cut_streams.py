@@ -1,4 +1,4 @@
-"""Streams that were cut, read from nginx's access log, and from its error log if the engine broke off."""
+"""Find streams that were cut, from nginx's access log and, if the engine broke off, its error log."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nim.event_loop import EventLoop
 
 # This many are logged one by one; all of them are in the access log.
-TOLD = 20
+LOGGED = 20
 # nginx writes its log within 0.25 s. Requests that ended long before a loss are unrelated to it.
 SETTLED_SECONDS, KEPT_SECONDS, KEPT = 1.0, 10.0, 4_000
 
@@ -40,7 +40,7 @@ class Request:
 
 
 class CutStreams:
-    """Collects the lines of both logs from the last seconds."""
+    """Collects lines of both logs from the last seconds and logs the streams that were cut."""
 
     def __init__(self, loop: EventLoop, say: Callable[[str, str], None]) -> None:
         self._loop, self._say = loop, say
@@ -48,56 +48,59 @@ class CutStreams:
         self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)
 
     def read(self, line: str) -> None:
-        """Take a line of the access log."""
+        """Record a line of the access log."""
         self._keep(self._lines, line)
 
     def read_error(self, message: str) -> None:
-        """Take a line of the error log."""
+        """Record a line of the error log."""
         if match := _BROKEN_OFF.search(message):
             self._keep(self._broken_off, match[1])
 
-    def tell_soon(self, why: str, since: float) -> None:
-        """Like `tell`, once nginx has written its log, leaving out clients that left by themselves."""
+    def log_cut_streams_soon(self, why: str, since: float) -> None:
+        """Log the cut streams once nginx has written its log, except those that clients closed."""
 
-        def tell() -> None:
-            self._tell(why, [request for request in self._take(since) if request.status != LEFT])
+        def log_settled() -> None:
+            """Log the streams that are now in the log."""
+            self._log_each(why, [request for request in self._take(since) if request.status != LEFT])
 
-        self._loop.after(SETTLED_SECONDS, tell)
+        self._loop.after(SETTLED_SECONDS, log_settled)
 
-    def tell(self, why: str, since: float) -> int:
-        """Log each stream cut since a time, once; returns their number."""
+    def log_cut_streams(self, why: str, since: float) -> int:
+        """Log each stream cut since the time `since`, once; return their number."""
         cut = self._take(since)
-        self._tell(why, cut)
+        self._log_each(why, cut)
         return len(cut)
 
     def forget(self) -> None:
-        """Forget all lines so far: they are unrelated to what follows."""
+        """Drop all lines recorded so far."""
         self._lines.clear()
         self._broken_off.clear()
 
     def _keep(self, lately: deque[tuple[float, str]], text: str) -> None:
+        """Add a line with its time, and drop those that are too old."""
         now = self._loop.now()
         while lately and lately[0][0] < now - KEPT_SECONDS:
             lately.popleft()
         lately.append((now, text))
 
     def _take(self, since: float) -> list[Request]:
-        """Remove and return the requests since a time that were cut; earlier ones stay."""
+        """Remove and return the requests since the time `since` that were cut."""
         broken_off = {connection for _, connection in self._broken_off}
         requests = [_read(line) for at, line in self._lines if at >= since]
         self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
         asked = [r for r in requests if r and r.status != NEVER_ASKED]
         return [r for r in asked if not r.complete or r.connection in broken_off]
 
-    def _tell(self, why: str, cut: list[Request]) -> None:
-        for request in cut[:TOLD]:
+    def _log_each(self, why: str, cut: list[Request]) -> None:
+        """Log the first streams one by one, and the number of the others."""
+        for request in cut[:LOGGED]:
             self._say("WARNING", f"stream cut ({why}): {request}")
-        if len(cut) > TOLD:
-            self._say("WARNING", f"streams cut ({why}): and {len(cut) - TOLD} more, all in the access log")
+        if len(cut) > LOGGED:
+            self._say("WARNING", f"streams cut ({why}): and {len(cut) - LOGGED} more, all in the access log")
 
 
 def _read(line: str) -> Request | None:
-    """Parse a line of the access log, in text or JSON form."""
+    """Return the request in a line of the access log, text or JSON; None for other lines."""
     if match := _LINE.search(line):
         return Request(
             what=match[1],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class FailureClass:
     """A class of failure. `retry`: the same start can succeed later. `signs` are regular expressions."""
 
     name: str
@@ -14,12 +14,12 @@ class Kind:
     retry: bool
     signs: tuple[str, ...] = ()
 
-    def shows_in(self, text: str) -> bool:
-        """Whether a log line matches one of the signs."""
+    def matches(self, text: str) -> bool:
+        """Return whether a log line matches one of the signs."""
         return any(re.search(sign, text) for sign in self.signs)
 
 
-AUTHENTICATION = Kind(
+AUTHENTICATION = FailureClass(
     name="authentication",
     message="the hub refused access to the model",
     hint="HF_TOKEN=… of an account that was granted access on the model's page",
@@ -30,7 +30,7 @@ AUTHENTICATION = Kind(
         r"Invalid (?:user )?token|Invalid credentials in Authorization header",
     ),
 )
-GPU_OOM = Kind(
+GPU_OOM = FailureClass(
     name="gpu_oom",
     message="the GPU has too little free memory",
     hint="NIM_MAX_MODEL_LEN=… shorter, or NIM_PASSTHROUGH_ARGS='--gpu-memory-utilization 0.8'; "
@@ -43,7 +43,7 @@ GPU_OOM = Kind(
         r"larger than the available KV cache memory",
     ),
 )
-DAMAGED_WEIGHTS = Kind(
+DAMAGED_WEIGHTS = FailureClass(
     name="damaged_weights",
     message="a file of the model is damaged or cut short",
     hint="NIM_MODEL_PATH=… a whole copy; the sizes of its files must be those at their source",
@@ -54,7 +54,7 @@ DAMAGED_WEIGHTS = Kind(
         r"size mismatch for ",
     ),
 )
-MISSING_WEIGHTS = Kind(
+MISSING_WEIGHTS = FailureClass(
     name="missing_weights",
     message="files of the model are missing",
     hint="NIM_MODEL_PATH=… the directory with config.json and the weights, or hf://org/name",
@@ -66,7 +66,7 @@ MISSING_WEIGHTS = Kind(
         r"FileNotFoundError: .*(?:safetensors|config\.json|tokenizer)",
     ),
 )
-CUDA_DRIVER = Kind(
+CUDA_DRIVER = FailureClass(
     name="cuda_driver",
     message="the GPU, its driver or the libraries for it do not work",
     hint="`nvidia-smi`; the driver must be as new as the engine's CUDA needs",
@@ -79,14 +79,14 @@ CUDA_DRIVER = Kind(
         r"CUDA error: |CUDA driver error|NCCL error|uncorrectable ECC",
     ),
 )
-PORT_IN_USE = Kind(
+PORT_IN_USE = FailureClass(
     name="port_in_use",
     message="an address that the engine wants is taken",
     hint="NIM_BACKEND_PORT=… another port; `ss -ltnp` shows who listens",
     retry=True,
     signs=(r"[Aa]ddress already in use|EADDRINUSE",),
 )
-HOST_OOM = Kind(
+HOST_OOM = FailureClass(
     name="host_oom",
     message="the machine has too little memory for the engine",
     hint="a higher memory limit for the container; `dmesg` shows what the kernel has killed",
@@ -98,14 +98,14 @@ HOST_OOM = Kind(
         r"No space left on device.*shm|unable to (?:open|mmap|allocate) shared memory",
     ),
 )
-SHARED_MEMORY = Kind(
+SHARED_MEMORY = FailureClass(
     name="shared_memory",
     message="there is too little shared memory for the engine's processes to talk to each other",
     hint="`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at /dev/shm",
     retry=False,
     signs=(r"Insufficient space in /dev/shm",),
 )
-BAD_ARGUMENT = Kind(
+BAD_ARGUMENT = FailureClass(
     name="bad_argument",
     message="the engine refused its arguments",
     hint="`nim plan` shows where each argument comes from",
@@ -116,33 +116,33 @@ BAD_ARGUMENT = Kind(
         r"invalid (?:tool call|reasoning) parser: ",
     ),
 )
-STALLED = Kind(
+STALLED = FailureClass(
     name="stalled",
     message="the engine stood still and was killed",
     hint="NIM_STALL_TIMEOUT=… longer, if one step of this model can take so long",
     retry=True,
 )
-UNKNOWN = Kind(
+UNKNOWN = FailureClass(
     name="unknown",
     message="the engine ended for a reason that is not known here",
     hint="the lines above; the whole log with NIM_LOG_LEVEL=DEBUG",
     retry=True,
 )
-NGINX_LOST = Kind(
+NGINX_LOST = FailureClass(
     name="gateway_lost",
     message="nginx ended again and again, or could not be started",
     hint="`nginx -t -c RUN_DIR/nginx.conf`",
     retry=False,
 )
-SUPERVISOR_LOST = Kind(
+SUPERVISOR_LOST = FailureClass(
     name="gateway_lost",
-    message="supervisord ended, which nobody here had asked for",
+    message="supervisord ended, which was not requested",
     hint="`dmesg` shows whether the kernel has killed it; the service can be started again",
     retry=False,
 )
 
 # The first class with a match anywhere in the log is taken: possible causes stand before their effects.
-KINDS = (
+FAILURE_CLASSES = (
     AUTHENTICATION,
     GPU_OOM,
     DAMAGED_WEIGHTS,

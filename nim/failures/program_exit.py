@@ -1,11 +1,11 @@
-"""How a program ended."""
+"""How a program ended: by exit code or signal."""
 
 from dataclasses import dataclass
 from signal import Signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class ProgramExit:
     """How a program ended: by exit code or signal; both None if unknown. `why`: why it was not started."""
 
     code: int | None = None

@@ -5,49 +5,49 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nim.failures.program_exit import Exit
+from nim.failures.program_exit import ProgramExit
 from nim.log_format import visible
+from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
-from nim.logging.records import Record
-from nim.state import Failure
+from nim.service_state import Failure
 
 TERMINATION_LOG = Path("/dev/termination-log")
 # The limit of Kubernetes.
 TERMINATION_BYTES = 4096
 
 
-def tell(log_writer: LogWriter, level: str, failure: Failure, what: str, end: Exit) -> None:
+def log_failure(log_writer: LogWriter, level: str, failure: Failure, what: str, end: ProgramExit) -> None:
     """Log a failure on stderr: one block, or one JSON record."""
     message = f"{what} lost: {failure.kind} ({end}): {failure.message}"
-    told = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
-    log_writer.block(block(failure, what, end), Record(level=level, message=message), **told)
+    fields = {"kind": failure.kind, "hint": failure.hint, "log": failure.log}
+    log_writer.block(failure_text(failure, what, end), Record(level=level, message=message), **fields)
 
 
-def block(failure: Failure, what: str, end: Exit) -> str:
+def failure_text(failure: Failure, what: str, end: ProgramExit) -> str:
     """Return the failure as text: class, message, last log lines, hint."""
     lines = [f"{what} lost: {failure.kind} ({end})", f"  {failure.message}"]
     lines += [f"    | {visible(line)}" for line in failure.log]
     return "\n".join([*lines, f"  hint: {failure.hint}", ""])
 
 
-def shortened(failure: Failure, what: str, end: Exit) -> str:
-    """Return the same text with fewer log lines, within the limit of Kubernetes."""
+def failure_text_for_kubernetes(failure: Failure, what: str, end: ProgramExit) -> str:
+    """Return the failure as text with fewer log lines, at most 4096 bytes."""
     for first in range(len(failure.log) + 1):
         fewer = Failure(**asdict(failure) | {"log": failure.log[first:]})
-        text = block(fewer, what, end)
+        text = failure_text(fewer, what, end)
         if len(text.encode()) <= TERMINATION_BYTES:
             return text
     return text[: TERMINATION_BYTES // 4]
 
 
-def tell_kubernetes(text: str) -> None:
-    """Write the text to the termination log, if that file exists."""
+def write_termination_log(text: str) -> None:
+    """Write the text to /dev/termination-log, if that file exists."""
     if TERMINATION_LOG.is_file():
         with suppress(OSError):
             TERMINATION_LOG.write_text(text, encoding="utf-8")
 
 
-def verdict(exit_code: int, failure: Failure | None, at: float) -> str:
+def verdict_json(exit_code: int, failure: Failure | None, at: float) -> str:
     """Return the JSON of verdict.json: exit code, time (Unix seconds) and failure."""
-    told = None if failure is None else asdict(failure)
-    return json.dumps({"exit_code": exit_code, "at": at, "failure": told}, ensure_ascii=False)
+    fields = None if failure is None else asdict(failure)
+    return json.dumps({"exit_code": exit_code, "at": at, "failure": fields}, ensure_ascii=False)

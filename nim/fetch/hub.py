@@ -1,4 +1,4 @@
-"""Repositories of the hub through the hub's own client: files, sizes, and fetching into its cache."""
+"""List and download repositories with the hub's own client library."""
 
 import logging
 import re
@@ -58,7 +58,7 @@ def shown_endpoint() -> str:
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """Return the repository's files from the hub. Nothing is written."""
+    """Return the repository's files as listed by the hub. Nothing is written."""
     found = HfApi().model_info(
         wanted.repository,
         revision=wanted.revision,
@@ -70,7 +70,7 @@ def look_up(wanted: Wanted) -> Repository:
 
 
 def find_in_cache(wanted: Wanted) -> Repository | None:
-    """Return the files in the cache without a request; the cache does not record whether it is complete."""
+    """Return the repository's cached files without a request; they may be incomplete."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
         return None
@@ -83,14 +83,14 @@ def find_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """Fetch one file into the cache unless it is there."""
+    """Download one file into the cache unless it is there; return its path."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
 
 
 def fetch(repository: Repository) -> None:
-    """Fetch every file, several at once. After the first error no other is begun, and it is raised."""
+    """Download every missing file, several at once; the first error stops further downloads and is raised."""
     _refer(repository)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
@@ -104,7 +104,7 @@ def fetch(repository: Repository) -> None:
 
 
 def _refer(repository: Repository) -> None:
-    """Record in the cache that the revision's name means this commit, for use offline."""
+    """Record in the cache which commit the revision's name means, for use offline."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
@@ -118,9 +118,10 @@ class NotTheHubError(Exception):
 
 
 def check_answers() -> None:
-    """Check every answer for web pages: the client would accept a log-in page as the hub's."""
+    """Make the client check every answer: it would accept a log-in page as the hub's."""
 
     def client() -> Any:
+        """Return an HTTP client that checks each answer."""
         made = default_client_factory()
         made.event_hooks["response"].append(_check_answer)
         return made
@@ -139,10 +140,11 @@ def _check_answer(answer: Any) -> None:
 
 
 def forward_log(log: Callable[[str], None]) -> None:
-    """Log the messages of the hub's client as this project's."""
+    """Log the hub client's messages as this project's."""
 
     class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            """Log a record on one line, without signatures and passwords in URLs."""
             log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")

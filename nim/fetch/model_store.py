@@ -1,4 +1,4 @@
-"""A model as a plain directory of real files, which can be served by its path, moved and mounted.
+"""Write a model as a plain directory of real files, which can be served by its path, moved and mounted.
 
 `config.json` is written last: no engine accepts a directory without it, so an incomplete store is never
 served.
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
-from nim.fetch.size import format_size
+from nim.fetch.format_size import format_size
 
 NOTE = ".model-store.json"
 # The files that make a directory a model.
@@ -84,10 +84,12 @@ def check_store(directory: Path, note: Note) -> Note | None:
 
 
 def _named(note: Note) -> str:
+    """Return the source with its commit as text."""
     return note.source + (f" ({note.commit[:12]})" if note.commit else "")
 
 
 def _read(directory: Path) -> Note | None:
+    """Return the record of a store; None if there is none."""
     try:
         return Note(**json.loads((directory / NOTE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -95,6 +97,7 @@ def _read(directory: Path) -> Note | None:
 
 
 def _write(directory: Path, note: Note) -> None:
+    """Write the record of a store atomically."""
     partial = directory / (NOTE + PARTIAL)
     partial.write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
     partial.replace(directory / NOTE)
@@ -124,6 +127,7 @@ def _link(origin: Path, place: Path) -> bool:
 
 
 def _same_size(place: Path, origin: Path) -> bool:
+    """Return whether the file is there with its original's size."""
     return place.is_file() and place.stat().st_size == origin.stat().st_size
 
 
@@ -146,6 +150,7 @@ def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[st
 
 
 def _refusal(directory: Path, error: OSError) -> PreflightError:
+    """Return the error for a store that cannot be written."""
     user = f"{os.geteuid()}:{os.getegid()}"
     hint = f"df -h '{directory}'"
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -1,12 +1,12 @@
-"""Detect this machine's hardware without changing anything."""
+"""Detect this machine's hardware: GPUs visible to the engine, memory, CPUs."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim.hardware.limits import look_at_host
-from nim.hardware.nvidia import Inventory, load_nvml, take_inventory
+from nim.hardware.host_limits import read_host
+from nim.hardware.nvml_inventory import Inventory, load_nvml, take_inventory
 from nim.hardware.types import Hardware, Host
-from nim.hardware.visible import hiding_variable, visible_gpus
+from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:
@@ -14,7 +14,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
     HardwareError where the environment names GPUs that are not there, or the driver is broken.
     """
-    host = look_at_host(root)
+    host = read_host(root)
     if hiding := hiding_variable(environ):
         return join(Inventory(notes=(f"{hiding} hides every GPU",)), environ, host, source="none")
     nvml = load_nvml()
@@ -24,7 +24,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
 
 def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source: str) -> Hardware:
-    """Return the devices as filtered and ordered by the environment, with the host around them."""
+    """Return the hardware of an inventory's visible GPUs and the host around them."""
     return Hardware(
         gpus=visible_gpus(inventory.gpus, environ, inventory.notes),
         source=source,

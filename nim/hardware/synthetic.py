@@ -3,7 +3,7 @@
 import re
 
 from nim.errors import HardwareError, nearest
-from nim.hardware.table import Product, find_product, product_names
+from nim.hardware.gpu_products import Product, find_product, product_names
 from nim.hardware.types import GB, Gpu, Hardware
 
 MAX_GPUS = 1024
@@ -68,6 +68,7 @@ def _pooled_bytes(products: list[Product], text: str) -> int | None:
 
 
 def _gpu(index: int, product: Product) -> Gpu:
+    """Return an idle GPU of a product."""
     return Gpu(
         index=index,
         name=product.name,
@@ -80,4 +81,5 @@ def _gpu(index: int, product: Product) -> Gpu:
 
 
 def _cannot(text: str, why: str) -> HardwareError:
+    """Return the error for an invalid --gpus."""
     return HardwareError(f'cannot read --gpus "{text}": {why}', hint="--gpus 8xH200, or --gpus 4xH100,4xA100")

@@ -1,4 +1,4 @@
-"""What a machine has, as frozen values. None is unknown, never zero or a guess."""
+"""Frozen classes for a machine's hardware. None means unknown, never zero."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""Whether the engine is well and how far its start is: phases, time left, stalls, status files."""
+"""Health of the engine and progress of its start: readiness, phases, ETA, stalls, status files."""

@@ -1,4 +1,4 @@
-"""Progress of a download made by the engine, measured by the bytes in the hub's cache directory."""
+"""Progress of the engine's model download, measured by the bytes in the hub cache."""
 
 import os
 import re
@@ -32,8 +32,8 @@ class Found:
     total_bytes: int | None = None
 
 
-def look_at(directory: Path) -> Found:
-    """Return the bytes in `directory`. For a sparse file being written only allocated blocks count."""
+def scan_download(directory: Path) -> Found:
+    """Return the bytes in `directory`; of a sparse file only the allocated blocks count."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:
         for entry in islice(entries, MOST_FILES):
@@ -74,30 +74,30 @@ class DownloadProgress:
 
     @property
     def seconds(self) -> float:
-        """Seconds during which bytes arrived."""
+        """Return the seconds during which bytes arrived."""
         return 0.0 if self._grew_from is None else self._grew_to - self._grew_from
 
     @property
     def have_bytes(self) -> int:
-        """Bytes present at the last scan."""
+        """Return the bytes present at the last scan."""
         return self._looks[-1][1] if self._looks else 0
 
     @property
     def total_bytes(self) -> int | None:
-        """Size of the download; None if unknown, or if more than that is present (several revisions)."""
+        """Return the size of the download in bytes; None if unknown or less than is present."""
         total = self._total
         return total if total and self.have_bytes <= total * (1 + TOLERANCE) else None
 
     @property
     def progress(self) -> float | None:
-        """Fraction from 0 to 1, or None if nothing is being downloaded or the size is unknown."""
+        """Return the fraction downloaded, 0 to 1; None if nothing is downloaded or the size is unknown."""
         if not self.total_bytes or not self.needed:
             return None
         return min(self.have_bytes / self.total_bytes, 1.0)
 
     @property
     def rate(self) -> float | None:
-        """Recent bytes per second, or None after fewer than two scans."""
+        """Return the recent bytes per second; None after fewer than two scans."""
         if len(self._looks) < 2:
             return None
         (then, before), (now, after) = self._looks[0], self._looks[-1]
@@ -110,7 +110,7 @@ class DownloadProgress:
             return None
         return max((total - self.have_bytes) / rate - (now - self._looks[-1][0]), 0)
 
-    def saw(self, found: Found, now: float) -> None:
+    def add_scan(self, found: Found, now: float) -> None:
         """Record one scan of the download directory."""
         if self.needed is None:
             self._begin(found, now)
@@ -122,10 +122,10 @@ class DownloadProgress:
             self._looks.popleft()
         if self.needed and now - self._said_at >= LOG_SECONDS:
             self._said_at = now
-            self._say(self.told(now))
+            self._say(self.progress_text(now))
 
-    def told(self, now: float) -> str:
-        """Return one line: bytes, rate and time left."""
+    def progress_text(self, now: float) -> str:
+        """Return bytes, rate and time left as one line of text."""
         total, rest, rate = self.total_bytes, self.rest(now), self.rate
         unit, name = (10**9, "GB") if (total or self.have_bytes) >= 10**9 else (10**6, "MB")
         of = f" of {total / unit:.1f}" if total else ""
@@ -135,6 +135,7 @@ class DownloadProgress:
         return ", ".join(parts)
 
     def _begin(self, found: Found, now: float) -> None:
+        """Record the first scan, and whether a download is needed."""
         if total := found.total_bytes or self._total:
             self.needed = found.have_bytes < total * (1 - TOLERANCE)
         else:

@@ -1,4 +1,4 @@
-"""Counters from vLLM's /metrics that change only while an engine core works."""
+"""Parse the counters of vLLM's /metrics that change only while an engine core works."""
 
 import re
 from collections import defaultdict
@@ -32,7 +32,7 @@ class EngineCounters:
 
 
 def read_counters(text: bytes) -> EngineCounters | None:
-    """Parse /metrics; None if it has none of these counters (another engine, or statistics are off)."""
+    """Return the counters in /metrics; None if it has none (another engine, or statistics are off)."""
     cores: dict[bytes, Core] = defaultdict(Core)
     asleep = False
     for name, labels, value in _SIGN.findall(text):

@@ -1,11 +1,11 @@
-"""Processes of the engine. Its API server can outlive the processes that compute."""
+"""Watch the engine's processes: its API server can outlive those that compute."""
 
 import re
 from collections.abc import Callable
 
 from nim.cleanup.process_table import Process, Watch, all_processes, below
 from nim.event_loop import EventLoop
-from nim.logging.records import Record
+from nim.logging.log_line_parsers import Record
 
 # vLLM prefixes log lines with the name and pid of the process.
 _SPEAKER = re.compile(r"\((?:EngineCore|Worker)\S* pid=(\d+)\)")
@@ -24,7 +24,7 @@ class EngineProcesses:
             self._watch(process)
 
     def meet(self, record: Record, top: Process) -> None:
-        """Watch a process of the engine as soon as it logs its first line."""
+        """Watch the process of the engine that logged this record."""
         match = _SPEAKER.match(record.message)
         if match and int(match[1]) not in self._watched:
             for process in below(top.pid, all_processes()):
@@ -38,9 +38,11 @@ class EngineProcesses:
         self._watched.clear()
 
     def _watch(self, process: Process) -> None:
+        """Watch one process."""
         if process.pid not in self._watched:
             self._watched[process.pid] = Watch(self._loop, process, lambda: self._ended(process))
 
     def _ended(self, process: Process) -> None:
+        """Report an ended process as lost."""
         del self._watched[process.pid]
         self._lost(process)

@@ -1,4 +1,4 @@
-"""One non-blocking HTTP request to the engine."""
+"""Send one non-blocking HTTP request to the engine from the event loop."""
 
 import socket
 from collections.abc import Callable
@@ -16,17 +16,17 @@ Answered = Callable[[int, bytes], None]
 
 
 def address_of(engine: Engine) -> Address:
-    """Return what to connect to: the path of a unix socket, or a loopback port."""
+    """Return the engine's address: the path of a unix socket, or host and port."""
     return engine.socket or ("127.0.0.1", engine.port or 0)
 
 
 def get(path: str) -> bytes:
-    """Return a GET request. With HTTP/1.0 the answer ends with the connection and is not chunked."""
+    """Return the bytes of a GET request, in HTTP/1.0 so that the answer is not chunked."""
     return f"GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 def post(path: str, body: str, key: str | None) -> bytes:
-    """Return a POST request with a JSON body, and the engine's API key if it has one."""
+    """Return the bytes of a POST request with a JSON body, and the engine's API key if it has one."""
     lines = [f"POST {path} HTTP/1.0", "Host: localhost", "Connection: close"]
     lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
     lines += [f"Authorization: Bearer {key}"] if key else []
@@ -45,22 +45,24 @@ class HttpRequest:
         self._link = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._link.connect_ex(address)  # the first write reports whether the connection succeeded
         self._timer = loop.after(seconds, lambda: self._end(0))
-        loop.watch(self._link.fileno(), self._ask, writable=True)
+        loop.watch(self._link.fileno(), self._send, writable=True)
 
     def cancel(self) -> None:
         """Drop the request; `answered` will not be called."""
         self._answered = lambda *_: None
         self._end(0)
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
+        """Send the request once connected."""
         self._loop.unwatch(self._link.fileno())
-        self._loop.watch(self._link.fileno(), self._hear)
+        self._loop.watch(self._link.fileno(), self._on_readable)
         try:
             self._link.send(self._request, socket.MSG_NOSIGNAL)
         except OSError:
             self._end(0)
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
+        """Read a piece of the answer."""
         try:
             piece = self._link.recv(READ_BYTES)
         except OSError:
@@ -71,6 +73,7 @@ class HttpRequest:
             self._end(_status(self._answer))
 
     def _end(self, status: int) -> None:
+        """Close the connection and call `answered` with status and body; status 0 means no answer."""
         if self._link.fileno() >= 0:
             self._timer.cancel()
             self._loop.unwatch(self._link.fileno())
@@ -79,5 +82,6 @@ class HttpRequest:
 
 
 def _status(answer: bytes) -> int:
+    """Return the HTTP status of an answer; 0 if it has none."""
     word = answer[9:12]
     return int(word) if answer.startswith(b"HTTP/1.") and word.isdigit() else 0

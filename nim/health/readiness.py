@@ -1,4 +1,4 @@
-"""Polls the engine's /health until it answers 200."""
+"""Poll the engine's /health until it answers 200."""
 
 import os
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from nim.event_loop import EventLoop, Timer
 from nim.health.http_request import Address, HttpRequest, get
 
-ANSWER_SECONDS = 1.0
+ANSWER_TIMEOUT_SECONDS = 1.0
 # Poll soon after the engine logs that it serves, seldom while it does not.
-SOON_SECONDS, SELDOM_SECONDS = 0.05, 0.5
+FAST_POLL_SECONDS, SLOW_POLL_SECONDS = 0.05, 0.5
 
 
 def ask_health(loop: EventLoop, address: Address, answered: Callable[[bool], None]) -> HttpRequest:
-    """Request /health once; `answered` gets True for 200, else False (also without an answer)."""
+    """Request /health once; call `answered` with True for status 200, else with False."""
     return HttpRequest(
-        loop, address, get("/health"), ANSWER_SECONDS, lambda status, _: answered(status == 200)
+        loop, address, get("/health"), ANSWER_TIMEOUT_SECONDS, lambda status, _: answered(status == 200)
     )
 
 
@@ -23,18 +23,18 @@ class Readiness:
 
     def __init__(self, loop: EventLoop, address: Address, ready: Callable[[], None]) -> None:
         self._loop, self._address, self._ready = loop, address, ready
-        self._pause = SELDOM_SECONDS
+        self._pause = SLOW_POLL_SECONDS
         self._probe: HttpRequest | None = None
         self._timer: Timer | None = None
 
     def begin(self) -> None:
         """Start polling."""
-        self._pause = SELDOM_SECONDS
+        self._pause = SLOW_POLL_SECONDS
         self._timer = self._loop.after(self._pause, self._ask)
 
     def hurry(self) -> None:
         """Poll now: the engine has logged that it serves."""
-        self._pause = SOON_SECONDS
+        self._pause = FAST_POLL_SECONDS
         if self._timer:
             self._timer.cancel()
             self._timer = self._loop.after(0, self._ask)
@@ -50,11 +50,12 @@ class Readiness:
         """Poll once, if the engine's socket exists."""
         self._timer = None
         if isinstance(self._address, str) and not os.path.exists(self._address):  # noqa: PTH110 (called often)
-            self._heard(False)
+            self._on_answer(False)
         else:
-            self._probe = ask_health(self._loop, self._address, self._heard)
+            self._probe = ask_health(self._loop, self._address, self._on_answer)
 
-    def _heard(self, well: bool) -> None:
+    def _on_answer(self, well: bool) -> None:
+        """Report ready, or schedule the next poll."""
         self._probe = None
         if well:
             self._ready()

@@ -11,7 +11,7 @@ DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
 
 
 def ready_lines(plan: Plan) -> Iterator[str]:
-    """Yield the address with the model's name, then a curl command, if its route is open."""
+    """Yield the log lines of a ready service: address and model, then a curl command if its route is open."""
     groups = plan.gateway.route_groups
     url = f"http://localhost:{plan.gateway.server_port}"
     name = plan.model.served_names[0] if plan.model.served_names else plan.model.name
@@ -24,6 +24,7 @@ def ready_lines(plan: Plan) -> Iterator[str]:
 
 
 def _example(plan: Plan, name: str) -> tuple[str, dict[str, object]]:
+    """Return the path and body of a request to try, an embedding for pooling models."""
     runner = plan.config.get("runner")
     if runner and runner.value == "pooling":
         return EMBEDDINGS, {"model": name, "input": "Hello"}

@@ -1,4 +1,4 @@
-"""The rule that decides whether an engine is stalled. Pure: no clock, no sockets."""
+"""Decide whether an engine is stalled, from its counters and answered probes. Pure: no clock, no I/O."""
 
 from dataclasses import dataclass, field
 
@@ -53,7 +53,7 @@ class StallRule:
             self.progress_at = now
 
     def due(self) -> tuple[float, ...]:
-        """Return the times at which a verdict falls due if nothing is observed before."""
+        """Return the times at which a verdict is due if nothing else is observed."""
         asked = () if self.probed_at is None else (self._probe_due(self.probed_at),)
         return (self.answered_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
 

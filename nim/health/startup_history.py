@@ -1,4 +1,4 @@
-"""Durations of earlier starts, kept in the cache directory for the next ETA."""
+"""Read and write the durations of earlier starts in the cache directory, for the next ETA."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ from typing import Any
 from nim.log_format import severity
 from nim.plan import Plan
 from nim.regular_files import read_bytes
-from nim.state import Phase
+from nim.service_state import Phase
 
 FILE = "startup-times.v1.json"
 LOCK = ".startup-times.lock"
@@ -69,20 +69,27 @@ class StartupHistory:
 def key_of(plan: Plan) -> str:
     """Return the key of comparable starts: model, profile, machine, engine and its options."""
     options = {name: value.value for name, value in plan.config.items() if name not in _IRRELEVANT}
-    told = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
+    options_crc = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
     engine = f"{plan.engine.name} {plan.engine.version}"
-    parts = (plan.model.name, plan.model.source, plan.profile.id[:12], plan.machine, engine, f"{told:08x}")
+    parts = (
+        plan.model.name,
+        plan.model.source,
+        plan.profile.id[:12],
+        plan.machine,
+        engine,
+        f"{options_crc:08x}",
+    )
     return " | ".join(parts if _shows_phases(plan) else (*parts, "few phases"))
 
 
 def _shows_phases(plan: Plan) -> bool:
-    """Whether vLLM logs at INFO, the level of most lines that show a phase."""
+    """Return whether vLLM logs at INFO, the level of most lines that show a phase."""
     level = plan.engine.env.get("VLLM_LOGGING_LEVEL") or plan.log_level
     return severity(level.upper()) <= severity("INFO")
 
 
 def recall(cache_dir: Path, key: str) -> StartupHistory:
-    """Return the earlier starts with this key, oldest first."""
+    """Return the earlier starts with this key, oldest first, or why they could not be read."""
     try:
         return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
     except FileNotFoundError:
@@ -97,7 +104,7 @@ def recall(cache_dir: Path, key: str) -> StartupHistory:
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:
-    """Add a start to the history, merging concurrent writers; returns None, or why it failed."""
+    """Add a start to the history file; return None, or why that failed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir):
@@ -124,6 +131,7 @@ def _read(path: Path) -> dict[str, tuple[Run, ...]]:
 
 
 def _run(data: dict[str, Any]) -> Run:
+    """Return a start from its JSON values."""
     seconds = {Phase(name): _seconds(value) for name, value in data["seconds"].items()}
     return Run(
         at=float(data["at"]),
@@ -134,6 +142,7 @@ def _run(data: dict[str, Any]) -> Run:
 
 
 def _seconds(value: Any) -> float:
+    """Return a duration in seconds; ValueError if it is implausible."""
     seconds = float(value)
     if not 0 <= seconds <= LONGEST_SECONDS:
         raise ValueError(f"{value} is no duration")
@@ -141,7 +150,7 @@ def _seconds(value: Any) -> float:
 
 
 def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
-    """Write the file atomically, readable by whoever may use the directory: users can share a cache."""
+    """Write the file atomically, with the permissions of its directory: users can share a cache."""
     starts = {key: [_data(run) for run in runs] for key, runs in kept.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
@@ -155,6 +164,7 @@ def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
 
 
 def _data(run: Run) -> dict[str, Any]:
+    """Return a start as JSON values."""
     seconds = {phase.value: round(seconds, 3) for phase, seconds in run.seconds.items()}
     downloaded = round(run.download_seconds, 3)
     return {"at": round(run.at, 3), "seconds": seconds, "download_seconds": downloaded, "warm": run.warm}
@@ -174,6 +184,7 @@ def _locked(cache_dir: Path) -> Iterator[None]:
 
 
 def _lock(fd: int) -> None:
+    """Lock the file within 10 s; on file systems without locks, go on."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

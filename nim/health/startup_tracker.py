@@ -1,4 +1,4 @@
-"""Tracks a start: combines history, present phase and download into an ETA."""
+"""Track an engine's start: combine history, present phase and download into an ETA."""
 
 import os
 import time
@@ -7,18 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.background import BackgroundTasks
+from nim.background_tasks import BackgroundTasks
 from nim.event_loop import EventLoop, Timer
-from nim.health.download_progress import DownloadProgress, Found, look_at
-from nim.health.eta import Estimate, expect
-from nim.health.phases import DOING, STARTING, Step
+from nim.health.download_progress import DownloadProgress, Found, scan_download
+from nim.health.startup_eta import Estimate, expect
 from nim.health.startup_history import Run, StartupHistory, key_of, recall, remember
+from nim.health.startup_phases import DOING, STARTING, Step
 from nim.health.status_files import StatusPublisher
 from nim.plan import Plan
-from nim.state import Phase, State
+from nim.service_state import Phase, State
 
 # Interval of ETA updates without events, and of scans during a download.
-TICK_SECONDS, LOOK_SECONDS = 1.0, 2.0
+TICK_SECONDS, RESCAN_SECONDS = 1.0, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,9 @@ class StartupTracker:
     """Tracks the starts of one engine, each from `begin` to `ready` or `end`."""
 
     def __init__(
-        self, plan: Plan, loop: EventLoop, board: StatusPublisher, say: Callable[[str, str], None]
+        self, plan: Plan, loop: EventLoop, status: StatusPublisher, say: Callable[[str, str], None]
     ) -> None:
-        self._loop, self._status, self._say = loop, board, say
+        self._loop, self._status, self._say = loop, status, say
         self._background, self._key = BackgroundTasks(loop), key_of(plan)
         self._cache, self._download = Path(plan.cache_dir), plan.download
         engine_cache = Path(plan.engine.env.get("VLLM_CACHE_ROOT", self._cache / "vllm"))
@@ -44,13 +44,13 @@ class StartupTracker:
         self._timer: Timer | None = None
         self._number = 0
         self._reset()
-        board.eta = self._eta
+        status.eta = self._eta
 
     def begin(self) -> None:
         """Reset for a start of the engine."""
         self._reset()
         number = self._number
-        self._background.run(self._look_before, lambda before: self._heard(before, number))
+        self._background.run(self._read_history, lambda before: self._on_history(before, number))
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
 
     def ready(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ class StartupTracker:
             download_seconds=min(downloaded, phases.get(Phase.FETCH, 0.0)),
             warm=self._warm,
         )
-        self._background.run(lambda: remember(self._cache, self._key, run), self._kept)
+        self._background.run(lambda: remember(self._cache, self._key, run), self._on_remembered)
         self.end()
 
     def end(self) -> None:
@@ -78,32 +78,36 @@ class StartupTracker:
         self._number += 1
 
     def _reset(self) -> None:
+        """Forget the previous start."""
         self._estimate = Estimate({}, Phase.SELECT, self._loop.now())
         self._expected: float | None = None
-        self._fetching = DownloadProgress(self._download, self._say_fetched) if self._download else None
-        self._looked_at, self._warm = self._loop.now(), False
+        self._fetching = DownloadProgress(self._download, self._log_download) if self._download else None
+        self._scanned_at, self._warm = self._loop.now(), False
 
-    def _look_before(self) -> Before:
+    def _read_history(self) -> Before:
+        """Return history, state of the compile cache and downloaded bytes; runs in the background thread."""
         warm = False
         with suppress(OSError), os.scandir(self._compiled) as entries:
             warm = next(entries, None) is not None
-        found = look_at(Path(self._download.directory)) if self._download else None
+        found = scan_download(Path(self._download.directory)) if self._download else None
         return Before(kept=recall(self._cache, self._key), warm=warm, found=found)
 
-    def _heard(self, before: Before, number: int) -> None:
+    def _on_history(self, before: Before, number: int) -> None:
+        """Take the history into the estimate, unless another start has begun."""
         if number != self._number:
             return
         if before.kept.problem:
             self._say("WARNING", before.kept.problem)
         if before.found:
-            self._saw(before.found, number)
+            self._on_scan(before.found, number)
         downloads = bool(self._fetching and self._fetching.needed)
         self._warm = before.warm
         self._estimate.expected = expect(before.kept.runs, warm=before.warm, downloads=downloads)
         self._expected = self._estimate.total
         self._status.tick()
 
-    def _kept(self, problem: str | None) -> None:
+    def _on_remembered(self, problem: str | None) -> None:
+        """Log why the start could not be added to the history."""
         if problem:
             self._say("DEBUG", problem)
 
@@ -113,24 +117,26 @@ class StartupTracker:
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
         # Also before the fetch phase: the first bytes can be dated only to the scan before them.
         fetches = self._download and self._status.state.phase in (Phase.SELECT, Phase.FETCH)
-        if self._download and fetches and now - self._looked_at >= LOOK_SECONDS:
+        if self._download and fetches and now - self._scanned_at >= RESCAN_SECONDS:
             directory, number = Path(self._download.directory), self._number
-            self._looked_at = float("inf")  # no further scan until this one has answered
-            self._background.run(lambda: look_at(directory), lambda found: self._saw(found, number))
+            self._scanned_at = float("inf")  # no further scan until this one has answered
+            self._background.run(lambda: scan_download(directory), lambda found: self._on_scan(found, number))
         self._status.tick()
 
-    def _saw(self, found: Found, number: int) -> None:
+    def _on_scan(self, found: Found, number: int) -> None:
+        """Publish the download's progress, unless another start has begun."""
         if number != self._number or self._fetching is None:
             return
-        self._looked_at = self._loop.now()
-        self._fetching.saw(found, self._looked_at)
+        self._scanned_at = self._loop.now()
+        self._fetching.add_scan(found, self._scanned_at)
         if self._fetching.needed and self._status.state.phase is Phase.FETCH:
-            told = self._fetching.told(self._looked_at)
-            message = f"{DOING[Phase.FETCH]}: {told}" if self._fetching.have_bytes else DOING[Phase.FETCH]
+            text = self._fetching.progress_text(self._scanned_at)
+            message = f"{DOING[Phase.FETCH]}: {text}" if self._fetching.have_bytes else DOING[Phase.FETCH]
             step = Step(phase=Phase.FETCH, message=message, progress=self._fetching.progress)
             self._status.step(step)
 
-    def _say_fetched(self, text: str) -> None:
+    def _log_download(self, text: str) -> None:
+        """Log the download's progress during the fetch phase."""
         if self._status.state.phase is Phase.FETCH:
             self._say("INFO", text)
 

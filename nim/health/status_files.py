@@ -1,4 +1,4 @@
-"""What the controller publishes: state.json, the readiness body, and the flag files that nginx tests."""
+"""Publish the state to files: state.json, the readiness body, and the flag files that nginx tests."""
 
 import os
 import time
@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from nim.health.phases import DOING, IN_ORDER, Step
+from nim.health.startup_phases import DOING, IN_ORDER, Step
 from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
-from nim.state import Failure, Phase, PhaseDone, State
+from nim.service_state import Failure, Phase, PhaseDone, State
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
@@ -49,7 +49,7 @@ class StatusPublisher:
         self._change(self.state)
 
     def ready(self) -> float:
-        """Publish ready; returns the seconds since the engine was started."""
+        """Publish ready; return the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)
         (self._run_dir / STALLED_FILE).unlink(missing_ok=True)
         return max(self._now() - self._began, 0)
@@ -107,6 +107,7 @@ class StatusPublisher:
     def _enter(
         self, phase: Phase, message: str, progress: float | None = None, *, ready: bool = False
     ) -> None:
+        """Change message and progress, and the phase if it is new."""
         state, now = self.state, self._now()
         changed = replace(state, message=message, progress=progress, ready=ready)
         if phase is not state.phase:
@@ -116,6 +117,7 @@ class StatusPublisher:
         self._change(changed)
 
     def _change(self, state: State) -> None:
+        """Publish a state with its ETA, if it differs from the last one."""
         state = replace(state, eta_seconds=self.eta(state))
         if state != self.state:
             self.state = state

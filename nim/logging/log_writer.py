@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nim.event_loop import EventLoop
 from nim.log_format import Form, escape_in_json
-from nim.logging.records import Record, read_access
+from nim.logging.log_line_parsers import Record, read_access
 from nim.logging.stderr_queue import StderrQueue
 from nim.redact import MASK, without
 
@@ -55,6 +55,7 @@ class LogWriter:
         return without(self._secrets, text)
 
     def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
+        """Return a JSON value with secrets masked."""
         return self.mask(value) if isinstance(value, str) else [self.mask(text) for text in value]
 
     def close(self, seconds: float) -> None:
@@ -62,7 +63,8 @@ class LogWriter:
         self._sink.close(seconds)
 
     def _dropped(self, count: int) -> str:
-        message = f"dropped {count} records: whoever reads stderr is too slow"
+        """Log how many lines were dropped."""
+        message = f"dropped {count} records: the reader of stderr is too slow"
         return self._form.line("WARNING", OURS, message, at=time.time())
 
 

@@ -46,7 +46,7 @@ class StderrQueue:
     def close(self, seconds: float) -> None:
         """Write what is queued, for at most `seconds`."""
         deadline = time.monotonic() + seconds
-        self._tell_dropped()
+        self._log_dropped()
         while self._queue and not self._broken and (left := deadline - time.monotonic()) > 0:
             select.select([], [self._fd], [], left)
             self._flush()
@@ -55,10 +55,12 @@ class StderrQueue:
         self._broken = True
 
     def _add(self, data: bytes) -> None:
+        """Append data to the queue."""
         self._queue.append(data)
         self._bytes += len(data)
 
-    def _tell_dropped(self) -> None:
+    def _log_dropped(self) -> None:
+        """Queue a line with the number of lines dropped."""
         if self._dropped:
             self._add(self._report(self._dropped).encode())
             self._dropped = 0
@@ -69,7 +71,7 @@ class StderrQueue:
             while self._queue:
                 self._write_piece()
                 if self._bytes < QUEUE_BYTES // 2:
-                    self._tell_dropped()
+                    self._log_dropped()
         except BlockingIOError:
             self._wait(True)
         except OSError as error:
@@ -86,6 +88,7 @@ class StderrQueue:
         self._bytes = 0
 
     def _write_piece(self) -> None:
+        """Write one piece of the queue."""
         piece = self._queue[0]
         written = self._write(piece[:PIECE_BYTES])
         self._bytes -= written
@@ -119,6 +122,7 @@ def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
 
 
 def _write_if_ready(fd: int, data: bytes) -> int:
+    """Write to a descriptor without blocking; return the bytes written."""
     if not select.select([], [fd], [], 0)[1]:
         raise BlockingIOError
     return os.write(fd, data)

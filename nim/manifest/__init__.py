@@ -1,8 +1,8 @@
-"""Model manifests: read, check and publish what a model is and the profiles it can run with."""
+"""Read, check and publish model manifests: what a model is and the profiles to run it with."""
 
 from nim.manifest.find import find_manifest, manifest_names, manifest_paths
 from nim.manifest.load import load_manifest, local_path, read_manifest
-from nim.manifest.publish import manifest_to_json
+from nim.manifest.manifest_json import manifest_to_json
 from nim.manifest.types import Engine, License, Manifest, Model, Profile, Variant
 
 __all__ = [

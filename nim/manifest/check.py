@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from nim.manifest.ids import wrong_ids
+from nim.manifest.profile_ids import wrong_ids
 from nim.manifest.types import Manifest
 
 LABEL = re.compile(
@@ -19,6 +19,7 @@ def check_manifest(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
+    """Yield the problems: wrong ids, duplicate labels, invalid patterns."""
     for profile, expected in wrong_ids(manifest):
         yield f"line {profile.line}: the id of {profile.label} is not that of its content: {expected}"
     labels = Counter(profile.label for profile in manifest.profiles)
@@ -35,6 +36,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _bad_pattern(pattern: str, line: int | None) -> Iterator[str]:
+    """Yield a problem if the text is not a regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:

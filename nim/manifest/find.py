@@ -61,4 +61,5 @@ def _unknown(name: str, directory: Path) -> ManifestError:
 
 
 def _short(name: str) -> str:
+    """Return the last part of a model's name, in lower case."""
     return name.lower().rpartition("/")[2]

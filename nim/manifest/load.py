@@ -7,10 +7,10 @@ from pathlib import Path
 from yaml import Node
 
 from nim.errors import ManifestError
-from nim.manifest.read import read
+from nim.manifest.schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
-from nim.manifest.v1 import is_v1, read_v1
-from nim.manifest.yaml_lines import Place, compose, elements, items
+from nim.manifest.yaml_nodes import Place, compose, elements, items
+from nim.manifest.yaml_to_dataclass import read
 from nim.regular_files import read_text
 
 MAX_BYTES = 16 * 1024**2
@@ -82,6 +82,7 @@ def lora_engine(tags: Mapping[str, str]) -> Engine:
 
 
 def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ...]:
+    """Return the profiles of a document; ManifestError for none or duplicate ids."""
     entry_nodes = _entry_nodes(node, place)
     if not entry_nodes:
         place.refuse(node, "use a manifest without profiles", hint="add one below `profiles:`")
@@ -99,7 +100,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
 
 
 def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> None:
-    """Refuse what types cannot express: tags that must be numbers, and names that must exist."""
+    """Raise ManifestError for tags that must be numbers, and for names that do not exist."""
     for tag in ("tp", "pp"):
         if not entry.tags.get(tag, "1").isdecimal() or int(entry.tags.get(tag, "1")) < 1:
             place.refuse(
@@ -114,15 +115,18 @@ def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> 
 
 
 def _entry_nodes(node: Node, place: Place) -> list[Node]:
+    """Return the YAML nodes of the profiles."""
     found = [value for name, _, value in items(node, place, "the manifest") if name == "profiles"]
     return elements(found[0], place, "profiles") if found else []
 
 
 def _model_source(model: Model | None) -> str | None:
+    """Return the model's source; None without a model."""
     return model.source if model else None
 
 
 def _absolute(path: Path | None) -> str | None:
+    """Return a path as absolute text; None without a path."""
     return str(path.absolute()) if path else None
 
 

@@ -186,6 +186,7 @@ class Profile:
 
     @property
     def precision(self) -> str | None:
+        """Return the precision, such as `fp8`; None if it is not tagged."""
         return self.tags.get("precision")
 
     @property
@@ -195,6 +196,7 @@ class Profile:
 
     @property
     def on_cpu(self) -> bool:
+        """Return whether the profile is for a CPU."""
         return (self.gpu or "").lower() == "cpu"
 
     @property
@@ -206,10 +208,12 @@ class Profile:
 
     @property
     def tensor_parallel_size(self) -> int:
+        """Return the tensor-parallel size (tag `tp`)."""
         return int(self.tags.get("tp", "1"))
 
     @property
     def pipeline_parallel_size(self) -> int:
+        """Return the pipeline-parallel size (tag `pp`)."""
         return int(self.tags.get("pp", "1"))
 
     @property
@@ -219,6 +223,7 @@ class Profile:
 
     @property
     def lora(self) -> bool:
+        """Return whether the profile enables LoRA."""
         return self.tags.get("feat_lora", "false").lower() == "true"
 
     @property
@@ -242,6 +247,7 @@ class Profile:
         return tuple(names.split("+")) if names else ()
 
     def _gpu_part(self) -> list[str]:
+        """Return the GPU's part of the label: empty for any GPU."""
         if self.gpu is None or self.on_cpu:
             return ["cpu"] if self.on_cpu else []
         name = self.gpu.lower().replace(" ", "-").replace("_", "-").removeprefix("nvidia-")
@@ -265,6 +271,7 @@ class Manifest:
 
     @property
     def name(self) -> str | None:
+        """Return the model's name; None if the manifest names no model."""
         return self.model.name if self.model else None
 
 

@@ -1,1 +1,1 @@
-"""Management routes: what the service reports about itself, from the first second. No tokens pass here."""
+"""The management API: health, metadata, metrics, documents. Requests to the model bypass it."""

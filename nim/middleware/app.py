@@ -7,17 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from nim.middleware import bodies, metrics
+from nim.middleware import metrics, response_bodies
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
-from nim.middleware.gpus import Gpus
+from nim.middleware.gpu_usage import Gpus
 from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
 from nim.middleware.upstreams import UPSTREAMS, Connected
 from nim.middleware.watched_file import Watched
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
-from nim.state import Phase, State
+from nim.service_state import Phase, State
 
 # Cache headers of the documented health answers.
 NO_STORE = {"Cache-Control": "no-store, no-cache, must-revalidate"}
@@ -51,7 +51,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
 
 
 async def root(request: web.Request) -> web.Response:
-    """Answer with the index: a page for browsers, JSON for everyone else."""
+    """Answer with the index: HTML for browsers, JSON otherwise."""
     plan, state = request.app[PLAN].value(), request.app[STATE].value()
     if "text/html" in request.headers.get("Accept", ""):
         text = index_page(plan, state)
@@ -65,24 +65,24 @@ async def startup(request: web.Request) -> web.Response:
     """Answer 200 when ready, else 503; both include the progress of the start."""
     state = request.app[STATE].value()
     status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    answer = _json(bodies.startup(state), status)
+    answer = _json(response_bodies.startup(state), status)
     answer.headers.update(NO_STORE)
     return answer
 
 
 async def metadata(request: web.Request) -> web.Response:
     """Answer with model, profile, engine and configuration."""
-    return _json(bodies.metadata(request.app[PLAN].value(), request.app[STATE].value()))
+    return _json(response_bodies.metadata(request.app[PLAN].value(), request.app[STATE].value()))
 
 
 async def version(request: web.Request) -> web.Response:
     """Answer with the release and the API version."""
-    return _json(bodies.version(request.app[PLAN].value()))
+    return _json(response_bodies.version(request.app[PLAN].value()))
 
 
 async def license_text(request: web.Request) -> web.Response:
     """Answer with the licence and its text."""
-    return _json(bodies.licence(request.app[PLAN].value().model))
+    return _json(response_bodies.licence(request.app[PLAN].value().model))
 
 
 async def manifest(request: web.Request) -> web.Response:
@@ -92,7 +92,7 @@ async def manifest(request: web.Request) -> web.Response:
         message = "cannot show a manifest: this model is served without one; GET /v1/metadata has its profile"
         request_id = request.headers.get("X-Request-Id")
         return refusal(HTTPStatus.NOT_FOUND, message, "no_manifest", request_id)
-    return _json(bodies.manifest(document, request.app[PLAN].value()))
+    return _json(response_bodies.manifest(document, request.app[PLAN].value()))
 
 
 async def exposition(request: web.Request) -> web.Response:
@@ -115,12 +115,14 @@ async def docs(request: web.Request) -> web.Response:
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
 
-def _json(body: bodies.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def _json(body: response_bodies.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Return a JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, body=text.encode(), content_type="application/json")
 
 
 def _document(text: str) -> dict[str, Any]:
+    """Return the manifest parsed from JSON."""
     document = json.loads(text)
     if not isinstance(document, dict):
         raise TypeError("a manifest is an object")

@@ -1,4 +1,4 @@
-"""/docs: the API's description for people. The engine brings Swagger UI; the page around it is ours.
+"""The page /docs: Swagger UI for the service's OpenAPI document.
 
 The engine's own page has another program's name, and an icon from the internet.
 """

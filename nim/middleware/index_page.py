@@ -1,11 +1,11 @@
-"""The index at /: what this service is and where to go next, as JSON or as a small page."""
+"""The index page at /: what this service is and its links, as JSON or HTML."""
 
 from html import escape
 from typing import Any
 
 from nim.plan import Plan
 from nim.routes import let_through
-from nim.state import State
+from nim.service_state import State
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -76,4 +76,5 @@ def index_page(plan: Plan, state: State) -> str:
 
 
 def _links(plan: Plan) -> dict[str, str]:
+    """Return name → path of the open routes for the index."""
     return {name: path for name, path in _LINKS.items() if let_through(path, plan.gateway.route_groups)}

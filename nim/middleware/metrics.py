@@ -1,4 +1,4 @@
-"""Prometheus text: the engine's metrics unchanged, followed by ours with their own names."""
+"""Metrics in Prometheus format: the engine's unchanged, followed by those of the service."""
 
 import asyncio
 import re
@@ -11,15 +11,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from nim.middleware.connections import Connections
-from nim.middleware.gpus import GpuReading, Gpus
+from nim.middleware.gpu_usage import GpuReading, Gpus
+from nim.middleware.nginx_connections import Connections
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.plan import Plan
-from nim.state import State
+from nim.service_state import State
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # A scraper with a timeout of one second still gets ours if nobody else answers.
-PATIENCE_SECONDS = 0.8
+ENGINE_TIMEOUT_SECONDS = 0.8
 
 _OUR_NAMES = re.compile(rb"^(?:# (?:HELP|TYPE) )?(nim_[a-zA-Z0-9_:]*)", re.MULTILINE)
 _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] = (
@@ -32,10 +32,10 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """Return the whole text. All sources are asked concurrently; those that do not answer are left out."""
+    """Return the metrics text. All sources are read concurrently; those that do not answer are omitted."""
     engine, page, readings = await asyncio.gather(
-        fetch(upstreams.engine, "/metrics", PATIENCE_SECONDS),
-        fetch(upstreams.gateway, "/status", PATIENCE_SECONDS),
+        fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
+        fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
         gpus.read(),
     )
     ours = [
@@ -112,10 +112,12 @@ class _Families(Collector):
         self._families = families
 
     def collect(self) -> list[Metric]:
+        """Return the metric families."""
         return self._families
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
+    """Return a gauge with one value."""
     return GaugeMetricFamily(name, about, float(value))
 
 

@@ -6,21 +6,21 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nim.middleware import openapi_paths
-from nim.middleware.bodies import API_VERSION
+from nim.middleware.response_bodies import API_VERSION
 from nim.middleware.upstreams import Upstreams, fetch
 from nim.routes import let_through
-from nim.state import State
+from nim.service_state import State
 
 log = logging.getLogger(__name__)
 
 # The engine builds its document at the first request: about a second, more on a busy machine.
-PATIENCE_SECONDS = 20.0
+ENGINE_TIMEOUT_SECONDS = 20.0
 
 Document = dict[str, Any]
 
 
 class Description:
-    """The document as bytes. The engine is asked once per start; until it answers, ours is served alone."""
+    """The OpenAPI document as bytes. The engine is asked once per start."""
 
     def __init__(self, groups: Collection[str]) -> None:
         self._groups = tuple(groups)
@@ -28,13 +28,14 @@ class Description:
         self._life: tuple[tuple[str, int], ...] = ()
 
     async def read(self, state: State, upstreams: Upstreams) -> bytes:
-        """Return the merged document, or our part alone, marked by `x-engine`."""
+        """Return the merged document, or the management routes alone, marked by `x-engine`."""
         if self._merged is None or self._life != state.restarts:
             self._life, self._merged = state.restarts, await self._ask(upstreams)
         return self._merged or _encoded(alone(self._groups))
 
     async def _ask(self, upstreams: Upstreams) -> bytes | None:
-        text = await fetch(upstreams.engine, "/openapi.json", PATIENCE_SECONDS)
+        """Return the merged document; None if the engine does not answer."""
+        text = await fetch(upstreams.engine, "/openapi.json", ENGINE_TIMEOUT_SECONDS)
         try:
             return _encoded(merged(json.loads(text), self._groups)) if text else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -62,6 +63,7 @@ def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
 
 
 def _ours(groups: Collection[str]) -> Document:
+    """Return the document of the management routes."""
     return {
         "info": {"title": "nim", "version": API_VERSION},
         "tags": [{"name": openapi_paths.TAG, "description": "What the service says about itself"}],
@@ -76,4 +78,5 @@ def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
 
 
 def _encoded(document: Document) -> bytes:
+    """Return a document as compact JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

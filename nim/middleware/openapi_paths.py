@@ -1,4 +1,4 @@
-"""OpenAPI description of the management routes, written by hand and enforced by tests."""
+"""OpenAPI description of the management routes, written by hand and checked by tests."""
 
 from typing import Any
 
@@ -51,26 +51,32 @@ def _object(**properties: Schema) -> Schema:
 
 
 def _list(items: Schema) -> Schema:
+    """Return the schema of an array."""
     return {"type": "array", "items": items}
 
 
 def _map(values: Schema) -> Schema:
+    """Return the schema of an object with arbitrary keys."""
     return {"type": "object", "additionalProperties": values}
 
 
 def _or_null(schema: Schema) -> Schema:
+    """Return a schema that also allows null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _json(schema: str) -> Schema:
+    """Return the description of a JSON answer."""
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
 def _html() -> Schema:
+    """Return the description of an HTML answer."""
     return {"text/html": {"schema": _STRING}}
 
 
 def _text() -> Schema:
+    """Return the description of a text answer."""
     return {"text/plain": {"schema": _STRING}}
 
 

@@ -1,4 +1,4 @@
-"""The middleware process: read the plan, listen on the private socket, stop on a signal."""
+"""Run the middleware process: read the plan, listen on the private socket, stop on a signal."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ from nim.plan import MIDDLEWARE_SOCKET, PLAN_FILE, Plan
 log = logging.getLogger(__name__)
 
 # Limit for answers in progress at the end; the whole exit stays under a second.
-GRACE_SECONDS = 0.3
+SHUTDOWN_TIMEOUT_SECONDS = 0.3
 
 
 def main(arguments: Sequence[str], run_dir: str | None) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. The argument overrides the environment."""
+    """Serve until SIGTERM or SIGINT; return the exit code. The argument overrides the environment."""
     try:
         plan = read_plan(arguments[0] if arguments else run_dir)
         level = logging.getLevelNamesMapping().get(plan.log_level.upper(), logging.INFO)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], run_dir: str | None) -> int:
 
 
 def read_plan(run_dir: str | None) -> Plan:
-    """Read the plan written by the launcher."""
+    """Return the plan written by the launcher."""
     if not run_dir:
         raise PreflightError("cannot serve without a run directory", hint="python -m nim.middleware RUN_DIR")
     path = Path(run_dir) / PLAN_FILE
@@ -53,7 +53,7 @@ async def serve(plan: Plan) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     path = plan.file(MIDDLEWARE_SOCKET)
     taken = listener(path)
-    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=GRACE_SECONDS)
+    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
     try:
         await runner.setup()
         await web.SockSite(runner, taken).start()
@@ -65,7 +65,7 @@ async def serve(plan: Plan) -> None:
 
 
 def listener(path: Path) -> socket.socket:
-    """Return a listening socket only our user can reach, replacing one left by a killed process."""
+    """Return a listening socket that only this user can access, replacing one left by a killed process."""
     if path.is_socket():
         path.unlink()
     taken = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""A file that another process replaces, re-read when it changes."""
+"""Read a file that another process replaces, again whenever it changes."""
 
 import logging
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What a model is and what of it the engine loads: read from its files, without the engine."""
+"""Read what a model is, and what the engine loads of it, from its files and without the engine."""

@@ -1,4 +1,4 @@
-"""LoRA adapters of a start: what their files say, and why the engine would not load them."""
+"""Read the LoRA adapters of a start from their files, and find why the engine would refuse them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +46,7 @@ def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
 
 
 def _named(module: Any) -> tuple[str, str]:
+    """Return name and path of an adapter, written as `name=path` or a JSON object."""
     if isinstance(module, Mapping):
         return str(module.get("name", "")), str(module.get("path", ""))
     name, _, path = str(module).partition("=")
@@ -53,6 +54,7 @@ def _named(module: Any) -> tuple[str, str]:
 
 
 def _read(name: str, path: str) -> Adapter:
+    """Return an adapter as far as its files describe it."""
     directory = Path(path).expanduser()
     if not directory.is_dir():
         # A relative path that is not there is a repository of the hub to the engine.
@@ -75,6 +77,7 @@ def _read(name: str, path: str) -> Adapter:
 
 
 def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
+    """Yield why the engine would refuse an adapter's configuration."""
     if kind := _word(config.get("peft_type")):
         yield from [f"it is no LoRA (peft_type {kind})"] if kind.upper() != "LORA" else []
     missing = [name for name in _REQUIRED if name not in config]
@@ -92,6 +95,7 @@ def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
 
 
 def _rank(config: Mapping[str, Any]) -> int | None:
+    """Return the largest rank; None if it is not stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
     whole = [rank for rank in ranks if isinstance(rank, int) and not isinstance(rank, bool)]
@@ -99,4 +103,5 @@ def _rank(config: Mapping[str, Any]) -> int | None:
 
 
 def _word(value: Any) -> str | None:
+    """Return the value if it is a non-empty string, else None."""
     return value if isinstance(value, str) and value else None

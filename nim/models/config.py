@@ -1,4 +1,4 @@
-"""A model's parsed JSON files behind the names of the engine's own classes, whatever layout they are in."""
+"""Read a model's JSON configuration under the names of the engine's classes, with their defaults."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Section:
     known: ConfigClass = field(default_factory=ConfigClass)
 
     def get(self, name: str) -> Any:
-        """Return the value as it is in the JSON, or the class's default, or None."""
+        """Return the value of a key, else its class's default, else None."""
         own = self.known.names.get(name, name)
         copied = _COPIED_NAMES.get(self.model_type or "", {}).get(name, name)
         for key in (copied, own, name, _OLD_NAMES.get(name, name)):
@@ -40,37 +40,37 @@ class Section:
         return self.known.defaults.get(own, self.known.defaults.get(name))
 
     def has(self, name: str) -> bool:
-        """Return whether the JSON or the class has this name, be its value null or not."""
+        """Return whether the JSON or the class has this key, even with a null value."""
         own = self.known.names.get(name, name)
         return own in self.values or name in self.values or own in self.known.defaults
 
     def whole(self, *names: str) -> int | None:
-        """Return a whole number; 0 counts, true and false do not."""
+        """Return the first of these keys' values that is a whole number (not a boolean), else None."""
         return next((found for name in names if (found := as_whole(self.get(name))) is not None), None)
 
     def number(self, *names: str) -> float | None:
-        """Return a number, whole or not."""
+        """Return the first of these keys' values that is a number, else None."""
         values = (self.get(name) for name in names)
         return next((v for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)
 
     def word(self, *names: str) -> str | None:
-        """Return a text that is not empty."""
+        """Return the first of these keys' values that is a non-empty string, else None."""
         return next((v for name in names if isinstance(v := self.get(name), str) and v), None)
 
     def flag(self, name: str) -> bool:
-        """Return whether this is true; what is not there is not."""
+        """Return whether the value of a key is true; False if it is absent."""
         return bool(self.get(name))
 
     def listed(self, *names: str) -> tuple[Any, ...] | None:
-        """Return a list that is not empty."""
+        """Return the first of these keys' values that is a non-empty list, else None."""
         return next((tuple(v) for name in names if isinstance(v := self.get(name), list) and v), None)
 
     def mapping(self, *names: str) -> Mapping[str, Any]:
-        """Return a JSON object; an empty one where there is none."""
+        """Return the first of these keys' values that is a JSON object, else an empty one."""
         return next((v for name in names if isinstance(v := self.get(name), Mapping)), {})
 
     def part(self, name: str) -> "Section":
-        """Return a nested configuration with its own class's defaults; an empty one where it is left out."""
+        """Return a nested configuration with its own class's defaults; empty if it is absent."""
         values = self.values.get(name)
         given = values if isinstance(values, Mapping) else {}
         kind = self.known.parts.get(name)
@@ -108,35 +108,35 @@ class ModelConfig:
         return self.text is not self.root
 
     def get(self, name: str) -> Any:
-        """Return a value of the language part, see `Section`."""
+        """Return the value of a key of the language part, else its default, else None."""
         return self.text.get(name)
 
     def has(self, name: str) -> bool:
-        """Return whether the language part has this name."""
+        """Return whether the language part has this key."""
         return self.text.has(name)
 
     def whole(self, *names: str) -> int | None:
-        """Return a whole number of the language part."""
+        """Return the first of these keys of the language part with a whole number, else None."""
         return self.text.whole(*names)
 
     def number(self, *names: str) -> float | None:
-        """Return a number of the language part."""
+        """Return the first of these keys' values in the language part that is a number, else None."""
         return self.text.number(*names)
 
     def word(self, *names: str) -> str | None:
-        """Return a text of the language part."""
+        """Return the first of these keys' values in the language part that is a string, else None."""
         return self.text.word(*names)
 
     def flag(self, name: str) -> bool:
-        """Return whether this is true in the language part."""
+        """Return whether the value of a key of the language part is true."""
         return self.text.flag(name)
 
     def listed(self, *names: str) -> tuple[Any, ...] | None:
-        """Return a list of the language part."""
+        """Return the first of these keys' values in the language part that is a list, else None."""
         return self.text.listed(*names)
 
     def mapping(self, *names: str) -> Mapping[str, Any]:
-        """Return a JSON object of the language part."""
+        """Return the first of these keys' values in the language part that is a JSON object, else {}."""
         return self.text.mapping(*names)
 
 
@@ -169,19 +169,19 @@ def model_config(
 
 
 def as_whole(value: object) -> int | None:
-    """Return `value` where it is a whole number, also one written as 1e6; else None."""
+    """Return `value` if it is a whole number, also when written as 1e6; else None."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def as_word(value: object) -> str | None:
-    """Return `value` where it is a text that is not empty; else None."""
+    """Return `value` if it is a non-empty string; else None."""
     return value if isinstance(value, str) and value else None
 
 
 def _text_of(root: Section) -> Section:
-    """The language part. A class that keeps it apart still reads files that have it at the top level."""
+    """Return the language part, also of files that have its keys at the top level."""
     section = root
     for name in _text_path(root):
         inner = section.part(name)
@@ -190,19 +190,20 @@ def _text_of(root: Section) -> Section:
 
 
 def _renamed_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Some classes rename the part when they read a file; others take its names from the top level."""
+    """Return the language part under another of its names, else the top level's values."""
     inner = next((values[name] for name in _TEXT_PARTS if isinstance(values.get(name), Mapping)), None)
     return inner or values
 
 
 def _text_path(root: Section) -> Sequence[str]:
+    """Return the keys that lead to the language part; empty if it is the top level."""
     if root.known.text is not None:
         return root.known.text
     return tuple(_guessed_path(root.values))
 
 
 def _guessed_path(values: Mapping[str, Any]) -> Iterator[str]:
-    """The names that lead to the innermost part that looks like a language model."""
+    """Yield the keys that lead to the innermost part that looks like a language model."""
     for name in _TEXT_PARTS:
         inner = values.get(name)
         if isinstance(inner, Mapping) and inner:

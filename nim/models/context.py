@@ -1,4 +1,4 @@
-"""The context that the engine derives for a model, and what it follows from."""
+"""The context length that the engine derives for a model, and the configuration values behind it."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -19,7 +19,7 @@ _ABSOLUTE_POSITIONS = "absolute"
 
 
 def read_context(config: ModelConfig, *, generates: bool | None) -> Context | None:
-    """Return the length without `--max-model-len`, and the longest one that the engine takes with it."""
+    """Return the default context length in tokens, and the longest that the engine allows."""
     length, why = _stated(config)
     if length is None and not config.text.values:
         return None
@@ -41,6 +41,7 @@ def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
 
 
 def _with_default(config: ModelConfig, length: int, why: str) -> Context:
+    """Return the context with this default, and the longest length that the engine allows."""
     limit = max(length, config.whole("model_max_length") or 0)
     original = config.whole("original_max_position_embeddings")
     if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
@@ -52,6 +53,7 @@ def _with_default(config: ModelConfig, length: int, why: str) -> Context:
 
 
 def _stated(config: ModelConfig) -> tuple[int | None, str]:
+    """Return the context stated in the configuration, and the key that states it."""
     own = config.whole("model_max_length")
     if own:
         return own, "model_max_length"
@@ -60,13 +62,14 @@ def _stated(config: ModelConfig) -> tuple[int | None, str]:
 
 
 def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | None:
-    """The tokenizer's limit: heard for pooling models with absolute positions only."""
+    """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
     if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
     return as_whole(config.tokenizer_config.get("model_max_length"))
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
+    """Return the context scaled by RoPE, and how it was derived."""
     if "gemma3" in (config.text.model_type or ""):
         return length, why
     factor = 1.0
@@ -81,11 +84,12 @@ def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
 
 
 def _rope_type(rope: Mapping[str, Any]) -> str:
+    """Return the RoPE type, `default` if it is not stated."""
     return str(rope.get("rope_type") or rope.get("type") or "default")
 
 
 def _rope_parameters(config: ModelConfig) -> Iterator[Mapping[str, Any]]:
-    """`rope_scaling` is the old name, and goes before the new one where a file has both."""
+    """Yield the RoPE parameters, `rope_scaling` before `rope_parameters`."""
     text = config.text
     heard = text.known.rope or (text.get("rope_theta") is not None)
     rope = (text.mapping("rope_scaling") if heard else {}) or text.mapping("rope_parameters")

@@ -1,4 +1,4 @@
-"""What the engine will fetch by itself, and where to: the hub's client keeps a directory for each model."""
+"""The repositories that the engine downloads by itself, and the cache directories they go to."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from nim.models.source import Source
 from nim.plan import Download, Wanted
-from nim.values import Value
+from nim.value_origins import Value
 
 GB = 1000**3
 # What vLLM ignores by default: Llama's checkpoints have their weights twice.
@@ -19,7 +19,7 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 def download_of(
     source: Source, config: Mapping[str, Value], environ: Mapping[str, str], size_gb: float | None
 ) -> Download | None:
-    """None where the model lies in a directory already. `size_gb` is what the profile says."""
+    """Return the directory and bytes of the model's download; None if the model is in a directory."""
     if source.repository is None:
         return None
     wanted = Wanted(repository=source.repository, revision=source.revision, cache=cache_of(config, environ))
@@ -27,14 +27,14 @@ def download_of(
 
 
 def cache_of(config: Mapping[str, Value], environ: Mapping[str, str]) -> str:
-    """The directory in which the hub's client has one for each model."""
+    """Return the hub cache in which the client has one directory per model."""
     cache = _option(config, "download_dir")
     cache = cache or next((environ[name] for name in _CACHES if environ.get(name)), "")
     return cache or f"{_option(config, 'HF_HOME')}/hub"
 
 
 def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Wanted, ...]:
-    """Every repository that a start with this configuration takes something from, the model's own first."""
+    """Return every repository that a start with this configuration needs, the model's own first."""
     cache = cache_of(config, environ)
     found = {
         (repository, revision): Wanted(repository=repository, revision=revision, cache=cache, **more)
@@ -46,7 +46,7 @@ def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str,
 def _repositories(
     source: Source, config: Mapping[str, Value]
 ) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Repository, revision and what narrows its files. One that is named twice counts as named first."""
+    """Yield repository, revision and file selection; later duplicates are ignored."""
     revision = _option(config, "revision") or None
     ignored = config["ignore_patterns"].value if "ignore_patterns" in config else ORIGINALS
     more = {"load_format": _option(config, "load_format") or "auto", "ignored": _words(ignored)}
@@ -64,8 +64,10 @@ def _repositories(
 
 
 def _words(value: Any) -> tuple[str, ...]:
+    """Return a string or list as a tuple of strings."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _option(config: Mapping[str, Value], name: str) -> str:
+    """Return an option's value as text; "" if it is not set."""
     return str(config[name].value or "") if name in config else ""

@@ -1,4 +1,4 @@
-"""What is known of the model that a profile serves: its configuration, weights and sizes."""
+"""Facts of the model that a profile serves: configuration, weights and sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -67,7 +67,7 @@ class ModelFacts:
         return None
 
     def why_no_stages(self, ranks: Ranks) -> str | None:
-        """Return why the engine takes no such stages, or no expert parallelism; None where it does."""
+        """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
         from nim.models.parallel_sizes import check_sizes
@@ -87,6 +87,7 @@ class ModelFacts:
         return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
 
     def _weights(self, quantize: str | None, dtype: str | None) -> "ModelWeights | None":
+        """Return the model's weights; None if their format is unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
 
@@ -99,6 +100,7 @@ class ModelFacts:
 
 
 def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
+    """Return the bytes of weights on one rank; None if unknown or not divisible."""
     try:
         return None if weights is None else weights.bytes(ranks)
     except CannotSplitError:

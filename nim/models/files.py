@@ -1,4 +1,4 @@
-"""A model's JSON files in a directory, read into its configuration."""
+"""Read a model's JSON files from a directory into its configuration."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConf
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; None where there is no file."""
+    """Return the content of a JSON file; None if there is no file."""
     try:
         return json.loads(read_bytes(path))
     except FileNotFoundError:
@@ -79,10 +79,11 @@ def indexed_bytes(directory: Path) -> int | None:
 
 
 def _object(value: Any) -> dict[str, Any]:
+    """Return the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def _pools(modules: Any) -> bool:
-    """Whether sentence-transformers puts a pooling module behind the model."""
+    """Return whether sentence-transformers' modules include pooling."""
     listed = modules if isinstance(modules, list) else ()
     return any(isinstance(module, Mapping) and module.get("type") in _POOLING for module in listed)

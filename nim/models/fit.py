@@ -1,4 +1,4 @@
-"""Whether a model fits GPUs of a size, and how long a context they hold, as the engine reckons it."""
+"""Whether a model fits GPUs of a given memory, and the longest context they hold."""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ class Fit:
 
     @property
     def fits(self) -> bool | None:
-        """Return whether the context that was asked for is held; None where the cache is not known."""
+        """Return whether the requested context fits; None if the cache's size is unknown."""
         if self.free_bytes <= 0:
             return False
         return None if self.needed_bytes is None else self.needed_bytes <= self.free_bytes

@@ -1,10 +1,10 @@
-"""A manifest for a model that has none: the profiles that any model can be tried with."""
+"""Generate a manifest with generic profiles for a model that has none."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from nim.manifest.ids import content_id
 from nim.manifest.load import lora_engine
+from nim.manifest.profile_ids import content_id
 from nim.manifest.types import GB, KvCache, Manifest, Model, Profile
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
@@ -46,6 +46,7 @@ def manifest_for_model(
 def _tags(
     precision: str | None, sizes: Iterable[int], tp_wish: int | None, pp_wish: int | None
 ) -> Iterator[dict[str, str]]:
+    """Yield the tags of each generic profile."""
     base = {"llm_engine": "vllm"} | ({"precision": precision} if precision else {})
     for lora in ("false", "true"):
         for size in sorted({*sizes, *([tp_wish] if tp_wish else [])}):
@@ -55,7 +56,7 @@ def _tags(
 
 
 def _kv_cache(reading: ModelReading) -> KvCache | None:
-    """Layers that are all alike; what others keep a manifest cannot say."""
+    """Return the manifest's KV cache figures if all layers are alike, else None."""
     layers = reading.layers or ()
     caches = {cache for layer in layers for cache in layer.caches}
     if len(caches) != 1 or any(layer.kind not in (LayerKind.FULL, LayerKind.NONE) for layer in layers):
@@ -68,6 +69,7 @@ def _kv_cache(reading: ModelReading) -> KvCache | None:
 
 
 def _profile(model: Model, tags: dict[str, str], weights_gb: float | None) -> Profile:
+    """Return a generic profile with these tags."""
     profile = Profile(
         id="",
         tags=tags,

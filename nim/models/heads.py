@@ -1,4 +1,4 @@
-"""Heads and their size, as the engine takes them from a configuration."""
+"""Attention heads and their size, as the engine reads them from a configuration."""
 
 from dataclasses import dataclass
 
@@ -56,6 +56,7 @@ def attends_latently(config: ModelConfig) -> bool:
 
 
 def _attention_heads(config: ModelConfig) -> int | None:
+    """Return the number of attention heads; None if unknown."""
     decoder = config.mapping("transf_decoder").get("config_dict")
     if isinstance(decoder, dict):  # cohere_asr
         return as_whole(decoder.get("num_attention_heads"))
@@ -63,6 +64,7 @@ def _attention_heads(config: ModelConfig) -> int | None:
 
 
 def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
+    """Return the number of KV heads; None if unknown."""
     kind = config.text.model_type
     if kind == "dbrx":
         return as_whole(config.mapping("attn_config").get("kv_n_heads")) or attention
@@ -77,7 +79,7 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
 
 
 def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | None:
-    """Nemotron-NAS names the queries that share a head, block by block; the engine takes the first."""
+    """Return the KV heads of Nemotron-NAS: of the first block that states its group size."""
     for block in config.listed("block_configs") or ():
         group = as_whole(block.get("attention", {}).get("n_heads_in_group"))
         if group and attention:
@@ -86,6 +88,7 @@ def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | Non
 
 
 def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> int | None:
+    """Return the size of a head; None if unknown."""
     if latent:
         return _latent_size(config)
     if config.text.model_type == "minicpm3":
@@ -104,6 +107,7 @@ def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> i
 
 
 def _latent_size(config: ModelConfig) -> int | None:
+    """Return the size of a latent cache entry; None if unknown."""
     if config.listed("compress_ratios"):
         return config.whole("head_dim")
     rank, rope = config.whole("kv_lora_rank"), config.whole("qk_rope_head_dim")
@@ -111,9 +115,10 @@ def _latent_size(config: ModelConfig) -> int | None:
 
 
 def _largest_head(config: ModelConfig) -> int | None:
-    """Gemma 4's full attention has heads of its own size; buffers are sized for the larger one."""
+    """Return the larger of Gemma 4's two head sizes, for which buffers are allocated."""
     return max(config.whole("head_dim") or 0, config.whole("global_head_dim") or 512) or None
 
 
 def _shared_out(size: int | None, heads: int | None) -> int | None:
+    """Return size divided by heads; None if one is unknown."""
     return size // heads if size and heads else None

@@ -1,4 +1,4 @@
-"""Variables that tell the hub's client its address, proxy and certificates, and their check."""
+"""Check the variables that give the hub client its address, proxy and certificates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -88,6 +88,7 @@ def _is_bypassed(host: str, environ: Mapping[str, str]) -> bool:
 
 
 def _certificate_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
+    """Yield the errors of the variables that name certificates."""
     if name := environ.get(CERTIFICATES, ""):
         if why := _no_certificates(Path(name)):
             message = f"cannot use {CERTIFICATES} '{name}' (from the environment): {why}"
@@ -107,6 +108,7 @@ def _no_certificates(path: Path) -> str | None:
 
 
 def _endpoint_problems(value: str) -> Iterator[SettingsError]:
+    """Yield the errors of the hub's address."""
     bare = value.strip().strip(_QUOTES)
     if not value or _is_address(value):
         return
@@ -136,6 +138,7 @@ def _is_address(text: str) -> bool:
 
 
 def _proxy_problems(name: str, value: str) -> Iterator[SettingsError]:
+    """Yield the errors of a proxy variable."""
     if not value:
         return
     bare = value.strip().strip(_QUOTES)

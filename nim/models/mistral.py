@@ -1,4 +1,4 @@
-"""Mistral's `params.json` as the configuration that the engine makes of it."""
+"""Convert Mistral's `params.json` into the configuration that the engine makes of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,13 +54,14 @@ def as_config(params: Mapping[str, Any], config: Mapping[str, Any] | None = None
 
 
 def _length_of(config: Mapping[str, Any] | None) -> int | None:
+    """Return the length stated in a `config.json`; None without one."""
     text = (config or {}).get("text_config")
     inner = text if isinstance(text, Mapping) else config or {}
     return as_whole(inner.get("max_position_embeddings"))
 
 
 def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Latent attention without experts is read as one expert that is never routed to."""
+    """Return the keys of experts; latent attention without experts counts as one unused expert."""
     moe = found.get("moe")
     if not moe and found.get("qk_nope_head_dim"):
         moe = {"num_experts": 1, "num_shared_experts": 1, "num_experts_per_tok": 1}
@@ -75,6 +76,7 @@ def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _architecture(found: Mapping[str, Any]) -> str:
+    """Return the architecture that the engine assumes."""
     if found.get("model_type") == "mamba":
         return "Mamba2ForCausalLM"
     moe = found.get("moe")
@@ -84,7 +86,7 @@ def _architecture(found: Mapping[str, Any]) -> str:
 
 
 def _window(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A list names the window of each layer of a pattern, null for layers that attend to everything."""
+    """Return window and kinds of layers from a list with one window per layer, null for full attention."""
     window, layers = found.get("sliding_window"), as_whole(found.get("num_hidden_layers")) or 0
     if isinstance(window, list) and window:
         words = ["full_attention" if one is None else "sliding_attention" for one in window]
@@ -96,6 +98,7 @@ def _window(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quantization under the usual keys."""
     raw = found.get("quantization")
     if not isinstance(raw, Mapping) or not raw:
         return {}
@@ -106,12 +109,13 @@ def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yarn(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the RoPE parameters of YaRN."""
     yarn = found.get("yarn")
     return {"rope_parameters": {"rope_type": "yarn", **yarn}} if isinstance(yarn, Mapping) and yarn else {}
 
 
 def _composed(found: dict[str, Any]) -> dict[str, Any]:
-    """With a vision or an audio part, the language model becomes one part of three."""
+    """Return the configuration with the language model nested, if there is a vision or audio part."""
     multimodal = found.get("multimodal")
     parts = multimodal if isinstance(multimodal, Mapping) else {}
     vision = parts if parts.get("vision_encoder_args") else found.get("vision_encoder")
@@ -131,6 +135,7 @@ def _composed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vision(vision: object) -> dict[str, Any]:
+    """Return the configuration of the vision part."""
     return {"model_type": "pixtral", **(vision if isinstance(vision, Mapping) else {})}
 
 

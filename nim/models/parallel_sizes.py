@@ -1,4 +1,4 @@
-"""Over how many GPUs the engine splits a model, and why not over others."""
+"""The numbers of GPUs over which the engine can split a model, and why not over others."""
 
 from collections.abc import Sequence
 
@@ -58,7 +58,7 @@ def tensor_parallel_sizes(
 
 
 def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
-    """Return the number of GPUs that all replicas take together."""
+    """Return the number of GPUs of all replicas together."""
     return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
 
 
@@ -71,7 +71,7 @@ def runs_in_stages(config: ModelConfig) -> bool | None:
 
 
 def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
-    """The weights; as if they were not quantized where their format is not known."""
+    """Return the weights, as unquantized if their format is unknown."""
     found = read_weights(config, read_quantization(config), quantize=quantize)
     return read_weights(config, None) if found is None else found
 
@@ -79,6 +79,7 @@ def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
 def _accepted(
     config: ModelConfig, weights: ModelWeights | None, upto: int, *, expert_parallel: bool = False
 ) -> tuple[int, ...]:
+    """Return the tensor-parallel sizes up to `upto` that the engine accepts."""
     sizes = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in range(1, upto + 1))
     return tuple(ranks.tensor for ranks in sizes if _refused(config, weights, ranks) is None)
 
@@ -95,7 +96,7 @@ def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) ->
 
 
 def _check_heads(config: ModelConfig, ranks: int) -> None:
-    """The engine looks at the heads first, whatever the layers are made of."""
+    """Raise CannotSplitError if the attention heads do not divide by `ranks`."""
     heads = read_heads(config)
     if heads.attention:
         Share(heads.attention, what=ATTENTION_HEADS).on_rank(ranks)
@@ -104,6 +105,7 @@ def _check_heads(config: ModelConfig, ranks: int) -> None:
 
 
 def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
+    """Return why the engine refuses this many pipeline stages; None if it does not."""
     if stages == 1:
         return None
     if runs_in_stages(config) is False:

@@ -1,4 +1,4 @@
-"""The precision that a quantized checkpoint's weights have, by the project's word for it."""
+"""The precision of a quantized checkpoint's weights, under the project's names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _PRECISIONS = {
 
 
 def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """The narrowest precision that a good part of the weights has."""
+    """Return the narrowest precision of a substantial part of the weights; None if unknown."""
     found = set(_layer_precisions(raw))
     for word in ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8"):
         if word in found:
@@ -22,6 +22,7 @@ def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | No
 
 
 def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the precision of each quantized layer or group."""
     layers = raw.get("quantized_layers")
     infos = layers.values() if isinstance(layers, Mapping) else ()
     algorithms = [info.get("quant_algo") for info in infos if isinstance(info, Mapping)]
@@ -36,6 +37,7 @@ def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words_in(text: str) -> Iterator[str]:
+    """Yield the precisions named in an algorithm's name."""
     known = (
         ("nvfp4", "nvfp4"),
         ("mxfp4", "mxfp4"),
@@ -52,7 +54,7 @@ def _words_in(text: str) -> Iterator[str]:
 
 
 def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Groups of compressed-tensors and ModelOpt, and the global one of Quark."""
+    """Yield the groups of compressed-tensors and ModelOpt, and Quark's global one."""
     groups = raw.get("config_groups")
     yield from (g for g in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(g, Mapping))
     quark = raw.get("global_quant_config")
@@ -62,6 +64,7 @@ def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Quark's description of weights in compressed-tensors' form."""
     dtype = str(weight.get("dtype") or "")
     bits = next(
         (bits for bits in (4, 8) if dtype.startswith((f"fp{bits}", f"int{bits}", f"uint{bits}"))), None
@@ -71,6 +74,7 @@ def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_weights(weights: Mapping[str, Any]) -> str | None:
+    """Return the precision of a description of weights; None if unknown."""
     bits, kind = as_whole(weights.get("num_bits")), weights.get("type")
     if kind == "float" and bits == 4:
         return "mxfp4" if as_whole(weights.get("group_size")) == 32 else "nvfp4"
@@ -80,6 +84,7 @@ def _of_weights(weights: Mapping[str, Any]) -> str | None:
 
 
 def _by_bits(raw: Mapping[str, Any]) -> str | None:
+    """Return the precision by the number of bits; None if not stated."""
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit")) or as_whole(raw.get("weight_bits"))
     if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
         bits = 4
@@ -89,4 +94,5 @@ def _by_bits(raw: Mapping[str, Any]) -> str | None:
 
 
 def algorithm_of(raw: Mapping[str, Any]) -> str:
+    """Return ModelOpt's algorithm in upper case; "" without one."""
     return str(raw.get("quant_algo") or "").upper()

@@ -21,7 +21,7 @@ _KV_DTYPES = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
 
 def read_quantization(config: ModelConfig) -> Quantization | None:
-    """Return how the weights are quantized; None where nothing says that they are."""
+    """Return how the weights are quantized; None if they are not."""
     raw = _raw(config)
     if raw is None:
         return None
@@ -44,7 +44,7 @@ def quantization_mapping(config: ModelConfig) -> Mapping[str, Any]:
 
 
 def _raw(config: ModelConfig) -> dict[str, Any] | None:
-    """`quantization_config` goes before `hf_quant_config.json`; `text_config` is the last to be asked."""
+    """Return the quantization section of the configuration or of `hf_quant_config.json`; None if none."""
     for found in (
         config.root.mapping("quantization_config"),
         config.hf_quant_config,
@@ -59,7 +59,7 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
 
 
 def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
-    """The engine's name for the method, as its overrides and its models' own rules leave it."""
+    """Return the engine's name for the quantization method; None if there is none."""
     method = str(raw.get("quant_method") or "").lower()
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
@@ -76,6 +76,7 @@ def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
 
 
 def _modelopt_method(algorithm: str) -> str | None:
+    """Return the engine's method for ModelOpt's algorithm; None if unknown."""
     if "MXFP8" in algorithm:
         return "modelopt_mxfp8"
     if "FP4" in algorithm:
@@ -86,12 +87,14 @@ def _modelopt_method(algorithm: str) -> str | None:
 
 
 def _is_kimi_mxfp4(raw: Mapping[str, Any], config: ModelConfig) -> bool:
+    """Return whether the checkpoint is Kimi K3's MXFP4."""
     return raw.get("format") == "mxfp4-pack-quantized" and any(
         "KimiK3" in name for name in config.architectures
     )
 
 
 def _group_size(raw: Mapping[str, Any]) -> int | None:
+    """Return the size of a quantization group; None if not stated."""
     named = [raw.get("group_size"), raw.get("q_group_size")]
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     sizes = (as_whole(value) for value in (*named, *(w.get("group_size") for w in weights)))
@@ -99,6 +102,7 @@ def _group_size(raw: Mapping[str, Any]) -> int | None:
 
 
 def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return rows and columns of a quantization block; None if not stated."""
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
@@ -109,6 +113,7 @@ def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of unquantized modules."""
     named = (raw.get(key) for key in _IGNORED)
     return next(
         (tuple(str(name) for name in value) for value in named if isinstance(value, list) and value), ()
@@ -116,7 +121,7 @@ def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _kv_cache_dtype(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """ModelOpt names an algorithm, compressed-tensors a scheme whose presence means FP8."""
+    """Return the KV cache type that the checkpoint asks for; None if it does not."""
     scheme = raw.get("kv_cache_scheme")
     if method == "compressed-tensors":
         return "fp8" if scheme is not None else None

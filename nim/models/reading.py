@@ -1,4 +1,4 @@
-"""One reading of a model: from its parsed configuration to what the engine will make of it."""
+"""Combine all that is read from a model's configuration into one `ModelReading`."""
 
 from nim.models.config import ModelConfig
 from nim.models.context import read_context
@@ -15,7 +15,7 @@ _SERVED = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "bf
 
 
 def read_model(config: ModelConfig) -> ModelReading:
-    """Return the reading of a model. What its configuration does not say is None."""
+    """Return the reading of a model. Values absent from its configuration are None."""
     if not config.root.values:
         return ModelReading()
     heads = read_heads(config)
@@ -44,13 +44,14 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 
 def _experts(config: ModelConfig) -> Experts | None:
+    """Return the number of routed experts; None for a dense model."""
     listed = config.listed(*_EXPERTS)
     count = config.whole(*_EXPERTS) or (max(listed) if listed else None)
     return Experts(count=count, per_token=config.whole(*_CHOSEN)) if count else None
 
 
 def _dtype(config: ModelConfig) -> str | None:
-    """Of the top level, else of a part."""
+    """Return the data type of the top level, else of a part; None if not stated."""
     for section in (
         config.root,
         config.text,

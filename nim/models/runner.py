@@ -1,4 +1,4 @@
-"""Whether a model generates, and what it takes beside text."""
+"""Whether a model generates text or pools, and which inputs it accepts besides text."""
 
 from nim.engine.catalog import Architecture, Catalog, Feature, load_catalog
 from nim.models.config import ModelConfig, Section
@@ -44,15 +44,17 @@ def modalities(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _implementation(config: ModelConfig, catalog: Catalog) -> Architecture | None:
+    """Return the engine's implementation of the model; None if it has none."""
     loaded = catalog.resolve(config.architectures) if config.architectures else None
     return loaded.architecture if loaded else None
 
 
 def _by_ending(name: str, catalog: Catalog) -> bool | None:
+    """Return whether an architecture generates, by the end of its name; None if unknown."""
     endings = catalog.rows["convertible_suffixes"]
     return next((runner == "generate" for ending, runner, _ in endings if name.endswith(ending)), None)
 
 
 def _has(section: Section, names: tuple[str, ...]) -> bool:
-    """Whether the file names one of them, or its class has such a part by default."""
+    """Return whether the configuration or its class has one of these parts."""
     return any(section.values.get(name) is not None or name in section.known.parts for name in names)

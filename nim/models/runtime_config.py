@@ -1,4 +1,4 @@
-"""What lies in a model's directory besides the model: `runtime_config.json`, templates, parser plugins."""
+"""Read the other files in a model's directory: `runtime_config.json`, templates, parser plugins."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class RuntimeConfig:
 
 
 def read_runtime_config(directory: Path) -> RuntimeConfig:
-    """Return the model's `runtime_config.json`; without options where there is none."""
+    """Return the model's `runtime_config.json`; without options if there is no file."""
     path = directory / RUNTIME_CONFIG
     if not path.is_file():
         return RuntimeConfig(place=str(path))
@@ -40,6 +40,6 @@ def read_runtime_config(directory: Path) -> RuntimeConfig:
 
 
 def find_beside(directory: Path, name: str) -> str | None:
-    """Return the absolute path of a file in the model's directory; None where there is none of that name."""
+    """Return the absolute path of a file in the model's directory; None if it does not exist."""
     path = directory / name
     return str(path.absolute()) if name and not Path(name).is_absolute() and path.is_file() else None

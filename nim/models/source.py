@@ -1,4 +1,4 @@
-"""Which model is asked for: a manifest, a directory, a repository on the hub, or several together."""
+"""Which model is requested: a manifest, a directory, a hub repository, or a combination."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the model's files are: a directory, or a repository that the engine downloads by itself."""
+    """The location of a model's files: a directory, or a repository that the engine downloads."""
 
     path: str | None = None
     repository: str | None = None
@@ -30,12 +30,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The model's name where no manifest gives one: the repository's, or the directory's last part."""
+        """Return the model's name if no manifest gives one: the repository, or the directory's last part."""
         return self.repository or (self.path or "").rstrip("/").rpartition("/")[2]
 
     @property
     def uri(self) -> str:
-        """As it is written in NIM_MODEL_PATH."""
+        """Return the source as written in NIM_MODEL_PATH."""
         if self.repository is None:
             return self.path or ""
         return HUB + self.repository + (f":{self.revision}" if self.revision else "")
@@ -56,7 +56,7 @@ class ModelWish:
 
 
 def wished_model(settings: Settings, positional: str | None, option: str = COMMAND_LINE) -> ModelWish:
-    """What the command line and the environment ask for. `option` is where `positional` was written.
+    """Return the requested model. `option` says where `positional` was written.
 
     A source alone needs no manifest. Beside a manifest it says where that model's files already lie.
     """
@@ -113,6 +113,7 @@ def _meant(text: str) -> str | None:
 def _source_text(
     settings: Settings, positional: str | None, path_in_name: str | None
 ) -> tuple[str | None, str]:
+    """Return the text that names the source, and where it was written."""
     if positional:
         return positional, COMMAND_LINE
     if settings.model_path:

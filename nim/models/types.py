@@ -1,4 +1,4 @@
-"""What a reading of a model says. Sizes are of the whole model unless a name says so; None is unknown."""
+"""Values read from a model's files, of the whole model unless stated otherwise. None is unknown."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ LARGEST = 16
 
 
 class LayerKind(StrEnum):
-    """What a layer keeps of the tokens it has seen."""
+    """What a layer keeps of earlier tokens."""
 
     FULL = "full"  # keys and values of every token
     SLIDING = "sliding window"  # keys and values of the last `window` tokens
@@ -66,7 +66,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The longest sequence that the engine takes when nobody says otherwise, and the most it can be told."""
+    """The default context length in tokens, and the longest that the engine allows."""
 
     tokens: int
     why: str  # the field or rule it follows from
@@ -96,7 +96,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReading:
-    """A model as its files describe it and the engine will see it."""
+    """All values that the engine derives from a model's configuration."""
 
     architecture: str | None = None  # the first that the configuration names
     architectures: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ def check_adapters(
 
 
 def _faults(said: Said, adapter: Adapter) -> Iterator[Refusal]:
+    """Yield the refusals of one adapter."""
     what = f"cannot use the adapter {adapter.name} '{adapter.path}' ({said.config[_OPTION].origin.place})"
     limit = said.number("max_lora_rank")
     if adapter.rank is not None and limit is not None and adapter.rank > limit:
@@ -63,4 +64,5 @@ def _other_base(adapter: Adapter, base_names: Sequence[str]) -> Iterator[str]:
 
 
 def _last_part(name: str) -> str:
+    """Return the last part of a model's name, for comparison."""
     return name.rstrip("/").rpartition("/")[2].casefold()

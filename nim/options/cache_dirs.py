@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from nim.options.derive import Surroundings
 from nim.options.layers import Entry
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 # By default, each of these is below the home directory, beside its source, or in /tmp. Without a directory
 # that is writable and persistent, the library fails or repeats its work at each start.
@@ -47,4 +47,5 @@ def place_entries(environment: Surroundings) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: str, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -24,10 +24,12 @@ def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
 
 
 def _refusal(clash: Clash) -> Refusal:
+    """Return a clash as a refusal."""
     return Refusal(message=f"cannot use {clash.message}", hint=clash.hint)
 
 
 def _sse_interval(said: Said) -> Clash | None:
+    """Return the refusal of a negative SSE keep-alive interval."""
     interval = said.number("sse_keep_alive_interval")
     if interval is None or interval >= 0:
         return None
@@ -37,6 +39,7 @@ def _sse_interval(said: Said) -> Clash | None:
 
 
 def _request_metrics(said: Said) -> Clash | None:
+    """Return the refusal of per-request metrics without statistics."""
     if not said.get("enable_per_request_metrics") or not said.get("disable_log_stats"):
         return None
     without = said.flag("disable_log_stats")
@@ -45,6 +48,7 @@ def _request_metrics(said: Said) -> Clash | None:
 
 
 def _context(said: Said) -> Clash | None:
+    """Return the refusal of a context of 0 tokens."""
     if said.number("max_model_len") != 0:
         return None
     return found(
@@ -58,6 +62,7 @@ def _whole_prompts(said: Said) -> bool:
 
 
 def _prompt_in_one_piece(said: Said) -> Clash | None:
+    """Return the refusal of steps too small for a whole prompt, without chunked prefill."""
     batched, context = said.number("max_num_batched_tokens"), said.number("max_model_len")
     if batched is None or context is None or batched >= context or not _whole_prompts(said):
         return None
@@ -74,6 +79,7 @@ def _host_adapters(said: Said) -> bool:
 
 
 def _whitespace(said: Said) -> Clash | None:
+    """Return the refusal of disable_any_whitespace with another backend than xgrammar or guidance."""
     items = said.items("structured_outputs_config")
     if not items.get("disable_any_whitespace") or items.get("backend") in ("xgrammar", "guidance"):
         return None
@@ -83,6 +89,7 @@ def _whitespace(said: Said) -> Clash | None:
 
 
 def _additional_properties(said: Said) -> Clash | None:
+    """Return the refusal of disable_additional_properties without guidance."""
     items = said.items("structured_outputs_config")
     if not items.get("disable_additional_properties") or items.get("backend") == "guidance":
         return None
@@ -92,6 +99,7 @@ def _additional_properties(said: Said) -> Clash | None:
 
 
 def _transfer_role(said: Said) -> Clash | None:
+    """Return the refusal of a KV connector without a role."""
     items = said.items("kv_transfer_config")
     if items.get("kv_connector") is None or items.get("kv_role") is not None:
         return None
@@ -100,12 +108,14 @@ def _transfer_role(said: Said) -> Clash | None:
 
 
 def _state_update(said: Said) -> Clash | None:
+    """Return the refusal of a state-space algorithm without FlashInfer."""
     if not said.given("mamba_ssu_algorithm") or said.get("mamba_backend") == "flashinfer":
         return None
     return found(f"{said.flag('mamba_ssu_algorithm')}: only FlashInfer has it", "--mamba-backend flashinfer")
 
 
 def _rounding(said: Said) -> Clash | None:
+    """Return the refusal of stochastic rounding without a float16 state cache."""
     wanted = said.get("enable_mamba_cache_stochastic_rounding")
     if not wanted or said.get("mamba_ssm_cache_dtype") == "float16":
         return None
@@ -114,6 +124,7 @@ def _rounding(said: Said) -> Clash | None:
 
 
 def _state_blocks(said: Said) -> Clash | None:
+    """Return the refusal of a state block size without prefix caching."""
     size = said.number("mamba_block_size")
     off = said.given("enable_prefix_caching") and said.get("enable_prefix_caching") is False
     if size is None or size == said.number("max_model_len") or not off:
@@ -125,6 +136,7 @@ def _state_blocks(said: Said) -> Clash | None:
 
 
 def _prefetch(said: Said) -> Clash | None:
+    """Return the refusal of prefetch offloading with inconsistent sizes."""
     group = said.number("offload_group_size") or 0
     if group <= 0 and said.get("offload_backend") != "prefetch":
         return None
@@ -140,6 +152,7 @@ def _prefetch(said: Said) -> Clash | None:
 
 
 def _pooling(said: Said) -> Clash | None:
+    """Return the refusal of several pooling types."""
     items = said.items("pooler_config")
     both = [key for key in ("seq_pooling_type", "tok_pooling_type") if items.get(key)]
     if items.get("pooling_type") is None or not both:
@@ -148,6 +161,7 @@ def _pooling(said: Said) -> Clash | None:
 
 
 def _profiler(said: Said) -> Clash | None:
+    """Return the refusal of torch's profiler without a directory."""
     items = said.items("profiler_config")
     if items.get("profiler") != "torch" or items.get("torch_profiler_dir"):
         return None
@@ -158,6 +172,7 @@ def _profiler(said: Said) -> Clash | None:
 
 
 def _devices(said: Said) -> Clash | None:
+    """Return the refusal of duplicate or too few device ids."""
     devices = said.get("device_ids")
     if not isinstance(devices, Sequence) or isinstance(devices, str):
         return None
@@ -171,6 +186,7 @@ def _devices(said: Said) -> Clash | None:
 
 
 def _grpc(said: Said) -> Clash | None:
+    """Return the refusal of a gRPC port without the Rust front end."""
     rust = said.config.get("VLLM_USE_RUST_FRONTEND")
     if not said.given("grpc_port") or (rust and str(rust.value) not in ("", "0", "false")):
         return None

@@ -6,7 +6,7 @@ from nim.hardware import Hardware
 from nim.hardware.types import GIB
 from nim.options.layers import Entry
 from nim.selection.select import Selection
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 KV_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 SIZES = frozenset({KV_CACHE, "kv_cache_memory_bytes", "gpu_memory_utilization"})
@@ -17,7 +17,7 @@ PROGRAMS_BYTES = 3 * GIB
 def cpu_entries(
     selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
 ) -> Iterator[Entry]:
-    """Yield the defaults on a CPU. `said` are the options that the user set, which are kept."""
+    """Yield the default options on a CPU; options set by the user (`said`) are kept."""
     if not selection.profile.on_cpu:
         return
     if not SIZES & {*said}:
@@ -49,4 +49,5 @@ def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

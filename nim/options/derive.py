@@ -11,7 +11,7 @@ from nim.options.layers import VISIBLE_DEVICES, Entry, entries
 from nim.plan import ENGINE_SOCKET
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.select import Selection
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 # vLLM must keep idle connections longer than nginx, or a request meets one that was just closed.
 ENGINE_KEEPALIVE_SECONDS = 3600
@@ -134,4 +134,5 @@ def _why_share(utilization: float) -> str:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
+    """Return an entry of the derived layer."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

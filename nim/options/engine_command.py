@@ -9,7 +9,7 @@ PLACEHOLDER = "{engine}"
 
 
 def engine_command(own: Sequence[str], replacement: str | None) -> tuple[str, ...]:
-    """Return the engine's command. `own` ends in vLLM's verb, which is also appended to a replacement.
+    """Return the command that starts the engine: vLLM's own, or NIM_ENGINE_COMMAND with vLLM's verb.
 
     In a replacement, `{engine}` stands for all before the verb: `numactl -N 0 {engine}` wraps vLLM. A
     replacement without that word is used instead of vLLM.

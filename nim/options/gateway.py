@@ -8,7 +8,7 @@ from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
 from nim.settings.route_groups import open_groups
-from nim.values import Value
+from nim.value_origins import Value
 
 KEEPALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 UPSTREAM_KEEPALIVE_SECONDS = 60
@@ -86,6 +86,7 @@ def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
 
 
 def _engine_seconds(engine: Value) -> int:
+    """Return the engine's keep-alive time in seconds; SettingsError if it is invalid."""
     text = str(engine.value)
     if not text.isascii() or not text.isdigit() or int(text) < 2:
         raise SettingsError(

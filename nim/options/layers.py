@@ -7,8 +7,8 @@ from typing import Any
 
 from nim.engine import OptionTable, ParsedArguments, check_values
 from nim.errors import ManifestError, SettingsError
-from nim.selection.engine_options import JSON_ARGS_TAG
-from nim.values import Layer, Origin
+from nim.selection.profile_options import JSON_ARGS_TAG
+from nim.value_origins import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
@@ -66,6 +66,7 @@ def profile_entries(
 
 
 def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, strict: bool) -> ParsedArguments:
+    """Return a profile's options after the check; ManifestError if it fails."""
     try:
         return check_values(values, table, place=place, strict=strict)
     except SettingsError as error:
@@ -91,6 +92,7 @@ def option_name(flag: str) -> str:
 
 
 def _json_args(label: str, text: str) -> dict[str, Any]:
+    """Return the options in a profile's tag; ManifestError if it is no JSON object."""
     try:
         values = json.loads(text)
     except ValueError as error:

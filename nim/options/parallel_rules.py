@@ -9,10 +9,12 @@ _UBATCHING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
 
 
 def _size(said: Said, name: str) -> int:
+    """Return a parallel size as set, else 1."""
     return int(said.number(name) or 1)
 
 
 def _experts(said: Said) -> Clash | None:
+    """Return the clash of expert parallelism with a model without experts."""
     if not said.get("enable_expert_parallel") or said.experts != 0:
         return None
     message = f"{said.flag('enable_expert_parallel')}: the model has no experts"
@@ -20,6 +22,7 @@ def _experts(said: Said) -> Clash | None:
 
 
 def _context_parallel(said: Said) -> Clash | None:
+    """Return the clash of context-parallel sizes with the tensor-parallel size."""
     tp, pcp, dcp = (
         _size(said, f"{name}_parallel_size") for name in ("tensor", "prefill_context", "decode_context")
     )
@@ -35,6 +38,7 @@ def _context_parallel(said: Said) -> Clash | None:
 
 
 def _binding(said: Said) -> Clash | None:
+    """Return the clash of NUMA nodes or CPUs without --numa-bind."""
     bound = next((name for name in ("numa_bind_nodes", "numa_bind_cpus") if said.given(name)), None)
     if bound is None or said.get("numa_bind"):
         return None
@@ -42,7 +46,7 @@ def _binding(said: Said) -> Clash | None:
 
 
 def _balancing(said: Said) -> Clash | None:
-    """Check that EPLB has experts on more than one rank."""
+    """Return the clash of expert load balancing (EPLB) without experts on several ranks."""
     if not said.get("enable_eplb"):
         redundant = said.item("eplb_config", "num_redundant_experts")
         if not redundant:
@@ -61,6 +65,7 @@ def _balancing(said: Said) -> Clash | None:
 
 
 def _elastic(said: Said) -> Clash | None:
+    """Return the clash of elastic expert parallelism with pipeline stages or other balancers."""
     if not said.get("enable_elastic_ep"):
         return None
     stages = said.flag("pipeline_parallel_size")
@@ -75,6 +80,7 @@ def _elastic(said: Said) -> Clash | None:
 
 
 def _nsight(said: Said) -> Clash | None:
+    """Return the clash of Nsight profiling with workers that are not Ray's."""
     if not said.get("ray_workers_use_nsight") or said.get("distributed_executor_backend") == "ray":
         return None
     return found(
@@ -84,6 +90,7 @@ def _nsight(said: Said) -> Clash | None:
 
 
 def _stages(said: Said) -> Clash | None:
+    """Return the clash of pipeline stages with the single-process backend."""
     backend = said.get("distributed_executor_backend")
     if _size(said, "pipeline_parallel_size") == 1 or backend != "uni":
         return None
@@ -92,6 +99,7 @@ def _stages(said: Said) -> Clash | None:
 
 
 def _microbatches(said: Said) -> Clash | None:
+    """Return the clash of microbatches with the all2all backend."""
     sized = (said.number("ubatch_size") or 0) > 1
     if not sized or said.get("all2all_backend") in _UBATCHING:
         return None
@@ -100,7 +108,7 @@ def _microbatches(said: Said) -> Clash | None:
 
 
 def _balancer(said: Said) -> Clash | None:
-    """Check that one mode of data parallelism is set, and its sizes and ranks."""
+    """Return the clash of several modes of data-parallel load balancing."""
     external = said.get("data_parallel_external_lb") or said.given("data_parallel_rank")
     hybrid = said.get("data_parallel_hybrid_lb") or said.given("data_parallel_start_rank")
     multi = said.get("data_parallel_multi_port_external_lb")
@@ -122,6 +130,7 @@ def _balancer(said: Said) -> Clash | None:
 
 
 def _external(said: Said) -> Clash | None:
+    """Return the clash of an external load balancer with data-parallel sizes and ranks."""
     size, local = _size(said, "data_parallel_size"), said.number("data_parallel_size_local")
     named = "data_parallel_rank" if said.given("data_parallel_rank") else "data_parallel_external_lb"
     if size == 1:
@@ -142,6 +151,7 @@ def _external(said: Said) -> Clash | None:
 
 
 def _hybrid(said: Said) -> Clash | None:
+    """Return the clash of hybrid load balancing with data-parallel sizes."""
     local = said.number("data_parallel_size_local")
     if not said.get("data_parallel_hybrid_lb"):
         return None
@@ -155,6 +165,7 @@ def _hybrid(said: Said) -> Clash | None:
 
 
 def _fault_tolerance(said: Said) -> Clash | None:
+    """Return the clash of fault tolerance without an external load balancer."""
     external = said.get("data_parallel_external_lb") or said.given("data_parallel_rank")
     if not said.get("enable_fault_tolerance") or external:
         return None
@@ -165,6 +176,7 @@ def _fault_tolerance(said: Said) -> Clash | None:
 
 
 def _nodes(said: Said) -> Clash | None:
+    """Return the clash of the number of nodes with the parallel sizes."""
     nodes = _size(said, "nnodes")
     if nodes == 1:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nim.options.layers import Entry
-from nim.values import Value
+from nim.value_origins import Value
 
 
 def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
@@ -30,6 +30,7 @@ def merge(weak: Any, strong: Any) -> Any:
 
 
 def _over(old: Value | None, entry: Entry) -> Value:
+    """Return an entry's value merged over the old one, with the history."""
     if old is None:
         return Value(value=entry.value, origin=entry.origin)
     was = Value(value=old.value, origin=old.origin)

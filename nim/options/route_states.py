@@ -65,6 +65,7 @@ def hidden_in(states: Iterable[RouteState]) -> tuple[RouteState, ...]:
 
 
 def _open(group: Group) -> tuple[str, None]:
+    """Return why an open group is open; None, because nothing need open it."""
     if group in ALWAYS_OPEN:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
@@ -73,6 +74,7 @@ def _open(group: Group) -> tuple[str, None]:
 
 
 def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:
+    """Return why a route is closed, and the setting that opens it."""
     group = route.group
     if group is Group.HIDDEN:
         return route.note, None

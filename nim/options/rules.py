@@ -1,4 +1,4 @@
-"""How a rule about combinations of options is written; the rules are in `combinations` and beside it."""
+"""Building blocks for rules about combinations of options that the engine refuses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from nim.engine import OptionTable
 from nim.engine.table import Kind
 from nim.settings import declared
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 # Engine option → the variable that sets it.
 VARIABLES = {setting.option: setting.name for setting in declared().values() if setting.option}
@@ -15,7 +15,7 @@ VARIABLES = {setting.option: setting.name for setting in declared().values() if 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """The resolved configuration for the rules: the set value of each option, else the engine's default.
+    """The resolved configuration as rules see it: the set value of each option, else the engine's default.
 
     `experts` is the model's number of experts, 0 for a dense model, None where it is not known.
     """
@@ -44,11 +44,11 @@ class Said:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def item(self, name: str, key: str) -> Any:
-        """Return a value of a JSON object; None where it is not set."""
+        """Return a value of an option that is a JSON object; None if it is not set."""
         return self.items(name).get(key)
 
     def items(self, name: str) -> dict[str, Any]:
-        """Return a JSON object with underscores in its keys; an empty one where it is not set."""
+        """Return an option that is a JSON object, with underscores in its keys; empty if it is not set."""
         value = self.get(name)
         return (
             {str(key).replace("-", "_"): one for key, one in value.items()}
@@ -57,7 +57,7 @@ class Said:
         )
 
     def flag(self, name: str) -> str:
-        """Return the option, its value and its origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
+        """Return an option as text, with value and origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
         option = self.table.options[name]
         value = self.get(name)
         shown = "" if isinstance(value, bool | Mapping | list) or value is None else f" {value}"
@@ -67,7 +67,7 @@ class Said:
         return f"{written}{shown} ({self.config[name].origin.place})"
 
     def write(self, name: str, value: object, beside: str) -> str:
-        """Return what to type for the option: its variable if a variable set `beside`, else its flag."""
+        """Return what to type for an option: its variable if a variable set `beside`, else its flag."""
         origin = self.config[beside].origin if beside in self.config else None
         if origin and origin.layer is Layer.ENV and name in VARIABLES:
             return f"{VARIABLES[name]}={value}"
@@ -92,9 +92,10 @@ class Rule:
 
 
 def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
-    """Return the rule that the first option needs the second one."""
+    """Return the rule that the first option requires the second."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of the first option without the second; None if there is none."""
         if not said.get(name) or said.get(other):
             return None
         flag = said.table.options[other].flag
@@ -107,6 +108,7 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
     """Return the rule that at most one of the two options is on."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of two options that are both on; None if there is none."""
         if not said.get(name) or not said.get(other):
             return None
         return Clash(message=f"{said.flag(name)} with {said.flag(other)}", hint="one of the two")
@@ -118,6 +120,7 @@ def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool]
     """Return the rule that the first number is not above the second, where both are known."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of a number above the other; None if there is none."""
         low, high = said.number(name), said.number(other)
         if low is None or high is None or low <= high or not (said.given(name) or said.given(other)):
             return None
@@ -135,6 +138,7 @@ def once(option: str, whole: str, key: str, *, source: str) -> Rule:
     """Return the rule that a value is not set both by its option and by a key of a JSON object."""
 
     def find(said: Said) -> Clash | None:
+        """Return the clash of a value set twice; None if there is none."""
         if not said.given(option) or said.item(whole, key) is None:
             return None
         message = f'{said.flag(option)} and "{key}" of {said.flag(whole)}: they say the same'
@@ -144,5 +148,5 @@ def once(option: str, whole: str, key: str, *, source: str) -> Rule:
 
 
 def found(message: str, hint: str | None = None) -> Clash:
-    """Return a clash."""
+    """Return a clash with this message and hint."""
     return Clash(message=message, hint=hint)

@@ -9,7 +9,7 @@ from nim.engine.option_values import read_value
 from nim.engine.scalars import MisfitError
 from nim.options.layers import Entry, Layered
 from nim.settings import Settings, declared
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
@@ -38,6 +38,7 @@ class _Reading:
     rest: list[str] = field(default_factory=list)
 
     def add(self, variable: str, option: Option, value: Any) -> None:
+        """Check one variable's value and add its entry or its refusal."""
         words = list(value) if isinstance(value, tuple) else [str(value)]
         try:
             reading = read_value(option, words if isinstance(value, tuple) else value)

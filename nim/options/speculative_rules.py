@@ -26,6 +26,7 @@ def is_on(said: Said) -> bool:
 
 
 def _named(said: Said) -> str:
+    """Return the speculative option that is set, with value and origin."""
     return said.flag(_OPTION if said.given(_OPTION) else next(name for name in _SHORT if said.given(name)))
 
 
@@ -40,6 +41,7 @@ def _method(config: dict[str, Any]) -> Any:
 
 
 def _tokens(said: Said) -> Clash | None:
+    """Return the clash of drafting without a number of tokens."""
     config = drafting(said)
     drafts = config.get("model") not in (None, *_NGRAM)
     if not is_on(said) or config.get("num_speculative_tokens") is not None or drafts:
@@ -51,6 +53,7 @@ def _tokens(said: Said) -> Clash | None:
 
 
 def _model(said: Said) -> Clash | None:
+    """Return the clash of drafting without a draft model, for methods that need one."""
     config = drafting(said)
     needless = config.get("model") is not None or _method(config) in _SELF_DRAFTING
     if not is_on(said) or needless or config.get("num_speculative_tokens") is None:
@@ -64,6 +67,7 @@ def _model(said: Said) -> Clash | None:
 
 
 def _draft_size(said: Said) -> Clash | None:
+    """Return the clash of the draft's tensor-parallel size with the model's."""
     config = drafting(said)
     if config.get("tensor_parallel_size") is not None:
         return found(f'"tensor_parallel_size" of {_named(said)}', '"draft_tensor_parallel_size"')
@@ -77,6 +81,7 @@ def _draft_size(said: Said) -> Clash | None:
 
 
 def _lookup(said: Said) -> Clash | None:
+    """Return the clash of an n-gram lookup whose minimum is above its maximum."""
     config = drafting(said)
     low, high = config.get("prompt_lookup_min"), config.get("prompt_lookup_max")
     if _method(config) not in _NGRAM or low is None or high is None or low <= high:
@@ -87,6 +92,7 @@ def _lookup(said: Said) -> Clash | None:
 
 
 def _synthetic(said: Said) -> Clash | None:
+    """Return the clash of synthetic acceptance settings."""
     config = drafting(said)
     names = ("synthetic_acceptance_rates", "synthetic_acceptance_length")
     given = [name for name in names if config.get(name) is not None]
@@ -103,6 +109,7 @@ def _synthetic(said: Said) -> Clash | None:
 
 
 def _vocabularies(said: Said) -> Clash | None:
+    """Return the clash of different vocabularies with another method than a draft model."""
     config = drafting(said)
     if not config.get("use_heterogeneous_vocab"):
         return None
@@ -114,6 +121,7 @@ def _vocabularies(said: Said) -> Clash | None:
 
 
 def _asynchronous(said: Said) -> Clash | None:
+    """Return the clash of asynchronous scheduling with the drafting method."""
     config = drafting(said)
     if said.get("async_scheduling") is not True or not is_on(said):
         return None
@@ -127,6 +135,7 @@ def _asynchronous(said: Said) -> Clash | None:
 
 
 def _adaptive(said: Said) -> Clash | None:
+    """Return the clash of adaptive verification with other options."""
     config = drafting(said)
     if not config.get("enable_adaptive_verification"):
         return None
@@ -154,6 +163,7 @@ def _slots(said: Said) -> Clash | None:
 
 
 def _metrics(said: Said) -> Clash | None:
+    """Return the clash of drafting metrics without drafting."""
     if said.get("per_request_spec_decode_metrics") in (None, "none") or is_on(said):
         return None
     return found(

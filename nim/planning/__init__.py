@@ -1,1 +1,1 @@
-"""Environment, arguments and a machine turned into one plan."""
+"""Turn settings, engine arguments and hardware into one plan."""

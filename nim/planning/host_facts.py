@@ -1,4 +1,4 @@
-"""The user, the directories and the network of this service, as they are found."""
+"""Read facts of the host: user, writable directories, open-file limit, network."""
 
 import os
 import pwd
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim import paths
+from nim import data_paths
 from nim.options.derive import Surroundings
 from nim.planning.cache_place import default_cache
 from nim.settings import Settings
@@ -21,10 +21,10 @@ _AS_ROOT = (
 )
 
 
-def look_around(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
-    """All of it."""
+def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+    """Return the user, directories and limits of this service."""
     uid = os.geteuid()
-    home = IMAGE_ROOT if paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
     cache, warning = _cache(settings, home)
     ipv6 = Path("/proc/net/if_inet6")
     return Surroundings(
@@ -60,12 +60,13 @@ def _cache(settings: Settings, home: Path) -> tuple[str, str | None]:
 
 
 def _has_home(home: str) -> bool:
-    """The image's own is everybody's; `/` is what a user without an entry in /etc/passwd is given."""
+    """Return whether the user has a writable home: not the image's shared one, and not `/`."""
     own = home not in ("", "/", str(IMAGE_ROOT))
     return own and (not Path(home).exists() or os.access(home, os.W_OK | os.X_OK))
 
 
 def _has_name(uid: int) -> bool:
+    """Return whether the user id has an entry in /etc/passwd."""
     try:
         pwd.getpwuid(uid)
     except KeyError:
@@ -74,6 +75,6 @@ def _has_name(uid: int) -> bool:
 
 
 def _open_files() -> int:
-    """The most files that a process of ours may have open."""
+    """Return the maximum number of files that a process of this service may have open."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nim.values import Layer, Value
+from nim.value_origins import Layer, Value
 
 TRUST = "trust_remote_code"
 # Options with which the engine imports Python code: the model's own, a file, a class by its name.

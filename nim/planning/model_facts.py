@@ -1,4 +1,4 @@
-"""What this machine knows of the models that a manifest's profiles serve: directories and the hub's cache."""
+"""Read facts of the models that a manifest's profiles serve, from directories and the hub cache."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +10,13 @@ from nim.models.download import wanted_of
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.files import read_config
 from nim.models.source import HUB, Source
-from nim.values import Value
+from nim.value_origins import Value
 
 Values = Mapping[str, Value]
 
 
 def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> ModelFacts | None:
-    """Return what the files of a source say; None where they are not on this machine.
+    """Return the facts in a source's files; None if they are not on this machine.
 
     `values` are the options that are known so far: they say where the hub's cache lies.
     """
@@ -30,7 +30,7 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
 def facts_by_source(
     manifest: Manifest, values: Values, environ: Mapping[str, str]
 ) -> dict[str | None, ModelFacts]:
-    """Return the facts of each source that a profile names, where its files are at hand."""
+    """Return source → facts, for each source of the profiles whose files are on this machine."""
     found = {}
     for text in dict.fromkeys(profile.source for profile in manifest.profiles):
         source = _source(manifest, text or "")
@@ -40,17 +40,19 @@ def facts_by_source(
 
 
 def _source(manifest: Manifest, text: str) -> Source | None:
+    """Return the parsed source; None for one that is neither a directory nor a hub repository."""
     path = local_path(manifest, text) if text else None
     return Source(path=path) if path else _repository(text)
 
 
 def _repository(source: str) -> Source | None:
+    """Return the source named by an `hf://` URI; None for other text."""
     name, _, revision = source.removeprefix(HUB).partition(":")
     return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
 
 
 def _read(directory: Path) -> ModelFacts | None:
-    """None where there is no configuration; one that cannot be read is refused where weights are judged."""
+    """Return the facts in a directory; None without a configuration. Broken ones are refused elsewhere."""
     try:
         config = read_config(directory)
     except (OSError, ValueError):

@@ -1,25 +1,23 @@
-"""What is read in order to decide may lie on a mount that does not answer: that is said, not waited for."""
+"""Refuse a start whose configured directories are on a mount that does not respond."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nim.preflight.mounts import Place, look
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
+from nim.planning.plan_request import Request
+from nim.preflight.mount_checks import Place, probe
 
 # Settings that may name files or directories of the user's.
 READ = ("manifest_path", "model_path", "model_name")
 
 
-def look_at(request: "Request", **options: str | None) -> None:
-    """PreflightError for the first place that does not answer. `options` are a verb's own, as --name."""
+def probe_mounts(request: Request, **options: str | None) -> None:
+    """Raise PreflightError for the first path that does not respond. `options` are a command's own flags."""
     named = [(text, f"--{name.replace('_', '-')}") for name, text in options.items() if text]
-    look(_places(request, named), request.settings.cache_probe_timeout)
+    probe(_places(request, named), request.settings.cache_probe_timeout)
 
 
-def _places(request: "Request", named: list[tuple[str, str]]) -> Iterator[Place]:
+def _places(request: Request, named: list[tuple[str, str]]) -> Iterator[Place]:
+    """Yield the directories and files that are read while planning."""
     settings = request.settings
     named += [
         (getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
 from nim.manifest import Manifest
@@ -13,15 +12,13 @@ from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.combinations import check_combinations
 from nim.options.rules import Said
-from nim.values import Value
-
-if TYPE_CHECKING:
-    from nim.planning.planner import Request
+from nim.planning.plan_request import Request
+from nim.value_origins import Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedModel:
-    """The model that the options are for. `facts` is None where its files are not on this machine."""
+    """The model that the options apply to. `facts` is None if its files are not on this machine."""
 
     manifest: Manifest
     source: Source
@@ -29,9 +26,9 @@ class CheckedModel:
 
 
 def check_options(
-    config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: "Request"
+    config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: Request
 ) -> tuple[str, ...]:
-    """Return warnings. SettingsError for options that the engine will refuse."""
+    """Return warnings about resolved options. SettingsError for those that the engine will refuse."""
     check_timeouts(request.environ)
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
@@ -40,30 +37,33 @@ def check_options(
         *check_variable_values(config, table, strict=strict),
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
-        *_adapter_warnings(said, model, made_up=request.made_up, strict=strict),
+        *_adapter_warnings(said, model, other_machine=request.other_machine, strict=strict),
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
     )
 
 
-def _adapter_warnings(said: Said, model: CheckedModel, *, made_up: bool, strict: bool) -> tuple[str, ...]:
+def _adapter_warnings(
+    said: Said, model: CheckedModel, *, other_machine: bool, strict: bool
+) -> tuple[str, ...]:
+    """Return warnings about the LoRA adapters; SettingsError for those that the engine will refuse."""
     modules = said.get("lora_modules")
     if not isinstance(modules, list) or not modules:
         return ()
     # The files of a made-up machine are not those of this one.
-    adapters = [one for one in read_adapters(modules) if not (made_up and one.is_missing)]
+    adapters = [one for one in read_adapters(modules) if not (other_machine and one.is_missing)]
     return check_adapters(said, adapters, _names(model), strict=strict)
 
 
 def _experts(facts: ModelFacts) -> int | None:
-    """Return the number of experts as the engine counts it; None where it differs by layer."""
+    """Return the number of routed experts: 0 for none, None if it differs by layer."""
     if facts.reading.experts:
         return facts.reading.experts.count
     return None if facts.config.get("block_configs") else 0
 
 
 def _names(model: CheckedModel) -> tuple[str, ...]:
-    """Return the names of the model: its repository, its manifest's name, the name in its own files."""
+    """Return the model's names: its repository, its manifest's name, the name in its own files."""
     manifest = model.manifest
     known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]
     if model.facts:
@@ -72,7 +72,7 @@ def _names(model: CheckedModel) -> tuple[str, ...]:
 
 
 def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the faults of variables that will keep the engine from fetching a model from the hub."""
+    """Return warnings about variables that will prevent the engine from downloading the model."""
     said = config.get("HF_HUB_OFFLINE")
     offline = str(said.value) if said else environ.get("HF_HUB_OFFLINE", "")
     if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
@@ -81,6 +81,6 @@ def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[s
 
 
 def _open_service(config: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return a warning of a key that is set to nothing, as `-e VLLM_API_KEY=$KEY` does without a KEY."""
+    """Return a warning if the API key is empty, as from `-e VLLM_API_KEY=$KEY` with an unset KEY."""
     key = config.get("VLLM_API_KEY")
     return () if key is None or key.value else ("VLLM_API_KEY is empty: requests need no key",)

@@ -1,8 +1,8 @@
-"""Environment, arguments and a machine → a plan: the rooms in their order, one step each."""
+"""Turn settings, engine arguments and hardware into a plan, one step after the other."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nim.engine import (
@@ -13,8 +13,7 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
-from nim.hardware import Hardware
-from nim.hardware.describe import name_machine
+from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
     Profile,
@@ -41,64 +40,54 @@ from nim.options.layers import (
 )
 from nim.options.resolve import resolve
 from nim.plan import Model, Plan
-from nim.planning.assemble import Decided, assemble
-from nim.planning.candidates import choose, find_candidates
-from nim.planning.file_layers import file_layers
-from nim.planning.host_facts import look_around
-from nim.planning.local_models import judge_model
+from nim.planning.assemble_plan import Decided, assemble
+from nim.planning.candidate_profiles import choose, find_candidates
+from nim.planning.host_facts import read_surroundings
+from nim.planning.local_model_files import judge_model
 from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
-from nim.planning.written import Written, read_written
+from nim.planning.option_layers_from_files import file_layers
+from nim.planning.option_layers_from_user import Written, read_written
+from nim.planning.plan_request import Request
 from nim.redact import known_secrets, mask_value
-from nim.selection.engine_options import EngineOptions
+from nim.selection.profile_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
-from nim.values import Origin, Value
+from nim.value_origins import Origin, Value
 
 # Options that name a file, which may lie beside the weights.
 FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a verb was asked. `made_up` says that the machine is not this one, so no engine is looked for."""
-
-    settings: Settings
-    environ: Mapping[str, str]
-    hardware: Hardware
-    arguments: tuple[str, ...] = ()
-    made_up: bool = False
-
-
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """Return the plan of a start, and how its profile was chosen. NimError for what is known to fail."""
+    """Return the plan of a start and the selected profile. NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
     blank = blank_variables(request.environ, table)
     request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
-    engine = None if request.made_up else find_engine()
-    around = look_around(settings, request.environ)
-    candidates = find_candidates(request, wish, written, around, engine)
+    engine = None if request.other_machine else find_engine()
+    surroundings = read_surroundings(settings, request.environ)
+    candidates = find_candidates(request, wish, written, surroundings, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
-    derived = derived_entries(around, source, name, settings.log_level, selection)
-    machine = machine_entries(request, around, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, around)
+    derived = derived_entries(surroundings, source, name, settings.log_level, selection)
+    machine = machine_entries(request, surroundings, selection, written)
+    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, surroundings)
     config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = candidates.facts.get(selection.profile.source)
     model = CheckedModel(manifest=manifest, source=source, facts=facts)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
-    here = () if request.made_up else around.warnings
+    here = () if request.other_machine else surroundings.warnings
     decided = Decided(
         settings=settings,
-        around=around,
+        surroundings=surroundings,
         model=model_of(manifest, source, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
@@ -120,16 +109,16 @@ def decide(request: Request) -> tuple[Plan, Selection]:
 
 
 def resolve_all(
-    request: Request, weaker: Sequence[Entry], written: Written, around: Surroundings
+    request: Request, weaker: Sequence[Entry], written: Written, surroundings: Surroundings
 ) -> dict[str, Value]:
-    """The configuration of all layers. `weaker` are those between the defaults and what a person wrote."""
+    """Return the options resolved over all layers. `weaker`: the layers between defaults and user's."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
-    return resolve((*below, *home_entries(around), *own, *written.entries))
+    return resolve((*below, *home_entries(surroundings), *own, *written.entries))
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
-    """Where the weights are: where the user says they lie, else where the profile says."""
+    """Return the source of the weights: the one the user set, else the profile's."""
     if wish.source:
         source = wish.source
     else:
@@ -142,20 +131,20 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 
 
 def machine_entries(
-    request: Request, around: Surroundings, selection: Selection, written: Written
+    request: Request, surroundings: Surroundings, selection: Selection, written: Written
 ) -> Iterator[Entry]:
-    """What follows from where it runs: addresses, devices, a CPU's memory, places that can be written."""
-    yield from address_entries(around, request.settings.server_port, request.settings.backend_port)
+    """Yield options that follow from the machine: addresses, devices, CPU memory, writable directories."""
+    yield from address_entries(surroundings, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
     yield from loopback_entries(said)
-    can_compile = around.can_compile or request.made_up
+    can_compile = surroundings.can_compile or request.other_machine
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
-    yield from place_entries(around)
+    yield from place_entries(surroundings)
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
-    """Templates and plugins may be named as they are called in the model's own directory.
+    """Return the options with names of template and plugin files replaced by paths in the model's directory.
 
     SettingsError for one that is nowhere, unless the machine is made up.
     """
@@ -166,13 +155,13 @@ def beside_the_model(config: dict[str, Value], source: Source, request: Request)
             place = f"{value.origin.place}, found in the model's directory"
             origin = Origin(layer=value.origin.layer, place=place)
             config[name] = Value(value=found, origin=origin, previous=(value, *value.previous))
-    if not request.made_up:
+    if not request.other_machine:
         refuse_missing_files(config, source)
     return config
 
 
 def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
-    """The engine would find out after half a minute. A template may also be given as its own text."""
+    """Raise SettingsError for a template or plugin file that does not exist. Templates may be inline text."""
     for name in FILES_BESIDE:
         text = str(config[name].value) if name in config else ""
         if text and not set(text) & set("{}\n") and not Path(text).is_file():
@@ -185,7 +174,7 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
 
 
 def refuse_missing_engine(settings: Settings) -> None:
-    """Without vLLM nothing can be served, and that is known before anything starts."""
+    """Raise PreflightError if vLLM is not installed and no other engine command is set."""
     if settings.engine_command is None and find_engine() is None:
         raise PreflightError(
             "cannot start the engine: vLLM is not installed in this Python",
@@ -194,7 +183,7 @@ def refuse_missing_engine(settings: Settings) -> None:
 
 
 def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
-    """What is served, under which names. Its context is None where the engine takes what its memory holds."""
+    """Return the served model with its names. Its context is None if the engine takes what fits in memory."""
     license_ = manifest.model.license if manifest.model else None
     context = EngineOptions(values=config)
     derived = None if context.fits_context else selection.estimate.max_model_len

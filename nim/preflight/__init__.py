@@ -1,1 +1,1 @@
-"""What is checked before anything starts: ports, directories, mounts, shared memory, the run directory."""
+"""Checks before anything starts: ports, directories, mounts, shared memory, the run directory."""

@@ -1,4 +1,4 @@
-"""Checks before anything starts, each failing with one clear error."""
+"""Run all checks before the start, each failing with one clear error."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, PLAN_FILE, Plan
-from nim.preflight.tcp_sockets import Listener, find_listener
+from nim.preflight.port_checks import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -30,7 +30,7 @@ _OUR_NGINX = re.compile(r"nginx: master .* -p (\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port of the service, and the variable that changes it."""
+    """A port of the service, and the variable that sets it."""
 
     number: int
     variable: str
@@ -38,7 +38,7 @@ class Port:
 
 
 def check(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Return the path of nginx; PreflightError for the first check that fails."""
+    """Run all checks; return the path of nginx. PreflightError for the first check that fails."""
     nginx = _find_nginx(environ)
     if find_spec("supervisor") is None:
         raise PreflightError(
@@ -53,21 +53,21 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
 
 
 def check_shared_memory(plan: Plan, shm: Path) -> None:
-    """Refuse too little shared memory: several workers, or any on a CPU, need more than the default."""
+    """Raise PreflightError if /dev/shm is too small for several workers or for a CPU."""
     tags = plan.profile.tags
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
         return
     remedy = f"`--shm-size=1g`, or in Kubernetes an emptyDir of medium Memory at {shm}"
     with suppress(OSError):
-        room = os.statvfs(shm)
+        stats = os.statvfs(shm)
         if not os.access(shm, os.W_OK | os.X_OK):
             raise PreflightError(
                 f"cannot start the engine: user {os.geteuid()}:{os.getegid()} cannot write in {shm}, "
                 "where its workers talk to each other",
                 hint=remedy,
             )
-        if (free := room.f_frsize * room.f_bavail) < WORKER_SHM_BYTES:
+        if (free := stats.f_frsize * stats.f_bavail) < WORKER_SHM_BYTES:
             raise PreflightError(
                 f"cannot start the engine: {shm} has {free // 2**20} MiB free, and its workers need "
                 f"{WORKER_SHM_BYTES // 2**20} to talk to each other",
@@ -76,10 +76,10 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
 
 
 def warnings(shm: Path = SHM) -> Iterator[str]:
-    """Yield warnings about what may fail later."""
+    """Yield warnings about shared memory that may run short later."""
     with suppress(OSError):
-        room = os.statvfs(shm)
-        if (size := room.f_frsize * room.f_blocks) < SHM_BYTES:
+        stats = os.statvfs(shm)
+        if (size := stats.f_frsize * stats.f_blocks) < SHM_BYTES:
             yield (
                 f"{shm} has only {size // 2**20} MiB, which several GPUs need more of; "
                 "give the container more (--shm-size=16g, or an emptyDir of medium Memory)"
@@ -106,6 +106,7 @@ def check_nginx(nginx: str, run_dir: Path) -> None:
 
 
 def _find_nginx(environ: Mapping[str, str]) -> str:
+    """Return the path of nginx; PreflightError if it is not installed."""
     path = shutil.which("nginx", path=f"{environ.get('PATH', os.defpath)}:{SBIN}")
     if path is None:
         raise PreflightError(
@@ -115,6 +116,7 @@ def _find_nginx(environ: Mapping[str, str]) -> str:
 
 
 def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raise PreflightError if the engine's program does not exist."""
     program = plan.engine.argv[0]
     path = plan.engine.env.get("PATH") or environ.get("PATH", os.defpath)
     if shutil.which(program, path=path) is None:
@@ -154,7 +156,7 @@ def ports(plan: Plan) -> Iterator[Port]:
 
 
 def _check_ports(ports: tuple[Port, ...]) -> None:
-    """Bind each port for a moment, all at the same time."""
+    """Bind each port for a moment, all at the same time; PreflightError for one in use."""
     seen: dict[int, Port] = {}
     with ExitStack() as taken:
         for port in ports:
@@ -169,6 +171,7 @@ def _check_ports(ports: tuple[Port, ...]) -> None:
 
 
 def _take(port: Port) -> socket.socket:
+    """Return a socket bound to a port; PreflightError if the port is in use or not permitted."""
     link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -193,7 +196,7 @@ def _take(port: Port) -> socket.socket:
 
 
 def _end(holder: Listener) -> str:
-    """Return how to end the process on a port; a gateway of this service would only be restarted."""
+    """Return the command that ends the process on a port; a gateway of this service would be restarted."""
     ours = _OUR_NGINX.match(holder.command)
     if ours and Path(ours[1], PLAN_FILE).exists():
         return f"NIM_RUN_DIR={ours[1]} nim drain"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Plan
-from nim.preflight.mounts import Place, touch
+from nim.preflight.mount_checks import Place, touch
 
 TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
 
@@ -34,6 +34,7 @@ def check_directory(path: Path, variable: str, seconds: float = 0) -> None:
 
 
 def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
+    """Yield each directory before creating it and writing to it."""
     for directory in directories:
         yield directory
         try:
@@ -45,7 +46,7 @@ def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
 
 
 def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
-    """Directories of the plan. Downloads may be read-only if nothing is fetched; the compile cache never."""
+    """Yield the directories of the plan. Downloads may be read-only if nothing is fetched."""
     env = plan.engine.env
     temporary = env.get("TMPDIR") or environ.get("TMPDIR") or TEMPORARY
     yield _temporary(temporary)
@@ -58,17 +59,20 @@ def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
 
 
 def _cache(path: str, variable: str) -> Directory:
+    """Return the description of a cache directory, with the mount option that would make it writable."""
     mount = f"--volume nim-cache:'{path}'"
     return Directory(path=Path(path), variable=variable, purpose="cache directory", mount=mount)
 
 
 def _temporary(path: str) -> Directory:
+    """Return the description of the directory for temporary files."""
     mount = f"--tmpfs {path}, in Kubernetes an emptyDir"
     purpose = "directory for temporary files"
     return Directory(path=Path(path), variable="TMPDIR", purpose=purpose, mount=mount, own=False)
 
 
 def _refusal(directory: Directory, error: OSError) -> PreflightError:
+    """Return the error for a directory that cannot be written, with its remedy."""
     path, variable = directory.path, directory.variable
     there = next(one for one in (path, *path.parents) if one.exists())
     found = there.stat()

@@ -28,7 +28,7 @@ _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
 
 
 def take(path: Path) -> int:
-    """Create the directory and return the descriptor of its lock; PreflightError if it is not private."""
+    """Create the run directory and lock it; return the lock's descriptor. PreflightError if it is in use."""
     _check_path(path)
     _make(path)
     check_owner(path, path.lstat())
@@ -42,7 +42,7 @@ def take(path: Path) -> int:
 
 
 def release(path: Path, lock: int) -> None:
-    """Release the lock and remove the files."""
+    """Release the lock of the run directory and remove its files."""
     with suppress(OSError):
         (path / LOCK_FILE).unlink(missing_ok=True)
     os.close(lock)
@@ -57,6 +57,7 @@ def remove_directory(path: Path) -> None:
 
 
 def _check_path(path: Path) -> None:
+    """Raise PreflightError for a path that is relative, too long for its sockets, or not plain text."""
     socket_path = str(path / LONGEST_SOCKET_NAME)
     if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
         raise PreflightError(
@@ -72,6 +73,7 @@ def _check_path(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
+    """Create the directory, readable by this user only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -108,7 +110,7 @@ def check_owner(path: Path, found: os.stat_result) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Take the lock and write our pid. A lock file removed meanwhile no longer counts."""
+    """Lock the directory and write this process's pid. A lock file removed meanwhile no longer counts."""
     while True:
         fd = _open_lock(path)
         try:
@@ -153,6 +155,7 @@ def _supervisord(path: Path) -> int | None:
 
 
 def _open_lock(path: Path) -> int:
+    """Return a descriptor of the lock file."""
     try:
         return os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -163,6 +166,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _is_current(lock: Path, fd: int) -> bool:
+    """Return whether the descriptor is of the lock file that is now in the directory."""
     with suppress(OSError):
         return lock.stat().st_ino == os.fstat(fd).st_ino
     return False

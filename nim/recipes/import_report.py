@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.errors import NimError
 from nim.manifest import Manifest
-from nim.recipes.options import Reason
+from nim.recipes.argument_checks import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
+        """Return whether the recipe was not imported."""
         return self.manifest is None
 
 
@@ -54,6 +55,7 @@ def report_data(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def _result(outcome: Outcome) -> str:
+    """Return the result for one recipe as text."""
     if outcome.manifest is None:
         return f"not imported: {outcome.error}" if outcome.error else "not imported"
     counts = Counter(profile.precision or "unknown" for profile in outcome.manifest.profiles)
@@ -66,6 +68,7 @@ def _result(outcome: Outcome) -> str:
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:
+    """Return the result for one recipe as JSON values."""
     manifest = outcome.manifest
     return {
         "recipe": outcome.recipe,
@@ -82,4 +85,5 @@ def _data(outcome: Outcome) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> dict[str, str]:
+    """Return a reason as JSON values."""
     return {"key": reason.key, "reason": reason.text}

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from nim.engine import OptionTable
 from nim.errors import ManifestError, nearest
-from nim.recipes.document import Recipe
-from nim.recipes.draft import Draft, DraftCheckpoint
-from nim.recipes.hardware import find_target
-from nim.recipes.layers import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
-from nim.recipes.options import Reason
+from nim.recipes.argument_checks import Reason
+from nim.recipes.gpu_counts import weights_gb
+from nim.recipes.hardware_names import find_target
+from nim.recipes.manifest_draft import Draft, DraftCheckpoint
+from nim.recipes.override_precedence import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
 from nim.recipes.profiles import Found, Weights, other_hardware, profiles_of
-from nim.recipes.shapes import weights_gb
+from nim.recipes.recipe_file import Recipe
 from nim.recipes.variants import variants_of
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
@@ -144,6 +144,7 @@ def _weights(weights: Weights, billions: float | None) -> float | None:
 
 
 def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> DraftCheckpoint:
+    """Return the checkpoint of the manifest for one set of weights."""
     variant = recipe.variants[weights.variant]
     computed = weights_gb(billions, weights.precision)
     return DraftCheckpoint(
@@ -199,6 +200,7 @@ def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
 
 
 def _foreign(found: Sequence[Found]) -> frozenset[str]:
+    """Return the hardware keys for which the recipe needs another engine."""
     return frozenset(key for one in found for key in one.foreign)
 
 
@@ -209,6 +211,7 @@ def _billions(text: str | None) -> float | None:
 
 
 def _is_newer(wanted: str | None, has: str) -> bool:
+    """Return whether the recipe needs a newer release of the engine."""
     return _release(wanted or "") > _release(has)
 
 

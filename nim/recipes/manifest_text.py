@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from nim.manifest.ids import with_ids
 from nim.manifest.load import PLACEHOLDER_ID, read_manifest
-from nim.recipes.draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
-from nim.recipes.options import Options, Sourced
+from nim.manifest.profile_ids import with_ids
+from nim.recipes.argument_checks import Options, Sourced
+from nim.recipes.manifest_draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
 
 # Unquoted text that every YAML reader takes for a string.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./()-]+)*")
@@ -25,6 +25,7 @@ def draft_text(draft: Draft) -> str:
 
 
 def _lines(draft: Draft) -> Iterator[str]:
+    """Yield the lines of the manifest."""
     engine = common_options(tuple(profile.options for profile in draft.profiles))
     yield from _head(draft)
     yield "schema_version: 2.0.0"
@@ -55,6 +56,7 @@ def _lines(draft: Draft) -> Iterator[str]:
 
 
 def _head(draft: Draft) -> Iterator[str]:
+    """Yield the comment at the head: the recipe, and what was not imported."""
     name, version = PurePath(draft.recipe).name, draft.engine_version
     yield from _comment(f"Imported from the recipe {name}, with the options of vLLM {version}.")
     if draft.min_engine_version:
@@ -72,6 +74,7 @@ def _head(draft: Draft) -> Iterator[str]:
 
 
 def _model(draft: Draft) -> Iterator[str]:
+    """Yield the lines of the model."""
     yield "model:"
     yield f"  name: {scalar(draft.name)}"
     if draft.description:
@@ -92,6 +95,7 @@ def _model(draft: Draft) -> Iterator[str]:
 
 
 def _checkpoint(checkpoint: DraftCheckpoint, shared: Options) -> Iterator[str]:
+    """Yield the lines of one checkpoint."""
     about = f"variants.{checkpoint.variant}: {checkpoint.about}" if checkpoint.about else checkpoint.variant
     yield from _comment(about, indent="  ")
     yield f"  {checkpoint.precision}:"
@@ -107,6 +111,7 @@ def _checkpoint(checkpoint: DraftCheckpoint, shared: Options) -> Iterator[str]:
 
 
 def _profile(profile: DraftProfile, options: Options) -> Iterator[str]:
+    """Yield the lines of one profile."""
     if profile.comment:
         yield from _comment(profile.comment, indent="  ")
     tags = ", ".join(f"{name}: {scalar(value)}" for name, value in profile.tags.items())
@@ -120,6 +125,7 @@ def _profile(profile: DraftProfile, options: Options) -> Iterator[str]:
 
 
 def _engine(options: Options, indent: str) -> Iterator[str]:
+    """Yield the lines of arguments and variables, each with its recipe key as a comment."""
     for title, values in (("args", options.args), ("env", options.env)):
         if values:
             yield f"{indent}{title}:"
@@ -128,10 +134,12 @@ def _engine(options: Options, indent: str) -> Iterator[str]:
 
 
 def _value(said: Sourced, title: str) -> str:
+    """Return a value as YAML; variables are always quoted."""
     return _quoted(said.value) if title == "env" else written(said.value)
 
 
 def _noted(said: Sourced) -> str:
+    """Return a value's note as the end of its comment; "" without a note."""
     return f"; {_one_line(said.note)}" if said.note else ""
 
 
@@ -161,6 +169,7 @@ def scalar(text: str) -> str:
 
 
 def _uri(text: str) -> str:
+    """Return a URI as YAML, quoted if necessary."""
     return text if re.fullmatch(r"[a-z0-9]+://[A-Za-z0-9_./-]+", text) else _quoted(text)
 
 
@@ -171,6 +180,7 @@ def _quoted(text: str) -> str:
 
 
 def _plain_value(value: Any) -> str:
+    """Return a number, boolean or null as YAML."""
     return _fraction(value) if isinstance(value, float) else json.dumps(value)
 
 
@@ -197,4 +207,5 @@ def _comment(text: str, *, indent: str = "", more: str = "") -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
+    """Return text on one line, without unprintable characters."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

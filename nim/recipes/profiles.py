@@ -7,9 +7,9 @@ from math import ceil
 
 from nim.engine import OptionTable
 from nim.manifest.types import GB
-from nim.recipes.document import Recipe
-from nim.recipes.draft import DraftProfile, same_options
-from nim.recipes.hardware import (
+from nim.recipes.argument_checks import Checked, Reason, check_parts
+from nim.recipes.gpu_counts import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.recipes.hardware_names import (
     CPU_KEYS,
     EVERY_GPU,
     Target,
@@ -19,7 +19,8 @@ from nim.recipes.hardware import (
     is_family,
     name_pattern,
 )
-from nim.recipes.layers import (
+from nim.recipes.manifest_draft import DraftProfile, same_options
+from nim.recipes.override_precedence import (
     SEVERAL_NODES,
     UNSUPPORTED,
     Setting,
@@ -29,10 +30,9 @@ from nim.recipes.layers import (
     parts,
     strategy_of,
 )
-from nim.recipes.options import Checked, Reason, check_parts
-from nim.recipes.shapes import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.recipes.recipe_file import Recipe
 from nim.selection.memory import ENGINE_UTILIZATION
-from nim.selection.rank import PRECISIONS
+from nim.selection.profile_ranking import PRECISIONS
 
 _CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")
@@ -84,6 +84,7 @@ class _Profiles:
         self._found = Found()
 
     def run(self, apart: Sequence[str], *, on_cpu: bool) -> Found:
+        """Make all profiles of the variant; `apart` are the hardware keys treated separately."""
         targets = [target for key in apart if (target := find_target(key))]
         for key, how in self._recipe.meta.hardware.items():
             if how == UNSUPPORTED and find_target(key):
@@ -123,6 +124,7 @@ class _Profiles:
                 self._check(self._for(target))  # records refusals, although no profile is made
 
     def _add_general(self) -> None:
+        """Add the profiles for any GPU."""
         checked = self._check(self._setting)
         need = self._need(checked, self._setting)
         for shape in general_shapes(need):
@@ -169,9 +171,11 @@ class _Profiles:
         return None
 
     def _for(self, target: Target) -> Setting:
+        """Return the setting for a target."""
         return replace(self._setting, chain=gpu_chain(*target.chain))
 
     def _differs(self, target: Target) -> bool:
+        """Return whether the target's options or sizes differ from the general ones."""
         setting = self._for(target)
         general = replace(setting, chain=gpu_chain(*target.chain[:-1]))
         ours, theirs = self._check(setting, quiet=True), self._check(general, quiet=True)
@@ -179,6 +183,7 @@ class _Profiles:
         return not same_options(ours.options, theirs.options) or ours.tp != theirs.tp or sizes[0] != sizes[1]
 
     def _gpu_tags(self, target: Target, claimed: set[str]) -> dict[str, str]:
+        """Return the tags that select the target's GPUs."""
         if not is_family(target):
             tags = {"gpu": target.name.replace(" ", "-")}
             return tags | ({"gpu_device": target.device_id} if target.device_id else {})
@@ -249,13 +254,14 @@ class _Profiles:
         )
 
     def _need(self, checked: Checked, setting: Setting) -> Need:
-        told = checked.options.args.get("gpu-memory-utilization")
+        """Return the memory requirement of the weights."""
+        utilization = checked.options.args.get("gpu-memory-utilization")
         return Need(
             precision=self.weights.precision,
             vram_gb=self.weights.vram_gb,
             weights_gb=self.weights.gb,
             tp=checked.tp or default_tp(self._recipe, setting),
-            utilization=float(told.value) if told else ENGINE_UTILIZATION,
+            utilization=float(utilization.value) if utilization else ENGINE_UTILIZATION,
             several_nodes=SEVERAL_NODES in self._recipe.compatible_strategies,
         )
 
@@ -268,6 +274,7 @@ class _Profiles:
         return checked
 
     def _note(self, key: str, text: str) -> None:
+        """Record a note on this variant."""
         self._found.left_out.append(Reason(key=f"variants.{self.weights.variant}.{key}", text=text))
 
 
@@ -282,6 +289,7 @@ def other_hardware(recipe: Recipe, variants: Sequence[str]) -> Iterator[str]:
 
 
 def _is_own(image: str) -> bool:
+    """Return whether a container image is vLLM's own."""
     return _OWN_IMAGE.match(image) is not None
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
-from nim.recipes.document import FeatureOverride, Mode, Recipe
-from nim.recipes.draft import DraftVariant
-from nim.recipes.hardware import EVERY_GPU, find_target
-from nim.recipes.layers import (
+from nim.recipes.argument_checks import Reason, check_parts
+from nim.recipes.gpu_counts import can_calculate
+from nim.recipes.hardware_names import EVERY_GPU, find_target
+from nim.recipes.manifest_draft import DraftVariant
+from nim.recipes.override_precedence import (
     EXPERT_PARALLEL,
     UNSUPPORTED,
     Part,
@@ -19,8 +20,7 @@ from nim.recipes.layers import (
     unsupported_on,
     works_with,
 )
-from nim.recipes.options import Reason, check_parts
-from nim.recipes.shapes import can_calculate
+from nim.recipes.recipe_file import FeatureOverride, Mode, Recipe
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +61,7 @@ def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], 
 
 
 def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named) -> Iterator[_Plan]:
+    """Yield the variants to make of the opt-in features."""
     strategy = strategy_of(recipe)
     for name in _asked_for(recipe):
         feature = recipe.features[name]
@@ -89,6 +90,7 @@ def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named
 
 
 def _ours_among(keys: Sequence[str]) -> frozenset[str]:
+    """Return the hardware keys that name NVIDIA GPUs."""
     return frozenset(key for key in keys if find_target(key))
 
 
@@ -115,6 +117,7 @@ def _with_hardware(
     """Yield the variant, and one more for each kind of hardware with an override."""
 
     def part(key: str) -> Part:
+        """Return the part with the overrides for one hardware key."""
         return Part(key=f"{place}.hardware_overrides.{key}", args=overrides[key].args, whole=True)
 
     if EVERY_GPU in overrides:
@@ -181,4 +184,5 @@ def slug(name: str) -> str:
 
 
 def _sentence(text: str, name: str) -> str:
+    """Return a description on one line without a final period; the name if it is empty."""
     return " ".join(text.split()).rstrip(".") or name

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
-from nim.paths import ENGINE_TEMPLATES, NGINX_TEMPLATES
+from nim.data_paths import ENGINE_TEMPLATES, NGINX_TEMPLATES
 
 Write = Callable[[Any], str]
 """Formats one value, quoted for its target; TypeError or NimError if it cannot be written."""
@@ -19,6 +19,7 @@ def environment(write: Write) -> Environment:
     """
 
     def finalize(value: Any) -> str:
+        """Return a value quoted by `write`, with verbatim text unchanged."""
         if isinstance(value, Undefined):
             return str(value)  # raises UndefinedError with the variable's name
         return write(value)

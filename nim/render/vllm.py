@@ -20,6 +20,7 @@ def render_args(
     """Return the text of `vllm.args`: command, model, options in order, then `verbatim` unchanged."""
 
     def tokens(name: str, value: Any) -> tuple[str, ...]:
+        """Return the tokens of one option."""
         return option_tokens(table.options[name], value)
 
     template = environment(json_word).get_template(TEMPLATE)

@@ -1,1 +1,1 @@
-"""Which profile of a manifest a machine runs, and why. Pure: nothing here reads, writes or waits."""
+"""Select the profile of a manifest that a machine runs, with reasons. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""Which profile this machine runs, and why: the same one every time, or a refusal that says it all."""
+"""Select the profile that this machine runs: deterministic; an error lists every reason if none fits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
-from nim.selection.capability import fallback, served_dtype
-from nim.selection.engine_options import EngineOptions, options_of
-from nim.selection.fit import Case, Fit, Kind, Miss, Wishes
-from nim.selection.groups import Group, all_groups
-from nim.selection.labels import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
-from nim.selection.memory.devices import is_crowded
+from nim.selection.gpu_groups import Group, all_groups
+from nim.selection.gpu_precision_support import fallback, served_dtype
+from nim.selection.memory.choose_gpus import is_crowded
 from nim.selection.memory.estimate import Estimate, estimate
-from nim.selection.memory.room import find_room
-from nim.selection.memory.start import Start
-from nim.selection.parallel import parallel_of
-from nim.selection.rank import sort_key
-from nim.selection.refusals import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
-from nim.selection.requirements import misses
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.memory_fit import fit_memory
+from nim.selection.parallel_sizes import parallel_of
+from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
+from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
+from nim.selection.profile_options import EngineOptions, options_of
+from nim.selection.profile_ranking import sort_key
+from nim.selection.profile_requirements import misses
+from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
 
 Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""
@@ -27,7 +27,7 @@ Facts = Mapping[str | None, ModelFacts]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The decision. `profile` has the options of all variants that were asked for in its `engine`.
+    """The chosen profile, with the options of the requested variants in its `engine`.
 
     `devices` are the GPUs to run on, in the user's order: none for a profile of the CPU.
     `utilization` is the share of each GPU to give the engine, where its default would not do.
@@ -49,7 +49,7 @@ class Selection:
 
 
 def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
-    """Return exactly one profile; ProfileError where none fits, or the one asked for does not."""
+    """Return exactly one profile; ProfileError if none fits, or the requested one does not."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
     fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
@@ -62,9 +62,9 @@ def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts 
     return Selection(
         chosen=ChosenProfile(id=profile.id, label=profile.label, tags=dict(profile.tags), because=because),
         profile=profile,
-        devices=() if profile.on_cpu else winner.room.devices,
+        devices=() if profile.on_cpu else winner.memory_fit.devices,
         estimate=winner.estimate,
-        utilization=winner.room.utilization,
+        utilization=winner.memory_fit.utilization,
         refused=refuse_all([fit for fit in fits if fit is not winner], winner),
         warnings=_warnings(winner, hardware),
         winner=winner,
@@ -83,14 +83,14 @@ def compare_all(
     tags: Mapping[str, str],
     facts: Facts | None = None,
 ) -> tuple[Fit, ...]:
-    """Return every profile on the group of GPUs where it fits best, in the order of their rank."""
+    """Return every profile's fit on the group of GPUs that suits it best, in order of rank."""
     comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
     fits = [comparison.best_fit(profile) for profile in manifest.profiles]
     return tuple(sorted(fits, key=sort_key))
 
 
 class _Comparison:
-    """The comparison of profiles with one machine and one set of wishes."""
+    """Compares profiles with one machine and one set of requirements."""
 
     def __init__(
         self,
@@ -106,16 +106,17 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the result on the first group that holds it without crowded GPUs; else on the nearest."""
+        """Return the fit on the first group that holds the profile without crowded GPUs; else the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
             tried.append(_fit(self._case(profile, group)))
-            if tried[-1].fits and not tried[-1].room.crowded:
+            if tried[-1].fits and not tried[-1].memory_fit.crowded:
                 return tried[-1]
         return min(tried, key=lambda fit: fit.distance)
 
     def _case(self, profile: Profile, group: Group) -> Case:
+        """Return the inputs of comparing a profile with a group."""
         asked = self._asked.profile
         named = asked is not None and asked.id == profile.id
         options = options_of(profile, self._wishes.options)
@@ -148,7 +149,7 @@ class _Comparison:
         )
 
     def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
-        """Return what is known of the profile's model, `--hf-overrides` applied to its configuration."""
+        """Return the facts of the profile's model with `--hf-overrides` applied to its configuration."""
         facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
         if facts is None or not isinstance(overrides, Mapping) or not overrides:
             return facts
@@ -156,10 +157,11 @@ class _Comparison:
 
 
 def _fit(case: Case) -> Fit:
+    """Return the result of one comparison."""
     found = tuple(misses(case))
-    room = find_room(case)
-    lacking = (room.miss,) if room.miss and (case.group.gpus or case.profile.on_cpu) else ()
-    words = [words for gpu in room.devices if (words := fallback(case, gpu))]
+    memory_fit = fit_memory(case)
+    lacking = (memory_fit.miss,) if memory_fit.miss and (case.group.gpus or case.profile.on_cpu) else ()
+    words = [words for gpu in memory_fit.devices if (words := fallback(case, gpu))]
     return Fit(
         profile=case.profile,
         group=case.group,
@@ -167,22 +169,23 @@ def _fit(case: Case) -> Fit:
         parallel=case.parallel,
         estimate=case.estimate,
         misses=(*found, *lacking),
-        room=room,
+        memory_fit=memory_fit,
         fallback=words[0] if words else None,
     )
 
 
 def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """Return the first in rank on the best kind of GPUs where a profile fits, idle GPUs first."""
+    """Return the first in rank on the best kind of GPU for which a profile fits, idle GPUs first."""
     runnable = [fit for fit in fits if fit.fits]
     if not runnable:
         raise no_profile_fits(fits, manifest, found_words(hardware))
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
-        return fit.room.crowded, order.index(fit.group)
+        """Return the rank of a fit's group: uncrowded first, then the order of groups."""
+        return fit.memory_fit.crowded, order.index(fit.group)
 
-    ranked = sorted(runnable, key=lambda fit: (place(fit), fit.room.busy, sort_key(fit)))
+    ranked = sorted(runnable, key=lambda fit: (place(fit), fit.memory_fit.busy, sort_key(fit)))
     there = [fit for fit in ranked if place(fit) == place(ranked[0])]
     if len(there) == 1:
         return there[0], "it is the only one that fits"
@@ -190,7 +193,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
 
 
 def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) -> Fit:
-    """Return the named profile; NoProfileFits only where the engine is certain to refuse it."""
+    """Return the named profile's fit; NoProfileFits only if the engine is certain to refuse it."""
     fit = next(fit for fit in fits if fit.profile.id == asked.id)
     if not any(miss.certain for miss in fit.misses):
         return fit
@@ -204,15 +207,15 @@ def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) 
 
 
 def found_words(hardware: Hardware) -> str:
-    """Return the machine in a few words."""
+    """Return a short description of the machine."""
     return ", ".join(str(group) for group in all_groups(hardware) if not group.mixed)
 
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
-    """Return what the user should know before the start."""
+    """Return warnings about the chosen profile."""
     estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
-    return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.room.notes)
+    return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.memory_fit.notes)
 
 
 def _overruled(miss: Miss) -> str:
@@ -241,11 +244,12 @@ def _unused(winner: Fit, hardware: Hardware) -> list[str]:
     if winner.group.mixed:
         return [f"the GPUs are of different kinds: {winner.group} run at the pace of the slowest"]
     unused = [gpu for gpu in hardware.gpus if gpu not in winner.group.gpus]
-    crowded = [g for g in winner.group.gpus if g not in winner.room.devices and is_crowded(g)]
+    crowded = [g for g in winner.group.gpus if g not in winner.memory_fit.devices and is_crowded(g)]
     others = [f"the GPUs are of different kinds: {winner.group} is used, not GPU {_names(unused)}"]
     held = [f"other processes hold most of GPU {_names(crowded)}: it is not used"]
-    return [*(others if unused else []), *(held if crowded and not winner.room.crowded else [])]
+    return [*(others if unused else []), *(held if crowded and not winner.memory_fit.crowded else [])]
 
 
 def _names(gpus: Sequence[Gpu]) -> str:
+    """Return the GPUs' indexes and names as text."""
     return ", ".join(f"{gpu.index} ({gpu.name or 'unknown'})" for gpu in gpus)

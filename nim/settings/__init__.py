@@ -1,7 +1,7 @@
 """The service's settings: declaration, reading from the environment, description."""
 
 from nim.settings.declared import Settings, declared
-from nim.settings.describe import settings_data, settings_markdown
+from nim.settings.describe_settings import settings_data, settings_markdown
 from nim.settings.read import read_settings
 from nim.settings.secrets import with_secrets
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
-from nim.settings.other_releases import OFF
 from nim.settings.types import Absent, Setting, setting
 from nim.settings.value_types import (
     ARGUMENTS,
@@ -25,6 +24,7 @@ from nim.settings.value_types import (
     TEXT,
     WHOLE,
 )
+from nim.settings.variables_of_other_releases import OFF
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Quotes, names and comments that env files, YAML and shells leave in a variable's value."""
+"""Clean a variable's value: quotes, `NAME=` and comments left by env files, YAML and shells."""
 
 import re
 
@@ -13,18 +13,18 @@ _REFERENCE = re.compile(r"\$\{\w[^{}]*\}|\$\(\w+\)|(?<![\w$])\$[A-Z_][A-Z0-9_]+|
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a variable counts as unset: nothing in it, or nothing in its quotes."""
+    """Return whether a variable counts as unset: it is empty, or there is nothing in its quotes."""
     return text.strip() in ("", '""', "''")
 
 
 def reference(text: str) -> str | None:
-    """Return the first reference to a variable in `text`, such as `${NAME}`, that nothing has replaced."""
+    """Return the first unexpanded reference to a variable in `text`, such as `${NAME}`."""
     found = _REFERENCE.search(text)
     return found.group() if found else None
 
 
 def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
-    """Return the value that was meant, and a warning where it differs from the text.
+    """Return the intended value, and a warning if it differs from the text.
 
     White space around a value is dropped without a warning. NIM_PASSTHROUGH_ARGS and other lines of arguments
     are returned as they are: quotes and comments have a meaning of their own there.
@@ -52,7 +52,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _comment_warning(setting: Setting, name: str, text: str) -> str | None:
-    """Return a warning of a ` #` in the value. A path or name may hold one, but a comment is likelier."""
+    """Return a warning for a ` #` in a value; paths and names may contain one, but a comment is likelier."""
     found = None if setting.kind is ARGUMENTS else _COMMENT.search(text.strip())
     if found is None:
         return None

@@ -8,17 +8,17 @@ from typing import Any
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
-from nim.settings.other_releases import OTHER_RELEASES
 from nim.settings.pasted_values import cleaned, is_blank, reference
 from nim.settings.types import Absent, Setting
 from nim.settings.value_types import ARGUMENTS
+from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 _PREFIX = "NIM_"
 _ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every declared variable. A blank one counts as unset, as Kubernetes writes absent values."""
+    """Return the settings in `environ`; SettingsError for invalid values. Blank variables count as unset."""
     values: dict[str, Any] = {}
     names_used: dict[str, str] = {}
     warnings: list[str] = []
@@ -36,7 +36,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
-    """The name under which it was given. Two names with two values: the newer name wins, and it is said."""
+    """Return the name by which a setting was given; of two with different values the newer, and warn."""
     given = [name for name in declaration.names if not is_blank(environ.get(name, ""))]
     for name in given:
         if name in declaration.aliases:
@@ -48,6 +48,7 @@ def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list
 
 
 def _read(declaration: Setting, name: str, text: str) -> Any:
+    """Return a variable's converted value; SettingsError if it is invalid."""
     if declaration.kind is not ARGUMENTS and (found := reference(text)):
         message = f"cannot use {name} '{text}' (from the environment): nothing replaces {found} here"
         raise SettingsError(message, hint=f"{name}=… with the value itself, as env files and YAML need it")
@@ -60,7 +61,7 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
 
 
 def _probes_too_seldom(settings: Settings) -> Iterator[str]:
-    """Yield a warning if the probe interval prevents detection of an idle stall within its time-out."""
+    """Yield a warning if the probe interval is too long to detect a stalled idle engine in time."""
     timeout, interval = settings.stall_timeout, settings.probe_interval
     if not timeout and settings.given("probe_interval") and interval:
         yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
@@ -90,6 +91,7 @@ def _refuse_shared_ports(settings: Settings) -> None:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
+    """Return warnings for unsupported or misspelt NIM_* variables; SettingsError for refused ones."""
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):
@@ -116,6 +118,7 @@ def _alike(name: str, known: Sequence[str]) -> str | None:
 
 
 def _refuse(name: str, text: str, absent: Absent) -> None:
+    """Raise SettingsError for an unsupported variable, unless its value is harmless."""
     if text.strip().lower() not in absent.harmless:
         message = f"cannot use {name} '{text}' (from the environment): {absent.because}"
         raise SettingsError(message, hint=f"unset {name}, and use {absent.instead}")

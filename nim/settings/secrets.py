@@ -1,4 +1,4 @@
-"""Secrets in the environment: read from mounted files, stripped, refused where no client can send them."""
+"""Read secrets from the environment and mounted files; refuse values that no client can send."""
 
 import re
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def _cleaned(name: str, text: str) -> str:
 
 
 def _fault(secret: str) -> str | None:
-    """Return why the text is no secret. Without a key, or with a known one, the service would be open."""
+    """Return why the text cannot be a secret; None if it can. Placeholders would leave the service open."""
     if not secret:
         return "its value is blank"
     if _PLACEHOLDER.fullmatch(secret):

@@ -1,4 +1,4 @@
-"""The classes of which a setting is declared. The declarations are in `declared`."""
+"""Classes that declare a setting; the declarations are in `declared`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of value. `read` converts a variable's text; its ValueError says what was expected."""
+    """A kind of value. `read` converts a variable's text and raises ValueError with what was expected."""
 
     name: str
     read: Callable[[str], Any]

@@ -17,10 +17,12 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def _text(text: str) -> str:
+    """Return the text unchanged."""
     return text
 
 
 def _boolean(text: str) -> bool:
+    """Return the boolean in the text; ValueError otherwise."""
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
@@ -29,18 +31,21 @@ def _boolean(text: str) -> bool:
 
 
 def _whole(text: str) -> int:
+    """Return the whole number in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise ValueError("expected a whole number above 0")
     return int(text)
 
 
 def _port(text: str) -> int:
+    """Return the port number in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError("expected a port between 1 and 65535")
     return int(text)
 
 
 def _seconds(text: str) -> float:
+    """Return the number of seconds in the text; ValueError otherwise."""
     try:
         seconds = float(text)
     except ValueError:
@@ -51,6 +56,7 @@ def _seconds(text: str) -> float:
 
 
 def _duration(text: str) -> int:
+    """Return the seconds in a duration such as 600, 10m or 4h; ValueError otherwise."""
     number = text.rstrip("smhSMH")
     unit = text[len(number) :].lower()
     if not number.isascii() or not number.isdigit() or len(unit) > 1:
@@ -64,6 +70,7 @@ def _duration(text: str) -> int:
 
 
 def _duration_or_off(text: str) -> float:
+    """Return the seconds in a duration, 0 for off; ValueError otherwise."""
     if _FRACTION_OF_A_SECOND.fullmatch(text):
         if text.strip("0."):
             raise ValueError("expected 0, or at least 1 second")
@@ -72,6 +79,7 @@ def _duration_or_off(text: str) -> float:
 
 
 def _size(text: str) -> str:
+    """Return a size such as 0, 500m or 2g in nginx's notation; ValueError otherwise."""
     number = text.rstrip("kKmMgG")
     if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
         raise ValueError("expected a size such as 0 (no limit), 500m or 2g")
@@ -81,6 +89,7 @@ def _size(text: str) -> str:
 
 
 def _level(text: str) -> str:
+    """Return the log level in the text; ValueError otherwise."""
     level = _OTHER_LEVELS.get(text.upper(), text.upper())
     if level not in LOG_LEVELS:
         raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
@@ -88,6 +97,7 @@ def _level(text: str) -> str:
 
 
 def _path(text: str) -> str:
+    """Return the path in the text; ValueError otherwise."""
     if text.startswith("~"):
         raise ValueError("expected a path that begins with / or a name: ~ is replaced by shells alone")
     return text

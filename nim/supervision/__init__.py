@@ -1,4 +1,4 @@
-"""PID 1 and the programs it runs: a plan becomes supervised processes.
+"""PID 1 and the programs it runs: nginx, the engine and the middleware under supervisord.
 
 `start` replaces the calling process by PID 1 of the service; `drain` asks a running service to stop.
 """
@@ -18,7 +18,9 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
     Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
     process while `make_plan` runs, and is dismissed if the plan is refused.
     """
-    from nim.supervision.spawn import Supervisord  # imported here so that PID 1 does not load it
+    from nim.supervision.supervisord_process import (
+        Supervisord,  # imported here so that PID 1 does not load it
+    )
 
     try:
         supervisord = Supervisord.prepare()

@@ -1,4 +1,4 @@
-"""The controller in PID 1: starts and restarts the programs, shuts the service down, sets the exit code."""
+"""Start and restart the programs, shut the service down and set its exit code, in PID 1."""
 
 import os
 import signal
@@ -14,43 +14,33 @@ from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
 from nim.failures.cut_streams import CutStreams
-from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, Kind
-from nim.failures.program_exit import Exit
+from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
+from nim.failures.program_exit import ProgramExit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
+from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
-from nim.logging.records import Record
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.tcp_sockets import count_connections
-from nim.state import Failure
-from nim.supervision import restart_policy
+from nim.preflight.port_checks import count_connections
+from nim.service_state import Failure
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
-from nim.supervision.program import Program
-from nim.supervision.restart_policy import RestartPolicy
-from nim.supervision.restarter import Restarter
+from nim.supervision.program_restarter import Restarter
+from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
+from nim.supervision.supervised_program import Program
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 LAST_LINES = 10
 FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
-IMPATIENT_SECONDS = 0.3
+HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
-CUTS_SECONDS = 3.0
+CUT_STREAM_WINDOW_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicies:
-    """The restart policy of each program."""
-
-    engine: RestartPolicy = restart_policy.ENGINE
-    nginx: RestartPolicy = restart_policy.NGINX
-    middleware: RestartPolicy = restart_policy.MIDDLEWARE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ControllerContext:
     """What the controller works with. `supervisor_pid` is a child of this process."""
 
     plan: Plan
@@ -66,26 +56,26 @@ class Surroundings:
 class Controller:
     """Controls one service from its start until `exit_code` is set and the loop has stopped."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around, self._loop, self._plan = around, around.loop, around.plan
-        self._say = around.log_writer.say
-        self._run_dir = Path(around.plan.run_dir)
+    def __init__(self, context: ControllerContext) -> None:
+        self._context, self._loop, self._plan = context, context.loop, context.plan
+        self._say = context.log_writer.say
+        self._run_dir = Path(context.plan.run_dir)
         self.exit_code = 0
         self._failure: Failure | None = None
         self._supervisor_lives = True
-        self._hurry = 0
+        self._interrupts = 0
         self._nginx_log: deque[str] = deque(maxlen=LAST_LINES)
         self._supervisor_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
-        self.board = StatusPublisher(self._run_dir)
+        self.status = StatusPublisher(self._run_dir)
         self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
         self.engine = self._engine_restarter()
-        self.nginx = self._restarter("nginx", around.policies.nginx, STATUS_SOCKET, self._streams_lost)
+        self.nginx = self._restarter("nginx", context.policies.nginx, STATUS_SOCKET, self._streams_lost)
         self.middleware = self._restarter(
-            "middleware", around.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
+            "middleware", context.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
         )
-        around.supervisor.on_up = self._start
+        context.supervisor.on_up = self._start
 
     def _restarter(
         self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str]
@@ -103,18 +93,24 @@ class Controller:
     def _engine_restarter(self) -> EngineRestarter:
         callbacks = EngineCallbacks(
             say=self._say,
-            catch_up=lambda: self._around.catch_up("engine"),
-            lost=lambda failure, end: report.tell(self._around.log_writer, "ERROR", failure, "engine", end),
+            catch_up=lambda: self._context.catch_up("engine"),
+            lost=self._log_restart,
             strays=self._strays,
             give_up=self._engine_lost,
-            cut=lambda since: self.cut_streams.tell_soon("the engine was lost", since),
-            api_key=self._around.api_key,
+            cut=lambda since: self.cut_streams.log_cut_streams_soon("the engine was lost", since),
+            api_key=self._context.api_key,
         )
-        policy = self._around.policies.engine
-        return EngineRestarter(self._plan, self._loop, self._program("engine"), self.board, policy, callbacks)
+        policy = self._context.policies.engine
+        return EngineRestarter(
+            self._plan, self._loop, self._program("engine"), self.status, policy, callbacks
+        )
+
+    def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
+        """Log the loss of an engine that will be restarted."""
+        report.log_failure(self._context.log_writer, "ERROR", failure, "engine", end)
 
     def _program(self, name: str) -> Program:
-        return Program(name, self._loop, self._around.supervisor, self._say)
+        return Program(name, self._loop, self._context.supervisor, self._say)
 
     def _start(self) -> None:
         self._loop.after(0, self._start_programs)
@@ -127,9 +123,8 @@ class Controller:
             self.middleware.program.start()
 
     def _strays(self) -> tuple[Process, ...]:
-        return strays(os.getpid(), {self._around.supervisor_pid})
-
-    # events from outside
+        """Return the processes that outlived their parent."""
+        return strays(os.getpid(), {self._context.supervisor_pid})
 
     def on_nginx_record(self, record: Record) -> None:
         """Keep the last error lines of nginx for the report, should nginx be lost."""
@@ -149,37 +144,37 @@ class Controller:
             self.stopping_since = self._loop.now()
             self._ending = Task(self._loop, self._stop())
         elif number == signal.SIGINT:
-            self._hurry += 1
+            self._interrupts += 1
             self._ending.wake()
 
     def on_children(self) -> None:
         """Reap ended children: supervisord, and orphans adopted by this process."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self._around.supervisor_pid:
+                if ended[0] == self._context.supervisor_pid:
                     self._supervisor_gone(ended[1])
         if self._ending:
             self._ending.wake()
 
     def _supervisor_gone(self, status: int) -> None:
+        """End the service because supervisord has ended."""
         self._supervisor_lives = False
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
-            end = Exit(code=code) if code >= 0 else Exit(signal=-code)
-            self._around.catch_up("supervisord")
+            end = ProgramExit(code=code) if code >= 0 else ProgramExit(signal=-code)
+            self._context.catch_up("supervisord")
             failure = self._failure_of(SUPERVISOR_LOST, end, tuple(self._supervisor_log))
             self._fail(GatewayLost.exit_code, failure, "supervisord", end)
 
-    # how the service ends
-
-    def _engine_lost(self, failure: Failure, end: Exit) -> None:
+    def _engine_lost(self, failure: Failure, end: ProgramExit) -> None:
         self._fail(EngineLost.exit_code, failure, "engine", end)
 
-    def _gateway_lost(self, end: Exit) -> None:
+    def _gateway_lost(self, end: ProgramExit) -> None:
         failure = self._failure_of(NGINX_LOST, end, (*self._supervisor_log, *self._nginx_log))
         self._fail(GatewayLost.exit_code, failure, "nginx", end)
 
-    def _failure_of(self, kind: Kind, end: Exit, log: tuple[str, ...] = ()) -> Failure:
+    def _failure_of(self, kind: FailureClass, end: ProgramExit, log: tuple[str, ...] = ()) -> Failure:
+        """Return the failure for a report: class, log lines and exit."""
         return Failure(
             kind=kind.name,
             message=kind.message,
@@ -189,41 +184,43 @@ class Controller:
             signal=end.signal,
         )
 
-    def _fail(self, code: int, failure: Failure, what: str, end: Exit) -> None:
+    def _fail(self, code: int, failure: Failure, what: str, end: ProgramExit) -> None:
+        """Publish and log the failure, and end the service with this exit code."""
         if self._ending:
             return
         self.exit_code, self._failure = code, failure
         self.stopping_since = self._loop.now()
-        self.board.failed(failure)
-        report.tell(self._around.log_writer, "CRITICAL", failure, what, end)
-        report.tell_kubernetes(self._around.log_writer.mask(report.shortened(failure, what, end)))
-        self._ending = Task(self._loop, self._leave())
+        self.status.failed(failure)
+        report.log_failure(self._context.log_writer, "CRITICAL", failure, what, end)
+        text = report.failure_text_for_kubernetes(failure, what, end)
+        report.write_termination_log(self._context.log_writer.mask(text))
+        self._ending = Task(self._loop, self._end_service())
 
     def _streams_lost(self) -> str:
-        """Return a clause with the number of open connections; workers without a master do not log them."""
+        """Return a clause with the number of open connections; orphaned workers do not log theirs."""
         count = count_connections(self._plan.gateway.server_port)
-        return f", and with it its streams ({count} connections were open; nobody can name them)"
+        return f", and with it its streams ({count} connections were open and cannot be identified)"
 
     def _stop(self) -> Steps:
         """Shut down in order: not ready, settle, drain nginx, stop the engine, then everything else."""
-        budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.board.state.ready)
+        budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.status.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
         self._expect_exits()
-        self.board.draining()
+        self.status.draining()
         yield from self._wait(lambda: False, budget.settle)
         yield from self._drain(began + budget.settle + budget.drain)
         if was_serving and not self.engine.program.alive:
-            self.cut_streams.tell("the engine ended before them", began)
+            self.cut_streams.log_cut_streams("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
         self.cut_streams.forget()
         self.middleware.program.stop()
         self.engine.program.stop()
-        if not (yield from self._wait(lambda: not self._running(), budget.engine, patience=2)):
+        if not (yield from self._wait(lambda: not self._running(), budget.engine, interrupts=2)):
             self._unclean(f"{' and '.join(self._running())} did not end in time and will be killed")
-        elif not (yield from self._wait(lambda: not self._strays(), budget.kill, patience=2)):
+        elif not (yield from self._wait(lambda: not self._strays(), budget.kill, interrupts=2)):
             names = ", ".join(f"{process.name} (pid {process.pid})" for process in self._strays())
             self._unclean(f"{names} outlived the engine and will be killed")
-        yield from self._leave()
+        yield from self._end_service()
 
     def _drain(self, deadline: float) -> Steps:
         """Stop nginx gracefully: no new requests, running ones may finish until the deadline."""
@@ -240,29 +237,33 @@ class Controller:
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             return
         self._catch_up_with_nginx()
-        if cut := self.cut_streams.tell("they did not end in time", cut_at):
+        if cut := self.cut_streams.log_cut_streams("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")
 
     def _catch_up_with_nginx(self) -> None:
         for log in ("nginx", "access"):
-            self._around.catch_up(log)
+            self._context.catch_up(log)
 
     def _unclean(self, why: str) -> None:
+        """Log a warning and set the exit code of an unclean shutdown."""
         self._say("WARNING", why)
         self.exit_code = STOPPED_UNCLEANLY
 
     def _wait(
-        self, true: Callable[[], bool], seconds: float, patience: int = 1
+        self, true: Callable[[], bool], seconds: float, interrupts: int = 1
     ) -> Generator[float, None, bool]:
-        """As `until`, but cut short once Ctrl-C has been pressed again `patience` times."""
-        yield from until(self._loop, lambda: true() or self._hurry >= patience, max(seconds, 0))
-        return (yield from until(self._loop, true, IMPATIENT_SECONDS if self._hurry >= patience else 0))
+        """Wait as `until` does, but stop early after `interrupts` further Ctrl-C."""
+        yield from until(self._loop, lambda: true() or self._interrupts >= interrupts, max(seconds, 0))
+        return (
+            yield from until(self._loop, true, HURRIED_STOP_SECONDS if self._interrupts >= interrupts else 0)
+        )
 
     def _running(self) -> list[str]:
+        """Return the names of the programs that run."""
         programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
         return [program.name for program in programs if program.alive]
 
-    def _leave(self) -> Steps:
+    def _end_service(self) -> Steps:
         """Kill what still runs, end supervisord, remove leftovers, write the verdict and stop the loop."""
         self._expect_exits()
         if self.engine.program.process:
@@ -278,22 +279,22 @@ class Controller:
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
         self._catch_up_with_nginx()
-        self.cut_streams.tell("the service ended", self._loop.now() - CUTS_SECONDS)
-        self.board.stopped()
+        self.cut_streams.log_cut_streams("the service ended", self._loop.now() - CUT_STREAM_WINDOW_SECONDS)
+        self.status.stopped()
         with suppress(OSError):
-            text = report.verdict(self.exit_code, self._failure, time.time())
+            text = report.verdict_json(self.exit_code, self._failure, time.time())
             write_file(self._run_dir / VERDICT_FILE, text)
         self._loop.stop()
 
     def _end_supervisor(self) -> Steps:
         if self._supervisor_lives:
             try:
-                self._around.supervisor.shut_down()
+                self._context.supervisor.shut_down()
             except SupervisorError:  # its socket may not exist yet
-                os.kill(self._around.supervisor_pid, signal.SIGTERM)
+                os.kill(self._context.supervisor_pid, signal.SIGTERM)
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
         if self._supervisor_lives:
-            os.kill(self._around.supervisor_pid, signal.SIGKILL)
+            os.kill(self._context.supervisor_pid, signal.SIGKILL)
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
     def _expect_exits(self) -> None:
@@ -301,6 +302,6 @@ class Controller:
             restarter.expect_exit()
             restarter.program.on_exit = self._wake
 
-    def _wake(self, _: Exit) -> None:
+    def _wake(self, _: ProgramExit) -> None:
         if self._ending:
             self._ending.wake()

@@ -1,4 +1,4 @@
-"""Runs the engine: follows its start, detects the loss of any of its processes, reports it, restarts it."""
+"""Start the engine, detect the loss of any of its processes, report it and restart the engine."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,34 +10,34 @@ from nim.cleanup.orphaned_shm import OrphanedSharedMemory
 from nim.cleanup.process_table import Process
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
-from nim.failures.failure_classes import Kind
-from nim.failures.program_exit import Exit
+from nim.failures.failure_classes import FailureClass
+from nim.failures.program_exit import ProgramExit
 from nim.health.engine_processes import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
-from nim.health.phases import Start
 from nim.health.readiness import Readiness, ask_health
 from nim.health.ready_message import ready_lines
-from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health.stall_detector import StallCallbacks, StallDetector
+from nim.health.startup_phases import Start
 from nim.health.startup_tracker import StartupTracker
 from nim.health.status_files import StatusPublisher
-from nim.logging.records import Record
+from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
-from nim.state import Failure
-from nim.supervision.program import Program
+from nim.service_state import Failure
+from nim.supervision.program_restarter import POLL_SECONDS
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
-from nim.supervision.restarter import LOOK_SECONDS
+from nim.supervision.supervised_program import Program
 
 LOG_LINES = 500
 # vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.
-PART_LOST_SECONDS, PART_LOST_STARTING_SECONDS = 8.0, 30.0
+PROCESS_LOST_SECONDS, PROCESS_LOST_WHILE_STARTING_SECONDS = 8.0, 30.0
 STRAYS_GONE_SECONDS = 30.0
 # How long Python's resource tracker may take to remove the shared memory of a dead engine.
-TIDY_SECONDS = 5.0
+CLEANUP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCallbacks:
-    """What the restarter of the engine calls.
+    """Callbacks of the engine's restarter.
 
     `catch_up` reads the engine's pending log lines. `strays` finds processes that outlived it. `lost`: it was
     lost and is restarted; `give_up`: it is not restarted. `cut` reports the streams cut since a time.
@@ -47,8 +47,8 @@ class EngineCallbacks:
     say: Callable[[str, str], None]
     catch_up: Callable[[], None]
     strays: Callable[[], tuple[Process, ...]]
-    lost: Callable[[Failure, Exit], None]
-    give_up: Callable[[Failure, Exit], None]
+    lost: Callable[[Failure, ProgramExit], None]
+    give_up: Callable[[Failure, ProgramExit], None]
     cut: Callable[[float], None] = lambda _: None
     api_key: str | None = None
 
@@ -61,19 +61,19 @@ class EngineRestarter:
         plan: Plan,
         loop: EventLoop,
         program: Program,
-        board: StatusPublisher,
+        status: StatusPublisher,
         policy: RestartPolicy,
         callbacks: EngineCallbacks,
     ) -> None:
         self.program = program
-        self._plan, self._loop, self._status, self._callbacks = plan, loop, board, callbacks
+        self._plan, self._loop, self._status, self._callbacks = plan, loop, status, callbacks
         self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
         self._readiness = Readiness(loop, self._address, self._is_ready)
         self._processes = EngineProcesses(loop, self._on_process_lost)
-        self._startup = StartupTracker(plan, loop, board, callbacks.say)
+        self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
         on_stall = StallCallbacks(
             say=callbacks.say, stalled=self._stalled, recovered=self._recovered, given_up=self._given_up
@@ -96,14 +96,14 @@ class EngineRestarter:
         self._readiness.begin()
 
     def read(self, record: Record) -> None:
-        """Take one log record of the engine."""
+        """Process one log record of the engine."""
         self._log.append(record)
         if self.program.process and not self._exit_expected:
             self._processes.meet(record, self.program.process)
         self.progress(record.message)
 
     def progress(self, text: str) -> None:
-        """Take a log line or the text of a progress bar, and update the start phase."""
+        """Update the start phase from a log line or the text of a progress bar."""
         if self._ready_at is not None or self._exit_expected or not self.program.alive:
             return
         if step := self._start.read(text):
@@ -115,7 +115,7 @@ class EngineRestarter:
 
     @property
     def starting(self) -> bool:
-        """Whether the engine runs and is not ready yet."""
+        """Return whether the engine runs and is not ready yet."""
         return self.program.alive and self._ready_at is None
 
     def expect_exit(self) -> None:
@@ -125,10 +125,11 @@ class EngineRestarter:
         self._forget()
 
     def clear_up(self) -> None:
-        """Remove shared memory left by the engine. Call when none of its processes runs."""
+        """Remove shared memory left by the engine, once none of its processes runs."""
         self._orphans.end()
 
     def _begin(self) -> None:
+        """Start the program and reset what is known of the start."""
         self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_process: str | None = None
@@ -139,6 +140,7 @@ class EngineRestarter:
     # while the engine runs
 
     def _is_ready(self) -> None:
+        """Publish ready and start watching for stalls."""
         self._served = True
         self._ready_at = self._loop.now()
         if self.program.process:  # first, so that no exit after this goes unnoticed
@@ -162,7 +164,7 @@ class EngineRestarter:
 
     def _decide_after_loss(self) -> Steps:
         """Wait for the engine to exit by itself; else check its health, and kill it if it does not answer."""
-        yield PART_LOST_STARTING_SECONDS if self._ready_at is None else PART_LOST_SECONDS
+        yield PROCESS_LOST_WHILE_STARTING_SECONDS if self._ready_at is None else PROCESS_LOST_SECONDS
         self._task = None
         if self._ready_at is None:
             self._kill()
@@ -170,6 +172,7 @@ class EngineRestarter:
             self._health_check = ask_health(self._loop, self._address, self._on_health_answer)
 
     def _on_health_answer(self, well: bool) -> None:
+        """Continue without the lost process if the engine is healthy; else kill the engine."""
         self._health_check = None
         if well:
             self._lost_process = self._lost_at = None
@@ -182,26 +185,31 @@ class EngineRestarter:
             self._kill()
 
     def _stalled(self, why: str) -> None:
+        """Publish that the engine is stalled, and log it."""
         self._callbacks.say("ERROR", f"not ready: {why}")
         self._status.count_stall()
         self._status.stalled(why)
 
     def _recovered(self) -> None:
-        self._callbacks.say("WARNING", "the engine gets on again")
+        """Publish ready again after a stall."""
+        self._callbacks.say("WARNING", "the engine works again")
         if not (self._task or self._health_check):
             self._status.ready()
 
     def _given_up(self, why: str) -> None:
+        """Kill an engine that has been stalled for too long."""
         self._kill_reason = why
         self._stalls.end()
         self._callbacks.say("ERROR", f"{why}; it is killed")
         self._kill_now()
 
     def _kill(self) -> None:
+        """Kill the engine because it does not exit by itself."""
         self._callbacks.say("WARNING", "the engine does not end by itself and is killed")
         self._kill_now()
 
     def _kill_now(self) -> None:
+        """Send SIGKILL to the engine."""
         if self.program.process:
             self.program.process.send(SIGKILL)
 
@@ -218,7 +226,7 @@ class EngineRestarter:
                 pending.cancel()
         self._task = self._health_check = self._ready_at = None
 
-    def _on_exit(self, end: Exit) -> None:
+    def _on_exit(self, end: ProgramExit) -> None:
         """Handle an exit that was not requested: a loss, whatever the exit code."""
         was_ready = self._ready_at is not None
         well_until = self._stalls.since if self._kill_reason else self._loop.now()
@@ -245,13 +253,14 @@ class EngineRestarter:
         self._status.lost(failure, f"the engine was lost ({kind.name}); {again}")
         self._task = Task(self._loop, self._restart(delay))
 
-    def _pause(self, kind: Kind, well_seconds: float) -> float | None:
-        """Return the delay before a restart; None for none: the orchestrator handles a failed first start."""
+    def _pause(self, kind: FailureClass, well_seconds: float) -> float | None:
+        """Return the seconds before a restart; None if there must be none, as after a failed first start."""
         if not self._served or not kind.retry:
             return None
         return self._restarts.lost(well_seconds)
 
     def _kernel_killed(self) -> bool:
+        """Return whether the kernel has killed a process for lack of memory since the start."""
         now = kernel_kills()
         return now is not None and self._kills is not None and now > self._kills
 
@@ -269,6 +278,6 @@ def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> 
     began = loop.now()
     while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
         for process in left:
-            if loop.now() > began + TIDY_SECONDS or not process.tidies_up:
+            if loop.now() > began + CLEANUP_SECONDS or not process.tidies_up:
                 process.send(SIGKILL)
-        yield LOOK_SECONDS
+        yield POLL_SECONDS

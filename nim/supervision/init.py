@@ -1,4 +1,4 @@
-"""PID 1 of the service. `nim.supervision.start` execs this program; supervisord is already its child.
+"""PID 1 of the service, `python -I -m nim.supervision.init RUN_DIR`; supervisord is already its child.
 
 `python -I -m nim.supervision.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
 """
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from nim.supervision.controller import RestartPolicies
+from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.service import serve
 
 

@@ -16,17 +16,17 @@ from nim.errors import PreflightError
 from nim.event_loop import HANDLED_SIGNALS
 from nim.health.status_files import first_state, write_file
 from nim.log_format import Form
-from nim.logging.pipes import NAMES, make_pipes, open_pipe, remove_pipes
+from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
 from nim.preflight.port_claims import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.spawn import Supervisord, adopt_orphans
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
+from nim.supervision.supervisord_process import Supervisord, adopt_orphans
 
 # Supervisord creates its socket 4 ms after it has been imported.
-GATEWAY_SECONDS = 0.5
+GATEWAY_START_SECONDS = 0.5
 # What the gateway and the management routes may need of the environment.
 NEEDED = frozenset(
     {"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"}
@@ -36,7 +36,7 @@ INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
-    """Replace this process by PID 1 of the planned service. PreflightError means nothing was started."""
+    """Start a planned service by replacing this process with PID 1. PreflightError if nothing was started."""
     check_directories(plan, environ)  # with the user's own umask: a cache may be shared
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
@@ -90,13 +90,13 @@ def clean_environment(environ: Mapping[str, str]) -> str:
 
 
 def _drain_ms(plan: Plan) -> int:
-    """Return whole seconds of at least 1: nginx and supervisord read 0 as no limit."""
+    """Return the drain time in milliseconds as whole seconds, at least 1: 0 would mean no limit."""
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
 def _start_gateway(run_dir: Path) -> None:
-    """Start nginx now, so that it answers before PID 1 is imported. On failure PID 1 retries and reports."""
-    deadline = time.monotonic() + GATEWAY_SECONDS
+    """Start nginx at once, before PID 1 is imported. PID 1 retries and reports a failure."""
+    deadline = time.monotonic() + GATEWAY_START_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
     with suppress(SupervisorError, KeyError, ValueError):
@@ -117,7 +117,7 @@ def _write(plan: Plan, run_dir: Path) -> None:
     except OSError as error:
         raise PreflightError(
             f'cannot write "{error.filename or run_dir}": {error.strerror}',
-            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… where there is room",
+            hint=f"df -h '{run_dir}', or NIM_RUN_DIR=… on a disk with free space",
         ) from error
 
 
@@ -132,6 +132,7 @@ def _check_nginx(nginx: str, run_dir: Path) -> None:
 
 
 def _warn(plan: Plan) -> None:
+    """Log warnings about shared memory."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     for warning in checks.warnings():
         if form.wants("WARNING"):

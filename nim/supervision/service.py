@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
+from nim.logging.log_line_parsers import EngineLines, Record, is_routine, read_middleware, read_nginx
+from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.log_writer import LogWriter
-from nim.logging.pipes import NAMES, Pipe, open_pipe, remove_pipes
-from nim.logging.records import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
@@ -26,12 +26,13 @@ from nim.plan import (
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
 from nim.redact import known_secrets
-from nim.supervision.controller import Controller, RestartPolicies, Surroundings
+from nim.supervision.controller import Controller, ControllerContext
+from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.supervisor_client import Supervisor
 
 STDERR = 2
 # How long a slow reader of stderr may take at the end.
-LAST_WORDS_SECONDS = 1.0
+LAST_LOG_LINES_SECONDS = 1.0
 SOCKETS = (ENGINE_SOCKET, MIDDLEWARE_SOCKET, STATUS_SOCKET, SUPERVISOR_SOCKET)
 
 
@@ -48,7 +49,7 @@ class Service:
         self.log_writer = LogWriter(form, STDERR, self.loop, secrets)
         self.supervisor = Supervisor(str(run_dir), lambda: self.pipes["supervisord"].catch_up())
         self.controller = Controller(
-            Surroundings(
+            ControllerContext(
                 plan=self.plan,
                 loop=self.loop,
                 supervisor=self.supervisor,
@@ -71,16 +72,18 @@ class Service:
             pipe.catch_up()
         code, seconds = self.controller.exit_code, self.loop.now() - self.controller.stopping_since
         self.log_writer.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
-        self.log_writer.close(LAST_WORDS_SECONDS)
+        self.log_writer.close(LAST_LOG_LINES_SECONDS)
         return code
 
     def _signalled(self, number: int) -> None:
+        """Handle a signal: reap children, or start the shutdown."""
         if number == signal.SIGCHLD:
             self.controller.on_children()
         else:
             self.controller.on_signal(number)
 
     def _pipe(self, name: str) -> Pipe:
+        """Return the open log pipe of a program."""
         readers: dict[str, Callable[[str], None]] = {
             "engine": self._engine_line,
             "nginx": self._nginx_line,
@@ -94,26 +97,29 @@ class Service:
         return pipe
 
     def _access_line(self, line: str) -> None:
+        """Log a line of nginx's access log and record it for the report of cut streams."""
         self.controller.cut_streams.read(self.log_writer.access(line))
 
     def _nginx_line(self, line: str) -> None:
+        """Log a line of nginx's error log and pass it to the controller, with secrets masked."""
         record = read_nginx(self.log_writer.mask(line))
         self.log_writer.record("nginx", record)
         self.controller.on_nginx_record(record)
 
     def _engine_line(self, line: str) -> None:
-        """Mask secrets in records given to the controller, since a failure report serves them."""
+        """Log a line of the engine and pass it to the controller, with secrets masked."""
         record = self._engine_lines.read(self.log_writer.mask(line))
         self.log_writer.record("engine", self._quieter(record))
         self.controller.engine.read(record)
 
     def _quieter(self, record: Record) -> Record:
-        """Return the record at DEBUG if it is a routine line of a start, for people. JSON keeps the level."""
+        """Return the record at DEBUG if it is a routine line of a start in text format."""
         if self.plan.json_logs or not self.controller.engine.starting or not is_routine(record):
             return record
         return replace(record, level="DEBUG")
 
     def _supervisor_line(self, line: str) -> None:
+        """Log a line of supervisord."""
         level, message = self.supervisor.note(line)
         record = Record(level=level, message=self.log_writer.mask(message))
         self.log_writer.record("supervisord", record)
@@ -121,7 +127,7 @@ class Service:
 
 
 def clean(run_dir: Path) -> None:
-    """Remove sockets, pipes and the lock. The plan, the last state and the verdict stay."""
+    """Remove sockets, pipes and the lock of a run directory; plan, last state and verdict stay."""
     remove_pipes(run_dir)
     remove_directory(run_dir / ENGINE_PARTS_DIR)
     for name in (*SOCKETS, DRAINING_FILE, STALLED_FILE, LOCK_FILE, "nginx.pid", SUPERVISORD_PID_FILE):
@@ -130,7 +136,7 @@ def clean(run_dir: Path) -> None:
 
 
 def serve(run_dir: Path, supervisor_pid: int, policies: RestartPolicies) -> int:
-    """Run as PID 1; returns the exit code. Supervisord is stopped even if this raises."""
+    """Run as PID 1; return the exit code. Supervisord is stopped even if this raises."""
     try:
         code = Service(run_dir, supervisor_pid, os.environ, policies).run()
     except BaseException:

@@ -1,4 +1,4 @@
-"""How the seconds of one shutdown are divided between its stages."""
+"""Divide the seconds of a shutdown between its stages."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,7 +19,7 @@ class ShutdownBudget:
 
     @classmethod
     def of(cls, total: float, *, serving: bool) -> Self:
-        """Return the budget. A service that never became ready skips settling and draining."""
+        """Return the budget for `total` seconds. A service never ready needs no settling and draining."""
         settle = min(3.0, total * 0.12)
         engine = min(7.5, total * 0.4)
         kill = min(1.5, total * 0.1)
@@ -30,5 +30,5 @@ class ShutdownBudget:
 
     @property
     def cut(self) -> float:
-        """Seconds after which nginx cuts running streams: early enough to log them within the drain time."""
+        """Return the seconds after which nginx cuts running streams, in time to log them."""
         return self.drain - min(0.5, self.drain * 0.1)

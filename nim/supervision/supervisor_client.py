@@ -1,4 +1,4 @@
-"""Client of supervisord: three XML-RPC calls over its socket and four kinds of line in its log.
+"""Client of supervisord: XML-RPC calls over its socket, and the lines of its log.
 
 `xmlrpc.client` would cost PID 1 27 ms and a third of its memory; the answers used here are flat structs.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import Signals
 from time import monotonic
 
-from nim.failures.program_exit import Exit
+from nim.failures.program_exit import ProgramExit
 from nim.plan import SUPERVISOR_SOCKET
 
 # It answers in 2 ms; if it hangs, the event loop must not.
@@ -43,22 +43,22 @@ class Supervisor:
     def __init__(self, run_dir: str, catch_up: Callable[[], None]) -> None:
         self._socket = str(Path(run_dir) / SUPERVISOR_SOCKET)
         self._catch_up = catch_up
-        self._ends: dict[str, Exit] = {}
+        self._ends: dict[str, ProgramExit] = {}
         self.on_up: Callable[[], None] = lambda: None
 
     def note(self, line: str) -> tuple[str, str]:
-        """Parse one line of its log; returns level and message, with routine lines at DEBUG."""
+        """Return level and message of a line of supervisord's log, routine lines at DEBUG."""
         match = _LINE.fullmatch(line)
         level, message = (_LEVELS.get(match[1], "DEBUG"), match[2]) if match else ("ERROR", line)
         if match and (end := _ENDED.match(message)):
             signal = Signals[end[3]] if end[3] in Signals.__members__ else None
-            self._ends[end[1]] = Exit(code=int(end[2]) if end[2] else None, signal=signal)
+            self._ends[end[1]] = ProgramExit(code=int(end[2]) if end[2] else None, signal=signal)
         if match and _STARTED.match(message):
             self.on_up()
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program unless it runs; returns its pid, or None if it has already ended."""
+        """Start a program unless it runs; return its pid, or None if it has already ended."""
         self._ends.pop(name, None)
         try:
             self._call("startProcess", name, False)
@@ -72,10 +72,10 @@ class Supervisor:
         self._call("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Have supervisord stop everything and exit. A signal would take effect up to a second later."""
+        """Make supervisord stop everything and exit."""
         self._call("shutdown")
 
-    def end_of(self, name: str) -> Exit:
+    def end_of(self, name: str) -> ProgramExit:
         """Return how a program that has just ended did so. The call makes supervisord reap and log it."""
         deadline = monotonic() + ANSWER_SECONDS
         while name not in self._ends and monotonic() < deadline:
@@ -83,7 +83,7 @@ class Supervisor:
             self._catch_up()
             if not alive:
                 break
-        return self._ends.pop(name, Exit())
+        return self._ends.pop(name, ProgramExit())
 
     def _call(self, method: str, *arguments: str | bool) -> dict[str, str]:
         """Return the members of the answer if it is a struct, else an empty mapping."""
@@ -97,6 +97,7 @@ class Supervisor:
         return members
 
     def _exchange(self, request: bytes) -> str:
+        """Return supervisord's answer to a request over its socket."""
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(ANSWER_SECONDS)
             link.connect(self._socket)
@@ -108,6 +109,7 @@ class Supervisor:
 
 
 def _request(method: str, arguments: tuple[str | bool, ...]) -> bytes:
+    """Return an XML-RPC call as an HTTP request."""
     values = "".join(
         f"<param><value><boolean>{argument:d}</boolean></value></param>"
         if isinstance(argument, bool)

@@ -14,7 +14,7 @@ import supervisor.supervisord
 
 
 def main() -> None:
-    """Wait for the configuration on stdin, then run supervisord with its log going into its pipe."""
+    """Read the configuration from stdin, then run supervisord with its log in its pipe."""
     text = sys.stdin.buffer.read()
     if not text:
         return

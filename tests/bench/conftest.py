@@ -19,7 +19,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
 
 @pytest.fixture(scope="session")
 def cores() -> Cores:
-    """As the benchmarks divide them; one alone has to do everything."""
+    """Return the cores as the benchmarks divide them; a single one has to do everything."""
     mine = sorted(os.sched_getaffinity(0))
     return divide(mine if len(mine) > 1 else mine * 2)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks compute from their samples."""
+"""Medians, spreads and ratios that the benchmarks compute from samples."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The compiled client counts what arrives, in whatever pieces, and the mock answers as it is told to."""
+"""The compiled load client counts events in whatever pieces they arrive, and the mock answers as set."""
 
 import shutil
 import socket
@@ -22,7 +22,7 @@ STREAM = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in EVENTS)
 def answered(
     programs: native.Programs, folder: Path, answer: bytes, piece: int, *, every_event: bool = False
 ) -> Reading:
-    """What the client says of one answer that comes in pieces of this size, and of nothing after it."""
+    """Return what the client reports of one answer in pieces of this size."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=_answer, args=(server, answer, piece))
         thread.start()

@@ -1,4 +1,4 @@
-"""The gateway as the benchmarks start it does its work, and each event leaves when it arrives."""
+"""The gateway works as the benchmarks start it, and passes each event when it arrives."""
 
 import shutil
 from collections.abc import Iterator

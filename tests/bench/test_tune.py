@@ -1,4 +1,4 @@
-"""The variants of the gateway's configuration that are measured: each is one of today's."""
+"""Each measured variant of the gateway's configuration differs from today's configuration."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="module")
 def conf(site: Site) -> str:
-    """What the launcher writes."""
+    """Return what the launcher writes."""
     return nginx_conf(site, tcp=False)
 
 

@@ -30,7 +30,7 @@ class Refused:
     run_dir: Path
 
     def nothing_started(self) -> bool:
-        """No process can have begun without a plan, and nobody listens without a socket."""
+        """Return no process can have begun without a plan, and nobody listens without a socket."""
         return not any(self.run_dir.glob("*.sock")) and not (self.run_dir / "plan.json").exists()
 
 
@@ -39,7 +39,7 @@ Serve = Callable[..., Refused]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """`nim serve` with these variables; it must end by itself."""
+    """Return a function that runs `nim serve` with these variables until it ends by itself."""
 
     def run(*arguments: str, program: list[str] | None = None, **env: str) -> Refused:
         run_dir = Path(env.setdefault("NIM_RUN_DIR", str(tmp_path / "run")))

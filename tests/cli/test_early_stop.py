@@ -1,4 +1,4 @@
-"""A signal that comes while it is still being decided what to start."""
+"""Stop signals that arrive while the start is being planned."""
 
 import json
 import os
@@ -25,7 +25,7 @@ sys.exit(main(["serve"]))
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("as_json", ["0", "1"])
-def test_a_service_that_is_stopped_before_it_began_says_so(
+def test_a_service_stopped_before_its_start_logs_it(
     tmp_path: Path, number: signal.Signals, as_json: str
 ) -> None:
     decides = tmp_path / "decides"

@@ -1,4 +1,4 @@
-"""A model's files are judged before the start: by every verb, in a directory and in the hub's cache."""
+"""Every command judges a model's files before the start, in a directory and in the hub's cache."""
 
 import json
 import os
@@ -39,7 +39,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A verb with these settings: exit code, stdout and stderr."""
+    """Return a verb with these settings: exit code, stdout and stderr."""
     for name in os.environ:
         if name.startswith(("NIM_", "VLLM_", "HF_")):
             monkeypatch.delenv(name)
@@ -182,7 +182,7 @@ def test_another_program_may_load_other_files(run: Run, tmp_path: Path) -> None:
         ({**TOKENIZER, "configuration_mine.py": "", "modeling_mine.py": ""}, "--trust-remote-code", ()),
     ],
 )
-def test_what_lacks_beside_the_weights_is_warned_of(
+def test_missing_companion_files_are_warned_of(
     run: Run, tmp_path: Path, files: Mapping[str, Content], flags: str, warned: tuple[str, ...]
 ) -> None:
     code = {"AutoConfig": "configuration_mine.Mine", "AutoModel": "modeling_mine.Mine", "AutoX": "a/b--c.D"}
@@ -231,7 +231,7 @@ def test_what_the_engine_does_not_have_is_refused_whatever_the_machine(
         (LLAMA | {"quantization_config": {"bits": 4}}, ""),
     ],
 )
-def test_what_a_person_says_of_the_configuration_is_heard(
+def test_overrides_of_the_configuration_take_effect(
     run: Run, tmp_path: Path, config: Mapping[str, Content], flags: str
 ) -> None:
     directory = make(tmp_path / "model", {**WHOLE, "config.json": config})
@@ -272,7 +272,7 @@ def test_a_model_in_the_cache_is_read(run: Run, tmp_path: Path) -> None:
     assert plan(run, **OFFLINE)["model"]["source"] == "hf://org/name"
 
 
-def test_what_the_cache_lacks_comes_with_a_download_or_not_at_all(run: Run, tmp_path: Path) -> None:
+def test_files_missing_in_the_cache_need_a_download(run: Run, tmp_path: Path) -> None:
     shards = {"config.json": LLAMA, INDEX: index_of(*FOUR_SHARDS), **dict.fromkeys(FOUR_SHARDS[:2], ST)}
     cached(hub(tmp_path), shards)
     code, out, said = run("serve --dry-run", **HUB)

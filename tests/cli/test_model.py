@@ -1,4 +1,4 @@
-"""`nim model`: the reading of a directory, as data and for a person; what cannot be read is refused."""
+"""`nim model`: the output as data and as text; unreadable models are refused."""
 
 import json
 from pathlib import Path

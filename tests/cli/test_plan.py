@@ -1,4 +1,4 @@
-"""`nim plan` and `nim-serve --dry-run`: one object with everything, nothing secret, what changed since."""
+"""`nim plan` and `nim-serve --dry-run`: one object with everything, no secrets, and differences."""
 
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ PARSERS = "--enable-auto-tool-choice --tool-call-parser qwen3_coder --reasoning-
 
 
 def nim(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    """A verb with these variables and none of the tester's own."""
+    """Return a verb with these variables and none of the tester's own."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_", "HF_"))
     }
@@ -68,7 +68,7 @@ def test_one_object_has_it_all() -> None:
     assert rendered == whole["engine"]["argv"]
 
 
-def test_what_a_value_overrode_is_told_to_the_end() -> None:
+def test_the_diff_shows_all_overridden_values() -> None:
     value = plan("2xB200", NIM_MAX_BATCH_SIZE="32", NIM_PASSTHROUGH_ARGS="--max-num-seqs 8")["config"][
         "max_num_seqs"
     ]
@@ -122,7 +122,7 @@ def test_the_day_0_guides_examples_arrive_in_the_engines_arguments(
 
 
 def _but_owned(argv: list[str]) -> list[str]:
-    """What a user may write: the launcher's own flags cannot be parsed as a user's."""
+    """Return what a user may write: the launcher's own flags cannot be parsed as a user's."""
     rest, skipping = [], False
     for word in argv:
         if word.startswith("--"):
@@ -271,7 +271,7 @@ def test_a_secret_that_is_passed_on_unchecked_is_refused_unseen(setting: str) ->
     flags = {setting: line.removeprefix("wrapper ").removesuffix(" {engine}") if "ARGS" in setting else line}
     done = nim("plan", "--gpus", "2xB200", NIM_MODEL_NAME=ULTRA, NIM_STRICT_ARGS="0", **flags)
     assert (done.returncode, "planted" in done.stdout + done.stderr) == (2, False)
-    assert "whoever lists the processes can read it" in done.stderr
+    assert "any user who lists the processes can read it" in done.stderr
 
 
 def test_an_undeclared_variable_is_shown_as_set() -> None:

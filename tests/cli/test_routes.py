@@ -1,4 +1,4 @@
-"""`nim routes` as a user types it: what is open and why, and what a running engine has besides."""
+"""`nim routes`: which routes are open and why, compared with a running engine."""
 
 import json
 import os
@@ -27,7 +27,7 @@ Nim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def nim(tmp_path: Path) -> Nim:
-    """`nim routes` with these arguments and variables."""
+    """Return a function that runs `nim routes` with these arguments and variables."""
 
     def run(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))}
@@ -45,7 +45,7 @@ def nim(tmp_path: Path) -> Nim:
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, Any]]:
-    """The routes of a `--json` answer by path, the last of each."""
+    """Return the routes of a `--json` answer by path, the last of each."""
     assert done.returncode == 0, done.stderr
     return {row["path"]: row for row in json.loads(done.stdout)["routes"]}
 
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine() -> Iterator[str]:
-    """The address of something that has an OpenAPI document."""
+    """Yield the address of something that has an OpenAPI document."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -146,7 +146,7 @@ def test_an_engine_is_compared(nim: Nim, engine: str) -> None:
     assert strays == "  GET, POST /of/a/later/version\n"
 
 
-def test_what_cannot_be_compared_is_said(nim: Nim, engine: str) -> None:
+def test_a_failed_comparison_is_reported(nim: Nim, engine: str) -> None:
     for url, code, expected in (
         ("127.0.0.1:8001", 2, "hint: http://127.0.0.1:8001"),
         ("http://127.0.0.1:1", 7, "Connection refused"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_compared_is_said(nim: Nim, engine: str) -> None:
         assert "Traceback" not in refused.stderr
 
 
-def test_no_running_service_is_said(nim: Nim, tmp_path: Path) -> None:
+def test_a_missing_service_is_reported(nim: Nim, tmp_path: Path) -> None:
     refused = nim("--running")
     assert (refused.returncode, "no plan of one" in refused.stderr) == (7, True)
     plan = make_plan(tmp_path)

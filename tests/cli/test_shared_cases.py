@@ -1,4 +1,4 @@
-"""Inputs after public bug reports, where the folder of them lies beside the checkout; skipped elsewhere.
+"""Inputs from public bug reports, if their folder is beside the checkout; skipped otherwise.
 
 Each was judged wrongly once. What is expected is written here, after `run.sh` of the case.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
 NIM = ROOT / ".venv" / "bin" / "nim"

@@ -1,4 +1,4 @@
-"""What should be known of a start is on stderr where stdout is for a program."""
+"""Warnings go to stderr if stdout is read by a program."""
 
 import json
 import os
@@ -13,7 +13,7 @@ WORD = "NIM_LOW_MEMORY_MODE is a variable of NIM 1.x"
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No variables of ours but one that is warned of."""
+    """Return no variables of ours but one that is warned of."""
     for name in os.environ:
         if name.startswith(("NIM_", "VLLM_", "HF_")):
             monkeypatch.delenv(name)
@@ -99,7 +99,7 @@ def test_a_variable_of_another_release_is_described(
     assert "--structured-outputs-config.backend" in said
 
 
-def test_a_plan_says_what_will_keep_the_engine_from_the_hub(
+def test_a_plan_warns_of_variables_that_prevent_downloads(
     environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environ.setenv("HF_ENDPOINT", "hf-mirror.com")

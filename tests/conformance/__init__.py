@@ -1,4 +1,4 @@
-"""What users of NIM, its operator and its clients count on, asked of any container that claims it.
+"""The conformance kit: what users of NIM, its operator and clients rely on, checked on any container.
 
     python -m tests.conformance --url http://localhost:8000
     python -m tests.conformance --image nim:0.1.0-cpu

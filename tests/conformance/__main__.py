@@ -1,4 +1,4 @@
-"""`python -m tests.conformance`: a table of pass and fail.
+"""Run the conformance kit, `python -m tests.conformance`, and print a table of results.
 
 Exit code 0: nothing fails; 1: something does; 2: bad usage.
 """
@@ -62,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(_listed(checks)))
         return 0
     with _target(options) as target:
-        results = list(_told(run(checks, target), quiet=options.json))
+        results = list(_report_lines(run(checks, target), quiet=options.json))
     print(table.as_json(results) if options.json else f"\n{table.summary(results)}")
     return int(any(one.verdict is Verdict.FAIL for one in results))
 
 
 def _listed(checks: Sequence[Check]) -> Iterator[str]:
-    """What is expected, by what it is checked, or why it is not."""
+    """Yield what is expected, by what it is checked, or why it is not."""
     for row, expectation in ROWS.items():
         yield f"{row:<4} {expectation}"
         yield from (f"{'':5}{one.name:<{table.NAME_WIDTH}} {one.source}" for one in checks if row in one.rows)
@@ -80,7 +80,7 @@ def _wanted(one: Check, only: Sequence[str]) -> bool:
     return not only or any(text in one.name for text in only)
 
 
-def _told(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
+def _report_lines(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
     for one in results:
         if not quiet:
             print(table.line(one), flush=True)
@@ -89,7 +89,7 @@ def _told(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
 
 @contextmanager
 def _target(options: argparse.Namespace) -> Iterator[Target]:
-    """What is judged, started where that is asked for, and removed again."""
+    """Yield what is judged, started where that is asked for, and removed again."""
     target = Target(
         url=options.url,
         health_url=options.health_url,

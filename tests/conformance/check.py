@@ -1,4 +1,4 @@
-"""What a check is: a name, where the expectation comes from, what it needs, and a function that objects."""
+"""The class of a check: name, source of the expectation, requirements, and a function that raises."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,7 +50,7 @@ Body = Callable[[Target], str | None]
 
 
 def check(into: list[Check], name: str, source: str, *rows: str) -> Callable[[Body], Body]:
-    """Adds a function to a list of checks."""
+    """Return a decorator that adds a function to a list of checks."""
 
     def add(run: Body) -> Body:
         into.append(Check(name=name, source=source, rows=rows, run=run))
@@ -60,13 +60,13 @@ def check(into: list[Check], name: str, source: str, *rows: str) -> Callable[[Bo
 
 
 def expect(true: object, otherwise: str) -> None:
-    """Object unless it is so."""
+    """Raise Failed unless the condition holds."""
     if not true:
         raise Failed(otherwise)
 
 
 def run(checks: Iterable[Check], target: Target) -> Iterator[Result]:
-    """One result a check, each as it comes. A target that cannot be spoken to has failed."""
+    """Yield one result a check, each as it comes. A target that cannot be spoken to has failed."""
     for one in checks:
         begun = time.monotonic()
         verdict, reason = _outcome(one, target)

@@ -1,4 +1,4 @@
-"""The image itself: its commands, its manifest, its labels, and the environment that the operator sets."""
+"""Checks of the image: commands, manifest, labels, and the environment that the operator sets."""
 
 import yaml
 
@@ -32,7 +32,7 @@ def _image(target: Target) -> Launcher:
 
 
 def operator_environment(store: str, port: int, health_port: int) -> dict[str, str]:
-    """What the operator sets for every service that it starts, and the health port that users may ask for."""
+    """Return the variables that the operator sets for every service, and a health port."""
     return {
         "NIM_CACHE_PATH": store,
         "OUTLINES_CACHE_DIR": "/tmp/outlines",

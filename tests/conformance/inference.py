@@ -1,4 +1,4 @@
-"""Requests as clients send them: OpenAI's and Anthropic's dialects, streams, errors, large bodies."""
+"""Checks of inference requests in OpenAI's and Anthropic's dialects: streams, errors, large bodies."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def _ok(answer: Answer) -> Any:
 
 
 def events(answer: Answer) -> list[tuple[str, str]]:
-    """Event and data of each event of a stream. What is no stream fails."""
+    """Return event and data of each event of a stream. What is no stream fails."""
     expect(answer.status == 200, f"answers {answer.status}: {answer.text[:200]}")
     kind = answer.headers.get("content-type", "")
     expect(kind.startswith("text/event-stream"), f"Content-Type is {kind!r}")
@@ -129,7 +129,7 @@ def request_id(target: Target) -> None:
 
 @check(INFERENCE, "a body of 3 MB is taken", "users of images and long prompts, who met 413", "C25")
 def large_body(target: Target) -> str:
-    """Whether the engine can make sense of it is its own affair."""
+    """Return whether the engine can make sense of it is its own affair."""
     status = target.post("/v1/chat/completions", _chat(target, user="x" * LARGE_BYTES)).status
     expect(status in (200, 400), f"answers {status}")
     return f"answers {status}"

@@ -1,4 +1,4 @@
-"""How the judged program is started: an image by podman or docker, or a program on this machine."""
+"""Start the judged program: an image by podman or docker, or a program on this machine."""
 
 import os
 import shutil
@@ -33,16 +33,16 @@ class Running(Protocol):
     """A service that was started."""
 
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it has not ended."""
 
     def log(self) -> str:
-        """What it has said."""
+        """Return what it has said."""
 
     def terminate(self, seconds: float) -> int | None:
         """Send SIGTERM; the exit code, or None when it has not ended in time."""
 
     def destroy(self) -> None:
-        """Leave nothing of it."""
+        """Kill and remove the container."""
 
 
 class Launcher(Protocol):
@@ -51,22 +51,22 @@ class Launcher(Protocol):
     image: str | None
 
     def run(self, arguments: Sequence[str], env: Mapping[str, str]) -> Done:
-        """One command, to its end."""
+        """Return one command, to its end."""
 
     def run_alone(self, command: Sequence[str]) -> Done:
-        """The same in the place of the entry point, as Kubernetes' `command:` is."""
+        """Return the same in the place of the entry point, as Kubernetes' `command:` is."""
 
     def label(self, name: str) -> str:
-        """A label of the image."""
+        """Return a label of the image."""
 
     def store(self) -> str:
-        """A directory for models, as the program sees it."""
+        """Return a directory for models, as the program sees it."""
 
     def serve(self, env: Mapping[str, str], ports: Sequence[int]) -> Running:
-        """The service, on these ports."""
+        """Return the service, on these ports."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything that was created."""
 
 
 @dataclass
@@ -199,7 +199,7 @@ class Started:
 
 
 def find_tool() -> str | None:
-    """podman, or docker where its server answers."""
+    """Return podman, or docker if its server answers; None for neither."""
     for tool in ("podman", "docker"):
         if shutil.which(tool) and _done([tool, "info"]).returncode == 0:
             return tool

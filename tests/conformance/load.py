@@ -1,4 +1,4 @@
-"""The kubelet's probes while many clients are answered: they must not wait behind those."""
+"""Check that the kubelet's probes are answered while many clients are served."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def under_load(target: Target) -> str:
 
 
 def _read(target: Target, body: dict[str, Any], opened: threading.Event) -> bool:
-    """Whether it was answered to its end."""
+    """Return whether it was answered to its end."""
     try:
         with target.stream("/v1/chat/completions", body) as answer:
             opened.set()

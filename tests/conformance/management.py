@@ -1,4 +1,4 @@
-"""What the service says about itself, in the shapes that the operator and other readers take apart."""
+"""Checks of the management routes in the form that the operator and other readers parse."""
 
 import re
 from typing import Any
@@ -30,7 +30,7 @@ def models(target: Target) -> str:
 
 @check(MANAGEMENT, "among several models the base is found", f"{OPERATOR}, reading /v1/models", "C8")
 def base_model(target: Target) -> None:
-    """An adapter's root is another model than itself."""
+    """Check that an adapter's root is another model than itself."""
     entries = target.page("/v1/models")["data"]
     bases = [one for one in entries if one.get("object") == "model" and one.get("root") == one["id"]]
     expect(len(entries) == 1 or bases, "no entry has object 'model' and a root equal to its id")

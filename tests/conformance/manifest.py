@@ -1,4 +1,4 @@
-"""What the NIM operator can read of a manifest, in its two versions."""
+"""Check a manifest as the NIM operator reads it, in both versions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ ENGINE_TAGS = ("llm_engine", "model_type", "backend")
 
 
 def problems(document: Any) -> list[str]:
-    """What it would stumble over."""
+    """Return what it would stumble over."""
     return list(_problems(document))
 
 

@@ -1,4 +1,4 @@
-"""The health routes, as the kubelet and the documentation see them."""
+"""Checks of the health routes, as the kubelet and the documentation use them."""
 
 from tests.conformance.check import Check, Failed, Skipped, check, expect
 from tests.conformance.target import NoAnswer, Target, ask
@@ -13,7 +13,7 @@ ROUNDS = 12
 
 
 def body(word: str) -> bytes:
-    """The documented answer, without a blank: 61 bytes for live, 63 for ready."""
+    """Return the documented answer, without a blank: 61 bytes for live, 63 for ready."""
     return f'{{"object":"health.response","message":"{word}","status":"{word}"}}'.encode()
 
 
@@ -71,7 +71,7 @@ def in_time(target: Target) -> str:
 
 
 def rounds(target: Target) -> str:
-    """As the kubelet judges: a late answer is a failure, and three in a row are one too many."""
+    """Probe as the kubelet does: a late answer is a failure, and three in a row fail the check."""
     late = 0
     for path in ("/v1/health/live", "/v1/health/ready"):
         in_a_row = 0

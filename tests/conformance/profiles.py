@@ -1,4 +1,4 @@
-"""Which profile, and which flags: what `list-model-profiles` and `nim-serve --dry-run` tell."""
+"""Checks of `list-model-profiles` and `nim-serve --dry-run`: profiles and flags."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ def _listing(target: Target) -> str:
 
 
 def _runnable(listing: str) -> list[str]:
-    """Ids up to the next group."""
+    """Return ids up to the next group."""
     return _ID.findall(re.split(r"\n- ", listing.partition(RUNNABLE)[2])[0])
 
 
@@ -39,7 +39,7 @@ def _dry_run(target: Target, flags: Sequence[str], env: Mapping[str, str]) -> Do
 
 
 def _engine_flag(done: Done, name: str) -> list[str]:
-    """Each value that the engine would be given for a flag."""
+    """Return each value that the engine would be given for a flag."""
     _, heading, command = done.stdout.partition("Backend Arguments")
     expect(heading, "no heading Backend Arguments")
     words = shlex.split(command.replace("\\\n", " "))

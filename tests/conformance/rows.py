@@ -1,4 +1,4 @@
-"""What a NIM-like container is expected to do, a row each, and why some rows are not asked."""
+"""The expectations of a NIM-like container, and why some are not checked."""
 
 ROWS = {
     "C1": "liveness answers from the first moment, without a model",

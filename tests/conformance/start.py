@@ -1,4 +1,4 @@
-"""The beginning: what the health routes said while it loaded. Only of what is started here."""
+"""Checks of the start: the health routes while the model loads."""
 
 import http.client
 import socket
@@ -10,13 +10,13 @@ from tests.conformance.target import Beginning, NoAnswer, Target
 
 START: list[Check] = []
 DOCUMENTED = "NIM documentation, health routes"
-LOOK_SECONDS = 0.2
+SCAN_INTERVAL_SECONDS = 0.2
 # Before the operator's first liveness probe.
 LIVE_SECONDS = 15.0
 
 
 def begin(target: Target, ready_seconds: float) -> None:
-    """As the operator starts it, and until it is ready or has ended: the checks tell which."""
+    """Start the image as the operator does, and wait until it is ready or has ended."""
     assert target.launcher
     port, health_port = free_ports()
     target.url, target.health_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}"
@@ -32,7 +32,7 @@ def begin(target: Target, ready_seconds: float) -> None:
         if look[1] == 200:
             seen.chat = _chat(target)
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(SCAN_INTERVAL_SECONDS)
 
 
 def _status(target: Target, word: str) -> int | None:
@@ -43,7 +43,7 @@ def _status(target: Target, word: str) -> int | None:
 
 
 def _chat(target: Target) -> str:
-    """What the first question meets: a status, or what went wrong instead."""
+    """Return what the first question meets: a status, or what went wrong instead."""
     question = [{"role": "user", "content": "Hello!"}]
     try:
         body = {"model": target.served, "messages": question, "max_tokens": 1}
@@ -84,7 +84,7 @@ def ready_while_loading(target: Target) -> None:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on."""
+    """Return two ports that nobody listens on."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The end: what an orchestrator's SIGTERM meets. These come last."""
+"""Checks of the stop by SIGTERM; they run last."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ CLEAN = (0, 143)
 
 @check(STOP, "SIGTERM ends it within 30 s", OPERATOR, "C20")
 def sigterm(target: Target) -> str:
-    """While an answer streams: what becomes of that is told, and nobody promised it."""
+    """Stop the service during a stream; return what became of the stream."""
     if target.running is None and target.pid is None:
         raise Skipped("a service that is only an address is not stopped: --image, --program or --pid")
     told: list[str] = []
@@ -39,7 +39,7 @@ def sigterm(target: Target) -> str:
 
 
 def _read_long_answer(target: Target, opened: threading.Event, told: list[str]) -> None:
-    """Tell what became of it."""
+    """Read a long answer and record what became of it."""
     question = [{"role": "user", "content": "Tell me a long story."}]
     body = {"messages": question, "max_tokens": LONG_TOKENS, "ignore_eos": True, "stream": True}
     text = b""
@@ -57,7 +57,7 @@ def _read_long_answer(target: Target, opened: threading.Event, told: list[str]) 
 
 
 def _stop(target: Target) -> int | None:
-    """The exit code; None where it is not ours to know."""
+    """Return the exit code; None where it is not ours to know."""
     if target.running is not None:
         code = target.running.terminate(GRACE_SECONDS)
         if code is None:
@@ -73,7 +73,7 @@ def _stop(target: Target) -> int | None:
 
 
 def _there(pid: int) -> bool:
-    """Running; a zombie has ended."""
+    """Return whether the process runs; a zombie does not."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return file.read().rpartition(")")[2].split()[0] != "Z"

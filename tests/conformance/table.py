@@ -1,4 +1,4 @@
-"""The results, for people and for programs."""
+"""Print the results as a table or JSON."""
 
 import json
 import textwrap
@@ -13,7 +13,7 @@ REASON_WIDTH = 160
 
 
 def line(result: Result) -> str:
-    """One result, and under it why it is not a pass."""
+    """Return one result, and under it why it is not a pass."""
     text = f"{MARKS[result.verdict]:<8} {result.name:<{NAME_WIDTH}} {result.source}"
     if result.verdict is Verdict.PASS:
         return text
@@ -21,11 +21,11 @@ def line(result: Result) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """How many of each."""
+    """Return how many of each."""
     counts = {verdict: sum(one.verdict is verdict for one in results) for verdict in Verdict}
     return ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """Everything."""
+    """Return everything."""
     return json.dumps([asdict(one) for one in results], indent=1, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What is judged: an address, and where known the program or image behind it."""
+"""The judged service: its address, and if known its program or image."""
 
 import http.client
 import json
@@ -30,11 +30,11 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body, whatever it is."""
+        """Return the body, whatever it is."""
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON; ValueError says what it is instead."""
+        """Return the body as JSON; ValueError says what it is instead."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -68,18 +68,18 @@ class Target:
     beginning: Beginning | None = None
 
     def get(self, path: str, *, within: float = ANSWER_SECONDS, **headers: str) -> Answer:
-        """One GET."""
+        """Return one GET."""
         return ask(self.url or "", "GET", path, headers=self._headers(headers), within=within)
 
     def post(self, path: str, body: object, **headers: str) -> Answer:
-        """One POST of JSON, or of bytes as they are."""
+        """Return one POST of JSON, or of bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} | self._headers(headers)
         return ask(self.url or "", "POST", path, data=data, headers=sent)
 
     @contextmanager
     def stream(self, path: str, body: object) -> Iterator[http.client.HTTPResponse]:
-        """An answer that has begun and not been read."""
+        """Yield an answer that has begun and not been read."""
         parts = urlsplit(self.url or "")
         link = _link(self.url or "", ANSWER_SECONDS)
         try:
@@ -92,7 +92,7 @@ class Target:
             link.close()
 
     def page(self, path: str) -> Any:
-        """The JSON of a GET that answers 200; ValueError says what else it does."""
+        """Return the JSON of a GET that answers 200; ValueError says what else it does."""
         answer = self.get(path)
         if answer.status != 200:
             raise ValueError(f"{path} answers {answer.status}")
@@ -100,7 +100,7 @@ class Target:
 
     @cached_property
     def served(self) -> str:
-        """The name to put into requests."""
+        """Return the name to put into requests."""
         return self.model or str(self.page("/v1/models")["data"][0]["id"])
 
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
@@ -117,7 +117,7 @@ def ask(
     headers: dict[str, str] | None = None,
     within: float = ANSWER_SECONDS,
 ) -> Answer:
-    """One request on a connection of its own; NoAnswer where it takes longer in all than `within`."""
+    """Return one request on a connection of its own; NoAnswer where it takes longer in all than `within`."""
     parts = urlsplit(url)
     link = _link(url, within)
     begun = time.monotonic()

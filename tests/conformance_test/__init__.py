@@ -1,1 +1,1 @@
-"""Whether the conformance kit passes what is right and fails, for each fault, just what the fault breaks."""
+"""Tests of the conformance kit: it passes correct services, and each fault fails exactly its checks."""

@@ -1,4 +1,4 @@
-"""Each fault, planted in a stranger's program, fails the checks that are about it, and no others."""
+"""Each planted fault fails the checks about it, and no others."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from tests.conformance.manifest import problems
 from tests.conformance.rows import NOT_ASKED, ROWS
 from tests.conformance.start import START
 from tests.conformance.stop import STOP
-from tests.conformance_test import stranger
+from tests.conformance_test import faulty_service
 
 ROOT = Path(__file__).resolve().parents[2]
-STRANGER = Path(__file__).with_name("stranger.py")
+FAULTY_SERVICE = Path(__file__).with_name("faulty_service.py")
 HEALTH = "the kubelet's probes are content"
 LOADED = "the kubelet's probes are content under load"
 PORT = "the health port answers both"
@@ -102,8 +102,8 @@ PROGRAM_FAULTS: dict[str, set[str]] = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The stranger's server, in this process: a fault is planted by a word."""
-    server = stranger.Server(("127.0.0.1", 0), stranger.Handler)
+    """Yield the address of the faulty service, run in this process; each test sets its fault."""
+    server = faulty_service.Server(("127.0.0.1", 0), faulty_service.Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -114,15 +114,15 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    """The stranger as a program by itself."""
+    """Return the stranger as a program by itself."""
     path = tmp_path / "stranger"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -I {STRANGER} "$@"\n', encoding="utf-8")
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -I {FAULTY_SERVICE} "$@"\n', encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
 
 
 def judge(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and results by name."""
+    """Return exit code and results by name."""
     code = main([*arguments, "--json", "--ready-seconds", "30"])
     return code, {one["name"]: one for one in json.loads(capsys.readouterr().out)}
 
@@ -135,7 +135,7 @@ def names(results: dict[str, Any], verdict: str) -> set[str]:
 def test_a_fault_of_the_service_fails_its_own_checks_and_no_others(
     fault: str, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stranger, "FAULTS", {fault})
+    monkeypatch.setattr(faulty_service, "FAULTS", {fault})
     code, results = judge(capsys, "--url", url, "--health-url", url)
     told = {name: results[name]["reason"] for name in names(results, "fail")}
     assert set(told) == FAULTS[fault], told
@@ -182,7 +182,7 @@ def test_each_row_is_checked_or_it_is_said_why_not() -> None:
     assert all(one.rows for one in CHECKS)
 
 
-def test_nobody_there_fails_everything_that_asks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_service_every_check_that_sends_requests_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code, results = judge(capsys, "--url", "http://127.0.0.1:1", "--only", "answer")
     assert code == 1
     assert names(results, "fail") == set(results) - names(results, "skipped") != set()
@@ -226,7 +226,7 @@ def test_the_table_is_for_people(program: str) -> None:
         ({"ab" * 32: {"tags": {"backend": "vllm", "tp": 1}}}, "the tag tp is no string"),
     ],
 )
-def test_a_manifest_that_the_operator_cannot_read_is_told(document: Any, said: str) -> None:
+def test_a_manifest_unreadable_for_the_operator_is_reported(document: Any, said: str) -> None:
     assert any(said in problem for problem in problems(document))
 
 

@@ -1,4 +1,4 @@
-"""Our own commands before the kit; tests/e2e has the service, and tests/image the image."""
+"""The conformance kit on this project's own commands."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ DEMO_MODEL = MANIFESTS / "demo" / "model"
 
 
 def judge(*arguments: str, seconds: float) -> dict[str, Any]:
-    """Results by name."""
+    """Return the kit's results by name."""
     command = [sys.executable, "-m", "tests.conformance", "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""vLLM itself on what the catalog and the table of capabilities say, in a process of its own.
+"""vLLM's own answers about the catalog and the capabilities, from a process of its own.
 
 `python -m tests.contract.catalog_judge catalog` reads compute capabilities from stdin, and prints the
 catalog of the installed vLLM, without the classes of Transformers, and what it chooses on such GPUs. `models
@@ -30,7 +30,7 @@ def _catalog(capabilities: list[list[int]]) -> Any:
 
 
 def _kernels(major: int, minor: int) -> Any:
-    """The first kernel of each kind, dtypes, and what its platform says of FP8."""
+    """Return the first kernel of each kind, dtypes, and what its platform says of FP8."""
     from nim.engine.inspection.gpu_build import set_capability
 
     set_capability((major, minor))
@@ -61,7 +61,7 @@ def _kernels(major: int, minor: int) -> Any:
 
 
 def _models(directory: str, names: list[str]) -> Any:
-    """The class that loads it, or None where vLLM refuses the architecture."""
+    """Return the class that loads it, or None where vLLM refuses the architecture."""
     import transformers
     from vllm.config import ModelConfig
 

@@ -1,4 +1,4 @@
-"""vLLM's own checks of a whole configuration, in a process of its own: a JSON request and an answer a line.
+"""vLLM's own checks of a configuration, from a process of its own: one JSON request and answer per line.
 
 A request has the tokens of `vllm serve`, the model among them. The answer is the refusal of
 `validate_parsed_serve_args` or of `create_engine_config`, or null where the engine would go on to load.

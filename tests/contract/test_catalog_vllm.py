@@ -1,4 +1,4 @@
-"""vLLM itself judges the catalog and the capabilities."""
+"""The catalog and the capabilities agree with vLLM itself."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.capabilities import SUPPORT, Capability
 from nim.engine.catalog import Way, load_catalog
 from nim.engine.installed import find_engine
-from nim.paths import ROOT
 
 ENGINE = find_engine()
 CATALOG = load_catalog()

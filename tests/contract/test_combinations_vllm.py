@@ -1,4 +1,4 @@
-"""vLLM itself refuses each combination that is refused before the start, and takes the one beside it."""
+"""vLLM itself refuses each refused combination, and accepts a similar one."""
 
 import json
 import shlex
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import ROOT
 from nim.engine import check_variable_values, find_engine, load_options, parse_arguments
 from nim.engine.rendering import render_arguments
 from nim.engine.table import Kind, Option
@@ -22,8 +23,7 @@ from nim.options.combinations import check_combinations
 from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
-from nim.paths import ROOT
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.unit.models.test_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case
 
@@ -50,15 +50,15 @@ class Judge:
         self._process, self._log = process, log
 
     def refusal(self, tokens: list[str]) -> str | None:
-        """What vLLM says against these arguments for the demo model; None where it would load it."""
+        """Return what vLLM says against these arguments for the demo model; None where it would load it."""
         return self._asked({"tokens": [str(MODEL), *tokens]})
 
     def adapter_refusal(self, directory: Path, limit: int) -> str | None:
-        """What it says against an adapter's files."""
+        """Return what it says against an adapter's files."""
         return self._asked({"adapter": str(directory), "limit": limit})
 
     def variable_refusal(self, name: str, value: str) -> str | None:
-        """What it says against a variable's value."""
+        """Return what it says against a variable's value."""
         return self._asked({"variable": name, "value": value})
 
     def _asked(self, request: dict[str, Any]) -> str | None:
@@ -100,7 +100,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 
 
 def ours(tokens: list[str]) -> str | None:
-    """What the launcher says against them."""
+    """Return what the launcher says against them."""
     values = parse_arguments(tokens, TABLE, place=PLACE).values
     said = Said(config=resolve(entries(Layer.PASSTHROUGH, PLACE, values)), table=TABLE, experts=0)
     try:
@@ -130,7 +130,7 @@ def test_vllm_takes_what_is_taken_or_refuses_it_for_another_reason(judge: Judge,
 
 
 def bounded() -> list[Option]:
-    """But for those that only a multimodal model comes to."""
+    """Return the options with limits, except those of multimodal models only."""
     known = [one for one in TABLE.options.values() if one.limits.range_text()]
     return [one for one in known if not one.name.startswith(("mm_", "video_"))]
 
@@ -234,7 +234,7 @@ def test_what_is_refused_is_what_vllm_refuses(judge: Judge, values: dict[str, An
 
 
 def _follows_from_defaults(refusal: str) -> bool:
-    """Batch sizes that nobody said, and what depends on the model."""
+    """Return whether a refusal follows from default batch sizes or the model, not from the options."""
     return any(
         words in refusal
         for words in (

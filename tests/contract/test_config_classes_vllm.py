@@ -1,4 +1,4 @@
-"""The installed vLLM and its Transformers judge the configuration classes."""
+"""The configuration classes agree with the installed vLLM and Transformers."""
 
 import json
 import os
@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.config_classes import FILE
 from nim.engine.installed import find_engine
-from nim.paths import ROOT
 
 pytestmark = [
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),

@@ -1,4 +1,4 @@
-"""vLLM itself judges the option table, and what is made of arguments by it."""
+"""The option table and the argument parser agree with vLLM's own parser."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import PROFILES, ROOT
 from nim.engine.argument_parser import check_values, parse_arguments
 from nim.engine.installed import find_engine
 from nim.engine.rendering import render_arguments
@@ -19,7 +20,6 @@ from nim.engine.table import OPTIONS_DIR, Kind, load_options
 from nim.errors import NimError, SettingsError
 from nim.manifest import load_manifest
 from nim.manifest.find import manifest_paths
-from nim.paths import PROFILES, ROOT
 from tests.golden.test_golden import cases, decided
 from tests.unit.engine.strategies import sets_of_values, spoken
 
@@ -45,7 +45,7 @@ class Judge:
         self.table = self._read()
 
     def differences(self, tokens: list[str], values: dict[str, Any]) -> Any:
-        """What vLLM makes of the tokens, where that is not these values."""
+        """Return what vLLM makes of the tokens, where that is not these values."""
         questions = self._pipe(self._process.stdin)
         questions.write(json.dumps({"tokens": tokens, "values": values}) + "\n")
         questions.flush()

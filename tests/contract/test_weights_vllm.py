@@ -1,4 +1,4 @@
-"""vLLM's own loader judges which files of a directory are loaded, and which directories cannot be."""
+"""vLLM's own loader loads, or refuses, the same files of a directory."""
 
 import ast
 import importlib.util
@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
 from nim.models.checkpoint.findings import Fault
 from nim.models.checkpoint.judge import read_local_model
 from nim.models.checkpoint.weight_files import ADDED_FILES, OWN_LOADERS
-from nim.paths import ROOT
 from tests.unit.models.checkpoint.directories import (
     CONFIG,
     INDEX,
@@ -90,7 +90,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
 
 
 def weights() -> st.SearchStrategy[Mapping[str, Content]]:
-    """Directories with some of the files; one in three files is not what its name says."""
+    """Generate directories with some of the files, a third of them with other content than expected."""
     good = st.sampled_from(CONTENTS[:3])
     content = st.one_of(good, good, st.sampled_from(CONTENTS))
     torch = st.dictionaries(st.sampled_from((*TORCH, *OTHERS)), st.just(b"x"), max_size=4)

@@ -1,1 +1,1 @@
-"""What is shipped for clusters: read, rendered and judged without a cluster."""
+"""Tests of the deployment files, read, rendered and checked without a cluster."""

@@ -1,4 +1,4 @@
-"""The files of deploy/, read."""
+"""Read the files in deploy/."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,17 +35,17 @@ Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def read_all(text: str) -> list[Object]:
-    """Every document."""
+    """Return every document."""
     return [document for document in yaml.load_all(text, Strict) if document]
 
 
 def manifest(name: str) -> list[Object]:
-    """A plain manifest's objects."""
+    """Return a plain manifest's objects."""
     return read_all((DEPLOY / "kubernetes" / name).read_text(encoding="utf-8"))
 
 
 def values(name: str = "values.yaml") -> Object:
-    """The chart's values, or an example's."""
+    """Return the chart's values, or an example's."""
     (document,) = read_all((CHART / name).read_text(encoding="utf-8"))
     return document
 
@@ -69,7 +69,7 @@ class Pod:
 
     @property
     def env(self) -> dict[str, str | None]:
-        """Name → value; None for what comes from a secret."""
+        """Return name → value of a container's variables; None for those from a secret."""
         return {entry["name"]: entry.get("value") for entry in self.container["env"]}
 
     @property
@@ -78,11 +78,11 @@ class Pod:
 
 
 def pods(objects: list[Object]) -> Iterator[Pod]:
-    """The pods of every workload."""
+    """Yield the pods of every workload."""
     yield from (Pod(workload=one) for one in objects if one["kind"] in WORKLOADS)
 
 
 def pod_of(objects: list[Object]) -> Pod:
-    """The pod of the only workload."""
+    """Return the pod of the only workload."""
     (pod,) = pods(objects)
     return pod

@@ -1,4 +1,4 @@
-"""Helm: its own library where that is installed, else the program, else nothing, which is said.
+"""Render charts with Helm's library, else its program; skip without either.
 
 As a program (`python helm.py CHART < values.json`) it renders: the library brings a Go runtime with threads
 and signal handlers of its own, which have no business in the process of the tests.
@@ -28,12 +28,12 @@ class Refused(Exception):
 
 
 def render(values: Values | None = None) -> list[Object]:
-    """The chart's objects; skips where there is no Helm."""
+    """Return the chart's objects; skips where there is no Helm."""
     return read_all(text(values))
 
 
 def text(values: Values | None = None) -> str:
-    """The rendered objects as Helm writes them."""
+    """Return the rendered objects as Helm writes them."""
     if find_spec("helm_python"):
         files = _files(json.dumps(values or {}))
         return "\n---\n".join(body for path, body in files.items() if path != NOTES)
@@ -43,7 +43,7 @@ def text(values: Values | None = None) -> str:
 
 
 def notes(values: Values | None = None) -> str:
-    """NOTES.txt; only the library shows it."""
+    """Return the rendered NOTES.txt."""
     if not find_spec("helm_python"):
         pytest.skip("NOTES.txt was not rendered: helm-python-sdk is not installed")
     return _files(json.dumps(values or {}))[NOTES]

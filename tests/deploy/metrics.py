@@ -1,4 +1,4 @@
-"""The names of the service's metrics. `python -m tests.deploy.metrics URL` writes down those of one."""
+"""Names of the service's metrics. `python -m tests.deploy.metrics URL` records those of a service."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nim.engine import load_options
-from nim.middleware.gpus import GpuReading
+from nim.middleware.gpu_usage import GpuReading
 from nim.middleware.metrics import joined, of_gpus
 
 RECORDED = Path(__file__).with_name("metrics.txt")
@@ -27,7 +27,7 @@ GPU = GpuReading(
 
 
 def names(text: str) -> set[str]:
-    """Every name that a query can find, of the engine's, of its HTTP server's and of ours."""
+    """Return every name that a query can find, of the engine's, of its HTTP server's and of ours."""
     found = set()
     for line in text.splitlines():
         if match := re.fullmatch(r"# TYPE (\S+) (\w+)", line):
@@ -37,18 +37,18 @@ def names(text: str) -> set[str]:
 
 
 def of_gpu() -> set[str]:
-    """What a machine with GPUs adds; a driver that tells everything is assumed."""
+    """Return what a machine with GPUs adds; a driver that tells everything is assumed."""
     return names(joined(None, list(of_gpus([GPU]))).decode())
 
 
 def recorded() -> set[str]:
-    """What the real service had when it was asked."""
+    """Return what the real service had when it was asked."""
     lines = RECORDED.read_text(encoding="utf-8").splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
 def page(found: set[str]) -> Iterator[str]:
-    """The file's lines."""
+    """Yield the file's lines."""
     yield f"# vLLM {load_options().version}, the demo model, one request answered; written by"
     yield "# python -m tests.deploy.metrics URL"
     yield from sorted(found)

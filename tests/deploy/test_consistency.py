@@ -27,14 +27,14 @@ SECRET_NAMES = {form for name in SECRETS for form in (name, f"{name}_FILE")}
 
 
 def compose() -> dict[str, Object]:
-    """The services of the Compose file."""
+    """Return the services of the Compose file."""
     (document,) = read_all((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     services: dict[str, Object] = document["services"]
     return services
 
 
 def quadlet() -> list[tuple[str, str, str]]:
-    """Section, key and value of each line: a key may stand there several times."""
+    """Return section, key and value of each line; keys may repeat."""
     lines, section = [], ""
     for line in (DEPLOY / "nim-llm.container").read_text(encoding="utf-8").splitlines():
         if match := re.fullmatch(r"\[(\w+)\]", line):
@@ -46,7 +46,7 @@ def quadlet() -> list[tuple[str, str, str]]:
 
 
 def environments() -> dict[str, dict[str, str | None]]:
-    """Every environment that is shipped."""
+    """Return every environment that is shipped."""
     found = {name: pod_of(manifest(name)).env for name in (*PLAIN, "fetch.yaml")}
     found |= {f"compose {name}": service["environment"] for name, service in compose().items()}
     words = [value.partition("=") for _, key, value in quadlet() if key == "Environment"]
@@ -55,7 +55,7 @@ def environments() -> dict[str, dict[str, str | None]]:
 
 
 def check_environment(env: dict[str, str | None]) -> None:
-    """Each name is declared, and the service takes the values as they are."""
+    """Check that each variable is declared and that the service accepts its value."""
     assert set(env) <= NAMES | SECRET_NAMES
     ours = {name: value for name, value in env.items() if value is not None and name in NAMES}
     assert not read_settings(ours).warnings
@@ -78,7 +78,7 @@ def test_each_variable_in_a_comment_or_a_template_is_declared() -> None:
 
 
 def check_pod(pod: Pod) -> None:
-    """Ports, paths and directories are the same wherever they are said."""
+    """Check that ports, paths and directories agree wherever they occur."""
     container, env = pod.container, pod.env
     assert str(pod.ports["http-openai"]) == env["NIM_SERVER_PORT"]
     assert str(pod.ports["health"]) == env["NIM_HEALTH_PORT"]
@@ -92,7 +92,7 @@ def check_pod(pod: Pod) -> None:
 
 
 def check_security(pod: Pod) -> None:
-    """As restricted as Kubernetes' own policy of that name wants it, and read-only besides."""
+    """Check the pod against Kubernetes' restricted policy, with a read-only root file system."""
     security = pod.container["securityContext"]
     assert security == {
         "allowPrivilegeEscalation": False,

@@ -1,4 +1,4 @@
-"""Every name in the dashboard, the autoscaler and the adapter's rules is one that the service exports."""
+"""Every metric in the dashboard, autoscaler and adapter rules is exported by the service."""
 
 import json
 import re
@@ -17,7 +17,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Panel and query."""
+    """Yield panel and query."""
     for panel in PANELS:
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
@@ -27,7 +27,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def used(expression: str) -> set[str]:
-    """The names of metrics in a query: words that are neither functions nor labels."""
+    """Return the names of metrics in a query: words that are neither functions nor labels."""
     bare = re.sub(r"\{[^}]*\}|\bby \([^)]*\)", "", expression)
     return {word for word in re.findall(r"[a-zA-Z_][\w:]*", bare) if OURS.match(word)}
 

@@ -1,4 +1,4 @@
-"""The scripts of the image that need no image; programs in the place of others tell how they were called."""
+"""The image's scripts, run without an image, with programs that record how they were called."""
 
 import os
 import re
@@ -19,7 +19,7 @@ USED = ("bash", "env", "sed", "head", "dirname", "git", "tail", "echo")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A PATH with no builder in it."""
+    """Return a PATH with no builder in it."""
     place = tmp_path / "bin"
     place.mkdir()
     for name in USED:
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def tool(path: Path, name: str) -> None:
-    """A program that tells how it was called, a word a line."""
+    """Write a program that prints its arguments, one per line."""
     program = path / name
     program.write_text(f"#!/bin/sh\nprintf '%s\\n' {name} \"$@\"\n", encoding="utf-8")
     program.chmod(0o755)
@@ -60,7 +60,7 @@ def test_an_image_is_built_by_the_first_tool_that_is_there(path: Path, first: st
     assert words[words.index("--tag") + 1] == f"nim:{__version__}-cpu"
 
 
-def test_what_a_build_is_told(path: Path, tmp_path: Path) -> None:
+def test_a_build_gets_the_arguments_of_its_variables(path: Path, tmp_path: Path) -> None:
     tool(path, "docker")
     said = {"ENGINE": "gpu", "BASE": "a/base:1", "TAG": "mine:2", "MANIFEST": "llama-3.1-8b-instruct"}
     words = told(path, **said, PIP_CONF="/a b", BUILD_OPTIONS="--network host")
@@ -112,7 +112,7 @@ def test_nothing_is_bound_to_one_architecture() -> None:
 
 @pytest.fixture(params=["dash", "bash", "busybox sh"])
 def entry(request: pytest.FixtureRequest, path: Path, tmp_path: Path) -> list[str]:
-    """The script under a shell that /bin/sh may be, with a program that tells in the place of `nim`."""
+    """Return the arguments that the entry point passes to `nim`, run by a shell that may be /bin/sh."""
     shell = str(request.param).split()
     found = next((Path(one, shell[0]) for one in ("/usr/bin", "/bin") if Path(one, shell[0]).exists()), None)
     if found is None:

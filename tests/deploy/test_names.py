@@ -1,4 +1,4 @@
-"""The chart's values bear the names that NIM's chart gives them; what either has alone is said."""
+"""The chart's values have the names of NVIDIA's chart; differences are listed."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def of_nim() -> set[str]:
 
 
 def of_ours(found: Object, above: str = "") -> Iterator[str]:
-    """Each value that has a name, from the top down; what is below a name of NIM's is its own affair."""
+    """Yield the names of all values, except those below a name of NIM's chart."""
     for name, value in found.items():
         path = f"{above}.{name}".lstrip(".")
         if isinstance(value, dict) and value and path not in of_nim():
@@ -51,7 +51,7 @@ def of_ours(found: Object, above: str = "") -> Iterator[str]:
 
 
 def marked() -> set[str]:
-    """What a comment calls ours, above it or beside it."""
+    """Return what a comment calls ours, above it or beside it."""
     found: set[str] = set()
     comment, above = "", list[str]()
     for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
@@ -67,12 +67,12 @@ def marked() -> set[str]:
 
 
 def under(name: str) -> set[str]:
-    """The name and all that it stands below."""
+    """Return the name and all that it stands below."""
     parts = name.split(".")
     return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
 
 
-def test_each_value_of_nims_is_here_or_said_not_to_be() -> None:
+def test_each_value_of_nims_chart_is_supported_or_listed_as_missing() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     absent = of_nim() - set(of_ours(values()))
     assert {"initContainers", "model.ngcAPIKey"} <= absent

@@ -80,7 +80,7 @@ SERVICE_MONITOR: dict[str, Any] = {
 
 
 def validate(one: Object, release: str) -> None:
-    """What an API server of that release would refuse raises."""
+    """Raise for an object that an API server of that release would refuse."""
     if one["kind"] == "ServiceMonitor":
         jsonschema.validate(one["spec"], SERVICE_MONITOR)
     else:
@@ -89,7 +89,7 @@ def validate(one: Object, release: str) -> None:
 
 @cache
 def _validate(text: str, release: str) -> None:
-    """Most objects come again and again, and each reads two megabytes of schema."""
+    """Validate one object; cached, because most objects repeat and a schema has two megabytes."""
     kubernetes_validate.validate(json.loads(text), release, strict=True)
 
 

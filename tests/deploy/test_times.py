@@ -1,12 +1,12 @@
-"""Windows of probes and the time for a stop: each is as long as what it waits for, by arithmetic."""
+"""Probe windows and stop times are long enough for what they wait for."""
 
 import math
 import re
 
 import pytest
 
+from nim.data_paths import PROFILES
 from nim.manifest import find_manifest
-from nim.paths import PROFILES
 from nim.supervision.shutdown_budget import ShutdownBudget
 from tests.deploy.files import ROOT, VALUES, Object, Pod, manifest, pod_of, values
 from tests.deploy.helm import render
@@ -19,13 +19,13 @@ LEAST_MARGIN_SECONDS = 5
 
 
 def start_seconds(startup: Object) -> int:
-    """What the values say that a start may take."""
+    """Return what the values say that a start may take."""
     download = float(startup["downloadGB"]) * 1000 / float(startup["downloadMBps"])
     return math.ceil(download + float(startup["loadSeconds"]))
 
 
 def window(probe: Object) -> int:
-    """Seconds from the container's start to the last failure, at the earliest: there the kubelet ends it."""
+    """Return the least seconds from the container's start to the last allowed failure of a probe."""
     return int(probe["initialDelaySeconds"] + probe["periodSeconds"] * (probe["failureThreshold"] - 1))
 
 

@@ -1,4 +1,4 @@
-"""Files for Compose and podman before those programs, where they are; else it is said that they were not."""
+"""The files for Compose and podman, checked by those programs if installed."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ QUADLET = "/usr/libexec/podman:/usr/lib/podman:/usr/local/libexec/podman"
 
 
 def compose() -> list[str]:
-    """The command that reads Compose files."""
+    """Return the command that reads Compose files."""
     if shutil.which("docker"):
         docker = subprocess.run(
             ["docker", "compose", "version"], capture_output=True, timeout=30, check=False

@@ -16,7 +16,7 @@ SCHEMA: Any = json.loads((CHART / "values.schema.json").read_text(encoding="utf-
 
 
 def over(defaults: Object, changes: Object) -> Object:
-    """As Helm puts values over defaults: mappings merge, null removes."""
+    """Return values merged over defaults as Helm does: mappings merge, null removes."""
     merged = dict(defaults)
     for key, value in changes.items():
         old = merged.get(key)
@@ -133,7 +133,7 @@ MIG, GPU = "nvidia.com/mig-1g.10gb", "nvidia.com/gpu"
         ({"claims": [{"name": "gpu"}]}, {}),
     ],
 )
-def test_a_device_that_is_asked_for_stands_in_for_the_default_gpu(resources: Object, limits: Object) -> None:
+def test_a_requested_device_replaces_the_default_gpu(resources: Object, limits: Object) -> None:
     found = resources_of(resources)
     assert found.get("limits", {}) == limits
     assert found.get("requests", {}) == resources.get("requests", {})
@@ -201,7 +201,7 @@ def test_secrets_as_variables_name_their_secret_and_its_key() -> None:
     assert not any(volume["name"] == "secrets" for volume in pod.spec["volumes"])
 
 
-def test_secrets_as_files_lie_where_the_service_is_told() -> None:
+def test_secrets_as_files_are_mounted_at_the_paths_in_the_variables() -> None:
     pod = pod_of(render({**SECRETS_ASKED_FOR, "secretsAs": "file"}))
     (mount,) = [mount for mount in pod.container["volumeMounts"] if mount["name"] == "secrets"]
     (volume,) = [volume for volume in pod.spec["volumes"] if volume["name"] == "secrets"]
@@ -260,7 +260,7 @@ def test_the_readiness_probe_may_ask_for_several_successes() -> None:
     assert render({"autoscaling": {"enabled": False, "minReplicas": 5}})
 
 
-def test_the_notes_tell_the_times_and_the_price_of_an_empty_dir() -> None:
+def test_the_notes_state_the_times_and_the_cost_of_an_empty_dir() -> None:
     assert "A start may take 1500 s" in notes()
     assert "A stop may take 125 s" in notes()
     assert "downloads its model again" in notes()

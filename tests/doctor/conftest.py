@@ -1,4 +1,4 @@
-"""One service for all of these tests: the real one, with the fake engine at a pace that can be seen."""
+"""One real service with the fake engine at a measurable pace, for all tests here."""
 
 import json
 import os
@@ -55,7 +55,7 @@ Doctor = Callable[..., Report]
 
 @pytest.fixture(scope="session")
 def doctor() -> Doctor:
-    """Runs `nim doctor stream` on a port, or with `--url` among the flags."""
+    """Return a function that runs `nim doctor stream` on a port, or with `--url` among the flags."""
 
     def run(port: int | None, *flags: str, as_json: bool = True, **env: str) -> Report:
         where = [f"--url=http://127.0.0.1:{port}"] if port else []
@@ -75,7 +75,7 @@ def doctor() -> Doctor:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    """nginx, supervisord and the middleware are real."""
+    """Yield a service with real nginx, supervisord and middleware."""
     with tempfile.TemporaryDirectory(prefix="nim-") as path:
         started = Service(make_plan(Path(path), **PACE), Path(path))
         try:

@@ -1,4 +1,4 @@
-"""Real proxies to stand before a service, each as it is often found, each on a port of its own."""
+"""Real proxies in front of a service, in common configurations, each on its own port."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from tests.process.plans import free_port
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 HAPROXY = shutil.which("haproxy", path=PATH)
-COLLECTING = Path(__file__).with_name("collecting.py")
+BUFFERING_PROXY = Path(__file__).with_name("buffering_proxy.py")
 
 NGINX_CONF = """
 daemon off;
@@ -54,7 +54,7 @@ backend service
 
 @contextmanager
 def nginx(directory: Path, behind: int, settings: str = "", *, tls: bool = False) -> Iterator[int]:
-    """An nginx with its defaults but for these directives; yields its port."""
+    """Yield an nginx with its defaults but for these directives; yields its port."""
     certificate = _certificate(directory) if tls else ""
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
     values = {"directory": directory, "port": port, "behind": behind, "settings": settings, "user": user}
@@ -66,7 +66,7 @@ def nginx(directory: Path, behind: int, settings: str = "", *, tls: bool = False
 
 
 def _certificate(directory: Path) -> str:
-    """A fresh self-signed one, and the end of the `listen` directive that uses it."""
+    """Return a fresh self-signed one, and the end of the `listen` directive that uses it."""
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = [
@@ -86,7 +86,7 @@ def _certificate(directory: Path) -> str:
 
 @contextmanager
 def haproxy(directory: Path, behind: int, settings: str) -> Iterator[int]:
-    """An HAProxy with these lines in its defaults; yields its port."""
+    """Yield an HAProxy with these lines in its defaults; yields its port."""
     assert HAPROXY
     port = free_port()
     text = HAPROXY_CFG.format(port=port, behind=behind, settings=settings)
@@ -96,10 +96,10 @@ def haproxy(directory: Path, behind: int, settings: str) -> Iterator[int]:
 
 
 @contextmanager
-def collecting(behind: int) -> Iterator[int]:
-    """A proxy that sends nothing on before it has all; yields its port."""
+def buffering(behind: int) -> Iterator[int]:
+    """Yield a proxy that sends nothing on before it has all; yields its port."""
     port = free_port()
-    with _running([sys.executable, str(COLLECTING), str(port), str(behind)], port):
+    with _running([sys.executable, str(BUFFERING_PROXY), str(port), str(behind)], port):
         yield port
 
 

@@ -1,4 +1,4 @@
-"""What is said of a client's leaving when the engine's numbers come with gaps, or no more."""
+"""Findings on disconnects if the engine's metrics are incomplete or unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Container
@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from nim.doctor import Limits, Service, disconnects, open_client, read_target
-from nim.doctor.context import CheckContext
+from nim.doctor.check_context import CheckContext
 from nim.doctor.disconnects import check_disconnects
 
 IDLE_LOOKS = 3
@@ -51,14 +51,14 @@ async def context_of(blind: Container[int]) -> AsyncIterator[CheckContext]:
         yield CheckContext(client=client, service=service, limits=Limits(idle_seconds=1, max_body_bytes=1))
 
 
-async def test_looks_that_saw_nothing_do_not_end_the_looking() -> None:
+async def test_failed_metrics_requests_do_not_end_the_check() -> None:
     async with context_of(range(IDLE_LOOKS + 1, IDLE_LOOKS + 4)) as context:
         found = [finding async for finding in check_disconnects(context)]
     assert [finding.verdict for finding in found] == ["ok", "ok"], found
 
 
-async def test_that_no_look_got_through_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disconnects, "SEEN_WITHIN_SECONDS", 0.5)
+async def test_unanswered_metrics_requests_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
         found = await anext(check_disconnects(context))
-    assert found.seen == "cannot be told: no look at /v1/metrics got through"
+    assert found.seen == "cannot be determined: no request to /v1/metrics was answered"

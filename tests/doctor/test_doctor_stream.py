@@ -1,4 +1,4 @@
-"""`nim doctor stream` through real ingresses: each fault is found where it is, and nowhere else."""
+"""`nim doctor stream` through real proxies finds each fault, and no others."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from nim.doctor.body_limits import MB
 from nim.doctor.event_timing import TOKENS
 from nim.doctor.idle_timeouts import _and_longer
 from tests.doctor.conftest import PACE, Doctor
-from tests.doctor.proxies import HAPROXY, collecting, haproxy, nginx
+from tests.doctor.proxies import HAPROXY, buffering, haproxy, nginx
 from tests.fakes.launch import launch
 from tests.process.plans import free_port
 
@@ -75,7 +75,9 @@ def test_an_nginx_that_holds_back_and_asks_on(doctor: Doctor, port: int, tmp_pat
     assert report.bad == {"events": "FAIL", "disconnect-silent": "FAIL"}, report.out
 
 
-def test_an_nginx_that_is_impatient_and_loses_headers(doctor: Doctor, port: int, tmp_path: Path) -> None:
+def test_an_nginx_with_short_timeouts_that_drops_headers_is_found(
+    doctor: Doctor, port: int, tmp_path: Path
+) -> None:
     with nginx(tmp_path, port, IMPATIENT) as front:
         report = doctor(front, *TO_BE_CUT)
     lost = ["request-id", "server-timing", "health-cache", "compression", "keep-alive", "error-pages"]
@@ -84,7 +86,7 @@ def test_an_nginx_that_is_impatient_and_loses_headers(doctor: Doctor, port: int,
 
 
 @needs_haproxy
-def test_an_haproxy_that_is_impatient(doctor: Doctor, port: int, tmp_path: Path) -> None:
+def test_an_haproxy_with_short_timeouts_is_found(doctor: Doctor, port: int, tmp_path: Path) -> None:
     # Otherwise as advised: without abortonclose it is the cut that tells the engine, in time or not.
     advised = "option abortonclose\n option http-no-delay"
     cut = "timeout client 60s\n timeout server 4s\n timeout http-keep-alive 1s"
@@ -94,7 +96,7 @@ def test_an_haproxy_that_is_impatient(doctor: Doctor, port: int, tmp_path: Path)
 
 
 @needs_haproxy
-def test_an_haproxy_with_patience_alone(doctor: Doctor, port: int, tmp_path: Path) -> None:
+def test_an_haproxy_with_only_long_timeouts_is_found(doctor: Doctor, port: int, tmp_path: Path) -> None:
     with haproxy(tmp_path, port, "timeout client 1h\n    timeout server 1h") as front:
         report = doctor(front, *QUICK)
     assert report.bad == {"disconnect-silent": "FAIL"} | CORKED, report.out
@@ -109,7 +111,7 @@ def test_an_haproxy_as_advised(doctor: Doctor, port: int, tmp_path: Path) -> Non
 
 
 def test_a_proxy_that_collects(doctor: Doctor, port: int) -> None:
-    with collecting(port) as front:
+    with buffering(port) as front:
         report = doctor(front, *QUICK)
     fatal = ["buffering", "disconnect-stream", "disconnect-silent"]
     assert report.bad == dict.fromkeys(fatal, "FAIL") | {"framing": "warn"}, report.out

@@ -1,4 +1,4 @@
-"""Where there is nothing to examine `nim doctor stream` says so at once: what, why, and what to type."""
+"""`nim doctor stream` without a service to examine: an immediate error with what to type."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def test_a_bad_argument(doctor: Doctor, flags: list[str], said: list[str]) -> No
     assert "secret" not in report.err
 
 
-def test_nobody_listens(doctor: Doctor) -> None:
+def test_a_closed_port_is_reported(doctor: Doctor) -> None:
     port = free_port()
     report = doctor(port)
     assert report.code == 7

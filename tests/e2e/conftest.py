@@ -36,7 +36,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body of one GET."""
+        """Return status and body of one GET."""
         try:
             with urllib.request.urlopen(self.root + path, timeout=30) as answer:
                 return answer.status, answer.read()
@@ -44,14 +44,14 @@ class Service:
             return error.code, error.read()
 
     def json(self, path: str) -> Any:
-        """The body of a GET that answers 200."""
+        """Return the body of a GET that answers 200."""
         status, body = self.get(path)
         assert status == 200, (status, body)
         return json.loads(body)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
+    """Return free ports, all different."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test here waits for the service: on a busy machine for longer than a test may take."""
+    """Give the first test more time, because it waits for the service to start."""
     for item in items:
         if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(2 * READY_SECONDS))
@@ -76,7 +76,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def begin(directory: Path, **settings: str) -> Service:
-    """A service of its own, of which nothing is awaited."""
+    """Return a service of its own, of which nothing is awaited."""
     port, health_port = free_ports(2)
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))},
@@ -95,7 +95,7 @@ def begin(directory: Path, **settings: str) -> Service:
 
 @contextmanager
 def serving(directory: Path, **settings: str) -> Iterator[Service]:
-    """A service of its own, ready; at the end it must stop cleanly."""
+    """Yield a service of its own, ready; at the end it must stop cleanly."""
     running = begin(directory, **settings)
     try:
         _wait_until_ready(running)

@@ -1,4 +1,4 @@
-"""The engine beside the gateway: what it answers by itself, and how many connections lead to it."""
+"""The engine without the gateway: its own answers, and the number of connections to it."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ class Behind(http.client.HTTPConnection):
 
 
 def asked(connection: http.client.HTTPConnection, method: str, path: str, body: str) -> tuple[object, ...]:
-    """What a client is told."""
+    """Return what a client is told."""
     connection.request(method, path, body, {"Content-Type": "application/json", "Origin": "http://a.test"})
     answer = connection.getresponse()
     names = ("content-type", "content-length", "allow", "access-control-allow-origin")
@@ -73,7 +73,7 @@ def test_a_page_may_read_the_gateways_errors_as_it_may_the_engines(service: Serv
 
 @contextmanager
 def counting(path: Path) -> Iterator[list[Path]]:
-    """Stands in the place of a socket and leads to it; an entry for each connection made meanwhile."""
+    """Yield a list with an entry for each connection made to a socket meanwhile."""
     aside, place, made = path.with_name("aside.sock"), path.with_name("place.sock"), list[Path]()
     aside.hardlink_to(path)
     with socket.socket(socket.AF_UNIX) as door:

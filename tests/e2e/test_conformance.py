@@ -1,4 +1,4 @@
-"""The real service before the conformance kit, and the names of its metrics before the dashboard."""
+"""The conformance kit on the real service, and its metrics compared with the dashboard."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def test_the_service_conforms(service: Service) -> None:
 
 
 def _wait_until_described(service: Service) -> None:
-    """The engine makes its OpenAPI document when first asked, which takes long on a busy machine."""
+    """Wait for the engine's OpenAPI document, which it makes when first asked."""
     deadline = time.monotonic() + DESCRIBED_SECONDS
     while service.get("/openapi.json")[0] != 200:
         assert time.monotonic() < deadline

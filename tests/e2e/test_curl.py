@@ -29,7 +29,7 @@ def shell(service: Service, script: str) -> str:
 
 
 def post(service: Service, path: str, body: str) -> Any:
-    """`curl -s URL -H … -d "…"` with the body in double quotes, as the documentation writes it."""
+    """Return the answer to `curl -s URL -H … -d "…"`, quoted as in the documentation."""
     quoted = body.replace('"', '\\"')
     line = f'curl -s http://localhost:8000{path} -H "Content-Type: application/json" -d "{quoted}"'
     return json.loads(shell(service, line))
@@ -128,7 +128,7 @@ def test_generate_takes_and_gives_tokens(service: Service) -> None:
 
 
 def labels(service: Service) -> list[int]:
-    """The tokens of the two labels to score."""
+    """Return the tokens of the two labels to score."""
     return [
         post(service, "/tokenize", f'{{"model": "${{MODEL_NAME}}", "prompt": "{word}"}}')["tokens"][-1]
         for word in (" yes", " no")

@@ -1,4 +1,4 @@
-"""A client that leaves, and the real engine: what it was asked for is generated no further."""
+"""The real engine stops generating when a client disconnects."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 60
 
 
 def counted(service: Service, name: str) -> float:
-    """The sum of a metric of the engine's."""
+    """Return the sum of a metric of the engine's."""
     status, text = service.get("/v1/metrics")
     assert status == 200
     families = text_string_to_metric_families(text.decode())
@@ -24,7 +24,7 @@ def counted(service: Service, name: str) -> float:
 
 
 def wait_for_running(service: Service, expected: float) -> None:
-    """Until so many requests are worked on."""
+    """Wait until this many requests are running."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while counted(service, "vllm:num_requests_running") != expected:
         assert time.monotonic() < deadline, f"never {expected} requests at work"
@@ -32,7 +32,7 @@ def wait_for_running(service: Service, expected: float) -> None:
 
 
 def after_one_who_leaves(service: Service, stream: bool) -> tuple[float, float]:
-    """Tokens made for a request whose client leaves once it is worked on; seconds until that ends."""
+    """Return tokens made for a request whose client leaves once it is worked on; seconds until that ends."""
     wait_for_running(service, 0)
     before = counted(service, "vllm:generation_tokens_total")
     asked = {"model": "nim/demo", "prompt": "Once", "max_tokens": LONG, "ignore_eos": True, "stream": stream}

@@ -1,4 +1,4 @@
-"""A model from a hub: fetched beforehand and then served without it, or by the first start itself."""
+"""A model from a hub: fetched beforehand and served offline, or downloaded by the first start."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SETTINGS = {"NIM_DISABLE_CUDA_GRAPH": "1", "NIM_MAX_MODEL_LEN": "512", "VLLM_CPU
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model in two shards with an index, and beside them what no engine wants."""
+    """Return the demo model in two shards with an index, and beside them what no engine wants."""
     from safetensors.torch import load_file, save_file
 
     directory = tmp_path_factory.mktemp("model") / "demo"
@@ -49,7 +49,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Iterator[Runni
 
 
 def answer(service: Service) -> Any:
-    """What it says to a greeting."""
+    """Return what it says to a greeting."""
     question = {"model": "org/demo", "messages": [{"role": "user", "content": "Hello! How are you?"}]}
     request = urllib.request.Request(
         f"{service.root}/v1/chat/completions",

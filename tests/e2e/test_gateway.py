@@ -84,7 +84,7 @@ def test_events_arrive_while_the_engine_is_still_writing(service: Service, path:
 
 
 def _reads(port: int, path: str, body: str) -> list[float]:
-    """When each piece of the answer came, read as soon as the socket has something."""
+    """Return the arrival time of each piece of the answer."""
     request = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}"
@@ -101,7 +101,7 @@ def _reads(port: int, path: str, body: str) -> list[float]:
     return times
 
 
-def test_streams_tell_the_next_proxy_not_to_buffer(service: Service) -> None:
+def test_streams_have_the_header_that_disables_buffering(service: Service) -> None:
     body = json.dumps({"model": MODEL, "stream": True, "prompt": "Once upon a time", "max_tokens": 4})
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
@@ -139,7 +139,7 @@ def test_the_engine_got_exactly_the_arguments_of_the_plan(service: Service) -> N
 
 
 def _command_lines(pid: int) -> list[list[str]]:
-    """The command line of every descendant."""
+    """Return the command line of every descendant."""
     lines = []
     for child in children(pid):
         try:

@@ -1,4 +1,4 @@
-"""Requests made up from the service's own OpenAPI document: whatever they say, no 5xx is ours."""
+"""Requests generated from the service's OpenAPI document cause no unexpected 5xx."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ Operation = APIOperation[Any, Any, Any, Any]
 
 
 def sparing(case: Case[Any]) -> Case[Any]:
-    """The same request for the model that is there, and not for more than a few tokens."""
+    """Return the same request for the model that is there, and not for more than a few tokens."""
     if isinstance(case.body, dict):
         for name, most in LIMITS.items():
             wanted = case.body.get(name)
@@ -38,7 +38,7 @@ def sparing(case: Case[Any]) -> Case[Any]:
 
 
 def wrong_answers(service: Service, operation: Operation, mode: GenerationMode) -> list[str]:
-    """What was answered with a 5xx that it should not have been."""
+    """Return what was answered with a 5xx that it should not have been."""
     wrong: list[str] = []
 
     @settings(

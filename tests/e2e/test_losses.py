@@ -1,4 +1,4 @@
-"""The real engine killed, stopped under streams, misused, given damaged files: what is said, what comes back.
+"""The real engine killed, stopped during streams, misused, given damaged files: reports and recovery.
 
 One service suffers one loss after the other; the last of its tests ends it.
 """
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from nim.cleanup.process_table import all_processes, below
-from nim.health.phases import IN_ORDER
-from nim.paths import PROFILES
+from nim.data_paths import PROFILES
+from nim.health.startup_phases import IN_ORDER
 from tests.e2e.conftest import READY_SECONDS, Service, begin, serving
 from tests.e2e.test_disconnect import counted
 from tests.e2e.test_stalls import api_server, part, ready
@@ -43,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def ask(service: Service, **asked: Any) -> list[bytes]:
-    """The lines that answer a completion."""
+    """Return the lines that answer a completion."""
     body = json.dumps({"prompt": "Once upon a time", "max_tokens": 8} | asked).encode()
     request = urllib.request.Request(
         f"{service.root}/v1/completions", body, {"Content-Type": "application/json"}
@@ -81,7 +81,7 @@ def test_a_killed_part_is_seen_at_once_and_the_engine_comes_back(service: Servic
 
 
 def restarts(service: Service) -> int:
-    """How often the engine was lost, each time for the reason that we gave it."""
+    """Return how often the engine was lost, each time for the reason that we gave it."""
     counts = service.json("/v1/metadata")["state"]["restarts"]
     assert counts.keys() <= {"unknown"}
     families = parsed(service.get("/v1/metrics")[1])
@@ -91,7 +91,7 @@ def restarts(service: Service) -> int:
 
 
 def wait_until_ready_again(service: Service) -> None:
-    """It is live at every look."""
+    """Wait until ready again, checking liveness at every poll."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready(service):
         assert time.monotonic() < deadline, service.log.read_text()[-6000:]
@@ -145,7 +145,7 @@ def test_weights_that_are_damaged_end_the_start(tmp_path: Path) -> None:
 
 
 def lost_in_start(directory: Path, kind: str, **settings: str) -> str:
-    """The block that says why a service ended before it was ready, on account of its engine."""
+    """Return the block that says why a service ended before it was ready, on account of its engine."""
     service = begin(directory, **settings)
     try:
         assert service.process.wait(READY_SECONDS) == 70

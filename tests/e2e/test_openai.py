@@ -60,7 +60,7 @@ def test_chat_answers_the_greeting(client: openai.OpenAI) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-def test_streamed_chat_says_the_same_in_pieces(client: openai.OpenAI) -> None:
+def test_streamed_chat_has_the_same_text_in_pieces(client: openai.OpenAI) -> None:
     pieces = [
         chunk.choices[0].delta.content
         for chunk in chat(client, GREETING, stream=True)
@@ -145,7 +145,7 @@ GRID = {
 }
 
 
-def test_thinking_is_told_apart_from_the_answer(client: openai.OpenAI) -> None:
+def test_thinking_is_separated_from_the_answer(client: openai.OpenAI) -> None:
     answer = chat(
         client, [GRID], extra_body={"chat_template_kwargs": {"enable_thinking": True}}, max_tokens=512
     )

@@ -1,4 +1,4 @@
-"""The real engine stopped in the middle of its work: what is said of it, and that it goes on afterwards."""
+"""The real engine paused while it works: the reports, and that it continues afterwards."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below, look
+from nim.cleanup.process_table import all_processes, below, read_process
 from tests.e2e.conftest import Service, serving
 from tests.fakes.launch import wait_until
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(42
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Its own, with little patience; the last line of its log is looked at when it has ended."""
+    """Yield its own, with little patience; the last line of its log is looked at when it has ended."""
     directory = tmp_path_factory.mktemp("stalls")
     with serving(directory, NIM_STALL_TIMEOUT="8", NIM_PROBE_INTERVAL="3") as running:
         yield running
@@ -28,14 +28,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def part(service: Service, name: str) -> int:
-    """The pid of a process of the engine."""
+    """Return the pid of a process of the engine."""
     names = {p.pid: p.name for p in below(service.process.pid, all_processes())}
     return next(pid for pid, found in names.items() if found.startswith(name))
 
 
 def api_server(service: Service) -> int:
-    """The parent of the core."""
-    core = look(part(service, "VLLM::EngineCore"))
+    """Return the parent of the core."""
+    core = read_process(part(service, "VLLM::EngineCore"))
     assert core
     return core.parent
 
@@ -58,7 +58,7 @@ def stalls_and_goes_on(service: Service, pid: int, why: str) -> None:
     wait_until(lambda: ready(service), "ready again")
 
 
-def test_a_stopped_core_is_noticed_although_nobody_asks_for_anything(service: Service) -> None:
+def test_a_stopped_core_is_noticed_without_requests(service: Service) -> None:
     stalls_and_goes_on(service, part(service, "VLLM::EngineCore"), "a probe of one token has had no answer")
     assert " gateway] POST" not in service.log.read_text(), "a probe is no request of a user's"
 

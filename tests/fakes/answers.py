@@ -1,4 +1,4 @@
-"""One generation under way, and its words."""
+"""One running generation and its words."""
 
 import asyncio
 import json
@@ -32,16 +32,16 @@ class Answer:
 
     @property
     def spent(self) -> int:
-        """Tokens so far."""
+        """Return tokens so far."""
         return len(self.pieces)
 
     @property
     def over(self) -> bool:
-        """Whether a response has got all it will get."""
+        """Return whether a response has got all it will get."""
         return self.status not in ("queued", "in_progress")
 
     def value(self, name: str) -> object:
-        """What a template's name stands for: one of these, or an attribute."""
+        """Return what a template's name stands for: one of these, or an attribute."""
         match name:
             case "text":
                 return "".join(self.pieces)
@@ -62,39 +62,39 @@ class Answer:
         return getattr(self, name)
 
     def fill(self, template: str) -> str:
-        """The template with its names replaced by their values, as JSON."""
+        """Return the template with its names replaced by their values, as JSON."""
         return re.sub(r"\$(\w+)", lambda name: json.dumps(self.value(name[1]), ensure_ascii=False), template)
 
     def whole(self) -> str:
-        """The answer in one piece."""
+        """Return the answer in one piece."""
         return self.fill(self.dialect.whole)
 
     def event(self, template: str) -> bytes:
-        """One server-sent event, named where its dialect names them."""
+        """Return one server-sent event, named where its dialect names them."""
         self.number += 1
         quoted = template.split('"')
         name = f"event: {quoted[3]}\n" if quoted[1:2] == ["type"] else ""
         return f"{name}data: {self.fill(template)}\n\n".encode()
 
     def next(self, piece: str) -> list[bytes]:
-        """The events of a token, or of the opening when it is empty."""
+        """Return the events of a token, or of the opening when it is empty."""
         self.piece = piece
         templates = [self.dialect.token] if piece else self.dialect.opening
         return [self.event(template) for template in templates]
 
     def end(self) -> list[bytes]:
-        """The events after the last token."""
+        """Return the events after the last token."""
         *closing, last = self.dialect.closing
         wants_usage = (self.body.get("stream_options") or {}).get("include_usage")
         usage = [self.dialect.usage] if self.dialect.usage and wants_usage else []
         return [self.event(template) for template in (*closing, *usage, last)]
 
     def fail(self) -> list[bytes]:
-        """The events of a core that died meanwhile; none where vLLM drops the connection."""
+        """Return the events of a core that died meanwhile; none where vLLM drops the connection."""
         return [self.event(template) for template in self.dialect.failing]
 
     async def rest(self, until: float | None) -> None:
-        """Sleep until the loop's clock says so, or until woken."""
+        """Sleep until a time of the loop's clock, or until woken."""
         loop = asyncio.get_running_loop()
         self.alarm = loop.create_future()
         timer = loop.call_at(until, self.wake) if until is not None else None
@@ -105,20 +105,20 @@ class Answer:
                 timer.cancel()
 
     def wake(self) -> None:
-        """Look again whether it is time to go on."""
+        """End the sleep of `rest`."""
         if self.alarm and not self.alarm.done():
             self.alarm.set_result(None)
 
 
 def limits(body: Json) -> list[int]:
-    """How many tokens the request allows, under all names of that."""
+    """Return how many tokens the request allows, under all names of that."""
     names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
     asked = [body.get(name) for name in names] + [(body.get("sampling_params") or {}).get("max_tokens")]
     return [limit for limit in asked if isinstance(limit, int)]
 
 
 def prompt_of(body: Json) -> str:
-    """The request's text, whatever its dialect calls it; here a token is a byte of it."""
+    """Return the request's text, whatever its dialect calls it; here a token is a byte of it."""
     names = ("messages", "prompt", "input", "query", "token_ids")
     prompt = next((body[name] for name in names if name in body), "")
     return prompt if isinstance(prompt, str) else json.dumps(prompt)

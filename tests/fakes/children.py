@@ -1,4 +1,4 @@
-"""The fake engine's child processes, called what vLLM's are called."""
+"""The fake engine's child processes, named as vLLM's are."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Children:
             self.workers = json.loads(self.lifeline.recv(4096))
 
     def reap(self) -> bool:
-        """Collect the dead; whether the core is among them."""
+        """Reap ended children; return whether the core is among them."""
         dead = [pid for pid in (self.core, *self.orphans) if pid and os.waitpid(pid, os.WNOHANG)[0]]
         self.orphans = [pid for pid in self.orphans if pid not in dead]
         lost = self.core in dead
@@ -39,7 +39,7 @@ class Children:
         return lost
 
     def frozen(self) -> bool:
-        """Whether the core is stopped (SIGSTOP): it makes no tokens then."""
+        """Return whether the core is stopped (SIGSTOP): it makes no tokens then."""
         if not self.core:
             return False
         stat = Path(f"/proc/{self.core}/stat").read_text()
@@ -89,7 +89,7 @@ def become(title: str, deaf: bool, new_session: bool) -> None:
 
 
 def rename(title: str) -> None:
-    """Be listed under this name, as vLLM's processes are, by setproctitle or at least in `comm`."""
+    """Set the process's name as vLLM does, by setproctitle or at least in `comm`."""
     try:
         from setproctitle import setproctitle
     except ImportError:
@@ -99,12 +99,12 @@ def rename(title: str) -> None:
 
 
 def outlast_lifeline() -> None:
-    """Live as long as whoever holds the other end of descriptor 3."""
+    """Run until the other end of descriptor 3 is closed."""
     os.read(3, 1)
 
 
 def be_core(mood: Mood) -> None:
-    """Tell the parent who our workers are, then live as long as it and they do."""
+    """Report the workers' pids to the parent, then run as long as it and they do."""
     ours, held = os.pipe()
     pids = [fork("VLLM::Worker", mood.deaf, outlast_lifeline, ours) for _ in range(mood.workers)]
     signal.signal(signal.SIGCHLD, lambda *_: os._exit(1))
@@ -117,7 +117,7 @@ def be_core(mood: Mood) -> None:
 
 
 def be_orphan() -> None:
-    """Outlive the engine, but not for ever: a test may forget us."""
+    """Outlive the engine, for a limited time."""
     signal.alarm(300)
     while True:
         signal.pause()

@@ -1,16 +1,16 @@
-"""How the routes that make tokens answer: vLLM's words, as templates whose names stand for JSON values."""
+"""Templates of vLLM's answers for the routes that generate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 def chunk(kind: str, choice: str, usage: str = "") -> str:
-    """The template of one chunk, or of one whole answer, in OpenAI's older dialects."""
+    """Return the template of one chunk, or of one whole answer, in OpenAI's older dialects."""
     return f'{{"id":$id,"object":"{kind}","created":$created,"model":$model,"choices":[{choice}]{usage}}}'
 
 
 def generated(choice: str, usage: str = "") -> str:
-    """The template of one chunk, or of one whole answer, of `/inference/v1/generate`."""
+    """Return the template of one chunk, or of one whole answer, of `/inference/v1/generate`."""
     return f'{{"request_id":$id,"output_mode":"tokens","choices":[{{"index":0,{choice}}}]{usage}}}'
 
 
@@ -98,7 +98,7 @@ ITEM = '{"id":$item,"type":"message","role":"assistant","status":"%s","content":
 
 
 def numbered(name: str, rest: str) -> str:
-    """The template of one event of `/v1/responses`."""
+    """Return the template of one event of `/v1/responses`."""
     return f'{{"type":"response.{name}","sequence_number":$number,{rest}}}'
 
 

@@ -95,7 +95,7 @@ class Engine:
         self.segments: list[tuple[Path, mmap.mmap]] = []
 
     async def run(self) -> int:
-        """Live until the end; the exit code."""
+        """Run until the end; return the exit code."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.on_stop)
         loop.add_signal_handler(signal.SIGINT, self.on_stop)
@@ -114,13 +114,13 @@ class Engine:
             await self.clean_up()
 
     def on_started(self, starting: asyncio.Task[None]) -> None:
-        """Pass on why starting failed."""
+        """Raise the reason if starting failed."""
         error = None if starting.cancelled() else starting.exception()
         if error and not self.exit.done():
             self.exit.set_exception(error)
 
     async def clean_up(self) -> None:
-        """Close what is open; the socket file stays behind, as vLLM's does."""
+        """Close everything; the socket file stays, as vLLM's does."""
         self.service.stopping = True
         if self.runner:
             await self.runner.cleanup()
@@ -129,7 +129,7 @@ class Engine:
             path.unlink(missing_ok=True)
 
     async def start(self) -> None:
-        """Go through vLLM's phases, in its words, until requests are answered."""
+        """Pass through vLLM's phases, with its log lines, until requests are answered."""
         service, mood = self.service, self.service.mood
         await self.spend("start")
         words.tell_start(service.model, service.options)
@@ -148,7 +148,7 @@ class Engine:
         await self.spend("serve")
 
     async def compile(self) -> None:
-        """Everything between the weights and the first request; eager, vLLM compiles and captures nothing."""
+        """Log the phases between loading and the first request; eager mode compiles and captures nothing."""
         eager, began = "enforce-eager" in self.service.options, time.monotonic()
         if not eager:
             words.tell_compile()
@@ -162,7 +162,7 @@ class Engine:
             words.tell_captured(time.monotonic() - began)
 
     async def spend(self, phase: str, parts: int = 1, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Pass the time of a phase, part by part; half-way things go wrong, if that is the mood."""
+        """Wait for the time of a phase in parts; half-way, fail if the mood says so."""
         seconds = self.service.mood.phases.get(phase, 0)
         for part in range(parts):
             tell(part)
@@ -173,7 +173,7 @@ class Engine:
         tell(parts)
 
     async def go_wrong(self, phase: str) -> None:
-        """Hang or crash in this phase, if that is the mood."""
+        """Hang or crash in this phase, if the mood says so."""
         mood = self.service.mood
         if mood.hang_in == phase:
             await asyncio.Event().wait()
@@ -205,7 +205,7 @@ class Engine:
         words.tell_ready()
 
     def on_stop(self) -> None:
-        """SIGTERM or SIGINT."""
+        """Handle SIGTERM or SIGINT."""
         mood, starting = self.service.mood, not self.service.ready_at
         if not (self.service.stopping or mood.deaf or (mood.deaf_starting and starting)):
             self.service.stopping = True
@@ -231,12 +231,12 @@ class Engine:
             await asyncio.wait_for(self.service.idle.wait(), seconds)
 
     def on_child(self) -> None:
-        """SIGCHLD."""
+        """Handle SIGCHLD."""
         if self.service.children.reap() and not self.service.stopping:
             self.lose_core()
 
     def lose_core(self) -> None:
-        """Fail all answers now and exit a little later, with 0 unless ordered otherwise, as vLLM does."""
+        """Fail all answers and exit a little later, with 0 unless configured otherwise, as vLLM does."""
         mood = self.service.mood
         self.service.lose_core()
         asyncio.get_running_loop().call_later(mood.core_death, self.leave, mood.exit_code or 0)
@@ -248,7 +248,7 @@ class Engine:
 
 
 def bind(service: Service) -> tuple[socket.socket, str]:
-    """Take the address at once, as vLLM does; until `listen`, whoever connects is refused."""
+    """Bind the address at once, as vLLM does; connections are refused until `listen`."""
     path, host, port = service.option("uds", ""), service.option("host", ""), service.option("port", "8000")
     if not path:
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -264,7 +264,7 @@ def bind(service: Service) -> tuple[socket.socket, str]:
 
 
 def map_segments(count: int) -> list[tuple[Path, mmap.mmap]]:
-    """Shared memory as vLLM has it between its processes."""
+    """Return mapped shared-memory segments like those between vLLM's processes."""
     found = []
     for _ in range(count):
         path = Path("/dev/shm") / f"psm_{uuid.uuid4().hex[:8]}"
@@ -276,7 +276,7 @@ def map_segments(count: int) -> list[tuple[Path, mmap.mmap]]:
 
 
 async def live(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """One whole life; the exit code."""
+    """Return one whole life; the exit code."""
     try:
         mood = Mood().changed(environ.get("FAKE_ENGINE", "{}"))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The routes that make no tokens."""
+"""The fake engine's routes that do not generate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ class Facts:
         }
 
     async def answer(self, request: web.Request) -> web.Response:
-        """What the table says; an empty object for a path that is not in it."""
+        """Return what the table says; an empty object for a path that is not in it."""
         body = await read_object(request) if request.method == "POST" else {}
         try:
             tell = self.by_path.get(request.path)
@@ -44,24 +44,24 @@ class Facts:
         return web.Response(text=said) if isinstance(said, str) else as_json(said)
 
     async def health(self, _: web.Request) -> web.Response:
-        """200 unless the core is dead: draining or stopped, it still is."""
+        """Answer 200 unless the core is dead, also while draining or stopped."""
         return web.Response(status=503 if self.service.halted == "dead" else 200)
 
     async def docs(self, _: web.Request) -> web.Response:
-        """A page that loads its script from the engine."""
+        """Return a page that loads its script from the engine."""
         return web.Response(text=DOCS, content_type="text/html")
 
     async def not_enabled(self, _: web.Request) -> web.Response:
-        """vLLM without `--enable-scale-out`."""
+        """Answer as vLLM without `--enable-scale-out`."""
         switch = "Restart vllm serve with --enable-scale-out to enable them."
         raise Refused(403, f"Scale-out endpoints are disabled. {switch}", "PermissionDeniedError")
 
     def load(self) -> int:
-        """Answers under way, where vLLM was told to count them."""
+        """Return the number of running answers, if vLLM counts them."""
         return len(self.service.running) if "enable-server-load-tracking" in self.service.options else 0
 
     def cards(self) -> list[Json]:
-        """The list of models: the served names, then the adapters."""
+        """Return the list of models: the served names, then the adapters."""
         service = self.service
         head: Json = {"object": "model", "created": int(service.ready_at), "owned_by": "vllm"}
         served = [{"id": name, **head, "root": service.model, "parent": None} for name in service.names]
@@ -70,18 +70,18 @@ class Facts:
         return [card | {"max_model_len": service.max_model_len} for card in (*served, *adapters)]
 
     def tokenize(self, body: Json) -> Json:
-        """One token a byte."""
+        """Return one token a byte."""
         tokens = list(prompt_of(body).encode())
         limit = self.service.max_model_len
         return {"count": len(tokens), "max_model_len": limit, "tokens": tokens, "token_strs": None}
 
     def score(self, body: Json) -> Json:
-        """A falling score for each item."""
+        """Return a falling score for each item."""
         data = [{"index": n, "object": "score", "score": 1 / (n + 2)} for n, _ in enumerate(body["items"])]
         return {"id": "generative-scoring-1", "object": "list", "model": self.service.names[0], "data": data}
 
     def render(self, body: Json) -> Json:
-        """A request as the token request it becomes."""
+        """Return a request as the token request it becomes."""
         sampling = {"max_tokens": body.get("max_tokens"), "temperature": body.get("temperature", 1.0)}
         head = {"request_id": "render-1", "model": self.service.names[0], "stream": False}
         return {**head, "token_ids": list(prompt_of(body).encode()), "sampling_params": sampling}

@@ -1,4 +1,4 @@
-"""The routes that make tokens, at the pace and with the accidents that the mood orders."""
+"""The fake engine's routes that generate, with the pace and faults of its mood."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ class Generation:
             return await (self.stream if body.get("stream") else self.answer_whole)(request, answer)
 
     def keep(self, answer: Answer) -> bool:
-        """Keep a response for later if vLLM was told to; refuse one that continues an unknown one."""
+        """Store a response if requested; refuse one that continues an unknown one."""
         if answer.previous and answer.previous not in self.stored:
             raise no_response(answer.previous)
         keeps = self.service.environ.get("VLLM_ENABLE_RESPONSES_API_STORE") == "1"
@@ -74,7 +74,7 @@ class Generation:
                     return
 
     async def stored_response(self, request: web.Request) -> web.Response:
-        """Retrieve a response, or cancel it."""
+        """Answer with a stored response, or cancel it."""
         answer = self.stored.get(request.match_info["id"])
         if answer is None:
             raise no_response(request.match_info["id"])
@@ -87,7 +87,7 @@ class Generation:
 
     @asynccontextmanager
     async def seat(self, answer: Answer) -> AsyncIterator[None]:
-        """Be counted as waiting, then as running, then by how it ended."""
+        """Count the request as waiting, then as running, then by its end."""
         service = self.service
         service.waiting += 1
         try:
@@ -106,7 +106,7 @@ class Generation:
             self.seats.release()
 
     async def tokens(self, answer: Answer) -> AsyncIterator[str]:
-        """The answer's tokens, each at its time; first an empty one, when the answer begins."""
+        """Yield the answer's tokens, each at its time; first an empty one, when the answer begins."""
         service, due = self.service, asyncio.get_running_loop().time()
         due += service.mood.first_token_ms / 1000
         await self.turn(answer, due)
@@ -124,7 +124,7 @@ class Generation:
         answer.status = "incomplete" if answer.reason == "length" else "completed"
 
     def pace_ms(self, answer: Answer) -> float:
-        """Milliseconds until the next token."""
+        """Return the milliseconds until the next token."""
         mood = self.service.mood
         crawls = mood.crawl_after is not None and answer.spent >= mood.crawl_after
         return mood.crawl_ms if crawls else mood.interval_ms
@@ -146,7 +146,7 @@ class Generation:
         return False
 
     async def stream(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """The answer event by event, each written on its own."""
+        """Return the answer event by event, each written on its own."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         try:
@@ -163,7 +163,7 @@ class Generation:
         return response
 
     async def answer_whole(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """The answer in one piece."""
+        """Return the answer in one piece."""
         try:
             async for _ in self.tokens(answer):
                 self.have_accident(answer)
@@ -174,7 +174,7 @@ class Generation:
         return json_text(answer.whole())
 
     def have_accident(self, answer: Answer) -> None:
-        """Die or break off after this token, if that is the mood."""
+        """Crash or break off after this token, if the mood says so."""
         mood = self.service.mood
         if mood.die_after is not None and answer.spent >= mood.die_after:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -189,17 +189,17 @@ async def write(response: web.StreamResponse, events: list[bytes]) -> None:
 
 
 def cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Close the connection: what has been written still arrives, an end does not."""
+    """Close the connection after what has been written, without an end."""
     if request.transport:
         request.transport.close()
     return response
 
 
 def json_text(text: str) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON answer."""
     return web.Response(body=text.encode(), content_type="application/json")
 
 
 def no_response(name: str) -> Refused:
-    """There is no such response."""
+    """Return the error for an unknown response."""
     return Refused(404, f"Response with id '{name}' not found.", "invalid_request_error")

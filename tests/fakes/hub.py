@@ -1,4 +1,4 @@
-"""A model hub for the hub's real client: repositories are directories, and it misbehaves on command.
+"""A model hub for the real client: repositories are directories, and it can be made to misbehave.
 
     python hub.py PORT_FILE '{"org/name": {"path": "/models/mine", …mood}}'
 
@@ -44,12 +44,12 @@ class Repository:
         self.cuts = mood.get("cut", {}).get("times", 1)
 
     def size(self, name: str) -> int:
-        """What is said of it."""
+        """Return what is said of it."""
         told = self.mood.get("sizes", {}).get(name)
         return int(told) if told is not None else self.files[name].stat().st_size
 
     def entry(self, name: str) -> dict[str, Any]:
-        """A file as listings have it."""
+        """Return a file as listings have it."""
         entry: dict[str, Any] = {"size": self.size(name), "oid": self.hashes[name][:40]}
         if name.endswith(LARGE):
             entry["lfs"] = {"oid": self.hashes[name], "sha256": self.hashes[name], "size": self.size(name)}
@@ -76,7 +76,7 @@ class Hub:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Who may ask for what, before it is answered."""
+        """Check access to a repository before the request is answered."""
         print(request.method, request.path, flush=True)
         where = request.match_info
         repository = self.repositories.get(f"{where.get('org')}/{where.get('name')}")
@@ -158,7 +158,7 @@ class Hub:
     async def send(
         self, request: web.Request, repository: Repository, name: str, headers: dict[str, str]
     ) -> web.StreamResponse:
-        """The file, or the rest of it, as fast and as far as the mood says."""
+        """Return the file, or the rest of it, as fast and as far as the mood says."""
         data = repository.files[name].read_bytes()
         begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if begin:
@@ -186,14 +186,14 @@ class Hub:
 
 
 def refused(status: int, code: str, words: str) -> web.Response:
-    """As the hub refuses."""
+    """Return an error answer in the hub's form."""
     return web.json_response(
         {"error": words}, status=status, headers={"X-Error-Code": code, "X-Error-Message": words}
     )
 
 
 async def serve(port_file: Path, repositories: dict[str, dict[str, Any]]) -> None:
-    """On a free port of this machine, which is written into the file, until the process is ended."""
+    """Serve on a free port, which is written into the file, until the process is ended."""
     runner = web.AppRunner(Hub(repositories).app())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

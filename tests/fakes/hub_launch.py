@@ -1,4 +1,4 @@
-"""A hub for a test, on a port of its own, and nothing left of it."""
+"""Start a fake hub for a test on its own port, and remove it afterwards."""
 
 import subprocess
 import sys
@@ -23,13 +23,13 @@ class RunningHub:
     log: Path
 
     def asked(self) -> list[str]:
-        """All requests so far."""
+        """Return all requests so far."""
         return self.log.read_text().splitlines()
 
 
 @contextmanager
 def running_hub(directory: Path, repositories: Mapping[str, Mapping[str, Any]]) -> Iterator[RunningHub]:
-    """Repository → where its files lie, and its mood."""
+    """Yield a hub with these repositories (name → directory) and this mood."""
     directory.mkdir(parents=True, exist_ok=True)
     port, log = directory / "port", directory / "log"
     command = [sys.executable, str(PROGRAM), str(port), dumps(repositories, default=str)]

@@ -1,4 +1,4 @@
-"""Start a fake engine for a test, speak to it, and leave nothing of it behind."""
+"""Start a fake engine for a test, send requests to it, and remove it afterwards."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ DEADLINE_SECONDS = 90.0
 
 
 def wait_until(true: Callable[[], Any], what: str) -> Any:
-    """The first value that counts as true; AssertionError when it takes too long."""
+    """Return the first value that counts as true; AssertionError when it takes too long."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := true()):
         assert time.monotonic() < deadline, f"waited in vain for {what}"
@@ -34,7 +34,7 @@ class Client:
         self.address = address
 
     def connect(self) -> socket.socket:
-        """A fresh connection; OSError where nobody listens."""
+        """Return a fresh connection; OSError where nobody listens."""
         if isinstance(self.address, int):
             return socket.create_connection(("127.0.0.1", self.address), timeout=DEADLINE_SECONDS)
         connection = socket.socket(socket.AF_UNIX)
@@ -47,7 +47,7 @@ class Client:
         return connection
 
     def send(self, method: str, path: str, body: object = None) -> http.client.HTTPResponse:
-        """Ask; the answer's head has come, its body may be read bit by bit."""
+        """Send a request; return the response after its head, with the body unread."""
         connection = http.client.HTTPConnection("engine")
         connection.sock = self.connect()
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -61,19 +61,19 @@ class Client:
             raise
 
     def get(self, path: str) -> Any:
-        """The JSON of a page."""
+        """Return the JSON of a page."""
         return json.loads(self.send("GET", path).read())
 
     def post(self, path: str, **body: object) -> Any:
-        """The JSON that answers this JSON."""
+        """Return the JSON that answers this JSON."""
         return json.loads(self.send("POST", path, body).read())
 
     def order(self, **mood: object) -> Any:
-        """Change the mood."""
+        """Change the mood of the fake engine."""
         return self.post("/fake/control", **mood)
 
     def state(self) -> Any:
-        """What goes on in there."""
+        """Return what goes on in there."""
         return self.get("/fake/state")
 
 
@@ -86,11 +86,11 @@ class Launched(Client):
         self.orphans: list[int] = []
 
     def out(self) -> str:
-        """Its standard output so far."""
+        """Return its standard output so far."""
         return (self.log_dir / "out").read_text()
 
     def err(self) -> str:
-        """Its standard error so far."""
+        """Return its standard error so far."""
         return (self.log_dir / "err").read_text()
 
     def wait_ready(self) -> "Launched":
@@ -101,11 +101,11 @@ class Launched(Client):
         return self
 
     def wait_exit(self) -> int:
-        """Its exit code."""
+        """Return its exit code."""
         return self.process.wait(DEADLINE_SECONDS)
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait_exit()
 

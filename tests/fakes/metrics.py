@@ -1,4 +1,4 @@
-"""The fake engine's Prometheus text: Python's own metrics, as vLLM has them, and vLLM's that really count."""
+"""The fake engine's Prometheus metrics: Python's own, and vLLM's that are really counted."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ REASONS = ("stop", "length", "abort", "error")
 
 
 def expose(service: Service) -> web.Response:
-    """One scrape."""
+    """Return one scrape."""
     registry = CollectorRegistry()
     registry.register(Families(service))
     text = generate_latest(REGISTRY) + generate_latest(registry)
@@ -29,7 +29,7 @@ class Families(Collector):
         self.labels = {"engine": "0", "model_name": service.names[0]}
 
     def collect(self) -> Iterator[Metric]:
-        """All of them."""
+        """Yield all of them."""
         service = self.service
         yield self.gauge("num_requests_running", len(service.running))
         yield self.gauge("num_requests_waiting", service.waiting)
@@ -41,19 +41,19 @@ class Families(Collector):
         yield self.requests()
 
     def gauge(self, name: str, value: float) -> Metric:
-        """A value that goes up and down."""
+        """Return a value that goes up and down."""
         family = GaugeMetricFamily(f"vllm:{name}", f"{name} of the engine.", labels=[*self.labels])
         family.add_metric([*self.labels.values()], value)
         return family
 
     def counter(self, name: str, value: float) -> Metric:
-        """A value that goes up."""
+        """Return a value that goes up."""
         family = CounterMetricFamily(f"vllm:{name}", f"{name} of the engine.", labels=[*self.labels])
         family.add_metric([*self.labels.values()], value)
         return family
 
     def successes(self) -> Metric:
-        """Answers by how they ended."""
+        """Return the metric of answers by how they ended."""
         labels = [*self.labels, "finished_reason"]
         family = CounterMetricFamily("vllm:request_success", "Count of finished requests.", labels=labels)
         for reason in REASONS:
@@ -61,7 +61,7 @@ class Families(Collector):
         return family
 
     def first_tokens(self) -> Metric:
-        """Seconds to the first token."""
+        """Return seconds to the first token."""
         took = self.service.first_token_seconds
         name = "vllm:time_to_first_token_seconds"
         family = HistogramMetricFamily(name, "Time to first token in seconds.", labels=[*self.labels])
@@ -71,7 +71,7 @@ class Families(Collector):
         return family
 
     def requests(self) -> Metric:
-        """HTTP requests by route."""
+        """Return the metric of HTTP requests by route."""
         labels = ["handler", "method", "status"]
         family = CounterMetricFamily("http_requests", "Total number of requests.", labels=labels)
         for key, count in self.service.requests.items():

@@ -1,4 +1,4 @@
-"""How the fake engine behaves. What each field means is said in `engine.py`."""
+"""How the fake engine behaves; `engine.py` describes each field."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Mood:
             raise ValueError(f"cannot be in this mood: it knows {allowed}")
 
     def changed(self, text: str) -> "Mood":
-        """This mood with what a JSON object says; ValueError where there is no such mood."""
+        """Return the mood changed by a JSON object; ValueError for an unknown field."""
         try:
             return replace(self, **json.loads(text or "{}"))
         except TypeError as error:

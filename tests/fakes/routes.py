@@ -58,7 +58,7 @@ class Routes:
         return app
 
     def routes(self) -> Iterator[tuple[str, str]]:
-        """Methods and paths, with what the environment and the mood add."""
+        """Yield methods and paths, with those that environment and mood add."""
         adapters = self.service.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "0").lower() in ("1", "true")
         for route in f"{ROUTES},{ADAPTER_ROUTES}".split(",") if adapters else ROUTES.split(","):
             method, path = route.split()
@@ -67,7 +67,7 @@ class Routes:
             yield from (("GET", path), ("POST", path))
 
     def handler(self, path: str) -> Handler:
-        """Who answers this path."""
+        """Return the handler of a path."""
         scale_out = path.endswith("render") or path.startswith("/inference/")
         if scale_out and "enable-scale-out" not in self.service.options:
             return self.facts.not_enabled
@@ -79,7 +79,7 @@ class Routes:
         return special.get(path, self.facts.answer)
 
     async def openapi(self, _: web.Request) -> web.Response:
-        """The routes as FastAPI lists them."""
+        """Return the routes as FastAPI lists them."""
         answer = {"responses": {"200": {"description": "Successful Response"}}}
         paths: dict[str, Json] = {}
         for method, path in self.routes():
@@ -88,14 +88,14 @@ class Routes:
         return as_json({"openapi": "3.1.0", "info": info, "paths": paths})
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """One scrape; the library is loaded by the first."""
+        """Return one scrape; the library is loaded by the first."""
         from tests.fakes.metrics import expose
 
         return expose(self.service)
 
     @web.middleware
     async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """One request, from its first header to its last byte."""
+        """Return one request, from its first header to its last byte."""
         if request.path.startswith("/fake/"):
             return await handler(request)
         record = self.record(request)
@@ -110,7 +110,7 @@ class Routes:
         return response
 
     async def respond(self, request: web.Request, handler: Handler, record: Json) -> web.StreamResponse:
-        """What the mood says, or the handler, or an error in vLLM's words."""
+        """Return what the mood says, or the handler, or an error in vLLM's words."""
         mood, path = self.service.mood, request.path
         if among(path, mood.stall):
             await asyncio.Event().wait()
@@ -130,7 +130,7 @@ class Routes:
             return refusal
 
     def locked(self, request: web.Request) -> bool:
-        """Whether an API key is wanted and missing."""
+        """Return whether an API key is wanted and missing."""
         environ, guarded = self.service.environ, request.path.startswith(("/v1", "/v2", "/inference"))
         keys = self.service.options.get("api-key") or list(filter(None, [environ.get("VLLM_API_KEY")]))
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -147,11 +147,11 @@ class Routes:
         return record
 
     async def echo(self, request: web.Request) -> web.Response:
-        """The request itself."""
+        """Return the request itself."""
         return as_json(described(request) | measured(await request.read()))
 
     async def control(self, request: web.Request) -> web.Response:
-        """Tell the mood (GET), change it (POST) or replace it (PUT)."""
+        """Answer with the mood (GET), change it (POST) or replace it (PUT)."""
         if request.method == "GET":
             return as_json(asdict(self.service.mood))
         base = Mood() if request.method == "PUT" else self.service.mood
@@ -166,17 +166,17 @@ class Routes:
         return as_json(asdict(mood))
 
     async def received(self, request: web.Request) -> web.Response:
-        """The last requests, oldest first."""
+        """Return the last requests, oldest first."""
         return as_json([*self.service.received][-int(request.query.get("last", "1000")) :])
 
     async def argv(self, request: web.Request) -> web.Response:
-        """How this process was started, with the environment's names that were asked for."""
+        """Return how this process was started, with the environment's names that were asked for."""
         environ, names = self.service.environ, request.query.getall("env", [])
         shown = {name: environ.get(name) for name in ([*environ] if "*" in names else names)}
         return as_json({"argv": sys.argv, "env": shown, "pid": os.getpid()})
 
     async def state(self, _: web.Request) -> web.Response:
-        """What goes on."""
+        """Return what goes on."""
         service, children = self.service, self.service.children
         pids = {"core": children.core, "workers": children.workers, "orphans": children.orphans}
         now = {"running": len(service.running), "waiting": service.waiting, "open": self.open_connections()}
@@ -184,17 +184,17 @@ class Routes:
         return as_json({"pid": os.getpid(), "stopping": service.stopping, **pids, **now, **then})
 
     def open_connections(self) -> int:
-        """Connections that nobody has closed."""
+        """Return the number of open connections."""
         return sum(not transport.is_closing() for transport in self.connections)
 
 
 def among(path: str, paths: object) -> bool:
-    """Whether the path is one of these; `*` is all."""
+    """Return whether the path is one of these; `*` is all."""
     return isinstance(paths, list | tuple) and (path in paths or "*" in paths)
 
 
 def described(request: web.Request) -> Json:
-    """A request as it came, without its body."""
+    """Return a request as it came, without its body."""
     headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers]
     peer = request.transport and request.transport.get_extra_info("peername")
     return {
@@ -209,11 +209,11 @@ def described(request: web.Request) -> Json:
 
 
 def measured(body: bytes) -> Json:
-    """A body's size, digest and beginning."""
+    """Return a body's size, digest and beginning."""
     shown = body[:BODY_SHOWN_BYTES].decode(errors="replace")
     return {"body_bytes": len(body), "body_sha256": hashlib.sha256(body).hexdigest(), "body": shown}
 
 
 async def name_server(_: web.Request, response: web.StreamResponse) -> None:
-    """Be called what vLLM's server is called."""
+    """Set the process's name to that of vLLM's server."""
     response.headers["Server"] = "uvicorn"

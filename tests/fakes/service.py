@@ -1,4 +1,4 @@
-"""What the fake engine knows about itself, shared by all its parts."""
+"""State of the fake engine, shared by all its parts."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.fakes.words import tell_core_lost
 
 
 def as_json(data: object, status: int = 200) -> web.Response:
-    """A JSON answer as compact as FastAPI's."""
+    """Return a JSON answer as compact as FastAPI's."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return web.Response(body=text.encode(), status=status, content_type="application/json")
 
@@ -29,7 +29,7 @@ class Refused(Exception):
         self.status, self.message, self.kind = status, message, kind
 
     def answer(self, path: str) -> web.Response:
-        """The error as it leaves."""
+        """Return the error as it leaves."""
         error: Json = {"message": self.message, "type": self.kind}
         if path.startswith("/v1/messages"):
             return as_json({"type": "error", "error": error}, self.status)
@@ -57,45 +57,45 @@ class Service:
         self.received, self.aborted = deque[Json](maxlen=1000), deque[Json](maxlen=1000)
 
     def option(self, name: str, default: str) -> str:
-        """The last value of an option."""
+        """Return the last value of an option."""
         return (self.options.get(name) or [default])[-1]
 
     def begin(self, answer: Answer) -> None:
-        """Count it as running."""
+        """Count a request as running."""
         self.running.add(answer)
         self.idle.clear()
         self.counts["prompt_tokens"] += answer.prompt
 
     def end(self, answer: Answer) -> None:
-        """Count it no longer."""
+        """No longer count a request as running."""
         self.running.discard(answer)
         if not self.running:
             self.idle.set()
 
     def wake(self) -> None:
-        """Have every answer look again: the mood has changed."""
+        """Wake every answer, because the mood has changed."""
         for answer in self.running:
             answer.wake()
 
     def halt(self, why: str) -> None:
-        """No answer gets another token."""
+        """Stop giving tokens to all answers."""
         self.halted = why
         self.wake()
 
     def lose_core(self) -> None:
-        """The engine core is dead: all answers fail."""
+        """Fail all answers, because the engine core is dead."""
         tell_core_lost(DEAD)
         self.halt("dead")
 
     def note_abort(self, answer: Answer) -> None:
-        """A client went away before its answer was complete."""
+        """Count an answer whose client disconnected early."""
         self.counts["abort"] += 1
         noticed = {"id": answer.id, "path": answer.path, "tokens": answer.spent, "at": time.time()}
         self.aborted.append(noticed)
 
 
 def parse(argv: Sequence[str]) -> dict[str, list[str]]:
-    """All options with all their values, whatever they are; "model" is the model, however it was given."""
+    """Return all options with all their values; "model" is the model, however it was given."""
     options: dict[str, list[str]] = {}
     values = options.setdefault("", [])
     for token in argv:
@@ -111,7 +111,7 @@ def parse(argv: Sequence[str]) -> dict[str, list[str]]:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object; Refused if it is none."""
+    """Return the request's JSON object; Refused if it is none."""
     try:
         body = await request.json()
     except ValueError as error:

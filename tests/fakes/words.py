@@ -45,67 +45,67 @@ PIDS: dict[str, int] = {}
 
 
 def log(who: str, where: str, text: str, level: str = "INFO") -> None:
-    """One record on stdout as vLLM writes it: the prefix before every line."""
+    """Print one record as vLLM writes it, with the prefix before every line."""
     head = f"({who} pid={PIDS.get(who, os.getpid())}) {level} {time.strftime('%m-%d %H:%M:%S')} [{where}]"
     say("\n".join(f"{head} {line}" for line in text.split("\n")))
 
 
 def warn(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     say(text, sys.stderr)
 
 
 def say(text: str, where: TextIO | None = None) -> None:
-    """A line; that nobody reads any more is nothing to stumble over, as with Python's logging."""
+    """Print a line; a closed pipe is ignored, as by Python's logging."""
     with suppress(BrokenPipeError):
         print(text, file=where, flush=True)
 
 
 def tell_start(model: str, options: object) -> None:
-    """The banner and the arguments."""
+    """Log the banner and the arguments."""
     log("APIServer", "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {model}  version {VERSION}")
     log("APIServer", "api_utils.py:286", f"non-default args: {options}")
 
 
 def tell_load(model: str) -> None:
-    """The core is there and begins."""
+    """Log that the core begins to load the model."""
     engine = f"Initializing a V1 LLM engine (v{VERSION}) with config: model='{model}'"
     log("EngineCore", "core.py:133", engine)
     log("Worker", "gpu_model_runner.py:5040", f"Starting to load model {model}...")
 
 
 def tell_fetched(model: str, seconds: float) -> None:
-    """The download is over."""
+    """Log that the download is complete."""
     text = f"Time spent downloading weights for {model}: {seconds:.6f} seconds"
     log("Worker", "weight_utils.py:541", text)
 
 
 def tell_shard(done: int, shards: int) -> None:
-    """The progress bar of the checkpoint's files."""
+    """Print the progress bar of the checkpoint's files."""
     share = f"{100 * done // shards:3d}% Completed | {done}/{shards}"
     warn(f"\rLoading safetensors checkpoint shards: {share} [00:00<00:00,  2.36it/s]")
 
 
 def tell_loaded(seconds: float) -> None:
-    """All weights are there."""
+    """Log that all weights are loaded."""
     log("Worker", "default_loader.py:501", f"Loading weights took {seconds:.2f} seconds")
     log("Worker", "gpu_model_runner.py:5150", f"Model loading took 0.01 GiB memory and {seconds:.6f} seconds")
 
 
 def tell_compile() -> None:
-    """Compilation begins."""
+    """Log that compilation begins."""
     log("Worker", "monitor.py:45", "Starting torch.compile")
 
 
 def tell_compiled(seconds: float) -> None:
-    """Compilation is over."""
+    """Log that compilation is complete."""
     log("Worker", "backends.py:1167", "Dynamo bytecode transform time: 0.10 s")
     log("Worker", "backends.py:399", "Compiling a graph for compile range (1, 512) takes 0.10 s")
     log("Worker", "monitor.py:62", f"torch.compile took {seconds:.2f} s in total")
 
 
 def tell_cache(max_model_len: int) -> None:
-    """The room for keys and values is known."""
+    """Log the size of the KV cache."""
     room = 2097152
     log("Worker", "gpu_worker.py:760", "Available KV cache memory: 1.0 GiB")
     concurrency = f"Maximum concurrency for {max_model_len:,} tokens per request: {room / max_model_len:.2f}x"
@@ -113,7 +113,7 @@ def tell_cache(max_model_len: int) -> None:
 
 
 def tell_captured(seconds: float) -> None:
-    """CUDA graphs are recorded."""
+    """Log that CUDA graphs were captured."""
     bar = "100%|██████████| 2/2 [00:00<00:00,  9.99it/s]"
     warn(f"\rCapturing CUDA graphs (mixed prefill-decode, PIECEWISE): {bar}")
     took = f"Graph capturing finished in {seconds:.0f} secs, took 0.01 GiB"
@@ -121,45 +121,45 @@ def tell_captured(seconds: float) -> None:
 
 
 def tell_engine(seconds: float, address: str) -> None:
-    """The engine is ready, the server about to be."""
+    """Log that the engine is ready."""
     took = f"init engine (profile, create kv cache, warmup model) took {seconds:.2f} s"
     log("EngineCore", "core.py:402", took)
     log("APIServer", "entry.py:140", f"Starting vLLM server on {address}")
 
 
 def tell_ready() -> None:
-    """uvicorn's words when it answers."""
+    """Log uvicorn's line when it answers."""
     warn(f"INFO:     Started server process [{os.getpid()}]\nINFO:     Waiting for application startup.")
     warn("INFO:     Application startup complete.")
 
 
 def tell_stop(drain_seconds: float) -> None:
-    """SIGTERM has been heard."""
+    """Log that SIGTERM was received."""
     log("APIServer", "launcher.py:254", "[shutdown] API server: shutdown triggered")
     mode = f"mode={'drain' if drain_seconds else 'abort'} timeout={drain_seconds:g}s"
     log("APIServer", "launcher.py:270", f"[shutdown] API server: stopping engine client {mode}")
 
 
 def tell_stopped() -> None:
-    """The server ends."""
+    """Log that the server has ended."""
     log("APIServer", "launcher.py:304", "[shutdown] API server: shutting down FastAPI HTTP server")
     warn("INFO:     Application shutdown complete.")
 
 
 def tell_core_lost(dead: str) -> None:
-    """A child process is gone that nobody sent away."""
+    """Log that a child process died unexpectedly."""
     log("APIServer", "core_client.py:817", "[shutdown] MPClient: engine core exited unexpectedly", "WARNING")
     cause = f"AsyncLLM output_handler failed.\n{TRACE}vllm.v1.engine.exceptions.EngineDeadError: {dead}"
     log("APIServer", "async_llm.py:906", cause, "ERROR")
 
 
 def tell_access(client: str, request_line: str, status: int, reason: str) -> None:
-    """uvicorn's access log."""
+    """Log a line of uvicorn's access log."""
     say(f'INFO:     {client} - "{request_line}" {status} {reason}')
 
 
 def tell_crash(name: str, text: str | None, model: str) -> int:
-    """What is printed by a vLLM that dies so while it starts; its exit code."""
+    """Return what is printed by a vLLM that dies so while it starts; its exit code."""
     who, code, cause = CRASHES[name]
     cause = text or cause.format(model=model)
     if who == "usage":
@@ -172,7 +172,7 @@ def tell_crash(name: str, text: str | None, model: str) -> int:
 
 
 def tell_core_failed(who: str, cause: str) -> None:
-    """A root cause in a worker or the core, and how it shows in those above."""
+    """Log a root cause in a worker or the core, and the errors it causes in their parents."""
     if who == "killed":
         log("EngineCore", "multiproc_executor.py:315", cause, "ERROR")
     if who == "Worker":

@@ -1,4 +1,4 @@
-"""What the fake engine answers when nothing is wrong: vLLM's shapes, in each dialect."""
+"""The fake engine's answers without faults have vLLM's form, in each dialect."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 
 
 def events(engine: Launched, path: str, **body: object) -> list[tuple[str | None, str]]:
-    """Names and data of all events of a stream."""
+    """Return names and data of all events of a stream."""
     with engine.send("POST", path, {**body, "stream": True}) as response:
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         blocks = response.read().decode().split("\n\n")

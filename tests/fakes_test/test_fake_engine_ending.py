@@ -1,4 +1,4 @@
-"""How the fake engine ends: asked, unasked, or not at all."""
+"""How the fake engine ends: on request, unexpectedly, or not at all."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ DEAD = "EngineCore encountered an issue"
 
 
 def open_stream(engine: Launched, path: str = CHAT) -> http.client.HTTPResponse:
-    """A stream whose first token has come."""
+    """Return a stream whose first token has come."""
     response = engine.send("POST", path, {"messages": [], "input": "", "stream": True})
     while b"tok0" not in response.readline():
         pass
@@ -25,7 +25,7 @@ def open_stream(engine: Launched, path: str = CHAT) -> http.client.HTTPResponse:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process lives; a zombie does not."""
+    """Return whether the process lives; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -151,7 +151,7 @@ def test_a_stopped_core_makes_no_tokens_but_is_healthy(tmp_path: Path) -> None:
 
 
 def generated(engine: Launched, after_seconds: float = 0) -> int:
-    """Tokens so far."""
+    """Return tokens so far."""
     time.sleep(after_seconds)
     return int(engine.state()["counts"]["generation_tokens"])
 

@@ -1,4 +1,4 @@
-"""How the fake engine misbehaves while it serves: all moods of one process, ordered live."""
+"""How the fake engine misbehaves while it serves, with moods changed at run time."""
 
 import http.client
 import json
@@ -200,7 +200,7 @@ def test_it_dies_in_mid_stream(tmp_path: Path) -> None:
 
 
 def send_stream(connection: socket.socket, stream: bool = True) -> None:
-    """Ask for a chat on a connection of one's own."""
+    """Request a chat stream on a connection of its own."""
     body = json.dumps({**STREAM, "stream": stream}).encode()
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body)

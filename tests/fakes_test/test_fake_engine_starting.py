@@ -1,4 +1,4 @@
-"""How the fake engine starts, or does not."""
+"""How the fake engine starts, or fails to."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_any_flag_of_vllm_is_accepted_and_told_back_exactly(tmp_path: Path) -> None:
+def test_any_flag_of_vllm_is_accepted_and_reproduced_exactly(tmp_path: Path) -> None:
     flags = (
         "--served-model-name",
         "a",

@@ -34,7 +34,7 @@ FILES: Mapping[str, bool] = {
 
 
 def make_model(directory: Path, files: Mapping[str, bool] = FILES) -> Path:
-    """A model as far as one can see from outside."""
+    """Return a model as far as one can see from outside."""
     for name in files:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def make_model(directory: Path, files: Mapping[str, bool] = FILES) -> Path:
 
 
 def content_of(name: str) -> bytes:
-    """Of each file another, so that the hub's cache keeps each."""
+    """Return a file's content, different for each file, so that the hub's cache keeps each."""
     if name.endswith(".json"):
         return dumps({"name": name}).encode()
     if name.endswith(".safetensors"):
@@ -106,24 +106,24 @@ class Commands:
         )
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """The same, without waiting for its end."""
+        """Return the same, without waiting for its end."""
         return subprocess.Popen(
             [ROOT / "entrypoint.sh", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
         )
 
     def directory(self, name: str) -> Path:
-        """Where the hub's client keeps a repository."""
+        """Return where the hub's client keeps a repository."""
         return self.cache / "huggingface" / "hub" / f"models--org--{name}"
 
     def here(self, name: str) -> set[str]:
-        """The files of it that are there."""
+        """Return the files of it that are there."""
         snapshots = self.directory(name) / "snapshots"
         paths = [path for path in snapshots.rglob("*") if path.is_file()]
         return {str(path.relative_to(next(snapshots.iterdir()))) for path in paths}
 
 
 def commands(directory: Path, hub: RunningHub) -> Commands:
-    """With nothing in their environment but the hub and the cache."""
+    """Return a runner of commands with nothing in their environment but the hub and the cache."""
     mine = ("NIM_", "HF_", "VLLM_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     cache = directory / "cache"
@@ -136,7 +136,7 @@ def nim(tmp_path: Path, hub: RunningHub) -> Commands:
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
-    """Its exit code, and what it had said."""
+    """Return its exit code, and what it had said."""
     process.send_signal(number)
     _, said = process.communicate(timeout=COMMAND_SECONDS)
     return process.returncode, said

@@ -1,4 +1,4 @@
-"""What may stand where the hub should: pages, proxies, wrong ports, other people's certificates."""
+"""Servers in place of the hub: web pages, proxies, wrong ports, wrong certificates."""
 
 import contextlib
 import datetime
@@ -23,7 +23,7 @@ def answering(
     tls: ssl.SSLContext | None = None,
     **headers: str,
 ) -> Iterator[int]:
-    """A server that gives one answer to everything; its port."""
+    """Yield a server that gives one answer to everything; its port."""
     sent = {"Content-Type": "text/html", **{name.replace("_", "-"): value for name, value in headers.items()}}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def answering(
 
 @contextmanager
 def saying(words: bytes) -> Iterator[int]:
-    """A server of another protocol: it says something and hangs up."""
+    """Yield a server of another protocol: it says something and hangs up."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -77,14 +77,14 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port at which nobody listens."""
+    """Return a port at which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def certificate(directory: Path, *, name: str = "localhost", begin: int = -1, end: int = 1) -> Path:
-    """A self-signed certificate with its key in one file, valid from `begin` to `end`, in days from now."""
+    """Return a self-signed certificate and its key in one file, valid from day `begin` to `end` from now."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "index").write_text("")
     (directory / "serial").write_text("01")
@@ -106,7 +106,7 @@ def certificate(directory: Path, *, name: str = "localhost", begin: int = -1, en
 
 
 def tls_of(certificate_file: Path) -> ssl.SSLContext:
-    """What a server with this certificate speaks."""
+    """Return what a server with this certificate speaks."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_file)
     return context

@@ -1,4 +1,4 @@
-"""Failures that no hub here will show: a disk that is full meanwhile, a cache that is taken away."""
+"""Failures that no fake hub can cause: a full disk, a cache that disappears."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import os
 import pytest
 
 from nim.errors import NimError, PreflightError, WeightsError
-from nim.fetch.failures import RAISED, refusal
+from nim.fetch.hub_errors import RAISED, refusal
 from nim.plan import Wanted
 
 WANTED = Wanted(repository="org/name", revision=None, cache="/cache/hub")
@@ -37,7 +37,7 @@ def test_a_cache_that_cannot_be_written(number: int) -> None:
     assert error.message == f"cannot fetch hf://org/name into '/cache/hub/refs': {os.strerror(number)}"
 
 
-def test_anything_else_is_said_as_it_is_in_one_line() -> None:
+def test_other_errors_are_reported_unchanged_in_one_line() -> None:
     error = refused(OSError("Consistency check failed:\n file should be of size 5"))
     assert isinstance(error, WeightsError)
     assert error.message == "cannot fetch hf://org/name: Consistency check failed: file should be of size 5"

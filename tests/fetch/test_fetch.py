@@ -1,4 +1,4 @@
-"""`nim fetch` by the hub's real client: what arrives, and what is said when it does not."""
+"""`nim fetch` with the hub's real client: what is downloaded, and the errors."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def test_the_manifest_that_is_written_can_be_used(nim: Commands, tmp_path: Path)
     assert json.loads(done.stdout)["sources"][0]["fetched_bytes"] == 0
 
 
-def test_a_manifest_of_a_model_that_lies_here(nim: Commands, model: Path, tmp_path: Path) -> None:
+def test_a_manifest_is_written_for_a_local_model(nim: Commands, model: Path, tmp_path: Path) -> None:
     file = tmp_path / "model_manifest.json"
     done = nim("fetch", "--model-uri", str(model), "--manifest-file", str(file))
     assert done.returncode == 0, done.stderr
@@ -135,7 +135,7 @@ def test_a_place_where_no_manifest_can_be_is_refused_first(
     assert not (tmp_path / "typo").exists()
 
 
-def test_a_token_may_be_in_a_file_and_is_never_told(nim: Commands, tmp_path: Path) -> None:
+def test_a_token_may_be_in_a_file_and_is_never_shown(nim: Commands, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hf_secret\n")
     done = nim("fetch", "--model-uri", "hf://org/private", HF_TOKEN_FILE=str(tmp_path / "token"))
     assert done.returncode == 0, done.stderr
@@ -197,7 +197,7 @@ def test_other_sources_are_refused_as_at_a_start(nim: Commands, uri: str) -> Non
     assert done.stderr.startswith("nim: cannot ")
 
 
-def test_a_download_that_dies_keeps_whole_files_and_goes_on(nim: Commands) -> None:
+def test_an_interrupted_download_keeps_complete_files_and_resumes(nim: Commands) -> None:
     done = nim("fetch", "--model-uri", "hf://org/dead")
     assert done.returncode == 6
     assert " broke off: " in done.stderr.splitlines()[-2]

@@ -1,4 +1,4 @@
-"""Nobody answers at the hub's address, or somebody else does: each is named, with what to do."""
+"""No hub, or another server, at the hub's address: each cause is named, with what to do."""
 
 import shutil
 import socket
@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from nim.errors import NimError, OutOfReach, SettingsError
 from nim.fetch import hub
-from nim.fetch.failures import RAISED, refusal
+from nim.fetch.hub_errors import RAISED, refusal
 from nim.models.hub_environment import check_hub_environment
 from nim.plan import Wanted
 from tests.fetch.conftest import Commands
@@ -34,7 +34,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="open
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
-    """The refusal of the hub's real client at this address, in this environment."""
+    """Yield the refusal of the hub's real client at this address, in this environment."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -60,7 +60,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
 
 
 def out_of_reach(error: NimError) -> str:
-    """What is said; it is not the model's fault."""
+    """Return what is said; it is not the model's fault."""
     assert isinstance(error, OutOfReach)
     assert error.message.startswith("cannot fetch hf://org/name: ")
     assert PASSWORD not in str(error)
@@ -134,14 +134,14 @@ def test_a_server_that_hangs_up(ask: Ask) -> None:
         assert "broke off" in out_of_reach(ask(f"http://127.0.0.1:{port}"))
 
 
-def test_nobody_at_the_port(ask: Ask) -> None:
+def test_a_closed_port_of_the_hub_is_reported(ask: Ask) -> None:
     port = free_port()
     error = ask(f"http://127.0.0.1:{port}")
     assert out_of_reach(error).startswith(f"http://127.0.0.1:{port} is out of reach: [Errno 111]")
     assert error.hint == "HF_ENDPOINT=… a mirror, or HTTPS_PROXY=…"
 
 
-def test_nobody_answers_in_time(ask: Ask) -> None:
+def test_a_hub_that_does_not_answer_in_time_is_reported(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         error = ask(f"http://127.0.0.1:{deaf.getsockname()[1]}")
     assert "did not answer in time" in out_of_reach(error)
@@ -236,7 +236,7 @@ def test_a_proxy_that_wants_to_know_who_asks(ask: Ask, user: str, words: str) ->
     assert f"HTTPS_PROXY=http://USER:PASSWORD@127.0.0.1:{port}" in (error.hint or "")
 
 
-def test_a_proxy_that_lets_nobody_through(ask: Ask) -> None:
+def test_a_proxy_that_refuses_everything_is_reported(ask: Ask) -> None:
     with answering(403, b"") as port:
         error = ask("https://hub.example", ALL_PROXY=f"http://127.0.0.1:{port}")
     said = out_of_reach(error)
@@ -253,7 +253,7 @@ def test_a_proxy_that_does_not_speak_tls(ask: Ask) -> None:
     assert error.hint == f"HTTPS_PROXY=http://127.0.0.1:{port}"
 
 
-def test_a_host_that_is_asked_without_the_proxy(ask: Ask) -> None:
+def test_a_host_excluded_from_the_proxy_is_reported(ask: Ask) -> None:
     port = free_port()
     environ = {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost,127.0.0.1"}
     error = ask(f"http://127.0.0.1:{port}", **environ)
@@ -264,7 +264,7 @@ def test_a_host_that_is_asked_without_the_proxy(ask: Ask) -> None:
 # As a user meets it
 
 
-def test_the_command_says_so_and_keeps_passwords_to_itself(nim: Commands) -> None:
+def test_the_command_reports_the_cause_without_passwords(nim: Commands) -> None:
     port = free_port()
     environ = {"HTTPS_PROXY": f"http://me:{PASSWORD}@127.0.0.1:{port}", "HF_ENDPOINT": "https://hub.example"}
     done = nim("fetch", "--model-uri", "hf://org/name", **environ)
@@ -291,7 +291,7 @@ def test_the_command_says_so_and_keeps_passwords_to_itself(nim: Commands) -> Non
         ),
     ],
 )
-def test_what_no_hub_could_be_asked_with_is_refused_before(
+def test_unusable_hub_variables_are_refused_before_any_request(
     nim: Commands, environ: dict[str, str], words: str, hint: str
 ) -> None:
     done = nim("fetch", "--model-uri", "hf://org/name", **environ)

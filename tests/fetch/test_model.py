@@ -1,4 +1,4 @@
-"""`nim model hf://…`: from the hub's cache, else the small files alone from the hub."""
+"""`nim model hf://…`: from the hub's cache, else from the small files on the hub."""
 
 import json
 
@@ -25,7 +25,7 @@ def test_offline_the_hub_is_not_asked(nim: Commands) -> None:
     assert "HF_HUB_OFFLINE=1 says to fetch nothing" in done.stderr
 
 
-def test_what_the_hub_refuses_is_told(nim: Commands) -> None:
+def test_refusals_of_the_hub_are_reported(nim: Commands) -> None:
     done = nim("model", "hf://org/gated")
     assert done.returncode == 6
     assert "hf://org/gated" in done.stderr

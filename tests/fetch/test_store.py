@@ -1,4 +1,4 @@
-"""`nim store`: a directory that can be served by its path, whole or none."""
+"""`nim store` writes a directory that can be served by its path, complete or not at all."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_of_the_demo_model_and_its_profile(nim: Commands, tmp_path: Path) -> Non
     assert nim("profiles", str(tmp_path / "a")).returncode == 0
 
 
-def test_whoever_edits_a_store_edits_no_original(nim: Commands, model: Path, tmp_path: Path) -> None:
+def test_editing_a_store_does_not_change_the_original(nim: Commands, model: Path, tmp_path: Path) -> None:
     """Of one's own directory nothing is shared, of the cache only weights."""
     for name, source in (("a", str(model)), ("b", "hf://org/good")):
         done = nim("store", "--model-repo", source, "-m", str(tmp_path / name))
@@ -83,7 +83,7 @@ def test_whoever_edits_a_store_edits_no_original(nim: Commands, model: Path, tmp
     assert shared == {name for name in TAKEN if name.endswith(".safetensors")}
 
 
-def test_what_is_odd_about_the_settings_is_said(nim: Commands, tmp_path: Path) -> None:
+def test_warnings_about_settings_are_written(nim: Commands, tmp_path: Path) -> None:
     done = nim("store", "-m", str(tmp_path / "a"), NIM_MODLE_PATH="x")
     assert "NIM_MODLE_PATH is not known: did you mean NIM_MODEL_PATH?" in done.stderr
 

@@ -1,4 +1,4 @@
-"""A client that sees everything: raw bytes on a socket, answers read by a strict parser."""
+"""A test client with raw sockets and a strict parser of answers."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ class Answer:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The header's value; None when there is none. More than one is a failure."""
+        """Return the header's value; None when there is none. More than one is a failure."""
         values = [value for key, value in self.headers if key == name.lower()]
         assert len(values) <= 1, values
         return values[0] if values else None
@@ -59,7 +59,7 @@ class Client:
         await self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
 
     async def events(self, method: str = "GET") -> AsyncIterator[Any]:
-        """h11's events of the next answer, each as soon as it is there."""
+        """Yield h11's events of the next answer as they arrive."""
         if self._parser.our_state is h11.DONE:
             self._parser.start_next_cycle()
         # What was really sent may be nonsense; the parser needs to know the method to frame the answer.
@@ -77,7 +77,7 @@ class Client:
                     return
 
     async def answer(self, method: str = "GET") -> Answer:
-        """The next answer, whole."""
+        """Return the next answer, whole."""
         status, body = 0, bytearray()
         headers: tuple[tuple[str, str], ...] = ()
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -93,14 +93,14 @@ class Client:
         return Answer(status=status, headers=headers, body=bytes(body))
 
     async def ends(self) -> bytes:
-        """Whatever else comes until the other side closes."""
+        """Return whatever else comes until the other side closes."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self._reader.read()
 
 
 @asynccontextmanager
 async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[Client]:
-    """A connection to the gateway."""
+    """Yield a connection to the gateway."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         yield Client(reader, writer)
@@ -119,14 +119,14 @@ async def ask(
     body: bytes | None = None,
     host: str = "127.0.0.1",
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Return one request on a connection of its own."""
     async with connected(port, host) as client:
         await client.request(method, target, headers, body)
         return await client.answer(method)
 
 
 async def tell(port: int, data: bytes, *, method: str = "GET") -> Answer:
-    """Bytes as they are, and the answer to them."""
+    """Return bytes as they are, and the answer to them."""
     async with connected(port) as client:
         await client.send(data)
         return await client.answer(method)

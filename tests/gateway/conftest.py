@@ -1,4 +1,4 @@
-"""A gateway with an engine and a middleware behind it, each of them real enough to be talked to."""
+"""A real gateway with an engine and a middleware for tests behind it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ Build = Callable[..., Awaitable[GatewayStack]]
 
 @pytest.fixture
 async def build(tmp_path: Path) -> AsyncIterator[Build]:
-    """Builds a gateway; keyword arguments change its `Gateway`, `options` go to the renderer."""
+    """Yield a builder of gateways; keyword arguments change its `Gateway`, `options` go to the renderer."""
     stacks: list[GatewayStack] = []
 
     async def make(options: dict[str, Any] | None = None, **changes: Any) -> GatewayStack:
@@ -56,5 +56,5 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
 
 @pytest.fixture
 async def stack(build: Build) -> GatewayStack:
-    """A gateway with default settings."""
+    """Return a gateway with default settings."""
     return await build()

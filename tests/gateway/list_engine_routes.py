@@ -1,4 +1,4 @@
-"""Prints every route of the installed vLLM as JSON: of the applications it builds, and of its source.
+"""Print every route of the installed vLLM as JSON, from its applications and its source.
 
 Run as a program: it imports the whole engine, and its environment must say so before that.
 """
@@ -31,7 +31,7 @@ METHODS = {"get", "post", "put", "delete", "patch", "head", "options", "websocke
 
 
 def of_applications() -> Iterator[tuple[str, str]]:
-    """The routes of applications with every task and every flag that adds some."""
+    """Yield the routes of applications with every task and every flag that adds some."""
     from vllm.entrypoints.launchers.app import build_app
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.tasks import SupportedTask
@@ -47,7 +47,7 @@ def of_applications() -> Iterator[tuple[str, str]]:
 
 
 def of_route(route: Any) -> Iterator[tuple[str, str]]:
-    """A route, or the files of a mounted directory."""
+    """Yield a route, or the files of a mounted directory."""
     directory = getattr(getattr(route, "app", None), "directory", None)
     if directory:
         for file in Path(directory).iterdir():
@@ -58,7 +58,7 @@ def of_route(route: Any) -> Iterator[tuple[str, str]]:
 
 
 def of_source(package: Path) -> Iterator[tuple[str, str]]:
-    """Whatever a decorator declares, whether or not its package or condition is there."""
+    """Yield whatever a decorator declares, whether or not its package or condition is there."""
     for file in package.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
@@ -74,7 +74,7 @@ def of_decorators(decorators: list[ast.expr]) -> Iterator[tuple[str, str]]:
 
 
 def literals(kind: Any) -> Iterator[str]:
-    """The strings of nested Literals."""
+    """Yield the strings of nested Literals."""
     for argument in get_args(kind):
         if isinstance(argument, str):
             yield argument

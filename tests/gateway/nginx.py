@@ -1,4 +1,4 @@
-"""A real nginx in a run directory of its own, and what a test wants to know about it."""
+"""A real nginx in its own run directory, with access to its logs and processes."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ALL_GROUPS = ("inference", "docs", "management", "adapters", "debug")
 
 
 def free_port() -> int:
-    """A TCP port that the kernel says is free."""
+    """Return a TCP port that the kernel says is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def gateway_of(**changes: Any) -> Gateway:
-    """Generous values on free ports, changed where a test wants it."""
+    """Return a gateway with generous limits on free ports, changed by keyword arguments."""
     usual = Gateway(
         server_port=free_port(),
         health_port=None,
@@ -75,7 +75,7 @@ class Nginx:
         return self.run_dir / "middleware.sock"
 
     def write(self) -> None:
-        """Lay out the run directory as the launcher would, with files where it has pipes."""
+        """Write the run directory as the launcher would, with files instead of pipes."""
         (self.run_dir / "log").mkdir(exist_ok=True)
         usual: dict[str, Any] = {"log_level": "INFO", "json_logs": True, "open_files": 4096}
         address = self.engine_address or f"unix:{self.engine_socket}"
@@ -88,7 +88,7 @@ class Nginx:
         return ["nginx", "-p", f"{folder}", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/log/nginx", *more]
 
     def test(self, **how: Any) -> str:
-        """What `nginx -t` has to say beside that all is well: nothing, or it is a failure."""
+        """Return what `nginx -t` has to say beside that all is well: nothing, or it is a failure."""
         found = subprocess.run(self.command("-t"), capture_output=True, text=True, check=False, **how)
         said = found.stderr.splitlines()
         return "\n".join(line for line in said if not line.endswith((" syntax is ok", " is successful")))
@@ -121,11 +121,11 @@ class Nginx:
         return (self.run_dir / "log/nginx").read_text(encoding="utf-8", errors="replace")
 
     def logged(self) -> list[str]:
-        """The access log's lines."""
+        """Return the access log's lines."""
         return (self.run_dir / "log/access").read_text(encoding="utf-8").splitlines()
 
     async def logged_json(self, count: int) -> list[dict[str, Any]]:
-        """The access log, once it has at least `count` lines: nginx writes one after the answer is gone."""
+        """Return the access log once it has at least `count` lines: nginx writes after the answer."""
         await until(lambda: len(self.logged()) >= count)
         return [json.loads(line) for line in self.logged()]
 

@@ -1,4 +1,4 @@
-"""The real nginx judges every file, a warning being a failure. It needs nothing but its run directory."""
+"""The real nginx accepts every rendered configuration without warnings."""
 
 import os
 import shutil
@@ -92,7 +92,7 @@ async def test_no_name_of_the_run_directory_breaks_the_file(tmp_path: Path, name
 
 @pytest.fixture
 def directory_of_nobody() -> Iterator[Path]:
-    """A private directory of a user who owns nothing else, or of this one when it cannot become another."""
+    """Yield a private directory of a user who owns nothing else, or of this one without root."""
     path = Path(tempfile.mkdtemp(prefix="nim", dir="/tmp"))
     if os.getuid() == 0:
         os.chown(path, NOBODY, NOBODY)

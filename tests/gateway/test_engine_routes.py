@@ -1,4 +1,4 @@
-"""The table has every route of the pinned engine, and no route that the engine does not have."""
+"""The route table has exactly the routes of the pinned engine."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LISTER = Path(__file__).with_name("list_engine_routes.py")
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    """The engine's version and routes, told by a process that may import it."""
+    """Return the engine's version and routes, told by a process that may import it."""
     found = subprocess.run(
         [sys.executable, str(LISTER)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What the gateway refuses is JSON in the client's dialect, with the request's id; engine errors pass."""
+"""The gateway's errors are JSON in the client's dialect with the request id; engine errors pass."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ class Case:
 
 
 def head(*lines: str) -> Callable[[str], bytes]:
-    """A request made of these lines, `PATH` in them standing for the path."""
+    """Return a request made of these lines, `PATH` in them standing for the path."""
     return lambda path: "\r\n".join([*lines, "", ""]).replace("PATH", path).encode("latin-1")
 
 
@@ -89,7 +89,7 @@ CASES = [
 
 
 def openai_error(answer: Answer) -> dict[str, Any]:
-    """The `error` of an answer in OpenAI's shape."""
+    """Return the `error` of an answer in OpenAI's shape."""
     body = answer.json()
     assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
@@ -101,7 +101,7 @@ def openai_error(answer: Answer) -> dict[str, Any]:
 
 
 def anthropic_error(answer: Answer) -> dict[str, Any]:
-    """The `error` of an answer in Anthropic's shape."""
+    """Return the `error` of an answer in Anthropic's shape."""
     body = answer.json()
     assert set(body) == {"type", "error", "request_id"}
     assert body["type"] == "error"
@@ -112,7 +112,7 @@ def anthropic_error(answer: Answer) -> dict[str, Any]:
 
 
 def of_the_gateway(answer: Answer) -> None:
-    """What all of them have in common."""
+    """Check what all errors of the gateway have in common."""
     assert answer.header("server") == "nginx"
     assert answer.header("cache-control") == "no-store"
     assert answer.header("x-request-id")
@@ -176,7 +176,7 @@ async def test_other_paths_do_not(stack: GatewayStack, target: str) -> None:
         (431, "GET /v1/models HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n"),
     ],
 )
-async def test_what_is_too_long_is_told_the_limit(
+async def test_too_long_headers_get_the_limit(
     stack: GatewayStack, status: int, before: str, behind: str
 ) -> None:
     rest_of_line = len(before.rsplit("\n")[-1] + behind.partition("\n")[0] + "\n")
@@ -225,7 +225,7 @@ async def test_pages_that_may_read_the_engines_answers_may_read_our_errors(
         assert answer.header("vary") == ("Origin" if allowed and "*" not in allowed else None)
 
 
-async def test_nobody_behind_names_a_program_and_its_version(stack: GatewayStack) -> None:
+async def test_no_answer_names_a_program_and_its_version(stack: GatewayStack) -> None:
     for path in ("/v1/models", "/v1/metadata", "/v1/health/live", "/v1/health/ready", "/none"):
         assert (await stack.ask(path)).header("server") == "nginx", path
     assert b"Server: engine/1" in OK, "that is what both behind say"
@@ -354,7 +354,7 @@ async def test_a_slow_header_is_cut_without_an_answer(stack: GatewayStack) -> No
         assert await client.ends() == b""
 
 
-async def test_where_to_find_the_open_routes_is_said_where_they_are_to_be_found(build: Build) -> None:
+async def test_a_404_says_where_the_open_routes_are_listed(build: Build) -> None:
     health = free_port()
     stack = await build(health_port=health)
     assert "GET /openapi.json has them" in (await stack.ask("/none")).body.decode()

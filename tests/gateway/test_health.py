@@ -1,4 +1,4 @@
-"""Live and ready, byte for byte, without anything of ours in the path; not ready, draining, stalled."""
+"""Health answers, byte for byte: live, ready, not ready, draining, stalled."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ NO_STORE = "no-store, no-cache, must-revalidate"
 
 
 def documented(answer: Answer, body: bytes) -> None:
-    """The body and the headers are the documented ones, and there are no others."""
+    """Check that body and headers are exactly the documented ones."""
     assert answer.status == 200
     assert answer.body == body
     headers = dict(answer.headers)
@@ -33,7 +33,7 @@ def documented(answer: Answer, body: bytes) -> None:
 
 
 def not_ready(answer: Answer) -> dict[str, object]:
-    """The body of a not-ready answer, whose headers keep every cache away from it."""
+    """Return the body of a not-ready answer, whose headers keep every cache away from it."""
     assert answer.status == 503
     assert answer.header("cache-control") == NO_STORE
     assert answer.header("retry-after") == "5"
@@ -166,7 +166,7 @@ async def test_idle_clients_make_way_for_probes(build: Build) -> None:
 
 
 async def answers(port: int) -> bool:
-    """Whether a probe finds a place."""
+    """Return whether a probe finds a place."""
     try:
         return (await ask(port, "/v1/health/live")).status == 200
     except (ConnectionError, h11.RemoteProtocolError):

@@ -1,4 +1,4 @@
-"""Limits and times: generous as they come, and each setting is what acts."""
+"""Limits and time-outs: generous defaults, and each setting takes effect."""
 
 import asyncio
 import re
@@ -22,13 +22,13 @@ MEGABYTE = 1 << 20
 
 
 def in_force(nginx: Nginx, name: str) -> set[int]:
-    """A directive's values wherever it stands, in seconds, as nginx itself reads the file."""
+    """Return a directive's values wherever it stands, in seconds, as nginx itself reads the file."""
     nginx.write()
     said = subprocess.run(nginx.command("-T"), capture_output=True, text=True, check=True).stdout
     return {int(value) for value in re.findall(rf"^\s*{name} ([0-9]+)s;", said, re.MULTILINE)}
 
 
-def test_what_nobody_set_is_hours(tmp_path: Path) -> None:
+def test_default_timeouts_are_hours(tmp_path: Path) -> None:
     gateway, _ = decided({"NIM_SERVER_PORT": str(free_port())})
     nginx = Nginx(run_dir=tmp_path, gateway=gateway)
     assert max(in_force(nginx, "proxy_read_timeout")) >= HOUR
@@ -153,7 +153,7 @@ async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build
 
 
 def worker(stack: GatewayStack) -> Path:
-    """The one worker's directory in /proc."""
+    """Return the one worker's directory in /proc."""
     assert stack.nginx.program
     master = stack.nginx.program.pid
     [pid] = Path(f"/proc/{master}/task/{master}/children").read_text().split()
@@ -161,7 +161,7 @@ def worker(stack: GatewayStack) -> Path:
 
 
 def spooled(stack: GatewayStack) -> int:
-    """Bytes of request bodies on disk: files without a name, which end with the process that has them."""
+    """Return the bytes of request bodies on disk, in unnamed files of nginx."""
     total = 0
     for file in (worker(stack) / "fd").iterdir():
         with suppress(FileNotFoundError):  # it may be closed while we look
@@ -170,7 +170,7 @@ def spooled(stack: GatewayStack) -> int:
 
 
 def most_memory(stack: GatewayStack) -> int:
-    """The most that the worker ever had in memory, in bytes."""
+    """Return the most that the worker ever had in memory, in bytes."""
     return int((worker(stack) / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 
@@ -200,7 +200,7 @@ async def test_a_client_that_leaves_inside_its_body_leaves_nothing_behind(stack:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[None]:
-    """A disk of one megabyte for bodies, in the run directory that is about to be used."""
+    """Yield a disk of one megabyte for bodies, in the run directory that is about to be used."""
     folder = tmp_path / "client_body_temp"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]

@@ -1,4 +1,4 @@
-"""One id from the client to the engine, the answer and the log; and what the log says, and what not."""
+"""One request id for client, engine, answer and log; the contents of the log."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ async def test_each_request_gets_an_id_of_its_own(build: Build) -> None:
     assert len(set(made)) == len(made) == 2000
 
 
-async def test_the_engine_is_told_the_id_that_the_client_gets(stack: GatewayStack) -> None:
+async def test_the_engine_gets_the_same_request_id_as_the_client(stack: GatewayStack) -> None:
     answer = await stack.ask("/v1/chat/completions", method="POST", body=b"{}")
     made = answer.header("x-request-id")
     assert made
@@ -185,7 +185,7 @@ async def test_a_line_for_people(build: Build) -> None:
     )
 
 
-async def test_methods_of_every_spelling_are_told(stack: GatewayStack) -> None:
+async def test_refused_methods_get_the_allowed_methods(stack: GatewayStack) -> None:
     for method in (b"M-SEARCH", b"BASELINE_CONTROL"):
         await tell(stack.port, method + b" /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     lines = await stack.nginx.logged_json(2)

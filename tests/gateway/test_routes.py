@@ -1,4 +1,4 @@
-"""Only open routes pass, each to the one who answers it, under the name that the table gives it."""
+"""Only open routes pass, each to its program and under the table's path."""
 
 import pytest
 
@@ -12,7 +12,7 @@ USUAL = ("inference", "docs", "management")
 
 
 def spelled(route: Route) -> str:
-    """The route's path with something in its parameters."""
+    """Return the route's path with something in its parameters."""
     return route.path.replace("{response_id}", "resp_1a2b").replace("{adapter_name}", "mine")
 
 
@@ -21,7 +21,7 @@ def behind(stack: GatewayStack, route: Route) -> Upstream:
 
 
 @pytest.mark.parametrize("groups", [USUAL, ALL_GROUPS], ids=["usual", "all"])
-async def test_every_open_route_reaches_whoever_answers_it(build: Build, groups: tuple[str, ...]) -> None:
+async def test_every_open_route_reaches_its_program(build: Build, groups: tuple[str, ...]) -> None:
     stack = await build(route_groups=groups)
     for route in open_routes(groups):
         if route.target is Target.GATEWAY:
@@ -252,7 +252,7 @@ async def test_head_is_asked_as_get_and_keeps_its_connection(stack: GatewayStack
         ("/v1/responses/a", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_options_tells_the_methods_and_a_preflight_is_the_engines(
+async def test_options_lists_the_methods_and_the_engine_answers_preflights(
     stack: GatewayStack, path: str, allow: str
 ) -> None:
     options = await stack.ask(path, method="OPTIONS")

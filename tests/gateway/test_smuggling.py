@@ -1,4 +1,4 @@
-"""Requests that two parsers could read differently are refused, or reach the engine as one that cannot be."""
+"""Ambiguous requests are refused, or reach the engine unambiguously."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Each event leaves when it arrives, a client that leaves is noticed behind, and big bodies pass."""
+"""Events pass when they arrive, disconnects reach the engine, and large bodies pass."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ STREAMING = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/me
 
 
 def event(number: int) -> bytes:
-    """A server-sent event."""
+    """Return a server-sent event."""
     return b'data: {"token": %d}\n\n' % number
 
 
@@ -121,7 +121,7 @@ class Watching:
 
 
 async def seconds_until_noticed(stack: GatewayStack, watching: Watching) -> float:
-    """From a client's leaving until the engine knows."""
+    """Return the seconds from a client's disconnect until the engine's connection closes."""
     stack.engine.answering = watching
     before = len(stack.engine.received)
     async with connected(stack.port) as client:

@@ -1,4 +1,4 @@
-"""What stands behind the gateway: takes nothing but well-formed requests, and answers as it is told to."""
+"""A strict test server behind the gateway, which answers as the test sets it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ END_OF_STREAM = b"0\r\n\r\n"
 
 
 def chunk(data: bytes) -> bytes:
-    """`data` as one chunk of a chunked body."""
+    """Return `data` as one chunk of a chunked body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -38,7 +38,7 @@ Answering = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awa
 
 
 async def answer_ok(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The usual answer."""
+    """Send an ordinary answer."""
     writer.write(OK)
 
 
@@ -76,7 +76,7 @@ class Upstream:
         self._tasks.clear()
 
     def asked(self, target: str) -> list[Received]:
-        """The requests with this target."""
+        """Return the requests with this target."""
         return [request for request in self.received if request.target == target]
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ class Upstream:
             rest = parser.trailing_data[0]
 
     async def _request(self, parser: h11.Connection, reader: asyncio.StreamReader) -> Received | None:
-        """One request, whole; None when the connection ended before it."""
+        """Return one request, whole; None when the connection ended before it."""
         head: h11.Request | None = None
         body = bytearray()
         while True:

@@ -1,4 +1,4 @@
-"""Golden cases: a folder each, with a sentence why. Thinking only: no engine, network or GPU is needed.
+"""Golden cases: one folder each, with its reason. No engine, network or GPU is needed.
 
 `case.yaml` has `why`, `env`, `arguments`, and the machine: `gpus` (made up) or `hardware` (a file beside it).
 `expect/` has the engine's arguments, its environment and the explanation, or the refusal. After a change that
@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from nim.data_paths import ROOT
 from nim.engine import load_options, parse_arguments
 from nim.errors import NimError
 from nim.hardware import Hardware, hardware_from_gpus, load_hardware
-from nim.paths import ROOT
 from nim.plan import Plan
-from nim.planning.planner import Request, decide
-from nim.selection.explain import explain
+from nim.planning.plan_request import Request
+from nim.planning.planner import decide
+from nim.selection.explain_selection import explain
 from nim.selection.select import Selection
 from nim.settings import read_settings
 
@@ -55,7 +56,7 @@ def test_there_are_many_cases() -> None:
 
 
 def decided(case: dict[str, Any], folder: Path) -> tuple[Plan, Selection]:
-    """What the launcher comes to; `CASE` in a variable is the case's folder."""
+    """Return what the launcher comes to; `CASE` in a variable is the case's folder."""
     given = {name: str(value).replace("CASE", str(folder)) for name, value in case.get("env", {}).items()}
     env = {"HOME": "/home/user"} | given
     request = Request(
@@ -63,13 +64,13 @@ def decided(case: dict[str, Any], folder: Path) -> tuple[Plan, Selection]:
         environ=env,
         hardware=machine(case, folder),
         arguments=tuple(case.get("arguments", ())),
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, str]:
-    """File name → text of everything that the case comes to."""
+    """Return file name → text of every result of the case."""
     try:
         plan, selection = decided(case, folder)
     except NimError as refusal:
@@ -91,13 +92,13 @@ def machine(case: dict[str, Any], folder: Path) -> Hardware:
 
 
 def is_profiles(plan: Plan, name: str) -> bool:
-    """Whether the variable comes from the profile."""
+    """Return whether the variable comes from the profile."""
     value = plan.config.get(name)
     return value is not None and value.origin.layer.name == "PROFILE"
 
 
 def lines_of(argv: tuple[str, ...]) -> str:
-    """One option a line, those that every case has left out."""
+    """Return one option a line, those that every case has left out."""
     lines: list[str] = []
     for word in argv:
         if word.startswith("--") or len(lines) < 3:
@@ -108,7 +109,7 @@ def lines_of(argv: tuple[str, ...]) -> str:
 
 
 def write(expected: Path, outcome: dict[str, str]) -> None:
-    """Replace what was expected."""
+    """Replace the expected files."""
     expected.mkdir(exist_ok=True)
     for path in expected.iterdir():
         path.unlink()

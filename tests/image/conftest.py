@@ -11,7 +11,7 @@ from tests.image.storage import TOOLS, Storage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A build takes minutes, a start of the engine too, and all of it needs root."""
+    """Skip without root, and allow minutes for a build and a start of the engine."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def storage() -> Iterator[Storage]:
-    """With the image of this checkout in it."""
+    """Yield a container storage with the image of this checkout."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         pytest.fail(f"cannot build and run images without {', '.join(missing) or 'root'}: make test-image")

@@ -1,4 +1,4 @@
-"""Containers of the image, run the way a cluster runs them, and what a test wants to know of one."""
+"""Run containers of the image as a cluster does, and inspect them."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ ENOUGH_SHM = ("--shm-size", "256m")
 
 
 def once(storage: Storage, *words: str, options: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
-    """A container that does what `words` say, and is gone: what serves instead is ended by podman."""
+    """Return a container that does what `words` say, and is gone: what serves instead is ended by podman."""
     most = ("--timeout", str(COMMAND_SECONDS))
     command = [*storage.podman, "run", "--rm", "--network", "none", *most, *options, IMAGE, *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=2 * COMMAND_SECONDS, check=False)
@@ -56,7 +56,7 @@ class Container:
     # asking
 
     def get(self, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Status and body; 0 when nobody answers."""
+        """Return status and body; 0 when nobody answers."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             headers = {"Content-Type": "application/json"}
@@ -74,12 +74,12 @@ class Container:
         return json.loads(answer)
 
     def exec(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """A command in the running container, as an exec probe or a preStop hook would."""
+        """Return a command in the running container, as an exec probe or a preStop hook would."""
         command = [*self._podman, "exec", self.name, *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
 
     def healthy(self) -> bool:
-        """What the image's own health check says, asked now."""
+        """Return what the image's own health check says, asked now."""
         done = subprocess.run(
             [*self._podman, "healthcheck", "run", self.name], capture_output=True, text=True, check=False
         )
@@ -102,14 +102,14 @@ class Container:
     # waiting
 
     def wait_live(self) -> "Container":
-        """Until nginx answers, and what answers the management routes, a moment later."""
+        """Wait until nginx and, a moment later, the middleware answer."""
         return self._wait("/v1/health/live", LIVE_SECONDS)._wait("/v1/metadata", LIVE_SECONDS)
 
     def wait_ready(self) -> "Container":
         return self._wait("/v1/health/ready", READY_SECONDS)
 
     def wait(self) -> int:
-        """Its exit code, once it has ended."""
+        """Return its exit code, once it has ended."""
         return int(self.podman("wait", self.name))
 
     def _wait(self, path: str, seconds: float) -> "Container":
@@ -124,7 +124,7 @@ class Container:
     # ending
 
     def stop(self) -> int:
-        """As a kubelet stops a pod: the image's own signal, and 30 seconds; the exit code."""
+        """Stop as a kubelet does, with the image's signal and 30 seconds; return the exit code."""
         self.podman("stop", "--time", "30", self.name)
         return int(self.state()["ExitCode"])
 
@@ -139,7 +139,7 @@ class Container:
 
 @contextmanager
 def running(storage: Storage, *words: str, options: Sequence[str] = (), **env: str) -> Iterator[Container]:
-    """A service that is gone afterwards."""
+    """Yield a service that is gone afterwards."""
     container = Container(storage, *words, options=options, **env)
     try:
         yield container
@@ -149,7 +149,7 @@ def running(storage: Storage, *words: str, options: Sequence[str] = (), **env: s
 
 
 def volume(directory: Path, owner: str, place: str, mode: int = 0o755) -> tuple[str, str]:
-    """A directory that belongs to this user and group, mounted."""
+    """Return a directory that belongs to this user and group, mounted."""
     uid, gid = map(int, owner.split(":"))
     directory.mkdir(exist_ok=True)
     os.chown(directory, uid, gid)

@@ -1,4 +1,4 @@
-"""Lends a build the packages that this machine's pip knows: indexes, and folders, which are served meanwhile.
+"""Provide a build with the package sources of this machine's pip; local folders are served meanwhile.
 
 What pip is told here, in files or in the environment, is told in the build by a pip.conf that does not stay.
 """
@@ -19,7 +19,7 @@ SOURCES = ("index-url", "extra-index-url", "find-links", "trusted-host")
 
 @contextmanager
 def lent_packages(directory: Path) -> Iterator[dict[str, str]]:
-    """The variables for `make image`; `directory` is for the files that they name."""
+    """Yield the variables for `make image`; `directory` is for the files that they name."""
     told = pip_configuration()
     with ExitStack() as stack:
         lines = ["[global]"]
@@ -32,7 +32,7 @@ def lent_packages(directory: Path) -> Iterator[dict[str, str]]:
 
 
 def pip_configuration() -> dict[str, str]:
-    """Option → value, the environment before the files."""
+    """Return option → value of pip, the environment before the files."""
     command = (sys.executable, "-m", "pip", "config", "list")
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     found: dict[str, str] = {}
@@ -44,7 +44,7 @@ def pip_configuration() -> dict[str, str]:
 
 @contextmanager
 def reachable(place: str) -> Iterator[str]:
-    """A folder as an address on this machine, for as long as it is needed; anything else as it is."""
+    """Yield a folder as an address on this machine, for as long as it is needed; anything else as it is."""
     path = Path(place.removeprefix("file://"))
     if not path.is_absolute() or not path.is_dir():
         yield place

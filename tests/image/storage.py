@@ -1,4 +1,4 @@
-"""Where the suite's images and containers live, apart from the machine's own, and the two tools that know it.
+"""A separate storage of images and containers for the suite, used by podman and buildah.
 
 What is built stays in `build/image` for the next run; `make clean` removes it.
 """
@@ -47,7 +47,7 @@ class Storage:
 
     @property
     def podman(self) -> list[str]:
-        """podman, which would have systemd's timers ask the health checks.
+        """Return podman's command, without systemd's timers for health checks.
 
         What watches a container leaves a file `oom` where podman was started, when that has happened.
         """
@@ -63,7 +63,7 @@ class Storage:
         (self.directory / "containers.conf").write_text(CONF.format(**limits), encoding="utf-8")
 
     def make_base(self) -> None:
-        """A Debian of our own, as where no registry can be reached."""
+        """Create a Debian root file system, for machines without a registry."""
         if self.has(BASE):
             return
         with tempfile.TemporaryDirectory(dir=self.directory) as work:
@@ -74,7 +74,7 @@ class Storage:
             run(*self.podman, "import", "--change", f"ENV PATH={PATH}", str(archive), BASE)
 
     def build(self) -> None:
-        """`make image`, on the base; layers that have not changed are not built again."""
+        """Run `make image` on the base; unchanged layers are not built again."""
         with tempfile.TemporaryDirectory() as work, lent_packages(Path(work)) as packages:
             told = {
                 "BUILDER": " ".join(["buildah", *self.flags]),
@@ -90,7 +90,7 @@ class Storage:
         return subprocess.run([*self.podman, "image", "exists", image], check=False).returncode == 0
 
     def let_go(self) -> None:
-        """podman keeps a mount, which would be in the way of removing the storage."""
+        """Unmount what podman keeps mounted, so that the storage can be removed."""
         subprocess.run(["umount", str(self.directory / "root" / "overlay")], capture_output=True, check=False)
 
 
@@ -101,7 +101,7 @@ def _limit(kind: int, most: int) -> str:
 
 
 def run(*command: str, env: dict[str, str] | None = None, seconds: float = BUILD_SECONDS) -> str:
-    """What it printed; a failure shows the end of it."""
+    """Return what it printed; a failure shows the end of it."""
     done = subprocess.run(
         command,
         env=env,

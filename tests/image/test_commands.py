@@ -1,4 +1,4 @@
-"""What stands after the image's name: nothing, flags, a verb, a command of NIM's, or any other command."""
+"""Arguments after the image's name: none, flags, a subcommand, a command of NIM's, another command."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_each_explains_itself(storage: Storage, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ABSENT)
-def test_what_is_not_there_says_so(storage: Storage, name: str) -> None:
+def test_missing_pages_answer_404(storage: Storage, name: str) -> None:
     done = once(storage, name, "--all")
     assert done.returncode == 2
     assert done.stderr.startswith(f"nim: cannot run '{name}': this release does not have it\n  hint: ")
@@ -86,7 +86,7 @@ def test_a_word_that_is_nothing(storage: Storage) -> None:
         (("NIM_SERVER_PORT=8200", "NIM_HEALTH_PORT=8300"), 8300),
     ],
 )
-def test_nobody_is_healthy_where_nothing_runs(storage: Storage, env: tuple[str, ...], port: int) -> None:
+def test_no_container_is_healthy_without_a_service(storage: Storage, env: tuple[str, ...], port: int) -> None:
     done = once(storage, "healthcheck", options=[f"--env={one}" for one in env])
     assert done.returncode == 1
     assert done.stdout.startswith(f"cannot reach port {port}: ")

@@ -1,4 +1,4 @@
-"""The image before the conformance kit, which starts, asks and stops it as the NIM operator does."""
+"""The conformance kit on the image, started and stopped as by the NIM operator."""
 
 import shlex
 

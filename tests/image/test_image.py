@@ -1,4 +1,4 @@
-"""The image as it lies there: what it says of itself, what is in it, and what was left out."""
+"""The content of the image: labels, files, and what is left out."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nim import __version__
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.image.container import once
 from tests.image.storage import IMAGE, Storage, run
 
@@ -81,7 +81,7 @@ def test_layers(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < sum(size for size, _ in above) < 20 * MIB
 
 
-def test_the_manifest_where_operators_look_for_it(storage: Storage) -> None:
+def test_the_manifest_is_where_operators_expect_it(storage: Storage) -> None:
     printed = inside(storage, "cat /opt/nim/etc/default/model_manifest.yaml")
     assert yaml.safe_load(printed) == yaml.safe_load((ROOT / "profiles" / "demo.yaml").read_text())
 

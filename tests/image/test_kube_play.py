@@ -1,4 +1,4 @@
-"""The plain manifest on the real image: podman makes the pod, the kubelet's part is played by the test.
+"""The plain manifest with the real image: podman runs the pod, the test sends the kubelet's probes.
 
 Podman runs no probes by itself and knows no readiness.
 """
@@ -48,7 +48,7 @@ def podman(storage: Storage, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def as_pod(pod: Pod, moved: dict[int, int], volumes: list[Object]) -> Object:
-    """The Deployment's pod alone, with our image, on this machine's network and free ports of it.
+    """Return the Deployment's pod alone, with our image, on this machine's network and free ports of it.
 
     Without probes: podman would make a health check of one, which wants a curl in the image.
     """
@@ -66,7 +66,7 @@ def as_pod(pod: Pod, moved: dict[int, int], volumes: list[Object]) -> Object:
 
 @contextmanager
 def volumes_of(pod: Pod) -> Iterator[list[Object]]:
-    """Each emptyDir as the kubelet makes it, in memory or on disk: podman's would be root's alone."""
+    """Yield each emptyDir as the kubelet makes it, in memory or on disk: podman's would be root's alone."""
     with ExitStack() as stack:
         made = []
         for volume in pod.spec["volumes"]:
@@ -80,7 +80,7 @@ def volumes_of(pod: Pod) -> Iterator[list[Object]]:
 
 @pytest.fixture
 def played(storage: Storage, tmp_path: Path) -> Iterator[Played]:
-    """The pod, running; removed in the end, with its volumes."""
+    """Yield the pod, running; removed in the end, with its volumes."""
     pod = pod_of(manifest("demo.yaml"))
     ports = {number: free_port() for number in pod.ports.values()}
     file = tmp_path / "pod.yaml"

@@ -1,4 +1,4 @@
-"""What a container is given, and what it says when that is too little: directories, shared memory, memory."""
+"""Containers with too little: directories, shared memory, memory; and the errors."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.image.container import CACHE, ENOUGH_SHM, HARDENED, once, volume
 from tests.image.storage import Storage
 

@@ -1,4 +1,4 @@
-"""A run directory as the launcher leaves it, the application on a real socket, an engine of a few lines."""
+"""The middleware's application on a real socket, with a run directory and a small engine."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector, web
 
 from nim.middleware.app import build_app
-from nim.middleware.gpus import Gpus
+from nim.middleware.gpu_usage import Gpus
 from nim.plan import (
     ENGINE_SOCKET,
     MANIFEST_FILE,
@@ -26,8 +26,8 @@ from nim.plan import (
     Model,
     Plan,
 )
-from nim.state import Phase, State
-from nim.values import Layer, Origin, Value
+from nim.service_state import Phase, State
+from nim.value_origins import Layer, Origin, Value
 
 GENEROUS_SECONDS = 30
 PROFILE_ID = "5e" * 32
@@ -35,7 +35,7 @@ PROFILE_ID = "5e" * 32
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """A plan whose run directory is the test's own; its engine is expected on a unix socket there."""
+    """Return a plan whose run directory is the test's own; its engine is expected on a unix socket there."""
     cli = Origin(layer=Layer.CLI, place="--max-model-len")
     default = Origin(layer=Layer.DEFAULT, place="the engine")
     return Plan(
@@ -85,31 +85,31 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def state(**changes: Any) -> State:
-    """A service that loads, changed as the test wants it."""
+    """Return a service that loads, changed as the test wants it."""
     now = time.time()
     loading = State(phase=Phase.LOAD, message="loading weights", started_at=now - 9, phase_since=now - 5)
     return replace(loading, **changes)
 
 
 def put(path: Path, text: str) -> None:
-    """Replace a file as the guard does: whole or not at all."""
+    """Replace a file atomically, as the controller does."""
     fresh = path.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.rename(path)
 
 
 def put_state(plan: Plan, state: State) -> None:
-    """What the guard does when something changed."""
+    """Write a state, as the controller does."""
     put(plan.file(STATE_FILE), state.to_json())
 
 
 def put_plan(plan: Plan) -> None:
-    """What the launcher does before anything starts."""
+    """Write the plan, as the launcher does."""
     put(plan.file(PLAN_FILE), plan.to_json())
 
 
 def put_manifest(plan: Plan, manifest: Mapping[str, Any]) -> None:
-    """What the launcher does where there is a manifest."""
+    """Write the manifest, as the launcher does."""
     put(plan.file(MANIFEST_FILE), json.dumps(manifest))
 
 
@@ -122,7 +122,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def client(path: Path) -> ClientSession:
-    """A client for what listens on the socket."""
+    """Return a client for what listens on the socket."""
     timeout = ClientTimeout(total=GENEROUS_SECONDS)
     return ClientSession("http://service", connector=UnixConnector(str(path)), timeout=timeout)
 
@@ -132,7 +132,7 @@ Serve = Callable[..., Awaitable[ClientSession]]
 
 @asynccontextmanager
 async def listening(app: web.Application, path: Path) -> AsyncIterator[None]:
-    """The application on a unix socket."""
+    """Yield the application on a unix socket."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -196,7 +196,7 @@ class Upstream:
 
 @pytest.fixture
 async def engine(plan: Plan) -> AsyncIterator[Upstream]:
-    """An engine that is up."""
+    """Yield an engine that is up."""
     assert plan.engine.socket is not None
     upstream = Upstream(Path(plan.engine.socket))
     async with upstream.up():

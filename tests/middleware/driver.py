@@ -1,4 +1,4 @@
-"""A GPU driver where there is none."""
+"""A GPU driver for machines without one."""
 # ruff: noqa: N802, ARG002 - the names and arguments are NVML's
 
 from threading import Event
@@ -38,18 +38,18 @@ class Driver:
         return f"GPU-{gpu}"
 
     def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:
-        return SimpleNamespace(gpu=self._told(gpu, 37), memory=5)
+        return SimpleNamespace(gpu=self._report_lines(gpu, 37), memory=5)
 
     def nvmlDeviceGetMemoryInfo(self, gpu: int) -> Any:
-        return SimpleNamespace(used=self._told(gpu, 1 << 30), total=1 << 37)
+        return SimpleNamespace(used=self._report_lines(gpu, 1 << 30), total=1 << 37)
 
     def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:
-        return self._told(gpu, 123_456)
+        return self._report_lines(gpu, 123_456)
 
     def nvmlDeviceGetTemperature(self, gpu: int, sensor: int) -> int:
-        return self._told(gpu, 0)
+        return self._report_lines(gpu, 0)
 
-    def _told(self, gpu: int, answer: int) -> int:
+    def _report_lines(self, gpu: int, answer: int) -> int:
         if gpu:
             raise self.NVMLError("Not Supported")
         return answer

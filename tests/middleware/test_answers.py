@@ -9,12 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nim import paths
+from nim import data_paths
 from nim.middleware import openapi_paths
 from nim.plan import STATE_FILE, Plan
 from nim.redact import MASK
-from nim.state import Failure, Phase, PhaseDone
-from nim.values import Layer, Origin, Value
+from nim.service_state import Failure, Phase, PhaseDone
+from nim.value_origins import Layer, Origin, Value
 from tests.middleware.conftest import PROFILE_ID, Serve, put, put_manifest, put_plan, put_state, state
 
 DOCUMENT = {
@@ -72,7 +72,7 @@ async def metadata(plan: Plan, serve: Serve) -> Any:
         return await answer.json()
 
 
-async def test_metadata_tells_what_runs_and_why(plan: Plan, serve: Serve) -> None:
+async def test_metadata_has_what_runs_and_why(plan: Plan, serve: Serve) -> None:
     body = await metadata(plan, serve)
     assert body["version"] == "0.1.0"
     assert body["selectedModelProfileId"] == PROFILE_ID
@@ -122,7 +122,7 @@ async def test_nothing_secret_is_served(plan: Plan, serve: Serve) -> None:
     assert body["config"]["kv_transfer_config"]["value"] == {"extra": [{"password": MASK, "tokens": 7}]}
 
 
-async def test_metadata_tells_the_last_failure(plan: Plan, serve: Serve) -> None:
+async def test_metadata_has_the_last_failure(plan: Plan, serve: Serve) -> None:
     put_state(plan, state(phase=Phase.RESTARTING, restarts=(("gpu-out-of-memory", 2),), failure=FAILURE))
     body = await metadata(plan, serve)
     jsonschema.validate(body, openapi_paths.schemas()["NimMetadata"])
@@ -138,7 +138,7 @@ async def test_metadata_tells_the_last_failure(plan: Plan, serve: Serve) -> None
     }
 
 
-async def test_a_plan_completed_later_is_the_one_that_is_told(plan: Plan, serve: Serve) -> None:
+async def test_a_plan_completed_later_is_the_one_reported(plan: Plan, serve: Serve) -> None:
     service = await serve(plan)
     put_plan(replace(plan, profile=replace(plan.profile, because="all of it is known now")))
     async with service.get("/v1/metadata") as answer:
@@ -214,8 +214,8 @@ async def test_a_licence_known_by_name_does_not_get_our_text(plan: Plan, serve: 
 
 async def test_a_model_without_licence_shows_the_service_s(plan: Plan, serve: Serve) -> None:
     body = await licence(plan, serve)
-    assert (body["name"], body["path"]) == ("Apache-2.0", str(paths.LICENSE))
-    assert body["content"] == paths.LICENSE.read_text(encoding="utf-8")
+    assert (body["name"], body["path"]) == ("Apache-2.0", str(data_paths.LICENSE))
+    assert body["content"] == data_paths.LICENSE.read_text(encoding="utf-8")
 
 
 async def test_the_manifest_names_the_profile_chosen(plan: Plan, serve: Serve) -> None:

@@ -1,4 +1,4 @@
-"""/v1/metrics: the engine's bytes, ours behind them, and prometheus-client's parser as the judge."""
+"""/v1/metrics: the engine's bytes followed by ours, read by prometheus-client's parser."""
 
 import socket
 import time
@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.middleware import gpus, metrics
-from nim.middleware.connections import Connections
-from nim.middleware.gpus import Gpus, load_nvml
+from nim.middleware import gpu_usage, metrics
+from nim.middleware.gpu_usage import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_service
+from nim.middleware.nginx_connections import Connections
 from nim.plan import STATUS_SOCKET, Plan
-from nim.state import Phase, PhaseDone
+from nim.service_state import Phase, PhaseDone
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve, Upstream, client, put_state, state, wait_for
 from tests.middleware.driver import Driver
 
@@ -48,7 +48,7 @@ Families = dict[str, Metric]
 
 
 def parsed(text: bytes) -> Families:
-    """The families by name; a name that comes twice is an error."""
+    """Return the families by name; a name that comes twice is an error."""
     families = list(text_string_to_metric_families(text.decode()))
     assert [name for name, count in Counter(family.name for family in families).items() if count > 1] == []
     samples = Counter((s.name, *sorted(s.labels.items())) for family in families for s in family.samples)
@@ -57,7 +57,7 @@ def parsed(text: bytes) -> Families:
 
 
 def value(families: Families, family: str, **labels: str) -> float:
-    """The one sample of the family with these labels."""
+    """Return the one sample of the family with these labels."""
     (found,) = (s.value for s in families[family].samples if labels.items() <= s.labels.items())
     return found
 
@@ -155,11 +155,11 @@ async def test_an_engine_that_hangs_does_not_hold_up_ours(plan: Plan, serve: Ser
     assert engine.asked == ["/metrics"]
 
 
-async def test_ours_answer_within_a_second_while_everybody_hangs(
+async def test_own_metrics_are_served_within_a_second_while_all_sources_hang(
     plan: Plan, serve: Serve, engine: Upstream
 ) -> None:
     """Engine, gateway and driver are waited for at once, not one after the other."""
-    assert max(metrics.PATIENCE_SECONDS, gpus.PATIENCE_SECONDS) < 1
+    assert max(metrics.ENGINE_TIMEOUT_SECONDS, gpu_usage.NVML_TIMEOUT_SECONDS) < 1
     engine.go.clear()
     driver = Driver()
     driver.answers.clear()
@@ -233,7 +233,7 @@ def test_any_name_survives_as_a_label(texts: list[str]) -> None:
 
 @pytest.fixture
 def nginx(plan: Plan, tmp_path: Path) -> Iterator[Path]:
-    """A real nginx that serves its own counts; its socket."""
+    """Yield a real nginx that serves its own counts; its socket."""
     sock, conf = plan.file(STATUS_SOCKET), tmp_path / "nginx.conf"
     conf.write_text(
         f"daemon off; master_process off; pid {tmp_path}/pid; error_log stderr;\n"
@@ -274,7 +274,7 @@ def gpu_names(families: Families) -> list[str]:
     return sorted(name for name in families if name.startswith("nim_gpu_"))
 
 
-async def test_gpus_tell_what_they_can(plan: Plan, serve: Serve) -> None:
+async def test_gpus_report_the_values_that_nvml_has(plan: Plan, serve: Serve) -> None:
     families = await scrape_until(await serve(plan, Gpus(Driver)), gpu_names)
     first = {"gpu": "0", "uuid": "GPU-0", "name": "NVIDIA H200"}
     assert {name: value(families, name, **first) for name in gpu_names(families)} == {
@@ -313,7 +313,7 @@ async def test_this_machine_s_own_gpus(plan: Plan, serve: Serve) -> None:
 
 
 def leave_behind(path: Path) -> None:
-    """A socket file that nobody listens at, as a killed engine leaves it."""
+    """Create a socket file without a listener, as a killed engine leaves it."""
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(str(path))
 

@@ -1,4 +1,4 @@
-"""/openapi.json: one document of what the gateway lets through, whoever answers it."""
+"""/openapi.json: one document of all routes that the gateway passes."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,7 +56,7 @@ async def document(service: ClientSession) -> Any:
 
 
 def references(node: Any) -> Iterator[str]:
-    """Every `$ref` in a document."""
+    """Yield every `$ref` in a document."""
     if isinstance(node, dict):
         yield from (target for key, target in node.items() if key == "$ref")
     for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
@@ -112,9 +112,7 @@ async def test_a_group_that_is_opened_is_described_and_one_that_is_closed_is_not
     }
 
 
-async def test_the_engine_is_asked_once_in_each_of_its_lives(
-    plan: Plan, serve: Serve, engine: Upstream
-) -> None:
+async def test_the_engine_is_asked_once_per_start(plan: Plan, serve: Serve, engine: Upstream) -> None:
     engine.openapi = ENGINE_S
     service = await serve(plan)
     first = await document(service)
@@ -148,7 +146,7 @@ async def test_our_part_alone_is_openapi_by_the_letter(plan: Plan, serve: Serve)
     OpenAPIV31SpecValidator(await document(await serve(plan))).validate()
 
 
-async def test_the_page_is_of_this_service_and_needs_nobody_else(plan: Plan, serve: Serve) -> None:
+async def test_the_page_loads_everything_from_this_service(plan: Plan, serve: Serve) -> None:
     model = replace(plan.model, served_names=("<b>mine</b>",))
     service = await serve(replace(plan, model=model))
     async with service.get("/docs") as answer:

@@ -1,4 +1,4 @@
-"""The program itself: started as the supervisor starts it, asked over its socket, told to end."""
+"""The middleware as a process: started as by supervisord, used over its socket, stopped."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-W", "error", "-m", "nim.middleware")
 
 @contextmanager
 def running(plan: Plan, **started: Any) -> Iterator[subprocess.Popen[str]]:
-    """The program, answering; killed at the end if it is still there."""
+    """Yield the program, answering; killed at the end if it is still there."""
     put_plan(plan)
     options = {"args": [*COMMAND, plan.run_dir]} | started
     with subprocess.Popen(**options, stderr=subprocess.PIPE, text=True) as process:
@@ -44,7 +44,7 @@ def answers(plan: Plan) -> bool:
 
 
 def get(plan: Plan, path: str) -> tuple[int, Any]:
-    """Status and JSON body, by a client that has nothing of ours."""
+    """Return status and JSON body, by a client that has nothing of ours."""
     connection = http.client.HTTPConnection("service", timeout=GENEROUS_SECONDS)
     with socket.socket(socket.AF_UNIX) as connection.sock:
         connection.sock.settimeout(GENEROUS_SECONDS)
@@ -55,13 +55,13 @@ def get(plan: Plan, path: str) -> tuple[int, Any]:
 
 
 def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and everything it wrote to stderr."""
+    """Return exit code and everything it wrote to stderr."""
     _, written = process.communicate(timeout=GENEROUS_SECONDS)
     return process.returncode, written
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_when_told(plan: Plan, number: signal.Signals) -> None:
+def test_it_ends_cleanly_on_a_stop_signal(plan: Plan, number: signal.Signals) -> None:
     with running(plan) as process:
         process.send_signal(number)
         code, written = ends(process)

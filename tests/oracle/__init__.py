@@ -1,1 +1,1 @@
-"""The engine as oracle: what the pinned vLLM itself makes of a model, compared with `nim.models`."""
+"""What the pinned vLLM itself derives from a model, compared with `nim.models`."""

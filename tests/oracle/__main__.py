@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import Any
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.oracle import models, record
 from tests.oracle.models import Model
 
@@ -65,7 +65,7 @@ def _find_refusal(verdict: Verdict) -> str | None:
 
 
 def main() -> None:
-    """Bring the record up to date; an interrupted run goes on where it was."""
+    """Update the record; an interrupted run continues where it ended."""
     known = record.read() | record.read(record.UNRECORDED)
     asked = set(sys.argv[1:])
     wanted = [model for model in models.list_all() if _is_wanted(model, asked, known)]

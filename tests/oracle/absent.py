@@ -1,4 +1,4 @@
-"""Names for code that is not here: compiled kernels and packages of the GPU wheel."""
+"""Stand-ins for code that is not installed: compiled kernels and packages of the GPU wheel."""
 
 import importlib.abc
 import importlib.machinery
@@ -53,7 +53,7 @@ ANSWERS: dict[str, Callable[..., int]] = {
 
 
 def install() -> None:
-    """Let the modules be imported and the operators be named."""
+    """Make absent modules importable and absent operators available."""
     import torch
 
     sys.meta_path.insert(0, _Finder())
@@ -62,7 +62,7 @@ def install() -> None:
     register = torch.library.register_fake
 
     def register_fake(operator: Any, *arguments: Any, **named: Any) -> Any:
-        """Skip the shape function of an operator that is not here."""
+        """Skip the shape function of an absent operator."""
         try:
             if isinstance(operator, str) and operator.partition("::")[0] in NAMESPACES:
                 torch._C._dispatch_find_schema_or_throw(operator, "")
@@ -127,7 +127,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Nothing is to be run."""
+        """Do nothing: the module has no code."""
 
 
 class _Namespace(types.ModuleType):

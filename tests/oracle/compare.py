@@ -1,4 +1,4 @@
-"""Our reading of a model beside the engine's verdict on it."""
+"""Compare our reading of a model with the engine's."""
 
 import io
 import json

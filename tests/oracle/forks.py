@@ -1,4 +1,4 @@
-"""A result from a process of its own, which starts with the modules of this one."""
+"""Run a function in a forked process, which shares the imported modules, and return its result."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""A GPU that is not there: vLLM's CPU build on its CUDA platform, as far as building a model on meta.
+"""Pretend a GPU: vLLM's CPU build on its CUDA platform, sufficient to build models on meta.
 
 Nothing of what vLLM decides is replaced, only what it asks the machine: the driver (capability, memory),
 whether compiled kernels and packages of the GPU wheel exist, and the CUDA runtime. Whether a model is

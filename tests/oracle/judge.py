@@ -44,7 +44,7 @@ Verdict = dict[str, Any]
 
 
 def main() -> None:
-    """Judge what stdin names, one after the other."""
+    """Judge the models named on stdin, one after the other."""
     platform = sys.argv[1]
     sizes = tuple(map(int, sys.argv[2].split(","))) if sys.argv[2:] else SIZES
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -101,7 +101,7 @@ def judge(directory: Path, platform: str, sizes: tuple[int, ...] = SIZES) -> Ver
 
 
 def _lift_layers(verdict: Verdict) -> Verdict:
-    """Keep the description of caches and layers once, that of the whole model on one GPU."""
+    """Return the verdict with the description of caches and layers once, that on one GPU."""
     groups = (verdict.get(f"{kind}_parallel", {}) for kind in ("tensor", "expert", "pipeline"))
     places = [place for group in groups for place in group.values()]
     for name in ("caches", "layers"):

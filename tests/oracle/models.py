@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 
 CORPUS = Path(__file__).parent / "corpus"
 CONFIGS = ROOT.parent / "shared" / "data" / "configs"  # of published models; optional

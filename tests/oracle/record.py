@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 
 RECORD = Path(__file__).parent / "verdicts.jsonl"
 UNRECORDED = ROOT / "build" / "oracle" / "verdicts.jsonl"

@@ -99,7 +99,7 @@ def _name_kind(spec: Any) -> str:
 
 
 def _count_layers(config: Any, specs: Specs) -> dict[str, int]:
-    """Count layers by what they keep: the first cache of a layer that is no indexer's names it."""
+    """Return kind → number of layers, by each layer's first cache that is not an indexer's."""
     from vllm.model_executor.models.utils import extract_layer_index
 
     kinds: dict[int, str] = {}

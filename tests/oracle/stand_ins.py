@@ -1,4 +1,4 @@
-"""What a checkpoint has beside its configuration, and a bare configuration lacks: code, a tokenizer."""
+"""Stand-ins for code and tokenizers that a bare configuration lacks."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ EXTENDED = {
 
 
 def register_configuration(directory: Path) -> bool:
-    """Stand in for the class of the configuration in `directory`; return whether that can be done."""
+    """Register a stand-in for the configuration's class; return whether that is possible."""
     import transformers
 
     kind = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type")
@@ -64,14 +64,14 @@ class Block(dict[str, Any]):
 
 
 def do_without_processors() -> None:
-    """Let a model take all its modalities, as where no limit is 0, and ask no processor for the limits."""
+    """Allow a model all its modalities without asking a processor for limits."""
     from vllm.config import ModelConfig
 
     ModelConfig._supports_multimodal_inputs = lambda model: bool(model.is_multimodal_model)
 
 
 def give_tokenizer(model_class: type) -> None:
-    """Let code that asks for the tokenizer while the model is built have one."""
+    """Provide a tokenizer to code that needs one while the model is built."""
     module: Any = sys.modules[model_class.__module__]
     if hasattr(module, "cached_tokenizer_from_config"):
         module.cached_tokenizer_from_config = lambda *_, **__: Tokenizer()

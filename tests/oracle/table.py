@@ -1,8 +1,8 @@
-"""`docs/models.md`: the engine's verdicts and our readings, a model a row. `python -m tests.oracle.table`."""
+"""Write `docs/models.md` from the engine's verdicts and our readings: `python -m tests.oracle.table`."""
 
 from collections.abc import Iterable, Iterator
 
-from nim.paths import ROOT
+from nim.data_paths import ROOT
 from tests.oracle import compare, models, record
 from tests.oracle.compare import COLUMNS, Compared
 from tests.oracle.models import Model

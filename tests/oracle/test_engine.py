@@ -1,4 +1,4 @@
-"""The record is what the installed vLLM says, and a pretended GPU changes no parameter."""
+"""The record equals the installed vLLM's answers, and a pretended GPU changes no parameter."""
 
 import json
 import subprocess
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nim.data_paths import ROOT
 from nim.engine.installed import find_engine
-from nim.paths import ROOT
 from tests.oracle import models, record
 
 pytestmark = [

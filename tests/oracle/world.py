@@ -1,4 +1,4 @@
-"""One rank of a world of any size, alone in its process: its groups exist and never communicate."""
+"""One rank of a distributed group of any size, alone in its process and without communication."""
 
 import contextlib
 from collections.abc import Iterator

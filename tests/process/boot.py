@@ -1,4 +1,4 @@
-"""Becomes the service of a plan, as `nim serve` does: `boot.py PLAN_FILE [impatient]`."""
+"""Become the service of a plan, as `nim serve` does: `boot.py PLAN_FILE [fast_restarts]`."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from nim.errors import NimError
 from nim.plan import Plan
 from nim.supervision import launch, start
 
-IMPATIENT = Path(__file__).with_name("impatient.py")
+FAST_RESTARTS = Path(__file__).with_name("fast_restarts.py")
 
-if "impatient" in sys.argv:
-    launch.INIT = ("-I", str(IMPATIENT))
+if "fast_restarts" in sys.argv:
+    launch.INIT = ("-I", str(FAST_RESTARTS))
 try:
     start(lambda: Plan.from_json(Path(sys.argv[1]).read_text(encoding="utf-8")), os.environ)
 except NimError as refusal:

@@ -1,4 +1,4 @@
-"""Services in temporary directories, and the certainty that each leaves no process behind."""
+"""Services in temporary directories; each test fails if a process outlives it."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 from nim.cleanup.process_table import all_processes, below
 from nim.plan import Plan
-from nim.supervision.spawn import adopt_orphans
+from nim.supervision.supervisord_process import adopt_orphans
 from tests.fakes.launch import wait_until
 from tests.process.plans import make_plan
 from tests.process.service import Service
@@ -20,7 +20,7 @@ Start = Callable[..., Service]
 
 @pytest.fixture(autouse=True)
 def hangups_are_heard() -> Iterator[None]:
-    """Whoever runs the tests under `nohup` hands an ignored SIGHUP down to every service."""
+    """Restore SIGHUP, which `nohup` makes services ignore."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -28,15 +28,17 @@ def hangups_are_heard() -> Iterator[None]:
 
 @pytest.fixture
 def start(directory: Path) -> Iterator[Start]:
-    """Starts a service from a plan, or from the mood of the engine in an ordinary one."""
+    """Yield a function that starts a service from a plan, or from the mood of a fake engine."""
     adopt_orphans()  # whatever escapes a service becomes our child, and is seen
     before = {process.pid for process in below(os.getpid(), all_processes())}
     services: list[Service] = []
 
     def run(
-        plan: Plan | None = None, *, impatient: bool = False, unread: bool = False, **mood: Any
+        plan: Plan | None = None, *, fast_restarts: bool = False, unread: bool = False, **mood: Any
     ) -> Service:
-        service = Service(plan or make_plan(directory, **mood), directory, impatient=impatient, unread=unread)
+        service = Service(
+            plan or make_plan(directory, **mood), directory, fast_restarts=fast_restarts, unread=unread
+        )
         services.append(service)
         return service
 
@@ -52,7 +54,7 @@ def start(directory: Path) -> Iterator[Start]:
 
 
 def end(service: Service) -> None:
-    """The hard way, for a test that failed."""
+    """Kill the service of a failed test."""
     if service.process.poll() is None:
         tree = service.processes()
         service.process.kill()

@@ -1,4 +1,4 @@
-"""`dead_mount.py DIRECTORY PROGRAM …`: a program for which DIRECTORY is a mount whose server never answers.
+"""Run a program for which a directory is a dead mount: `dead_mount.py DIRECTORY PROGRAM …`.
 
 A real one, of FUSE: whoever looks into it is held by the kernel, as by a network mount whose server is gone.
 It is in a namespace of its own, and its end frees whoever is held. Exit code 77: no mount can be made here.

@@ -1,4 +1,4 @@
-"""Plans for tests: the real gateway, and the fake engine in some mood."""
+"""Plans for tests: the real gateway, and the fake engine with a mood."""
 
 import json
 import os
@@ -26,7 +26,7 @@ FAKE_ENGINE = Path(__file__).resolve().parents[1] / "fakes" / "engine.py"
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as link:
         link.bind(("127.0.0.1", 0))
         port: int = link.getsockname()[1]
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def make_plan(directory: Path, *, argv: tuple[str, ...] | None = None, **mood: Any) -> Plan:
-    """A plan whose run directory is below `directory`; `argv` replaces the engine's program."""
+    """Return a plan whose run directory is below `directory`; `argv` replaces the engine's program."""
     run_dir = directory / "run"
     own = (sys.executable, str(FAKE_ENGINE), "serve", str(directory), "--uds", str(run_dir / ENGINE_SOCKET))
     engine = Engine(
@@ -64,7 +64,7 @@ def make_plan(directory: Path, *, argv: tuple[str, ...] | None = None, **mood: A
 
 
 def rendered(plan: Plan, *, open_files: int = 4096, **changes: Any) -> Plan:
-    """The plan with these changes, and the files that follow from them."""
+    """Return the plan with these changes, and the files that follow from them."""
     plan = replace(plan, **changes)
     nginx = render_nginx(
         plan.gateway,

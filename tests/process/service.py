@@ -1,4 +1,4 @@
-"""A running service, and what a test wants to know of it and do to it."""
+"""A running service, with functions to inspect, signal and stop it."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from nim.cleanup.process_table import Process, all_processes, below
 from nim.plan import Plan
-from nim.state import Phase, State
+from nim.service_state import Phase, State
 from tests.fakes.launch import Client, wait_until
 
 BOOT = Path(__file__).with_name("boot.py")
@@ -38,7 +38,7 @@ class Service:
         plan: Plan,
         directory: Path,
         *,
-        impatient: bool = False,
+        fast_restarts: bool = False,
         unread: bool = False,
         stderr: int = subprocess.PIPE,
         within: tuple[str, ...] = (),
@@ -51,7 +51,7 @@ class Service:
         file = directory / "plan.json"
         file.write_text(plan.to_json(), encoding="utf-8")
         self.process = subprocess.Popen(
-            [*within, sys.executable, str(boot), str(file), *(["impatient"] if impatient else [])],
+            [*within, sys.executable, str(boot), str(file), *(["fast_restarts"] if fast_restarts else [])],
             stderr=stderr,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **env},
@@ -64,19 +64,19 @@ class Service:
             self._reader.start()
 
     def read_all(self) -> None:
-        """Until the end of stderr."""
+        """Read stderr to its end."""
         for line in self.stderr:
             self.lines.append(line.rstrip("\n"))
 
     @property
     def text(self) -> str:
-        """What it has said so far."""
+        """Return what it has said so far."""
         return "\n".join(self.lines)
 
     # asking
 
     def get(self, path: str, port: int | None = None) -> tuple[int, bytes]:
-        """Status and body; 0 when nobody answers."""
+        """Return status and body; 0 when nobody answers."""
         port = port or self.plan.gateway.server_port
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
@@ -103,11 +103,11 @@ class Service:
     # its processes
 
     def processes(self) -> tuple[Process, ...]:
-        """Everything below PID 1 of the service."""
+        """Return everything below PID 1 of the service."""
         return below(self.process.pid, all_processes())
 
     def find(self, pattern: str) -> list[int]:
-        """The pids of its processes whose command line has this."""
+        """Return the pids of its processes whose command line has this."""
         return [p.pid for p in self.processes() if p.state != "Z" and re.search(pattern, command_line(p.pid))]
 
     def find_one(self, pattern: str) -> int:
@@ -147,11 +147,11 @@ class Service:
         return self
 
     def wait_restarts(self, count: int) -> None:
-        """Until the engine has been lost so often."""
+        """Wait until the engine has been lost this often."""
         wait_until(lambda: sum(n for _, n in self.state().restarts) == count, f"{count} restarts")
 
     def wait_said(self, text: str) -> str:
-        """Until it has said so; the line."""
+        """Wait for a log line with this text; return the line."""
         return str(wait_until(lambda: next((line for line in self.lines if text in line), ""), text))
 
     # ending
@@ -160,19 +160,19 @@ class Service:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = EXIT_SECONDS) -> int:
-        """Its exit code, when all it had to say has been read."""
+        """Return its exit code, when all it had to say has been read."""
         code = self.process.wait(seconds)
         if self._reader.is_alive() or self.lines:
             self._reader.join(5)
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit code after a signal."""
+        """Return the exit code after a signal."""
         self.send(number)
         return self.wait()
 
     def assert_nothing_left(self) -> None:
-        """No socket, pipe or lock in the run directory, nobody on the port."""
+        """Assert that no socket, pipe or lock is left, and no listener on the port."""
         left = [path.name for path in self.run_dir.rglob("*") if not path.is_dir() and not path.is_file()]
         assert not left
         assert not (self.run_dir / "lock").exists()
@@ -180,7 +180,7 @@ class Service:
 
 
 def command_line(pid: int) -> str:
-    """As ps shows it."""
+    """Return a process's command line as ps shows it."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Streams that are cut are named; where nobody can know them, they are counted."""
+"""Cut streams are logged one by one; if they are unknown, connections are counted."""
 
 import http.client
 import json
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
-from nim.failures.cut_streams import KEPT_SECONDS, TOLD, CutStreams
-from nim.logging.records import EngineLines, read_nginx
+from nim.failures.cut_streams import KEPT_SECONDS, LOGGED, CutStreams
+from nim.logging.log_line_parsers import EngineLines, read_nginx
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
@@ -26,10 +26,10 @@ NAMED = re.compile(
 
 
 def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Service:
-    """A service whose streams never end by themselves."""
+    """Return a service whose streams never end by themselves."""
     plan = make_plan(directory, tokens=FOR_EVER, interval_ms=20)
     service = start(
-        rendered(plan, **{"shutdown_timeout_seconds": 20.0} | changes), impatient=True
+        rendered(plan, **{"shutdown_timeout_seconds": 20.0} | changes), fast_restarts=True
     ).wait_ready()
     for _ in range(count):
         stream(service, FOR_EVER)
@@ -37,7 +37,7 @@ def streaming(start: Start, directory: Path, count: int, **changes: Any) -> Serv
 
 
 def named(service: Service) -> list[tuple[str, str]]:
-    """Why and which."""
+    """Return reason and request id of each cut stream in the log."""
     found = (NAMED.search(line.removesuffix('"}')) for line in service.lines)
     return [(match[1], match[2]) for match in found if match]
 
@@ -99,12 +99,12 @@ def test_a_client_that_left_by_itself_was_not_cut(start: Start, directory: Path)
 def test_the_streams_of_a_killed_nginx_are_counted(start: Start, directory: Path) -> None:
     service = streaming(start, directory, 3)
     service.kill(service.nginx)
-    service.wait_said("and with it its streams (3 connections were open; nobody can name them)")
+    service.wait_said("and with it its streams (3 connections were open and cannot be identified)")
     service.wait_ready()
     assert service.stop() == 0
 
 
-def test_a_killed_worker_of_nginx_is_told_in_words(start: Start, directory: Path) -> None:
+def test_a_killed_worker_of_nginx_is_logged_as_text(start: Start, directory: Path) -> None:
     service = streaming(start, directory, 1)
     (worker,) = service.find("nginx: worker")
     service.kill(worker)
@@ -117,7 +117,7 @@ def test_a_killed_worker_of_nginx_is_told_in_words(start: Start, directory: Path
 # the last line
 
 
-def test_the_last_line_says_that_it_is_over(start: Start) -> None:
+def test_the_last_log_line_reports_the_end(start: Start) -> None:
     service = start().wait_ready()
     assert service.stop(signal.SIGINT) == 0
     assert re.fullmatch(r"INFO .* nim\] stopped after [\d.]+ s, exit code 0", service.lines[-1])
@@ -176,9 +176,9 @@ def test_what_the_engine_broke_off_is_found_by_its_connection_whichever_log_come
     cut_streams.read(access(3))
     cut_streams.read_error("7#7: *3 upstream timed out while reading response header from upstream")
     cut_streams.read("nonsense")
-    assert cut_streams.tell("why", since=0.0) == 2
+    assert cut_streams.log_cut_streams("why", since=0.0) == 2
     assert [line.rpartition("=")[2] for line in said] == ["id-1", "id-2"]
-    assert cut_streams.tell("why", since=0.0) == 0
+    assert cut_streams.log_cut_streams("why", since=0.0) == 0
 
 
 @pytest.mark.parametrize("what", ["- 408", "POST /v1/completions 408", "POST /v1/completions 499"])
@@ -193,25 +193,25 @@ def test_what_a_client_broke_off_is_not_lost_with_the_engine(what: str) -> None:
     status = int(what.rpartition(" ")[2])
     record = {"message": "-", "status": status, "seconds": 1, "connection": 3, "request_id": "id-3"}
     cut_streams.read(json.dumps(record | {"complete": False}))
-    cut_streams.tell_soon("the engine was lost", since=0.0)
+    cut_streams.log_cut_streams_soon("the engine was lost", since=0.0)
     later[0]()
     assert [line.rpartition("=")[2] for line in said] == ["id-2"]
 
 
-def test_who_was_cut_before_the_head_of_the_answer_is_told_at_a_stop() -> None:
+def test_requests_cut_before_the_response_headers_are_logged_at_a_stop() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
     cut_streams.read(access(1, " incomplete", "POST /v1/completions 499"))
-    assert cut_streams.tell("they did not end in time", since=0.0) == 1
+    assert cut_streams.log_cut_streams("they did not end in time", since=0.0) == 1
 
 
-def test_no_more_than_twenty_are_told_one_by_one() -> None:
+def test_at_most_twenty_cut_streams_are_logged_one_by_one() -> None:
     said: list[str] = []
     cut_streams = CutStreams(EventLoop(now=lambda: 5.0), lambda _, text: said.append(text))
-    for number in range(TOLD + 80):
+    for number in range(LOGGED + 80):
         cut_streams.read(access(number, " incomplete"))
-    assert cut_streams.tell("why", since=0.0) == TOLD + 80
-    assert len(said) == TOLD + 1
+    assert cut_streams.log_cut_streams("why", since=0.0) == LOGGED + 80
+    assert len(said) == LOGGED + 1
     assert said[-1] == "streams cut (why): and 80 more, all in the access log"
 
 
@@ -221,7 +221,7 @@ def test_who_left_before_the_loss_is_not_counted_and_not_kept() -> None:
     cut_streams.read(access(1, " incomplete"))
     now[0] = 3.0
     cut_streams.read(access(2, " incomplete"))
-    assert cut_streams.tell("why", since=2.0) == 1
+    assert cut_streams.log_cut_streams("why", since=2.0) == 1
     for _ in range(100):
         now[0] += KEPT_SECONDS / 2
         cut_streams.read(access(3))

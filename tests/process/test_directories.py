@@ -1,4 +1,4 @@
-"""A cache that cannot be written is found before anything starts, and named with what mends it."""
+"""An unwritable cache is found before anything starts, and the error names the remedy."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The real gateway and guard under the probes of the manifest that is shipped, sped up."""
+"""The real gateway and PID 1 under the probes of the shipped manifest, sped up."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def with_health_port(directory: Path, **mood: Any) -> Any:
 
 
 def kubelet_of(service: Service, speed: float) -> Kubelet:
-    """Its ports are where this service has them."""
+    """Return its ports are where this service has them."""
     gateway = service.plan.gateway
     assert gateway.health_port
     return Kubelet(
@@ -38,7 +38,7 @@ def forever() -> bool:
     return False
 
 
-def test_a_service_is_started_ready_lost_ready_again_and_told_to_stop(start: Start, directory: Path) -> None:
+def test_a_service_is_started_ready_lost_ready_again_and_stopped(start: Start, directory: Path) -> None:
     service = start(with_health_port(directory, phases={"load": 0.5}, core_death=0.1))
     seen = []
     for event in kubelet_of(service, speed=20).watch(until=forever, seconds=SECONDS):
@@ -64,7 +64,9 @@ def test_a_start_that_hangs_is_killed_when_its_window_is_over_and_not_before(
     service.stop()
 
 
-def test_a_gateway_that_answers_nobody_is_killed_by_the_liveness_probe(start: Start, directory: Path) -> None:
+def test_a_gateway_that_does_not_answer_is_killed_by_the_liveness_probe(
+    start: Start, directory: Path
+) -> None:
     service = start(with_health_port(directory)).wait_ready()
     kubelet = kubelet_of(service, speed=20)
     seen = []
@@ -79,7 +81,7 @@ def test_a_gateway_that_answers_nobody_is_killed_by_the_liveness_probe(start: St
 
 @contextmanager
 def paused(service: Service) -> Iterator[Callable[[], None]]:
-    """nginx stopped in the middle of its work, and let go in the end."""
+    """Yield a function that pauses nginx; continue it at the end."""
     workers = service.find(r"nginx: ")
 
     def pause() -> None:

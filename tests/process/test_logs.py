@@ -1,4 +1,4 @@
-"""What comes out of a running service on stderr."""
+"""The log of a running service on stderr."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ FLOOD_LINES = 80_000
 
 
 def flooding(directory: Path) -> tuple[str, ...]:
-    """An engine that says far more than anybody reads, and serves then."""
+    """Return an engine that says far more than anybody reads, and serves then."""
     plan = make_plan(directory)
     script = directory / "engine.sh"
     script.write_text(
@@ -63,7 +63,7 @@ def test_json_lines_are_json_whatever_happens(start: Start, directory: Path) -> 
     assert any("CUDA out of memory" in line for line in last["log"])
 
 
-def test_less_is_said_when_less_is_wanted(start: Start, directory: Path) -> None:
+def test_a_higher_log_level_writes_fewer_lines(start: Start, directory: Path) -> None:
     service = start(rendered(make_plan(directory), log_level="WARNING")).wait_ready()
     assert service.get("/v1/models")[0] == 200
     assert service.stop() == 0
@@ -85,11 +85,11 @@ def test_secrets_do_not_come_out(directory: Path) -> None:
     service.stderr.close()
 
 
-def test_a_slow_reader_of_stderr_holds_nobody_up(start: Start, directory: Path) -> None:
+def test_a_slow_reader_of_stderr_blocks_nothing(start: Start, directory: Path) -> None:
     service = start(make_plan(directory, argv=flooding(directory)), unread=True).wait_ready()
     assert service.get("/v1/models")[0] == 200
     service._reader.start()
-    dropped = service.wait_said("whoever reads stderr is too slow")
+    dropped = service.wait_said("the reader of stderr is too slow")
     match = re.search(r"dropped (\d+) records", dropped)
     assert match
     service.wait_said("GET /v1/models")
@@ -100,12 +100,12 @@ def test_a_slow_reader_of_stderr_holds_nobody_up(start: Start, directory: Path) 
     assert not [line for line in service.lines if not HUMAN.fullmatch(line)]
 
 
-def test_nobody_reads_stderr_at_all(start: Start, directory: Path) -> None:
+def test_a_stderr_without_a_reader_blocks_nothing(start: Start, directory: Path) -> None:
     service = start(make_plan(directory, argv=flooding(directory)), unread=True).wait_ready()
     assert service.stop() == 0
 
 
-def test_a_reader_that_goes_away(start: Start) -> None:
+def test_a_reader_of_stderr_that_exits_blocks_nothing(start: Start) -> None:
     service = start(unread=True).wait_live()
     service.stderr.close()
     service.wait_ready()

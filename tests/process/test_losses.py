@@ -1,4 +1,4 @@
-"""Each part of a service killed: what comes back, what does not, and what is said about it."""
+"""Each process of a service killed: what is restarted, what ends the service, and the log."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nim.plan import ENGINE_PARTS_DIR
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
@@ -62,7 +62,7 @@ def test_a_killed_engine_comes_back_when_nothing_of_it_lives_any_more(
         f"exec {' '.join(make_plan(directory).engine.argv)}\n"
     )
     script.chmod(0o700)
-    service = start(make_plan(directory, argv=(str(script),), **mood), impatient=True).wait_ready()
+    service = start(make_plan(directory, argv=(str(script),), **mood), fast_restarts=True).wait_ready()
     first, all_of_it = service.api_server, service.find(r"fakes/engine\.py|VLLM::")
     assert len(all_of_it) == 6
     old.write_text(" ".join(map(str, all_of_it)))
@@ -76,7 +76,7 @@ def test_a_killed_engine_comes_back_when_nothing_of_it_lives_any_more(
 
 
 def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> None:
-    service = start(impatient=True, workers=2, core_death=3600).wait_ready()
+    service = start(fast_restarts=True, workers=2, core_death=3600).wait_ready()
     service.kill(service.find("VLLM::Worker")[0])
     wait_until(lambda: not service.ready(), "unready")
     service.wait_restarts(1)
@@ -87,7 +87,7 @@ def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> Non
 
 def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: Start) -> None:
     """vLLM gives them new names at each start and leaves them behind when it is killed."""
-    service = start(impatient=True).wait_ready()
+    service = start(fast_restarts=True).wait_ready()
     place = Path(service.engine.get("/fake/argv?env=VLLM_RPC_BASE_PATH")["env"]["VLLM_RPC_BASE_PATH"])
     assert place == service.run_dir / ENGINE_PARTS_DIR
     assert place.stat().st_mode & 0o777 == 0o700
@@ -114,7 +114,9 @@ def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Sta
         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     python, *engine = make_plan(directory).engine.argv
-    service = start(make_plan(directory, argv=(python, "-c", script, *engine)), impatient=True).wait_ready()
+    service = start(
+        make_plan(directory, argv=(python, "-c", script, *engine)), fast_restarts=True
+    ).wait_ready()
     service.kill(service.api_server)
     service.wait_restarts(1)
     service.wait_ready()
@@ -126,7 +128,7 @@ def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Sta
 
 
 def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:
-    service = start(impatient=True, orphans=["group"]).wait_ready()
+    service = start(fast_restarts=True, orphans=["group"]).wait_ready()
     first = service.api_server
     service.kill(service.find_one("VLLM::Worker"))
     service.wait_said("a process of the engine, has ended")
@@ -138,8 +140,8 @@ def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start
     assert service.stop() == 0
 
 
-def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> None:
-    service = start(impatient=True).wait_ready()
+def test_an_unrequested_exit_with_code_0_is_a_loss(start: Start) -> None:
+    service = start(fast_restarts=True).wait_ready()
     os.kill(service.api_server, signal.SIGTERM)
     service.wait_restarts(1)
     service.wait_said("engine lost: unknown (exit code 0)")
@@ -149,7 +151,7 @@ def test_an_exit_with_code_0_that_nobody_asked_for_is_a_loss(start: Start) -> No
 
 def test_an_engine_that_was_ready_comes_back_whatever_its_last_words_are(start: Start) -> None:
     """Its arguments were good enough for a start: what vLLM says of a client's request proves nothing."""
-    service = start(impatient=True).wait_ready()
+    service = start(fast_restarts=True).wait_ready()
     service.engine.order(crash_in="serve", crash="bad_argument")
     service.wait_restarts(1)
     service.wait_ready()
@@ -158,7 +160,7 @@ def test_an_engine_that_was_ready_comes_back_whatever_its_last_words_are(start: 
 
 
 def test_when_the_budget_of_restarts_is_spent_the_service_ends(start: Start) -> None:
-    service = start(impatient=True).wait_ready()
+    service = start(fast_restarts=True).wait_ready()
     for count in (1, 2):
         service.kill(service.api_server)
         service.wait_restarts(count)
@@ -178,7 +180,7 @@ def test_a_restart_that_fails_counts_too(start: Start, directory: Path) -> None:
         f"#!/bin/sh\n[ -e {directory}/second ] && exit 1\ntouch {directory}/second\nexec {again}\n"
     )
     script.chmod(0o700)
-    service = start(make_plan(directory, argv=(str(script),)), impatient=True).wait_ready()
+    service = start(make_plan(directory, argv=(str(script),)), fast_restarts=True).wait_ready()
     service.kill(service.api_server)
     assert service.wait() == 70
     assert service.text.count("the engine is started again: restart ") == 2
@@ -208,7 +210,7 @@ def test_a_killed_nginx_comes_back_with_its_port(start: Start) -> None:
 
 
 def test_three_losses_of_nginx_in_a_row_end_the_service(start: Start) -> None:
-    service = start(impatient=True).wait_ready()
+    service = start(fast_restarts=True).wait_ready()
     for _ in range(2):
         first = service.nginx
         service.kill(first)
@@ -246,7 +248,7 @@ def test_a_killed_nginx_worker_leaves_the_streams_of_the_others_alone(start: Sta
 
 
 def open_stream(service: Service) -> tuple[int, HTTPResponse]:
-    """A stream that has begun, and the port from which it was asked for."""
+    """Return a stream that has begun, and the port from which it was asked for."""
     client = Client(service.plan.gateway.server_port)
     connection = HTTPConnection("127.0.0.1")
     connection.sock = client.connect()
@@ -259,7 +261,7 @@ def open_stream(service: Service) -> tuple[int, HTTPResponse]:
 
 
 def clients_of(worker: int, service: Service) -> set[int]:
-    """The ports of the clients whose connections a worker of nginx holds, as the kernel has it."""
+    """Return the ports of the clients whose connections a worker of nginx holds, as the kernel has it."""
     sockets = set()
     for entry in Path(f"/proc/{worker}/fd").iterdir():
         with suppress(OSError):  # closed meanwhile
@@ -274,7 +276,7 @@ def clients_of(worker: int, service: Service) -> set[int]:
 
 
 def ends_whole(answer: HTTPResponse) -> bool:
-    """Whether a stream comes to its last event."""
+    """Return whether a stream comes to its last event."""
     lines: list[bytes] = []
     with suppress(OSError, HTTPException):
         lines.extend(answer)
@@ -283,7 +285,7 @@ def ends_whole(answer: HTTPResponse) -> bool:
 
 
 def test_a_killed_middleware_comes_back_and_nothing_else_notices(start: Start) -> None:
-    service = start(impatient=True).wait_ready()
+    service = start(fast_restarts=True).wait_ready()
     wait_until(lambda: service.get("/v1/version")[0] == 200, "the middleware")
     engine, nginx, first = service.api_server, service.nginx, service.find_one(r"nim\.middleware")
     service.kill(first)
@@ -339,7 +341,7 @@ def test_an_engine_that_is_stopped_does_not_hold_up_the_stop(start: Start, direc
 
 
 def test_live_is_200_at_every_moment(start: Start) -> None:
-    service: Service = start(impatient=True).wait_ready()
+    service: Service = start(fast_restarts=True).wait_ready()
     service.kill(service.api_server)
     while service.state().phase is not Phase.READY or not service.state().restarts:
         assert service.live()

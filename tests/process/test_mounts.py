@@ -1,4 +1,4 @@
-"""A mount that does not answer is told, and a start that meets one ends."""
+"""A mount that does not respond is reported and ends the start."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.preflight.mounts import Place, look, touch
+from nim.preflight.mount_checks import Place, probe, touch
 from tests.process.dead_mount import NO_MOUNT
 
 pytestmark = pytest.mark.slow
@@ -62,11 +62,11 @@ def test_what_is_found_wrong_there_is_raised_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_what_answers_is_no_matter(tmp_path: Path, seconds: float) -> None:
-    look(places(tmp_path, tmp_path / "not there"), seconds)
+    probe(places(tmp_path, tmp_path / "not there"), seconds)
 
 
 def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """`nim VERB …` where this directory does not answer."""
+    """Run `nim VERB …` where this directory does not respond."""
     command = [sys.executable, str(DEAD_MOUNT), str(dead), sys.executable, "-m", "nim", *arguments]
     done = subprocess.run(
         command,
@@ -82,7 +82,7 @@ def nim(dead: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("variable", ["NIM_CACHE_PATH", "NIM_RUNTIME_CACHE_PATH", "TMPDIR", "NIM_MODEL_PATH"])
-def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: str) -> None:
+def test_a_start_on_a_dead_mount_ends_and_names_the_path(tmp_path: Path, variable: str) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     done = nim(dead, "serve", **{"NIM_CACHE_PATH": str(tmp_path / "cache"), variable: str(dead)})
@@ -90,7 +90,7 @@ def test_a_start_on_a_dead_mount_ends_and_says_where(tmp_path: Path, variable: s
     assert done.returncode == 7
 
 
-def test_a_model_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
+def test_a_model_on_the_command_line_is_probed_too(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     done = nim(dead, "serve", f"{dead}/model", NIM_CACHE_PATH=str(tmp_path / "cache"))
@@ -123,7 +123,7 @@ def test_other_verbs_end_there_too(tmp_path: Path, verb: tuple[str, ...], named:
     assert done.returncode == 7
 
 
-def test_the_models_of_a_manifest_are_looked_for_in_the_cache(tmp_path: Path) -> None:
+def test_the_models_of_a_manifest_are_searched_in_the_cache(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     model = {"NIM_MODEL_NAME": "meta/llama-3.1-8b-instruct", "NIM_CACHE_PATH": str(dead)}
@@ -132,7 +132,7 @@ def test_the_models_of_a_manifest_are_looked_for_in_the_cache(tmp_path: Path) ->
     assert done.returncode == 7
 
 
-def test_what_is_only_read_is_looked_at_too(tmp_path: Path) -> None:
+def test_paths_that_are_only_read_are_probed_too(tmp_path: Path) -> None:
     dead = tmp_path / "dead"
     dead.mkdir()
     verb = ("store", "-m", str(tmp_path / "store"), "--model-repo", "hf://org/name")

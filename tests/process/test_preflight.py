@@ -1,4 +1,4 @@
-"""What is refused before anything starts, and that nothing has been started then."""
+"""Errors before the start; nothing has been started then."""
 
 import fcntl
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import look
+from nim.cleanup.process_table import read_process
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
 from nim.preflight.port_claims import claim_ports, release
 from nim.supervision import drain
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
@@ -126,7 +126,7 @@ def test_nginx_own_words_are_in_the_refusal(directory: Path) -> None:
     assert not any(path.is_fifo() or path.is_socket() for path in run_dir.rglob("*"))
 
 
-def test_a_second_service_is_told_who_holds_the_directory(start: Start, directory: Path) -> None:
+def test_a_second_service_is_refused_with_the_pid_of_the_first(start: Start, directory: Path) -> None:
     service = start().wait_live()
     other = rendered(service.plan, gateway=replace(service.plan.gateway, server_port=free_port()))
     done = boot(directory, other.to_json())
@@ -135,7 +135,7 @@ def test_a_second_service_is_told_who_holds_the_directory(start: Start, director
     assert service.stop() == 0
 
 
-def test_the_lock_of_a_killed_service_holds_nobody_up(start: Start) -> None:
+def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start) -> None:
     first = start().wait_live()
     tree = first.processes()
     first.kill(first.process.pid)
@@ -152,7 +152,7 @@ def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory
     plan = make_plan(directory, tokens=100, interval_ms=20)
     first = start(rendered(plan, shutdown_timeout_seconds=20.0)).wait_ready()
     reading, lines = stream(first, 100)
-    supervisor = look(first.supervisor)
+    supervisor = read_process(first.supervisor)
     assert supervisor
     first.process.kill()
     second = start(first.plan)

@@ -1,4 +1,4 @@
-"""Those who ask after the service's health are answered whatever the crowd, the engine or the moment."""
+"""Health probes are answered with all connections in use, a busy engine, at any moment."""
 
 import http.client
 import json
@@ -25,12 +25,12 @@ FOR_EVER = 1_000_000
 
 
 def calm(directory: Path, **mood: Any) -> Plan:
-    """A plan whose end is granted time, on a busy machine too."""
+    """Return a plan whose end is granted time, on a busy machine too."""
     return rendered(make_plan(directory, **mood), shutdown_timeout_seconds=12.0)
 
 
 def health(port: int | None, name: str) -> int:
-    """The status of a health route on some port."""
+    """Return the status of a health route on some port."""
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     link.request("GET", f"/v1/health/{name}")
     status = link.getresponse().status
@@ -39,7 +39,7 @@ def health(port: int | None, name: str) -> int:
 
 
 def ask(service: Service) -> http.client.HTTPResponse:
-    """A stream that is open."""
+    """Return a stream that is open."""
     link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port, timeout=60)
     body = json.dumps({"prompt": "x", "stream": True, "max_tokens": FOR_EVER})
     link.request("POST", "/v1/completions", body, {"Connection": "close"})
@@ -101,7 +101,7 @@ def test_metrics_answer_from_the_first_moment_on(start: Start, directory: Path) 
 
 def test_a_dead_engine_is_not_hidden_by_its_list_of_models(start: Start, directory: Path) -> None:
     """Whatever the API server still answers: without its core it is not ready, and it does not linger."""
-    service = start(calm(directory, core_death=3600), impatient=True).wait_ready()
+    service = start(calm(directory, core_death=3600), fast_restarts=True).wait_ready()
     service.kill(service.core)
     wait_until(lambda: not service.ready(), "unready")
     assert service.live()

@@ -1,4 +1,4 @@
-"""Which files of shared memory are ours to remove."""
+"""Which shared-memory files are removed, and which are not."""
 
 import mmap
 import os
@@ -17,7 +17,7 @@ def segment(directory: Path, name: str) -> dict[str, int]:
     return {name: path.stat().st_ino}
 
 
-def test_only_what_is_recorded_and_still_the_same_file_goes(tmp_path: Path) -> None:
+def test_only_recorded_and_unchanged_segments_are_removed(tmp_path: Path) -> None:
     ours, replaced, others = (segment(tmp_path, name) for name in ("ours", "replaced", "others"))
     (tmp_path / "new").write_bytes(b"another")
     (tmp_path / "new").replace(tmp_path / "replaced")

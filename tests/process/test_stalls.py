@@ -1,4 +1,4 @@
-"""An engine that stands still: unready, ready again, or ended; and one that only takes long."""
+"""A stalled engine becomes unready, ready again, or is killed; a slow one is not stalled."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nim.health.engine_counters import Core, EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
 from nim.plan import ENGINE_SOCKET, Plan
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
@@ -26,7 +26,7 @@ FOR_EVER = 1_000_000
 
 
 def watched(directory: Path, stall: float = 1.5, probe: float = 0.0, **mood: Any) -> Plan:
-    """A plan of a service that looks for stalls."""
+    """Return a plan of a service that looks for stalls."""
     plan = make_plan(directory, **mood)
     return rendered(
         plan, stall_timeout_seconds=stall, probe_interval_seconds=probe, shutdown_timeout_seconds=12.0
@@ -34,7 +34,7 @@ def watched(directory: Path, stall: float = 1.5, probe: float = 0.0, **mood: Any
 
 
 def metric(service: Service, name: str) -> float:
-    """The one sample of this name."""
+    """Return the one sample of this name."""
     families = text_string_to_metric_families(service.get("/v1/metrics")[1].decode())
     return next(sample.value for family in families for sample in family.samples if sample.name == name)
 
@@ -48,7 +48,7 @@ def wait_stalled(service: Service, why: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["core", "api_server"])
-def test_a_stopped_engine_with_requests_is_unready_until_it_goes_on(
+def test_a_stopped_engine_with_requests_is_unready_until_it_continues(
     start: Start, directory: Path, part: str
 ) -> None:
     service = start(watched(directory, tokens=FOR_EVER, interval_ms=20)).wait_ready()
@@ -60,7 +60,7 @@ def test_a_stopped_engine_with_requests_is_unready_until_it_goes_on(
     assert metric(service, "nim_ready") == 0
     os.kill(pid, signal.SIGCONT)
     service.wait_ready()
-    service.wait_said("the engine gets on again")
+    service.wait_said("the engine works again")
     assert service.state().restarts == ()
     service.send(signal.SIGINT)
     service.send(signal.SIGINT)
@@ -81,7 +81,7 @@ def test_a_stopped_engine_that_was_idle_is_noticed_by_a_probe(start: Start, dire
 def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, directory: Path) -> None:
     """Once it is known that the engine works on without that part, it still stands still."""
     plan = watched(directory, stall=3.0, stall_after=1, tokens=9, orphans=["group"])
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     stream(service, 9)
     wait_stalled(service, "none of them has got on")
     service.kill(service.find_one("VLLM::Worker"))
@@ -94,7 +94,7 @@ def test_a_part_that_is_lost_meanwhile_does_not_hide_the_stall(start: Start, dir
 
 
 def probes(service: Service) -> list[Any]:
-    """The engine's record of them."""
+    """Return the engine's record of them."""
     return [r for r in service.engine.get("/fake/received") if r["path"] in ("/v1/completions", "/pooling")]
 
 
@@ -120,11 +120,9 @@ def test_without_probes_an_idle_engine_is_left_alone(start: Start, directory: Pa
     assert service.stop() == 0
 
 
-def test_an_engine_that_goes_on_standing_still_is_killed_and_started_again(
-    start: Start, directory: Path
-) -> None:
+def test_an_engine_that_stays_stalled_is_killed_and_restarted(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.4, stall_after=3, tokens=9)
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     first = service.api_server
     stream(service, 9)
     service.wait_restarts(1)
@@ -154,9 +152,7 @@ def test_one_request_that_hangs_is_no_stall_while_the_engine_answers_others(
 def test_an_engine_without_counters_is_not_suspected(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.5, probe=0.1, fail={"/metrics": 404}, stall_after=1, tokens=9)
     service = start(plan).wait_ready()
-    service.wait_said(
-        "stalls are not looked for, only whether the engine answers: the engine's metrics (404)"
-    )
+    service.wait_said("stalls cannot be detected, only whether the engine answers: its metrics (404)")
     assert service.ready()
     assert not probes(service)
     assert service.stop() == 0
@@ -199,7 +195,7 @@ def test_a_model_that_cannot_be_on_probe_answer_is_not_on_probe_answer_again(
     start: Start, directory: Path, fail: dict[str, int], asked: list[str]
 ) -> None:
     service = start(watched(directory, probe=0.1, fail=fail)).wait_ready()
-    service.wait_said("the engine is not probed any more: it answers a probe with")
+    service.wait_said("the engine is no longer probed: it answers a probe with")
     looks = len(service.engine.get("/fake/received"))
     wait_until(lambda: len(service.engine.get("/fake/received")) > looks + 5, "looks")
     assert [r["path"] for r in probes(service)] == asked
@@ -251,7 +247,7 @@ def test_a_long_prompt_fills_the_cache_before_its_first_token_and_is_no_stall() 
         assert patience.verdict(now) is None
 
 
-def test_one_of_two_cores_stands_still() -> None:
+def test_one_of_two_cores_that_stalls_is_detected() -> None:
     patience = StallRule(limit=10, grace=5, began_at=0)
     for now in range(0, 15, 5):
         cores = {

@@ -1,4 +1,4 @@
-"""How far a start has come and how long it will still take, as whoever waits for it sees it."""
+"""Phases, progress and ETA of a start, as its clients see them."""
 
 import json
 import mmap
@@ -16,7 +16,7 @@ import pytest
 from nim.cleanup.shared_memory import SHM
 from nim.health.startup_history import FILE, Run, key_of, recall, remember
 from nim.plan import Download
-from nim.state import Phase
+from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
@@ -35,7 +35,7 @@ def startup(service: Service) -> Any:
 
 
 def watched(service: Service) -> list[Any]:
-    """All that startup has told until ready."""
+    """Return all that startup has told until ready."""
     told: list[Any] = []
     while not told or told[-1]["status"] != "ready":
         assert service.process.poll() is None, service.text
@@ -48,7 +48,7 @@ def watched(service: Service) -> list[Any]:
 # the time until ready
 
 
-def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, directory: Path) -> None:
+def test_the_first_start_has_no_eta_and_the_second_counts_down(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases=SLOW)
     first = start(plan).wait_live()
     assert {answer["eta_seconds"] for answer in watched(first)} == {None}
@@ -73,15 +73,13 @@ def test_the_first_start_knows_nothing_and_the_second_counts_down(start: Start, 
     wait_until(lambda: len(recall(directory / "cache", key_of(plan)).runs) == 2, "both starts")
 
 
-def test_of_a_release_whose_log_lines_are_not_known_no_phase_is_told_but_a_time(
-    start: Start, directory: Path
-) -> None:
+def test_an_unknown_release_has_no_phases_but_an_eta(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases={"load": 1.5})
     plan = replace(plan, engine=replace(plan.engine, version="0.33.0"))
     first = start(plan)
     told = watched(first)
     assert {answer["phase"] for answer in told} <= {"select", "unknown", "ready"}
-    assert any("cannot be told of release 0.33.0" in answer["message"] for answer in told)
+    assert any("progress is not known for release 0.33.0" in answer["message"] for answer in told)
     assert first.stop() in ENDED
     second = start(plan)
     assert any(answer["eta_seconds"] for answer in watched(second) if answer["phase"] == "unknown")
@@ -89,7 +87,7 @@ def test_of_a_release_whose_log_lines_are_not_known_no_phase_is_told_but_a_time(
     assert second.stop() in ENDED
 
 
-def test_readiness_metadata_and_metrics_tell_it_too(start: Start, directory: Path) -> None:
+def test_readiness_metadata_and_metrics_have_the_eta_too(start: Start, directory: Path) -> None:
     plan = make_plan(directory, hang_in="load")
     run = Run(at=1.0, seconds={Phase.SELECT: 0.1, Phase.LOAD: 300.0}, download_seconds=0.0, warm=False)
     remember(directory / "cache", key_of(plan), run)
@@ -122,7 +120,7 @@ def test_a_file_that_cannot_be_written_costs_nothing(start: Start, directory: Pa
 
 def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, directory: Path) -> None:
     plan = make_plan(directory, phases={"load": 1.0})
-    service = start(plan, impatient=True).wait_ready()
+    service = start(plan, fast_restarts=True).wait_ready()
     service.kill(service.api_server)
     service.wait_restarts(1)
     wait_until(lambda: service.state().eta_seconds is not None or service.ready(), "a time")
@@ -136,14 +134,14 @@ def test_a_restart_in_place_has_a_time_and_counts_as_a_start(start: Start, direc
 
 
 def downloading(directory: Path, *, total: int | None = 40_000_000, seconds: float = 5.0) -> Any:
-    """A plan whose engine fetches its model into a hub's directory."""
+    """Return a plan whose engine fetches its model into a hub's directory."""
     hub = directory / "hub" / "models--org--name"
     plan = make_plan(directory, fetch={"directory": str(hub), "bytes": 40_000_000, "seconds": seconds})
     model = replace(plan.model, path=None, source="hf://org/name")
     return rendered(plan, model=model, download=Download(directory=str(hub), total_bytes=total))
 
 
-def test_a_download_is_told_in_bytes(start: Start, directory: Path) -> None:
+def test_a_download_is_reported_in_bytes(start: Start, directory: Path) -> None:
     service = start(downloading(directory)).wait_live()
     told = [answer for answer in watched(service) if answer["phase"] == "fetch"]
     progress = [answer["progress"] for answer in told if answer["progress"]]
@@ -173,7 +171,7 @@ def test_a_model_that_was_fetched_before_is_not_waited_for_again(start: Start, d
 
 @pytest.fixture
 def somebody() -> Iterator[Path]:
-    """A segment like an engine's that is not ours."""
+    """Yield a segment like an engine's that is not ours."""
     path = SHM / f"psm_test{os.getpid()}"
     with path.open("xb+") as file:
         file.truncate(4096)
@@ -188,7 +186,7 @@ def record(service: Service) -> Path:
 
 
 def segments(service: Service) -> set[Path]:
-    """What the record of a service names of what its engine has now."""
+    """Return what the record of a service names of what its engine has now."""
     if not record(service).exists():
         return set()
     names = json.loads(record(service).read_text().partition("\n")[0] or "{}")
@@ -204,7 +202,7 @@ def kill_everything(service: Service) -> None:
     wait_until(lambda: not any(process.alive for process in tree), "the end of everything")
 
 
-def test_shared_memory_of_a_killed_service_goes_at_its_next_start(
+def test_shared_memory_of_a_killed_service_is_removed_at_its_next_start(
     start: Start, directory: Path, somebody: Path
 ) -> None:
     service = start(make_plan(directory, segments=2)).wait_ready()
@@ -225,8 +223,8 @@ def test_shared_memory_of_a_killed_service_goes_at_its_next_start(
     assert somebody.exists()
 
 
-def test_shared_memory_of_a_killed_engine_goes_with_its_restart(start: Start, directory: Path) -> None:
-    service = start(make_plan(directory, segments=1), impatient=True).wait_ready()
+def test_shared_memory_of_a_killed_engine_is_removed_at_its_restart(start: Start, directory: Path) -> None:
+    service = start(make_plan(directory, segments=1), fast_restarts=True).wait_ready()
     (left,) = wait_until(lambda: segments(service), "the record")
     service.kill(service.api_server)
     service.wait_restarts(1)
@@ -272,7 +270,7 @@ def test_a_core_that_dies_while_it_loads_ends_the_service_with_the_cause(
     start: Start, directory: Path
 ) -> None:
     """An API server that goes on waiting for it does not keep the service waiting."""
-    service = start(make_plan(directory, hang_in="load", core_death=3600), impatient=True).wait_live()
+    service = start(make_plan(directory, hang_in="load", core_death=3600), fast_restarts=True).wait_live()
     wait_until(lambda: "loading the weights" in service.state().message, "loading")
     service.kill(service.core)
     assert service.wait() == 70

@@ -1,4 +1,4 @@
-"""How a service ends: what the signal was, what the exit code is, what is left."""
+"""How a service ends: signals, exit codes, and what is left."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.cleanup.process_table import all_processes, below
-from nim.state import Phase
+from nim.service_state import Phase
 from nim.supervision import drain
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
@@ -22,7 +22,7 @@ CONTAINED = subprocess.run([*CONTAINER, "true"], check=False).returncode == 0
 
 
 def stream(service: Service, tokens: int) -> tuple[threading.Thread, list[bytes]]:
-    """A streamed answer through the gateway, read by a thread; what came of it so far."""
+    """Return a streamed answer through the gateway, read by a thread; what came of it so far."""
     client = Client(service.plan.gateway.server_port)
     answer = client.send("POST", "/v1/completions", {"prompt": "x", "stream": True, "max_tokens": tokens})
     lines = [answer.readline()]
@@ -78,7 +78,9 @@ def test_of_a_hundred_streams_that_fit_the_budget_none_is_cut(start: Start, dire
     assert "cut" not in "".join(line for line in service.lines if " nim] " in line)
 
 
-def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Start, directory: Path) -> None:
+def test_a_stream_longer_than_the_budget_is_cut_and_changes_the_exit_code(
+    start: Start, directory: Path
+) -> None:
     plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
     thread, lines = stream(service, 100_000)
@@ -89,7 +91,7 @@ def test_a_stream_longer_than_the_budget_is_cut_and_the_code_says_so(start: Star
     service.assert_nothing_left()
 
 
-def test_the_engine_is_told_to_end_only_when_nginx_is_gone(start: Start, directory: Path) -> None:
+def test_the_engine_is_stopped_only_after_nginx(start: Start, directory: Path) -> None:
     """It calls answers complete that it breaks off, and nobody may pass that on."""
     plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
@@ -100,7 +102,9 @@ def test_the_engine_is_told_to_end_only_when_nginx_is_gone(start: Start, directo
     assert service.text.index(nginx) < service.text.index(engine)
 
 
-def test_an_engine_deaf_to_sigterm_is_killed_and_the_exit_code_says_so(start: Start, directory: Path) -> None:
+def test_an_engine_that_ignores_sigterm_is_killed_and_changes_the_exit_code(
+    start: Start, directory: Path
+) -> None:
     plan = rendered(make_plan(directory, deaf=True, workers=2), shutdown_timeout_seconds=3.0)
     service = start(plan).wait_ready()
     assert service.stop() == 143

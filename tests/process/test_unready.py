@@ -1,4 +1,4 @@
-"""Any process of a ready engine is killed: how soon the service is unready, whatever the engine says."""
+"""Any process of a ready engine is killed: the service becomes unready within a second."""
 
 import time
 from typing import Any

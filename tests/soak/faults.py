@@ -1,4 +1,4 @@
-"""What is done to a service that runs, and which exit codes are right for it; none: it has to come back."""
+"""Faults injected into a running service, and the exit codes that are right after each."""
 
 import signal
 import time
@@ -35,7 +35,7 @@ class Fault:
 def hit(
     stage: Stage, rng: Random, role: str, number: int = signal.SIGKILL, *, surely: bool = True
 ) -> Process | None:
-    """Signal one of those who play a role. Only amid a loss, so not `surely`, may nobody: then None."""
+    """Signal one of the processes of a role; return it, or None if there is none and not `surely`."""
     players = stage.players(role)
     if not players:
         assert not surely, f"the soak finds no {role} among {dict(stage.roles())}"
@@ -46,7 +46,7 @@ def hit(
 
 
 def kill(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]:
-    """SIGKILL, and wait until it is gone."""
+    """Return a fault that sends SIGKILL and waits for the end."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         victim = hit(stage, rng, role, surely=surely)
@@ -57,7 +57,7 @@ def kill(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]:
 
 
 def pause(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]:
-    """SIGSTOP, and SIGCONT after a moment."""
+    """Return a fault that sends SIGSTOP, and SIGCONT after a moment."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         victim = hit(stage, rng, role, signal.SIGSTOP, surely=surely)
@@ -70,14 +70,14 @@ def pause(role: str, *, surely: bool = True) -> Callable[[Stage, Random], Codes]
 
 
 def tell_engine_to_end(stage: Stage, rng: Random) -> Codes:
-    """As a stranger might, who takes its pid for the service's."""
+    """Send SIGTERM to the engine instead of the service."""
     victim = hit(stage, rng, "API server", signal.SIGTERM)
     stage.wait(lambda: victim is None or not victim.alive, "the end of the engine")
     return ()
 
 
 def two_at_once(stage: Stage, rng: Random) -> Codes:
-    """Two faults shortly after each other, the second perhaps while the first is being mended."""
+    """Return two faults shortly after each other, the second perhaps while the first is being mended."""
     for do in rng.choices(_ANY_TWO, k=2):
         do(stage, rng)
         time.sleep(rng.choice((0.0, 0.05, 0.3, 1.0)))
@@ -85,7 +85,7 @@ def two_at_once(stage: Stage, rng: Random) -> Codes:
 
 
 def signalled(number: int) -> Callable[[Stage, Random], Codes]:
-    """A signal to PID 1."""
+    """Return a signal to PID 1."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         stage.running.send(number)
@@ -95,7 +95,7 @@ def signalled(number: int) -> Callable[[Stage, Random], Codes]:
 
 
 def interrupt_twice(stage: Stage, rng: Random) -> Codes:
-    """Ctrl-C, and again until it has ended."""
+    """Send SIGINT repeatedly until the service has ended."""
     stage.running.send(signal.SIGINT)
     for _ in range(3):
         time.sleep(rng.uniform(0.05, 0.5))
@@ -104,7 +104,7 @@ def interrupt_twice(stage: Stage, rng: Random) -> Codes:
 
 
 def stop_during_restart(stage: Stage, rng: Random) -> Codes:
-    """SIGTERM at some moment after the loss of the engine."""
+    """Send SIGTERM at some moment after the loss of the engine."""
     hit(stage, rng, rng.choice(("API server", "core")))
     time.sleep(rng.choice((0.0, rng.uniform(0, 0.1), rng.uniform(0, 1.0))))
     stage.running.send(signal.SIGTERM)
@@ -112,26 +112,26 @@ def stop_during_restart(stage: Stage, rng: Random) -> Codes:
 
 
 def stop_with_one_paused(stage: Stage, rng: Random) -> Codes:
-    """Whoever does not run any more cannot hold up the end."""
+    """Stop the service while one process is paused, which must not delay the end."""
     hit(stage, rng, rng.choice(("API server", "core", "nginx master", "nginx worker")), signal.SIGSTOP)
     stage.running.send(signal.SIGTERM)
     return EITHER
 
 
 def kill_pid_1(stage: Stage, rng: Random) -> Codes:
-    """What PID 1 of a container never survives; outside one its children have to notice."""
+    """Return what PID 1 of a container never survives; outside one its children have to notice."""
     hit(stage, rng, "PID 1")
     return (-signal.SIGKILL,)
 
 
 def kill_supervisord(stage: Stage, rng: Random) -> Codes:
-    """Without it nothing can be started again."""
+    """Kill supervisord, without which nothing can be restarted."""
     hit(stage, rng, "supervisord")
     return (GATEWAY_LOST,)
 
 
 def again_and_again(role: str, code: int) -> Callable[[Stage, Random], Codes]:
-    """SIGKILL as soon as there is a new one, until the service gives up."""
+    """Return a fault that kills each new process until the service gives up."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         deadline = time.monotonic() + stage.kind.patience_seconds

@@ -1,4 +1,4 @@
-"""What a request got: a whole answer, an honest error, a closed connection, or something that must not be."""
+"""Judge what a request got: a complete answer, an error, a closed connection, or a forbidden result."""
 
 import json
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Verdict:
 
 
 def judge(question: Question, request_id: str, heard: Heard) -> Verdict:
-    """The verdict on one request."""
+    """Return the verdict on one request."""
     try:
         outcome, why = _judge(question, request_id, heard)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -86,7 +86,7 @@ def _judge(question: Question, request_id: str, heard: Heard) -> tuple[Outcome, 
 
 
 def _broken_off(question: Question, heard: Heard) -> tuple[Outcome, str]:
-    """As far as it came, it must have been right."""
+    """Judge a broken-off answer: what arrived must be right."""
     if heard.status == 200 and question.streamed:
         reading = read_stream(question.path, heard.body)
         if not question.text.startswith(reading.text) or len(reading.ids) > 1:
@@ -95,7 +95,7 @@ def _broken_off(question: Question, heard: Heard) -> tuple[Outcome, str]:
 
 
 def _error(question: Question, request_id: str, heard: Heard) -> tuple[Outcome, str]:
-    """In the words of its dialect, and of a kind that says that it is not the client's fault."""
+    """Judge an error: it must be in its dialect's form and a server error."""
     if heard.status not in HONEST_STATUSES:
         return Outcome.WRONG, f"status {heard.status}: {heard.body[:200]!r}"
     data = json.loads(heard.body)

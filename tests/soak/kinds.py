@@ -1,4 +1,4 @@
-"""The two services that are soaked: the fake engine's, which can be ordered about, and the real one's."""
+"""The two services of the soak test: with the fake engine and with the real one."""
 
 import os
 import sys
@@ -10,7 +10,8 @@ from typing import Any
 
 from nim.hardware import detect_hardware
 from nim.plan import ENGINE_SOCKET, Plan
-from nim.planning.planner import Request, decide
+from nim.planning.plan_request import Request
+from nim.planning.planner import decide
 from nim.settings import read_settings
 from tests.process.plans import FAKE_ENGINE, make_plan, rendered
 from tests.process.service import BOOT
@@ -45,7 +46,7 @@ class Kind:
 
 
 def fake_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
-    """Two workers of nginx, so that one can be lost."""
+    """Return two workers of nginx, so that one can be lost."""
     socket = str(directory / "run" / ENGINE_SOCKET)
     program = (sys.executable, str(FAKE_ENGINE), "serve", str(directory))
     argv = (*program, "--uds", socket, "--enable-scale-out", "--served-model-name", FAKE_MODEL)
@@ -55,7 +56,7 @@ def fake_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
 
 
 def real_plan(directory: Path, port: int, mood: Mapping[str, Any]) -> Plan:
-    """What `nim serve` would do with the demo model; `mood` is more of its environment."""
+    """Return what `nim serve` would do with the demo model; `mood` is more of its environment."""
     own = {
         "NIM_SERVER_PORT": str(port),
         "NIM_RUN_DIR": str(directory / "run"),

@@ -1,4 +1,4 @@
-"""What was seen in all rounds, and the table of it."""
+"""Collect the results of all rounds and print them as a table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ class Ledger:
         return None
 
     def table(self) -> str:
-        """Faults and what came of them; requests; how long it took; what grew."""
+        """Return a table of faults with results, requests, times and growth."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _row(name: str, rounds: Iterable[Round]) -> str:
 
 
 def _growth(role: str, held: list[list[Holding]]) -> str:
-    """Of the one that lived longest, and the most that any of them has grown by."""
+    """Return the growth of the longest-lived process, and the largest growth of any."""
     longest = max(held, key=len)
     descriptors = [one.descriptors for one in longest]
     memory = [one.memory_kib / 1024 for one in longest]

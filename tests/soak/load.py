@@ -1,4 +1,4 @@
-"""Clients that ask without pause while things go wrong: a bounded number, in a thread of their own."""
+"""Clients that send requests without pause, in a thread, a bounded number at a time."""
 
 import asyncio
 import threading
@@ -30,21 +30,21 @@ class Load:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Ask from now on."""
+        """Start sending requests."""
         self._stop.clear()
         self._verdicts = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()), daemon=True)
         self._thread.start()
 
     def end(self) -> list[Verdict]:
-        """Ask nothing new; the verdicts, when all answers have ended."""
+        """Stop sending requests; return the verdicts once all answers have ended."""
         self._stop.set()
         if self._thread:
             self._thread.join()
         return self._verdicts
 
     def ask(self, questions: Iterable[Question]) -> list[Verdict]:
-        """Each of these once, at the same time."""
+        """Return each of these once, at the same time."""
 
         async def run() -> list[Verdict]:
             async with self._session(keep=False) as session:

@@ -1,4 +1,4 @@
-"""Faults that the fake engine commits on command, and starts that go wrong."""
+"""Faults that the fake engine commits on command, and starts that fail."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from tests.soak.stage import Stage
 
 
 def ordered(lifted: dict[str, Any] | None = None, **mood: Any) -> Callable[[Stage, Random], Codes]:
-    """A mood for a moment. Without `lifted` the engine is to die of it."""
+    """Return a mood for a moment. Without `lifted` the engine is to die of it."""
 
     def do(stage: Stage, rng: Random) -> Codes:
         (victim,) = stage.players("API server")
@@ -31,12 +31,12 @@ def ordered(lifted: dict[str, Any] | None = None, **mood: Any) -> Callable[[Stag
 
 
 def crash_core(stage: Stage, rng: Random) -> Codes:
-    """Whatever it says at last: it has shown that it can start."""
+    """Return whatever it says at last: it has shown that it can start."""
     return ordered(crash_in="serve", crash=rng.choice([*CRASHES]))(stage, rng)
 
 
 def drain(stage: Stage, rng: Random) -> Codes:
-    """`nim drain`, as a preStop hook runs it: it returns when all is over."""
+    """Run `nim drain` as a preStop hook does; it returns after the end."""
     command = (sys.executable, "-m", "nim", "drain")
     env = {"NIM_RUN_DIR": str(stage.run_dir), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as draining:
@@ -49,7 +49,7 @@ def drain(stage: Stage, rng: Random) -> Codes:
 
 
 def cut_long_answers(stage: Stage, rng: Random) -> Codes:
-    """SIGTERM when answers are under way that no budget has room for."""
+    """Send SIGTERM during answers longer than the shutdown budget."""
     stage.running.engine.order(interval_ms=2000)
     time.sleep(0.3)
     stage.running.send(signal.SIGTERM)
@@ -57,7 +57,7 @@ def cut_long_answers(stage: Stage, rng: Random) -> Codes:
 
 
 def stop_while_loading(stage: Stage, rng: Random) -> Codes:
-    """The start is not over; perhaps it has hardly begun."""
+    """Return the start is not over; perhaps it has hardly begun."""
     stage.begin(**({"phases": {"load": 5}} if stage.kind is FAKE else {}))
     time.sleep(rng.choice((0.1, 0.3, 1.0, 2.0)))
     stage.running.send(signal.SIGTERM)
@@ -65,7 +65,7 @@ def stop_while_loading(stage: Stage, rng: Random) -> Codes:
 
 
 def lose_while_loading(stage: Stage, rng: Random) -> Codes:
-    """An engine that was never ready is not started again."""
+    """Return an engine that was never ready is not started again."""
     stage.begin(hang_in="load")
     stage.wait(lambda: bool(stage.players("core")), "the core")
     hit(stage, rng, rng.choice(("API server", "core")))
@@ -73,20 +73,20 @@ def lose_while_loading(stage: Stage, rng: Random) -> Codes:
 
 
 def crash(stage: Stage, rng: Random) -> Codes:
-    """In some phase, for some reason."""
+    """Crash the engine in some phase, for some reason."""
     stage.begin(crash_in=rng.choice(("start", "load", "compile", "warm-up")), crash=rng.choice([*CRASHES]))
     return (LOST,)
 
 
 def deaf_engine(stage: Stage, rng: Random) -> Codes:
-    """It ignores SIGTERM, and so do its children."""
+    """Stop a service whose engine and its children ignore SIGTERM."""
     stage.up(deaf=True)
     stage.running.send(signal.SIGTERM)
     return (CUT,)
 
 
 def engine_with_orphans(stage: Stage, rng: Random) -> Codes:
-    """It leaves children behind, one of them in a session of its own."""
+    """Stop a service whose engine leaves children behind, one in a session of its own."""
     stage.up(orphans=["group", "session"])
     hit(stage, rng, "API server")
     stage.be_back()

@@ -1,4 +1,4 @@
-"""Questions whose right answer is known beforehand, no two of one round alike, in every dialect."""
+"""Requests with known answers in every dialect, all different within a round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from nim.paths import PROFILES
+from nim.data_paths import PROFILES
 
 CHAT, COMPLETIONS, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/messages"
 RESPONSES, GENERATE = "/v1/responses", "/inference/v1/generate"
@@ -38,16 +38,16 @@ class FakeQuestions:
         self._rng, self._number = rng, 0
 
     def draw(self) -> Question:
-        """The next one."""
+        """Return the next one."""
         self._number += 1
         return self.ask(self._rng.choice(FAKE_DIALECTS), self._rng.random() < 0.7, self._rng.randint(1, 60))
 
     def all_dialects(self) -> list[Question]:
-        """Each dialect, streamed and not."""
+        """Return each dialect, streamed and not."""
         return [self.ask(path, streamed, 5) for path in FAKE_DIALECTS for streamed in (False, True)]
 
     def ask(self, path: str, streamed: bool, limit: int) -> Question:
-        """A question in a dialect whose answer may have so many tokens."""
+        """Return a question in a dialect whose answer may have so many tokens."""
         self._number += 1
         prompt = "x" * self._number
         field, limit_name = FAKE_FIELDS[path]
@@ -89,12 +89,12 @@ class DemoQuestions:
         self._topics: list[tuple[str, str]] = []
 
     def draw(self) -> Question:
-        """The next one."""
+        """Return the next one."""
         path = self._rng.choice((CHAT, MESSAGES, RESPONSES, COMPLETIONS))
         return self._ask(path, self._rng.random() < 0.7)
 
     def all_dialects(self) -> list[Question]:
-        """Each dialect, streamed and not."""
+        """Return each dialect, streamed and not."""
         paths = (CHAT, MESSAGES, RESPONSES, COMPLETIONS)
         return [self._ask(path, streamed) for path in paths for streamed in (False, True)]
 
@@ -112,7 +112,7 @@ class DemoQuestions:
         return Question(path=path, body=body, text=text, finish="stop")
 
     def _conversation(self) -> tuple[list[dict[str, str]], str]:
-        """Something told and asked for; or a long answer, so that something is always under way."""
+        """Return a conversation with its expected answer, or a request for a long one."""
         if self._rng.random() < 0.4:
             count = " ".join(map(str, range(1, 101)))
             return [{"role": "user", "content": "Count to one hundred."}], count

@@ -1,4 +1,4 @@
-"""What an answer says, whatever its dialect: its text, how it ended, whose it is."""
+"""Read an answer of any dialect: text, finish reason, ids."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Reading:
 
 
 def read_whole(path: str, body: bytes) -> Reading:
-    """An answer in one piece. ValueError or KeyError: it is none."""
+    """Return an answer in one piece. ValueError or KeyError: it is none."""
     data = json.loads(body)
     reading = Reading(ended=True)
     _WHOLE[path](reading, data)
@@ -34,7 +34,7 @@ def read_whole(path: str, body: bytes) -> Reading:
 
 
 def read_stream(path: str, body: bytes) -> Reading:
-    """The events of a stream so far; one that has not come to its end is left out."""
+    """Return the events of a stream so far; one that has not come to its end is left out."""
     reading = Reading()
     for event in _events(body):
         reading.after_end |= reading.ended
@@ -57,7 +57,7 @@ def _events(body: bytes) -> Iterator[str]:
 
 
 def _finish(reading: Reading, name: str | None) -> None:
-    """A missing reason at the end says that the answer was broken off."""
+    """Record the finish reason; none at the end means that the answer was broken off."""
     reading.finish = FINISHES.get(name, name) if name else "abort"
 
 

@@ -1,4 +1,4 @@
-"""What a service may have left behind, and what its lasting processes hold."""
+"""What a service left behind, and the resources of its lasting processes."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def processes_of(run_dir: Path) -> list[str]:
-    """Whatever has the run directory in its environment or on its command line, wherever it belongs to."""
+    """Return the processes with the run directory in environment or command line."""
     found = []
     for process in all_processes().values():
         if process.state not in "ZX" and process.pid != os.getpid() and _names(process.pid, str(run_dir)):
@@ -30,7 +30,7 @@ def _names(pid: int, text: str) -> bool:
 
 
 def special_files(*directories: Path) -> list[str]:
-    """Sockets, pipes and locks below these."""
+    """Return sockets, pipes and locks below these."""
     paths = (path for directory in directories for path in directory.rglob("*"))
     return [
         str(path)
@@ -40,7 +40,7 @@ def special_files(*directories: Path) -> list[str]:
 
 
 def shared_memory_of(pid: int) -> set[str]:
-    """The segments that a process has mapped or open."""
+    """Return the segments that a process has mapped or open."""
     return set(_shared_memory_of(Path(f"/proc/{pid}")))
 
 
@@ -57,12 +57,12 @@ def _shared_memory_of(process: Path) -> Iterator[str]:
 
 
 def still_there(segments: set[str]) -> list[str]:
-    """Those segments that nobody has removed."""
+    """Return those segments that nobody has removed."""
     return [name for name in segments if (SHARED_MEMORY / name).exists()]
 
 
 def port_is_free(port: int) -> bool:
-    """Whether another service could take it now."""
+    """Return whether another service could take it now."""
     with socket.socket() as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as nginx does
         with suppress(OSError):
@@ -80,7 +80,7 @@ class Holding:
 
 
 def holding(pid: int) -> Holding:
-    """Of a process that runs."""
+    """Return the open descriptors and memory of a running process."""
     status = Path(f"/proc/{pid}/status").read_text()
     (memory,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return Holding(descriptors=len(os.listdir(f"/proc/{pid}/fd")), memory_kib=int(memory))  # noqa: PTH208

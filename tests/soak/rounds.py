@@ -1,4 +1,4 @@
-"""One round after the other: load, a fault, what came of it."""
+"""Run one round after the other: load, a fault, the result."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ class Rounds:
         self._stage, self._ledger, self._logs, self._seed = stage, ledger, logs, seed
 
     def play(self, number: int, fault: Fault) -> Round:
-        """One round; a failure stands in it."""
+        """Return one round; a failure stands in it."""
         round_ = Round(number=number, fault=fault.name)
         self._ledger.rounds.append(round_)
         lives_before = len(self._stage.said)

@@ -1,4 +1,4 @@
-"""Which fault comes in which round: drawn by a seed, each as often as any other of its sort."""
+"""Choose the fault of each round by a seed, all equally often."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -13,7 +13,7 @@ LIFE_ROUNDS = (1, 5)
 
 
 def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
-    """So many rounds. In each life several losses are mended, then one ends it, or a start goes wrong.
+    """Return faults for this many rounds: several losses, then one that ends the service.
 
     `named`: only faults whose name has this.
     """
@@ -34,6 +34,6 @@ def draw(kind: Kind, seed: int, rounds: int, named: str = "") -> list[Fault]:
 
 
 def _deck(cards: Sequence[Fault], rng: Random) -> Iterator[Fault]:
-    """Without end, if there are any; none comes again before all others have come."""
+    """Yield faults without end; none repeats before all others have come."""
     while cards:
         yield from rng.sample(cards, len(cards))

@@ -1,4 +1,4 @@
-"""A service on the stage: brought up, asked whether it is whole and well, and whether anything is left."""
+"""Start a service, check that it is complete and healthy, and that nothing is left of it."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nim.cleanup.process_table import Process, all_processes, below, look
+from nim.cleanup.process_table import Process, all_processes, below, read_process
 from tests.process.plans import free_port
 from tests.process.service import ROLES, Service, command_line
 from tests.soak import remains
@@ -49,7 +49,7 @@ class Stage:
 
     @property
     def clean_codes(self) -> tuple[int, ...]:
-        """Of a stop that harms nobody: what outlives the engine has to be killed, which is said."""
+        """Return the exit codes of a harmless stop: an outliving engine process has to be killed."""
         return (143,) if self.mood.get("orphans") else (0,)
 
     # coming and going
@@ -71,21 +71,21 @@ class Stage:
         self.be_well()
 
     def ended(self) -> int:
-        """The exit code, when the service has ended; nothing may be left then."""
+        """Return the exit code, when the service has ended; nothing may be left then."""
         code = self.await_end()
         self.running.stderr.close()
         self.service = None
         return code
 
     def await_end(self) -> int:
-        """The exit code of a service that has to end."""
+        """Return the exit code of a service that has to end."""
         try:
             return self.running.wait(self.kind.patience_seconds)
         except subprocess.TimeoutExpired:
             raise FaultFound(f"waited in vain for the end of the service; {self._looks()}") from None
 
     def down(self) -> None:
-        """The gentle end of a life that no fault has ended."""
+        """Shut down a service that no fault has ended."""
         if self.service:
             self.service.send(signal.SIGTERM)
             if (code := self.ended()) not in self.clean_codes:
@@ -93,7 +93,7 @@ class Stage:
             self.be_gone()
 
     def clear_away(self) -> None:
-        """The hard way, after a fault was found."""
+        """Kill everything after a fault was found."""
         if self.service:
             self.service.process.kill()
             self.service.process.wait()
@@ -113,11 +113,11 @@ class Stage:
     # who plays
 
     def roles(self) -> Counter[str]:
-        """How many of each there are; a stranger is named as the kernel does."""
+        """Return how many of each there are; a stranger is named as the kernel does."""
         return Counter(self.role(p) for p in self.running.processes())
 
     def role(self, process: Process) -> str:
-        """What a process is in the service."""
+        """Return what a process is in the service."""
         if process.state in "ZX":
             return f"zombie {process.name}"
         line = command_line(process.pid)
@@ -125,15 +125,15 @@ class Stage:
         return next(found, process.name)
 
     def players(self, role: str) -> list[Process]:
-        """Those who play it now. PID 1 is what was started."""
+        """Return those who play it now. PID 1 is what was started."""
         if role == "PID 1":
-            return [process for process in [look(self.running.process.pid)] if process]
+            return [process for process in [read_process(self.running.process.pid)] if process]
         return [process for process in self.running.processes() if self.role(process) == role]
 
     # whether all is well
 
     def wait(self, true: Callable[[], bool], what: str) -> None:
-        """Until it is, while the service lives."""
+        """Wait until the condition holds, while the service runs."""
         deadline = time.monotonic() + self.kind.patience_seconds
         while not true():
             if (code := self.running.process.poll()) is not None:
@@ -143,11 +143,11 @@ class Stage:
             time.sleep(0.02)
 
     def be_back(self) -> None:
-        """Until everybody is there and ready."""
+        """Wait until all processes run and the service is ready."""
         self.wait(lambda: self._answers() and (not self.cast or self.roles() == self.cast), "its return")
 
     def be_well(self) -> None:
-        """Back, answering everything right, and nobody there who should not be."""
+        """Check that the service is back, answers correctly, and has no extra processes."""
         self.be_back()
         bad = [v for v in self.load.ask(self.load.questions.all_dialects()) if v.outcome is not Outcome.WHOLE]
         if bad:
@@ -169,7 +169,7 @@ class Stage:
     # whether nothing is left
 
     def be_gone(self, *, files: bool = True) -> None:
-        """No process, the port free; and, unless its PID 1 was killed, no socket, pipe, lock or segment."""
+        """Check that no process, listener, socket, pipe, lock or segment is left."""
         deadline = time.monotonic() + GONE_SECONDS
         while (left := self._left(files)) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -191,7 +191,7 @@ class Stage:
 
     @staticmethod
     def _reap() -> None:
-        """Whatever fell to us when its PID 1 was killed; the service itself is waited for by its keeper."""
+        """Reap processes reparented after PID 1 was killed; the service itself is waited for elsewhere."""
         for process in below(os.getpid(), all_processes()):
             if process.state == "Z" and process.parent == os.getpid():
                 with suppress(ChildProcessError):

@@ -1,4 +1,4 @@
-"""The judge of the soak is strict: what is not whole, or another's, never passes for a whole answer."""
+"""The soak test's judge never accepts an incomplete or another request's answer."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Random faults under load: the service comes back or ends with the right code; no answer is wrong.
+"""Random faults under load: the service recovers or ends with the right code; no answer is wrong.
 
 `make soak`. SOAK_SEED chooses the faults and their moments, SOAK_ROUNDS and SOAK_REAL_ROUNDS how many there
 are; SOAK_ONLY repeats one round of a seed, SOAK_FAULT plays only the faults whose name has this.
@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from nim.supervision.spawn import adopt_orphans
+from nim.supervision.supervisord_process import adopt_orphans
 from tests.soak.kinds import FAKE, REAL, Kind
 from tests.soak.ledger import Ledger
 from tests.soak.rounds import Rounds
@@ -27,7 +27,7 @@ ONLY, FAULT = int(os.environ.get("SOAK_ONLY", "0")), os.environ.get("SOAK_FAULT"
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A temporary directory whose path is short enough for sockets."""
+    """Yield a temporary directory whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="nim-soak-") as path:
         yield Path(path)
 
@@ -48,7 +48,7 @@ def test_the_real_engine_under_faults(
 
 
 def soak(kind: Kind, count: int, directory: Path, logs: Path) -> None:
-    """Play the rounds, tell each, sum up, fail at last if one of them did."""
+    """Run the rounds, print each and a summary, and fail at the end if a round failed."""
     adopt_orphans()  # whatever escapes a service becomes our child, and is seen
     ledger = Ledger(kind.clients)
     stage = Stage(kind, directory, Random(SEED))
@@ -67,6 +67,6 @@ def soak(kind: Kind, count: int, directory: Path, logs: Path) -> None:
 
 
 def say(text: str) -> None:
-    """At once, for whoever watches."""
+    """Print a line at once."""
     print(text, flush=True)
     sys.stdout.flush()

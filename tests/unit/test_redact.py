@@ -1,4 +1,4 @@
-"""What counts as a secret, and what does not although it sounds like one."""
+"""Which names are secret, and which only look like it."""
 
 import timeit
 from functools import partial

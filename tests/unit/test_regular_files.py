@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import NimError
-from nim.hardware.store import load_hardware
+from nim.hardware.hardware_file import load_hardware
 from nim.health.startup_history import FILE, recall, remember
 from nim.manifest.load import load_manifest
 from nim.models.hub_environment import hub_problems

@@ -115,6 +115,7 @@ def _plain_names() -> dict[str, list[str]]:
 
 
 def _section(value: Any) -> str:
+    """Return a section of the catalog as JSON, one row per line."""
     if isinstance(value, str):
         return _json(value)
     if isinstance(value, Mapping):
@@ -125,4 +126,5 @@ def _section(value: Any) -> str:
 
 
 def _json(value: object) -> str:
+    """Return a value as compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -27,6 +27,7 @@ def class_rows() -> dict[str, dict[str, Any]]:
 
 
 def _prepare_process() -> None:
+    """Set the environment and log levels before vLLM is imported."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
     warnings.simplefilter("ignore")
@@ -46,6 +47,7 @@ def _classes() -> Iterator[tuple[str, Any]]:
 
 
 def _row(cls: Any, name: str) -> dict[str, Any]:
+    """Return the row of one configuration class."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
     instance = _instance(cls)
@@ -64,6 +66,7 @@ def _row(cls: Any, name: str) -> dict[str, Any]:
 
 
 def _instance(cls: Any) -> Any:
+    """Return an instance with defaults; None if the class has none."""
     try:
         return cls()
     except Exception as error:  # a class without usable defaults may raise anything
@@ -83,10 +86,12 @@ def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_wanted(name: str) -> bool:
+    """Return whether a parameter belongs in the row."""
     return not any(word in name for word in _UNWANTED) and name not in ("kwargs", "self")
 
 
 def _is_short_list(value: Any) -> bool:
+    """Return whether a value is a short list of numbers or strings."""
     return (
         isinstance(value, list | tuple)
         and len(value) <= _LONGEST_LIST

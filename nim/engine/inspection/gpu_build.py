@@ -164,4 +164,5 @@ class _Attributes(type):
 
 
 def _class(name: str) -> type:
+    """Return a class that accepts any use."""
     return _Attributes(name, (), {"__call__": lambda self, function=None, *_, **__: function})  # noqa: ARG005

@@ -15,6 +15,7 @@ def values_of(readers: Mapping[str, Reader]) -> dict[str, dict[str, Any]]:
 
 
 def _row(name: str, read: Reader) -> dict[str, Any]:
+    """Return what one variable's reader accepts; empty for any text."""
     # vllm.envs keeps the choices of a variable in the closure of its reader.
     known = inspect.getclosurevars(read).nonlocals if inspect.isfunction(read) else {}
     if "choices" in known:
@@ -28,6 +29,7 @@ def _row(name: str, read: Reader) -> dict[str, Any]:
 
 
 def _takes(name: str, read: Reader, text: str) -> bool:
+    """Return whether the reader accepts this text."""
     before = os.environ.get(name)
     os.environ[name] = text
     try:

@@ -1,4 +1,4 @@
-"""The cache of a sequence in bytes, by the engine's own arithmetic."""
+"""Bytes of KV cache and state that one sequence takes, by the engine's own arithmetic."""
 
 from nim.models.cache.pages import CacheSettings
 from nim.models.cache.size import (

@@ -1,4 +1,4 @@
-"""Pages of a cache: what one block of a layer takes on one rank, and how many blocks a sequence needs."""
+"""Size of one layer's cache page per block on one rank, and the blocks that a sequence needs."""
 
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +15,7 @@ _V4_ENTRY, _V4_ALIGNMENT = 584, 576
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """What the size of a cache depends on beside the model. The defaults are the engine's on an H100."""
+    """Options and GPU properties that determine the size of a cache. The defaults are those on an H100."""
 
     context: int
     tensor_parallel_size: int = 1
@@ -65,7 +65,7 @@ class Page:
 
     @property
     def is_full(self) -> bool:
-        """Return whether it grows with the context."""
+        """Return whether the page's number of blocks grows with the context."""
         return self.kind in (LayerKind.FULL, LayerKind.MLA, LayerKind.COMPRESSED) and not self.ring
 
     def blocks(self, settings: CacheSettings) -> int:
@@ -120,6 +120,7 @@ def padded_state(page: Page, size: int) -> Page:
 
 
 def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
+    """Return the bytes of a state tensor on one rank."""
     ranks = settings.tensor_parallel_size
     groups = tensor.groups if tensor.groups % ranks == 0 else ranks
     elements = (tensor.elements + tensor.group_elements * groups) // ranks
@@ -127,6 +128,7 @@ def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
 
 
 def _state_dtype(tensor: StateTensor, settings: CacheSettings) -> str:
+    """Return the data type of a state tensor."""
     if not tensor.recurrent:
         return settings.state_dtype
     if settings.recurrent_dtype != "auto":
@@ -135,7 +137,7 @@ def _state_dtype(tensor: StateTensor, settings: CacheSettings) -> str:
 
 
 def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int | None:
-    """Bytes of an entry in one of the layouts whose size does not follow from the number of channels."""
+    """Return the bytes of a packed entry, whose size does not follow from its channels; None for others."""
     if not cache.latent or cache.dtype is not None:
         return None
     if cache.aligned:
@@ -147,7 +149,7 @@ def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int
 
 
 def _entry_bytes(cache: Cache, settings: CacheSettings) -> int:
-    """Bytes of an entry of one head: scales of 4 bytes beside per-token-head types, of 8 bits with NVFP4."""
+    """Return the bytes of a token's keys and values of one head, with the scales of quantized types."""
     name = cache.dtype or settings.kv_cache_dtype
     sizes = (cache.key_size, cache.value_size)
     if name.startswith("nvfp4") and cache.dtype is None:

@@ -1,4 +1,4 @@
-"""The engine's grouping of caches into one block pool, and what a sequence takes of it."""
+"""Group the layers' caches into one block pool as the engine does, and size a sequence in it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def block_bytes(groups: Sequence[Group], layers: range, *, alignment: int = 1) -
 
 
 def _is_one_type(pages: Sequence[Page]) -> bool:
-    """Whether all layers always need the same number of slots."""
+    """Return whether all layers always need the same number of blocks."""
     first = pages[0]
     if any(page.block != first.block for page in pages):
         return False
@@ -68,12 +68,13 @@ def _is_one_type(pages: Sequence[Page]) -> bool:
 
 
 def _unified(pages: Sequence[Page]) -> list[Page]:
-    """Pages of one size: of smaller ones the block grows, or where that leaves a rest, the page is padded."""
+    """Return pages of equal size: smaller ones get larger blocks, or padding where that does not divide."""
     largest = max(page.bytes for page in pages)
     return [_enlarged(page, largest) for page in pages]
 
 
 def _enlarged(page: Page, size: int) -> Page:
+    """Return a page enlarged to `size` bytes, by a larger block or by padding."""
     if page.bytes == size:
         return page
     if page.kind != LayerKind.STATE and size % page.bytes == 0:
@@ -96,11 +97,12 @@ def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _merged_key(page: Page) -> Page:
+    """Return the page without its layers: equal for pages that can share a group."""
     return replace(page, layers=frozenset())
 
 
 def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Groups of mixed page sizes, side by side in a block: of layouts with the block outermost."""
+    """Return groups of pages of different sizes, placed side by side in a block."""
     buckets: list[list[Page]] = []
     for page in pages:
         bucket = next((b for b in buckets if _is_one_type([*b, page])), None)
@@ -114,6 +116,7 @@ def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
+    """Return the number of groups made of a bucket of pages."""
     count = _parts(bucket, repeats)
     if not _is_state(bucket, repeats):
         return count
@@ -122,6 +125,7 @@ def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
 
 
 def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
+    """Return bytes → pages of that size."""
     sizes: dict[int, list[Page]] = defaultdict(list)
     for page in bucket:
         sizes[page.bytes].append(page)
@@ -129,15 +133,17 @@ def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
 
 
 def _is_balanced(bucket: Sequence[Page]) -> bool:
+    """Return whether a bucket has equally many pages of each size."""
     return len({len(pages) for pages in _sizes(bucket).values()}) == 1
 
 
 def _most_of_a_size(bucket: Sequence[Page]) -> int:
+    """Return the largest number of pages of one size."""
     return max(len(pages) for pages in _sizes(bucket).values())
 
 
 def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
-    """How often the layers' pattern repeats in a group: as many as pad the least."""
+    """Return how often the pattern of layers repeats in a group: the number that needs least padding."""
     balanced = [bucket for bucket in buckets if _is_balanced(bucket)]
     fewest = max((_most_of_a_size(bucket) for bucket in balanced if len(_sizes(bucket)) > 1), default=0)
     if not fewest:
@@ -148,10 +154,12 @@ def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
 
 
 def _parts(bucket: Sequence[Page], repeats: int | None) -> int:
+    """Return the number of parts into which a bucket is split."""
     return -(-_most_of_a_size(bucket) // repeats) if repeats and _is_balanced(bucket) else 1
 
 
 def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
+    """Return whether a bucket's pages do not grow with the context."""
     first = bucket[0]
     return (
         first.kind == LayerKind.STATE or first.ring or (repeats is None and first.kind == LayerKind.SLIDING)
@@ -159,10 +167,12 @@ def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
 
 
 def _widest(bucket: Sequence[Page], parts: int) -> int:
+    """Return the bytes of the largest part of a bucket."""
     return sum(-(-len(pages) // parts) * size for size, pages in _sizes(bucket).items())
 
 
 def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
+    """Return a bucket's pages as groups."""
     if parts == 1:
         return (Group(tuple(bucket)),)
     repeats = list(zip(*_sizes(bucket).values(), strict=True))

@@ -1,4 +1,4 @@
-"""The cache of one sequence on one rank, in bytes, by the engine's own arithmetic."""
+"""Bytes of cache for one sequence on one rank, and the longest context that fits, as the engine computes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -87,6 +87,7 @@ def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
 
 
 def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
+    """Return the block pool of a model; None if its layers are unknown or fewer than the stages."""
     if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
         return None
     settled = _settled(reading, settings)
@@ -97,7 +98,7 @@ def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
 
 @lru_cache(maxsize=256)
 def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
-    """Grouping does not depend on the context."""
+    """Return the block pool of a model; it does not depend on the context."""
     layers = reading.layers or ()
     pages = list(_pages(reading, settings))
     outermost = reading.text_model_type in _BLOCK_OUTERMOST
@@ -108,7 +109,7 @@ def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
 
 
 def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
-    """What the checkpoint and the family decide where the user does not."""
+    """Return the settings with the defaults that the checkpoint and the model family determine."""
     dtype = settings.kv_cache_dtype
     if dtype == "auto":
         dtype = (reading.quantization and reading.quantization.kv_cache_dtype) or "auto"
@@ -124,6 +125,7 @@ def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
 
 
 def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
+    """Yield the page of each cache of each layer."""
     caches = [(index, cache) for index, layer in enumerate(reading.layers or ()) for cache in layer.caches]
     sparse = any(cache.dtype == "uint8" for _, cache in caches)
     latent = any(cache.latent for _, cache in caches)
@@ -138,7 +140,7 @@ def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
 
 
 def _block(reading: ModelReading, settings: CacheSettings, *, sparse: bool, latent: bool) -> int:
-    """Tokens of a block: the smallest that the kernels take, 16 or more."""
+    """Return the tokens per block: the smallest number that the kernels accept, at least 16."""
     if own := _BLOCKS.get(reading.text_model_type or ""):
         return own
     if sparse or (latent and settings.capability[0] == 9 and settings.kv_cache_dtype.startswith("fp8")):
@@ -147,14 +149,14 @@ def _block(reading: ModelReading, settings: CacheSettings, *, sparse: bool, late
 
 
 def _hybrid_block(reading: ModelReading, block: int, state: int, token: int) -> int:
-    """Blocks of attention grow until a page of it holds a state."""
+    """Return the tokens per attention block of a hybrid model: enough for its page to hold a state."""
     latent = any(cache.latent for layer in reading.layers or () for cache in layer.caches)
     step = max(block, _LATENT_HYBRID_BLOCK) if latent else block
     return max(block, step * -(-state // (step * token)))
 
 
 def _token_bytes(caches: list[Cache], settings: CacheSettings, *, sparse: bool) -> int:
-    """Bytes of a token in one layer with attention, as the engine reckons them before layers exist."""
+    """Return the bytes of one token in one attention layer, as computed before the layers exist."""
     plain = next((c for c in caches if c.kind in (LayerKind.FULL, LayerKind.MLA) and c.dtype is None), None)
     if plain is None:
         return 0

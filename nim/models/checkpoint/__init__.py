@@ -1,1 +1,1 @@
-"""A model's files: which of them the engine loads, how large they are, and whether it can load them."""
+"""Judge a model's files: which of them the engine loads, how large they are, whether it can load them."""

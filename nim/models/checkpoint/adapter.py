@@ -1,4 +1,4 @@
-"""An adapter's directory given as the model: what it is, and how it is served."""
+"""Explain how to serve an adapter whose directory was given as the model."""
 
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ def explain_adapter(directory: Path) -> tuple[str, str]:
 
 
 def _rank_flag(rank: object) -> str:
+    """Return the flag that allows this rank; "" if the default does."""
     if not isinstance(rank, int) or rank <= LORA_RANK:
         return ""
     return f" --max-lora-rank {next((limit for limit in LORA_RANKS if limit >= rank), rank)}"
 
 
 def _read(directory: Path) -> dict[str, Any]:
+    """Return the adapter's configuration; empty if it is unreadable."""
     try:
         return read_config(directory / ADAPTER_CONFIG, origin_of(directory))
     except WeightsError:

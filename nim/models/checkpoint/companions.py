@@ -1,4 +1,4 @@
-"""What a model needs beside its weights: a tokenizer, and the code that its configuration names."""
+"""Check what a model needs besides weights: a tokenizer, and the code that its configuration names."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def remote_code_warnings(files: ModelFiles, config: Mapping[str, Any]) -> Iterat
 
 
 def _modules(config: Mapping[str, Any]) -> Iterator[str]:
-    """The files of an `auto_map`, such as {"AutoConfig": "configuration_mine.MyConfig"}."""
+    """Yield the Python files named by `auto_map`, such as {"AutoConfig": "configuration_mine.MyConfig"}."""
     auto_map = config.get("auto_map")
     for value in auto_map.values() if isinstance(auto_map, Mapping) else ():
         for reference in value if isinstance(value, list) else (value,):
@@ -52,6 +52,7 @@ def _modules(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file; empty if there is none."""
     with suppress(OSError, ValueError):
         values = json.loads(read_bytes(path))
         return values if isinstance(values, dict) else {}

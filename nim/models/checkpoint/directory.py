@@ -1,4 +1,4 @@
-"""A model's directory: the names of its files, and its configuration."""
+"""List a model's directory and read its configuration."""
 
 import json
 import os
@@ -35,14 +35,14 @@ class ModelFiles:
 
     @property
     def config(self) -> str | None:
-        """The file that the engine reads as the configuration."""
+        """Return the name of the file that the engine reads as the configuration; None if there is none."""
         if has_config(self.names):
             return CONFIG if CONFIG in self.names else PARAMS
         return None
 
 
 def has_config(names: Collection[str]) -> bool:
-    """Whether one of these files is a configuration: Mistral's counts where its weights are there."""
+    """Return whether one of these files is a configuration; `params.json` counts with Mistral's weights."""
     return CONFIG in names or (PARAMS in names and is_mistral(names))
 
 
@@ -84,7 +84,7 @@ def read_config(path: Path, origin: Origin) -> dict[str, Any]:
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, bool]]:
-    """Names, and whether there is a file behind them."""
+    """Yield the names of files below a directory, and whether each is more than a broken link."""
     for here, below, names in os.walk(directory):
         path = Path(here).relative_to(directory)
         deep = len(path.parts) + 1 >= MOST_LEVELS

@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes: weights, or what a failed download leaves in their place."""
+"""Check a weight file by its first bytes: weights, or what a failed download leaves in their place."""
 
 import os
 from collections.abc import Mapping
@@ -63,13 +63,13 @@ def unreadable(path: Path, error: OSError) -> Finding:
 
 
 def _placeholder(path: Path, origin: Origin) -> Finding:
-    """Some downloaders give a file its whole size before its content."""
+    """Return the finding for a file of zeros: some downloaders set the size before the content."""
     message = f"cannot load '{path}': it begins with zeros, and only its size is known"
     return Finding(fault=Fault.PLACEHOLDER, message=message, hint=origin.again(path))
 
 
 def _cut_zip(path: Path, beginning: bytes, origin: Origin) -> Finding | None:
-    """PyTorch's own files are zip archives, whose directory comes last; older ones are not judged."""
+    """Return the finding for a PyTorch file (a zip archive) without its end; None for other files."""
     if not beginning.startswith(_ZIP):
         return None
     from zipfile import is_zipfile  # slow to import, and few models need it

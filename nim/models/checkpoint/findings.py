@@ -1,4 +1,4 @@
-"""What is wrong with a model's files: one sentence, and what to type next."""
+"""Findings about a model's files, each with one sentence and what to type next."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The finding as a warning."""
+        """Return the finding as a warning."""
         return f"{self.message} (hint: {self.hint})"
 
 

@@ -1,4 +1,4 @@
-"""What else than a model for vLLM a directory or repository may hold, told by the names of its files."""
+"""Recognise directories and repositories that hold other things than a vLLM model, by file names."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ PARTIAL = (
 
 
 def find_format(names: Iterable[str]) -> tuple[Format, str] | None:
-    """Return the format of files that vLLM does not load, and one of them; None where there is none known."""
+    """Return the known format that vLLM does not load, and a file of it; None if there is none."""
     known = sorted(names)
     for one in FORMATS:
         for name in known:
@@ -99,5 +99,5 @@ def partial_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def matches(name: str, patterns: Collection[str]) -> bool:
-    """Whether one of the patterns fits, where a star does not cross a slash."""
+    """Return whether one of the patterns matches; a star does not match a slash."""
     return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""A local model judged before the start: what the engine would load of its directory, and whether it can."""
+"""Judge a local model before the start: what the engine would load, and whether it can."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from nim.models.checkpoint.weights import Weights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """A model's directory. `config` is empty where a hub's cache has not got it yet.
+    """A model's directory. `config` is empty if a hub's cache does not have it yet.
 
     `weights` are None where it is not known what the engine loads, or where not all of that is there.
     """
@@ -30,7 +30,7 @@ class LocalModel:
 
 
 def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> LocalModel:
-    """Return the model in `directory`, which `place` named. WeightsError where there is no model."""
+    """Return the model in `directory`; `place` says where it was named. WeightsError if there is no model."""
     refuse_path(directory, place)
     files = list_files(directory)
     refuse_directory(files, place)
@@ -38,11 +38,12 @@ def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> Lo
 
 
 def read_snapshot(directory: Path, load_format: str = AUTO) -> LocalModel:
-    """Return what a hub's cache has of a model; what lacks is among the findings."""
+    """Return the model as far as it is in a hub cache; missing files are among the findings."""
     return _judged(list_files(directory), load_format)
 
 
 def _judged(files: ModelFiles, load_format: str) -> LocalModel:
+    """Return the model with its weights and findings."""
     directory, origin = files.directory, origin_of(files.directory)
     config: Mapping[str, Any] = {}
     if files.config:

@@ -1,4 +1,4 @@
-"""The weights that the engine would load of a directory, and what stands in the way of that."""
+"""Find the weights that the engine would load from a directory, and what prevents it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -53,6 +53,7 @@ def _read_set(
     load_format: str,
     origin: Origin,
 ) -> Found:
+    """Return the weights of a set of files, and findings."""
     try:
         shards = shards_of(files, found, origin)
     except WeightsError as error:
@@ -70,7 +71,7 @@ def _read_set(
 
 
 def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
-    """An index may also be left over from what the files were before they were merged."""
+    """Return the finding with a hint that the index may be left over from files that were merged."""
     if not found.files or not shards.index:
         return finding
     return replace(
@@ -81,6 +82,7 @@ def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
 def _read_files(
     files: ModelFiles, config: Mapping[str, Any], names: tuple[str, ...], origin: Origin
 ) -> Found:
+    """Return the weights in these files by their headers, and findings."""
     directory, by_type = files.directory, not is_quantized(config)
     read = {name: read_weights_file(directory / name, origin, by_type=by_type) for name in names}
     findings = [*_one_placeholder([finding for _, finding in read.values() if finding])]
@@ -92,7 +94,7 @@ def _read_files(
 
 
 def _one_placeholder(findings: list[Finding]) -> Iterator[Finding]:
-    """What is the same of every file is said once."""
+    """Yield the findings, those of files of zeros joined into one."""
     empty = [finding for finding in findings if finding.fault is Fault.PLACEHOLDER]
     yield from (finding for finding in findings if finding.fault is not Fault.PLACEHOLDER)
     if empty:
@@ -101,7 +103,7 @@ def _one_placeholder(findings: list[Finding]) -> Iterator[Finding]:
 
 
 def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:
-    """aria2 gives a file its whole size at once, and keeps a file of its own beside it until it is done."""
+    """Yield a finding for each file that aria2 has not finished, by the control file beside it."""
     for name in names:
         if f"{name}.aria2" in files.names:
             path = files.directory / name
@@ -110,7 +112,7 @@ def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _unusable_path(directory: Path) -> Finding | None:
-    """The engine looks for weights by a pattern that begins with the path, and does not escape it."""
+    """Return the finding for a path with brackets, which vLLM would read as a pattern; None otherwise."""
     if all(fnmatchcase(part, part) for part in directory.absolute().parts):
         return None
     message = f"cannot load '{directory}': vLLM takes the brackets in this path for a pattern"

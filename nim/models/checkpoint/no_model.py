@@ -1,4 +1,4 @@
-"""Why a path is not a model's directory, and which path or setting is meant."""
+"""Explain why a path is not a model's directory, and which path or setting to use instead."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def refuse_path(path: Path, place: str) -> None:
-    """Raise WeightsError where there is no directory."""
+    """Raise WeightsError if `path` is not a directory."""
     if path.is_dir():
         return
     meant = path if _REPOSITORY.fullmatch(str(path)) else "org/name"
@@ -43,7 +43,7 @@ def refuse_directory(files: ModelFiles, place: str) -> None:
 
 
 def _explain(files: ModelFiles) -> tuple[str, str, Sequence[str]]:
-    """What follows "it has no config.json", what to type, and the models that could be meant."""
+    """Return the explanation after "it has no config.json", what to type, and likely models."""
     directory = files.directory
     if ADAPTER_CONFIG in files.names:
         what, hint = explain_adapter(directory)
@@ -58,6 +58,7 @@ def _explain(files: ModelFiles) -> tuple[str, str, Sequence[str]]:
 
 
 def _explain_files(files: ModelFiles) -> tuple[str, str]:
+    """Return why the files are not a model, and what to type."""
     directory, origin = files.directory, origin_of(files.directory)
     if CONFIG in files.broken:
         return f": it is a link to what is not there, '{(directory / CONFIG).readlink()}'", WHOLE_CACHE
@@ -73,21 +74,24 @@ def _explain_files(files: ModelFiles) -> tuple[str, str]:
 
 
 def _cached_repositories(directory: Path) -> Iterator[str]:
+    """Yield the repositories of a hub cache."""
     for path in (*directory.glob("models--*"), *directory.glob("hub/models--*")):
         if repository := hub_repository(path):
             yield repository
 
 
 def _models_below(files: ModelFiles) -> list[str]:
-    """The directories that have a configuration and weights, or else those that have a configuration."""
+    """Return the directories below with a configuration and weights, else those with a configuration."""
     having = {name.rpartition("/")[0] for name in weights_among(files.names)}
     found = sorted(name.removesuffix(f"/{CONFIG}") for name in files.names if name.endswith(f"/{CONFIG}"))
     return [str(files.directory / name) for name in [one for one in found if one in having] or found]
 
 
 def _several(found: Sequence[str]) -> Sequence[str]:
+    """Return the first few if there are several, for the list of choices."""
     return found[:_MOST_LISTED] if len(found) > 1 else ()
 
 
 def _refusal(path: Path, place: str, why: str, hint: str, allowed: Sequence[str] = ()) -> WeightsError:
+    """Return the error for a path that is no model."""
     return WeightsError(f"cannot use '{path}' (from {place}): {why}", allowed=allowed, hint=hint)

@@ -1,4 +1,4 @@
-"""Why the engine would load nothing, or not all, of a directory: each cause with what to type next."""
+"""Explain why the engine would load no weights, or not all: each cause with what to type next."""
 
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
@@ -38,7 +38,7 @@ def missing_files(files: ModelFiles, missing: Collection[str], of: str, origin: 
 
 
 def no_weights(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin) -> Finding:
-    """Return the finding for a directory of which the engine would load no file."""
+    """Return the finding for a directory in which the engine would load no file."""
     if broken := [name for name in files.broken if matches_any(name, WEIGHTS)]:
         return missing_files(files, broken, "the weights", origin)
     if ADAPTER_CONFIG in files.names:
@@ -79,7 +79,7 @@ def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None
 
 
 def is_mlx(config: Mapping[str, Any]) -> bool:
-    """Whether MLX has quantized the weights: it names groups and bits, and no method."""
+    """Return whether the configuration shows weights quantized by MLX: groups and bits, but no method."""
     said = config.get("quantization")
     has_groups = isinstance(said, Mapping) and {"group_size", "bits"} <= set(said)
     own = config.get("quantization_config")
@@ -87,7 +87,7 @@ def is_mlx(config: Mapping[str, Any]) -> bool:
 
 
 def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin) -> tuple[str, str]:
-    """What follows the statement, and what to type."""
+    """Return the cause, as the end of a sentence, and what to type."""
     directory = files.directory
     if found.load_format == "mistral" and asked_format == AUTO and _loadable(files, "hf"):
         return (
@@ -111,12 +111,13 @@ def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin)
 
 
 def _loadable(files: ModelFiles, load_format: str) -> bool:
+    """Return whether this load format would load a file."""
     found = local_weights(files.names, load_format)
     return bool(found and found.files)
 
 
 def _below(files: ModelFiles) -> str | None:
-    """The directory that holds the weights instead."""
+    """Return the subdirectory that holds weights; None if there is none."""
     names = (
         name for name in sorted(files.names) if "/" in name and matches_any(name, ("*.safetensors", "*.bin"))
     )

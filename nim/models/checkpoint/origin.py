@@ -1,4 +1,4 @@
-"""Which repository a directory's files came from, and what to type to get them again."""
+"""Find the repository that a directory's files came from, and the command that downloads them again."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _HUB = "https://huggingface.co/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """`download` is the command that gets what lacks in the directory; what is there stays as it is."""
+    """`download` is the command that fetches missing files; existing ones stay unchanged."""
 
     download: str
 
@@ -29,7 +29,7 @@ class Origin:
 
 
 def origin_of(directory: Path, config: Mapping[str, Any] | None = None) -> Origin:
-    """Return what `nim store`, the hub's cache, git or the configuration say of a directory's origin."""
+    """Return a directory's origin by the record of `nim store`, the hub cache, git or the configuration."""
     stored = _stored(directory)
     if stored.startswith("hf://"):
         return Origin(download=f"nim store --model-repo {stored} -m '{directory}'")
@@ -49,7 +49,7 @@ def hub_repository(directory: Path) -> str | None:
 
 
 def gguf_base(path: Path) -> str | None:
-    """Return the repository that a GGUF file was made from, where its metadata say so."""
+    """Return the repository that a GGUF file was converted from, by its metadata; None if unknown."""
     with suppress(OSError), path.open("rb") as file:
         _, key, rest = file.read(_GGUF_HEAD_BYTES).partition(_GGUF_BASE)
         # A value is its type (4 bytes), its length (8 bytes), its text.
@@ -77,7 +77,7 @@ def find_snapshot(directory: Path, revision: str | None) -> Path | None:
 
 
 def _commit(directory: Path, name: str) -> str | None:
-    """What a name stands for, where that state is there."""
+    """Return the commit that a ref of the hub cache names; None if its snapshot is not there."""
     with suppress(OSError, ValueError):
         commit = (directory / "refs" / name).read_text(encoding="ascii").strip()
         return commit if commit and (directory / "snapshots" / commit).is_dir() else None
@@ -85,7 +85,7 @@ def _commit(directory: Path, name: str) -> str | None:
 
 
 def _cached(snapshot: Path) -> str | None:
-    """The command that completes a snapshot in its own cache."""
+    """Return the command that completes a snapshot in its own cache; None for other directories."""
     if snapshot.parent.name != "snapshots" or not (repository := hub_repository(snapshot.parent.parent)):
         return None
     directory = snapshot.parent.parent
@@ -94,6 +94,7 @@ def _cached(snapshot: Path) -> str | None:
 
 
 def _stored(directory: Path) -> str:
+    """Return the source recorded by `nim store`; "" without a record."""
     try:
         return str(json.loads((directory / STORE_NOTE).read_bytes())["source"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Which files of a repository are fetched, and whether they make a model that the engine can load."""
+"""Choose the files of a hub repository to fetch, and check that they make a model the engine loads."""
 
 from collections.abc import Collection, Sequence
 
@@ -31,7 +31,7 @@ def files_to_fetch(
 
 
 def _refuse_other(source: str, names: Collection[str], *, has_weights: bool) -> None:
-    """What has no configuration or no weights is something else than a model."""
+    """Raise WeightsError for a repository without a configuration or without weights, saying what it is."""
     if has_weights and has_config(names):
         return
     if ADAPTER_CONFIG in names:

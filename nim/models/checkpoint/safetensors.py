@@ -1,4 +1,4 @@
-"""The header of a safetensors file: bytes of tensors by their type, and whether the file is whole.
+"""Read the header of a safetensors file: bytes of tensors by type, and whether the file is complete.
 
 The file is 8 bytes that give the header's length, the header in JSON, and the tensors without a gap
 (https://huggingface.co/docs/safetensors). Only the header is read.
@@ -51,12 +51,13 @@ def read_tensor_bytes(path: Path, *, by_type: bool = True) -> Mapping[str | None
 
 
 def _last_end(header: bytes) -> int | None:
-    """Where the data of the header's last entry ends, which is the end of the file in most writers' order."""
+    """Return the end offset of the header's last entry, in most files the largest; None if not found."""
     found = _END.search(header, max(len(header) - _LAST_ENTRY_BYTES, 0))
     return int(found[1]) if found else None
 
 
 def _read_header(path: Path, size: int) -> bytes | None:
+    """Return the JSON header; None if it is too large to read."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if size < LENGTH_BYTES:
@@ -70,6 +71,7 @@ def _read_header(path: Path, size: int) -> bytes | None:
 
 
 def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
+    """Return the result for a header without tensors; DamagedFile if it is not JSON."""
     try:
         values = json.loads(header)
     except ValueError:
@@ -78,11 +80,13 @@ def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
 
 
 def _check_least(least: int, size: int) -> None:
+    """Raise DamagedFile for a file shorter than its header."""
     if size < least:
         raise DamagedFile(f"cut short: {size:,} bytes, and its header alone takes {least:,}")
 
 
 def _check_length(expected: int, size: int) -> None:
+    """Raise DamagedFile for a file of another length than its header states."""
     if size < expected:
         raise DamagedFile(f"cut short: {size:,} of the {expected:,} bytes that its header names")
     if size > expected:

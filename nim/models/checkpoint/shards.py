@@ -1,4 +1,4 @@
-"""The files that a checkpoint consists of, by its index or by its numbering, and those of them that lack."""
+"""Find a checkpoint's shard files by its index or by their numbers, and the missing ones."""
 
 import re
 from collections import defaultdict
@@ -57,18 +57,19 @@ def read_index(file: Path, origin: Origin) -> frozenset[str]:
 
 
 def _index_in(files: ModelFiles, load_format: str) -> str | None:
-    """Where no weights are there, the index of those that should be."""
+    """Return the index that names a load format's weights; None if there is none."""
     indexes = {MISTRAL: MISTRAL_INDEX, SAFETENSORS: INDEX, BIN: BIN_INDEX}
     names = (indexes.get(pattern) for pattern in FORMATS[load_format])
     return next((name for name in names if name in files.names), None)
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
+    """Return the named files that do not exist, sorted."""
     return tuple(sorted(set(named) - set(there)))
 
 
 def _unnumbered(names: Collection[str]) -> Iterator[str]:
-    """The numbers that lack of `model-00001-of-00004.safetensors` and its like."""
+    """Yield the names missing from numbered sets such as `model-00001-of-00004.safetensors`."""
     sets: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for name in names:
         if found := _NUMBERED.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Which files of a model vLLM fetches and which of them it loads, by the rules of its own loaders.
+"""Select the files of a model that vLLM fetches and loads, by the rules of its own loaders.
 
 From a repository the engine fetches what matches a pattern anywhere below it; from a directory it loads only
 what lies at the top (`vllm/model_executor/model_loader/default_loader.py`).
@@ -54,7 +54,7 @@ LARGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightSet:
-    """The files that a load format takes from a directory, and the index that narrows them, if any."""
+    """The files that a load format takes from a directory, and the index that limits them, if any."""
 
     load_format: str
     files: tuple[str, ...]
@@ -62,7 +62,7 @@ class WeightSet:
 
     @property
     def is_safetensors(self) -> bool:
-        """Whether the files are opened as safetensors."""
+        """Return whether the files are safetensors."""
         return any(name.endswith(".safetensors") for name in self.files)
 
 
@@ -94,12 +94,12 @@ def other_weights(names: Collection[str], architectures: Iterable[str]) -> tuple
 
 
 def is_mistral(names: Iterable[str]) -> bool:
-    """Whether the engine takes these for a model in Mistral's own format: wherever its weights lie."""
+    """Return whether the engine treats these files as a model in Mistral's own format."""
     return any(fnmatchcase(name.rpartition("/")[2], MISTRAL) for name in names)
 
 
 def is_training_state(name: str) -> bool:
-    """Whether the loader leaves this file out."""
+    """Return whether the file is training state, which the loader skips."""
     return name.endswith(TRAINING_STATE)
 
 
@@ -126,25 +126,27 @@ def weight_files(
 
 
 def weights_among(names: Iterable[str]) -> frozenset[str]:
-    """Return the files that hold weights of any kind: nobody edits those by hand."""
+    """Return the files that contain weights of any kind."""
     return frozenset(name for name in names if matches_any(name, WEIGHTS))
 
 
 def has_index(names: Collection[str], load_format: str | None) -> bool:
-    """Whether an index says which weights are loaded."""
+    """Return whether an index decides which weights are loaded."""
     return INDEX in names and SAFETENSORS in _patterns(names, load_format)
 
 
 def needs_weights(load_format: str | None) -> bool:
-    """Whether nothing can be loaded without any."""
+    """Return whether this load format needs weight files."""
     return load_format not in (None, "dummy")
 
 
 def _patterns(names: Iterable[str], load_format: str | None) -> tuple[str, ...]:
+    """Return the patterns of weight files of a load format."""
     return FORMATS.get(_chosen_format(names, load_format), FORMATS["hf"]) if load_format is not None else ()
 
 
 def _chosen_format(names: Iterable[str], load_format: str) -> str:
+    """Return the load format, with `auto` resolved by the files."""
     chosen = load_format.lower()
     if chosen == AUTO:
         return "mistral" if is_mistral(names) else "hf"
@@ -152,9 +154,10 @@ def _chosen_format(names: Iterable[str], load_format: str) -> str:
 
 
 def _matching(names: Iterable[str], pattern: str) -> tuple[str, ...]:
+    """Return the names that match a pattern, sorted."""
     return tuple(sorted(name for name in names if fnmatchcase(name, pattern)))
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern fits, where a star crosses slashes, as in the hub's patterns."""
+    """Return whether one of the patterns matches; a star also matches slashes, as in the hub's patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)

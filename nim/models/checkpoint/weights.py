@@ -1,4 +1,4 @@
-"""The weights that the engine loads of a directory: their files, bytes and types."""
+"""The weights that the engine loads from a directory: files, bytes and types."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -52,14 +52,14 @@ def weights_of(
 
 
 def is_quantized(config: Mapping[str, Any]) -> bool:
-    """Whether the configuration, or that of its text part, names a quantization."""
+    """Return whether the configuration, or that of its text part, names a quantization."""
     text = config.get("text_config")
     parts = (config, text) if isinstance(text, Mapping) else (config,)
     return any(part.get(name) for part in parts for name in _QUANTIZATION)
 
 
 def _stored_type(config: Mapping[str, Any]) -> str | None:
-    """The type that a file without a readable header most likely has, as the configuration names it."""
+    """Return the likely type of a file without a readable header: F32 if configured so, else None."""
     text = config.get("text_config")
     parts = (config, text) if isinstance(text, Mapping) else (config,)
     named = next((part[key] for part in parts for key in ("dtype", "torch_dtype") if part.get(key)), None)

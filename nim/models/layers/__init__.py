@@ -1,4 +1,4 @@
-"""The layers of a model, and what each of them keeps of a sequence."""
+"""The layers of a model, and the caches that each keeps of a sequence."""
 
 from nim.models.layers.stack import read_layers
 

@@ -1,4 +1,4 @@
-"""What a layer with attention keeps: keys and values as most models have them, and families that differ."""
+"""Caches of attention layers: keys and values in most models, and families that differ."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ _INCLUSIVE_WINDOWS = frozenset({"cohere2", "cohere2_moe"})
 
 
 def attention_caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
-    """Return what layer `index` keeps, which attends as `kind` says; None where that is not known."""
+    """Return the caches of layer `index`, whose attention is of this kind; None if unknown."""
     if attends_latently(config):
         caches = latent_caches(config, index)
         return caches and caches * (2 if config.text.model_type == "longcat_flash" else 1)
@@ -36,11 +36,13 @@ def full_cache(heads: Heads, *, value_size: int | None = None) -> Cache | None:
 
 
 def _plain(config: ModelConfig, heads: Heads, kind: LayerKind) -> Cache | None:
+    """Return the cache of ordinary attention, with its window if it has one."""
     cache = full_cache(heads)
     return None if cache is None else _windowed(cache, config, kind)
 
 
 def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
+    """Return the cache limited to the layer's window or chunk."""
     if kind == LayerKind.CHUNKED:
         return replace(cache, kind=kind, window=config.whole("attention_chunk_size"))
     window = config.whole("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
@@ -51,7 +53,7 @@ def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
 
 
 def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
-    """Full attention has heads of its own number and size."""
+    """Return Gemma 4's cache; full attention has heads of another number and size."""
     sliding = kind == LayerKind.SLIDING
     size = config.whole("head_dim") if sliding else config.whole("global_head_dim") or 512
     kv, alike = config.whole("num_key_value_heads"), config.get("attention_k_eq_v")
@@ -62,7 +64,7 @@ def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> 
 
 
 def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """A layer is passed several times: the first pass keeps everything, the others a window."""
+    """Return the caches of a layer passed several times: a full one for the first pass, windows after."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -71,11 +73,12 @@ def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKi
 
 
 def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Latent attention under a name that the engine does not list among those that have it."""
+    """Return latent caches for a model that the engine does not list among those with latent attention."""
     return latent_caches(config, index)
 
 
 def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    """Return MiMo V2's cache; sliding layers have other heads than full ones."""
     if kind != LayerKind.SLIDING:
         cache = full_cache(heads, value_size=config.whole("v_head_dim"))
         return None if cache is None else (cache,)
@@ -86,7 +89,7 @@ def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """Latent projections whose keys and values are kept whole."""
+    """Return a cache of full keys and values, computed by latent projections."""
     plain, rope = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
     if plain is None or rope is None:
         return None
@@ -95,7 +98,7 @@ def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) 
 
 
 def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Sparse layers keep an index of every token beside keys and values."""
+    """Return keys and values, and for sparse layers an index entry per token."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -108,6 +111,7 @@ def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind)
 
 
 def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
+    """Return the cache of one block of Nemotron-NAS, which states its own KV heads."""
     block = (config.listed("block_configs") or ())[index].get("attention") or {}
     group = as_whole(block.get("n_heads_in_group"))
     cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
@@ -115,6 +119,7 @@ def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKin
 
 
 def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
+    """Return Step 3.5's cache; sliding layers have other heads than full ones."""
     other = config.mapping("attention_other_setting")
     if kind == LayerKind.SLIDING and other.get("attention_type") == "sliding_attention":
         kv, size = as_whole(other.get("num_attention_groups")), as_whole(other.get("head_dim"))
@@ -124,9 +129,10 @@ def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Caches | None]:
-    """Each layer has a window of its own."""
+    """Return a function that gives each layer the window listed for it in `field`."""
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
+        """Return the cache of a layer with its window from the list."""
         windows, cache = config.listed(field), _plain(config, heads, kind)
         if cache is None or windows is None or kind != LayerKind.SLIDING:
             return None if cache is None else (cache,)

@@ -1,4 +1,4 @@
-"""What each layer of a stack is, by the words and patterns that configurations have for it."""
+"""The kind of each layer (full, sliding, state, …) by a configuration's lists and patterns."""
 
 from collections.abc import Mapping
 
@@ -79,7 +79,7 @@ def model_window(config: ModelConfig) -> int | None:
 
 
 def _slides(config: ModelConfig) -> bool:
-    """Whether the window is in use, as classes have it that know the field, and those that came with a model.
+    """Return whether the sliding window is in use, by the class's default or the configuration.
 
     Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none.
     """
@@ -92,6 +92,7 @@ def _slides(config: ModelConfig) -> bool:
 
 
 def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
+    """Return the kinds listed in the configuration; None without a list."""
     words = config.listed("layers_block_type", "layer_types")
     if words is None:
         return None
@@ -99,10 +100,12 @@ def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
 
 
 def _by_period(config: ModelConfig, kind: str, count: int) -> tuple[LayerKind, ...]:
+    """Return full attention in every n-th layer, by the configuration's period."""
     field, default, others = _PERIODS.get(kind, ("", 1, LayerKind.FULL))
     period = (config.whole(field, f"_{field}") if field else None) or default
     return tuple(LayerKind.FULL if (index + 1) % period == 0 else others for index in range(count))
 
 
 def _with_last(kind: str, kinds: tuple[LayerKind, ...]) -> tuple[LayerKind, ...]:
+    """Return the kinds with full attention in the last layer, for families that have it."""
     return (*kinds[:-1], LayerKind.FULL) if kind in _LAST_IS_FULL and kinds else kinds

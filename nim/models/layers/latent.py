@@ -1,4 +1,4 @@
-"""Caches of latent attention: of DeepSeek V2 and V3, of those with a sparse indexer, and of DeepSeek V4."""
+"""Caches of latent attention: DeepSeek V2, V3, V4, and models with a sparse indexer."""
 
 from collections.abc import Callable, Mapping
 
@@ -35,6 +35,7 @@ def index_cache(size: int, *, compression: int = 1, aligned: bool = False) -> Ca
 
 
 def _latent(config: ModelConfig) -> Cache | None:
+    """Return the latent cache; None if its rank is not stated."""
     rank = config.whole("kv_lora_rank")
     if rank is None:
         return None
@@ -42,6 +43,7 @@ def _latent(config: ModelConfig) -> Cache | None:
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
+    """Return the latent cache and the indexer's."""
     latent = _latent(config)
     if latent is None:
         return None
@@ -51,7 +53,7 @@ def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _shares_index(config: ModelConfig, index: int) -> bool:
-    """Layers may take over what an earlier layer's indexer chose: then they keep no index."""
+    """Return whether a layer uses an earlier layer's index and keeps none."""
     pattern = config.get("index_topk_pattern")
     if isinstance(pattern, str | list):
         return index < len(pattern) and pattern[index] == "S"
@@ -60,6 +62,7 @@ def _shares_index(config: ModelConfig, index: int) -> bool:
 
 
 def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
+    """Return Hunyuan V4's caches; only sparse layers have an indexer."""
     words = config.listed("layer_types") or ()
     if index < len(words) and "sparse" not in str(words[index]) and "indexed" not in str(words[index]):
         latent = _latent(config)
@@ -68,6 +71,7 @@ def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
+    """Return GLM-5-Next's caches, with an index of pooled keys."""
     latent, pool = _latent(config), config.whole("index_kpool")
     if latent is None:
         return None
@@ -81,7 +85,7 @@ def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
 
 
 def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """A window of plain entries; beyond it an entry for every 4 or 128 tokens, and a compressor's state."""
+    """Return a window of entries, a compressed entry per 4 or 128 tokens, and the compressor's state."""
     size, window = config.whole("head_dim"), config.whole("sliding_window")
     ratios = config.listed("compress_ratios")
     if size is None or window is None or ratios is None:
@@ -102,7 +106,7 @@ def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _compressor_state(size: int, ratio: int) -> Cache:
-    """Keys and scores of the groups still open, in 32 bits; groups of four overlap."""
+    """Return the cache of the compressor's incomplete groups, in 32 bits; groups of 4 overlap."""
     overlap = 2 if ratio == 4 else 1
     return Cache(
         kind=LayerKind.SLIDING,

@@ -1,4 +1,4 @@
-"""Families whose configurations say in words of their own what each layer is."""
+"""The kind of each layer in model families whose configurations have keys of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +22,7 @@ LAYER_WORDS: Mapping[str, LayerKind] = {
 
 
 def _llama4(config: ModelConfig, count: int) -> Kinds | None:
-    """Layers without RoPE attend to everything, the others within a chunk."""
+    """Return the kinds: full attention without RoPE, chunked attention otherwise."""
     if not config.whole("attention_chunk_size"):
         return (LayerKind.FULL,) * count
     interval = config.whole("no_rope_layer_interval") or 4
@@ -31,16 +31,18 @@ def _llama4(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _jamba(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: attention at a period and offset, states otherwise."""
     period, offset = config.whole("attn_layer_period") or 8, config.whole("attn_layer_offset") or 0
     return tuple(LayerKind.FULL if i % period == offset else LayerKind.STATE for i in range(count))
 
 
 def _falcon_h1(_config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: every layer has attention and a state."""
     return (LayerKind.HYBRID,) * count
 
 
 def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
-    """Each layer has a state; the hybrid ones attend besides."""
+    """Return the kinds: hybrid layers have attention besides a state."""
     listed = config.listed("layers_block_type")
     ids = set(config.listed("hybrid_layer_ids") or ())
     hybrid = [word == "hybrid" for word in listed] if listed else [i in ids for i in range(count)]
@@ -48,12 +50,13 @@ def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _kimi_linear(config: ModelConfig, count: int) -> Kinds | None:
-    """Its lists count from one."""
+    """Return the kinds by lists that count from 1."""
     linear = set(config.mapping("linear_attn_config").get("kda_layers") or ())
     return tuple(LayerKind.STATE if i + 1 in linear else LayerKind.FULL for i in range(count))
 
 
 def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: attention at listed indexes, short convolutions otherwise."""
     if config.listed("layer_types"):
         return None
     full = set(config.listed("full_attn_idxs") or range(count))
@@ -61,6 +64,7 @@ def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: none for blocks without attention."""
     blocks = config.listed("block_configs") or ()
     quiet = [bool((block.get("attention") or {}).get("no_op")) for block in blocks]
     linear = [bool((block.get("attention") or {}).get("replace_with_linear")) for block in blocks]
@@ -70,6 +74,7 @@ def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
+    """Return the kinds by the letters of a pattern."""
     if config.listed("layers_block_type"):
         return None
     pattern = config.word("hybrid_override_pattern")
@@ -77,6 +82,7 @@ def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
 
 
 def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
+    """Return the kinds: sliding or full attention by a pattern."""
     pattern = config.listed("hybrid_layer_pattern")
     return (
         None
@@ -86,7 +92,7 @@ def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
-    """The last of each group attends; with KDA also those after the last whole group."""
+    """Return the kinds: attention in each group's last layer, with KDA also after the last whole group."""
     group = config.whole("layer_group_size") or 1
     whole = count // group * group if config.has("short_conv_kernel_size") else count
     return tuple(
@@ -96,17 +102,20 @@ def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _granite(config: ModelConfig, count: int) -> Kinds | None:
-    """A granite hybrid without a list is all Mamba."""
+    """Return only states for a hybrid without a list of kinds, else None."""
     return None if config.listed("layer_types", "layers_block_type") else (LayerKind.STATE,) * count
 
 
 def _gpt_oss(_config: ModelConfig, count: int) -> Kinds | None:
-    """Every other layer slides, whatever the list says."""
+    """Return sliding and full attention in turn, whatever the list says."""
     return tuple(LayerKind.FULL if index % 2 else LayerKind.SLIDING for index in range(count))
 
 
 def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
+    """Return a function that gives sliding attention to layers with a window in `field`."""
+
     def kinds(config: ModelConfig, count: int) -> Kinds | None:
+        """Return the kinds by the listed windows."""
         windows: Sequence[object] | None = config.listed(field)
         if windows is None:
             return None

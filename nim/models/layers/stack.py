@@ -1,4 +1,4 @@
-"""The layers of a model with the caches that each keeps."""
+"""The layers of a model, each with its kind and caches."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,12 +48,13 @@ def looks_both_ways(config: ModelConfig) -> bool:
 
 
 def _encoder_layers(config: ModelConfig) -> tuple[Layer, ...] | None:
+    """Return the layers of an encoder, which keep nothing."""
     count = config.whole("num_hidden_layers", "n_layer")
     return None if count is None else (Layer(kind=LayerKind.ENCODER),) * count
 
 
 def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
-    """Of an encoder-decoder: each layer of the decoder keeps its own tokens and the encoder's."""
+    """Return the decoder layers of an encoder-decoder: own keys and values and the encoder's."""
     count, own = config.whole("decoder_layers", "num_decoder_layers"), full_cache(heads)
     if count is None or own is None:
         return None
@@ -61,7 +62,7 @@ def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | No
 
 
 def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[LayerKind]:
-    """The last layers of Gemma 3n and 4 use the keys and values of earlier ones."""
+    """Yield the kinds, with none for the last layers that share an earlier layer's cache (Gemma 3n, 4)."""
     shared = config.whole("num_kv_shared_layers") or 0
     first = len(kinds) - (shared if config.text.model_type in _SHARING else 0)
     for index, kind in enumerate(kinds):
@@ -69,6 +70,7 @@ def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[Layer
 
 
 def _layer(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
+    """Return one layer with its caches; None if they are unknown."""
     if kind == LayerKind.NONE:
         return Layer(kind=kind)
     if kind in (LayerKind.STATE, LayerKind.HYBRID):
@@ -78,13 +80,14 @@ def _layer(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> La
 
 
 def _name(caches: tuple[Cache, ...]) -> LayerKind:
-    """A layer is named after the cache that grows with the context, else after its only one."""
+    """Return a layer's kind: that of the cache that grows with the context, else of its only one."""
     kinds = {cache.kind for cache in caches}
     growing = (LayerKind.FULL, LayerKind.COMPRESSED, LayerKind.MLA)
     return next((kind for kind in growing if kind in kinds), caches[0].kind)
 
 
 def _layer_with_state(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
+    """Return one layer with a state, and attention if it is hybrid."""
     tensors = state_tensors(config)
     if tensors is None:
         return None

@@ -1,4 +1,4 @@
-"""The states that Mamba, linear attention and short convolutions keep of a sequence, by family."""
+"""State tensors per sequence of Mamba, linear attention and short convolutions, by family."""
 
 from collections.abc import Callable, Mapping
 
@@ -30,6 +30,7 @@ class _UnknownSizeError(Exception):
 
 
 def _size(config: ModelConfig, *names: str) -> int:
+    """Return the first of these keys with a whole number; raise _UnknownSizeError without one."""
     found = config.whole(*names)
     if found is None:
         raise _UnknownSizeError
@@ -37,6 +38,7 @@ def _size(config: ModelConfig, *names: str) -> int:
 
 
 def _mamba1(config: ModelConfig) -> Tensors:
+    """Return Mamba's states."""
     inner = config.whole("intermediate_size") if config.has("state_size") else None
     if inner is None:
         inner = _size(config, "mamba_expand", "expand") * _size(config, "hidden_size")
@@ -50,6 +52,7 @@ def _mamba1(config: ModelConfig) -> Tensors:
 def _mamba2(
     inner: int, groups: int, heads: int, head_size: int, state: int, kernel: int, dtype: str | None = None
 ) -> Tensors:
+    """Return Mamba 2's states from their sizes."""
     return (
         StateTensor(elements=inner * (kernel - 1), groups=groups, group_elements=2 * state * (kernel - 1)),
         StateTensor(elements=heads * head_size * state, recurrent=True, dtype=dtype),
@@ -57,6 +60,7 @@ def _mamba2(
 
 
 def _nemotron_h(config: ModelConfig) -> Tensors:
+    """Return Mamba 2's states by Nemotron-H's keys."""
     heads, size = _size(config, "mamba_num_heads"), _size(config, "mamba_head_dim")
     groups, state = _size(config, "n_groups"), _size(config, "ssm_state_size")
     dtype = config.word("mamba_ssm_cache_dtype") or "float32"
@@ -64,6 +68,7 @@ def _nemotron_h(config: ModelConfig) -> Tensors:
 
 
 def _mamba2_model(config: ModelConfig) -> Tensors:
+    """Return Mamba 2's states by its own keys."""
     inner = _size(config, "expand") * _size(config, "hidden_size")
     heads, size = _size(config, "num_heads"), _size(config, "head_dim")
     return _mamba2(
@@ -77,7 +82,7 @@ def _mamba2_model(config: ModelConfig) -> Tensors:
 
 
 def _named_mamba2(config: ModelConfig) -> Tensors:
-    """The names of Bamba, which Granite, Falcon-H1 and Zamba 2 share in part."""
+    """Return Mamba 2's states by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
     inner = config.whole("mamba_d_ssm") or int(
         (config.number("mamba_expand") or 2) * _size(config, "hidden_size")
     )
@@ -88,6 +93,7 @@ def _named_mamba2(config: ModelConfig) -> Tensors:
 
 
 def _gated_delta(config: ModelConfig) -> Tensors:
+    """Return the states of gated delta nets."""
     keys, values = _size(config, "linear_num_key_heads"), _size(config, "linear_num_value_heads")
     key_size, value_size = _size(config, "linear_key_head_dim"), _size(config, "linear_value_head_dim")
     width = 2 * keys * key_size + values * value_size
@@ -100,6 +106,7 @@ def _gated_delta(config: ModelConfig) -> Tensors:
 
 
 def _kda(heads: int, size: int, kernel: int) -> Tensors:
+    """Return the states of Kimi's delta attention from their sizes."""
     return (
         StateTensor(elements=3 * heads * size * (kernel - 1)),
         StateTensor(elements=heads * size * size, recurrent=True, dtype="float32"),
@@ -107,6 +114,7 @@ def _kda(heads: int, size: int, kernel: int) -> Tensors:
 
 
 def _kimi_linear(config: ModelConfig) -> Tensors:
+    """Return the states of Kimi Linear."""
     linear = config.mapping("linear_attn_config")
     sizes = [as_whole(linear.get(name)) for name in ("num_heads", "head_dim", "short_conv_kernel_size")]
     heads, size, kernel = sizes
@@ -116,11 +124,13 @@ def _kimi_linear(config: ModelConfig) -> Tensors:
 
 
 def _glm5_next(config: ModelConfig) -> Tensors:
+    """Return the states of GLM-5-Next."""
     heads, size = _size(config, "linear_num_heads"), _size(config, "linear_head_dim")
     return _kda(heads, size, _size(config, "linear_conv_kernel_dim"))
 
 
 def _bailing_hybrid(config: ModelConfig) -> Tensors:
+    """Return the states of Bailing's hybrid models."""
     heads = _size(config, "num_attention_heads")
     size = config.whole("head_dim") or _size(config, "hidden_size") // heads
     if config.has("short_conv_kernel_size"):
@@ -129,6 +139,7 @@ def _bailing_hybrid(config: ModelConfig) -> Tensors:
 
 
 def _short_convolution(config: ModelConfig) -> Tensors:
+    """Return the state of a short convolution."""
     width = config.whole("conv_dim") or _size(config, "hidden_size")
     return (StateTensor(elements=width * (_size(config, "conv_L_cache") - 1)),)
 

@@ -1,1 +1,1 @@
-"""The weights of a model: how many bytes one rank holds, and over how many ranks they can be split."""
+"""The weights of a model: bytes on one rank, and the numbers of ranks they can be split over."""

@@ -1,4 +1,4 @@
-"""The modules of a model's language part, layer by layer."""
+"""The weight matrices of a model's decoder layers, layer by layer, with embedding and output head."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,6 +57,7 @@ def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
 
 
 def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
+    """Return the layers with their kinds only; raise UnknownSizeError if they are unknown."""
     kinds = layer_kinds(config)
     if kinds is None:
         raise UnknownSizeError("num_hidden_layers")
@@ -66,6 +67,7 @@ def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
 def _layer(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int, *, sparse: bool
 ) -> Iterator[Module]:
+    """Yield the weight matrices of one layer."""
     if layer.kind in (LayerKind.STATE, LayerKind.HYBRID):
         yield from mixer_modules(config, family)
     if layer.kind not in (LayerKind.STATE, LayerKind.NONE) and not family.shares_attention:
@@ -80,6 +82,7 @@ def _layer(
 def _attention(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int
 ) -> Iterator[Linear]:
+    """Yield the weight matrices of one layer's attention."""
     if is_latent(config) or config.text.model_type in _LATENT_WEIGHTS:
         return latent_attention(config, layer, family.attention, index)
     return grouped_queries(config, family, heads, layer, family.attention, index)
@@ -96,7 +99,7 @@ def embedding(config: ModelConfig) -> Vocabulary:
 
 
 def head(config: ModelConfig) -> Vocabulary | None:
-    """Return the head, where the model has one with weights of its own."""
+    """Return the output head if the model has one with its own weights."""
     if shares_embedding(config) or not _has_head(config):
         return None
     return replace(embedding(config), name="lm_head")

@@ -58,6 +58,7 @@ class ModelWeights:
         return max(_bytes(stage, ranks) for stage in self._stages(ranks.pipeline))
 
     def _stages(self, count: int) -> Iterable[Weights]:
+        """Yield the weights of each pipeline stage."""
         bounds = stage_bounds(len(self.layers), count)
         for number, (first, last) in enumerate(bounds):
             stage: Weights = Counter(self.towers)
@@ -106,6 +107,7 @@ def served_dtype(config: ModelConfig, dtype: str | None = None) -> str:
 
 
 def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
+    """Return the weights of the whole model."""
     table, last = embedding(config), head(config)
     everywhere = config.text.model_type in _TABLES_ON_EVERY_STAGE
     again = everywhere or config.text.model_type in _EMBEDDING_ON_EVERY_STAGE or shares_embedding(config)
@@ -120,7 +122,7 @@ def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
 
 
 def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
-    """The weights of each layer; those alike share one object."""
+    """Return the weights of each layer; equal layers share one object."""
     alike: dict[tuple[int, int | None], Weights] = {}
     found = []
     for index, modules in enumerate(decoder_layers(config)):
@@ -132,10 +134,12 @@ def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
 
 
 def _counted(formats: Formats, modules: Iterable[Module], layer: int | None = None) -> Weights:
+    """Return how often each module occurs, with its storage format."""
     return Counter((module, formats.of(module, layer)) for module in modules)
 
 
 def _add_layers(weights: Weights, layers: Iterable[Weights]) -> None:
+    """Add the layers' weights to `weights`."""
     times = Counter(map(id, layers))
     for layer in {id(layer): layer for layer in layers}.values():
         for stored, count in layer.items():
@@ -143,4 +147,5 @@ def _add_layers(weights: Weights, layers: Iterable[Weights]) -> None:
 
 
 def _bytes(weights: Weights, ranks: Ranks) -> int:
+    """Return the bytes of weights on one rank."""
     return sum(count * module.bytes(storage, ranks) for (module, storage), count in weights.items())

@@ -43,7 +43,7 @@ class Linear:
     bits: int | None = None  # where it is kept in a format of its own, quantized or not
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
-        """Return the bytes on one rank; raise `CannotSplitError` where there is no such part."""
+        """Return the bytes on one rank; raise `CannotSplitError` if they do not divide."""
         columns = self.inputs.on_rank(ranks.tensor)
         rows = sum(output.on_rank(ranks.tensor) for output in self.outputs)
         storage.check(self.inputs, self.outputs, ranks.tensor)
@@ -112,4 +112,5 @@ def replicated(name: str, inputs: int, *widths: int, bits: int | None = None) ->
 
 
 def _rounded(size: int, multiple: int) -> int:
+    """Return a size rounded up to a multiple."""
     return ceil(size / multiple) * multiple

@@ -1,4 +1,4 @@
-"""One side of a weight, and how the ranks of a tensor-parallel group share it."""
+"""One side of a weight matrix, and how the ranks of a tensor-parallel group divide it."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,7 +8,7 @@ class CannotSplitError(Exception):
     """A number of ranks that a weight cannot be split over. `what` names the weight: `10 KV heads`."""
 
     def __init__(self, what: str) -> None:
-        """Create a refusal of `what`."""
+        """Create the error for a weight described by `what`."""
         super().__init__(what)
         self.what = what
 

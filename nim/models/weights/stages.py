@@ -1,4 +1,4 @@
-"""How the engine shares layers out among the stages of a pipeline."""
+"""How the engine distributes layers over the stages of a pipeline."""
 
 from itertools import accumulate, pairwise
 

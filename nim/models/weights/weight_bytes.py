@@ -1,4 +1,4 @@
-"""The bytes of a model's weights on one rank."""
+"""Bytes of a model's weights on one rank."""
 
 from nim.models.config import ModelConfig
 from nim.models.types import Quantization
@@ -55,6 +55,7 @@ def _shared_out(on_disk: int, config: ModelConfig, quantization: Quantization | 
 
 
 def _bytes(weights: ModelWeights, ranks: Ranks) -> int | None:
+    """Return the bytes of weights on one rank; None if they cannot be split."""
     try:
         return weights.bytes(ranks)
     except CannotSplitError:

@@ -1,4 +1,4 @@
-"""How much memory a start takes on each of its GPUs, or on the host for a CPU profile, as far as is known.
+"""Estimate the memory a start takes on each of its GPUs, or on the host for a CPU profile.
 
 Weights of one rank, plus the cache of one sequence of the full context (the engine does not start with less),
 plus an allowance for everything else. What is not known is not invented: it is said.
@@ -10,10 +10,10 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
-from nim.selection.engine_options import EngineOptions
-from nim.selection.memory.cache_cost import CacheCost, LinearCost, read_cost
-from nim.selection.memory.start import Start
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.kv_cache_cost import CacheCost, LinearCost, read_cost
 from nim.selection.memory.weights import weights_bytes
+from nim.selection.profile_options import EngineOptions
 
 # Bytes of one cached value; NVFP4 has one byte of scale for sixteen values.
 BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
@@ -27,7 +27,7 @@ ALLOWED_TOKENS = 8192
 ACTIVATIONS, SHARED_ACTIVATIONS = 7, 21
 """Bytes for each token and element of its hidden state: on every rank, and those that the ranks share."""
 ENGINE_UTILIZATION = 0.92
-"""The share of a GPU that vLLM takes unless it is told otherwise."""
+"""The share of a GPU that vLLM takes unless it is configured otherwise."""
 MOST_UTILIZATION = 0.98
 SHORTEST_CONTEXT = 128
 LONGEST_CONTEXT = 2**24
@@ -35,7 +35,7 @@ LONGEST_CONTEXT = 2**24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Bytes per GPU. None is unknown; `unknown` says which facts are missing.
+    """Memory per GPU in bytes. None is unknown; `unknown` names the missing facts.
 
     `least_bytes` is what it takes to start at all, `need_bytes` with a context of `max_model_len`.
     `reserved_bytes` is the size of the cache where it is set: then the share of the GPU has no effect.
@@ -53,28 +53,28 @@ class Estimate:
 
     @property
     def context_bytes(self) -> int:
-        """Return what the cache of the whole context takes, 0 where that is unknown or left to the engine."""
+        """Return the bytes of the full context's KV cache; 0 if unknown or chosen by the engine."""
         if self.cost is None or self.max_model_len is None or self.fits_context:
             return 0
         return self.cost.bytes_for(self.max_model_len) or 0
 
     def longest(self, usable_bytes: int) -> int | None:
-        """Return the longest context that `usable_bytes` hold; None where it is unknown or there is none."""
+        """Return the longest context in tokens that fits `usable_bytes`; None if unknown or none fits."""
         if self.least_bytes is None or self.cost is None:
             return None
-        room = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
-        length = self.cost.longest(room)
+        available = usable_bytes - self.least_bytes if self.reserved_bytes is None else self.reserved_bytes
+        length = self.cost.longest(available)
         return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
-        """Return what it takes with this context."""
+        """Return the bytes needed with a context of `max_model_len` tokens."""
         if self.least_bytes is None:
             return None
         return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
 def estimate(start: Start) -> Estimate:
-    """Return the memory of one start."""
+    """Return the memory estimate of one start."""
     profile, options = start.profile, start.options
     weights, workspace = weights_bytes(start), _workspace_bytes(start)
     cost = _cost(start)
@@ -95,7 +95,7 @@ def estimate(start: Start) -> Estimate:
 
 
 def _workspace_bytes(start: Start) -> int:
-    """Return the allowance, without graphs where there are none, with the activations of larger steps."""
+    """Return the allowance for activations and CUDA graphs in bytes."""
     if start.profile.on_cpu:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
@@ -107,7 +107,7 @@ def _workspace_bytes(start: Start) -> int:
 
 
 def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
-    """Return weights and workspace, or what the manifest states for the profile's own sizes."""
+    """Return the bytes of weights and workspace, or the manifest's figure for the profile's own sizes."""
     profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
@@ -118,15 +118,15 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """Return the size of the cache where it is set: on a CPU also by a variable, in GiB."""
-    told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
-    if profile.on_cpu and told.isdecimal() and int(told):
-        return int(told) * GIB
+    """Return the KV cache's size in bytes if an option or variable fixes it, else None."""
+    configured = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
+    if profile.on_cpu and configured.isdecimal() and int(configured):
+        return int(configured) * GIB
     return options.whole("kv_cache_memory_bytes")
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
-    """Return the cache of a full context, or of the shortest one where the engine takes what fits."""
+    """Return the bytes of a full context's KV cache, or of the shortest if the engine takes what fits."""
     length = SHORTEST_CONTEXT if start.options.fits_context else start.context
     if reserved is not None:
         # What a manifest states of a CPU profile was measured with the cache.
@@ -135,7 +135,7 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 
 def _cost(start: Start) -> CacheCost | None:
-    """Return the cost by the model's own files, else by the keys and values that the manifest states.
+    """Return the cost of a context by the model's own files, else by the manifest's figures.
 
     Heads are shared out up to one each, layers over the stages.
     """
@@ -158,6 +158,7 @@ def _cost(start: Start) -> CacheCost | None:
 
 
 def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:
+    """Return the bytes of one cached value by the KV cache type; None if unknown."""
     kind = options.text("kv_cache_dtype")
     if kind is None:
         dtype = options.text("dtype")
@@ -166,5 +167,6 @@ def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | Non
 
 
 def _unknown(weights: int | None, cache: int | None) -> tuple[str, ...]:
+    """Return the names of the missing facts."""
     missing = [] if weights is not None else ["the size of the weights"]
     return tuple(missing + ([] if cache is not None else ["what a token of context costs"]))

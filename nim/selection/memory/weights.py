@@ -1,11 +1,11 @@
-"""The bytes of weights that a start keeps on each GPU, or on the host for a CPU profile."""
+"""Bytes of weights that a start keeps on each GPU, or on the host for a CPU profile."""
 
 from math import ceil
 
 from nim.hardware.types import GIB
 from nim.manifest import Model, Profile
 from nim.manifest.types import BILLION, GB
-from nim.selection.memory.start import Start
+from nim.selection.memory.estimate_inputs import Start
 
 BYTES_PER_PARAMETER = {
     "fp32": 4.0,
@@ -21,7 +21,7 @@ BYTES_PER_PARAMETER = {
 
 
 def weights_bytes(start: Start) -> int | None:
-    """Return what stays on each GPU; on a CPU, the weights of all its replicas. None is unknown."""
+    """Return the bytes of weights on each GPU; on a CPU, those of all replicas. None is unknown."""
     rank = _rank_bytes(start)
     if rank is None:
         return None
@@ -31,7 +31,7 @@ def weights_bytes(start: Start) -> int | None:
 
 
 def _rank_bytes(start: Start) -> int | None:
-    """Return the weights of a rank by the configuration, else the stored ones divided by the ranks."""
+    """Return a rank's bytes of weights by the configuration, else the stored bytes divided by the ranks."""
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
     if start.facts is not None:
         counted = start.facts.rank_bytes(
@@ -46,6 +46,7 @@ def _rank_bytes(start: Start) -> int | None:
 
 
 def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
+    """Return the bytes of the stored weights by the manifest; None if unknown."""
     if profile.weights_gb is not None:
         return profile.weights_gb * GB
     size = BYTES_PER_PARAMETER.get(profile.precision or "")
@@ -55,7 +56,7 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
 
 
 def _offloaded_bytes(start: Start, rank: int) -> int:
-    """Return the bytes of a rank that the host keeps: a number of GiB, or some layers of each group."""
+    """Return the bytes of a rank's weights kept on the host: some GiB, or some layers of each group."""
     options = start.options
     group, layers = options.whole("offload_group_size"), options.whole("offload_num_in_group") or 1
     if options.get("offload_backend") == "prefetch" or (options.get("offload_backend") != "uva" and group):

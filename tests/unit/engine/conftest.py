@@ -5,5 +5,5 @@ from nim.engine.table import OptionTable, load_options
 
 @pytest.fixture(scope="session")
 def table() -> OptionTable:
-    """The committed table."""
+    """Return the committed table."""
     return load_options()

@@ -1,4 +1,4 @@
-"""vLLM's own parser as the judge, in a process of its own: a JSON request per line, a JSON answer per line.
+"""vLLM's own parser in a process of its own: one JSON request and answer per line.
 
 The first answer is the option table that the installed vLLM makes. A request is a list of tokens and the
 values they should give; the answer is what differs, or vLLM's own refusal.
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _vllm() -> Any:
-    """The parser as the `vllm` program builds it, with `serve` alone."""
+    """Return the parser as the `vllm` program builds it, with `serve` alone."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 

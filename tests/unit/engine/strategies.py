@@ -1,4 +1,4 @@
-"""Option values, and the many ways of writing them, drawn from the committed table."""
+"""Random option values, and the ways of writing them, from the committed table."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ modules = st.one_of(
 
 
 def plain(option: Option, text: str) -> bool:
-    """Whether the option can hold this very string."""
+    """Return whether the option can hold this very string."""
     said = text != "--" and not (option.nullable and text in ("", "None"))
     if option.kind is Kind.OBJECT_OR_STRING:
         return said and not is_open(text) and not text.strip().startswith(("{", "["))
@@ -63,7 +63,7 @@ def plain(option: Option, text: str) -> bool:
 
 
 def items(option: Option) -> st.SearchStrategy[Any]:
-    """One value of the option, as it is after reading."""
+    """Return one value of the option, as it is after reading."""
     if option.choices:
         return st.sampled_from(option.choices)
     strings = texts.filter(lambda text: plain(option, text))
@@ -84,7 +84,7 @@ def items(option: Option) -> st.SearchStrategy[Any]:
 
 
 def values(option: Option) -> st.SearchStrategy[Any]:
-    """A value of the option that can be said: nothing that only its absence says."""
+    """Return a value of the option that can be said: nothing that only its absence says."""
     if option.kind is Kind.FLAG:
         return st.just(True)
     if option.kind is Kind.BOOLEAN:
@@ -104,7 +104,7 @@ def values(option: Option) -> st.SearchStrategy[Any]:
 def sets_of_values(
     table: OptionTable, *, without: frozenset[str] = frozenset()
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """A few options with a value each."""
+    """Return a few options with a value each."""
     usable = [o for o in table.options.values() if o.name not in OWNED and o.name not in without]
     pairs = st.sampled_from(usable).flatmap(lambda option: st.tuples(st.just(option.name), values(option)))
     return st.lists(pairs, max_size=6, unique_by=lambda pair: pair[0]).map(dict)
@@ -112,7 +112,7 @@ def sets_of_values(
 
 @st.composite
 def spoken(draw: st.DrawFn, option: Option, value: Any) -> list[str]:
-    """The tokens for the value in any spelling that the engine takes."""
+    """Return the tokens for the value in any spelling that the engine takes."""
     tokens = list(option_tokens(option, value))
     if isinstance(value, bool):
         names = option.spellings if value else option.negatives
@@ -134,7 +134,7 @@ def _spelling(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 def _text(option: Option, text: str) -> st.SearchStrategy[str]:
-    """Other texts of the same meaning."""
+    """Return other texts of the same meaning."""
     same = [text]
     if option.kind in (Kind.HUMAN_INTEGER, Kind.AUTO_INTEGER) and int(text) > 0:
         same += [f"{int(text) // d}{unit}" for unit, d in (("k", 1000), ("K", 1024)) if int(text) % d == 0]
@@ -169,7 +169,7 @@ def _within(option: Option, drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[
 
 
 def allowed(limits: Limits, value: Any) -> bool:
-    """Whether the limits let the value pass."""
+    """Return whether the limits let the value pass."""
     try:
         limits.check(value)
     except MisfitError:

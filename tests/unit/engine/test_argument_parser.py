@@ -268,7 +268,7 @@ def test_refusals_say_what_to_write(table: OptionTable, line: str, message: str,
     assert "planted" not in str(error)
 
 
-def test_an_option_and_its_value_in_one_argument_are_told_apart(table: OptionTable) -> None:
+def test_an_option_and_its_value_in_one_argument_are_separated(table: OptionTable) -> None:
     with pytest.raises(SettingsError) as error:
         parse_arguments(["--api-key planted-secret"], table, place=PLACE)
     assert "one argument with a blank in it" in error.value.message
@@ -301,7 +301,7 @@ def test_secrets_in_json_are_masked_in_the_corrected_form(table: OptionTable) ->
     assert '"a":"b c"' in (error.hint or "")
 
 
-def test_everything_wrong_is_said_at_once(table: OptionTable) -> None:
+def test_all_errors_are_reported_at_once(table: OptionTable) -> None:
     error = refusal(table, "--max-modle-len 1 --seed x --port 8000")
     assert error.message.startswith("cannot use 3 arguments from NIM_PASSTHROUGH_ARGS:")
     for part in ("--max-model-len", '"x" is not a whole number', "NIM_SERVER_PORT"):

@@ -60,7 +60,7 @@ def test_what_the_engine_refuses(precision: str, has: Capability, method: str | 
     assert verdict.needed == needed
 
 
-def test_a_dtype_that_is_asked_for_is_heard() -> None:
+def test_a_requested_dtype_takes_effect() -> None:
     asked = judge_precision("bf16", TURING, CATALOG, dtype="bfloat16")
     assert (asked.runs, asked.hint) == (False, "--dtype auto")
     assert judge_precision("bf16", TURING, CATALOG, dtype="half").note is None

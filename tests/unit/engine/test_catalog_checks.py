@@ -11,7 +11,7 @@ from nim.engine.catalog_checks import (
     unknown_quantization,
 )
 from nim.errors import SettingsError, WeightsError
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 CATALOG = load_catalog()
 PLACE = "config.json"
@@ -175,7 +175,7 @@ def test_a_parser_that_is_not_used_is_a_warning() -> None:
         assert "llama3_json" in warning
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         check_named_values(config(reasoning_parser="qwen33", quantization="nothing-like-it"), CATALOG)
     assert "qwen33" in error.value.message

@@ -44,7 +44,7 @@ def test_the_engine_is_found_by_its_metadata(
         assert engine == InstalledEngine(name="vllm", version=version, build=build, command=command)  # type: ignore[arg-type]
 
 
-def test_vllm_s_own_script_is_used_where_it_lies_beside_the_python(
+def test_vllms_own_script_is_used_if_it_is_beside_the_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A virtual environment that borrows the system's vLLM has none; its module does the same."""
@@ -56,7 +56,7 @@ def test_vllm_s_own_script_is_used_where_it_lies_beside_the_python(
     assert engine.command == (str(tmp_path / "vllm"), "serve")
 
 
-def test_looking_does_not_import_the_engine() -> None:
+def test_detection_does_not_import_the_engine() -> None:
     before = set(sys.modules)
     find_engine()
     assert not {name for name in set(sys.modules) - before if name.partition(".")[0] in ("vllm", "torch")}

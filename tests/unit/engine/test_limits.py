@@ -1,4 +1,4 @@
-"""What a number may be, and which words a key takes."""
+"""Limits of numbers, and the words that a key accepts."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_a_number_is_within_its_range_or_refused(
 
 
 @pytest.mark.parametrize(("value", "meant"), [(80, "0.8"), (92.5, "0.925"), (101, None), (-5, None)])
-def test_a_share_in_per_cent_is_told_as_a_fraction(value: float, meant: str | None) -> None:
+def test_a_share_in_per_cent_is_suggested_as_a_fraction(value: float, meant: str | None) -> None:
     with pytest.raises(MisfitError) as refused:
         limits_from(SHARE).check(value)
     assert refused.value.write == meant

@@ -22,7 +22,7 @@ def split(text: str) -> list[str]:
 
 
 def plain(tokens: list[str]) -> bool:
-    """Not one word that holds a line together: that is what `docker --env-file` makes of one."""
+    """Return whether no word holds a whole line in quotes, as `docker --env-file` makes of one."""
     return len(tokens) != 1 or not tokens[0].startswith(("-", "["))
 
 
@@ -149,7 +149,7 @@ def test_what_is_plain_needs_no_note(text: str, tokens: list[str]) -> None:
     assert (list(line.tokens), line.notes) == (tokens, ())
 
 
-def test_a_secret_in_an_array_that_is_told_is_masked() -> None:
+def test_a_secret_in_a_reported_array_is_masked() -> None:
     (note,) = read_line("['--hf-token', 'planted']", place=PLACE).notes
     assert "planted" not in note
 

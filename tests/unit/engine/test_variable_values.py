@@ -1,11 +1,11 @@
-"""Values of the engine's variables that it would refuse while it starts are refused before."""
+"""Invalid values of the engine's variables are refused before the start."""
 
 import pytest
 
 from nim.engine import blank_variables, check_variable_values
 from nim.engine.table import OptionTable
 from nim.errors import SettingsError
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 NUMBER, SHARE, WORD = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "VLLM_LOG_STATS_INTERVAL", "VLLM_KV_CACHE_LAYOUT"
 SWITCH, LIST = "VLLM_USE_DEEP_GEMM", "VLLM_GPT_OSS_SYSTEM_TOOL_MCP_LABELS"

@@ -4,7 +4,7 @@ import pytest
 
 from nim.engine.table import OptionTable
 from nim.engine.variables import check_variables, service_links, unread_variables
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 
 def test_known_and_foreign_variables_pass(table: OptionTable) -> None:
@@ -77,7 +77,7 @@ def test_a_profile_s_variables_without_effect_are_named_together(table: OptionTa
     assert "no longer has it (last seen in 0.20.2); use --moe-backend" in warning
 
 
-def test_what_stands_for_them_is_named(table: OptionTable) -> None:
+def test_replacements_are_named(table: OptionTable) -> None:
     (warning,) = unread_variables(config(Layer.PROFILE, **OLD, moe_backend="flashinfer_trtllm"), table)
     assert "--moe-backend flashinfer_trtllm stands for it (last seen in 0.20.2)" in warning
 

@@ -1,13 +1,13 @@
-"""Ends of real logs → why the engine was lost, and what is told about it."""
+"""From the end of real logs to the class of a loss and its report."""
 
 from pathlib import Path
 
 import pytest
 
-from nim.failures.classify import TOLD_LINES, Loss, classify, kernel_kills
-from nim.failures.failure_classes import KINDS
-from nim.failures.program_exit import Exit
-from nim.logging.records import EngineLines, Record
+from nim.failures.classify import REPORTED_LINES, Loss, classify, kernel_kills
+from nim.failures.failure_classes import FAILURE_CLASSES
+from nim.failures.program_exit import ProgramExit
+from nim.logging.log_line_parsers import EngineLines, Record
 from tests.fakes.words import CRASHES
 
 FAKE = {"auth": "authentication", "host_oom": "unknown"}  # the fake cannot make the kernel kill anything
@@ -37,7 +37,7 @@ def log(text: str) -> tuple[Record, ...]:
 
 
 def kind_of(text: str, **more: object) -> str:
-    loss = Loss(end=Exit(code=1), log=log(text), **more)  # type: ignore[arg-type]
+    loss = Loss(end=ProgramExit(code=1), log=log(text), **more)  # type: ignore[arg-type]
     return classify(loss)[0].name
 
 
@@ -80,10 +80,10 @@ def test_words_of_vllm_and_its_libraries(kind: str, line: str) -> None:
     assert kind_of(line) == kind
 
 
-def test_the_cause_is_told_and_the_frames_are_not() -> None:
-    kind, failure = classify(Loss(end=Exit(code=1), log=log(DAMAGED)))
+def test_the_report_has_the_cause_without_traceback_frames() -> None:
+    kind, failure = classify(Loss(end=ProgramExit(code=1), log=log(DAMAGED)))
     assert (kind.name, kind.retry) == ("damaged_weights", False)
-    assert len(failure.log) <= TOLD_LINES + 1
+    assert len(failure.log) <= REPORTED_LINES + 1
     told = "\n".join(failure.log)
     assert "SafetensorError" in told
     assert "Engine core initialization failed" in told
@@ -91,9 +91,11 @@ def test_the_cause_is_told_and_the_frames_are_not() -> None:
         assert noise not in told
 
 
-def test_a_cause_far_from_the_end_is_told_first() -> None:
+def test_a_cause_far_from_the_end_is_reported_first() -> None:
     text = "RuntimeError: CUDA out of memory\n" + "".join(f"line {n}\n" for n in range(100))
-    assert classify(Loss(end=Exit(code=1), log=log(text)))[1].log[0] == "RuntimeError: CUDA out of memory"
+    assert (
+        classify(Loss(end=ProgramExit(code=1), log=log(text)))[1].log[0] == "RuntimeError: CUDA out of memory"
+    )
 
 
 def test_words_of_a_user_in_good_news_are_no_signs() -> None:
@@ -113,7 +115,7 @@ DYING = """\
 @pytest.mark.parametrize("text", [DYING, *(words for _, _, words in CRASHES.values())])
 def test_an_engine_that_was_ready_is_lost_for_a_reason_with_which_a_start_can_succeed(text: str) -> None:
     """The first is what vLLM 0.32 says when its core is killed under a stream of /v1/messages."""
-    end = Exit(code=0)
+    end = ProgramExit(code=0)
     assert classify(Loss(end=end, log=log(text), was_ready=True))[0].retry
     assert kind_of(DYING) == "bad_argument"
 
@@ -123,23 +125,23 @@ def test_the_cause_comes_before_its_consequence() -> None:
 
 
 def test_memory_is_blamed_only_when_the_kernel_has_killed_and_this_engine_was_hit() -> None:
-    killed = Exit(signal=9)
+    killed = ProgramExit(signal=9)
     assert classify(Loss(end=killed, log=(), kernel_killed=True))[0].name == "host_oom"
     assert classify(Loss(end=killed, log=()))[0].name == "unknown"
-    assert classify(Loss(end=Exit(code=1), log=(), kernel_killed=True))[0].name == "unknown"
+    assert classify(Loss(end=ProgramExit(code=1), log=(), kernel_killed=True))[0].name == "unknown"
     assert kind_of("Failed core proc(s): {'EngineCore': -9}", kernel_killed=True) == "host_oom"
     assert kind_of("", kernel_killed=True, lost_part="VLLM::Worker (pid 7)") == "host_oom"
 
 
 def test_without_a_sign_it_is_said_what_was_seen() -> None:
-    assert "killed by SIGSEGV" in classify(Loss(end=Exit(signal=11), log=()))[1].message
-    never = classify(Loss(end=Exit(why="too many processes"), log=()))[1].message
+    assert "killed by SIGSEGV" in classify(Loss(end=ProgramExit(signal=11), log=()))[1].message
+    never = classify(Loss(end=ProgramExit(why="too many processes"), log=()))[1].message
     assert never == "the engine could not be started: too many processes"
-    part = classify(Loss(end=Exit(code=0), log=(), lost_part="VLLM::EngineCore (pid 7)"))[1].message
+    part = classify(Loss(end=ProgramExit(code=0), log=(), lost_part="VLLM::EngineCore (pid 7)"))[1].message
     assert part.startswith("VLLM::EngineCore (pid 7)")
 
 
-def test_the_kernel_is_asked_for_our_container_first(tmp_path: Path) -> None:
+def test_kernel_kills_of_this_container_take_precedence(tmp_path: Path) -> None:
     assert kernel_kills(tmp_path) is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "vmstat").write_text("nr_free_pages 1\noom_kill 7\n")
@@ -150,8 +152,8 @@ def test_the_kernel_is_asked_for_our_container_first(tmp_path: Path) -> None:
 
 
 def test_each_class_says_what_to_type_next() -> None:
-    assert len({kind.name for kind in KINDS}) == len(KINDS)
-    for kind in KINDS:
+    assert len({kind.name for kind in FAILURE_CLASSES}) == len(FAILURE_CLASSES)
+    for kind in FAILURE_CLASSES:
         assert (
             "NIM_" in kind.hint or "`" in kind.hint or "HF_TOKEN" in kind.hint or "memory limit" in kind.hint
         )

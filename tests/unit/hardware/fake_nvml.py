@@ -1,4 +1,4 @@
-"""NVML as it answers on machines that have GPUs: the calls we make, failing with pynvml's own errors."""
+"""A fake NVML with the calls in use, which fails with pynvml's own errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The whole look: this machine as it is, and NVML, environment and host joined."""
+"""Detection as a whole: this machine, and NVML, environment and host joined."""
 
 import ctypes
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from nim.errors import HardwareError
 from nim.hardware import Hardware, Host, detect_hardware
 from nim.hardware.detect import join
-from nim.hardware.nvidia import load_nvml, take_inventory
+from nim.hardware.nvml_inventory import load_nvml, take_inventory
 from tests.unit.hardware.fake_nvml import FakeGpu, FakeNvml
 
 
@@ -61,7 +61,7 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
         ({"NVIDIA_VISIBLE_DEVICES": "none"}, 'NVIDIA_VISIBLE_DEVICES="none" hides every GPU'),
     ],
 )
-def test_where_all_are_hidden_none_is_looked_for(environ: dict[str, str], note: str) -> None:
+def test_hidden_gpus_are_not_searched(environ: dict[str, str], note: str) -> None:
     hardware = detect_hardware(environ)
     assert (hardware.gpus, hardware.source, hardware.notes) == ((), "none", (note,))
 

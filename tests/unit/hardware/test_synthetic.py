@@ -1,4 +1,4 @@
-"""`--gpus 8xH200` and the table behind it."""
+"""Synthetic hardware from `--gpus 8xH200`, and the product table."""
 
 import re
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nim.errors import HardwareError
 from nim.hardware import hardware_from_gpus
-from nim.hardware.table import PRODUCTS, find_product, product_named, product_names
+from nim.hardware.gpu_products import PRODUCTS, find_product, product_named, product_names
 
 MIB = 1024**2
 
@@ -76,7 +76,7 @@ def test_spellings(spelling: str, name: str) -> None:
     assert product.name == name
 
 
-def test_a_made_up_gpu_is_idle_and_knows_only_what_the_table_knows() -> None:
+def test_a_synthetic_gpu_is_idle_and_has_only_the_tables_values() -> None:
     hardware = hardware_from_gpus(" 2xH200 ")
     first, second = hardware.gpus
     assert (first.index, second.index) == (0, 1)

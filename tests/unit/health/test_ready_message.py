@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.health.ready_message import ready_lines
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 from tests.process.plans import make_plan
 
 
-def test_the_first_line_says_where_and_the_second_can_be_pasted(directory: Path) -> None:
+def test_the_first_line_has_the_address_and_the_second_a_command(directory: Path) -> None:
     plan = make_plan(directory)
     name = plan.model.served_names[0]
     where, example = ready_lines(plan)

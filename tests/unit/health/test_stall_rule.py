@@ -1,4 +1,4 @@
-"""A stop of the engine at every moment: by when it is noticed. The clock is made up."""
+"""An engine that stops at any moment is detected in time, with a simulated clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nim.event_loop import EventLoop, Timer
-from nim.health import stalls
-from nim.health.stalls import StallCallbacks, StallDetector
+from nim.health import stall_detector
+from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.plan import Plan
 from nim.settings.read import read_settings
 from tests.process.plans import make_plan
@@ -52,7 +52,7 @@ class Engine:
         _longest: float,
         answered: Callable[[int, bytes], None],
     ) -> Timer:
-        """In place of an HTTP request: what it comes to, or never."""
+        """Answer in place of an HTTP request, or never."""
         return self.loop.after(self.latency, lambda: self.answer(request, answered))
 
     def answer(self, request: bytes, answered: Callable[[int, bytes], None]) -> None:
@@ -76,14 +76,14 @@ class Noticed(Exception):
 
 
 def watched(directory: Path, times: tuple[float, float]) -> Plan:
-    """A plan with this time-out and this interval of probes."""
+    """Return a plan with this time-out and this interval of probes."""
     timeout, interval = times
     return replace(make_plan(directory), stall_timeout_seconds=timeout, probe_interval_seconds=interval)
 
 
 def noticed_after(plan: Plan, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> float:
-    """How long after the stop the engine is called stalled."""
-    monkeypatch.setattr(stalls, "HttpRequest", engine.ask)
+    """Return how long after the stop the engine is called stalled."""
+    monkeypatch.setattr(stall_detector, "HttpRequest", engine.ask)
 
     def stalled(_: str) -> None:
         raise Noticed(engine.loop.now())

@@ -1,4 +1,4 @@
-"""The file in which starts are kept: several services write it, and nothing that befalls it does harm."""
+"""The file of earlier starts: concurrent writers and damage do no harm."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nim.health.startup_history import FILE, KEPT_KINDS, KEPT_RUNS, LOCK, Run, key_of, recall, remember
-from nim.state import Phase
-from nim.values import Layer, Origin, Value
+from nim.service_state import Phase
+from nim.value_origins import Layer, Origin, Value
 from tests.process.plans import make_plan
 
 
@@ -61,7 +61,7 @@ def test_it_stays_small(tmp_path: Path) -> None:
         b" " * 2_000_000,
     ],
 )
-def test_a_damaged_file_is_said_and_replaced(tmp_path: Path, text: bytes) -> None:
+def test_a_damaged_file_is_reported_and_replaced(tmp_path: Path, text: bytes) -> None:
     (tmp_path / FILE).write_bytes(text)
     kept = recall(tmp_path, "a")
     assert kept.runs == ()
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_said_and_replaced(tmp_path: Path, text: bytes) -> Non
     assert recall(tmp_path, "a").runs == (run(),)
 
 
-def test_what_cannot_be_read_or_written_is_said_and_nothing_more(tmp_path: Path) -> None:
+def test_an_unreadable_or_unwritable_file_is_only_reported(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     assert "cannot read" in (recall(tmp_path, "a").problem or "")
     assert "cannot keep" in (remember(tmp_path, "a", run()) or "")
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_or_written_is_said_and_nothing_more(tmp_path: Path)
 
 def test_services_that_share_a_cache_lose_nothing_of_each_other(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nim.state import Phase\n"
+        "import sys; from pathlib import Path; from nim.service_state import Phase\n"
         "from nim.health.startup_history import Run, remember\n"
         "for n in range(5):\n"
         "  run = Run(at=n, seconds={Phase.LOAD: n}, download_seconds=0, warm=True)\n"

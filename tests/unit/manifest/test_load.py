@@ -1,4 +1,4 @@
-"""Manifests are read strictly: what is not understood is said, with its line."""
+"""Manifests are read strictly: errors name the line."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Every manifest that is shipped: it loads, its ids are right, its options exist."""
+"""Every shipped manifest loads, with correct ids and existing options."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from nim.engine import check_values, load_options
-from nim.hardware.table import PRODUCTS
+from nim.hardware.gpu_products import PRODUCTS
 from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
 from nim.manifest.check import check_manifest
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
-from nim.selection.engine_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
-from nim.selection.memory.start import Start
-from nim.selection.parallel import parallel_of
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.parallel_sizes import parallel_of
+from nim.selection.profile_options import options_of
 from tests.oracle import record
 
 PROFILES = Path(__file__).parents[3] / "profiles"
@@ -31,7 +31,7 @@ def manifest(request: pytest.FixtureRequest) -> Manifest:
 
 
 def start_of(profile: Profile, manifest: Manifest) -> Start:
-    """A start with what the profile says, and no more."""
+    """Return a start with what the profile says, and no more."""
     options = options_of(profile, {})
     parallel = parallel_of(profile, options, own_sizes=True)
     return Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
@@ -103,19 +103,19 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, dict[str, Any]]:
-    """What the engine itself makes of published models, by name; see `tests/oracle`."""
+    """Return what the engine itself makes of published models, by name; see `tests/oracle`."""
     return {name: verdict for name, verdict in record.read().items() if "error" not in verdict}
 
 
 def judged(manifest: Manifest, verdicts: dict[str, dict[str, Any]]) -> list[tuple[Profile, dict[str, Any]]]:
-    """The profiles whose weights the engine has judged, each with the verdict."""
+    """Return the profiles whose weights the engine has judged, each with the verdict."""
     sources = [(profile, (profile.source or "").removeprefix("hf://")) for profile in manifest.profiles]
     found = [(profile, verdicts[source]) for profile, source in sources if source in verdicts]
     return found or pytest.skip("the engine has judged none of its checkpoints")
 
 
 def same_precision(profile: Profile, verdict: dict[str, Any]) -> bool:
-    """Whether the engine judged quantized weights as such: some published configurations do not say so."""
+    """Return whether the engine judged quantized weights as such, which some configurations do not state."""
     return (profile.precision in ("bf16", "fp16")) == (verdict["quantization"] is None)
 
 

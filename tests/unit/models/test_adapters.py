@@ -1,4 +1,4 @@
-"""What an adapter's files say."""
+"""Reading an adapter's files."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ GOOD = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], "peft_type": "L
 
 
 def adapter(directory: Path, *, weights: str = "adapter_model.safetensors", **config: Any) -> Path:
-    """An adapter as far as its files say what it is."""
+    """Return an adapter as far as its files say what it is."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "adapter_config.json").write_text(json.dumps(GOOD | config))
     if weights:

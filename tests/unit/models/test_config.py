@@ -1,4 +1,4 @@
-"""One configuration behind the engine's names, whatever layout the file has."""
+"""Configurations of any layout under the engine's keys."""
 
 from typing import Any
 

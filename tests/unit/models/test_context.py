@@ -69,7 +69,7 @@ def test_sentence_transformers_have_the_last_word() -> None:
     assert context.tokens == 256
 
 
-def test_command_r_may_be_told_its_other_length() -> None:
+def test_command_r_accepts_its_longer_length() -> None:
     context = reading(LLAMA, max_position_embeddings=8192, model_max_length=131072).context
     assert context is not None
     assert context.limit == 131072

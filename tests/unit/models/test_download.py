@@ -1,11 +1,11 @@
-"""What the engine will fetch by itself, and where it will lie."""
+"""The repositories that the engine downloads, and their cache directories."""
 
 import pytest
 
 from nim.models.download import ORIGINALS, download_of, wanted_of
 from nim.models.source import Source
 from nim.plan import Download, Wanted
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 SOURCE = Source(repository="org/name", revision="main")
 

@@ -1,4 +1,4 @@
-"""Whether a rank holds a model."""
+"""Whether a model fits on a rank."""
 
 from nim.models.cache import CacheSettings
 from nim.models.fit import Fit, fit_rank

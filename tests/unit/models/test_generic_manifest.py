@@ -1,4 +1,4 @@
-"""A model without a manifest gets the profiles that any model can be tried with."""
+"""The generic profiles of a model without a manifest."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The variables of the hub's client: what no hub could be asked with, and which proxy is asked."""
+"""The hub client's variables: unusable values, and the proxy in use."""
 
 from pathlib import Path
 
@@ -107,6 +107,6 @@ def test_which_proxy_is_asked(environ: dict[str, str], variable: str | None) -> 
     assert proxy_for("https://huggingface.co", environ) == expected
 
 
-def test_a_proxy_s_user_is_not_told() -> None:
+def test_a_proxys_user_is_not_shown() -> None:
     proxy = proxy_for("http://host", {"HTTP_PROXY": f"http://me:{PASSWORD}@p:1"})
     assert proxy == Proxy(variable="HTTP_PROXY", address="http://p:1", has_user=True)

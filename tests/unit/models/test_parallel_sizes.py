@@ -1,4 +1,4 @@
-"""Sizes that the engine accepts, and the words of a refusal."""
+"""Sizes that the engine accepts, and the text of refusals."""
 
 import pytest
 from hypothesis import given, strategies
@@ -167,7 +167,7 @@ class TestUnknown:
         assert tensor_parallel_sizes(model_config(config)) == (1, 2, 4, 12)
 
 
-def test_a_model_that_no_size_suits_is_said_so() -> None:
+def test_a_model_that_no_size_suits_is_reported() -> None:
     nvfp4 = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"]}
     odd = {**DENSE, "hidden_size": 1000, "head_dim": 64, "quantization_config": nvfp4}
     assert refusal(odd) == (

@@ -1,4 +1,4 @@
-"""A whole reading: what no module below it decides."""
+"""Whole readings: what no single module decides."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a model is served for, and what it takes."""
+"""Whether a model generates, and which inputs it accepts."""
 
 from typing import Any
 

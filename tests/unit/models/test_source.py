@@ -1,4 +1,4 @@
-"""Names of models as people write them."""
+"""Model names as users write them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lines that the engine refuses, lines beside them that it takes, and what its refusal says: a YAML file."""
+"""Cases in YAML: arguments that the engine refuses, similar accepted ones, and the refusal's text."""
 
 from dataclasses import dataclass
 from pathlib import Path

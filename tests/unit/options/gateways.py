@@ -1,4 +1,4 @@
-"""The gateway that variables, a machine and an engine lead to."""
+"""The gateway's configuration for given variables, machine and engine options."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from nim.options.derive import Surroundings
 from nim.options.gateway import decide_gateway
 from nim.plan import Gateway
 from nim.settings import read_settings
-from nim.values import Layer, Origin, Value
+from nim.value_origins import Layer, Origin, Value
 
 AROUND = Surroundings(
     run_dir="/run/nim",
@@ -29,7 +29,7 @@ def decided(
     options: Mapping[str, Any] | None = None,
     **around: Any,
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """The gateway for these variables, and its warnings. `options` are more of the engine's."""
+    """Return the gateway for these variables, and its warnings. `options` are more of the engine's."""
     origin = Origin(layer=Layer.ENV, place="VLLM_HTTP_TIMEOUT_KEEP_ALIVE")
     values = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": engine_keeps, **(options or {})}
     config = {name: Value(value=value, origin=origin) for name, value in values.items()}

@@ -11,7 +11,7 @@ from nim.options.adapter_rules import check_adapters
 from nim.options.layers import entries
 from nim.options.resolve import resolve
 from nim.options.rules import Said
-from nim.values import Layer
+from nim.value_origins import Layer
 
 TABLE = load_options()
 
@@ -65,7 +65,7 @@ def test_what_is_wrong_with_it_is_said_beside_its_rank() -> None:
     assert "there is no such directory" in refused(Adapter(name="sql", path="/a", is_missing=True)).message
 
 
-def test_a_name_stands_for_one() -> None:
+def test_a_name_selects_exactly_one_profile() -> None:
     assert (
         "cannot call the adapter '/a' \"llama\": the name is taken"
         in refused(Adapter(name="llama", path="/a")).message

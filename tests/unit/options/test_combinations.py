@@ -1,4 +1,4 @@
-"""Options that do not go together are refused before anything starts, with what to type."""
+"""Incompatible options are refused before the start, with what to type."""
 
 import shlex
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from nim.options.resolve import resolve
 from nim.options.rules import Said
 from nim.options.settings_layer import settings_entries
 from nim.settings import read_settings
-from nim.values import Layer
+from nim.value_origins import Layer
 from tests.unit.options.combination_cases import CASES, Case
 
 TABLE = load_options()
@@ -27,7 +27,7 @@ def checked(
     strict: bool = True,
     experts: int | None = None,
 ) -> tuple[str, ...]:
-    """The warnings of a start with this line and these variables."""
+    """Return the warnings of a start with this line and these variables."""
     parsed = parse_arguments(shlex.split(line), TABLE, place=PLACE)
     layered: list[Entry] = list(settings_entries(read_settings(environ or {}), TABLE).entries)
     layered += entries(Layer.PASSTHROUGH, PLACE, parsed.values)
@@ -74,7 +74,7 @@ def test_every_rule_has_its_source_and_a_case() -> None:
     assert without == ["v1/worker/lora_model_runner_mixin.py, add_lora"]
 
 
-def test_a_variable_is_told_what_variable_to_set() -> None:
+def test_an_error_of_a_variable_names_the_variable_to_set() -> None:
     error = refused(environ={"NIM_ENABLE_AUTO_TOOL_CHOICE": "1"})
     assert error.message == (
         "cannot use --enable-auto-tool-choice (NIM_ENABLE_AUTO_TOOL_CHOICE): it needs --tool-call-parser"
@@ -107,7 +107,7 @@ def test_experts_that_are_not_known_refuse_nothing() -> None:
     assert checked("--data-parallel-size 2 --data-parallel-rank 0") == ()
 
 
-def test_everything_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     error = refused("--enable-log-outputs --max-model-len 0")
     assert "cannot use 2 arguments" in error.message
     assert "--enable-log-requests" in str(error)

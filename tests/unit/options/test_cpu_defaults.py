@@ -7,13 +7,13 @@ import pytest
 from nim.hardware.types import GIB
 from nim.options.cpu_defaults import KV_CACHE, cpu_entries
 from nim.options.layers import Entry
-from nim.selection.refusals import NoProfileFits
+from nim.selection.rejected_profiles import NoProfileFits
 from tests.unit.selection.machines import NOTHING, wishing
 from tests.unit.selection.models import LLAMA_8B, SIZES, brought
 
 
 def cache_on(memory: int, **options: object) -> Entry:
-    """The cache of Llama 8B (15 GiB of weights) on a host with so many GiB."""
+    """Return the cache of Llama 8B (15 GiB of weights) on a host with so many GiB."""
     hardware = replace(NOTHING, host_memory_available_bytes=memory * GIB)
     selection = brought(LLAMA_8B, hardware, wishing(**options), size=SIZES["8B"])  # type: ignore[arg-type]
     (entry,) = cpu_entries(selection, hardware, (), can_compile=True)

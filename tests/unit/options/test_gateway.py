@@ -1,4 +1,4 @@
-"""What nginx is told, from the settings, the machine and the engine's own options."""
+"""nginx's configuration from settings, machine and engine options."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_too_few_open_files_are_refused(environ: dict[str, str], open_files: int
     assert "ulimit -n" in str(refused.value.hint)
 
 
-def test_connections_as_many_as_asked_for() -> None:
+def test_the_requested_number_of_connections_is_used() -> None:
     assert decided({"NIM_PROXY_CONNECTIONS": "50000"}, open_files=80_000)[0].connections == 50_000
     assert decided({"NIM_PROXY_CONNECTIONS": "1000"}, open_files=65_536)[0].connections == 1000
     assert decided({"NIM_PROXY_CONNECTIONS": "128"}, open_files=65_536)[0].connections == 128
@@ -85,7 +85,7 @@ def test_origins_are_the_engines(options: dict[str, object], expected: tuple[str
     assert decided(options=options)[0].allowed_origins == expected
 
 
-def test_a_health_port_that_is_the_servers_is_said_to_be_none() -> None:
+def test_a_health_port_equal_to_the_servers_is_ignored_with_a_warning() -> None:
     gateway, [warning] = decided({"NIM_HEALTH_PORT": "8000"})
     assert gateway.health_port is None
     assert "NIM_HEALTH_PORT '8000' is the API's port" in warning

@@ -1,4 +1,4 @@
-"""Layers: who wins, what is merged, and what is remembered."""
+"""Layers: precedence, merging, history."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nim.options.layers import Entry
 from nim.options.resolve import merge, resolve
-from nim.values import Layer, Origin
+from nim.value_origins import Layer, Origin
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -77,7 +77,7 @@ def test_no_entry_is_forgotten(layered: list[Entry]) -> None:
 
 
 @given(OBJECTS, OBJECTS)
-def test_merging_loses_no_key_and_what_is_said_last_stands(weak: Any, strong: Any) -> None:
+def test_merging_keeps_all_keys_and_the_last_value(weak: Any, strong: Any) -> None:
     merged = merge(weak, strong)
     assert merged.keys() == weak.keys() | strong.keys()
     for key, value in strong.items():

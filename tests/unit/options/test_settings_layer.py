@@ -1,4 +1,4 @@
-"""A variable that sets an engine option is taken and refused exactly as the option's flag is."""
+"""A variable that sets an engine option is accepted and refused exactly as the flag is."""
 
 import pytest
 
@@ -45,7 +45,7 @@ TEXTS = [
 
 
 def by_flag(option: Option, text: str) -> object:
-    """What the flag's reader makes of the text, or what it says against it."""
+    """Return what the flag's reader makes of the text, or what it says against it."""
     try:
         reading = read_text(option, text)
     except MisfitError as why:
@@ -54,7 +54,7 @@ def by_flag(option: Option, text: str) -> object:
 
 
 def by_variable(name: str, option: Option, text: str) -> object:
-    """The same by the variable."""
+    """Return the same by the variable."""
     settings = read_settings({name: text})
     assert settings.warnings in ((), (f"{name} is an older name: use {settings_name(name)}",))
     try:

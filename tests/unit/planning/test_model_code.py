@@ -8,8 +8,8 @@ import pytest
 from nim.cli.serve import announce
 from nim.engine import load_options
 from nim.planning.model_code import CODE, TRUST
-from nim.values import Layer
-from tests.unit.planning.test_arguments import model, planned
+from nim.value_origins import Layer
+from tests.unit.planning.test_engine_argument_line import model, planned
 
 __all__ = ["model"]
 

@@ -1,4 +1,4 @@
-"""A model's own files and the words of every layer meet the engine's rules in one place."""
+"""Options of every layer and a model's files checked against the engine's rules."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 from nim.errors import NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.plan import Plan
-from nim.planning.planner import Request, decide
+from nim.planning.plan_request import Request
+from nim.planning.planner import decide
 from nim.settings import read_settings
 
 DENSE = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100}
@@ -23,7 +24,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def planned(cache: Path, *arguments: str, **variables: str) -> tuple[str, ...]:
-    """The warnings of a start of org/name."""
+    """Return the warnings of a start of org/name."""
     return plan_of(cache, *arguments, **variables).warnings
 
 
@@ -34,13 +35,13 @@ def plan_of(cache: Path, *arguments: str, **variables: str) -> Plan:
         environ=environ,
         hardware=hardware_from_gpus("2xH100"),
         arguments=arguments,
-        made_up=True,
+        other_machine=True,
     )
     return decide(request)[0]
 
 
 def with_config(cache: Path, config: dict[str, Any]) -> None:
-    """Put a model's configuration where the hub's library keeps it."""
+    """Write a model's configuration into the hub's cache."""
     model = cache / "huggingface" / "hub" / "models--org--name"
     (model / "snapshots" / "abc").mkdir(parents=True)
     (model / "refs").mkdir()

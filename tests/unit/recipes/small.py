@@ -1,4 +1,4 @@
-"""Small recipes to import, written as JSON, which is YAML: a test says only what it is about."""
+"""Small recipes to import, written as JSON (which is YAML), reduced to what a test needs."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from nim.engine import load_options
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
-from nim.recipes.document import Recipe, read_recipe
-from nim.recipes.draft import Draft, DraftProfile, plain
 from nim.recipes.importer import Choice, import_recipe
+from nim.recipes.manifest_draft import Draft, DraftProfile, plain
 from nim.recipes.manifest_text import draft_text
-from nim.selection.fit import Wishes
+from nim.recipes.recipe_file import Recipe, read_recipe
+from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 
 TABLE = load_options()
@@ -21,7 +21,7 @@ EVERYTHING = Choice(drop_unknown=True)
 def recipe(
     *, model: dict[str, Any] | None = None, variants: dict[str, Any] | None = None, **more: Any
 ) -> Recipe:
-    """A model of 8 billion parameters in BF16, with what the test adds."""
+    """Return a model of 8 billion parameters in BF16, with what the test adds."""
     about = {"model_id": "acme/Rocket-8B", "min_vllm_version": "0.12.0", "parameter_count": "8B"}
     parts = {
         "meta": {"description": "A small rocket", "hardware": {"h100": "verified"}},
@@ -41,7 +41,7 @@ def drafted(wanted: Recipe, choice: Choice = ALL) -> Draft:
 
 
 def made(wanted: Recipe, choice: Choice = ALL) -> Manifest:
-    """The manifest, once there and back as text."""
+    """Return the manifest, once there and back as text."""
     return read_manifest(draft_text(drafted(wanted, choice)), name="rocket.yaml")
 
 
@@ -54,7 +54,7 @@ def labels(manifest: Manifest) -> list[str]:
 
 
 def the(manifest: Manifest, label: str) -> Any:
-    """The profile of this label."""
+    """Return the profile of this label."""
     (found,) = [profile for profile in manifest.profiles if profile.label == label]
     return found
 

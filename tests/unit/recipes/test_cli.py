@@ -7,7 +7,7 @@ import pytest
 
 from nim.cli.main import main
 from nim.manifest import load_manifest, read_manifest
-from nim.manifest.schema import schema_text
+from nim.manifest.json_schema import schema_text
 
 RECIPE = """\
 meta: {description: A small rocket, hardware: {h100: verified}}
@@ -115,7 +115,7 @@ def test_the_report_is_data_too(tmp_path: Path, file: Path, capsys: pytest.Captu
     assert [reason["key"] for reason in bad["refused"]] == ["features.reasoning"]
 
 
-def test_gpus_that_run_none_of_it_are_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpus_that_run_no_profile_are_reported(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert nim("import", file, "--json", "--gpus", "1xT4") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["chosen"].startswith("cannot run acme/Rocket-8B on this machine")

@@ -1,4 +1,4 @@
-"""The renderer: pure, and unable to write what nginx would read as something else."""
+"""The renderer of nginx.conf, including its quoting."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ HOW: dict[str, Any] = {
 
 
 def unquoted(word: str) -> str:
-    """What nginx's own reader makes of a quoted string."""
+    """Return what nginx's own reader makes of a quoted string."""
     assert word[0] == word[-1] == '"'
     text, rest = "", list(word[1:-1])
     while rest:

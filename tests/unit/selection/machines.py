@@ -1,4 +1,4 @@
-"""Machines and manifests to choose on. The machines come from the table of GPUs that people have."""
+"""Machines and manifests for selection tests; the machines come from the GPU table."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
 from nim.manifest import Manifest, find_manifest, read_manifest
-from nim.selection.fit import Wishes
-from nim.values import Layer, Origin, Value
+from nim.selection.profile_fit import Wishes
+from nim.value_origins import Layer, Origin, Value
 
 PROFILES = Path(__file__).parents[3] / "profiles"
 NOTHING = Hardware(gpus=(), source="none", host_memory_available_bytes=64 * GB)
@@ -23,7 +23,7 @@ def shipped(name: str) -> Manifest:
 
 
 def busy(hardware: Hardware, index: int, used_bytes: int) -> Hardware:
-    """The machine with some of one GPU's memory held by someone."""
+    """Return the machine with some of one GPU's memory held by someone."""
     gpus = list(hardware.gpus)
     total = gpus[index].memory_total_bytes
     assert total is not None
@@ -32,7 +32,7 @@ def busy(hardware: Hardware, index: int, used_bytes: int) -> Hardware:
 
 
 def sliced(hardware: Hardware, profile: str, memory: int | None) -> Hardware:
-    """The machine with each GPU as one MIG device."""
+    """Return the machine with each GPU as one MIG device."""
     mig = Mig(profile=profile)
     gpus = [
         replace(gpu, memory_total_bytes=memory, memory_free_bytes=memory, mig=mig) for gpu in hardware.gpus
@@ -41,13 +41,13 @@ def sliced(hardware: Hardware, profile: str, memory: int | None) -> Hardware:
 
 
 def unmeasured(hardware: Hardware) -> Hardware:
-    """The machine whose driver does not tell how much memory its GPUs have."""
+    """Return the machine whose driver does not tell how much memory its GPUs have."""
     gpus = [replace(gpu, memory_total_bytes=None, memory_free_bytes=None) for gpu in hardware.gpus]
     return replace(hardware, gpus=tuple(gpus))
 
 
 def made(*tags: str, head: str = "", more: str = "") -> Manifest:
-    """A manifest of a model of 8 billion parameters with a profile for each line of tags."""
+    """Return a manifest of a model of 8 billion parameters with a profile for each line of tags."""
     row = '  - id: "{:064x}"\n    tags: {{llm_engine: vllm, {}}}\n{}'
     rows = [row.format(number, line, more) for number, line in enumerate(tags)]
     model = head or (
@@ -65,7 +65,7 @@ def wishing(
     engine_build: str | None = None,
     **options: Any,
 ) -> Wishes:
-    """What a person asked for; each option as if its variable were set."""
+    """Return what a person asked for; each option as if its variable were set."""
     values = {
         name: Value(value=value, origin=Origin(layer=Layer.ENV, place=f"NIM_{name.upper()}"))
         for name, value in options.items()

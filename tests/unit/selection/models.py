@@ -1,4 +1,4 @@
-"""Small configurations of the kinds of models that people bring along, and what selection makes of them."""
+"""Small configurations of many kinds of models, and their selection."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from nim.hardware.types import Hardware
 from nim.models.config import model_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.generic_manifest import manifest_for_model
-from nim.selection.fit import Wishes
+from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from tests.unit.selection.machines import wishing
 
@@ -44,7 +44,7 @@ def facts(config: Mapping[str, Any]) -> ModelFacts:
 def brought(
     config: Mapping[str, Any], hardware: Hardware, wishes: Wishes | None = None, *, size: int | None = None
 ) -> Selection:
-    """Select for a model without a manifest, whose weight files have this size in bytes."""
+    """Return the selection for a model without a manifest, with weight files of this size in bytes."""
     wishes = wishes or wishing()
     known = facts(config)
     manifest = manifest_for_model(

@@ -1,4 +1,4 @@
-"""What holds for every machine and every manifest."""
+"""Properties that hold for every machine and manifest."""
 
 from dataclasses import replace
 from random import Random
@@ -11,9 +11,9 @@ from nim.hardware.types import GB, Gpu, Hardware, Mig
 from nim.manifest import Manifest, Profile
 from nim.manifest.types import KvCache, Model, Parameters
 from nim.plan import Refusal
-from nim.selection.fit import Wishes
-from nim.selection.labels import Asked
-from nim.selection.refusals import NoProfileFits
+from nim.selection.profile_fit import Wishes
+from nim.selection.profile_names import Asked
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, compare_all, select
 from tests.unit.selection.machines import machine, wishing
 from tests.unit.selection.models import LLAMA_8B, brought
@@ -163,7 +163,7 @@ def test_another_gpu_or_more_memory_never_turns_yes_into_no(
 
 @settings(max_examples=40)
 @given(configurations, st.integers(1, 16), st.integers(1, 4))
-def test_size_that_is_asked_for_runs_or_is_refused_with_one_that_works(
+def test_requested_size_runs_or_is_refused_with_a_working_one(
     config: dict[str, Any], size: int, stages: int
 ) -> None:
     hardware = machine("16xH100")

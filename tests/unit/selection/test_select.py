@@ -1,4 +1,4 @@
-"""One profile for one machine: which, why, and why not another."""
+"""One profile for one machine, and the reasons."""
 
 import random
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 from nim.errors import ProfileError
 from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest
-from nim.selection.explain import explain
-from nim.selection.fit import Wishes
-from nim.selection.refusals import NoProfileFits
+from nim.selection.explain_selection import explain
+from nim.selection.profile_fit import Wishes
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured, wishing
 
@@ -268,7 +268,7 @@ def test_mig_devices_are_not_joined_and_are_no_whole_gpu() -> None:
     assert named.found.startswith("a MIG device of NVIDIA H100 80GB HBM3")
 
 
-def test_unknown_memory_is_no_refusal_but_said() -> None:
+def test_unknown_memory_is_reported_and_not_refused() -> None:
     selection = choose(shipped(LLAMA), unmeasured(machine("1xH100")))
     assert selection.chosen.label == "vllm-fp8-tp1-pp1"
     assert selection.warnings == ("the memory of GPU 0 is unknown: whether it suffices was not checked",)
@@ -280,7 +280,7 @@ def test_idle_gpus_before_busy_ones() -> None:
     assert selection.utilization is None
 
 
-def test_explanation_tells_the_whole_decision() -> None:
+def test_explanation_contains_the_whole_decision() -> None:
     text = explain(choose(shipped(ULTRA), machine("8xH200"), wishing(profile="default+mtp")))
     for words in (
         "hardware   8 × NVIDIA H200",

@@ -1,4 +1,4 @@
-"""What env files, YAML and shells leave around a value is understood, and said."""
+"""Remains of env files, YAML and shells around a value are removed with a warning."""
 
 import pytest
 
@@ -24,7 +24,9 @@ from nim.settings import Settings, read_settings
         ("NIM_LOG_LEVEL", "`INFO`", "log_level", "INFO"),
     ],
 )
-def test_what_is_around_a_value_is_left_out_and_said(name: str, text: str, field: str, value: object) -> None:
+def test_quotes_and_names_around_a_value_are_dropped_with_a_warning(
+    name: str, text: str, field: str, value: object
+) -> None:
     settings = read_settings({name: text})
     assert getattr(settings, field) == value
     assert f"{name} '{text}' is read as '" in settings.warnings[-1]
@@ -46,7 +48,7 @@ def test_what_is_around_a_value_is_left_out_and_said(name: str, text: str, field
         ("NIM_CHAT_TEMPLATE", "{{ messages }}", "chat_template", "{{ messages }}"),
     ],
 )
-def test_what_says_nothing_is_left_out_in_silence_and_the_rest_stays(
+def test_blank_parts_are_dropped_silently_and_the_rest_is_kept(
     name: str, text: str, field: str, value: object
 ) -> None:
     settings = read_settings({name: text})

@@ -1,4 +1,4 @@
-"""The door of the environment: what is read, what is refused, what is said."""
+"""Reading settings from the environment: values, errors, warnings."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, text: s
     assert refused.value.exit_code == 2
 
 
-def test_stalls_are_looked_for_by_durations_or_not_at_all() -> None:
+def test_stall_detection_takes_durations_or_0() -> None:
     settings = read_settings({"NIM_STALL_TIMEOUT": "5m", "NIM_PROBE_INTERVAL": "0.0"})
     assert (settings.stall_timeout, settings.probe_interval, settings.warnings) == (300.0, 0.0, ())
     [warning] = read_settings({"NIM_STALL_TIMEOUT": "0", "NIM_PROBE_INTERVAL": "1h"}).warnings

@@ -1,1 +1,1 @@
-"""The weights of the parts that models are made of: attention, feed-forward networks, mixers, towers."""
+"""Weights by part of a model: attention, feed-forward networks, mixers, towers."""

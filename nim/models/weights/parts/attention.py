@@ -17,7 +17,7 @@ ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
 def grouped_queries(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, prefix: str, index: int
 ) -> Iterator[Linear]:
-    """Yield queries, keys and values as one module, and the way out."""
+    """Yield the merged query-key-value projection and the output projection."""
     hidden, queries = size(config, "hidden_size"), _query_heads(config, heads, layer, index)
     kv, key, value = _kv_sizes(heads, layer)
     if config.text.model_type in _LOW_RANK_QUERIES:
@@ -37,7 +37,7 @@ def grouped_queries(
 
 
 def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: str) -> Iterator[Linear]:
-    """Yield the way in, which every rank holds in full, the queries made from it, and the way out."""
+    """Yield the low-rank input projection, held in full by every rank, the queries and the output."""
     hidden, rank = size(config, "hidden_size"), size(config, "share_q_dim")
     yield replicated(f"{prefix}.qkv_proj", hidden, rank + keys)
     yield Linear(name=f"{prefix}.wq", inputs=whole(rank), outputs=(queries,))
@@ -45,7 +45,7 @@ def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: st
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
-    """KV heads, key size and value size, which a layer's cache has, too."""
+    """Return the number of KV heads, the key size and the value size."""
     for cache in layer.caches:
         if cache.kind in (LayerKind.FULL, LayerKind.SLIDING, LayerKind.CHUNKED) and not cache.latent:
             return cache.kv_heads, cache.key_size, cache.value_size or cache.key_size
@@ -55,6 +55,7 @@ def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
 
 
 def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) -> int:
+    """Return the number of query heads of one layer."""
     own = _QUERY_HEADS.get(config.text.model_type or "")
     found = own(config, layer, index) if own else None
     if found is None and heads.attention is None:
@@ -63,19 +64,23 @@ def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) ->
 
 
 def _slides(layer: Layer) -> bool:
+    """Return whether the layer has sliding attention."""
     return layer.kind == LayerKind.SLIDING
 
 
 def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    """Return the query heads of Step 3.5's sliding layers; None for other layers."""
     other = config.mapping("attention_other_setting")
     return as_whole(other.get("num_attention_heads")) if _slides(layer) else None
 
 
 def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
+    """Return the query heads of MiMo V2's sliding layers; None for other layers."""
     return config.whole("swa_num_attention_heads") if _slides(layer) else None
 
 
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
+    """Return the query heads listed for a layer; None without a list."""
     counts = config.listed("num_attention_heads_per_layer") or ()
     return as_whole(counts[index]) if index < len(counts) else None
 

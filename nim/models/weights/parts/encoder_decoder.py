@@ -1,4 +1,4 @@
-"""The weights of encoder-decoders of Whisper's kind."""
+"""Weights of encoder-decoder models such as Whisper."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...
 
 
 def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
-    """Yield convolutions and positions."""
+    """Yield convolutions and positional embeddings."""
     hidden = size(config, "d_model", "hidden_size")
     yield replicated("encoder.conv", 3 * ((config.whole("num_mel_bins") or 80) + hidden), hidden)
     for name in ("max_source_positions", "max_target_positions"):
@@ -29,6 +29,7 @@ def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
 
 
 def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
+    """Return the projections of one attention."""
     count = size(config, "decoder_attention_heads", "num_attention_heads")
     heads = Share(count, hidden // count, ATTENTION_HEADS)
     return (
@@ -38,5 +39,6 @@ def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
 
 
 def _feed_forward(config: ModelConfig, width: str, hidden: int) -> tuple[Linear, ...]:
+    """Return the two matrices of a feed-forward network."""
     inner = size(config, width, "intermediate_size")
     return column("fc1", hidden, inner, what=_MLP), row("fc2", inner, hidden, what=_MLP)

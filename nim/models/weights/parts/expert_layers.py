@@ -20,7 +20,7 @@ def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
 
 
 def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
-    """A list or a word that says it for each layer."""
+    """Return whether a layer has experts, as a function of its index, by a list or word; None without one."""
     if config.text.model_type == "nemotron_h":
         words = config.listed("layers_block_type") or tuple(config.word("hybrid_override_pattern") or ())
         return lambda index: words[index] in ("E", "moe")
@@ -38,6 +38,7 @@ def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
 
 
 def _period(config: ModelConfig) -> Callable[[int], bool]:
+    """Return whether a layer has experts, as a function of its index, by a period and offset."""
     if (period := config.whole("expert_layer_period")) is not None:
         offset = config.whole("expert_layer_offset") or 0
         return lambda index: index % period == offset

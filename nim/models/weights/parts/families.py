@@ -1,4 +1,4 @@
-"""What the code of a model family has that its configuration does not say."""
+"""Properties of model families that are in the engine's code and not in the configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

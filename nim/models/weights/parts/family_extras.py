@@ -1,4 +1,4 @@
-"""Weights that single families have beside those of a common decoder."""
+"""Weights that single model families have besides those of a common decoder."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -62,7 +62,7 @@ def model_extras(config: ModelConfig) -> Iterator[Module]:
 
 
 def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
-    """Encoders split the table of their positions as a vocabulary."""
+    """Return the table of positions; encoders split it like a vocabulary."""
     rows = config.whole("max_position_embeddings") or 0
     if kind in ENCODERS:
         return Vocabulary(name="embed_positions", rows=rows, columns=hidden)
@@ -70,7 +70,7 @@ def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
 
 
 def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
-    """An embedding of its own for each layer, in one table."""
+    """Yield the table of embeddings per layer and its projections."""
     channels, layers = config.whole("hidden_size_per_layer_input"), size(config, "num_hidden_layers")
     if not channels:
         return
@@ -82,6 +82,7 @@ def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
 
 
 def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
+    """Yield the projections of an embedding per layer."""
     channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
         yield replicated("per_layer_input_gate", hidden, channels)
@@ -92,14 +93,14 @@ def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
 
 
 def _hyper_connections(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
-    """DeepSeek V4: several residual streams, mixed before attention and before the feed-forward network."""
+    """Yield DeepSeek V4's mixers of residual streams before attention and feed-forward network."""
     streams, hidden = config.whole("hc_mult") or 0, size(config, "hidden_size")
     for name in ("hc_attn_fn", "hc_ffn_fn"):
         yield replicated(name, streams * hidden, streams * (streams + 2), bits=_MIX_BITS)
 
 
 def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
-    """Zamba 2: what adapts the shared block to a layer, and leads back to it."""
+    """Yield Zamba 2's adapters of the shared block for one layer."""
     if layer.kind != LayerKind.HYBRID:
         return
     hidden, rank = size(config, "hidden_size"), config.whole("adapter_rank") or 128
@@ -110,7 +111,7 @@ def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
 
 
 def _shared_block(config: ModelConfig, hidden: int) -> Iterator[Module]:
-    """Zamba 2: attention on twice the model's channels, and a feed-forward network."""
+    """Yield Zamba 2's shared block: attention on twice the channels, and a feed-forward network."""
     heads, width = size(config, "num_attention_heads"), size(config, "intermediate_size")
     attended = config.whole("attention_hidden_size") or 2 * hidden
     share = Share(heads, config.whole("attention_head_dim") or attended // heads, ATTENTION_HEADS)

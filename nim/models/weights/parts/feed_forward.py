@@ -58,7 +58,7 @@ def feed_forward_modules(
 
 
 def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
-    """Nemotron-NAS: a width for each block, given or as a multiple of two thirds of the model's."""
+    """Yield a block of Nemotron-NAS, whose width is stated or a multiple of the model's."""
     block = (config.listed("block_configs") or ())[index].get("ffn") or {}
     width, multiple = as_whole(block.get("intermediate_size")), block.get("ffn_mult")
     if multiple is not None:
@@ -84,6 +84,7 @@ def dense_width(config: ModelConfig, index: int) -> int:
 
 
 def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[Module]:
+    """Yield the router, routed experts and shared experts of a layer."""
     prefix = family.sparse or family.feed_forward
     hidden = size(config, "hidden_size")
     yield replicated(f"{prefix}.gate", hidden, mixture.count, bits=16)
@@ -117,7 +118,7 @@ def read_mixture(config: ModelConfig) -> Mixture | None:
 
 
 def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
-    """A number, or the largest of a list that has one for each layer."""
+    """Return the first of these keys with a whole number, or the largest of a list; None without."""
     found = config.whole(*names)
     listed = config.listed(*names) if found is None else None
     wholes = [value for each in listed or () if (value := as_whole(each))]
@@ -125,6 +126,7 @@ def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
 
 
 def _shared_width(config: ModelConfig, width: int) -> int:
+    """Return the width of the shared experts together."""
     if config.text.model_type == "llama4_text":
         return width
     count = config.whole(*_SHARED_COUNTS)

@@ -21,14 +21,17 @@ def latent_attention(config: ModelConfig, layer: Layer, prefix: str, index: int)
 
 
 def _heads(config: ModelConfig, unit: int) -> Share:
+    """Return the attention heads as a side of a weight."""
     return Share(size(config, "num_attention_heads"), unit, ATTENTION_HEADS)
 
 
 def _per_head(name: str, inputs: int, config: ModelConfig, unit: int) -> Linear:
+    """Return a projection to `unit` channels per head."""
     return Linear(name=name, inputs=whole(inputs), outputs=(_heads(config, unit),))
 
 
 def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
+    """Yield the projections of latent attention."""
     hidden, rank = size(config, "hidden_size"), size(config, "kv_lora_rank")
     nope, rope = size(config, "qk_nope_head_dim"), config.whole("qk_rope_head_dim") or 0
     value, query_rank = size(config, "v_head_dim"), config.whole("q_lora_rank")
@@ -43,6 +46,7 @@ def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
 
 
 def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield the projections of a sparse indexer."""
     hidden, rank = size(config, "hidden_size"), size(config, "q_lora_rank", "hidden_size")
     heads, channels = size(config, "index_n_heads"), size(config, "index_head_dim")
     yield replicated(f"{prefix}.wq_b", rank, heads * channels)
@@ -50,23 +54,25 @@ def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Kimi Linear and K3: a gate for each head's values."""
+    """Yield latent attention with an output gate per head (Kimi Linear, K3)."""
     yield from _plain(config, prefix, index)
     if config.flag("mla_use_output_gate"):
         yield _output_gate(config, f"{prefix}.g_proj")
 
 
 def _hunyuan_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
+    """Yield latent attention with Hunyuan V4's output gate."""
     yield from _plain(config, prefix, index)
     yield _output_gate(config, f"{prefix}.linear_gate")
 
 
 def _output_gate(config: ModelConfig, name: str) -> Linear:
+    """Return the projection to the gate of each head's values."""
     return _per_head(name, size(config, "hidden_size"), config, size(config, "v_head_dim"))
 
 
 def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """One latent vector is key and value; the way out goes over groups of heads."""
+    """Yield DeepSeek V4's projections: one latent vector for keys and values, grouped output."""
     hidden, channels, rank = (
         size(config, "hidden_size"),
         size(config, "head_dim"),
@@ -91,7 +97,7 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
 
 
 def _compressor(config: ModelConfig, prefix: str, channels: int, ratio: int) -> Iterator[Linear]:
-    """Keys and gates; groups of four overlap, which doubles them."""
+    """Yield the compressor's keys and gates; groups of 4 overlap, which doubles them."""
     width = channels * (2 if ratio == 4 else 1)
     yield replicated(
         f"{prefix}.fused_wkv_wgate", size(config, "hidden_size"), width, width, bits=_UNQUANTIZED

@@ -23,6 +23,7 @@ def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
 
 
 def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield Mamba's projections."""
     hidden = size(config, "hidden_size")
     inner = config.whole("intermediate_size") if config.has("state_size") else None
     inner = inner or size(config, "mamba_expand", "expand") * hidden
@@ -36,7 +37,7 @@ def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, state: int) -> Iterator[Linear]:
-    """A single group is held by every rank; several are shared out, never repeated."""
+    """Yield Mamba 2's projections. Each rank holds a single group in full; several are divided."""
     of_heads, of_groups = Share(heads, inner // heads, _MAMBA_HEADS), Share(groups, state, _GROUPS)
     if groups == 1:
         of_groups = whole(state)
@@ -46,6 +47,7 @@ def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, st
 
 
 def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Return Mamba 2's projections by Nemotron-H's keys."""
     heads = size(config, "mamba_num_heads")
     return _mamba2(
         prefix,
@@ -58,6 +60,7 @@ def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Return Mamba 2's projections by its own keys."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -70,7 +73,7 @@ def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """The names of Bamba, which Granite, Falcon-H1 and Zamba 2 share in part."""
+    """Return Mamba 2's projections by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -83,6 +86,7 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield the projections of a gated delta net."""
     hidden = size(config, "hidden_size")
     keys = Share(
         size(config, "linear_num_key_heads") * size(config, "linear_key_head_dim"), what="linear keys {} wide"
@@ -96,7 +100,7 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """With a full-rank gate it is merged with queries, keys and values, else it has two small matrices."""
+    """Yield Kimi's delta attention; a full-rank gate is merged, a low-rank one has two matrices."""
     linear, hidden = config.mapping("linear_attn_config"), size(config, "hidden_size")
     count, unit = as_whole(linear.get("num_heads")), as_whole(linear.get("head_dim"))
     if count is None or unit is None:
@@ -113,6 +117,7 @@ def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _short_convolution(config: ModelConfig, prefix: str) -> Iterator[Linear]:
+    """Yield the projections of a short convolution."""
     hidden = size(config, "hidden_size")
     width = config.whole("conv_dim") or hidden
     yield column(f"{prefix}.in_proj", hidden, width, width, width)

@@ -1,4 +1,4 @@
-"""Sizes that a weight cannot be without."""
+"""Sizes that the computation of weights requires."""
 
 from nim.models.config import ModelConfig, Section
 
@@ -8,7 +8,7 @@ class UnknownSizeError(Exception):
 
 
 def size(config: ModelConfig | Section, *names: str) -> int:
-    """Return the first of these sizes; raise `UnknownSizeError` where there is none."""
+    """Return the value of the first of these keys that is set; raise `UnknownSizeError` if none is."""
     found = config.whole(*names)
     if found is None:
         raise UnknownSizeError(names[0])

@@ -1,4 +1,4 @@
-"""The weights of vision and audio towers, and of the projectors that lead from them to the language part."""
+"""Weights of vision and audio towers, and of the projectors from them to the language part."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -86,7 +86,7 @@ def tower_modules(config: ModelConfig) -> Iterator[Linear]:
 
 
 def _with_root_names(section: Section, root: Section) -> Section:
-    """Return `section` with what the top level says about its projector."""
+    """Return `section` with the projector's keys of the top level."""
     if root.get(_SCALE) is None:
         return section
     return replace(section, values={**section.values, _SCALE: root.get(_SCALE)})
@@ -122,6 +122,7 @@ def _last_layer(config: ModelConfig) -> int:
 
 
 def _sections(config: ModelConfig) -> Iterator[Section]:
+    """Yield the configurations of the towers."""
     if not config.is_composite or all("ForCausalLM" in name for name in config.architectures):
         is_text = config.architectures and not any(config.root.values.get(part) for part in _PARTS)
         if is_text:
@@ -135,6 +136,7 @@ def _sections(config: ModelConfig) -> Iterator[Section]:
 
 
 def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterator[Linear]:
+    """Yield the weights of one tower and its projector."""
     hidden, layers, heads = section.whole(*_HIDDEN), section.whole(*_LAYERS), section.whole(*_HEADS)
     if hidden is None or layers is None or heads is None:
         return
@@ -147,6 +149,7 @@ def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterat
 
 
 def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
+    """Yield the embedding of patches or sound, and of positions."""
     if mels := section.whole("num_mel_bins"):
         yield replicated("conv", 3 * (mels + hidden), hidden)
     if tower.sound_position_bits:
@@ -162,7 +165,7 @@ def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
 
 
 def _positions(section: Section, patch: int) -> int:
-    """Return the rows of the table of positions; 0 where nothing tells of one."""
+    """Return the rows of the table of positions; 0 if the configuration states none."""
     stated = section.whole("num_position_embeddings", "position_embedding_size")
     height, width = section.whole("init_pos_emb_height"), section.whole("init_pos_emb_width")
     if stated is not None or (height and width):
@@ -171,6 +174,7 @@ def _positions(section: Section, patch: int) -> int:
 
 
 def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[Linear]:
+    """Yield the weights of one layer of a tower."""
     unit = section.whole("head_dim") or (section.whole("qkv_hidden_size") or hidden) // heads
     kv = section.whole("num_key_value_heads") or heads
     divided = tower.split and tower.splits_attention
@@ -185,7 +189,7 @@ def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[
 
 
 def _width(section: Section, hidden: int) -> int:
-    """In GLM's towers the stated width is the projector's."""
+    """Return the width of a tower's feed-forward network."""
     own = (
         section.whole("out_hidden_size")
         if section.model_type in ("glm4v_vision", "glm4v_moe_vision")
@@ -195,29 +199,35 @@ def _width(section: Section, hidden: int) -> int:
 
 
 def _two_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers, which every rank holds in full."""
     yield replicated("projector.linear_1", hidden, out)
     yield replicated("projector.linear_2", out, out)
 
 
 def _two_split_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers, divided among the ranks."""
     yield column("projector.linear_1", hidden, out, what=_TOWER_WIDTH)
     yield row("projector.linear_2", out, out, what=_TOWER_WIDTH)
 
 
 def _three_layers(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector that merges four patches before two layers."""
     yield replicated("projector.merging_layer", 4 * hidden, hidden)
     yield from _two_split_layers(section, hidden, out)
 
 
 def _one_layer(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of one layer."""
     yield replicated("projector.linear", hidden, out)
 
 
 def _one_layer_shuffled(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of one layer behind a pixel shuffle."""
     yield replicated("projector.linear", (section.whole(_SCALE) or 2) ** 2 * hidden, out)
 
 
 def _frames_together(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers on joined audio frames."""
     yield from _two_layers(section, (section.whole("downsample_factor") or 4) * hidden, out)
 
 
@@ -229,6 +239,7 @@ def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Line
 
 
 def _pixel_shuffle(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield a projector of two layers behind a pixel shuffle."""
     yield replicated("projector.linear_1", 4 * hidden, out)
     yield replicated("projector.linear_2", out, out)
 
@@ -244,7 +255,7 @@ def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Patches that lie together are merged and mapped, also from layers in the middle."""
+    """Yield the projectors that merge neighbouring patches, one more for each deepstack layer."""
     merged = hidden * (section.whole("spatial_merge_size") or 2) ** 2
     target = out if section.whole("embed_dim") is None else section.whole("hidden_size") or out
     for _ in range(1 + len(section.listed("deepstack_visual_indexes") or ())):
@@ -253,6 +264,7 @@ def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
+    """Yield GLM's downsampling and projector."""
     merge = (section.whole("spatial_merge_size") or 2) ** 2
     width = section.whole("intermediate_size") or 4 * hidden
     yield replicated("downsample", hidden * merge, out)

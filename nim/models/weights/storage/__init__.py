@@ -1,1 +1,1 @@
-"""How weights are stored: formats, and which module of a quantized checkpoint has which."""
+"""Storage formats of weights, and the format of each module of a quantized checkpoint."""

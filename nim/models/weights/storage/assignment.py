@@ -1,4 +1,4 @@
-"""Which of a model's modules is stored in which format."""
+"""The storage format of each of a model's modules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +34,7 @@ class Formats:
         return self._quantized(module, name) or self.plain
 
     def _quantized(self, module: Module, name: str) -> Storage | None:
+        """Return the format of a module if it is quantized, else None."""
         if isinstance(module, Vocabulary) and (self.head is None or name != "lm_head"):
             return None
         if self.left_out.has(name):

@@ -59,6 +59,7 @@ def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
 
 
 def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> Storage | None:
+    """Return the format of floating-point weights; None if unknown."""
     if bits == 4:
         return MXFP4 if size == 32 else NVFP4
     if bits != 8:

@@ -1,4 +1,4 @@
-"""How a weight is stored: bits of an element, and tiles of elements that share a scale."""
+"""The layout of a stored weight: bits per element, and tiles of elements that share a scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ class Storage:
                 self._check_width(inputs, inputs.on_rank(ranks), self.tile_columns, "groups")
 
     def _check_blocks(self, inputs: Share, outputs: Sequence[Share], ranks: int) -> None:
-        """Check as vLLM's `validate_fp8_block_shape`, which lets merged outputs end in part of a block."""
+        """Raise CannotSplitError for parts that are not whole blocks (vLLM's `validate_fp8_block_shape`)."""
         if inputs.divided and ranks > 1:
             self._check_width(inputs, inputs.on_rank(ranks), self.tile_columns, "blocks")
         if len(outputs) == 1 and outputs[0].divided and ranks > 1:
@@ -60,6 +60,7 @@ class Storage:
 
     @staticmethod
     def _check_width(share: Share, width: int, size: int | None, tiles: str) -> None:
+        """Raise CannotSplitError for a width that is not made of whole tiles."""
         if size and width % size:
             raise CannotSplitError(f"{share.name} in {tiles} of {size}")
 
@@ -82,7 +83,7 @@ class Storage:
 
 
 def _halved(size: int, inner: Share, width: int, hidden: int) -> int:
-    """Halve a group until it divides both sides, as vLLM's `MoeWNA16Method`."""
+    """Return the group size halved until it divides both sides, as in vLLM's `MoeWNA16Method`."""
     group = size
     while width % group or hidden % group:
         group //= 2

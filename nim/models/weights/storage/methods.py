@@ -1,4 +1,4 @@
-"""The formats that each quantization method of the engine gives to a model's modules."""
+"""The storage formats that each quantization method gives to a model's modules."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -65,6 +65,7 @@ def read_formats(
 
 
 def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
+    """Return the formats of weights quantized at load; None for an unknown method."""
     if quantize is None:
         return Formats(plain=unquantized)
     if quantize not in formats.ON_THE_FLY:
@@ -74,6 +75,7 @@ def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
 
 
 def _fp8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of FP8 checkpoints."""
     tile = checkpoint.raw.get("weight_block_size")
     stored = formats.FP8_TENSOR
     if isinstance(tile, list) and len(tile) == 2:
@@ -84,7 +86,7 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
-    """Blocks of 128, with scales of 8 bits where the experts have 4."""
+    """Return formats of 128 × 128 blocks, with 8-bit scales if the experts have 4 bits."""
     words = (checkpoint.config.word("expert_dtype"), checkpoint.config.root.word("expert_dtype"))
     small = next((word for word in words if word), "fp4") == "fp4"
     stored = formats.blocks(128, 128, scale_bits=8 if small else 32)
@@ -97,11 +99,13 @@ def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _fbgemm(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of FBGEMM checkpoints."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=formats.FP8_CHANNEL, left_out=left_out)
 
 
 def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of ModelOpt checkpoints; None for an unknown algorithm."""
     algorithm = str(checkpoint.raw.get("quant_algo") or checkpoint.raw.get("quant_method") or "").upper()
     stored = formats.ALGORITHMS.get(algorithm)
     if stored is None:
@@ -117,17 +121,20 @@ def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _mxfp8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of MXFP8 checkpoints."""
     listed = checkpoint.strings("exclude_modules", "ignore", "modules_to_not_convert", "ignored_layers")
     left_out = module_list(listed, contained=True)
     return Formats(plain=checkpoint.plain, linear=formats.MXFP8, experts=formats.MXFP8, left_out=left_out)
 
 
 def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of ModelOpt checkpoints with several algorithms."""
     layers = checkpoint.raw.get("quantized_layers")
     if not isinstance(layers, Mapping):
         return None
 
     def by_name(name: str) -> Storage | None:
+        """Return the format listed for a module; None if it is not quantized."""
         found = next((layers[key] for key in _checkpoint_keys(name) if key in layers), None)
         algorithm = str(found.get("quant_algo") or "").upper() if isinstance(found, Mapping) else ""
         return formats.ALGORITHMS.get(algorithm)
@@ -138,7 +145,7 @@ def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _checkpoint_keys(name: str) -> Iterable[str]:
-    """The names under which a checkpoint may have this module, or one of its first expert's."""
+    """Yield the names that a checkpoint may have for a module, or for one of its first expert."""
     experts = ("", ".0.up_proj", ".0.gate_proj", ".0.w1", ".up_proj", ".gate_up_proj")
     for each in checkpoint_names(name):
         for end in experts if name.endswith("experts") else ("",):
@@ -146,6 +153,7 @@ def _checkpoint_keys(name: str) -> Iterable[str]:
 
 
 def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of compressed-tensors checkpoints; None for an unknown one."""
     groups = checkpoint.raw.get("config_groups")
     every: Storage | None = None
     named: list[tuple[ModuleList, Storage]] = []
@@ -159,6 +167,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
         named.append((module_list(target for target in targets if target != "Linear"), stored))
 
     def by_name(name: str) -> Storage | None:
+        """Return the format of the group that targets a module."""
         probe = f"{name}.0.up_proj" if name.endswith("experts") else name
         return next((stored for targets, stored in named if targets.has(probe)), every)
 
@@ -168,7 +177,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _gptq(checkpoint: _Checkpoint) -> Formats | None:
-    """`dynamic` names modules by pattern, with `-:` in front where they stay as they are.
+    """Return GPTQ's formats; `dynamic` patterns with `-:` in front name unquantized modules.
 
     In float16 the engine has a kernel that takes parts of groups.
     """
@@ -183,10 +192,12 @@ def _gptq(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats of AWQ checkpoints."""
     return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
 
 
 def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
+    """Return the formats of integer weights in groups; None if the sizes are unknown."""
     raw = checkpoint.raw
     bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
@@ -205,7 +216,7 @@ def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats
 
 
 def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
-    """Experts alone; those of gpt-oss are padded less on Hopper."""
+    """Return the format of experts, the only quantized modules; gpt-oss has less padding on Hopper."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert", "ignored_layers"))
     padded_less = checkpoint.config.model_type == "gpt_oss" and checkpoint.capability[0] == HOPPER[0]
     stored = formats.GPT_OSS_EXPERTS if padded_less else formats.MXFP4_EXPERTS
@@ -213,7 +224,7 @@ def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _quark(checkpoint: _Checkpoint) -> Formats | None:
-    """One format for all layers; None where some differ."""
+    """Return one format for all layers; None if some differ."""
     raw = checkpoint.raw
     (group, *_), weight = (*weight_groups(raw), {}), raw.get("global_quant_config", {}).get("weight") or {}
     weights = {**group.get("weights", {}), "strategy": str(weight.get("qscheme") or "").removeprefix("per_")}
@@ -226,6 +237,7 @@ def _quark(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _experts_int8(checkpoint: _Checkpoint) -> Formats | None:
+    """Return the formats with experts in 8-bit integers."""
     return Formats(plain=checkpoint.plain, experts=formats.INT8_CHANNEL)
 
 

@@ -57,11 +57,13 @@ class ModuleList:
         return any(self._matches(pattern, each) for each in names for pattern in self._patterns(name))
 
     def _patterns(self, name: str) -> Iterator[str]:
+        """Yield the patterns that may match a module."""
         yield from self.general
         if layer := _LAYER.match(name):
             yield from self.by_layer.get(layer[1], ())
 
     def _matches(self, pattern: str, name: str) -> bool:
+        """Return whether a pattern matches a module's name."""
         if "*" in pattern:
             return fnmatchcase(name, pattern) or any(fnmatchcase(root + name, pattern) for root in ROOTS[:3])
         if name.startswith(pattern) and name[len(pattern) :][:1] in ("", "."):
@@ -83,11 +85,13 @@ def module_list(patterns: Iterable[str], *, contained: bool = False) -> ModuleLi
 
 
 def _add_regex(listed: ModuleList, pattern: str) -> None:
+    """Add a regular expression to the list, unless it is invalid."""
     with suppress(re.error):  # the engine will say so
         listed.regexes.append(re.compile(pattern))
 
 
 def _add(listed: ModuleList, pattern: str) -> None:
+    """Add a name or wildcard to the list."""
     listed.exact.add(pattern)
     if pattern.endswith("*") and pattern[-2:] != ".*":
         pattern = pattern[:-1]  # ModelOpt: the module and all below it

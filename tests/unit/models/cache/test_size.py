@@ -1,4 +1,4 @@
-"""Bytes of a sequence's cache. The figures are vLLM 0.32's own, from its groups of these models' layers."""
+"""Bytes of a sequence's cache, compared with vLLM 0.32's own figures."""
 
 from dataclasses import replace
 from typing import Any

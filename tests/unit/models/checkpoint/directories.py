@@ -1,4 +1,4 @@
-"""Models as directories: safetensors with real headers, indexes, hub caches, Git LFS pointers."""
+"""Create models as directories: safetensors with real headers, indexes, hub caches, LFS pointers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Content = str | bytes | Mapping[str, Any]
 
 
 def safetensors(elements: Mapping[str, int] | None = None, *, cut: int = 0) -> bytes:
-    """A file with one tensor of each type, `cut` bytes short (or longer)."""
+    """Return a file with one tensor of each type, `cut` bytes short (or longer)."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for number, (kind, count) in enumerate((elements or {"BF16": 8}).items()):
@@ -30,7 +30,7 @@ def safetensors(elements: Mapping[str, int] | None = None, *, cut: int = 0) -> b
 
 
 def index_of(*names: str) -> Mapping[str, Any]:
-    """An index that gives each file a layer."""
+    """Return an index that gives each file a layer."""
     return {
         "metadata": {},
         "weight_map": {f"layer.{number}.weight": name for number, name in enumerate(names)},
@@ -38,7 +38,7 @@ def index_of(*names: str) -> Mapping[str, Any]:
 
 
 def make(directory: Path, files: Mapping[str, Content]) -> Path:
-    """A directory with these files."""
+    """Return a directory with these files."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = directory / name
@@ -49,7 +49,7 @@ def make(directory: Path, files: Mapping[str, Content]) -> Path:
 
 
 def sparse(path: Path, size: int) -> Path:
-    """A file of zeros that takes no room."""
+    """Return a file of zeros that takes no room."""
     path.touch()
     os.truncate(path, size)
     return path
@@ -58,7 +58,7 @@ def sparse(path: Path, size: int) -> Path:
 def cached(
     cache: Path, files: Mapping[str, Content], *, name: str = "org/name", commit: str = "c0ffee"
 ) -> Path:
-    """A repository as the hub's client keeps it: a snapshot of links to blobs. The snapshot is returned."""
+    """Return the snapshot of a repository laid out as in the hub's cache: links to blobs."""
     repository = cache / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / commit
     make(repository, {"refs/main": commit})

@@ -1,4 +1,4 @@
-"""vLLM's own loader as the judge, in a process of its own: a directory and a load format per line, in JSON.
+"""vLLM's own loader in a process of its own: a directory and load format per line, in JSON.
 
 The answer is the files that it would load, or its refusal: {"files": […]} or {"refused": "…"}.
 """

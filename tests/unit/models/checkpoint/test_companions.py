@@ -1,4 +1,4 @@
-"""Tokenizers and code that lie beside the weights, or do not."""
+"""Tokenizers and code beside the weights, or missing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ from tests.unit.models.checkpoint.directories import Content, make
         ),
     ],
 )
-def test_a_vocabulary_goes_by_many_names(tmp_path: Path, name: str) -> None:
+def test_a_vocabulary_is_found_under_any_of_its_names(tmp_path: Path, name: str) -> None:
     assert [*tokenizer_warnings(list_files(make(tmp_path, {name: "x"})))] == []
 
 

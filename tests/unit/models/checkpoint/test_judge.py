@@ -1,4 +1,4 @@
-"""Local models judged: what is loaded, what is refused, and what to type next."""
+"""Local models: what is loaded, what is refused, and what to type next."""
 
 import os
 import subprocess
@@ -9,10 +9,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from nim.data_paths import PROFILES, ROOT
 from nim.errors import WeightsError
 from nim.models.checkpoint.findings import Fault
 from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
-from nim.paths import PROFILES, ROOT
 from tests.unit.models.checkpoint.directories import (
     CONFIG,
     FOUR_SHARDS,
@@ -264,7 +264,7 @@ def test_a_load_format_that_finds_nothing_is_named(tmp_path: Path) -> None:
     assert hint == "--load-format auto"
 
 
-def test_placeholders_are_counted_and_told_once(tmp_path: Path) -> None:
+def test_placeholders_are_counted_and_reported_once(tmp_path: Path) -> None:
     make(tmp_path, {"config.json": CONFIG, INDEX: index_of(*FOUR_SHARDS)})
     for name in FOUR_SHARDS:
         sparse(tmp_path / name, 4_000_000_000)
@@ -314,7 +314,7 @@ def test_where_the_files_came_from_is_in_the_hint(tmp_path: Path) -> None:
     assert finding(read_local_model(other, "here"))[2] == f"{fetch}:beef"
 
 
-def test_a_snapshot_without_a_configuration_lacks_it(tmp_path: Path) -> None:
+def test_a_snapshot_without_a_configuration_is_incomplete(tmp_path: Path) -> None:
     model = read_snapshot(cached(tmp_path, {"model.safetensors": ST}))
     assert model.config == {}
     assert "of the model, config.json is not there" in finding(model)[1]

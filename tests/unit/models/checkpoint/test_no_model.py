@@ -1,4 +1,4 @@
-"""Paths that are no model's directory: what they are, and what is meant."""
+"""Paths that are not a model's directory: the explanation and the path to use."""
 
 import struct
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def refusal(directory: Path, files: Mapping[str, Content]) -> WeightsError:
 
 
 def text_value(key: str, value: str) -> bytes:
-    """An entry of a GGUF file's metadata."""
+    """Return an entry of a GGUF file's metadata."""
     parts = (key.encode(), value.encode())
     return struct.pack("<Q", len(parts[0])) + parts[0] + struct.pack("<IQ", 8, len(parts[1])) + parts[1]
 
@@ -185,7 +185,7 @@ def test_a_configuration_that_the_engine_cannot_read(tmp_path: Path, content: by
     assert error.value.hint
 
 
-def test_layouts_that_look_otherwise_and_are_fine(tmp_path: Path) -> None:
+def test_unusual_layouts_that_load_are_accepted(tmp_path: Path) -> None:
     """Sentence transformers, and a model beside its ONNX and GGUF versions."""
     files: dict[str, Content] = {
         "config.json": CONFIG,

@@ -25,7 +25,7 @@ def with_header(header: bytes, data: bytes = b"") -> bytes:
 
 
 def library_reads(path: Path) -> bool:
-    """Whether the engine's library opens it."""
+    """Return whether the engine's library opens it."""
     safetensors = pytest.importorskip("safetensors")
     try:
         with safetensors.safe_open(path, framework="numpy"):

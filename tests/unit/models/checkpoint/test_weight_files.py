@@ -53,7 +53,7 @@ def test_weights(
     )
 
 
-def test_what_is_ignored_may_be_said() -> None:
+def test_ignored_patterns_can_be_set() -> None:
     assert weight_files(("a.safetensors", "b.safetensors"), "auto", ("b*",)) == ("a.safetensors",)
 
 

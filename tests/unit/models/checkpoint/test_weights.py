@@ -59,7 +59,7 @@ def test_headers_are_not_counted(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-def test_of_a_file_without_a_header_the_configuration_tells_the_type(
+def test_the_configuration_gives_the_type_of_a_file_without_a_header(
     tmp_path: Path, name: str, config: dict[str, Any], expected: int
 ) -> None:
     make(tmp_path, {"config.json": config})

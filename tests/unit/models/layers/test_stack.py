@@ -1,4 +1,4 @@
-"""Layers by what they keep."""
+"""The kinds and caches of layers."""
 
 from typing import Any
 

@@ -90,7 +90,7 @@ def test_some_families_build_both_tables_on_every_stage() -> None:
     assert stage > (whole - 2 * table) // 2 + 2 * table
 
 
-def test_32_bits_are_served_in_16_unless_the_engine_is_told_otherwise() -> None:
+def test_32_bit_weights_are_served_in_16_bits_unless_configured() -> None:
     stored = {**DENSE, "torch_dtype": "float32"}
     assert counted(stored) == counted(DENSE)
     assert counted(stored, dtype="float32") == 2 * (counted(DENSE) or 0)

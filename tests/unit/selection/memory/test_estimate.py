@@ -1,4 +1,4 @@
-"""What a profile takes, and what is there."""
+"""The memory that a profile takes, compared with what is available."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,14 +8,14 @@ import pytest
 from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest, Profile
 from nim.plan import Refusal
-from nim.selection.engine_options import options_of
-from nim.selection.explain import explain
-from nim.selection.fit import Wishes
+from nim.selection.explain_selection import explain
 from nim.selection.memory import Estimate, estimate
-from nim.selection.memory.cache_cost import LinearCost
-from nim.selection.memory.start import Start
-from nim.selection.parallel import parallel_of
-from nim.selection.refusals import NoProfileFits
+from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.kv_cache_cost import LinearCost
+from nim.selection.parallel_sizes import parallel_of
+from nim.selection.profile_fit import Wishes
+from nim.selection.profile_options import options_of
+from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
 
@@ -70,7 +70,7 @@ def test_cache_in_another_precision(cache: str, size: float | None) -> None:
     assert bool(found.unknown) == (size is None)
 
 
-def test_unknown_sizes_are_said() -> None:
+def test_unknown_sizes_are_reported() -> None:
     bare = "model: {name: acme/rocket, source: hf://acme/rocket}\n"
     manifest = made("precision: bf16", head=bare)
     found = estimated(manifest.profiles[0], manifest)
@@ -93,7 +93,7 @@ def test_low_memory_names_the_context_that_fits() -> None:
     assert nearest(machine("1xA10G"), longer).change == refused.change
 
 
-def test_gpu_in_use_is_told_from_one_that_is_too_small() -> None:
+def test_busy_gpu_is_distinguished_from_one_that_is_too_small() -> None:
     used = busy(machine("1xA100"), 0, 78 * GB)
     refused = nearest(used, wishing(tags=BF16))
     assert refused.change == "end what else uses the GPU (nvidia-smi)"
@@ -113,7 +113,7 @@ def test_idle_gpu_needs_no_share() -> None:
     assert select(LLAMA, machine("1xA100"), wishing()).utilization is None
 
 
-def test_share_that_is_told_is_kept() -> None:
+def test_configured_share_is_kept() -> None:
     used = busy(machine("1xA100"), 0, 20 * GB)
     assert select(LLAMA, used, wishing(gpu_memory_utilization=0.7)).utilization is None
     refused = nearest(used, wishing(gpu_memory_utilization=0.3, max_model_len=131072, tags=BF16))
@@ -148,7 +148,7 @@ def test_weights_that_seem_too_large_do_not_overrule_a_person_either() -> None:
     assert warning == "by estimate the profile needs 20.0 GB, and 9.7 GB to be had"
 
 
-def test_gpu_that_draws_on_the_host_leaves_it_room() -> None:
+def test_gpu_that_uses_host_memory_leaves_a_reserve() -> None:
     """GB10: the GPU has no memory of its own; the host's is what there is, less a reserve."""
     spark = machine("1xGB10")
     assert select(LLAMA, spark, wishing()).chosen.label == "vllm-nvfp4-tp1-pp1"

@@ -1,4 +1,4 @@
-"""The weights that a rank keeps: split, quantized on the fly, offloaded, or in another type."""
+"""The weights on a rank: split, quantized at load, offloaded, or in another type."""
 
 from typing import Any
 

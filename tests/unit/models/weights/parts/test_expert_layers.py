@@ -1,4 +1,4 @@
-"""Which layers have experts, in the words of each family."""
+"""Which layers have experts, by each family's keys."""
 
 from typing import Any
 

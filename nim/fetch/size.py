@@ -1,8 +1,0 @@
-"""Sizes in text for people."""
-
-
-def format_size(size: float | None) -> str:
-    """Return a number of bytes in MB or GB (10⁶ or 10⁹ bytes)."""
-    if size is None:
-        return "of unknown size"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,80 @@
+"""Create and read the named pipes into which the programs write their logs, one each."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from nim.plan import LOG_DIR
+
+NAMES = ("engine", "nginx", "access", "middleware", "supervisord")
+# How far a program may be ahead before it blocks, and how much is read of one pipe at a time.
+CAPACITY_BYTES = 1024 * 1024
+READ_BYTES = 65536
+# A longer line is split.
+LINE_BYTES = 32768
+
+
+def make_pipes(run_dir: Path) -> None:
+    """Create the missing pipes, replacing anything else of that name."""
+    directory = run_dir / LOG_DIR
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for name in NAMES:
+        path = directory / name
+        if not path.is_fifo():
+            path.unlink(missing_ok=True)
+            os.mkfifo(path, 0o600)
+
+
+def remove_pipes(run_dir: Path) -> None:
+    """Remove all pipes."""
+    for name in NAMES:
+        (run_dir / LOG_DIR / name).unlink(missing_ok=True)
+
+
+def open_pipe(run_dir: Path, name: str) -> int:
+    """Return a descriptor of a pipe opened for reading and writing, so that it never reaches its end."""
+    fd = os.open(run_dir / LOG_DIR / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    with suppress(OSError):  # the user's limit of memory for pipes may be reached
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CAPACITY_BYTES)
+    return fd
+
+
+class Pipe:
+    """The log lines of one program. `progress` gets the text of a progress bar before its line ends."""
+
+    def __init__(self, fd: int, line: Callable[[str], None], progress: Callable[[str], None]) -> None:
+        self.fd = fd
+        self._line, self._progress = line, progress
+        self._rest = b""
+
+    def read(self) -> bool:
+        """Pass on the lines that have arrived; return whether there were any."""
+        try:
+            data = os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return False
+        *lines, rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._hand_on(line)
+        while len(rest) > LINE_BYTES:
+            self._hand_on(rest[:LINE_BYTES])
+            rest = rest[LINE_BYTES:]
+        bar, back, rest = rest.rpartition(b"\r")
+        if back and (text := bar.rpartition(b"\r")[2]):
+            self._progress(text.decode(errors="replace"))
+        self._rest = rest
+        return True
+
+    def catch_up(self) -> None:
+        """Pass on everything written so far, without waiting for more."""
+        for _ in range(CAPACITY_BYTES // READ_BYTES + 1):
+            if not self.read():
+                break
+
+    def _hand_on(self, line: bytes) -> None:
+        """Pass on a line, of a redrawn progress bar only its last state."""
+        shown = line.rstrip(b"\r").rpartition(b"\r")[2]
+        if shown.strip():
+            self._line(shown.decode(errors="replace"))

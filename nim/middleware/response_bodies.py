@@ -1,0 +1,135 @@
+"""JSON bodies of the management routes, built from the plan and the state."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nim import data_paths
+from nim.plan import Model, Plan
+from nim.redact import mask_value
+from nim.regular_files import read_bytes
+from nim.service_state import Failure, State
+from nim.value_origins import Value
+
+API_VERSION = "1.0.0"
+"""Version of the management API, independent of the release."""
+
+LICENCE_BYTES = 4 * 1024 * 1024
+
+Body = dict[str, Any]
+
+
+def metadata(plan: Plan, state: State) -> Body:
+    """Return the body of /v1/metadata: model, profile, engine, licence, resolved options, state."""
+    facts = licence(plan.model)
+    return {
+        "version": plan.release,
+        "modelInfo": [{"shortName": _short_name(plan.model), "modelUrl": plan.model.source}],
+        "selectedModelProfileId": plan.profile.id,
+        "profile": {
+            "label": plan.profile.label,
+            "tags": dict(plan.profile.tags),
+            "because": plan.profile.because,
+        },
+        "engine": {"name": plan.engine.name, "version": plan.engine.version},
+        "licenseInfo": {key: value for key, value in facts.items() if key != "content"},
+        "assetInfo": [],
+        "repository_override": "",
+        "config": {name: _option(name, value) for name, value in plan.config.items()},
+        "state": _state(state),
+        "planHash": plan.hash,
+    }
+
+
+def version(plan: Plan) -> Body:
+    """Return the body of /v1/version: release and version of the management API."""
+    return {"release": plan.release, "api": API_VERSION}
+
+
+def startup(state: State) -> Body:
+    """Return the body of the readiness answer, with the finished phases."""
+    body: Body = json.loads(state.health())
+    phases = [{"phase": done.phase.value, "seconds": done.seconds} for done in state.done]
+    return body | {"status": "ready" if state.ready else "not_ready", "phases": phases}
+
+
+def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
+    """Return the manifest with the id of the chosen profile."""
+    return {**mask_value("", document), "selected_profile": plan.profile.id}
+
+
+def licence(model: Model) -> Body:
+    """Return the model's licence, or the service's; unreadable parts are None."""
+    if model.license_file:
+        return _licence(model.license_name, Path(model.license_file), None)
+    if model.license_name:
+        return _licence(model.license_name, None, None)
+    return _licence("Apache-2.0", data_paths.LICENSE, "https://www.apache.org/licenses/LICENSE-2.0")
+
+
+def _short_name(model: Model) -> str:
+    """Return the served name; the NIM operator reads it, up to a colon, as the model's name."""
+    return model.served_names[0] if model.served_names else model.name
+
+
+def _option(name: str, value: Value) -> Body:
+    """Return one resolved option: `source` is its layer, `place` the origin, `previous` what it overrode."""
+    return _origin(name, value) | {"previous": [_origin(name, older) for older in value.previous]}
+
+
+def _origin(name: str, value: Value) -> Body:
+    """Return a value with its layer and place, masked if it is secret."""
+    return {
+        "value": mask_value(name, value.value),
+        "source": value.origin.layer.name,
+        "place": value.origin.place,
+    }
+
+
+def _state(state: State) -> Body:
+    """Return the state as JSON values."""
+    return {
+        "phase": state.phase.value,
+        "message": state.message,
+        "ready": state.ready,
+        "progress": state.progress,
+        "eta_seconds": state.eta_seconds,
+        "restarts": dict(state.restarts),
+        "failure": _failure(state.failure) if state.failure else None,
+    }
+
+
+def _failure(failure: Failure) -> Body:
+    """Return a failure as JSON values."""
+    return {
+        "class": failure.kind,
+        "message": failure.message,
+        "hint": failure.hint,
+        "log": list(failure.log),
+        "exit_code": failure.exit_code,
+        "signal": failure.signal,
+    }
+
+
+def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
+    """Return name, size in bytes, SHA-256 in hex and text of a licence file."""
+    content = _content(path)
+    return {
+        "name": name or (path.name if path else None),
+        "path": str(path) if path else None,
+        "sha": hashlib.sha256(content).hexdigest() if content is not None else None,
+        "size": len(content) if content is not None else None,
+        "url": url,
+        "type": "file",
+        "content": content.decode("utf-8", errors="replace") if content is not None else None,
+    }
+
+
+def _content(path: Path | None) -> bytes | None:
+    """Return the bytes of a file, or None if absent: a model's licence arrives with the model."""
+    try:
+        return read_bytes(path, LICENCE_BYTES) if path else None
+    except OSError:
+        return None

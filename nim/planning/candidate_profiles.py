@@ -1,0 +1,114 @@
+"""Find the profiles to choose from and the user's requirements, and choose one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nim import data_paths
+from nim.engine import InstalledEngine, load_options, service_links
+from nim.manifest import Manifest, find_manifest, load_manifest
+from nim.models.facts import ModelFacts
+from nim.models.generic_manifest import manifest_for_model
+from nim.models.source import HUB, ModelWish
+from nim.options.derive import Surroundings, cache_entries
+from nim.options.layers import Entry, environment_entries
+from nim.options.resolve import resolve
+from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
+from nim.planning.model_facts import facts_by_source, read_facts
+from nim.planning.option_layers_from_files import runtime_config_entries
+from nim.planning.option_layers_from_user import Written
+from nim.planning.plan_request import Request
+from nim.selection.profile_fit import Wishes
+from nim.selection.rejected_profiles import NoProfileFits
+from nim.selection.select import Facts, Selection, select
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The profiles to choose from, the user's requirements, and the facts of the models they serve."""
+
+    manifest: Manifest
+    wishes: Wishes
+    facts: Facts
+    files: KnownFiles
+
+
+def find_candidates(
+    request: Request,
+    wish: ModelWish,
+    written: Written,
+    surroundings: Surroundings,
+    engine: InstalledEngine | None,
+) -> Candidates:
+    """Return the profiles to choose from, with the user's requirements and the model facts."""
+    said = said_entries(request, written, wish)
+    cache = tuple(cache_entries(surroundings))
+    own = environment_entries(request.environ, cache, service_links(request.environ))
+    values = resolve((*cache, *own, *said))
+    wishes = wishes_of(request, said, engine)
+    if wish.source and wish.source.repository:
+        probe_hub_cache(request, values)
+    files = known_files(request, wish, values)
+    named = read_facts(wish.source, values, request.environ) if wish.source else None
+    manifest = read_manifest_for(wish, wishes, files, named)
+    if not wish.source and any((profile.source or "").startswith(HUB) for profile in manifest.profiles):
+        probe_hub_cache(request, values)
+    # Files that a person names are those of every profile.
+    facts: Facts = (
+        {profile.source: named for profile in manifest.profiles if named}
+        if wish.source
+        else facts_by_source(manifest, values, request.environ)
+    )
+    return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
+
+
+def read_manifest_for(
+    wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
+) -> Manifest:
+    """Return the requested manifest, or a generic one made from the files of a model without one."""
+    if wish.manifest_file:
+        return load_manifest(Path(wish.manifest_file))
+    if wish.is_default and data_paths.IMAGE_MANIFEST.exists():
+        return load_manifest(data_paths.IMAGE_MANIFEST.resolve())
+    if wish.manifest_name:
+        return find_manifest(wish.manifest_name, data_paths.PROFILES)
+    assert wish.source is not None
+    return manifest_for_model(
+        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        facts,
+        name=wish.source.name,
+        weights_bytes=files.weights_bytes,
+        tensor_parallel_size=wishes.size("tensor_parallel_size"),
+        pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
+    )
+
+
+def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
+    """Return the chosen profile. If none fits, files that no machine could load are refused first."""
+    try:
+        return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
+    except NoProfileFits:
+        files = candidates.files
+        if wish.source and files.model:
+            judge_model(request, wish.source, wish.place, files.values, files.model)
+        raise
+
+
+def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
+    """Return the option entries set before a profile is chosen: all layers above the profile."""
+    source = wish.source if wish.source and wish.source.path else None
+    beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
+    own = environment_entries(request.environ, (), service_links(request.environ))
+    return (*beside, *own, *written.entries)
+
+
+def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
+    """Return the user's requirements that affect the choice of a profile, from every layer."""
+    settings = request.settings
+    return Wishes(
+        profile=settings.model_profile,
+        tags_selector=settings.tags_selector,
+        options=resolve(said),
+        allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
+        engine_build=None if request.other_machine or engine is None else engine.build,
+    )

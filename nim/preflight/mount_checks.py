@@ -1,0 +1,76 @@
+"""Detect paths on a mount whose server does not respond: any access to them blocks forever."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from nim.errors import PreflightError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A directory or file, and the variable that sets it."""
+
+    path: Path
+    variable: str
+
+
+def touch(steps: Iterator[Place], seconds: float) -> None:
+    """Run steps that access paths, each within `seconds` (0: no limit); PreflightError for one that blocks.
+
+    The steps run in a daemon thread, so a blocked one does not delay the exit of this process.
+    """
+    at: Place | None = None
+    failed: list[BaseException] = []
+
+    def take() -> None:
+        """Run the steps in the thread and keep the first error."""
+        nonlocal at
+        try:
+            for place in steps:
+                at = place
+        except BaseException as error:
+            failed.append(error)
+
+    thread = Thread(target=take, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise PreflightError(
+            f"cannot start a thread: {error}", hint="ulimit -u, or the limit on processes of the container"
+        ) from None
+    thread.join(seconds or None)
+    if thread.is_alive():
+        raise _no_answer(at, seconds) if at else _nothing_tried(seconds)
+    if failed:
+        raise failed[0]
+
+
+def probe(places: Iterator[Place], seconds: float) -> None:
+    """Access each path; PreflightError for one that does not respond within `seconds`."""
+    touch(_accessed(places), seconds)
+
+
+def _accessed(places: Iterator[Place]) -> Iterator[Place]:
+    """Yield each path before accessing it."""
+    for place in places:
+        yield place
+        place.path.exists()
+
+
+def _nothing_tried(seconds: float) -> PreflightError:
+    """Return the error for a step that hung before naming a place."""
+    return PreflightError(
+        f"cannot check the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
+        hint="NIM_CACHE_PROBE_TIMEOUT=… longer, if this machine is only slow",
+    )
+
+
+def _no_answer(place: Place, seconds: float) -> PreflightError:
+    """Return the error for a path that does not respond."""
+    return PreflightError(
+        f'cannot use "{place.path}" ({place.variable}): it has not answered for {seconds:g} s '
+        "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone",
+        hint=f"findmnt -T '{place.path}': check that mount, or use another directory",
+    )

@@ -1,0 +1,58 @@
+"""TCP sockets as listed by the kernel: listeners of a port, and its connections."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_ESTABLISHED, _LISTEN = "01", "0A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A process that listens on a port."""
+
+    pid: int
+    command: str
+
+
+def count_connections(port: int) -> int:
+    """Return the number of connections to a local port."""
+    return sum(1 for _ in _sockets(port, _ESTABLISHED))
+
+
+def find_listener(port: int) -> Listener | None:
+    """Return the process that listens on a port, if this user may see it."""
+    inodes = {f"socket:[{inode}]" for inode in _sockets(port, _LISTEN)}
+    for entry in Path("/proc").iterdir() if inodes else ():
+        if entry.name.isdigit() and _holds(entry, inodes):
+            return Listener(pid=int(entry.name), command=_command(entry))
+    return None
+
+
+def _sockets(port: int, state: str) -> Iterator[str]:
+    """Return the inodes of sockets in a state with this local port."""
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _holds(process: Path, inodes: set[str]) -> bool:
+    """Return whether a process has one of the sockets open."""
+    with suppress(OSError):
+        for fd in (process / "fd").iterdir():
+            with suppress(OSError):
+                if str(fd.readlink()) in inodes:
+                    return True
+    return False
+
+
+def _command(process: Path) -> str:
+    """Return a process's command line; "?" if it cannot be read."""
+    with suppress(OSError):
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        return b" ".join(words).decode(errors="replace").strip()
+    return "?"

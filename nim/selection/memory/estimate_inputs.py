@@ -1,0 +1,46 @@
+"""The properties of a start that determine its memory."""
+
+from dataclasses import dataclass
+
+from nim.hardware.types import Gpu
+from nim.manifest import Model, Profile
+from nim.models.facts import ModelFacts
+from nim.selection.parallel_sizes import Parallel
+from nim.selection.profile_options import EngineOptions
+
+_PLAIN = ("bf16", "fp16", "fp32", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Inputs of a memory estimate: profile, options, parallel sizes, model facts, GPU.
+
+    `model` is what the manifest says of it, `facts` what its own files say. `gpu` is the smallest of the
+    group, None on a CPU. `dtype` is what the engine serves it in.
+    """
+
+    profile: Profile
+    options: EngineOptions
+    parallel: Parallel
+    model: Model | None = None
+    facts: ModelFacts | None = None
+    gpu: Gpu | None = None
+    dtype: str = "bfloat16"
+
+    @property
+    def context(self) -> int | None:
+        """Return the context length in tokens: the requested one, else the one the engine derives."""
+        derived = self.facts.reading.context if self.facts else None
+        stated = self.model.max_model_len if self.model else None
+        return self.options.context or (derived.tokens if derived else stated)
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the weights are stored unquantized."""
+        quantization = self.facts.reading.quantization if self.facts else None
+        return quantization is None and self.profile.precision in _PLAIN
+
+    @property
+    def quantize(self) -> str | None:
+        """Return the method by which the engine quantizes weights at load; None for none."""
+        return self.options.text("quantization") if self.is_plain else None

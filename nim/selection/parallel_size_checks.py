@@ -1,0 +1,132 @@
+"""Check parallel sizes and context against the engine's rules for a model, and suggest others."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from nim.models.facts import ModelFacts
+from nim.models.types import LARGEST, LayerKind, ModelReading
+from nim.models.weights.modules import Ranks
+from nim.selection.memory.estimate import ENGINE_UTILIZATION
+from nim.selection.parallel_sizes import Parallel
+from nim.selection.profile_fit import Case, Kind, Miss
+
+
+def split_misses(case: Case) -> Iterator[Miss]:
+    """Yield why the engine refuses the parallel sizes for this model."""
+    if case.facts is None or case.profile.on_cpu:
+        return
+    words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
+    if why is None:
+        place = case.options.place("tensor_parallel_size") or f"profile {case.profile.label}"
+        words = f"{case.parallel} ({place})"
+        why = _split_problem(case.facts, case.parallel, case.options.text("quantization"))
+    if why is not None:
+        yield Miss(
+            kind=Kind.SPLIT,
+            needed="sizes that the model can be split into",
+            found=f"{case.parallel}: {why}",
+            change=", or ".join(_others(case)) or None,
+            alone=f"with {words}: {why}",
+        )
+
+
+def too_long(case: Case) -> Iterator[Miss]:
+    """Yield a miss if the context is longer than the engine allows for this model."""
+    context = case.facts.reading.context if case.facts else None
+    asked = case.options.context
+    if context is None or asked is None or asked <= context.limit:
+        return
+    place, limit = case.options.place("max_model_len"), f"{context.limit} tokens ({context.why})"
+    if not case.options.flag("VLLM_ALLOW_LONG_MAX_MODEL_LEN"):
+        yield Miss(
+            kind=Kind.LENGTH,
+            needed=f"a context of at most {limit}",
+            found=f"{asked} ({place})",
+            change=case.options.to_set("max_model_len", context.limit),
+            shortfall=asked / context.limit,
+            alone=f"with a context of {asked} tokens ({place}): the engine takes at most {limit}",
+        )
+
+
+def _stages_words(case: Case) -> str:
+    """Return the refused stages or expert parallelism as text, with their origin."""
+    name, words = "pipeline_parallel_size", f"pp{case.parallel.pipeline}"
+    if case.parallel.pipeline == 1:
+        name, words = "enable_expert_parallel", "expert parallelism"
+    return f"{words} ({case.options.place(name) or f'profile {case.profile.label}'})"
+
+
+def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
+    """Return why the weights or the context cannot be split this way; None if they can."""
+    if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
+        return f"{what} cannot be split over {parallel.tensor} GPUs"
+    if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
+        return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
+    return _context_problem(facts.reading, parallel)
+
+
+def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
+    """Return why ranks cannot share a context (vLLM's `ModelConfig.verify_with_parallel_config`)."""
+    shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
+    if shared == 1:
+        return None
+    if added == 1 and tensor % shared:
+        return f"{tensor} GPUs cannot share a context in groups of {shared}"
+    if added > 1 and shared not in (added, tensor * added):
+        return f"groups that share a context have {added} or {tensor * added} GPUs, not {shared}"
+    heads, kv = reading.heads, reading.kv_heads
+    if heads is None or kv is None or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
+        return None
+    if tensor <= kv or shared > tensor // kv or heads // kv % shared:
+        return f"{kv} KV heads on {tensor} GPUs leave no {shared} of them to share a context"
+    return None
+
+
+def _others(case: Case) -> Iterator[str]:
+    """Yield settings that work on these GPUs: the largest tensor-parallel size, and all GPUs in stages."""
+    found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
+    here = next(
+        (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None
+    )
+    whole = next((size for size in _sizes(case, found, 1) if _has_room(case, size)), None)
+    if here:
+        yield _setting(case, here, stages)
+    elif whole:
+        yield _setting(case, whole, 1)
+    joined = ((size, found // size) for size in range(found, 0, -1) if found % size == 0)
+    others = (pair for pair in joined if pair[1] > 1 and pair != (here, stages) and _takes(case, *pair))
+    if pair := next(others, None):
+        yield _setting(case, *pair)
+
+
+def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
+    """Yield the tensor-parallel sizes that the engine accepts, largest first."""
+    return (size for size in range(min(most, LARGEST), 0, -1) if _takes(case, size, stages))
+
+
+def _takes(case: Case, size: int, stages: int) -> bool:
+    """Return whether the engine accepts these sizes; True if unknown."""
+    parallel = replace(case.parallel, tensor=size, pipeline=stages)
+    if case.facts is None:
+        return True
+    if case.facts.why_no_stages(parallel.weight_ranks) is not None:
+        return False
+    return _split_problem(case.facts, parallel, case.options.text("quantization")) is None
+
+
+def _setting(case: Case, size: int, stages: int) -> str:
+    """Return what to type for these sizes."""
+    tensor = case.options.to_set("tensor_parallel_size", size)
+    if stages == case.parallel.pipeline:
+        return tensor
+    return f"{tensor} with {case.options.to_set('pipeline_parallel_size', stages)}"
+
+
+def _has_room(case: Case, ranks: int) -> bool:
+    """Return whether this many GPUs hold the weights; True if that is unknown."""
+    smallest, weights = case.group.smallest, case.estimate.weights_bytes
+    memory = smallest.memory_total_bytes if smallest else None
+    if memory is None or weights is None:
+        return True
+    rank = weights * case.parallel.tensor * case.parallel.pipeline / ranks
+    return rank + case.estimate.workspace_bytes <= memory * ENGINE_UTILIZATION

@@ -1,0 +1,71 @@
+"""Restart nginx or the middleware whenever it ends unexpectedly."""
+
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGKILL
+
+from nim.cleanup.process_table import group_lives
+from nim.event_loop import EventLoop, Steps, Task, until
+from nim.failures.program_exit import ProgramExit
+from nim.supervision.restart_policy import RestartCounter, RestartPolicy
+from nim.supervision.supervised_program import Program
+
+# Killed processes end within milliseconds; the end of those that are not our children has to be polled.
+POLL_SECONDS = 0.02
+GROUP_GONE_SECONDS = 5.0
+
+
+class Restarter:
+    """Restarts one program. `leftovers` are files that would prevent its start; `give_up` gets its exit."""
+
+    def __init__(
+        self,
+        program: Program,
+        loop: EventLoop,
+        policy: RestartPolicy,
+        say: Callable[[str, str], None],
+        *,
+        leftovers: tuple[Path, ...],
+        consequence: Callable[[], str],
+        give_up: Callable[[ProgramExit], None],
+    ) -> None:
+        self.program = program
+        self._loop, self._say, self._restarts = loop, say, RestartCounter(policy)
+        self._leftovers, self._consequence, self._give_up = leftovers, consequence, give_up
+        self._restart_task: Task | None = None
+        program.on_exit = self._on_exit
+
+    def expect_exit(self) -> None:
+        """Treat the next exit as intended."""
+        self.program.on_exit = lambda _: None
+        if self._restart_task:
+            self._restart_task.cancel()
+
+    def _on_exit(self, end: ProgramExit) -> None:
+        """Schedule a restart, or give up after too many consecutive losses."""
+        delay = self._restarts.lost(self._loop.now() - self.program.started_at)
+        lost = f"{self.program.name} lost ({end})"
+        if delay is None:
+            self._say("CRITICAL", f"{lost}, the {self._restarts.in_a_row}th time in a row")
+            self._give_up(end)
+            return
+        when = f"again in {delay:g} s" if delay else "again at once"
+        self._say("ERROR", f"{lost}{self._consequence()}; it is started {when}")
+        self._restart_task = Task(self._loop, self._restart(delay))
+
+    def _restart(self, delay: float) -> Steps:
+        """Kill the old process group, wait for the delay, remove leftover files, start the program."""
+        yield from clear_group(self._loop, self.program)
+        yield from until(self._loop, lambda: False, delay)
+        for path in self._leftovers:
+            path.unlink(missing_ok=True)
+        self.program.start()
+
+
+def clear_group(loop: EventLoop, program: Program) -> Steps:
+    """Kill the process group of a program and wait until it is gone."""
+    program.signal(SIGKILL)
+    deadline = loop.now() + GROUP_GONE_SECONDS
+    while program.group is not None and group_lives(program.group) and loop.now() < deadline:
+        yield POLL_SECONDS
+    program.group = None
