@@ -95,9 +95,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=json.dumps(
-            mask_value("", manifest_to_json(manifest, selection.profile)), ensure_ascii=False
-        ),
+        manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
@@ -106,6 +104,11 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def published(manifest: Manifest, profile: Profile) -> str:
+    """Return the manifest as the service shows it, as JSON with secrets masked."""
+    return json.dumps(mask_value("", manifest_to_json(manifest, profile)), ensure_ascii=False)
 
 
 def resolve_all(

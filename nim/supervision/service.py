@@ -104,7 +104,7 @@ class Service:
         """Log a line of nginx's error log and pass it to the controller, with secrets masked."""
         record = read_nginx(self.log_writer.mask(line))
         self.log_writer.record("nginx", record)
-        self.controller.on_nginx_record(record)
+        self.controller.on_gateway_record(record, "ERROR")
 
     def _engine_line(self, line: str) -> None:
         """Log a line of the engine and pass it to the controller, with secrets masked."""
@@ -123,7 +123,7 @@ class Service:
         level, message = self.supervisor.note(line)
         record = Record(level=level, message=self.log_writer.mask(message))
         self.log_writer.record("supervisord", record)
-        self.controller.on_supervisor_record(record)
+        self.controller.on_gateway_record(record, "INFO")
 
 
 def clean(run_dir: Path) -> None:

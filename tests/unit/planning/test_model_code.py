@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from nim.cli.serve import announce
+from nim.data_paths import PROFILES, ROOT
 from nim.engine import load_options
+from nim.manifest import load_manifest, manifest_paths
 from nim.planning.model_code import CODE, TRUST
 from nim.value_origins import Layer
 from tests.unit.planning.test_engine_argument_line import model, planned
@@ -90,3 +92,15 @@ def test_without_it_the_log_says_nothing(model: Path, capsys: pytest.CaptureFixt
 
 def test_the_engine_has_these_options() -> None:
     assert set(CODE) <= load_options().options.keys()
+
+
+def test_the_security_page_names_the_shipped_manifests_that_do() -> None:
+    manifests = {path.stem: load_manifest(path) for path in manifest_paths(PROFILES)}
+    trusting = {
+        name
+        for name, manifest in manifests.items()
+        if any(profile.engine.args.get("trust-remote-code") for profile in manifest.profiles)
+    }
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    (line,) = [part for part in text.split("\n\n") if part.startswith("**Code that comes with a model**")]
+    assert {name for name in manifests if f"`{name}`" in line} == trusting
