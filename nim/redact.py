@@ -23,7 +23,7 @@ _NOT_SECRET = re.compile(
 # User and password of an address, also if the password has a slash. A port is no password. Repetitions are
 # bounded: a log line may be long.
 _USERINFO = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]{0,30}://"
+    r"[A-Za-z][A-Za-z0-9+.-]{0,30}://(?!USER:PASSWORD@)"  # of a hint
     r"(?P<secret>[^\s\"'<>/?#]{1,512}|(?![^\s:/@]{0,255}:\d{1,5}[/?#])[^\s\"'<>/?#:@]{0,128}:[^\s\"'<>]{1,256})@"
 )
 _PROXY_USERINFO = re.compile(r"\s*(?P<secret>[^\s/@]+)@")

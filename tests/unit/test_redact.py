@@ -111,6 +111,7 @@ def test_secrets_within_a_text_are_masked(text: str, shown: str) -> None:
         "hf://org/name@main",
         "http://127.0.0.1:8000/v1/@x",
         "git@example.org:x",
+        "HTTPS_PROXY=http://USER:PASSWORD@proxy:3128",
         '{"bos_token": "<s>", "image_token": "<image>", "max_tokens": "7"}',
         "tokenizer='x', max_model_len=8",
     ],
