@@ -96,7 +96,7 @@ class StallDetector:
         return min([self._interval, *(max(at - now, ANSWER_SECONDS) for at in due if at > now)])
 
     def _on_metrics(self, status: int, body: bytes) -> None:
-        """Record the counters in an answer of /metrics; stop watching if there are none."""
+        """Record the counters in an answer of /metrics, or that there was an answer, or none."""
         self._reading = None
         if not status:  # a refused connection is silence, too: an engine without its socket serves nobody
             self._judge()
@@ -115,9 +115,10 @@ class StallDetector:
             self._probe(counters)
 
     def _watch_answers_only(self, status: int) -> None:
+        """From now on read /health: without counters, only silence shows."""
         self._path = HEALTH
-        why = f"the engine's metrics ({status}) do not tell"
-        self._callbacks.say("INFO", f"stalls are not looked for, only whether the engine answers: {why}")
+        why = f"its metrics ({status}) lack the counters"
+        self._callbacks.say("INFO", f"stalls cannot be detected, only whether the engine answers: {why}")
 
     def _probe(self, counters: EngineCounters) -> None:
         """Send a probe if no work was seen for the probe interval: the engine is idle or in a long step."""
