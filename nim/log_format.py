@@ -7,22 +7,17 @@ from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# Control characters, also those of C1, line separators, and marks that reorder what a reader sees.
+# Control characters command a terminal, in eight bits as well; marks reorder or break what a reader sees.
 _CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
 _MARKS = (0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-_ESCAPED = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _MARKS}
-_VISIBLE = _ESCAPED | {10: "\\n"}
+_PRINTABLE = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _MARKS}
+_VISIBLE = _PRINTABLE | {10: "\\n"}
 _IN_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_MARKS)}
 
 
 def severity(level: str) -> int:
     """Return the rank of a level; unknown levels rank as INFO."""
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """Return the text with what controls a terminal or reorders text escaped; line breaks unless `lines`."""
-    return text.translate(_ESCAPED if lines else _VISIBLE)
 
 
 def visible_json(value: Any) -> str:
@@ -33,6 +28,16 @@ def visible_json(value: Any) -> str:
 def escape_in_json(text: str) -> str:
     """Return JSON text with the same characters escaped; its own control characters are escaped already."""
     return text.translate(_IN_JSON)
+
+
+def visible(text: str) -> str:
+    """Return the text with line breaks and control characters escaped: it stays on one line."""
+    return text.translate(_VISIBLE)
+
+
+def printable(text: str) -> str:
+    """Return a text of several lines with control characters escaped."""
+    return text.translate(_PRINTABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

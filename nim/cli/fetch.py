@@ -18,9 +18,10 @@ from nim.cli.hub_downloads import (
     probe_cache,
     refuse_offline,
 )
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
+from nim.log_format import printable
 from nim.models.download import GB
 from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import probe_mounts
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        other_machine=bool(options.gpus or options.hardware),
+        other_machine=is_other_machine(options),
     )
     probe_mounts(request, model_uri=options.model_uri, manifest_file=options.manifest_file)
     sources = find_sources(
@@ -76,7 +77,10 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         rows = list(_fetch(sources, settings, environ, log, file))
     data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
     data |= {"manifest": str(file)} if file and not options.dry_run else {}
-    print(json.dumps(data, indent=1) if options.json else _text(data), end="\n" if options.json else "")
+    print(
+        json.dumps(data, indent=1) if options.json else printable(_text(data)),
+        end="\n" if options.json else "",
+    )
     return 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from nim.cli.machine_options import add_machine_options, find_hardware
 from nim.hardware import describe_hardware, hardware_to_json
+from nim.log_format import printable
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -14,5 +15,5 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     add_machine_options(parser)
     options = parser.parse_args(arguments)
     hardware = find_hardware(options, environ)
-    print(hardware_to_json(hardware) if options.json else describe_hardware(hardware))
+    print(hardware_to_json(hardware) if options.json else printable(describe_hardware(hardware)))
     return 0

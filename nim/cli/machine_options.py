@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 from nim.hardware import Hardware, detect_hardware, hardware_from_gpus, load_hardware
 
@@ -14,8 +13,13 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     machine.add_argument("--gpus", metavar="GPUS", help="a made-up machine, such as 8xH200 or 2xB200")
 
 
+def is_other_machine(options: argparse.Namespace) -> bool:
+    """Return whether one of the two was given, be it empty."""
+    return options.gpus is not None or options.hardware is not None
+
+
 def find_hardware(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
-    """Return the hardware asked for, or this machine's."""
-    if options.hardware:
-        return load_hardware(Path(options.hardware))
-    return hardware_from_gpus(options.gpus) if options.gpus else detect_hardware(environ)
+    """Return the hardware asked for, or this machine's. HardwareError where what was given is no machine."""
+    if options.hardware is not None:
+        return load_hardware(options.hardware)
+    return detect_hardware(environ) if options.gpus is None else hardware_from_gpus(options.gpus)

@@ -13,7 +13,7 @@ from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.cli.standard_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
-from nim.log_format import Form, visible
+from nim.log_format import Form, printable
 from nim.redact import known_secrets, without
 from nim.settings import with_secrets
 from nim.settings.utf8 import refuse_other_text
@@ -90,7 +90,7 @@ def _print_refusal(refusal: NimError) -> None:
     """Print a refusal, secrets masked, in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
     secrets = known_secrets(os.environ, sys.argv)
     if not _as_json():
-        print(f"nim: {visible(without(secrets, str(refusal)), lines=True)}", file=sys.stderr)
+        print(printable(f"nim: {without(secrets, str(refusal))}"), file=sys.stderr)
         return
     allowed = [without(secrets, one) for one in refusal.allowed]
     hint = refusal.hint and without(secrets, refusal.hint)

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from nim.cli.machine_options import add_machine_options
-from nim.cli.model_fit import Machine, judge, machine_of
+from nim.cli.model_fit import Judgement, judge, machine_of
 from nim.cli.model_output import model_data, model_text
 from nim.cli.model_source import find_model
 from nim.engine.catalog import load_catalog
 from nim.engine.scalars import MisfitError, human_integer
-from nim.models.cache import CacheSettings
-from nim.models.reading import read_model
+from nim.log_format import visible
+from nim.models.facts import facts_of
+from nim.models.odd_sizes import odd_sizes
 from nim.models.types import ModelReading
 from nim.settings import read_settings
 
@@ -28,15 +29,14 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `nim model`: print what was read from the model's files; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
-    reading, machine = read_model(model.config), machine_of(options, environ)
-    cache = _cache_settings(options, reading, machine)
-    judgement = judge(model, reading, cache, machine)
-    for warning in _warnings(cache, reading):
-        print(f"nim: {warning}", file=sys.stderr)
+    facts = facts_of(model.config)
+    judgement = judge(model, facts, options, machine_of(options, environ))
+    for warning in (*odd_sizes(model.config), *_warnings(judgement, facts.reading)):
+        print(f"nim: {visible(warning)}", file=sys.stderr)
     if options.json:
-        print(json.dumps(model_data(reading, cache, judgement), ensure_ascii=False, indent=1))
+        print(json.dumps(model_data(facts.reading, judgement), ensure_ascii=False, indent=1))
     else:
-        print(model_text(reading, cache, judgement), end="")
+        print(model_text(facts.reading, judgement), end="")
     return 0
 
 
@@ -49,7 +49,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="a directory, or hf://org/name[:revision]")
-    parser.add_argument("-tp", "--tensor-parallel-size", type=_positive, default=1, metavar="N")
+    parser.add_argument(
+        "-tp",
+        "--tensor-parallel-size",
+        type=_positive,
+        metavar="N",
+        help="by default the size that `nim plan` chooses for the GPUs, 1 without GPUs",
+    )
     parser.add_argument("-pp", "--pipeline-parallel-size", type=_positive, default=1, metavar="N")
     parser.add_argument(
         "--max-model-len", type=_positive, metavar="N", help="the context, such as 32768 or 32k"
@@ -77,25 +83,11 @@ def _positive(text: str) -> int:
     return number
 
 
-def _cache_settings(options: argparse.Namespace, reading: ModelReading, machine: Machine) -> CacheSettings:
-    """Return the options and GPU properties that determine the size of the cache."""
-    own = reading.context.tokens if reading.context else 0
-    return CacheSettings(
-        context=options.max_model_len or own,
-        tensor_parallel_size=options.tensor_parallel_size,
-        pipeline_parallel_size=options.pipeline_parallel_size,
-        kv_cache_dtype=options.kv_cache_dtype,
-        dtype="float16" if machine.capability < (8, 0) else "bfloat16",
-        batched_tokens=machine.batched_tokens,
-        capability=machine.capability,
-    )
-
-
-def _warnings(cache: CacheSettings, reading: ModelReading) -> Iterator[str]:
+def _warnings(judgement: Judgement, reading: ModelReading) -> Iterator[str]:
     """Yield warnings about the requested context."""
-    context = reading.context
-    if context and cache.context > context.limit:
+    context, asked = reading.context, judgement.context
+    if context and context.limit is not None and asked and asked > context.limit:
         yield (
-            f"--max-model-len {cache.context} is above what the engine derives, {context.limit} "
-            f"({context.why}): it refuses to start without VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
+            f"--max-model-len {asked} is above what the engine derives, {context.limit} ({context.why}): "
+            "it refuses to start without VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
         )

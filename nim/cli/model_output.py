@@ -4,18 +4,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from nim.cli.model_fit import Judgement
+from nim.cli.model_fit import Judgement, fits, lacks
 from nim.fetch.format_size import format_size
 from nim.log_format import visible
-from nim.models.cache import CacheSettings
 from nim.models.types import ModelReading, Quantization
+from nim.selection.profile_fit import Fit
 
 _WIDTH = 15
 
 
-def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> dict[str, Any]:
+def model_data(reading: ModelReading, judgement: Judgement) -> dict[str, Any]:
     """Return the reading as `nim model --json` prints it: null is unknown."""
     context, quantization, experts = reading.context, reading.quantization, reading.experts
+    parallel = judgement.fit.parallel
     return {
         "architecture": reading.architecture,
         "model_type": reading.model_type,
@@ -25,7 +26,7 @@ def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement
         "hidden_size": reading.hidden_size,
         "layers": reading.layer_kinds,
         "experts": None if experts is None else asdict(experts),
-        "context": cache.context or None,
+        "context": judgement.context,
         "derived_context": None if context is None else asdict(context),
         "quantization": None if quantization is None else quantization.method,
         "quantized": None if quantization is None else _quantized(quantization),
@@ -33,19 +34,19 @@ def model_data(reading: ModelReading, cache: CacheSettings, judgement: Judgement
         "dtype": reading.dtype,
         "modalities": list(reading.modalities),
         "generates": reading.generates,
-        "tensor_parallel_size": cache.tensor_parallel_size,
-        "pipeline_parallel_size": cache.pipeline_parallel_size,
+        "tensor_parallel_size": parallel.tensor,
+        "pipeline_parallel_size": parallel.pipeline,
         "parameter_bytes": judgement.parameter_bytes,
         "cache_bytes": judgement.cache_bytes,
         "tensor_parallel_sizes": judgement.tensor_parallel_sizes,
         "refusal": judgement.refusal,
-        "fit": None if judgement.fit is None else asdict(judgement.fit) | {"fits": _fits(judgement, cache)},
+        "fit": _fit_data(judgement) if judgement.has_gpus else None,
     }
 
 
-def model_text(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> str:
+def model_text(reading: ModelReading, judgement: Judgement) -> str:
     """Return the reading for people, one fact per line."""
-    rows = (*_facts(reading), *_sizes(reading, cache, judgement), *_verdict(cache, judgement))
+    rows = (*_facts(reading), *_sizes(reading, judgement), *_verdict(judgement))
     return "".join(f"{name:<{_WIDTH}}{visible(value)}\n" for name, value in rows)
 
 
@@ -54,12 +55,30 @@ def _quantized(quantization: Quantization) -> dict[str, Any]:
     return {name: value for name, value in asdict(quantization).items() if name not in ("method", "ignored")}
 
 
-def _fits(judgement: Judgement, cache: CacheSettings) -> bool | None:
-    """Return whether the model fits, including whether there are as many GPUs as ranks."""
-    ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
-    if judgement.machine.gpus and len(judgement.machine.gpus) < ranks:
-        return False
-    return None if judgement.fit is None else judgement.fit.fits
+def _fit_data(judgement: Judgement) -> dict[str, Any]:
+    """Return the JSON object about memory: bytes of one rank, contexts in tokens."""
+    estimate = judgement.fit.estimate
+    needed = estimate.cost.bytes_for(judgement.context) if estimate.cost and judgement.context else None
+    return {
+        "fits": fits(judgement.fit),
+        "usable_bytes": judgement.usable_bytes,
+        "free_bytes": judgement.free_bytes,
+        "needed_bytes": needed,
+        "longest": judgement.longest,
+        "lacks": [f"needs {miss.needed}; found {miss.found}" for miss in lacks(judgement.fit)],
+        "by_tensor_parallel_size": {
+            str(size): {"fits": fits(each), "longest": _longest(each)}
+            for size, each in judgement.by_size.items()
+        },
+    }
+
+
+def _longest(fit: Fit) -> int | None:
+    """Return the longest context up to the one that was asked for; 0 if none, None if unknown."""
+    estimate, usable = fit.estimate, fit.memory_fit.usable_bytes
+    if usable is None or estimate.cost is None or estimate.least_bytes is None:
+        return None
+    return estimate.longest(usable) or 0
 
 
 def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
@@ -91,7 +110,7 @@ def _precision(reading: ModelReading) -> str:
     return f"{reading.precision or 'unknown'} ({', '.join(part for part in details if part)})"
 
 
-def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
+def _sizes(reading: ModelReading, judgement: Judgement) -> Iterator[tuple[str, str]]:
     """Yield label and text of context, weights and cache."""
     context = reading.context
     if context:
@@ -100,33 +119,58 @@ def _sizes(reading: ModelReading, cache: CacheSettings, judgement: Judgement) ->
     yield "TP sizes", ", ".join(map(str, sizes)) if sizes else "unknown"
     if judgement.refusal:
         return
-    ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
+    ranks = judgement.fit.parallel.ranks
     share = f" on each of {ranks} ranks" if ranks > 1 else ""
+    length = "unknown length" if judgement.context is None else f"{judgement.context} tokens"
     yield "Weights", f"{_bytes(judgement.parameter_bytes)}{share}"
-    yield "Cache", f"{_bytes(judgement.cache_bytes)}{share} for a sequence of {cache.context} tokens"
+    yield "Cache", f"{_bytes(judgement.cache_bytes)}{share} for a sequence of {length}"
 
 
-def _verdict(cache: CacheSettings, judgement: Judgement) -> Iterator[tuple[str, str]]:
+def _verdict(judgement: Judgement) -> Iterator[tuple[str, str]]:
     """Yield label and text of whether the model fits."""
-    machine, fit = judgement.machine, judgement.fit
+    fit = judgement.fit
     if judgement.refusal:
         yield "Fits", f"no: {judgement.refusal}"
-        return
-    if not machine.gpus:
-        return
-    ranks = cache.tensor_parallel_size * cache.pipeline_parallel_size
-    of_each = " of each" if ranks > 1 else ""
-    name = f"{ranks} × {machine.gpus[0].name or 'GPU'}"
-    if len(machine.gpus) < ranks:
-        yield "Fits", f"no: {ranks} ranks on {len(machine.gpus)} GPUs"
-    elif fit is None:
-        yield "Fits", f"unknown on {name}"
-    elif fit.free_bytes <= 0:
-        yield "Fits", f"no: the weights alone do not fit {name}"
-    else:
-        yield "Fits", f"{_task_of(fit.fits)} on {name}: {format_size(fit.free_bytes)} for the cache{of_each}"
-        if fit.longest is not None:
-            yield "Longest", f"{fit.longest} tokens"
+    elif judgement.has_gpus:
+        machine = f"{fit.parallel.ranks} × {(fit.group.gpus and fit.group.gpus[0].name) or 'GPU'}"
+        words = f"{_task_of(fits(fit))} with {_flags(fit)} on {machine}{_room(judgement)}{_why(fit)}"
+        other = next((size for size, each in judgement.by_size.items() if fits(each)), None)
+        yield "Fits", words + (f"; fits with --tensor-parallel-size {other}" if lacks(fit) and other else "")
+        if judgement.longest is not None:
+            yield "Longest", f"{judgement.longest} tokens"
+    if judgement.has_gpus and len(judgement.by_size) > 1:
+        by_size = (f"{size} {_brief(each)}" for size, each in judgement.by_size.items())
+        yield "By TP size", ", ".join(by_size)
+
+
+def _flags(fit: Fit) -> str:
+    """Return the flags for the judged parallel sizes."""
+    stages = fit.parallel.pipeline
+    return f"--tensor-parallel-size {fit.parallel.tensor}" + (
+        f" --pipeline-parallel-size {stages}" if stages > 1 else ""
+    )
+
+
+def _room(judgement: Judgement) -> str:
+    """Return the memory left for the cache as text; empty if unknown."""
+    free = judgement.free_bytes
+    if free is None:
+        return ""
+    if free <= 0:
+        return ", which the weights alone do not fit"
+    return f", {format_size(free)} for the cache{' of each' if judgement.fit.parallel.ranks > 1 else ''}"
+
+
+def _why(fit: Fit) -> str:
+    """Return the unmet requirements as text; empty if there are none."""
+    words = [f"needs {miss.needed}; found {miss.found}" for miss in lacks(fit)]
+    return f": {', '.join(words)}" if words else ""
+
+
+def _brief(fit: Fit) -> str:
+    """Return `yes`, `no`, `unknown`, or the context with which it fits."""
+    shorter = _longest(fit) if fit.low_memory else None
+    return f"up to {shorter} tokens" if shorter else _task_of(fits(fit))
 
 
 def _task(generates: bool | None) -> str:

@@ -13,6 +13,7 @@ from nim.models.config import ModelConfig
 from nim.models.download import wanted_of
 from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.source import Source, read_source
+from nim.models.weights.model_weights import stored_dtype
 from nim.options.derive import cache_entries
 from nim.options.layers import environment_entries
 from nim.options.resolve import resolve
@@ -25,10 +26,15 @@ _PLACE = "the command line"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:
-    """A model's configuration, and the size of its weight files, if they or their index are available."""
+    """A model's name and configuration.
 
+    `loaded_bytes` are those of its weights, in 16 bits where they are not quantized; None where neither the
+    files nor their index are available.
+    """
+
+    name: str
     config: ModelConfig
-    stored_bytes: int | None
+    loaded_bytes: int | None
 
 
 def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
@@ -42,22 +48,28 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 def _of_directory(directory: Path) -> FoundModel:
     """Return the model in a directory."""
     try:
-        return FoundModel(config=read_config(directory), stored_bytes=_stored_bytes(directory))
+        config = read_config(directory)
+        return FoundModel(
+            name=directory.name or str(directory),
+            config=config,
+            loaded_bytes=_loaded_bytes(directory, config),
+        )
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"cannot read the model '{directory}': {error}", hint="download its small files again"
         ) from None
 
 
-def _stored_bytes(directory: Path) -> int | None:
+def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
     """Return the bytes of the weights that the engine loads. WeightsError if there is no model."""
     if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
         return None  # Mistral's format, with or without its weights
     model = read_local_model(directory, _PLACE)
-    if stored := indexed_bytes(directory):
-        return stored
-    loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
-    return loaded or None
+    quantized = is_quantized(model.config)
+    if model.weights and not model.findings and (loaded := model.weights.loaded_bytes(quantized=quantized)):
+        return loaded
+    stored = indexed_bytes(directory)
+    return stored // 2 if stored and stored_dtype(config) == "float32" and not quantized else stored
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:

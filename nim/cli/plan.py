@@ -5,10 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.cli.plan_diff import difference, read_plan_data
 from nim.cli.plan_output import dry_run_text, plan_data
 from nim.cli.warnings import write_warnings
+from nim.log_format import printable
 from nim.planning.mount_probe import probe_mounts
 from nim.planning.plan_request import Request
 from nim.planning.planner import decide
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         environ=environ,
         hardware=find_hardware(options, environ),
         arguments=tuple(rest),
-        other_machine=bool(options.gpus or options.hardware),
+        other_machine=is_other_machine(options),
     )
     probe_mounts(request)
     plan, selection = decide(request)
@@ -38,9 +39,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         write_warnings(request.settings, plan.warnings)  # the text includes them
     if options.diff:
         new = json.loads(json.dumps(plan_data(plan)))
-        print(difference(read_plan_data(Path(options.diff)), new), end="")
+        print(printable(difference(read_plan_data(Path(options.diff)), new)), end="")
     elif options.json:
         print(json.dumps(plan_data(plan), ensure_ascii=False, indent=1))
     else:
-        print(explain(selection) if options.explain else dry_run_text(plan), end="")
+        print(printable(explain(selection)) if options.explain else dry_run_text(plan), end="")
     return 0

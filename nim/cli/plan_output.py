@@ -5,6 +5,7 @@ import shlex
 from dataclasses import asdict
 from typing import Any
 
+from nim.log_format import printable
 from nim.plan import Plan
 from nim.redact import mask_argv, mask_value
 from nim.value_origins import Value
@@ -47,7 +48,7 @@ def dry_run_text(plan: Plan) -> str:
         "Backend Arguments",
         command_text(plan),
     ]
-    return "\n".join(parts) + "\n"
+    return printable("\n".join(parts) + "\n")
 
 
 def command_text(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from nim.log_format import visible
 from nim.selection.profile_listing import ListedProfile, Listing
 
 
@@ -14,10 +15,11 @@ def print_listing(listing: Listing) -> None:
     gpus = [*listing.free_gpus, *listing.busy_gpus]
     busy = {gpu.index for gpu in listing.busy_gpus}
     named = [f"{gpu.name or 'GPU'} ({gpu.index}{', busy' if gpu.index in busy else ''})" for gpu in gpus]
-    console.print(f"{listing.model or 'the model'} on {', '.join(named) or 'no GPU'}", highlight=False)
+    heading = f"{listing.model or 'the model'} on {', '.join(named) or 'no GPU'}"
+    console.print(visible(heading), highlight=False)
     table = Table("profile", "id", "GPUs", "GB each", "GB to fetch", "here", title_justify="left")
     for profile, state in _states(listing):
-        cells = (profile.label, profile.id[:12], str(profile.gpu_count or "CPU"))
+        cells = (visible(profile.label), profile.id[:12], str(profile.gpu_count or "CPU"))
         table.add_row(*cells, _size(profile.memory_gb), _size(profile.download_gb), state)
     console.print(table)
 
@@ -29,7 +31,7 @@ def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
     for profile in listing.low_memory:
         yield profile, f"[yellow]with --max-model-len {profile.max_model_len}[/yellow]"
     for profile in listing.incompatible:
-        yield profile, f"needs {profile.needed}; found {profile.found}"
+        yield profile, visible(f"needs {profile.needed}; found {profile.found}")
 
 
 def _size(gigabytes: float | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nim import data_paths
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.cli.warnings import write_warnings
 from nim.engine import (
     OptionTable,
@@ -21,6 +21,7 @@ from nim.engine import (
 )
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
+from nim.log_format import printable, visible
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
 from nim.manifest.check import check_manifest
 from nim.manifest.json_schema import schema_text
@@ -76,7 +77,8 @@ def run_import(arguments: Sequence[str]) -> int:
     if not (several or options.json):
         return work.one(*files)
     outcomes = [work.outcome(file, name) for file, name in files.items()]
-    print(json.dumps(report_data(outcomes), indent=1) if options.json else report_text(outcomes), end="")
+    text = json.dumps(report_data(outcomes), indent=1) if options.json else printable(report_text(outcomes))
+    print(text, end="")
     return ManifestError.exit_code if any(outcome.failed for outcome in outcomes) else 0
 
 
@@ -137,8 +139,8 @@ class _Import:
         return path
 
     def _chosen(self, manifest: Manifest) -> str | None:
-        """Return the profile that the GPUs of --gpus would run, or why there is none."""
-        if not self._options.gpus:
+        """Return the profile that the GPUs given by --gpus would run, or why there is none."""
+        if self._options.gpus is None:
             return None
         try:
             return select(manifest, hardware_from_gpus(self._options.gpus), Wishes()).chosen.label
@@ -186,7 +188,7 @@ def _import_parser() -> argparse.ArgumentParser:
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the profiles and which of them this machine can run; return the exit code."""
     settings = read_settings(environ)
-    other_machine = bool(options.gpus or options.hardware)
+    other_machine = is_other_machine(options)
     hardware = find_hardware(options, environ)
     request = Request(settings=settings, environ=environ, hardware=hardware, other_machine=other_machine)
     engine = None if other_machine else find_engine()
@@ -203,7 +205,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
         print_listing(listing)
     else:
-        print(listing_text(listing), end="")
+        print(printable(listing_text(listing)), end="")
     return 0
 
 
@@ -216,7 +218,7 @@ def _check(files: Sequence[Path], *, as_json: bool) -> int:
         print(json.dumps(rows, indent=1))
     for file, bad, notes in [] if as_json else found:
         for line in [*bad, *(f"note: {note}" for note in notes)] or ["all is well"]:
-            print(f"{file}: {line}")
+            print(visible(f"{file}: {line}"))
     return ManifestError.exit_code if any(bad for _, bad, _ in found) else 0
 
 

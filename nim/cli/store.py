@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
-from nim.cli.machine_options import add_machine_options, find_hardware
+from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
+from nim.log_format import printable
 from nim.models.checkpoint.origin import origin_of
 from nim.models.checkpoint.repository import files_to_fetch
 from nim.models.checkpoint.shards import read_index
@@ -40,7 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings=settings,
         environ=environ,
         hardware=find_hardware(options, environ),
-        other_machine=bool(options.gpus or options.hardware),
+        other_machine=is_other_machine(options),
     )
     probe_mounts(request, model_repo=options.model_repo, model_store=str(directory))
     names = (options.profile,) if options.profile else ()
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         "added": added,
         "linked": linked,
     }
-    print(json.dumps(data, indent=1) if options.json else _text(data))
+    print(json.dumps(data, indent=1) if options.json else printable(_text(data)))
     return 0
 
 

@@ -47,6 +47,14 @@ class CacheSupport:
     minimum: Capability | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSupport:
+    """Whether an attention backend takes a GPU (None if unknown), and which it takes."""
+
+    runs: bool | None
+    capabilities: tuple[Capability, ...] = ()
+
+
 _WEIGHTS_ONLY = "the weights stay in {0}, and Marlin kernels calculate in 16 bits"
 _LINEAR = "vllm/model_executor/kernels/linear"
 _QUANTIZATION = "vllm/model_executor/layers/quantization"
@@ -160,12 +168,31 @@ def judge_cache(cache_dtype: str, has: Capability | None, catalog: Catalog, kind
         return CacheSupport(runs=None)
     backends = {_capability(text): backend for text, backend in row.get(kind, {}).items()}
     minimum = min(backends, default=None)
+    older = _listed(has, catalog)
+    if older is None:
+        return CacheSupport(runs=None, minimum=minimum)
+    backend = backends.get(older)
+    return CacheSupport(runs=backend is not None, backend=backend, minimum=minimum)
+
+
+def judge_backend(name: str, has: Capability | None, catalog: Catalog) -> BackendSupport:
+    """Return whether an attention backend takes a GPU of compute capability `has`.
+
+    A GPU between two in the catalog is treated as the older one, as for a cache.
+    """
+    backend, older = catalog.attention_backend(name), _listed(has, catalog)
+    if backend is None or older is None:
+        return BackendSupport(runs=None)
+    return BackendSupport(runs=older in backend.capabilities, capabilities=backend.capabilities)
+
+
+def _listed(has: Capability | None, catalog: Catalog) -> Capability | None:
+    """Return the catalog's GPU that `has` is treated as, (0, 0) below all of them; None if unknown."""
     listed = {_capability(text) for text in catalog.rows["kv_cache_dtypes"]["auto"]["attention"]}
     older = [found for found in listed if has and found[0] == has[0] and found <= has]
     if has is None or not (older or has < min(listed)):
-        return CacheSupport(runs=None, minimum=minimum)
-    backend = backends.get(max(older)) if older else None
-    return CacheSupport(runs=backend is not None, backend=backend, minimum=minimum)
+        return None
+    return max(older, default=(0, 0))
 
 
 def _otherwise(support: Support, precision: str, model_type: str | None, catalog: Catalog) -> str:

@@ -122,6 +122,17 @@ class QuantizationMethod:
     config_files: tuple[str, ...]
     online: bool  # quantizes unquantized weights as it loads them
     deprecated: bool  # refused without --allow-deprecated-quantization
+    needs_config: bool  # refused for weights whose files do not say how they are quantized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionBackend:
+    """One value of `--attention-backend` that NVIDIA GPUs may have."""
+
+    name: str
+    kind: str  # of attention: "attention", "mla" or "sparse mla"
+    capabilities: tuple[tuple[int, int], ...]  # of the catalog's GPUs, those that it accepts
+    cache_dtypes: tuple[str, ...]  # values of `--kv-cache-dtype` that it accepts on any of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +197,16 @@ class Catalog:
             config_files=tuple(row.get("files", ())),
             online=row.get("online", False),
             deprecated=row.get("deprecated", False),
+            needs_config=row.get("needs_config", False),
         )
+
+    def attention_backend(self, name: str) -> AttentionBackend | None:
+        """Return the backend of this name; None if it is unknown on which GPUs it runs."""
+        if (row := self.rows["backend_support"].get(name)) is None:
+            return None
+        listed = (text.split(".") for text in row["capabilities"])
+        gpus, dtypes = tuple((int(a), int(b)) for a, b in listed), tuple(row["cache_dtypes"])
+        return AttentionBackend(name=name, kind=row["kind"], capabilities=gpus, cache_dtypes=dtypes)
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:
         """Return how a checkpoint of this `quant_method` is loaded; None if the engine refuses it.

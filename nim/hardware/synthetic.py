@@ -16,6 +16,8 @@ def hardware_from_gpus(text: str) -> Hardware:
 
     All of a GPU's memory is free. What the text does not say (driver, host memory, CPUs) is unknown.
     """
+    if not text.strip():
+        raise _cannot(text, "it names no GPU")
     products = [product for item in text.split(",") for product in _products(item.strip(), text)]
     if len(products) > MAX_GPUS:
         raise _cannot(text, f"{len(products)} GPUs are more than {MAX_GPUS}")

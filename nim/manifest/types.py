@@ -40,8 +40,11 @@ class KvCache:
     """The cost of one token of context. Only layers with keys and values of the whole context count."""
 
     layers: int = field(metadata=about("layers with full attention"))
-    heads: int = field(metadata=about("key-value heads of a layer"))
-    head_dim: int = field(metadata=about("size of one head"))
+    heads: int = field(metadata=about("key-value heads of a layer; 1 with latent attention"))
+    head_dim: int = field(metadata=about("size of one head; half of a latent vector"))
+    index_dim: int | None = field(
+        default=None, metadata=about("channels of the index that sparse latent attention keeps of each token")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from nim.models.config import as_whole
 from nim.regular_files import read_bytes
 
 CONFIG = "adapter_config.json"
@@ -20,6 +22,7 @@ _UNSUPPORTED: Mapping[str, str] = {
     "use_bdlora": "it is a block-diagonal LoRA (use_bdlora)",
     "use_qalora": "it is a QALoRA",
 }
+_MOST_SHOWN = 40
 _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
 _SAVED_WHOLE = frozenset({"classifier", "score"})
 
@@ -45,6 +48,11 @@ def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
     return tuple(_read(name, path) for name, path in map(_named, modules))
 
 
+def is_of_this_machine(path: str) -> bool:
+    """Return whether it can only be a path: a relative one of one or two parts may be one of the hub."""
+    return path.startswith(("/", "~", ".")) or path.count("/") > 1
+
+
 def _named(module: Any) -> tuple[str, str]:
     """Return name and path of an adapter, written as `name=path` or a JSON object."""
     if isinstance(module, Mapping):
@@ -55,16 +63,15 @@ def _named(module: Any) -> tuple[str, str]:
 
 def _read(name: str, path: str) -> Adapter:
     """Return an adapter as far as its files describe it."""
-    directory = Path(path).expanduser()
-    if not directory.is_dir():
-        # A relative path that is not there is a repository of the hub to the engine.
-        return Adapter(name=name, path=path, is_missing=path.startswith(("/", "~")))
     try:
+        directory = Path(path).expanduser()
+        if not directory.is_dir():
+            return Adapter(name=name, path=path, is_missing=is_of_this_machine(path))
         config = json.loads(read_bytes(directory / CONFIG))
-    except OSError:
+    except FileNotFoundError:
         return Adapter(name=name, path=path, fault=f"it has no {CONFIG}")
-    except ValueError as error:
-        return Adapter(name=name, path=path, fault=f"its {CONFIG} is not JSON ({error})")
+    except (OSError, RuntimeError, ValueError) as error:
+        return Adapter(name=name, path=path, fault=f"{_unreadable(error)} ({error})")
     if not isinstance(config, dict):
         return Adapter(name=name, path=path, fault=f"its {CONFIG} is not a JSON object")
     return Adapter(
@@ -76,30 +83,68 @@ def _read(name: str, path: str) -> Adapter:
     )
 
 
+def _unreadable(error: Exception) -> str:
+    """Return what an error means; a RecursionError is of a file nested too deeply, which is no JSON to us."""
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
+        return f"its {CONFIG} is not JSON"
+    return f"its {CONFIG} cannot be read"
+
+
 def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
     """Yield why the engine would refuse an adapter's configuration."""
     if kind := _word(config.get("peft_type")):
         yield from [f"it is no LoRA (peft_type {kind})"] if kind.upper() != "LORA" else []
     missing = [name for name in _REQUIRED if name not in config]
-    yield from [f'its {CONFIG} has no "{missing[0]}"'] if missing else []
+    yield from [f'its {CONFIG} has no "{missing[0]}"'] if missing else _number_faults(config)
     yield from (why for name, why in _UNSUPPORTED.items() if config.get(name))
     if (bias := config.get("bias", "none")) != "none":
         yield f"it has biases (bias {bias})"
     init = config.get("init_lora_weights", True)
     if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
         yield f"it changes the model's own weights (init_lora_weights {init})"
-    whole = set(map(str, config.get("modules_to_save") or ())) - _SAVED_WHOLE
-    yield from [f"it brings whole modules (modules_to_save {min(whole)})"] if whole else []
+    yield from _saved(config.get("modules_to_save"))
     if not any((directory / name).is_file() for name in WEIGHTS):
         yield f"it has no weights ({WEIGHTS[0]})"
+
+
+def _number_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield ranks and scalings that the engine cannot use: PEFTHelper.__post_init__."""
+    rank, alpha, pattern = config["r"], config["lora_alpha"], config.get("rank_pattern")
+    if not isinstance(rank, int | float) or rank <= 0 or rank == inf:
+        yield f'its "r" is {_shown(rank)}, not a whole number above 0'
+    if not isinstance(alpha, int | float):
+        yield f'its "lora_alpha" is {_shown(alpha)}, not a number'
+    if pattern and not isinstance(pattern, Mapping):
+        yield f'its "rank_pattern" is {_shown(pattern)}, not an object'
+    elif pattern:
+        wrong = [one for one in pattern.values() if not isinstance(one, int) or one <= 0]
+        yield from [f'a rank of its "rank_pattern" is {_shown(wrong[0])}'] if wrong else []
+
+
+def _saved(modules: Any) -> Iterator[str]:
+    """Yield modules that an adapter brings whole."""
+    if not modules:
+        return
+    if not isinstance(modules, list | str | Mapping):
+        yield f'its "modules_to_save" is {_shown(modules)}, not a list'
+        return
+    # The engine takes a text for a list of its letters.
+    whole = {modules} if isinstance(modules, str) else set(map(str, modules)) - _SAVED_WHOLE
+    if whole:
+        yield f"it brings whole modules (modules_to_save {min(whole)})"
 
 
 def _rank(config: Mapping[str, Any]) -> int | None:
     """Return the largest rank; None if it is not stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
-    whole = [rank for rank in ranks if isinstance(rank, int) and not isinstance(rank, bool)]
+    whole = [rank for rank in map(as_whole, ranks) if rank is not None]
     return max(whole) if whole else None
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a JSON value."""
+    return json.dumps(value)[:_MOST_SHOWN]
 
 
 def _word(value: Any) -> str | None:

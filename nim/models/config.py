@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
+from nim.log_format import visible
 
 # Names that old files have, and the classes turn into others where they read a file.
 _OLD_NAMES = {"hidden_size": "n_embed"}
@@ -14,6 +15,11 @@ _COPIED_NAMES = {
 }
 # Of files that have no model type, the engine takes these by their architecture.
 _MODEL_TYPES = {"LongcatFlashForCausalLM": "longcat_flash", "LongcatFlashNgramForCausalLM": "longcat_flash"}
+NEVER_ZERO = frozenset({
+    "head_dim", "hidden_size", "max_position_embeddings", "max_seq_len", "max_sequence_length",
+    "model_max_length", "n_positions", "num_attention_heads", "num_hidden_layers", "seq_length", "vocab_size",
+})  # fmt: skip
+"""Sizes that are positive in every model."""
 # Names for the language part in configurations whose class neither the engine nor transformers has.
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
@@ -45,17 +51,26 @@ class Section:
         return own in self.values or name in self.values or own in self.known.defaults
 
     def whole(self, *names: str) -> int | None:
-        """Return the first of these keys' values that is a whole number (not a boolean), else None."""
-        return next((found for name in names if (found := as_whole(self.get(name))) is not None), None)
+        """Return the first of these keys' values that is a whole number from 0 (not a boolean), else None.
+
+        Negative numbers have no meaning for the keys read here; neither has 0 for those in `NEVER_ZERO`.
+        """
+        return next((found for name in names if (found := self._size(name)) is not None), None)
+
+    def _size(self, name: str) -> int | None:
+        """Return a whole number from 0; None for a 0 that no model has."""
+        found = as_size(self.get(name))
+        return None if found == 0 and name in NEVER_ZERO else found
 
     def number(self, *names: str) -> float | None:
-        """Return the first of these keys' values that is a number, else None."""
+        """Return the first of these keys' values that is a number from 0, else None."""
         values = (self.get(name) for name in names)
-        return next((v for v in values if isinstance(v, int | float) and not isinstance(v, bool)), None)
+        numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
+        return next((v for v in numbers if v >= 0), None)
 
     def word(self, *names: str) -> str | None:
-        """Return the first of these keys' values that is a non-empty string, else None."""
-        return next((v for name in names if isinstance(v := self.get(name), str) and v), None)
+        """Return the first of these keys' values that is a non-empty string, see `as_word`, else None."""
+        return next((found for name in names if (found := as_word(self.get(name)))), None)
 
     def flag(self, name: str) -> bool:
         """Return whether the value of a key is true; False if it is absent."""
@@ -93,7 +108,7 @@ class ModelConfig:
     @property
     def architectures(self) -> tuple[str, ...]:
         """Return the architectures that the configuration names, else the one that the engine assumes."""
-        named = tuple(name for name in self.root.listed("architectures") or () if isinstance(name, str))
+        named = tuple(found for name in self.root.listed("architectures") or () if (found := as_word(name)))
         assumed = None if named else default_architecture(self.model_type)
         return (assumed,) if assumed else named
 
@@ -175,9 +190,15 @@ def as_whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def as_size(value: object) -> int | None:
+    """Return `value` if it is a whole number from 0; else None."""
+    found = as_whole(value)
+    return None if found is None or found < 0 else found
+
+
 def as_word(value: object) -> str | None:
-    """Return `value` if it is a non-empty string; else None."""
-    return value if isinstance(value, str) and value else None
+    """Return `value`, control characters escaped, if it is a non-empty string; else None."""
+    return visible(value) if isinstance(value, str) and value else None
 
 
 def _text_of(root: Section) -> Section:

@@ -1,10 +1,11 @@
 """The context length that the engine derives for a model, and the configuration values behind it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import Context
 
 # The engine takes the smallest of those that are there.
@@ -24,15 +25,17 @@ def read_context(config: ModelConfig, *, generates: bool | None) -> Context | No
     if length is None and not config.text.values:
         return None
     tokenizer = _tokenizer_length(config, generates=generates)
-    if tokenizer is not None and (length is None or tokenizer < length):
+    if tokenizer and (length is None or tokenizer < length):
         length, why = tokenizer, "model_max_length of tokenizer_config.json"
+    unlimited = length is None
     if length is None:
         length, why = _WITHOUT_ANY, f"no field names a length: the engine assumes {_WITHOUT_ANY}"
     length, why = _scaled(config, length, why)
-    sentences = as_whole(config.sentence_config.get("max_seq_length"))
-    if sentences is not None:
+    sentences = as_size(config.sentence_config.get("max_seq_length"))
+    if sentences:
         length, why = sentences, "max_seq_length of the sentence-transformers configuration"
-    return _with_default(config, length, why)
+    context = _with_default(config, length, why)
+    return replace(context, limit=None) if unlimited else context
 
 
 def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
@@ -65,7 +68,7 @@ def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | N
     """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
     if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
-    return as_whole(config.tokenizer_config.get("model_max_length"))
+    return as_size(config.tokenizer_config.get("model_max_length"))
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:

@@ -13,8 +13,7 @@ from nim.models.weights.shares import CannotSplitError
 if TYPE_CHECKING:
     from nim.models.weights.model_weights import ModelWeights
 
-USUAL_SIZES = (1, 2, 4, 8, 16)
-"""What is offered of a model whose heads are known, and whose weights are not."""
+Capability = tuple[int, int]
 TOLERANCE = 0.1
 """Files that differ more than this from what the configuration says are taken at their word."""
 
@@ -28,7 +27,7 @@ class ModelFacts:
 
     config: ModelConfig
     reading: ModelReading
-    _read: "dict[tuple[str | None, str], ModelWeights | None]" = field(
+    _read: "dict[tuple[str | None, str, Capability], ModelWeights | None]" = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -38,63 +37,69 @@ class ModelFacts:
         *,
         quantize: str | None = None,
         dtype: str | None = None,
+        capability: Capability | None = None,
         loaded: float | None = None,
     ) -> int | None:
         """Return the bytes of weights on the rank that holds most; None where they are not known.
 
-        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `loaded` the bytes of all
-        weights that it loads, in 16 bits where they are not quantized.
+        `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `capability` that of the GPU,
+        whose kernels pad some weights. `loaded` are the bytes of all weights that it loads, in 16 bits where
+        they are not quantized.
         """
-        counted = _bytes(self._weights(quantize, dtype), ranks)
-        whole = _bytes(self._weights(None, None), Ranks())
+        counted = _bytes(self._weights(quantize, dtype, capability), ranks)
+        whole = _bytes(self._weights(), Ranks())
         if counted is None or not whole or loaded is None:
             return counted
         ratio = loaded / whole
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
-    def why_not(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
-        """Return what cannot be split over so many ranks, such as `10 KV heads`; None where all can."""
-        weights, heads, kv = self._weights(quantize, None), self.reading.heads, self.reading.kv_heads
-        if heads and heads % ranks.tensor:
-            return f"{heads} heads"
-        if weights is None:
-            apart = kv and kv % ranks.tensor and ranks.tensor % kv
-            return f"{kv} KV heads" if apart else None
-        try:
-            weights.bytes(ranks)
-        except CannotSplitError as error:
-            return error.what
-        return None
-
-    def why_no_stages(self, ranks: Ranks) -> str | None:
+    def check_stages(self, ranks: Ranks) -> str | None:
         """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
-        from nim.models.parallel_sizes import check_sizes
+        from nim.models.parallel_sizes import check_stages
 
-        return check_sizes(
-            self.config, pipeline_parallel_size=ranks.pipeline, expert_parallel=ranks.expert_parallel
-        )
+        return check_stages(self.config, ranks)
+
+    def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
+        """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can."""
+        from nim.models.parallel_sizes import check_split
+
+        return check_split(self.config, self.split_weights(quantize), ranks)
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
         """Return the sizes that the engine accepts; None where that is not known.
 
         Of a model whose weights are not known, those that its heads allow among the sizes that people use.
         """
-        if self.reading.heads is None:
+        weights = self.split_weights()
+        if weights is None and self.reading.heads is None:
             return None
-        sizes = USUAL_SIZES if self._weights(None, None) is None else range(1, most + 1)
-        return tuple(size for size in sizes if size <= most and self.why_not(Ranks(tensor=size)) is None)
+        from nim.models.parallel_sizes import accepted_sizes
 
-    def _weights(self, quantize: str | None, dtype: str | None) -> "ModelWeights | None":
+        return accepted_sizes(self.config, weights, most, usual_only=weights is None)
+
+    def split_weights(self, quantize: str | None = None) -> "ModelWeights | None":
+        """Return the weights that ranks share, as unquantized if their format is unknown."""
+        found = self._weights(quantize)
+        if found is not None or self.reading.quantization is None:
+            return found
+        from nim.models.weights.model_weights import read_weights
+
+        return read_weights(self.config, None)
+
+    def _weights(
+        self, quantize: str | None = None, dtype: str | None = None, capability: Capability | None = None
+    ) -> "ModelWeights | None":
         """Return the model's weights; None if their format is unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
+        from nim.models.weights.storage.methods import HOPPER
 
-        key = quantize, served_dtype(self.config, dtype)
+        key = quantize, served_dtype(self.config, dtype), capability or HOPPER
         if key not in self._read:
             self._read[key] = read_weights(
-                self.config, self.reading.quantization, quantize=quantize, dtype=dtype
+                self.config, self.reading.quantization, quantize=quantize, dtype=key[1], capability=key[2]
             )
         return self._read[key]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 
 # Families whose attention keeps one latent vector a token, where they have `kv_lora_rank`.
 LATENT_FAMILIES = frozenset({
@@ -59,7 +59,7 @@ def _attention_heads(config: ModelConfig) -> int | None:
     """Return the number of attention heads; None if unknown."""
     decoder = config.mapping("transf_decoder").get("config_dict")
     if isinstance(decoder, dict):  # cohere_asr
-        return as_whole(decoder.get("num_attention_heads"))
+        return as_size(decoder.get("num_attention_heads"))
     return config.whole("num_attention_heads")
 
 
@@ -67,7 +67,7 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
     """Return the number of KV heads; None if unknown."""
     kind = config.text.model_type
     if kind == "dbrx":
-        return as_whole(config.mapping("attn_config").get("kv_n_heads")) or attention
+        return as_size(config.mapping("attn_config").get("kv_n_heads")) or attention
     if kind == "nemotron-nas":
         return _kv_heads_of_blocks(config, attention)
     if kind in _FALCON and not config.flag("new_decoder_architecture") and config.flag("multi_query"):
@@ -81,7 +81,7 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
 def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | None:
     """Return the KV heads of Nemotron-NAS: of the first block that states its group size."""
     for block in config.listed("block_configs") or ():
-        group = as_whole(block.get("attention", {}).get("n_heads_in_group"))
+        group = as_size(block.get("attention", {}).get("n_heads_in_group"))
         if group and attention:
             return attention // group
     return None

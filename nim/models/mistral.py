@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nim.models.config import as_whole
+from nim.models.config import as_size
 
 _NAMES = {
     "dim": "hidden_size",
@@ -57,7 +57,7 @@ def _length_of(config: Mapping[str, Any] | None) -> int | None:
     """Return the length stated in a `config.json`; None without one."""
     text = (config or {}).get("text_config")
     inner = text if isinstance(text, Mapping) else config or {}
-    return as_whole(inner.get("max_position_embeddings"))
+    return as_size(inner.get("max_position_embeddings"))
 
 
 def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _architecture(found: Mapping[str, Any]) -> str:
 
 def _window(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return window and kinds of layers from a list with one window per layer, null for full attention."""
-    window, layers = found.get("sliding_window"), as_whole(found.get("num_hidden_layers")) or 0
+    window, layers = found.get("sliding_window"), as_size(found.get("num_hidden_layers")) or 0
     if isinstance(window, list) and window:
         words = ["full_attention" if one is None else "sliding_attention" for one in window]
         first = next((one for one in window if one is not None), None)
         return {"sliding_window": first, "layer_types": words * (layers // len(words))}
-    if as_whole(window) and not found.get("layer_types"):
+    if as_size(window) and not found.get("layer_types"):
         return {"layer_types": ["sliding_attention"] * layers}
     return {}
 

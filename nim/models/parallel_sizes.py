@@ -1,14 +1,15 @@
 """The numbers of GPUs over which the engine can split a model, and why not over others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from nim.engine.catalog import Feature, load_catalog
+from nim.engine.catalog import Feature
 from nim.models.config import ModelConfig
 from nim.models.heads import read_heads
 from nim.models.layers.kinds import layer_count
-from nim.models.quantization import read_quantization
+from nim.models.supports import supports
 from nim.models.types import LARGEST
-from nim.models.weights.model_weights import ModelWeights, read_weights
+from nim.models.weights.model_weights import ModelWeights
 from nim.models.weights.modules import Ranks
 from nim.models.weights.parts.attention import ATTENTION_HEADS, KV_HEADS
 from nim.models.weights.parts.families import family_of
@@ -17,71 +18,46 @@ from nim.models.weights.parts.sizes import UnknownSizeError
 from nim.models.weights.shares import CannotSplitError, Share
 
 
-def check_sizes(
-    config: ModelConfig,
-    *,
-    tensor_parallel_size: int = 1,
-    pipeline_parallel_size: int = 1,
-    data_parallel_size: int = 1,
-    expert_parallel: bool = False,
-    quantize: str | None = None,
-) -> str | None:
-    """Return why the engine refuses these sizes, with those it takes; None where nothing is against them.
-
-    `quantize` is the engine's `--quantization`. What is not known refuses nothing.
-    """
-    if expert_parallel and _mixture(config) is False:
+def check_stages(config: ModelConfig, ranks: Ranks) -> str | None:
+    """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
+    if ranks.expert_parallel and has_experts(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
-    if (reason := _pipeline_refusal(config, pipeline_parallel_size)) is not None:
-        return reason
-    ranks = Ranks(tensor=tensor_parallel_size, data=data_parallel_size, expert_parallel=expert_parallel)
-    weights = _weights(config, quantize)
+    return _pipeline_refusal(config, ranks.pipeline)
+
+
+def check_split(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
+    """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can.
+
+    Unknown sizes refuse nothing.
+    """
+    ranks = replace(ranks, pipeline=1)
     what = _refused(config, weights, ranks)
     if what is None:
         return None
-    alone = Ranks(tensor=ranks.tensor, expert_parallel=expert_parallel)
-    if _refused(config, weights, alone) is not None:
-        sizes = _accepted(config, weights, LARGEST, expert_parallel=expert_parallel)
+    if _refused(config, weights, replace(ranks, data=1)) is not None:
+        sizes = accepted_sizes(config, weights, LARGEST, expert_parallel=ranks.expert_parallel)
         return _sentence(what, ranks.tensor, sizes)
     gpus = f"{ranks.expert_splits} GPUs, which is tensor times data parallelism"
     return f"{what} cannot be split over {gpus}: with expert parallelism each GPU has whole experts"
 
 
-def tensor_parallel_sizes(
-    config: ModelConfig, upto: int = LARGEST, *, quantize: str | None = None
-) -> tuple[int, ...] | None:
-    """Return the tensor-parallel sizes that the engine takes; None where nothing about them is known."""
-    weights = _weights(config, quantize)
-    if weights is None and read_heads(config).attention is None:
-        return None
-    return _accepted(config, weights, upto)
-
-
-def gpus_needed(*, tensor_parallel_size: int, pipeline_parallel_size: int, data_parallel_size: int) -> int:
-    """Return the number of GPUs of all replicas together."""
-    return tensor_parallel_size * pipeline_parallel_size * data_parallel_size
+def accepted_sizes(
+    config: ModelConfig,
+    weights: ModelWeights | None,
+    most: int,
+    *,
+    expert_parallel: bool = False,
+    usual_only: bool = False,
+) -> tuple[int, ...]:
+    """Return the tensor-parallel sizes up to `most` that the engine accepts; `usual_only`: powers of two."""
+    sizes = [size for size in range(1, most + 1) if not usual_only or size.bit_count() == 1]
+    ranks = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in sizes)
+    return tuple(each.tensor for each in ranks if _refused(config, weights, each) is None)
 
 
 def runs_in_stages(config: ModelConfig) -> bool | None:
     """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
-    found = load_catalog().resolve(config.architectures) if config.architectures else None
-    if found is None or found.architecture is None:
-        return None
-    return Feature.PIPELINE_PARALLEL in found.architecture.features
-
-
-def _weights(config: ModelConfig, quantize: str | None) -> ModelWeights | None:
-    """Return the weights, as unquantized if their format is unknown."""
-    found = read_weights(config, read_quantization(config), quantize=quantize)
-    return read_weights(config, None) if found is None else found
-
-
-def _accepted(
-    config: ModelConfig, weights: ModelWeights | None, upto: int, *, expert_parallel: bool = False
-) -> tuple[int, ...]:
-    """Return the tensor-parallel sizes up to `upto` that the engine accepts."""
-    sizes = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in range(1, upto + 1))
-    return tuple(ranks.tensor for ranks in sizes if _refused(config, weights, ranks) is None)
+    return supports(config, Feature.PIPELINE_PARALLEL)
 
 
 def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
@@ -116,7 +92,7 @@ def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
     return None
 
 
-def _mixture(config: ModelConfig) -> bool | None:
+def has_experts(config: ModelConfig) -> bool | None:
     """Return whether the model has routed experts; None where that is not known."""
     try:
         return read_mixture(config) is not None if config.root.values else None

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nim.models.config import ModelConfig, as_whole, as_word
+from nim.log_format import visible
+from nim.models.config import ModelConfig, as_size, as_whole, as_word
 from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
 
@@ -44,7 +45,10 @@ def quantization_mapping(config: ModelConfig) -> Mapping[str, Any]:
 
 
 def _raw(config: ModelConfig) -> dict[str, Any] | None:
-    """Return the quantization section of the configuration or of `hf_quant_config.json`; None if none."""
+    """Return the quantization section of the configuration or of `hf_quant_config.json`; None if none.
+
+    Control characters in its strings are escaped.
+    """
     for found in (
         config.root.mapping("quantization_config"),
         config.hf_quant_config,
@@ -54,7 +58,8 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
     ):
         if found:
             inner = found.get("quantization")
-            return {**inner, **found} if isinstance(inner, Mapping) else dict(found)
+            raw = {**inner, **found} if isinstance(inner, Mapping) else found
+            return {name: visible(value) if isinstance(value, str) else value for name, value in raw.items()}
     return None
 
 
@@ -106,7 +111,7 @@ def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
-            rows, columns = as_whole(value[0]), as_whole(value[1])
+            rows, columns = map(as_size, value)
             if rows and columns:
                 return rows, columns
     return None

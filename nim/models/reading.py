@@ -1,6 +1,6 @@
 """Combine all that is read from a model's configuration into one `ModelReading`."""
 
-from nim.models.config import ModelConfig
+from nim.models.config import ModelConfig, as_whole
 from nim.models.context import read_context
 from nim.models.heads import read_heads
 from nim.models.layers import read_layers
@@ -45,8 +45,8 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 def _experts(config: ModelConfig) -> Experts | None:
     """Return the number of routed experts; None for a dense model."""
-    listed = config.listed(*_EXPERTS)
-    count = config.whole(*_EXPERTS) or (max(listed) if listed else None)
+    listed = [found for one in config.listed(*_EXPERTS) or () if (found := as_whole(one)) is not None]
+    count = config.whole(*_EXPERTS) or max(listed, default=None)
     return Experts(count=count, per_token=config.whole(*_CHOSEN)) if count else None
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from nim.engine.argument_refusals import Refusal, refuse_all
+from nim.options.model_rules import MODEL
 from nim.options.parallel_rules import PARALLEL
-from nim.options.rules import Clash, Rule, Said, at_most, found, needs, once
+from nim.options.rules import Clash, Rule, Said, at_least, at_most, found, needs, once
 from nim.options.speculative_rules import SPECULATIVE
 
 _CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"
@@ -12,6 +13,7 @@ _ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"
 _SCHEDULER = "config/scheduler.py, SchedulerConfig.verify_max_model_len"
 _LORA = "config/lora.py, LoRAConfig._validate_lora_config"
 _STRUCTURED = "config/structured_outputs.py, _validate_structured_output_config"
+_GRAPHS = "config/vllm.py, VllmConfig._set_cudagraph_sizes"
 _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
 
 
@@ -185,6 +187,18 @@ def _devices(said: Said) -> Clash | None:
     return None
 
 
+def _bound_nodes(said: Said) -> Clash | None:
+    nodes = said.get("numa_bind_nodes")
+    below = [node for node in nodes if isinstance(node, int) and node < 0] if isinstance(nodes, list) else []
+    if not below:
+        return None
+    return found(f"{below[0]} of {said.flag('numa_bind_nodes')}: it is below 0", "nodes from 0 on")
+
+
+def _graphs(said: Said) -> bool:
+    return not said.get("enforce_eager") and not said.given("compilation_config")
+
+
 def _grpc(said: Said) -> Clash | None:
     """Return the refusal of a gRPC port without the Rust front end."""
     rust = said.config.get("VLLM_USE_RUST_FRONTEND")
@@ -197,6 +211,10 @@ RULES: tuple[Rule, ...] = (
     needs("enable_auto_tool_choice", "tool_call_parser", "NAME, as its model's card says", source=_CLI),
     needs("enable_log_outputs", "enable_log_requests", source=_CLI),
     Rule(source=_CLI, find=_sse_interval),
+    at_least("api_server_count", 1, source="entrypoints/cli/serve.py, ServeSubcommand.cmd"),
+    at_least("shutdown_timeout", 0, source="config/vllm.py, VllmConfig"),
+    at_least("max_cudagraph_capture_size", 1, source=_GRAPHS, where=_graphs),
+    Rule(source="config/parallel.py, ParallelConfig._validate_numa_bind_nodes", find=_bound_nodes),
     Rule(source=_CLI, find=_request_metrics),
     Rule(source="entrypoints/launchers/cli_args.py, validate_grpc_port_arg", find=_grpc),
     Rule(source="config/model.py, ModelConfig.validate_model_config_after", find=_context),
@@ -228,4 +246,5 @@ RULES: tuple[Rule, ...] = (
     once("max_cudagraph_capture_size", "compilation_config", "max_cudagraph_capture_size", source=_ARGS),
     *PARALLEL,
     *SPECULATIVE,
+    *MODEL,
 )

@@ -6,6 +6,8 @@ from typing import Any
 
 from nim.engine import OptionTable
 from nim.engine.table import Kind
+from nim.hardware.types import Gpu
+from nim.models.facts import ModelFacts
 from nim.settings import declared
 from nim.value_origins import Layer, Value
 
@@ -17,12 +19,15 @@ VARIABLES = {setting.option: setting.name for setting in declared().values() if 
 class Said:
     """The resolved configuration as rules see it: the set value of each option, else the engine's default.
 
-    `experts` is the model's number of experts, 0 for a dense model, None where it is not known.
+    `experts` is the model's number of experts, 0 for a dense model, None where it is not known. `model` are
+    the model's files, where they are at hand, and `gpu` is the first GPU of a start on GPUs.
     """
 
     config: Mapping[str, Value]
     table: OptionTable
     experts: int | None = None
+    model: ModelFacts | None = None
+    gpu: Gpu | None = None
 
     def get(self, name: str) -> Any:
         """Return the option's value, or the engine's default."""
@@ -112,6 +117,18 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
         if not said.get(name) or not said.get(other):
             return None
         return Clash(message=f"{said.flag(name)} with {said.flag(other)}", hint="one of the two")
+
+    return Rule(source=source, find=find)
+
+
+def at_least(name: str, least: int, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
+    """Return the rule that a number that was set is not below `least`."""
+
+    def find(said: Said) -> Clash | None:
+        value = said.number(name)
+        if not said.given(name) or value is None or value >= least or (where and not where(said)):
+            return None
+        return Clash(message=f"{said.flag(name)}: it is below {least}", hint=said.write(name, least, name))
 
     return Rule(source=source, find=find)
 

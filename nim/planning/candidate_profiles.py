@@ -18,7 +18,9 @@ from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_layers_from_files import runtime_config_entries
 from nim.planning.option_layers_from_user import Written
 from nim.planning.plan_request import Request
+from nim.selection.adapters import takes_adapters
 from nim.selection.profile_fit import Wishes
+from nim.selection.profile_options import EngineOptions
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 
@@ -80,6 +82,7 @@ def read_manifest_for(
         weights_bytes=files.weights_bytes,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
+        adapters=takes_adapters(facts, EngineOptions(values=wishes.options)),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.engine import (
+    OptionTable,
     blank_variables,
     find_engine,
     load_options,
@@ -21,6 +22,7 @@ from nim.manifest import (
     manifest_to_json,
 )
 from nim.models.download import download_of
+from nim.models.facts import ModelFacts, facts_of
 from nim.models.runtime_config import find_beside
 from nim.models.source import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dirs import home_entries, place_entries
@@ -63,8 +65,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     """Return the plan of a start and the selected profile. NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
-    blank = blank_variables(request.environ, table)
-    request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
+    request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
@@ -81,8 +82,9 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts)
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     here = () if request.other_machine else surroundings.warnings
     decided = Decided(
@@ -106,6 +108,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     return assemble(decided), selection
 
 
+def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
+    """Return the request without variables that the engine would refuse because they are blank, and those."""
+    blank = blank_variables(request.environ, table)
+    kept = {name: value for name, value in request.environ.items() if name not in blank}
+    return replace(request, environ=kept), blank
+
+
 def published(manifest: Manifest, profile: Profile) -> str:
     """Return the manifest as the service shows it, as JSON with secrets masked."""
     return json.dumps(mask_value("", manifest_to_json(manifest, profile)), ensure_ascii=False)
@@ -118,6 +127,12 @@ def resolve_all(
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
     return resolve((*below, *home_entries(surroundings), *own, *written.entries))
+
+
+def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> ModelFacts | None:
+    """Return the facts of the model with `--hf-overrides`."""
+    overrides = config["hf_overrides"].value if "hf_overrides" in config else None
+    return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:

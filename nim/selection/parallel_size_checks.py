@@ -5,22 +5,17 @@ from dataclasses import replace
 
 from nim.models.facts import ModelFacts
 from nim.models.types import LARGEST, LayerKind, ModelReading
-from nim.models.weights.modules import Ranks
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel_sizes import Parallel
 from nim.selection.profile_fit import Case, Kind, Miss
 
 
 def split_misses(case: Case) -> Iterator[Miss]:
-    """Yield why the engine refuses the parallel sizes for this model."""
+    """Yield the first reason why the engine refuses the parallel sizes for this model."""
     if case.facts is None or case.profile.on_cpu:
         return
-    words, why = _stages_words(case), case.facts.why_no_stages(case.parallel.weight_ranks)
-    if why is None:
-        place = case.options.place("tensor_parallel_size") or f"profile {case.profile.label}"
-        words = f"{case.parallel} ({place})"
-        why = _split_problem(case.facts, case.parallel, case.options.text("quantization"))
-    if why is not None:
+    words, why = next(_problems(case, case.facts), ("", ""))
+    if why:
         yield Miss(
             kind=Kind.SPLIT,
             needed="sizes that the model can be split into",
@@ -34,7 +29,7 @@ def too_long(case: Case) -> Iterator[Miss]:
     """Yield a miss if the context is longer than the engine allows for this model."""
     context = case.facts.reading.context if case.facts else None
     asked = case.options.context
-    if context is None or asked is None or asked <= context.limit:
+    if context is None or context.limit is None or asked is None or asked <= context.limit:
         return
     place, limit = case.options.place("max_model_len"), f"{context.limit} tokens ({context.why})"
     if not case.options.flag("VLLM_ALLOW_LONG_MAX_MODEL_LEN"):
@@ -48,21 +43,24 @@ def too_long(case: Case) -> Iterator[Miss]:
         )
 
 
-def _stages_words(case: Case) -> str:
-    """Return the refused stages or expert parallelism as text, with their origin."""
-    name, words = "pipeline_parallel_size", f"pp{case.parallel.pipeline}"
-    if case.parallel.pipeline == 1:
+def _problems(case: Case, facts: ModelFacts) -> Iterator[tuple[str, str]]:
+    """Yield each refused size with its origin, and the reason."""
+    parallel, reading = case.parallel, facts.reading
+    name, words = "pipeline_parallel_size", f"pp{parallel.pipeline}"
+    if parallel.pipeline == 1:
         name, words = "enable_expert_parallel", "expert parallelism"
-    return f"{words} ({case.options.place(name) or f'profile {case.profile.label}'})"
+    if why := facts.check_stages(parallel.weight_ranks):
+        yield f"{words} ({_place(case, name)})", why
+    if why := facts.check_split(parallel.weight_ranks, quantize=case.options.text("quantization")):
+        yield f"{parallel} ({_place(case, 'tensor_parallel_size')})", why
+    if why := _context_problem(reading, parallel):
+        name = "decode_context_parallel_size"
+        yield f"decode context parallelism over {parallel.decode_context} GPUs ({_place(case, name)})", why
 
 
-def _split_problem(facts: ModelFacts, parallel: Parallel, quantize: str | None) -> str | None:
-    """Return why the weights or the context cannot be split this way; None if they can."""
-    if what := facts.why_not(Ranks(tensor=parallel.tensor), quantize=quantize):
-        return f"{what} cannot be split over {parallel.tensor} GPUs"
-    if what := facts.why_not(parallel.weight_ranks, quantize=quantize):
-        return f"{what} cannot be split over the {parallel.expert_ranks} GPUs of all replicas"
-    return _context_problem(facts.reading, parallel)
+def _place(case: Case, name: str) -> str:
+    """Return the origin of an option: where the user wrote it, else the profile."""
+    return case.options.place(name) or f"profile {case.profile.label}"
 
 
 def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
@@ -71,14 +69,17 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
     if shared == 1:
         return None
     if added == 1 and tensor % shared:
-        return f"{tensor} GPUs cannot share a context in groups of {shared}"
+        return f"{shared} does not divide the tensor-parallel size {tensor}"
     if added > 1 and shared not in (added, tensor * added):
-        return f"groups that share a context have {added} or {tensor * added} GPUs, not {shared}"
+        return f"with prefill context parallelism over {added} GPUs it must be {added} or {tensor * added}"
     heads, kv = reading.heads, reading.kv_heads
-    if heads is None or kv is None or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
+    if not heads or not kv or any(layer.kind is LayerKind.MLA for layer in reading.layers or ()):
         return None
-    if tensor <= kv or shared > tensor // kv or heads // kv % shared:
-        return f"{kv} KV heads on {tensor} GPUs leave no {shared} of them to share a context"
+    if tensor <= kv or shared > tensor // kv:
+        copies = max(tensor // kv, 1)
+        return f"it takes {shared} copies of each KV head, and tp{tensor} has {copies} of each of {kv}"
+    if heads // kv % shared:
+        return f"{shared} does not divide the {heads // kv} attention heads that share a KV head"
     return None
 
 
@@ -97,6 +98,8 @@ def _others(case: Case) -> Iterator[str]:
     others = (pair for pair in joined if pair[1] > 1 and pair != (here, stages) and _takes(case, *pair))
     if pair := next(others, None):
         yield _setting(case, *pair)
+    if case.parallel.decode_context > 1 and not here:
+        yield case.options.to_set("decode_context_parallel_size", 1)
 
 
 def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
@@ -107,11 +110,7 @@ def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
 def _takes(case: Case, size: int, stages: int) -> bool:
     """Return whether the engine accepts these sizes; True if unknown."""
     parallel = replace(case.parallel, tensor=size, pipeline=stages)
-    if case.facts is None:
-        return True
-    if case.facts.why_no_stages(parallel.weight_ranks) is not None:
-        return False
-    return _split_problem(case.facts, parallel, case.options.text("quantization")) is None
+    return case.facts is None or not any(_problems(replace(case, parallel=parallel), case.facts))
 
 
 def _setting(case: Case, size: int, stages: int) -> str:

@@ -26,8 +26,9 @@ class Kind(IntEnum):
     SIZE = 7  # the parallel sizes that were asked for
     CAPABILITY = 8  # arithmetic
     MODEL = 9  # the kind of GPU that the profile names
-    SPLIT = 10  # sizes that the model can be split into
-    ENGINE = 11  # another engine
+    OPTION = 10  # an option that the engine refuses for the model
+    SPLIT = 11  # sizes that the model can be split into
+    ENGINE = 12  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

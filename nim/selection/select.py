@@ -174,19 +174,24 @@ def _fit(case: Case) -> Fit:
     )
 
 
-def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """Return the first in rank on the best kind of GPU for which a profile fits, idle GPUs first."""
-    runnable = [fit for fit in fits if fit.fits]
-    if not runnable:
-        raise no_profile_fits(fits, manifest, found_words(hardware))
+def order_fitting(fits: Sequence[Fit], hardware: Hardware) -> list[Fit]:
+    """Return those that fit on the best kind of GPU for which one fits, idle GPUs first, by rank."""
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
         """Return the rank of a fit's group: uncrowded first, then the order of groups."""
         return fit.memory_fit.crowded, order.index(fit.group)
 
+    runnable = [fit for fit in fits if fit.fits]
     ranked = sorted(runnable, key=lambda fit: (place(fit), fit.memory_fit.busy, sort_key(fit)))
-    there = [fit for fit in ranked if place(fit) == place(ranked[0])]
+    return [fit for fit in ranked if place(fit) == place(ranked[0])]
+
+
+def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
+    """Return the first in rank, and why; NoProfileFits if none fits."""
+    there = order_fitting(fits, hardware)
+    if not there:
+        raise no_profile_fits(fits, manifest, found_words(hardware))
     if len(there) == 1:
         return there[0], "it is the only one that fits"
     return there[0], f"first of the {len(there)} that fit: {why_first(there[0], there[1])}"

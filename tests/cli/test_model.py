@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_plan import nim
+from tests.unit.models.checkpoint.directories import sparse
 from tests.unit.models.models import GEMMA3, LLAMA
 
 KEYS = {
@@ -55,16 +56,49 @@ def test_weights_are_counted_without_their_files(directory: Path) -> None:
     assert found["tensor_parallel_sizes"] == [1, 2, 4, 8, 16]
 
 
-def test_weight_files_are_believed_where_they_differ(directory: Path) -> None:
-    index = {"metadata": {"total_size": 4_000_000_000}, "weight_map": {}}
+def write_index(directory: Path, total: float, **config: object) -> None:
+    index = {"metadata": {"total_size": int(total)}, "weight_map": {}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    if config:
+        (directory / "config.json").write_text(json.dumps(config))
+
+
+def test_weight_files_are_believed_where_they_differ(directory: Path) -> None:
+    write_index(directory, 4e9)
     assert data(str(directory))["parameter_bytes"] == pytest.approx(4e9, rel=0.01)
+
+
+def test_files_in_32_bits_are_halved(directory: Path) -> None:
+    write_index(directory, 8e9, **LLAMA | {"torch_dtype": "float32"})
+    assert data(str(directory))["parameter_bytes"] == pytest.approx(4e9, rel=0.01)
+
+
+def test_files_of_an_unknown_model_are_shared_out_evenly(directory: Path) -> None:
+    write_index(directory, 4e9, architectures=["NewForCausalLM"], model_type="new-family")
+    assert data(str(directory), "-tp", "2")["parameter_bytes"] == 2e9
 
 
 def test_size_that_the_engine_refuses_has_no_sizes_but_a_reason(directory: Path) -> None:
     found = data(str(directory), "-tp", "3")
     assert (found["parameter_bytes"], found["cache_bytes"]) == (None, None)
     assert found["refusal"] == "32 attention heads cannot be split over 3 GPUs: 1, 2, 4, 8 or 16 can"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architectures": ["FutureForCausalLM"]}, "has no FutureForCausalLM"),
+        ({"quantization_config": {"quant_method": "aqlm"}}, 'no quantization method "aqlm"'),
+        ({"quantization_config": {"quant_method": "awq", "bits": 8}}, 'does not say "group_size"'),
+    ],
+)
+def test_model_that_the_engine_refuses_has_a_reason(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, **changes}))
+    found = data(str(tmp_path))
+    assert words in found["refusal"]
+    assert found["heads"] == 32
 
 
 @pytest.mark.parametrize(
@@ -82,6 +116,32 @@ def test_machine_holds_a_context_or_does_not(
 
 def test_more_ranks_than_gpus_do_not_fit(directory: Path) -> None:
     assert data(str(directory), "--gpus", "H100", "-tp", "2")["fit"]["fits"] is False
+
+
+def test_size_is_the_one_that_a_plan_chooses(directory: Path) -> None:
+    for gpus, size in (("1xL4", 1), ("3xL4", 2), ("4xL4", 4), ("2xH100", 2)):
+        found = data(str(directory), "--gpus", gpus)
+        assert found["tensor_parallel_size"] == size
+        assert list(found["fit"]["by_tensor_parallel_size"]) == [
+            str(n) for n in (1, 2, 4) if n <= int(gpus[0])
+        ]
+
+
+def test_size_that_fits_is_named_beside_one_that_does_not(directory: Path) -> None:
+    done = nim("model", str(directory), "--gpus", "4xL4", "-tp", "1")
+    assert "no with --tensor-parallel-size 1" in done.stdout
+    assert "; fits with --tensor-parallel-size 2\n" in done.stdout
+    chosen = nim("model", str(directory), "--gpus", "4xL4")
+    assert "yes with --tensor-parallel-size 4 on 4 × NVIDIA L4" in chosen.stdout
+
+
+@pytest.mark.parametrize("gpus", ["1xL4", "1xA10"])
+def test_longest_context_is_that_of_a_plan(directory: Path, gpus: str) -> None:
+    (directory / "tokenizer.json").write_text("{}")
+    sparse(directory / "model.safetensors", 12_000_000_000)
+    planned = nim("plan", "--gpus", gpus, NIM_MODEL_PATH=str(directory))
+    longest = data(str(directory), "--gpus", gpus)["fit"]["longest"]
+    assert f"hint: NIM_MAX_MODEL_LEN={longest}\n" in planned.stderr
 
 
 def test_cache_is_of_one_rank_and_the_context_asked_for(directory: Path) -> None:

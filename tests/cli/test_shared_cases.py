@@ -41,9 +41,11 @@ EXPECTED = {
     "10": says("-tp1-pp1): "),
     "12": chosen("vllm-bf16-tp4-pp1"),
     "13": says(
-        "64 heads cannot be split over 6 GPUs", "NIM_TENSOR_PARALLEL_SIZE=4", "PIPELINE_PARALLEL_SIZE=3"
+        "64 attention heads cannot be split over 6 GPUs",
+        "NIM_TENSOR_PARALLEL_SIZE=4",
+        "PIPELINE_PARALLEL_SIZE=3",
     ),
-    "14": says("40 heads cannot be split over 3 GPUs"),
+    "14": says("40 attention heads cannot be split over 3 GPUs"),
     "15": chosen("vllm-fp8-tp4-pp1"),
     "18": chosen("vllm-bf16-tp1-pp1", "GPU-00000007-"),
     "19": chosen("vllm-bf16-tp1-pp1", "GPU-00000007-"),

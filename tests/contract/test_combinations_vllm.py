@@ -37,6 +37,7 @@ PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 MODEL = ROOT / "profiles" / "demo" / "model"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
@@ -162,6 +163,12 @@ def test_vllm_refuses_numbers_outside_their_limits(judge: Judge, option: Option)
         ({"modules_to_save": ["score"]}, 16),
         ({"layer_replication": [[0, 4]]}, 16),
         ({"alora_invocation_tokens": [1]}, 16),
+        *(({"r": rank}, 16) for rank in (-1, 0, "8", None, [8], 8.0, True, 64.0, float("inf"), float("nan"))),
+        *(({"lora_alpha": alpha}, 16) for alpha in ("32", None, [1], True)),
+        *(({"modules_to_save": modules}, 16) for modules in (5, 0, True, "score", {"score": 1}, [None], [])),
+        *(({"rank_pattern": pattern}, 16) for pattern in (5, [1], "", "x", None, {"q": "8"}, {"q": 0})),
+        *(({"rank_pattern": {"q": rank}}, 16) for rank in (8.0, True, 17)),
+        *(({"bias": bias}, 16) for bias in (None, 5)),
     ],
 )
 def test_vllm_refuses_the_adapters_that_are_refused(

@@ -12,6 +12,7 @@ from nim.engine.config_classes import FILE
 from nim.engine.installed import find_engine
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
 ]

@@ -89,6 +89,7 @@ def test_the_committed_table_is_what_the_installed_vllm_makes(judge: Judge) -> N
     assert judge.table == committed.read_text(encoding="utf-8"), "make engine-options"
 
 
+@pytest.mark.slow
 def test_the_check_finds_no_drift() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "nim.engine.generate", "--check"],
@@ -107,6 +108,7 @@ def test_vllm_reads_what_is_rendered_as_it_was(judge: Judge, values: dict[str, A
     assert judge.differences(tokens, values) == {"differ": {}}, tokens
 
 
+@pytest.mark.slow
 @many
 @given(values=sets_of_values(TABLE, without=UNDRAWN), data=st.data())
 def test_vllm_reads_every_spelling_as_parse_arguments_does(

@@ -7,6 +7,8 @@ from tests.oracle import stand_ins, world
 from tests.oracle.world import Place
 
 Verdict = dict[str, Any]
+ARGUMENTS: dict[str, Any] = {}
+"""What the engine is told besides, the same for all models of a process."""
 
 
 def create_first_config(directory: Path) -> Any:
@@ -32,6 +34,7 @@ def create_config(directory: Path, place: Place) -> Any:
         enable_expert_parallel=place.expert_parallel,
         skip_tokenizer_init=True,
         config_format="auto" if (directory / "config.json").exists() else "mistral",
+        **ARGUMENTS,
     )
     return arguments.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
 
@@ -68,9 +71,12 @@ def read_facts(config: Any) -> Verdict:
 
 def build_model(config: Any, place: Place) -> Any:
     """Return the model of one rank; to be called once in a process."""
+    import torch
     from vllm.model_executor.layers.fused_moe import expert_map_manager
     from vllm.model_executor.model_loader.utils import initialize_model
+    from vllm.v1.worker.workspace import init_workspace_manager
 
+    init_workspace_manager(torch.device("meta"))  # as a worker does; some kernels' buffers are taken from it
     # Of an expert map, the length is known and the values are not: they cannot be written to the log.
     expert_map_manager.ExpertMapManager.get_compressed_map_string = lambda _manager: "unknown"
     world.join(config, place)

@@ -10,8 +10,8 @@ from typing import Any
 
 from nim.cli import model
 from nim.cli.model_source import find_model
-from nim.models.quantization import read_quantization
-from nim.models.weights.weight_bytes import parameter_bytes
+from nim.models.facts import facts_of
+from nim.models.weights.modules import Ranks
 from nim.settings import read_settings
 
 # How far sizes may lie apart; what is not a size must be equal.
@@ -88,12 +88,11 @@ def compare_stages(directory: Path, verdict: Verdict) -> dict[str, Compared]:
 
 def compare_expert_parallel(directory: Path, verdict: Verdict) -> dict[str, Compared]:
     """Return the bytes of weights on one rank with `--enable-expert-parallel`, by tensor-parallel size."""
-    config = find_model(str(directory), read_settings({}), {}).config
-    quantization = read_quantization(config)
+    facts = facts_of(find_model(str(directory), read_settings({}), {}).config)
     return {
         size: Compared(
             engine=placed["parameter_bytes"],
-            ours=parameter_bytes(config, quantization, tensor_parallel_size=int(size), expert_parallel=True),
+            ours=facts.rank_bytes(Ranks(tensor=int(size), expert_parallel=True)),
             bar=BARS["parameter_bytes"],
         )
         for size, placed in verdict.get("expert_parallel", {}).items()

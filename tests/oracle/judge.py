@@ -1,9 +1,9 @@
 """Let the pinned vLLM judge models: a directory a line on stdin, a verdict a line on stdout.
 
 `echo DIRECTORY | python -m tests.oracle.judge 9.0` judges on a GPU of capability 9.0, `… 10.0` on one of
-10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes. A model is
-built on the meta device, once for each place in a world of ranks, each in a process forked when vLLM's
-modules are loaded. Nothing is downloaded and no weight is read.
+10.0, and `… cpu` on the CPU build as it is; a second argument such as `1,2` limits the sizes, a third is
+`--kv-cache-dtype`. A model is built on the meta device, once for each place in a world of ranks, each
+in a process forked when vLLM's modules are loaded. Nothing is downloaded and no weight is read.
 """
 
 import importlib
@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import gpu, stand_ins
+from nim.engine.inspection.gpu_build import QUIET, pretend_gpu_build
+from tests.oracle import stand_ins
 from tests.oracle.build import (
+    ARGUMENTS,
     build_model,
     create_config,
     create_first_config,
@@ -25,6 +27,7 @@ from tests.oracle.build import (
     read_facts,
 )
 from tests.oracle.forks import describe_error, run_forked
+from tests.oracle.gpu import GPUS
 from tests.oracle.sequence import collect_specs, measure_cache
 from tests.oracle.world import Place
 
@@ -47,11 +50,13 @@ def main() -> None:
     """Judge the models named on stdin, one after the other."""
     platform = sys.argv[1]
     sizes = tuple(map(int, sys.argv[2].split(","))) if sys.argv[2:] else SIZES
+    if sys.argv[3:]:
+        ARGUMENTS["kv_cache_dtype"] = sys.argv[3]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what vLLM prints
     with tempfile.TemporaryDirectory() as directory:
         _set_platform(platform, directory)
-        _import_engine()
+        import_engine(MODULES)
         for line in sys.stdin:
             verdict = run_forked(partial(judge, Path(line.strip()), platform, sizes))
             text = json.dumps(verdict, sort_keys=True).replace(line.strip(), "MODEL")
@@ -60,14 +65,15 @@ def main() -> None:
 
 def _set_platform(platform: str, directory: str) -> None:
     if platform != "cpu":
-        gpu.pretend(gpu.GPUS[platform], directory)
+        pretend_gpu_build(GPUS[platform], directory)
         return
-    os.environ.update(gpu.QUIET, VLLM_CACHE_ROOT=directory)
+    os.environ.update(QUIET, VLLM_CACHE_ROOT=directory)
     importlib.import_module("nim.supervision.run_cpu_build")  # names vLLM's distribution
 
 
-def _import_engine() -> None:
-    for module in MODULES:
+def import_engine(modules: tuple[str, ...]) -> None:
+    """Import what every model needs, before the first fork."""
+    for module in modules:
         importlib.import_module(module)
     from vllm.model_executor.models import registry
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nim.data_paths import ROOT
+from tests.oracle.derived import CHECKPOINTS, write_configuration
 
 CORPUS = Path(__file__).parent / "corpus"
 CONFIGS = ROOT.parent / "shared" / "data" / "configs"  # of published models; optional
@@ -39,6 +40,13 @@ def list_published() -> list[Model]:
     return [Model(name=path.name.replace("--", "/"), directory=path) for path in _list_directories(CONFIGS)]
 
 
+def list_derived() -> list[Model]:
+    """Return the checkpoints of the manifests whose configurations are made of published ones."""
+    if not CONFIGS.is_dir():
+        return []
+    return [Model(name=name, directory=write_configuration(name, CONFIGS)) for name in CHECKPOINTS]
+
+
 def list_cases() -> list[Model]:
     """Return the models of the cases that lie beside the checkout."""
     found = [(path.name, path / "model") for path in _list_directories(CASES)]
@@ -49,7 +57,7 @@ def list_cases() -> list[Model]:
 
 def list_all() -> list[Model]:
     """Return all models that are here."""
-    return [*list_corpus(), *list_published(), *list_cases()]
+    return [*list_corpus(), *list_published(), *list_derived(), *list_cases()]
 
 
 def _list_directories(place: Path) -> list[Path]:

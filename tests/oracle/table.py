@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from nim.data_paths import ROOT
+from nim.manifest import load_manifest, manifest_paths
+from nim.models.source import HUB
 from tests.oracle import compare, models, record
 from tests.oracle.compare import COLUMNS, Compared
 from tests.oracle.models import Model
@@ -18,6 +20,12 @@ sizes must be equal, the bytes of the weights on one rank within 2 %, those of t
 the whole context within 1 %. The bytes are those on one GPU, or of the size where the two differ most.
 """
 PUBLISHED, CORPUS = "## Published models", "## Models written for this project"
+DERIVED = """## Checkpoints of the shipped manifests
+
+Their configurations are made of published ones (`tests/oracle/derived.py`): that of the model that they were
+trained or quantized from, with a quantization as the publisher's checkpoints of that format have it."""
+UNJUDGED = """Not judged, because no configuration of theirs is at hand: their manifests have the sizes that
+their publishers state."""
 TITLES = ("heads", "KV heads", "context", "quantization", "TP sizes", "weights", "cache")
 
 
@@ -30,12 +38,25 @@ def main() -> None:
 
 def render_document(old: str) -> str:
     """Return the document, with what `old` says of the published models where their files are not here."""
-    published = (
-        render_section(models.list_published())
-        if models.list_published()
-        else _extract_between(old, PUBLISHED, CORPUS)
-    )
-    return f"{HEAD}\n{PUBLISHED}\n\n{published}\n{CORPUS}\n\n{render_section(models.list_corpus())}"
+    if models.list_published():
+        published, derived = render_section(models.list_published()), render_section(models.list_derived())
+    else:
+        published, derived = (
+            _extract_between(old, PUBLISHED, DERIVED),
+            _extract_between(old, DERIVED, UNJUDGED),
+        )
+    unjudged = "\n".join(f"- {name}" for name in list_unjudged())
+    own = render_section(models.list_corpus())
+    sections = ((PUBLISHED, published), (DERIVED, derived), (UNJUDGED, f"{unjudged}\n"), (CORPUS, own))
+    return "\n".join((HEAD, *(f"{head}\n\n{text}" for head, text in sections)))
+
+
+def list_unjudged() -> list[str]:
+    """Return the checkpoints of the shipped manifests that the engine has not judged."""
+    manifests = map(load_manifest, manifest_paths(ROOT / "profiles"))
+    sources = {profile.source or "" for manifest in manifests for profile in manifest.profiles}
+    named = {source.removeprefix(HUB) for source in sources if source.startswith(HUB)}
+    return sorted(named - record.read().keys())
 
 
 def render_section(those: Iterable[Model]) -> str:

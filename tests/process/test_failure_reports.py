@@ -19,6 +19,8 @@ from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
+pytestmark = pytest.mark.slow
+
 OF_NAME = {kind.name: kind for kind in (*FAILURE_CLASSES, UNKNOWN)}
 # Class → the mood in which the engine dies so. What the fake has no words for is put into its mouth.
 MOODS: dict[str, dict[str, Any]] = {

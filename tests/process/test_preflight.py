@@ -135,6 +135,7 @@ def test_a_second_service_is_refused_with_the_pid_of_the_first(start: Start, dir
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start) -> None:
     first = start().wait_live()
     tree = first.processes()
@@ -147,6 +148,7 @@ def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start
     assert second.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory: Path) -> None:
     """Its nginx still drains a stream, and holds the port and the log pipes."""
     plan = make_plan(directory, tokens=100, interval_ms=20)

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from nim.log_format import Form, visible
+from nim.log_format import Form, printable, visible
 
 # Everything that controls or reorders, by Unicode's own data; joiners, which emoji need, do neither.
 BIDI = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")
@@ -32,4 +32,4 @@ def test_other_text_is_written_as_it_is() -> None:
 
 
 def test_line_breaks_may_stay() -> None:
-    assert visible("a\n\x9b31mb", lines=True) == "a\n\\x9b31mb"
+    assert printable("a\n\x9b31mb") == "a\n\\x9b31mb"

@@ -16,7 +16,7 @@ from nim.engine.inspection.architectures import (
     transformers_architectures,
 )
 from nim.engine.inspection.gpu_build import pretend_gpu_build
-from nim.engine.inspection.kv_cache import cache_rows
+from nim.engine.inspection.kv_cache import backend_rows, cache_rows
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
 from nim.engine.installed import find_engine
 
@@ -59,6 +59,7 @@ def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
         "quantization": methods,
         "checkpoints": checkpoint_rows(methods),
         "kv_cache_dtypes": cache_rows(),
+        "backend_support": backend_rows(),
         **_plain_names(),
     }
 

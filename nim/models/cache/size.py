@@ -14,8 +14,8 @@ _BLOCKS = {"deepseek_v4": 256, "minimax_m3": 128, "minimax_m3_text": 128, "minim
 _BLOCK_OUTERMOST = frozenset(
     {"deepseek_v4", "deepseek_v41", "glm5_next_text", "dots3_note", "qwen4_exp_text"}
 )
-# Types that keep the first and the last layers in another one: what they take is not known here.
-_UNKNOWN_TYPES = ("turboquant", "ultraquant")
+# Others are not known here: some keep the first and the last layers in another type.
+_KNOWN_TYPES = ("auto", "bfloat16", "float", "fp8", "half", "int4", "int8", "nvfp4")
 _LATENT_BLOCK, _BLACKWELL_LATENT_BLOCK, _LATENT_HYBRID_BLOCK = 64, 32, 128
 
 
@@ -91,7 +91,7 @@ def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
     if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
         return None
     settled = _settled(reading, settings)
-    if settled.kv_cache_dtype.startswith(_UNKNOWN_TYPES):
+    if not settled.kv_cache_dtype.startswith(_KNOWN_TYPES):
         return None
     return _plan(reading, replace(settled, context=0, batched_tokens=0))
 

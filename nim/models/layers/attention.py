@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.heads import Heads, attends_latently
 from nim.models.layers.kinds import model_window
 from nim.models.layers.latent import latent_caches
@@ -106,14 +106,14 @@ def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind)
     chosen = sparse.get("sparse_attention_freq") or ()
     if index >= len(chosen) or not chosen[index]:
         return (cache,)
-    size = as_whole(sparse.get("sparse_index_dim")) or 128
+    size = as_size(sparse.get("sparse_index_dim")) or 128
     return cache, Cache(kind=LayerKind.MLA, key_size=size, latent=True, dtype="bfloat16")
 
 
 def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
     """Return the cache of one block of Nemotron-NAS, which states its own KV heads."""
     block = (config.listed("block_configs") or ())[index].get("attention") or {}
-    group = as_whole(block.get("n_heads_in_group"))
+    group = as_size(block.get("n_heads_in_group"))
     cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
     return None if cache is None else (cache,)
 
@@ -122,7 +122,7 @@ def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
     """Return Step 3.5's cache; sliding layers have other heads than full ones."""
     other = config.mapping("attention_other_setting")
     if kind == LayerKind.SLIDING and other.get("attention_type") == "sliding_attention":
-        kv, size = as_whole(other.get("num_attention_groups")), as_whole(other.get("head_dim"))
+        kv, size = as_size(other.get("num_attention_groups")), as_size(other.get("head_dim"))
         heads = replace(heads, kv=kv or heads.kv, size=size or heads.size)
     cache = _plain(config, heads, kind)
     return None if cache is None else (cache,)
@@ -136,7 +136,7 @@ def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Cache
         windows, cache = config.listed(field), _plain(config, heads, kind)
         if cache is None or windows is None or kind != LayerKind.SLIDING:
             return None if cache is None else (cache,)
-        return (replace(cache, window=as_whole(windows[index % len(windows)])),)
+        return (replace(cache, window=as_size(windows[index % len(windows)])),)
 
     return caches
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import Cache, LayerKind
 
 # The indexer keeps a byte a channel and a 4-byte scale for each 128 of them.
@@ -90,7 +90,7 @@ def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
     ratios = config.listed("compress_ratios")
     if size is None or window is None or ratios is None:
         return None
-    ratio = max(1, as_whole(ratios[index]) or 0) if index < len(ratios) else 1
+    ratio = max(1, as_size(ratios[index]) or 0) if index < len(ratios) else 1
     kept = Cache(
         kind=LayerKind.SLIDING, key_size=size, latent=True, window=window, block=_WINDOW_BLOCK, aligned=True
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import LayerKind
 
 Kinds = tuple[LayerKind, ...]
@@ -120,7 +120,7 @@ def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
         if windows is None:
             return None
         cycled = [windows[index % len(windows)] for index in range(count)]
-        return tuple(LayerKind.SLIDING if as_whole(window) else LayerKind.FULL for window in cycled)
+        return tuple(LayerKind.SLIDING if as_size(window) else LayerKind.FULL for window in cycled)
 
     return kinds
 

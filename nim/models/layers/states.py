@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import StateTensor
 
 Tensors = tuple[StateTensor, ...]
@@ -116,7 +116,7 @@ def _kda(heads: int, size: int, kernel: int) -> Tensors:
 def _kimi_linear(config: ModelConfig) -> Tensors:
     """Return the states of Kimi Linear."""
     linear = config.mapping("linear_attn_config")
-    sizes = [as_whole(linear.get(name)) for name in ("num_heads", "head_dim", "short_conv_kernel_size")]
+    sizes = [as_size(linear.get(name)) for name in ("num_heads", "head_dim", "short_conv_kernel_size")]
     heads, size, kernel = sizes
     if heads is None or size is None or kernel is None:
         raise _UnknownSizeError

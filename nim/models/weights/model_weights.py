@@ -26,7 +26,7 @@ _TABLES_ON_EVERY_STAGE = frozenset({
     "granitemoe", "granitemoehybrid", "granitemoeshared", "hy_v3", "internlm2", "jamba", "mamba", "minicpm",
     "minicpm3", "mixtral", "molmo", "molmo2", "muse_glimmer_text", "nemotron_h", "olmo_hybrid", "olmoe",
     "opt", "orion", "phimoe", "plamo3", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_omni_moe_text",
-    "qwen4_exp_text", "stablelm",
+    "qwen3_vl_moe_text", "qwen4_exp_text", "stablelm",
 })  # fmt: skip
 _SYNONYMS = {"half": "float16", "float": "float32"}
 # Modules alike count together.

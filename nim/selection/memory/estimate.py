@@ -11,12 +11,10 @@ from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
 from nim.selection.memory.estimate_inputs import Start
-from nim.selection.memory.kv_cache_cost import CacheCost, LinearCost, read_cost
+from nim.selection.memory.kv_cache_cost import CacheCost, read_cost, stated_reading
 from nim.selection.memory.weights import weights_bytes
 from nim.selection.profile_options import EngineOptions
 
-# Bytes of one cached value; NVFP4 has one byte of scale for sixteen values.
-BYTES_PER_CACHED = {"fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 GPU_WORKSPACE_BYTES = 2 * GB
 """CUDA's context, activations and graphs: an allowance, not a measurement."""
 GRAPHS_BYTES = GB // 2
@@ -118,11 +116,12 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """Return the KV cache's size in bytes if an option or variable fixes it, else None."""
-    configured = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
-    if profile.on_cpu and configured.isdecimal() and int(configured):
-        return int(configured) * GIB
-    return options.whole("kv_cache_memory_bytes")
+    """Return the KV cache's size in bytes if an option or variable fixes it, else None; 0 if negative."""
+    told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
+    if profile.on_cpu and told.isdecimal() and int(told):
+        return int(told) * GIB
+    size = options.get("kv_cache_memory_bytes")
+    return max(size, 0) if isinstance(size, int) and size else None
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
@@ -135,35 +134,21 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 
 def _cost(start: Start) -> CacheCost | None:
-    """Return the cost of a context by the model's own files, else by the manifest's figures.
-
-    Heads are shared out up to one each, layers over the stages.
-    """
-    if start.facts is not None and start.facts.reading.layers is not None:
-        return read_cost(
-            start.facts.reading,
-            start.options,
-            start.parallel,
-            dtype=start.dtype,
-            longest=start.context or LONGEST_CONTEXT,
-            gpu=start.gpu,
-        )
-    size = _cached_value_bytes(start.profile, start.options)
-    if start.model is None or start.model.kv_cache is None or size is None:
+    """Return the cost of a context by the model's own files, else by the manifest's figures."""
+    reading = start.facts.reading if start.facts else None
+    stated = start.model.kv_cache if start.model else None
+    if stated is not None and (reading is None or reading.layers is None):
+        reading = stated_reading(stated)
+    if reading is None:
         return None
-    kv, parallel = start.model.kv_cache, start.parallel
-    heads = ceil(kv.heads / parallel.tensor)
-    layers = ceil(kv.layers / parallel.pipeline)
-    return LinearCost(bytes_per_token=2 * layers * heads * kv.head_dim * size / parallel.decode_context)
-
-
-def _cached_value_bytes(profile: Profile, options: EngineOptions) -> float | None:
-    """Return the bytes of one cached value by the KV cache type; None if unknown."""
-    kind = options.text("kv_cache_dtype")
-    if kind is None:
-        dtype = options.text("dtype")
-        return 4.0 if (dtype or profile.precision) in ("float32", "float", "fp32") else 2.0
-    return next((size for name, size in BYTES_PER_CACHED.items() if kind.startswith(name)), None)
+    return read_cost(
+        reading,
+        start.options,
+        start.parallel,
+        dtype=start.dtype,
+        longest=start.context or LONGEST_CONTEXT,
+        gpu=start.gpu,
+    )
 
 
 def _unknown(weights: int | None, cache: int | None) -> tuple[str, ...]:

@@ -1,47 +1,28 @@
 """Bytes of KV cache that a context takes on one rank, and the longest context for a number of bytes."""
 
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Protocol
 
-from nim.hardware.types import Gpu
-from nim.models.cache import CacheSettings, cache_bytes, default_batched_tokens, longest_context
-from nim.models.types import ModelReading
+from nim.hardware.types import GIB, Gpu
+from nim.manifest.types import KvCache
+from nim.models.cache import (
+    CacheSettings,
+    cache_bytes,
+    default_batched_tokens,
+    longest_context,
+    spare_block_bytes,
+)
+from nim.models.layers.latent import index_cache
+from nim.models.types import Cache, Layer, LayerKind, ModelReading
 from nim.selection.parallel_sizes import Parallel
 from nim.selection.profile_options import EngineOptions
 
 LENGTH_STEP = 128
-
-
-class CacheCost(Protocol):
-    """The cost of one sequence on one rank."""
-
-    def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for a context of `tokens`."""
-
-    def longest(self, available: int) -> int | None:
-        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
+_H100_BYTES = 80 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinearCost:
-    """A cost proportional to the number of tokens."""
-
-    bytes_per_token: float
-
-    def bytes_for(self, tokens: int) -> int:
-        """Return the bytes of KV cache for a context of `tokens`."""
-        return ceil(self.bytes_per_token * tokens)
-
-    def longest(self, available: int) -> int | None:
-        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
-        length = int(available / self.bytes_per_token) // LENGTH_STEP * LENGTH_STEP
-        return length if length > 0 else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadCost:
-    """The engine's own arithmetic, for a model whose configuration is available.
+class CacheCost:
+    """The cost of one sequence on one rank, by the engine's own arithmetic.
 
     `shared` ranks keep a part of the context each. `settings.context` is the longest that is looked for.
     """
@@ -51,13 +32,20 @@ class ReadCost:
     shared: int = 1
 
     def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for a context of `tokens`."""
+        """Return the bytes of KV cache for a context of `tokens`, including the engine's spare block."""
+        needed, spare = self.sequence_bytes(tokens), spare_block_bytes(self.reading, self.settings)
+        return None if needed is None else needed + (spare or 0)
+
+    def sequence_bytes(self, tokens: int) -> int | None:
+        """Return the bytes of KV cache for one sequence of `tokens`."""
         return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context in tokens that fits `available` bytes, in whole steps; None if none."""
+        """Return the longest context that fits `available` bytes, in steps below the limit; None if none."""
         length = longest_context(self.reading, available, self.settings)
-        return None if not length else length * self.shared // LENGTH_STEP * LENGTH_STEP or None
+        if not length or length == self.settings.context:
+            return None if not length else length * self.shared
+        return length * self.shared // LENGTH_STEP * LENGTH_STEP or None
 
 
 def read_cost(
@@ -69,11 +57,12 @@ def read_cost(
     longest: int,
     gpu: Gpu | None,
 ) -> CacheCost | None:
-    """Return the cost of a context by a model's own files; None if they do not determine it.
+    """Return the cost of a context; None if the reading does not determine it.
 
-    `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it.
+    `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it. Where
+    there is none, or its memory is not known, they are those on an H100.
     """
-    memory = (gpu and gpu.memory_total_bytes) or 0
+    memory = (gpu and gpu.memory_total_bytes) or _H100_BYTES
     settings = CacheSettings(
         context=-(-longest // parallel.decode_context),
         tensor_parallel_size=parallel.tensor,
@@ -89,5 +78,15 @@ def read_cost(
         capability=(gpu and gpu.compute_capability) or (9, 0),
         speculative_tokens=options.speculative_tokens,
     )
-    cost = ReadCost(reading=reading, settings=settings, shared=parallel.decode_context)
+    cost = CacheCost(reading=reading, settings=settings, shared=parallel.decode_context)
     return None if cost.bytes_for(1) is None else cost
+
+
+def stated_reading(kv: KvCache) -> ModelReading:
+    """Return a reading with the layers that a manifest states."""
+    plain = Cache(kind=LayerKind.FULL, kv_heads=kv.heads, key_size=kv.head_dim, value_size=kv.head_dim)
+    layer = Layer(kind=LayerKind.FULL, caches=(plain,))
+    if kv.index_dim is not None:
+        latent = Cache(kind=LayerKind.MLA, key_size=2 * kv.heads * kv.head_dim, latent=True)
+        layer = Layer(kind=LayerKind.MLA, caches=(latent, index_cache(kv.index_dim)))
+    return ModelReading(layers=(layer,) * kv.layers)

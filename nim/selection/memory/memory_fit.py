@@ -85,7 +85,7 @@ def _too_long_for_reserve(case: Case) -> Miss | None:
     change = case.options.to_set("max_model_len", context) if context else f"--kv-cache-memory-bytes {need}"
     needed = f"{gigabytes(need)} of cache for a context of {length} tokens"
     found = f"{gigabytes(size)} ({case.options.place('kv_cache_memory_bytes')})"
-    return _estimated(Kind.CONTEXT, needed, found, change, need / size)
+    return _estimated(Kind.CONTEXT, needed, found, change, need / max(size, 1))
 
 
 def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfall: float) -> Miss:

@@ -35,7 +35,11 @@ def _rank_bytes(start: Start) -> int | None:
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
     if start.facts is not None:
         counted = start.facts.rank_bytes(
-            parallel.weight_ranks, quantize=start.quantize, dtype=start.dtype, loaded=stored
+            parallel.weight_ranks,
+            quantize=start.quantize,
+            dtype=start.dtype,
+            capability=start.gpu.compute_capability if start.gpu else None,
+            loaded=stored,
         )
         if counted is not None:
             return counted

@@ -1,6 +1,13 @@
 import pytest
 
-from nim.engine.capabilities import BUILD_MINIMUM, SUPPORT, Capability, judge_cache, judge_precision
+from nim.engine.capabilities import (
+    BUILD_MINIMUM,
+    SUPPORT,
+    Capability,
+    judge_backend,
+    judge_cache,
+    judge_precision,
+)
 from nim.engine.catalog import load_catalog
 
 CATALOG = load_catalog()
@@ -98,3 +105,23 @@ def test_the_least_gpu_for_a_type_of_the_cache_is_named() -> None:
     assert judge_cache("fp8", TURING, CATALOG, "attention").minimum == (8, 0)
     assert judge_cache("fp8", AMPERE, CATALOG, "mla").minimum == (8, 9)
     assert judge_cache("fp8_inc", HOPPER, CATALOG, "attention").minimum is None
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "runs"),
+    [
+        ("FLASH_ATTN", TURING, False),
+        ("FLASH_ATTN", AMPERE, True),
+        ("FLASH_ATTN", (8, 7), True),
+        ("FLASH_ATTN", (6, 1), False),
+        ("TRITON_ATTN", TURING, True),
+        ("FLASHMLA", AMPERE, False),
+        ("FLASHMLA", HOPPER, True),
+        ("FLASH_ATTN", None, None),
+        ("FLASH_ATTN", (13, 0), None),
+        ("CUSTOM", HOPPER, None),
+        ("OF_MY_OWN", HOPPER, None),
+    ],
+)
+def test_attention_backends(name: str, has: Capability | None, runs: bool | None) -> None:
+    assert judge_backend(name, has, CATALOG).runs is runs

@@ -98,7 +98,8 @@ def test_a_gpu_without_memory_of_its_own_has_the_hosts() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "an item between the commas is empty"),
+        ("", "it names no GPU"),
+        (" ", "it names no GPU"),
         ("8xH200,", "an item between the commas is empty"),
         ("0xH200", 'the count in "0xH200" must be from 1 to 1024'),
         ("H200x0", 'the count in "H200x0" must be from 1 to 1024'),

@@ -15,9 +15,11 @@ from nim.manifest.check import check_manifest
 from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
+from nim.selection.memory.estimate import CPU_WORKSPACE_BYTES
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.parallel_sizes import parallel_of
 from nim.selection.profile_options import options_of
+from nim.value_origins import Layer, Origin, Value
 from tests.oracle import record
 
 PROFILES = Path(__file__).parents[3] / "profiles"
@@ -30,9 +32,10 @@ def manifest(request: pytest.FixtureRequest) -> Manifest:
     return load_manifest(path)
 
 
-def start_of(profile: Profile, manifest: Manifest) -> Start:
-    """Return a start with what the profile says, and no more."""
-    options = options_of(profile, {})
+def start_of(profile: Profile, manifest: Manifest, **told: Any) -> Start:
+    """A start with what the profile says, and what is told."""
+    origin = Origin(layer=Layer.CLI, place="the command line")
+    options = options_of(profile, {name: Value(value=value, origin=origin) for name, value in told.items()})
     parallel = parallel_of(profile, options, own_sizes=True)
     return Start(profile=profile, options=options, parallel=parallel, model=manifest.model)
 
@@ -127,7 +130,7 @@ def test_sizes_are_those_that_the_engine_loads(
         if place is None or profile.pipeline_parallel_size > 1 or not same_precision(profile, verdict):
             continue
         assert profile.memory_gb is not None
-        weights = profile.memory_gb * GB - GPU_WORKSPACE_BYTES
+        weights = profile.memory_gb * GB - (CPU_WORKSPACE_BYTES if profile.on_cpu else GPU_WORKSPACE_BYTES)
         assert weights == pytest.approx(place.get("parameter_bytes"), rel=0.02, abs=0.05 * GB), profile.label
 
 
@@ -138,10 +141,12 @@ def test_contexts_and_caches_are_those_that_the_engine_derives(
         assert manifest.model is not None
         assert manifest.model.max_model_len == verdict["context"]
         place = verdict["tensor_parallel"].get(str(profile.tensor_parallel_size), {})
-        plain = verdict["kv_cache_dtype"] == str(profile.engine.args.get("kv-cache-dtype", "auto"))
-        if plain and set(verdict["layers"]) <= {"full", "mla"} and "cache_bytes" in place:
-            context = estimate(start_of(profile, manifest)).context_bytes
-            assert context == pytest.approx(place["cache_bytes"], rel=0.01)
+        if "cache_bytes" not in place or not set(verdict["layers"]) <= {"full", "mla"}:
+            continue
+        told = str(profile.engine.args.get("kv-cache-dtype", "auto"))
+        assert str(verdict["kv_cache_dtype"]).startswith(told), profile.label
+        start = start_of(profile, manifest, kv_cache_dtype=verdict["kv_cache_dtype"])
+        assert estimate(start).context_bytes == pytest.approx(place["cache_bytes"], rel=0.01), profile.label
 
 
 def test_schema_is_fresh() -> None:

@@ -75,5 +75,11 @@ def test_command_r_accepts_its_longer_length() -> None:
     assert context.limit == 131072
 
 
+def test_a_model_without_a_length_takes_any_that_is_asked_for() -> None:
+    context = reading({"model_type": "mamba2", "num_hidden_layers": 4}).context
+    assert context is not None
+    assert (context.tokens, context.limit) == (2048, None)
+
+
 def test_nothing_is_known_of_nothing() -> None:
     assert reading({}).context is None

@@ -1,10 +1,14 @@
 """Sizes that the engine accepts, and the text of refusals."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies
 
 from nim.models.config import model_config
-from nim.models.parallel_sizes import check_sizes, gpus_needed, runs_in_stages, tensor_parallel_sizes
+from nim.models.facts import facts_of
+from nim.models.parallel_sizes import runs_in_stages
+from nim.models.weights.modules import Ranks
 from tests.unit.models.weights.configs import (
     DENSE,
     FAMILIES,
@@ -28,14 +32,19 @@ PHI4 = {
 }
 
 
-def refusal(config: Config, **sizes: object) -> str | None:
-    return check_sizes(model_config(config), **sizes)  # type: ignore[arg-type]
+def refusal(config: Config, **sizes: Any) -> str | None:
+    facts, ranks = facts_of(model_config(config)), Ranks(**sizes)
+    return facts.check_stages(ranks) or facts.check_split(ranks)
+
+
+def accepted(config: Config) -> tuple[int, ...] | None:
+    return facts_of(model_config(config)).tensor_parallel_sizes()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_accepted_sizes_are_the_engines(family: str) -> None:
-    accepted = tensor_parallel_sizes(model_config(FAMILIES[family])) or ()
-    assert [size for size in accepted if size in TRIED] == sorted(COUNTED[family])
+    sizes = accepted(FAMILIES[family]) or ()
+    assert [size for size in sizes if size in TRIED] == sorted(COUNTED[family])
 
 
 @pytest.mark.parametrize(
@@ -85,24 +94,24 @@ def test_accepted_sizes_are_the_engines(family: str) -> None:
 def test_a_refusal_names_what_does_not_divide_and_what_would(
     config: Config, ranks: int, expected: str
 ) -> None:
-    assert refusal(config, tensor_parallel_size=ranks) == expected
+    assert refusal(config, tensor=ranks) == expected
 
 
 def test_kv_heads_are_repeated_on_more_ranks_than_there_are() -> None:
-    assert refusal({**DENSE, "num_key_value_heads": 2}, tensor_parallel_size=16) is None
+    assert refusal({**DENSE, "num_key_value_heads": 2}, tensor=16) is None
 
 
 def test_gpt_oss_does_not_repeat_them() -> None:
-    assert refusal(FAMILIES["gpt-oss in MXFP4"], tensor_parallel_size=8) is not None
+    assert refusal(FAMILIES["gpt-oss in MXFP4"], tensor=8) is not None
 
 
 class TestExperts:
     def test_replicas_split_experts_together(self) -> None:
-        assert refusal(LATENT, data_parallel_size=3) == (
+        assert refusal(LATENT, data=3) == (
             "an expert width of 512 cannot be split over 3 GPUs, which is tensor times data parallelism: "
             "with expert parallelism each GPU has whole experts"
         )
-        assert refusal(LATENT, data_parallel_size=3, expert_parallel=True) is None
+        assert refusal(LATENT, data=3, expert_parallel=True) is None
 
     def test_expert_parallelism_frees_experts_of_their_width(self) -> None:
         """A rank has 24 of 96 channels: less than the smallest tile that the engine refines blocks to."""
@@ -112,27 +121,25 @@ class TestExperts:
             "moe_intermediate_size": 96,
             "quantization_config": FP8_BLOCKS,
         }
-        assert refusal(blocks, tensor_parallel_size=4) is not None
+        assert refusal(blocks, tensor=4) is not None
         whole = {**blocks, "moe_intermediate_size": 128}
-        assert refusal(whole, tensor_parallel_size=4) is None
-        assert refusal(whole, tensor_parallel_size=4, expert_parallel=True) is None
+        assert refusal(whole, tensor=4) is None
+        assert refusal(whole, tensor=4, expert_parallel=True) is None
 
     def test_a_dense_model_has_none_to_spread(self) -> None:
         assert "no experts" in (refusal(DENSE, expert_parallel=True) or "")
 
     def test_replicas_of_a_dense_model_share_nothing(self) -> None:
-        assert refusal(DENSE, data_parallel_size=3) is None
+        assert refusal(DENSE, data=3) is None
 
 
 class TestPipelines:
     def test_stages_need_layers(self) -> None:
-        assert refusal(DENSE, pipeline_parallel_size=4) is None
-        assert refusal(DENSE, pipeline_parallel_size=8) == (
-            "4 layers cannot fill 8 pipeline stages: up to 4 can"
-        )
+        assert refusal(DENSE, pipeline=4) is None
+        assert refusal(DENSE, pipeline=8) == ("4 layers cannot fill 8 pipeline stages: up to 4 can")
 
     def test_an_architecture_without_them_is_named(self) -> None:
-        assert refusal(FAMILIES["encoder"], pipeline_parallel_size=2) == (
+        assert refusal(FAMILIES["encoder"], pipeline=2) == (
             "BertModel cannot run in pipeline stages: 1 stage can"
         )
 
@@ -151,20 +158,20 @@ class TestPipelines:
 
 class TestUnknown:
     def test_nothing_known_is_none_and_refuses_nothing(self) -> None:
-        assert tensor_parallel_sizes(model_config({})) is None
-        assert refusal({}, tensor_parallel_size=7, data_parallel_size=3) is None
+        assert accepted({}) is None
+        assert refusal({}, tensor=7, data=3) is None
 
     def test_heads_alone_are_heeded(self) -> None:
         """A family whose other sizes are not known."""
-        assert tensor_parallel_sizes(model_config({"num_attention_heads": 12})) == (1, 2, 3, 4, 6, 12)
+        assert accepted({"num_attention_heads": 12}) == (1, 2, 4)
 
     def test_an_unknown_quantization_leaves_the_other_rules(self) -> None:
         config = {**PHI4, "quantization_config": {"quant_method": "of-next-year"}}
-        assert tensor_parallel_sizes(model_config(config)) == (1, 2, 5, 10)
+        assert accepted(config) == (1, 2, 5, 10)
 
     def test_kv_heads_of_an_unknown_family_are_heeded(self) -> None:
-        config = {"num_attention_heads": 12, "num_key_value_heads": 4, "hidden_size": 768}
-        assert tensor_parallel_sizes(model_config(config)) == (1, 2, 4, 12)
+        config = {"num_attention_heads": 12, "num_key_value_heads": 3, "hidden_size": 768}
+        assert accepted(config) == (1,)
 
 
 def test_a_model_that_no_size_suits_is_reported() -> None:
@@ -178,13 +185,9 @@ def test_a_model_that_no_size_suits_is_reported() -> None:
 def test_sizes_offered_with_expert_parallelism_are_those_that_it_allows() -> None:
     """Experts 500 wide do not divide by 8, and need not."""
     odd = {**MIXTURE, "moe_intermediate_size": 500}
-    assert (refusal(odd, tensor_parallel_size=3) or "").endswith(": 1, 2 or 4 can")
-    whole = refusal(odd, tensor_parallel_size=3, expert_parallel=True) or ""
+    assert (refusal(odd, tensor=3) or "").endswith(": 1, 2 or 4 can")
+    whole = refusal(odd, tensor=3, expert_parallel=True) or ""
     assert whole.endswith(": 1, 2, 4, 8 or 16 can")
-
-
-def test_gpus_are_all_sizes_together() -> None:
-    assert gpus_needed(tensor_parallel_size=4, pipeline_parallel_size=2, data_parallel_size=3) == 24
 
 
 @given(
@@ -202,7 +205,7 @@ def test_an_accepted_size_divides_everything(heads: int, kv_heads: int, width: i
         "intermediate_size": width,
         "vocab_size": vocabulary,
     }
-    for ranks in tensor_parallel_sizes(model_config(config)) or ():
+    for ranks in accepted(config) or ():
         assert heads % ranks == 0
         assert kv_heads % ranks == 0 or ranks % kv_heads == 0
         assert width % ranks == 0

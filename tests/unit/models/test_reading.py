@@ -28,6 +28,8 @@ def test_hidden_size_and_vocabulary_are_the_language_part_s() -> None:
         ({"model_type": "gpt_oss", "num_local_experts": 32}, Experts(count=32, per_token=4)),
         ({**LLAMA, "model_type": "of tomorrow", "num_experts": [8, 16]}, Experts(count=16)),
         ({**LLAMA, "num_experts": 0}, None),
+        ({**LLAMA, "num_experts": [8, "a"]}, Experts(count=8)),
+        ({**LLAMA, "num_experts": [[[]]]}, None),
     ],
 )
 def test_experts(config: dict[str, Any], experts: Experts | None) -> None:

@@ -25,15 +25,15 @@ def cache_on(memory: int, **options: object) -> Entry:
     ("memory", "length", "size", "why"),
     [
         (64, None, "23", "half of what the weights leave"),
-        (40, None, "16", "what a context of 131072 tokens takes"),
-        (33, None, "16", "what a context of 131072 tokens takes"),
+        (40, None, "17", "what a context of 131072 tokens takes"),
+        (33, None, "17", "what a context of 131072 tokens takes"),
         (40, 8192, "11", "half of what the weights leave"),
-        (20, 8192, "1", "half of what the weights leave"),
-        (20, 16384, "2", "what a context of 16384 tokens takes"),
+        (20, 8192, "2", "what a context of 8192 tokens takes"),
+        (20, 16384, "3", "what a context of 16384 tokens takes"),
     ],
 )
 def test_cache_holds_the_context(memory: int, length: int | None, size: str, why: str) -> None:
-    """The engine does not start with a cache that is smaller than one sequence."""
+    """The engine does not start with a cache that is smaller than one sequence and a block."""
     entry = cache_on(memory, **({"max_model_len": length} if length else {}))
     assert entry.value == size
     assert entry.origin.place.startswith(why)
@@ -52,5 +52,5 @@ def test_cache_of_a_set_size_has_to_hold_the_context() -> None:
     wishes = wishing(VLLM_CPU_KVCACHE_SPACE="4")
     with pytest.raises(NoProfileFits, match="of cache for a context of 131072 tokens"):
         brought(LLAMA_8B, hardware, wishes, size=SIZES["8B"])
-    shorter = wishing(VLLM_CPU_KVCACHE_SPACE="4", max_model_len=32768)
+    shorter = wishing(VLLM_CPU_KVCACHE_SPACE="4", max_model_len=32752)
     assert brought(LLAMA_8B, hardware, shorter, size=SIZES["8B"]).profile.on_cpu

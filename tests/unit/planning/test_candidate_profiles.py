@@ -91,7 +91,7 @@ def test_a_working_size_is_suggested_where_it_takes_effect(
     small: str, arguments: tuple[str, ...], environ: dict[str, str], hint: str
 ) -> None:
     error = refused(*arguments, gpus="6xH100", NIM_MODEL_PATH=small, **environ)
-    assert "32 heads cannot be split over 3 GPUs" in error.message
+    assert "32 attention heads cannot be split over 3 GPUs" in error.message
     assert error.hint is not None
     assert error.hint.startswith(hint)
 
@@ -110,7 +110,7 @@ def test_files_in_the_hubs_cache_are_read(tmp_path: Path) -> None:
     selection = chosen(gpus="6xH100", **environ)
     assert selection.winner.parallel.tensor == 4
     error = refused(gpus="6xH100", NIM_TENSOR_PARALLEL_SIZE="6", **environ)
-    assert "64 heads cannot be split over 6 GPUs" in error.message
+    assert "64 attention heads cannot be split over 6 GPUs" in error.message
 
 
 def test_model_that_is_not_here_is_judged_by_nothing() -> None:

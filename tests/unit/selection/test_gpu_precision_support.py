@@ -110,7 +110,7 @@ def test_sparse_attention_needs_its_kernels() -> None:
         "index_n_heads": 64,
         "index_topk": 2048,
     }
-    with pytest.raises(ProfileError, match=r"compute capability 9\.0 for sparse mla attention"):
+    with pytest.raises(ProfileError, match=r"compute capability 9\.0 for sparse latent attention"):
         brought(sparse, machine("1xA100"), wishing(**SHORT), size=SMALL)
     assert brought(sparse, machine("1xH100"), wishing(**SHORT), size=SMALL).devices
 

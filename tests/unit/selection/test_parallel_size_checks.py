@@ -30,7 +30,8 @@ def refused(config: dict[str, Any], gpus: str, size: int | None = None, **option
 def test_requested_size_is_refused_with_working_sizes() -> None:
     error = refused(LLAMA_70B, "6xL40S", SIZES["70B"], tensor_parallel_size=6)
     assert error.message == (
-        "cannot run /models/rocket with tp6 (NIM_TENSOR_PARALLEL_SIZE): 64 heads cannot be split over 6 GPUs"
+        "cannot run /models/rocket with tp6 (NIM_TENSOR_PARALLEL_SIZE): "
+        "64 attention heads cannot be split over 6 GPUs: 1, 2, 4, 8 or 16 can"
     )
     pairs = "NIM_TENSOR_PARALLEL_SIZE=2 with NIM_PIPELINE_PARALLEL_SIZE=3"
     assert error.hint == f"NIM_TENSOR_PARALLEL_SIZE=4, or {pairs}"
@@ -39,10 +40,10 @@ def test_requested_size_is_refused_with_working_sizes() -> None:
 @pytest.mark.parametrize(
     ("config", "gpus", "size", "words", "hint"),
     [
-        (PHI, "3xL40S", 3, "40 heads cannot be split over 3 GPUs", "NIM_TENSOR_PARALLEL_SIZE=2"),
+        (PHI, "3xL40S", 3, "40 attention heads cannot be split over 3 GPUs", "NIM_TENSOR_PARALLEL_SIZE=2"),
         (PHI, "4xL40S", 4, "10 KV heads cannot be split over 4 GPUs", "NIM_TENSOR_PARALLEL_SIZE=2"),
-        (LLAMA_8B, "3xL4", 3, "32 heads cannot be split over 3 GPUs", "NIM_TENSOR_PARALLEL_SIZE=2"),
-        (LLAMA_8B, "5xL4", 5, "32 heads", "NIM_TENSOR_PARALLEL_SIZE=4"),
+        (LLAMA_8B, "3xL4", 3, "32 attention heads cannot be split over 3 GPUs", "NIM_TENSOR_PARALLEL_SIZE=2"),
+        (LLAMA_8B, "5xL4", 5, "32 attention heads", "NIM_TENSOR_PARALLEL_SIZE=4"),
     ],
 )
 def test_sizes_of_other_models(config: dict[str, Any], gpus: str, size: int, words: str, hint: str) -> None:
@@ -92,7 +93,7 @@ def test_model_that_is_not_known_is_not_refused() -> None:
         (
             LLAMA_8B,
             {"tensor_parallel_size": 3, "pipeline_parallel_size": 2},
-            "32 heads cannot be split over 3 GPUs",
+            "32 attention heads cannot be split over 3 GPUs",
             "NIM_TENSOR_PARALLEL_SIZE=2, or NIM_TENSOR_PARALLEL_SIZE=2 with NIM_PIPELINE_PARALLEL_SIZE=3",
         ),
         (
@@ -126,8 +127,12 @@ def test_stages_and_experts(
 @pytest.mark.parametrize(
     ("config", "options", "words"),
     [
-        (LLAMA_8B, {"tensor_parallel_size": 8}, "8 KV heads on 8 GPUs leave no 2 of them"),
-        (LLAMA_8B, {"tensor_parallel_size": 1}, "1 GPUs cannot share a context in groups of 2"),
+        (
+            LLAMA_8B,
+            {"tensor_parallel_size": 8},
+            "tp8 has 1 of each of 8",
+        ),
+        (LLAMA_8B, {"tensor_parallel_size": 1}, "2 does not divide the tensor-parallel size 1"),
         (LLAMA_8B | {"num_key_value_heads": 2}, {"tensor_parallel_size": 8}, None),
         (LATENT, {"tensor_parallel_size": 8}, None),
     ],

@@ -24,14 +24,14 @@ def test_sections_as_people_know_them() -> None:
         "MODEL PROFILES",
         "- Compatible with system and runnable:",
         f"  - {identity['vllm-bf16-tp2-pp1']} (vllm-bf16-tp2-pp1-18.7) [requires >=18.7 GB/gpu, 2 GPUs]",
-        f"  - {two} (vllm-fp8-tp2-pp1-10.4) [requires >=10.4 GB/gpu, 2 GPUs; {unpacked}]",
-        f"  - {one} (vllm-fp8-tp1-pp1-18.7) [requires >=18.7 GB/gpu; {unpacked}]",
+        f"  - {two} (vllm-fp8-tp2-pp1-10.9) [requires >=10.9 GB/gpu, 2 GPUs; {unpacked}]",
+        f"  - {one} (vllm-fp8-tp1-pp1-19.7) [requires >=19.7 GB/gpu; {unpacked}]",
     ]
     lora, low = identity["vllm-bf16-tp2-pp1-feat_lora"], identity["vllm-bf16-tp1-pp1"]
-    shorter = "try --max-model-len=16896 to reduce to >=22.3 GB/gpu"
+    shorter = "try --max-model-len=31360 to reduce to >=22.3 GB/gpu"
     assert f"    - {lora} (vllm-bf16-tp2-pp1-feat_lora-18.7) [requires >=18.7 GB/gpu, 2 GPUs]\n" in text
     assert "- Compatible with system but low memory:\n" in text
-    assert f"  - {low} (vllm-bf16-tp1-pp1-37.2) [requires >=37.2 GB/gpu, {shorter}]\n" in text
+    assert f"  - {low} (vllm-bf16-tp1-pp1-35.3) [requires >=35.3 GB/gpu, {shorter}]\n" in text
     assert "- Incompatible with system:" in text
     assert "[needs 4 GPUs; found 2 GPUs]" in text
     assert "- +eagle3: " in text
@@ -50,9 +50,9 @@ def test_data_says_the_same() -> None:
     assert sum(len(data[name]) for name in sections) == len(LLAMA.profiles)
     low = data["low_memory"][0]
     assert low["label"] == "vllm-bf16-tp1-pp1"
-    assert low["max_model_len"] == 16896
-    assert low["change"] == "NIM_MAX_MODEL_LEN=16896"
-    assert low["memory_gb"] == 37.2
+    assert low["max_model_len"] == 31360
+    assert low["change"] == "NIM_MAX_MODEL_LEN=31360"
+    assert low["memory_gb"] == 35.3
     assert low["download_gb"] == 16.1
     assert data["free_gpus"][0]["pci_id"] == "2237:10de"
     assert data["variants"].keys() == {"eagle3"}

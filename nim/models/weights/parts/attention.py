@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.heads import Heads
 from nim.models.types import Layer, LayerKind
 from nim.models.weights.modules import Linear, replicated
@@ -71,7 +71,7 @@ def _slides(layer: Layer) -> bool:
 def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
     """Return the query heads of Step 3.5's sliding layers; None for other layers."""
     other = config.mapping("attention_other_setting")
-    return as_whole(other.get("num_attention_heads")) if _slides(layer) else None
+    return as_size(other.get("num_attention_heads")) if _slides(layer) else None
 
 
 def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
@@ -82,7 +82,7 @@ def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
     """Return the query heads listed for a layer; None without a list."""
     counts = config.listed("num_attention_heads_per_layer") or ()
-    return as_whole(counts[index]) if index < len(counts) else None
+    return as_size(counts[index]) if index < len(counts) else None
 
 
 _QUERY_HEADS: Mapping[str, Callable[[ModelConfig, Layer, int], int | None]] = {

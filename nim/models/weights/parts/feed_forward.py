@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.weights.modules import Experts, Linear, Module, replicated
 from nim.models.weights.parts.families import Family
 from nim.models.weights.parts.family_extras import shares_keys
@@ -60,8 +60,8 @@ def feed_forward_modules(
 def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
     """Yield a block of Nemotron-NAS, whose width is stated or a multiple of the model's."""
     block = (config.listed("block_configs") or ())[index].get("ffn") or {}
-    width, multiple = as_whole(block.get("intermediate_size")), block.get("ffn_mult")
-    if multiple is not None:
+    width, multiple = as_size(block.get("intermediate_size")), block.get("ffn_mult")
+    if isinstance(multiple, int | float) and multiple > 0:
         width = ceil(int(2 * multiple * size(config, "hidden_size") / 3) / 256) * 256
     if not block.get("no_op") and not block.get("replace_with_linear") and width:
         yield from dense(config, family, "mlp", Share(width, what=_MLP))
@@ -77,7 +77,7 @@ def dense(config: ModelConfig, family: Family, prefix: str, width: Share) -> Ite
 def dense_width(config: ModelConfig, index: int) -> int:
     """Return the width of a dense layer; four times the model's where a family leaves that open."""
     listed = config.listed(*_DENSE_WIDTHS) or ()
-    own = as_whole(listed[index]) if index < len(listed) else None
+    own = as_size(listed[index]) if index < len(listed) else None
     if config.flag("use_double_wide_mlp") and shares_keys(config, index):
         return 2 * size(config, *_DENSE_WIDTHS)
     return own or config.whole(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
@@ -107,10 +107,10 @@ def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[M
 def read_mixture(config: ModelConfig) -> Mixture | None:
     """Return the experts of a layer that has some; None where the model has none."""
     inner = config.mapping("ffn_config")  # dbrx
-    count = _first_whole(config, _COUNTS) or as_whole(inner.get("moe_num_experts"))
+    count = _first_whole(config, _COUNTS) or as_size(inner.get("moe_num_experts"))
     if not count or count < 2:
         return None
-    width = _first_whole(config, _WIDTHS) or as_whole(inner.get("ffn_hidden_size"))
+    width = _first_whole(config, _WIDTHS) or as_size(inner.get("ffn_hidden_size"))
     if width is None:
         raise UnknownSizeError("moe_intermediate_size")
     latent = config.whole("moe_latent_size", "routed_expert_hidden_size")
@@ -121,7 +121,7 @@ def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
     """Return the first of these keys with a whole number, or the largest of a list; None without."""
     found = config.whole(*names)
     listed = config.listed(*names) if found is None else None
-    wholes = [value for each in listed or () if (value := as_whole(each))]
+    wholes = [value for each in listed or () if (value := as_size(each))]
     return found or (max(wholes) if wholes else None)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.types import Layer
 from nim.models.weights.modules import Linear, replicated
 from nim.models.weights.parts.attention import ATTENTION_HEADS
@@ -86,7 +86,7 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
     yield Linear(name=f"{prefix}.wo_a", inputs=whole(heads * channels // groups), outputs=(group,))
     yield Linear(name=f"{prefix}.wo_b", inputs=group, outputs=(whole(hidden),))
     ratios = config.listed("compress_ratios") or ()
-    ratio = as_whole(ratios[index]) if index < len(ratios) else None
+    ratio = as_size(ratios[index]) if index < len(ratios) else None
     if ratio and ratio > 1:
         yield from _compressor(config, f"{prefix}.compressor", channels, ratio)
     if ratio == 4:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size
 from nim.models.weights.modules import Linear, column, replicated, row
 from nim.models.weights.parts.families import Family
 from nim.models.weights.parts.sizes import UnknownSizeError, size
@@ -102,7 +102,7 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     """Yield Kimi's delta attention; a full-rank gate is merged, a low-rank one has two matrices."""
     linear, hidden = config.mapping("linear_attn_config"), size(config, "hidden_size")
-    count, unit = as_whole(linear.get("num_heads")), as_whole(linear.get("head_dim"))
+    count, unit = as_size(linear.get("num_heads")), as_size(linear.get("head_dim"))
     if count is None or unit is None:
         raise UnknownSizeError("linear_attn_config")
     heads, single = Share(count, unit, _LINEAR_HEADS), Share(count, 1, _LINEAR_HEADS)

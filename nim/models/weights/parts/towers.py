@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from nim.models.config import ModelConfig, Section, as_whole
+from nim.models.config import ModelConfig, Section, as_size
 from nim.models.weights.modules import Linear, column, replicated, row
 from nim.models.weights.shares import Share, whole
 
@@ -105,7 +105,7 @@ def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Li
         for inner, outer in pairwise((_SAM_NECK, _SAM_NECK, *channels) if channels else ()):
             yield replicated("downsample", 9 * inner, outer)
     projector = config.root.mapping("projector_config")
-    inputs, outputs = as_whole(projector.get("input_dim")), as_whole(projector.get("n_embed"))
+    inputs, outputs = as_size(projector.get("input_dim")), as_size(projector.get("n_embed"))
     if inputs and outputs:
         yield replicated("projector.layers", inputs, outputs)
 

@@ -1,10 +1,10 @@
 """The formats that weights of one precision have in the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nim.models.config import as_whole
+from nim.models.config import as_size, as_whole
 from nim.models.weights.storage.layout import Rule, Storage
 
 FP8_TENSOR = Storage(bits=8)
@@ -39,6 +39,12 @@ def blocks(rows: int, columns: int, *, scale_bits: int = 32) -> Storage:
     return Storage(bits=8, scale_bits=scale_bits, tile_rows=rows, tile_columns=columns, rule=Rule.BLOCKS)
 
 
+def tiles(tile: Sequence[Any]) -> Storage | None:
+    """Return the format with these rows and columns per scale; None if they are not positive numbers."""
+    rows, columns = map(as_size, tile)
+    return blocks(rows, columns) if rows and columns else None
+
+
 def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
     """Return integer weights with a 16-bit scale for each `size` elements of a row; None is the whole row."""
     scale_bits = 16 + (bits if zero_points else 0)
@@ -48,7 +54,7 @@ def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
 
 def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
     """Return the format of a `weights` object of compressed-tensors; `kind` is its group's format."""
-    bits, size = as_whole(weights.get("num_bits")), as_whole(weights.get("group_size"))
+    bits, size = as_size(weights.get("num_bits")), as_whole(weights.get("group_size"))
     size = size if size and size > 0 else None
     if weights.get("type") == "float":
         return _floats(weights, bits, size)
@@ -66,7 +72,7 @@ def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> S
         return None
     tile = weights.get("block_structure")
     if weights.get("strategy") == "block" and isinstance(tile, list) and len(tile) == 2:
-        return blocks(int(tile[0]), int(tile[1]))
+        return tiles(tile)
     if size == 32:
         return MXFP8
     return FP8_TENSOR if weights.get("strategy") == "tensor" else FP8_CHANNEL

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_size, as_whole
 from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
@@ -79,7 +79,9 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
     tile = checkpoint.raw.get("weight_block_size")
     stored = formats.FP8_TENSOR
     if isinstance(tile, list) and len(tile) == 2:
-        stored = formats.blocks(int(tile[0]), int(tile[1]))
+        if (blocks := formats.tiles(tile)) is None:
+            return None
+        stored = blocks
     experts = formats.MXFP4_EXPERTS if checkpoint.raw.get("store_dtype") == "mxfp4" else stored
     left_out = module_list(checkpoint.strings("ignored_layers", "modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=stored, experts=experts, left_out=left_out)
@@ -199,7 +201,7 @@ def _awq(checkpoint: _Checkpoint) -> Formats | None:
 def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
     """Return the formats of integer weights in groups; None if the sizes are unknown."""
     raw = checkpoint.raw
-    bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit"))
+    bits = as_size(raw.get("bits")) or as_size(raw.get("w_bit"))
     size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
     if bits is None or size is None:
         return None

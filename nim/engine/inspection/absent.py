@@ -27,7 +27,10 @@ MODULES = (
     "flashinfer",
     "flashinfer_cubin",
     "quack",
+    "terratorch",
     "tilelang",
+    "timm",
+    "torchaudio",
     "torchvision",
 )
 # Libraries of operators, and what those answer that are called before any weight is there: whether a
@@ -65,7 +68,7 @@ def install() -> None:
         """Skip the shape function of an absent operator."""
         try:
             if isinstance(operator, str) and operator.partition("::")[0] in NAMESPACES:
-                torch._C._dispatch_find_schema_or_throw(operator, "")
+                torch._C._dispatch_find_schema_or_throw(operator, "")  # noqa: SLF001 - nothing public answers it
         except RuntimeError:
             return arguments[0] if arguments else lambda function: function
         return register(operator, *arguments, **named)
@@ -93,6 +96,8 @@ class Absent:
 
 
 class _AbsentClass(type):
+    """The class of an absent class: every attribute exists, and calls return absent objects."""
+
     def __call__(cls, *_arguments: Any, **_named: Any) -> Any:
         return Absent(f"{cls.__name__}()")
 
@@ -106,6 +111,8 @@ class _AbsentClass(type):
 
 
 class _Module(types.ModuleType):
+    """A module in which every name exists."""
+
     __version__: str
     __path__: ClassVar[list[str]] = []  # type: ignore[misc]  # every name below it is a module as well
 
@@ -116,12 +123,16 @@ class _Module(types.ModuleType):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """An import finder for the absent modules."""
+
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """Return the spec of an absent module, else None."""
         if name in MODULES or name.startswith(tuple(f"{module}." for module in MODULES)):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def create_module(self, spec: Any) -> types.ModuleType:
+        """Return the module in which every name exists."""
         module = _Module(spec.name)
         module.__file__, module.__version__ = f"<{spec.name}>", "0.28.0"  # torchvision's, which is asked for
         return module

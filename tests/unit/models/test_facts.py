@@ -1,34 +1,37 @@
 """Bytes of parameters on a rank, against what the engine itself counted."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies
 
 from nim.models.config import model_config
-from nim.models.parallel_sizes import tensor_parallel_sizes
-from nim.models.quantization import read_quantization
-from nim.models.weights.weight_bytes import parameter_bytes
+from nim.models.facts import facts_of
+from nim.models.weights.modules import Ranks
 from tests.unit.models.weights.configs import DENSE, FAMILIES, FP8_BLOCKS, LATENT, MIXTURE, Config
 from tests.unit.models.weights.figures import COUNTED
 
+SIZES = ("tensor", "pipeline", "data", "expert_parallel")
 
-def counted(config: Config, **sizes: object) -> int | None:
+
+def counted(config: Config, **said: Any) -> int | None:
     """Return the bytes of parameters of the model with this `config.json`."""
-    read = model_config(config)
-    return parameter_bytes(read, read_quantization(read), **sizes)  # type: ignore[arg-type]
+    ranks = Ranks(**{name: said.pop(name) for name in SIZES if name in said})
+    return facts_of(model_config(config)).rank_bytes(ranks, **said)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_accepted_size_is_counted_as_the_engine_counts(family: str) -> None:
     """Vectors are left out, which these small models have more of than large ones."""
     for ranks, expected in COUNTED[family].items():
-        assert counted(FAMILIES[family], tensor_parallel_size=ranks) == pytest.approx(expected, rel=0.011)
+        assert counted(FAMILIES[family], tensor=ranks) == pytest.approx(expected, rel=0.011)
 
 
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ({"data_parallel_size": 2}, 314_656_768),
-        ({"data_parallel_size": 2, "tensor_parallel_size": 2}, 157_370_368),
+        ({"data": 2}, 314_656_768),
+        ({"data": 2, "tensor": 2}, 157_370_368),
     ],
 )
 def test_replicas_share_each_expert_out(sizes: dict[str, int], expected: int) -> None:
@@ -62,7 +65,7 @@ def test_experts_of_gpt_oss_are_padded_to_the_kernels_of_the_gpu() -> None:
 
 
 def test_expert_parallelism_spreads_whole_experts() -> None:
-    whole, spread = counted(LATENT), counted(LATENT, data_parallel_size=8, expert_parallel=True)
+    whole, spread = counted(LATENT), counted(LATENT, data=8, expert_parallel=True)
     experts = 3 * 16 * 3 * 1024 * 512 * 2
     assert whole is not None
     assert spread is not None
@@ -70,21 +73,21 @@ def test_expert_parallelism_spreads_whole_experts() -> None:
 
 
 def test_experts_that_do_not_divide_burden_the_first_ranks() -> None:
-    odd = counted({**MIXTURE, "num_experts": 18}, tensor_parallel_size=4, expert_parallel=True)
-    even = counted({**MIXTURE, "num_experts": 20}, tensor_parallel_size=4, expert_parallel=True)
+    odd = counted({**MIXTURE, "num_experts": 18}, tensor=4, expert_parallel=True)
+    even = counted({**MIXTURE, "num_experts": 20}, tensor=4, expert_parallel=True)
     assert odd == pytest.approx(even, rel=0.001)  # but for two rows of the router
 
 
 def test_stages_of_a_pipeline_hold_their_layers_and_one_end() -> None:
     """Four layers in two stages, each with one table of the vocabulary."""
-    whole, stage = counted(DENSE), counted(DENSE, pipeline_parallel_size=2)
+    whole, stage = counted(DENSE), counted(DENSE, pipeline=2)
     assert whole is not None
     assert stage == whole // 2
 
 
 def test_some_families_build_both_tables_on_every_stage() -> None:
     table = 32064 * 1024 * 2
-    whole, stage = counted(MIXTURE), counted(MIXTURE, pipeline_parallel_size=2)
+    whole, stage = counted(MIXTURE), counted(MIXTURE, pipeline=2)
     assert whole is not None
     assert stage is not None
     assert stage > (whole - 2 * table) // 2 + 2 * table
@@ -122,7 +125,7 @@ def test_an_unknown_family_with_all_sizes_is_counted_as_a_common_decoder() -> No
 
 
 def test_a_size_that_the_engine_refuses_has_no_bytes() -> None:
-    assert counted(DENSE, tensor_parallel_size=3) is None
+    assert counted(DENSE, tensor=3) is None
 
 
 class TestOnDisk:
@@ -131,27 +134,17 @@ class TestOnDisk:
     def test_files_close_to_the_configuration_change_nothing(self) -> None:
         """DeepSeek's files have a draft layer that is not loaded."""
         whole = counted(LATENT) or 0
-        assert counted(LATENT, on_disk=int(whole * 1.02)) == whole
+        assert counted(LATENT, loaded=int(whole * 1.02)) == whole
 
     def test_other_files_scale_what_the_configuration_says(self) -> None:
         whole = counted(DENSE) or 0
-        half = counted(DENSE, tensor_parallel_size=2) or 0
-        scaled = counted(DENSE, tensor_parallel_size=2, on_disk=int(whole * 1.5))
+        half = counted(DENSE, tensor=2) or 0
+        scaled = counted(DENSE, tensor=2, loaded=int(whole * 1.5))
         assert scaled == pytest.approx(half * 1.5, rel=1e-6)
-
-    def test_files_in_32_bits_are_halved(self) -> None:
-        stored = {**DENSE, "torch_dtype": "float32"}
-        whole = counted(DENSE) or 0
-        assert counted(stored, on_disk=2 * whole) == whole
 
     def test_files_are_quantized_on_the_fly(self) -> None:
         whole = counted(DENSE) or 0
-        assert counted(DENSE, on_disk=whole, quantize="fp8") == counted(DENSE, quantize="fp8")
-
-    def test_files_of_an_unknown_model_are_shared_out_evenly(self) -> None:
-        unknown = {"architectures": ["NewForCausalLM"], "model_type": "new-family"}
-        assert counted(unknown, on_disk=1000, tensor_parallel_size=2) == 500
-        assert counted({**unknown, "torch_dtype": "float32"}, on_disk=1000) == 500
+        assert counted(DENSE, loaded=whole, quantize="fp8") == counted(DENSE, quantize="fp8")
 
 
 @given(
@@ -174,7 +167,7 @@ def test_more_ranks_never_hold_more_bytes_each(
     }
     if quantization is not None and "quantization_config" not in config:
         config["quantization_config"] = quantization
-    sizes = tensor_parallel_sizes(model_config(config)) or ()
-    found = [counted(config, tensor_parallel_size=ranks) for ranks in sizes]
+    sizes = facts_of(model_config(config)).tensor_parallel_sizes() or ()
+    found = [counted(config, tensor=ranks) for ranks in sizes]
     known = [each for each in found if each is not None]
     assert known == sorted(known, reverse=True)
