@@ -177,7 +177,8 @@ def test_an_engine_that_refuses_connections_is_stalled_and_started_again(
 
 def test_a_service_whose_run_directory_was_removed_ends(start: Start, directory: Path) -> None:
     service = start(watched(directory, stall=0.6), impatient=True).wait_ready()
-    shutil.rmtree(service.run_dir)
+    gone = service.run_dir.rename(directory / "gone")  # at once: PID 1 may be writing a file there
+    shutil.rmtree(gone)
     assert service.wait() == 70
     assert "not ready: the engine has not answered for" in service.text
     assert "engine lost: stalled" in service.text
