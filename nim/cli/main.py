@@ -23,23 +23,23 @@ Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
 # verb → module and purpose. Only the module of the selected verb is imported, to keep the start fast.
 VERBS: Mapping[str, tuple[str, str]] = {
-    "serve": ("nim.cli.serve", "start the service (also without a verb)"),
-    "plan": ("nim.cli.plan", "show what a start would do, and why; needs no GPU, network or engine"),
+    "serve": ("nim.cli.verbs.serve", "start the service (also without a verb)"),
+    "plan": ("nim.cli.verbs.plan", "show what a start would do, and why; needs no GPU, network or engine"),
     "profiles": (
-        "nim.cli.profiles",
+        "nim.cli.verbs.profiles",
         "list a model's profiles and which of them run here; check manifests, or import recipes",
     ),
-    "model": ("nim.cli.model", "show what a model is, whether it fits, and its longest context"),
-    "fetch": ("nim.cli.fetch", "fill the cache with the files that a start would fetch"),
-    "store": ("nim.cli.store", "write a model as a plain directory, to be served by its path"),
-    "hardware": ("nim.cli.hardware", "show the hardware of this machine"),
-    "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
-    "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
+    "model": ("nim.cli.verbs.model", "show what a model is, whether it fits, and its longest context"),
+    "fetch": ("nim.cli.verbs.fetch", "fill the cache with the files that a start would fetch"),
+    "store": ("nim.cli.verbs.store", "write a model as a plain directory, to be served by its path"),
+    "hardware": ("nim.cli.verbs.hardware", "show the hardware of this machine"),
+    "settings": ("nim.cli.verbs.settings", "list every variable, its default and its effect"),
+    "routes": ("nim.cli.verbs.routes", "list the routes of the gateway, open and closed"),
     "doctor": (
-        "nim.cli.doctor_options",
+        "nim.cli.verbs.doctor_options",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
-    "drain": ("nim.cli.drain", "shut a running service down gracefully, and wait until it has ended"),
+    "drain": ("nim.cli.verbs.drain", "shut a running service down gracefully, and wait until it has ended"),
 }
 ALIASES = {
     "nim-serve": "serve",
@@ -172,7 +172,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
-    from nim.engine.pasted_command import is_command  # not needed for known verbs
+    from nim.engine.arguments.pasted_command import is_command  # not needed for known verbs
 
     if is_command(first):
         return "serve", arguments

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
-from nim.models.checkpoint.judge import read_local_model
-from nim.models.checkpoint.weights import is_quantized
+from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.loaded_weights import is_quantized
 from nim.models.config import ModelConfig
-from nim.models.download import wanted_of
-from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
-from nim.models.source import Source, read_source
+from nim.models.config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
+from nim.models.hub.repositories import wanted_of
+from nim.models.model_source import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
-from nim.options.derive import cache_entries
-from nim.options.layers import environment_entries
-from nim.options.resolve import resolve
+from nim.options.derived_options import cache_entries
+from nim.options.option_layers import environment_entries
+from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
 from nim.planning.host_facts import read_surroundings
 from nim.settings import Settings

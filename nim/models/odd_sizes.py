@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nim.models.config import NEVER_ZERO, ModelConfig, as_whole
-from nim.models.layers.kinds import MOST_LAYERS
+from nim.models.layers.layer_kinds import MOST_LAYERS
 
 # What names of sizes end in. Windows are no sizes: some files have -1 for none.
 _SIZE = re.compile(r"(?<!window_)(size|heads|layers|dim|rank|experts|length|len|embeddings|positions)$")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from nim.options.derive import Surroundings
-from nim.options.layers import Entry
+from nim.options.derived_options import Surroundings
+from nim.options.option_layers import Entry
 from nim.value_origins import Layer, Origin
 
 # By default, each of these is below the home directory, beside its source, or in /tmp. Without a directory

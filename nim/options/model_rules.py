@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.engine.catalog import Feature, load_catalog
+from nim.engine.model_catalog import Feature, load_catalog
 from nim.models.cache import default_batched_tokens
 from nim.models.config import ModelConfig
-from nim.models.supports import supports
+from nim.models.engine_support import supports
 from nim.models.types import LayerKind
-from nim.options.rules import Clash, Rule, Said, found
+from nim.options.rule_types import Clash, Rule, Said, found
 
 _MODEL = "config/model.py, ModelConfig"
 _FP8_CHECKPOINTS = ("fp8", "modelopt", "modelopt_fp4", "modelopt_mxfp8")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nim.options.rules import Clash, Rule, Said, found, once
+from nim.options.rule_types import Clash, Rule, Said, found, once
 
 _ARGS = "engine/arg_utils.py, EngineArgs.create_speculative_config"
 _CONFIG = "config/speculative.py, SpeculativeConfig"

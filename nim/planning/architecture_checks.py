@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.engine.argument_refusals import Refusal
-from nim.engine.catalog import Catalog
+from nim.engine.arguments.refusals import Refusal
 from nim.engine.catalog_checks import (
     OTHER_WEIGHTS,
     needless_quantization,
@@ -14,14 +13,15 @@ from nim.engine.catalog_checks import (
     unknown_architecture,
     unknown_quantization,
 )
+from nim.engine.model_catalog import Catalog
 from nim.manifest.types import merged
-from nim.models.checkpoint.directory import CONFIG
-from nim.models.checkpoint.judge import LocalModel
+from nim.models.checkpoint.check_model_directory import LocalModel
+from nim.models.checkpoint.list_directory import CONFIG
 from nim.models.config import ModelConfig, model_config
-from nim.models.files import read_config
+from nim.models.config_files import read_config
 from nim.models.quantization import quantization_mapping
 from nim.models.quantization_faults import quantization_fault
-from nim.models.refusals import layers_fault, quantization_detail, quantization_name
+from nim.models.refused_models import layers_fault, quantization_detail, quantization_name
 from nim.value_origins import Value
 
 # The configuration is then read from elsewhere.

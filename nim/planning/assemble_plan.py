@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from nim import __version__
 from nim.engine import OptionTable
-from nim.options.derive import Surroundings
-from nim.options.gateway import decide_gateway
+from nim.options.derived_options import Surroundings
+from nim.options.nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,

@@ -9,10 +9,10 @@ from nim.engine import InstalledEngine, load_options, service_links
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.source import HUB, ModelWish
-from nim.options.derive import Surroundings, cache_entries
-from nim.options.layers import Entry, environment_entries
-from nim.options.resolve import resolve
+from nim.models.model_source import HUB, ModelWish
+from nim.options.derived_options import Surroundings, cache_entries
+from nim.options.option_layers import Entry, environment_entries
+from nim.options.resolve_layers import resolve
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_layers_from_files import runtime_config_entries

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim import data_paths
-from nim.options.derive import Surroundings
+from nim.options.derived_options import Surroundings
 from nim.planning.cache_place import default_cache
 from nim.settings import Settings
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from nim.manifest import Manifest
 from nim.manifest.load import local_path
-from nim.models.checkpoint.origin import find_snapshot
-from nim.models.download import wanted_of
+from nim.models.checkpoint.download_origin import find_snapshot
+from nim.models.config_files import read_config
 from nim.models.facts import ModelFacts, facts_of
-from nim.models.files import read_config
-from nim.models.source import HUB, Source
+from nim.models.hub.repositories import wanted_of
+from nim.models.model_source import HUB, Source
 from nim.value_origins import Value
 
 Values = Mapping[str, Value]

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.engine.argument_refusals import Refusal
-from nim.models.adapters import is_of_this_machine
-from nim.models.files import CONFIG, PARAMS
-from nim.options.rules import Said
+from nim.engine.arguments.refusals import Refusal
+from nim.models.config_files import CONFIG, PARAMS
+from nim.models.lora_adapters import is_of_this_machine
+from nim.options.rule_types import Said
 from nim.options.speculative_rules import draft_model
 
 _FILES = ("log_config_file",)

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
-from nim.engine.argument_refusals import refuse_all
+from nim.engine.arguments.refusals import refuse_all
 from nim.hardware import Gpu
 from nim.manifest import Manifest
-from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
-from nim.models.hub_environment import check_timeouts, hub_problems
+from nim.models.hub.environment import check_timeouts, hub_problems
+from nim.models.lora_adapters import read_adapters
+from nim.models.model_source import Source
 from nim.models.odd_sizes import odd_sizes
-from nim.models.source import Source
 from nim.options.adapter_rules import check_adapters
-from nim.options.combinations import check_combinations
-from nim.options.rules import Said
+from nim.options.option_combinations import check_combinations
+from nim.options.rule_types import Said
 from nim.planning.named_paths import absent_paths, missing_paths
 from nim.planning.plan_request import Request
 from nim.value_origins import Value

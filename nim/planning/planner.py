@@ -21,13 +21,13 @@ from nim.manifest import (
     local_path,
     manifest_to_json,
 )
-from nim.models.download import download_of
 from nim.models.facts import ModelFacts, facts_of
-from nim.models.runtime_config import find_beside
-from nim.models.source import ModelWish, Source, read_source, wished_model
+from nim.models.hub.repositories import download_of
+from nim.models.model_source import ModelWish, Source, read_source, wished_model
+from nim.models.runtime_files import find_beside
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derive import (
+from nim.options.derived_options import (
     Surroundings,
     address_entries,
     default_entries,
@@ -36,11 +36,11 @@ from nim.options.derive import (
     loopback_entries,
 )
 from nim.options.engine_command import engine_command
-from nim.options.layers import (
+from nim.options.option_layers import (
     Entry,
     environment_entries,
 )
-from nim.options.resolve import resolve
+from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates

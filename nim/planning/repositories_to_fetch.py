@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from nim.engine import find_engine, load_options
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.download import wanted_of
-from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
-from nim.options.derive import cache_entries, default_entries, revision_entries
-from nim.options.layers import environment_entries, profile_entries
-from nim.options.resolve import resolve
+from nim.models.hub.repositories import wanted_of
+from nim.models.model_source import COMMAND_LINE, ModelWish, Source, wished_model
+from nim.options.derived_options import cache_entries, default_entries, revision_entries
+from nim.options.option_layers import environment_entries, profile_entries
+from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
 from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_surroundings

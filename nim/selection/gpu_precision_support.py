@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nim.engine.capabilities import (
+from nim.engine.gpu_capabilities import (
     SUPPORT,
     Capability,
     Verdict,
@@ -11,7 +11,7 @@ from nim.engine.capabilities import (
     judge_cache,
     judge_precision,
 )
-from nim.engine.catalog import load_catalog
+from nim.engine.model_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading

@@ -6,7 +6,7 @@ The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs
 from dataclasses import dataclass
 
 from nim.manifest import Profile
-from nim.models.weights.modules import Ranks
+from nim.models.weights.weight_matrices import Ranks
 from nim.selection.profile_options import EngineOptions
 
 

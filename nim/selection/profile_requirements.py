@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from nim.engine.catalog import load_catalog
+from nim.engine.model_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
 from nim.selection.adapters import takes_adapters

@@ -14,7 +14,8 @@ from tests.fakes.launch import wait_until
 # `nim serve` with a decision that does not come to an end.
 THINKS_FOR_EVER = """
 import pathlib, sys, time
-from nim.cli import main, serve
+from nim.cli import main
+from nim.cli.verbs import serve
 def think(*_):
     pathlib.Path(sys.argv[1]).touch()
     time.sleep(60)

@@ -43,8 +43,8 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     for name in os.environ:
         if name.startswith(("NIM_", "VLLM_", "HF_")):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("nim.cli.fetch.end_at_signals", lambda _: None)
-    monkeypatch.setattr("nim.cli.store.end_at_signals", lambda _: None)
+    monkeypatch.setattr("nim.cli.verbs.fetch.end_at_signals", lambda _: None)
+    monkeypatch.setattr("nim.cli.verbs.store.end_at_signals", lambda _: None)
     monkeypatch.setenv("NIM_CACHE_PATH", str(tmp_path / "cache"))
 
     def call(verb: str, **settings: str) -> tuple[int, str, str]:

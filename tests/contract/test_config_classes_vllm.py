@@ -9,7 +9,7 @@ import pytest
 
 from nim.data_paths import ROOT
 from nim.engine.config_classes import FILE
-from nim.engine.installed import find_engine
+from nim.engine.installed_engine import find_engine
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nim.data_paths import PROFILES, ROOT
-from nim.engine.argument_parser import check_values, parse_arguments
-from nim.engine.installed import find_engine
-from nim.engine.rendering import render_arguments
-from nim.engine.table import OPTIONS_DIR, Kind, load_options
+from nim.engine.arguments.parser import check_values, parse_arguments
+from nim.engine.arguments.render import render_arguments
+from nim.engine.installed_engine import find_engine
+from nim.engine.option_table import OPTIONS_DIR, Kind, load_options
 from nim.errors import NimError, SettingsError
 from nim.manifest import load_manifest
 from nim.manifest.find import manifest_paths
@@ -92,7 +92,7 @@ def test_the_committed_table_is_what_the_installed_vllm_makes(judge: Judge) -> N
 @pytest.mark.slow
 def test_the_check_finds_no_drift() -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "nim.engine.generate", "--check"],
+        [sys.executable, "-m", "nim.engine.generate_option_table", "--check"],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stderr

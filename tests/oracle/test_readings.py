@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.models.files import read_config
-from nim.models.refusals import model_fault
+from nim.models.config_files import read_config
+from nim.models.refused_models import model_fault
 from tests.oracle import compare, models, record, table
 from tests.oracle.models import Model
 

@@ -16,7 +16,8 @@ from tests.process.plans import make_plan
 SERVES = """
 import sys
 from pathlib import Path
-from nim.cli import main, serve
+from nim.cli import main
+from nim.cli.verbs import serve
 from nim.plan import Plan
 serve.plan_start = lambda *_: Plan.from_json(Path(sys.argv[1]).read_text())
 sys.exit(main(["serve"]))

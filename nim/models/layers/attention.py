@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from nim.models.attention_heads import Heads, attends_latently
 from nim.models.config import ModelConfig, as_size
-from nim.models.heads import Heads, attends_latently
-from nim.models.layers.kinds import model_window
-from nim.models.layers.latent import latent_caches
+from nim.models.layers.latent_attention import latent_caches
+from nim.models.layers.layer_kinds import model_window
 from nim.models.types import Cache, LayerKind
 
 Caches = tuple[Cache, ...]

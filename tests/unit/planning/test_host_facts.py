@@ -11,7 +11,7 @@ from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derive import Surroundings
+from nim.options.derived_options import Surroundings
 from nim.planning.host_facts import read_surroundings, run_directory
 from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cli.serve import announce
+from nim.cli.verbs.serve import announce
 from nim.data_paths import PROFILES, ROOT
 from nim.engine import load_options
 from nim.manifest import load_manifest, manifest_paths

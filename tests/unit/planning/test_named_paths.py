@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from nim.engine import load_options
-from nim.options.layers import entries
-from nim.options.resolve import resolve
-from nim.options.rules import Said
+from nim.options.option_layers import entries
+from nim.options.resolve_layers import resolve
+from nim.options.rule_types import Said
 from nim.planning.named_paths import absent_paths, missing_paths
 from nim.value_origins import Layer
 

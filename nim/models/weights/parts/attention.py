@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from nim.models.attention_heads import Heads
 from nim.models.config import ModelConfig, as_size
-from nim.models.heads import Heads
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear, replicated
-from nim.models.weights.parts.families import Family
-from nim.models.weights.parts.sizes import UnknownSizeError, size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, replicated
 
 _LOW_RANK_QUERIES = frozenset({"step3_text"})
 ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"

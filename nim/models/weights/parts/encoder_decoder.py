@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from nim.models.config import ModelConfig
-from nim.models.weights.modules import Linear, Module, column, replicated, row
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.sizes import size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, Module, column, replicated, row
 
 FAMILIES = frozenset({"whisper"})
 _MLP = "an MLP width of {}"

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig
-from nim.models.layers.kinds import layer_kinds
+from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear, Module, Vocabulary, column, replicated, row
 from nim.models.weights.parts import encoder_decoder
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.sizes import size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Linear, Module, Vocabulary, column, replicated, row
 
 SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
 ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from nim.models.config import ModelConfig, as_size
-from nim.models.weights.modules import Experts, Linear, Module, replicated
-from nim.models.weights.parts.families import Family
 from nim.models.weights.parts.family_extras import shares_keys
-from nim.models.weights.parts.sizes import UnknownSizeError, size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.weight_matrices import Experts, Linear, Module, replicated
 
 _COUNTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _WIDTHS = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size", "intermediate_size")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nim.models.config import as_size, as_whole
-from nim.models.weights.storage.layout import Rule, Storage
+from nim.models.weights.storage.bits_and_scales import Rule, Storage
 
 FP8_TENSOR = Storage(bits=8)
 FP8_CHANNEL = Storage(bits=8, scale_bits=32, tile_rows=1)
