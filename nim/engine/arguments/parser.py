@@ -248,8 +248,7 @@ class _Parse:
 
     def _set(self, option: Option, value: Any) -> None:
         if option.name in self._values:
-            hidden = is_secret_name(option.name)
-            shown = MASK if hidden else write_json(mask_value("", value))
+            shown = MASK if is_secret_name(option.name) else write_json(mask_value("", value))
             self._warn(f'"{option.flag}" {_LAST_WINS} {self._place}; the last, {shown}, wins')
         if option.deprecated and option.name not in self._values:
             self._warn(f'"{option.flag}" in {self._place}: {option.deprecated}')
