@@ -18,7 +18,7 @@ from nim.options.derived_options import cache_entries
 from nim.options.option_layers import environment_entries
 from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.settings import Settings
 
 _PLACE = "the command line"
@@ -74,7 +74,7 @@ def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
-    environment = read_surroundings(settings, environ)
+    environment = read_host_facts(settings, environ)
     cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]

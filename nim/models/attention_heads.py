@@ -36,8 +36,10 @@ def read_heads(config: ModelConfig) -> Heads:
     return Heads(
         attention=attention if attends else attention or 0,
         kv=_kv_heads(config, attention) if attends else 0,
-        size=_head_size(config, attention, latent=latent) if attends else config.whole("head_dim") or 0,
-        hidden=config.whole("hidden_size"),
+        size=_head_size(config, attention, latent=latent)
+        if attends
+        else config.first_integer("head_dim") or 0,
+        hidden=config.first_integer("hidden_size"),
         latent=latent,
     )
 
@@ -46,8 +48,8 @@ def is_latent(config: ModelConfig) -> bool:
     """Return whether the engine reports multi-head latent attention."""
     if config.text.model_type not in LATENT_FAMILIES:
         return False
-    key = "head_dim" if config.listed("compress_ratios") else "kv_lora_rank"
-    return config.whole(key) is not None
+    key = "head_dim" if config.first_list("compress_ratios") else "kv_lora_rank"
+    return config.first_integer(key) is not None
 
 
 def attends_latently(config: ModelConfig) -> bool:
@@ -60,7 +62,7 @@ def _attention_heads(config: ModelConfig) -> int | None:
     decoder = config.mapping("transf_decoder").get("config_dict")
     if isinstance(decoder, dict):  # cohere_asr
         return as_size(decoder.get("num_attention_heads"))
-    return config.whole("num_attention_heads")
+    return config.first_integer("num_attention_heads")
 
 
 def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
@@ -74,13 +76,13 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
         return 1
     if kind == "gpt_bigcode" and config.flag("multi_query"):
         return 1
-    found = config.whole(*_KV_HEADS)
+    found = config.first_integer(*_KV_HEADS)
     return attention if found is None else found
 
 
 def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | None:
     """Return the KV heads of Nemotron-NAS: of the first block that states its group size."""
-    for block in config.listed("block_configs") or ():
+    for block in config.first_list("block_configs") or ():
         group = as_size(block.get("attention", {}).get("n_heads_in_group"))
         if group and attention:
             return attention // group
@@ -92,31 +94,31 @@ def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> i
     if latent:
         return _latent_size(config)
     if config.text.model_type == "minicpm3":
-        return config.whole("qk_rope_head_dim")
+        return config.first_integer("qk_rope_head_dim")
     if config.text.model_type == "zamba2":
-        return config.whole("attention_head_dim") or _shared_out(
-            config.whole("attention_hidden_size"), attention
+        return config.first_integer("attention_head_dim") or _shared_out(
+            config.first_integer("attention_hidden_size"), attention
         )
     if config.text.model_type in ("gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text"):
         return _largest_head(config)
     return (
-        config.whole("head_dim")
-        or config.whole("hidden_size_per_head")
-        or _shared_out(config.whole("hidden_size"), attention)
+        config.first_integer("head_dim")
+        or config.first_integer("hidden_size_per_head")
+        or _shared_out(config.first_integer("hidden_size"), attention)
     )
 
 
 def _latent_size(config: ModelConfig) -> int | None:
     """Return the size of a latent cache entry; None if unknown."""
-    if config.listed("compress_ratios"):
-        return config.whole("head_dim")
-    rank, rope = config.whole("kv_lora_rank"), config.whole("qk_rope_head_dim")
+    if config.first_list("compress_ratios"):
+        return config.first_integer("head_dim")
+    rank, rope = config.first_integer("kv_lora_rank"), config.first_integer("qk_rope_head_dim")
     return None if rank is None else rank + (rope or 0)
 
 
 def _largest_head(config: ModelConfig) -> int | None:
     """Return the larger of Gemma 4's two head sizes, for which buffers are allocated."""
-    return max(config.whole("head_dim") or 0, config.whole("global_head_dim") or 512) or None
+    return max(config.first_integer("head_dim") or 0, config.first_integer("global_head_dim") or 512) or None
 
 
 def _shared_out(size: int | None, heads: int | None) -> int | None:

@@ -45,8 +45,8 @@ def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
 
 def _with_default(config: ModelConfig, length: int, why: str) -> Context:
     """Return the context with this default, and the longest length that the engine allows."""
-    limit = max(length, config.whole("model_max_length") or 0)
-    original = config.whole("original_max_position_embeddings")
+    limit = max(length, config.first_integer("model_max_length") or 0)
+    original = config.first_integer("original_max_position_embeddings")
     if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
         reason = f"original_max_position_embeddings: longrope without --max-model-len; up to {limit} with it"
         return Context(tokens=original, why=reason, limit=limit)
@@ -57,16 +57,16 @@ def _with_default(config: ModelConfig, length: int, why: str) -> Context:
 
 def _stated(config: ModelConfig) -> tuple[int | None, str]:
     """Return the context stated in the configuration, and the key that states it."""
-    own = config.whole("model_max_length")
+    own = config.first_integer("model_max_length")
     if own:
         return own, "model_max_length"
-    named = [(length, name) for name in _LENGTHS if (length := config.whole(name)) is not None]
+    named = [(length, name) for name in _LENGTHS if (length := config.first_integer(name)) is not None]
     return min(named, key=lambda pair: pair[0]) if named else (None, "")
 
 
 def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | None:
     """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
-    if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
+    if generates is not False or config.root.first_string("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
     return as_size(config.tokenizer_config.get("model_max_length"))
 

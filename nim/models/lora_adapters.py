@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nim.models.config import as_whole
+from nim.models.config import as_integer
 from nim.regular_files import read_bytes
 
 CONFIG = "adapter_config.json"
@@ -138,7 +138,7 @@ def _rank(config: Mapping[str, Any]) -> int | None:
     """Return the largest rank; None if it is not stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
-    whole = [rank for rank in map(as_whole, ranks) if rank is not None]
+    whole = [rank for rank in map(as_integer, ranks) if rank is not None]
     return max(whole) if whole else None
 
 

@@ -1,7 +1,7 @@
 """Combine all that is read from a model's configuration into one `ModelReading`."""
 
 from nim.models.attention_heads import read_heads
-from nim.models.config import ModelConfig, as_whole
+from nim.models.config import ModelConfig, as_integer
 from nim.models.context import read_context
 from nim.models.generation_or_pooling import generates, modalities
 from nim.models.layers import read_layers
@@ -31,7 +31,7 @@ def read_model(config: ModelConfig) -> ModelReading:
         kv_heads=heads.kv,
         head_size=heads.size,
         hidden_size=heads.hidden,
-        vocab_size=config.whole("vocab_size"),
+        vocab_size=config.first_integer("vocab_size"),
         layers=read_layers(config, heads),
         experts=_experts(config),
         context=read_context(config, generates=serves_generation),
@@ -45,9 +45,9 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 def _experts(config: ModelConfig) -> Experts | None:
     """Return the number of routed experts; None for a dense model."""
-    listed = [found for one in config.listed(*_EXPERTS) or () if (found := as_whole(one)) is not None]
-    count = config.whole(*_EXPERTS) or max(listed, default=None)
-    return Experts(count=count, per_token=config.whole(*_CHOSEN)) if count else None
+    listed = [found for one in config.first_list(*_EXPERTS) or () if (found := as_integer(one)) is not None]
+    count = config.first_integer(*_EXPERTS) or max(listed, default=None)
+    return Experts(count=count, per_token=config.first_integer(*_CHOSEN)) if count else None
 
 
 def _dtype(config: ModelConfig) -> str | None:
@@ -58,7 +58,7 @@ def _dtype(config: ModelConfig) -> str | None:
         config.root.part("vision_config"),
         config.root.part("encoder_config"),
     ):
-        word = section.word("dtype", "torch_dtype")
+        word = section.first_string("dtype", "torch_dtype")
         if word is not None:
             return word.removeprefix("torch.")
     return None

@@ -21,7 +21,7 @@ def layers_fault(config: ModelConfig) -> str | None:
     text, loaded = config.text, load_catalog().resolve(config.architectures) if config.architectures else None
     if text.model_type not in _ONE_WINDOW or loaded is None or loaded.way is Way.TRANSFORMERS:
         return None
-    layers, full = text.whole("num_hidden_layers"), text.whole("max_window_layers")
+    layers, full = text.first_integer("num_hidden_layers"), text.first_integer("max_window_layers")
     if layers is None or full is None or full == layers or not _is_mixed(config, layers, full):
         return None
     return (
@@ -46,7 +46,7 @@ def quantization_detail(config: ModelConfig) -> str | None:
 def _is_mixed(config: ModelConfig, layers: int, full: int) -> bool:
     """Return whether some layers have a window: by name, or those from `max_window_layers` on."""
     text = config.text
-    if (named := text.listed("layer_types")) is not None:
+    if (named := text.first_list("layer_types")) is not None:
         return len(set(map(str, named))) > 1
     windows = text.flag("use_sliding_window") and text.get("sliding_window") is not None
     return windows and 0 < full < layers

@@ -41,7 +41,7 @@ LOOPBACK = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class HostFacts:
     """The environment of the service. Paths are absolute; `user` is set if it runs as root.
 
     `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
@@ -68,7 +68,7 @@ def default_entries() -> Iterator[Entry]:
 
 
 def derived_entries(
-    environment: Surroundings, source: Source, model_name: str, log_level: str, selection: Selection
+    environment: HostFacts, source: Source, model_name: str, log_level: str, selection: Selection
 ) -> Iterator[Entry]:
     """Yield the layer between the defaults and the profile."""
     yield _derived("served_model_name", [model_name], "the model's name")
@@ -85,7 +85,7 @@ def revision_entries(source: Source) -> Iterator[Entry]:
         yield _derived("revision", source.revision, "the revision in the model's URI")
 
 
-def cache_entries(environment: Surroundings) -> Iterator[Entry]:
+def cache_entries(environment: HostFacts) -> Iterator[Entry]:
     """Yield the directories for downloads and compiled kernels, and whether downloads are disabled."""
     yield _derived("HF_HOME", f"{environment.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", environment.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
@@ -93,7 +93,7 @@ def cache_entries(environment: Surroundings) -> Iterator[Entry]:
         yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
 
 
-def address_entries(environment: Surroundings, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+def address_entries(environment: HostFacts, server_port: int, backend_port: int | None) -> Iterator[Entry]:
     """Yield the engine's address. On a unix socket it still needs a port, which it checks when it stops."""
     if backend_port is None:
         yield _derived("uds", f"{environment.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
-from nim.options.derived_options import Surroundings
+from nim.options.derived_options import HostFacts
 from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
@@ -17,7 +17,7 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
-    settings: Settings, environment: Surroundings, config: Mapping[str, Value]
+    settings: Settings, environment: HostFacts, config: Mapping[str, Value]
 ) -> tuple[Gateway, tuple[str, ...]]:
     """Return the gateway's configuration, and warnings about it."""
     connections, warnings = _connections(settings, environment.open_files)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nim import __version__
 from nim.engine import OptionTable
-from nim.options.derived_options import Surroundings
+from nim.options.derived_options import HostFacts
 from nim.options.nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
@@ -35,7 +35,7 @@ class Decided:
     """
 
     settings: Settings
-    surroundings: Surroundings
+    host: HostFacts
     model: Model
     weights: str
     selection: Selection
@@ -54,24 +54,24 @@ class Decided:
 
 def assemble(decided: Decided) -> Plan:
     """Return the plan. Its argument list is parsed from the rendered file: what is printed is what runs."""
-    settings, surroundings = decided.settings, decided.surroundings
+    settings, host = decided.settings, decided.host
     refuse_secrets(decided.config, decided.verbatim, decided.command)
     args = _render_args(decided)
     engine = _engine(decided, args)
-    gateway, gateway_warnings = decide_gateway(settings, surroundings, decided.config)
+    gateway, gateway_warnings = decide_gateway(settings, host, decided.config)
     warnings = (*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings)
     nginx = render_nginx(
         gateway,
-        run_dir=surroundings.run_dir,
+        run_dir=host.run_dir,
         engine_address=engine.address,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
-        open_files=surroundings.open_files,
+        open_files=host.open_files,
     )
     return Plan(
         release=__version__,
-        run_dir=surroundings.run_dir,
-        cache_dir=surroundings.cache_dir,
+        run_dir=host.run_dir,
+        cache_dir=host.cache_dir,
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
         shutdown_timeout_seconds=settings.shutdown_timeout,
@@ -104,7 +104,7 @@ def _engine(decided: Decided, args: str) -> Engine:
         argv=read_args(args),
         env=engine_env(decided.config, decided.table),
         unset=decided.unset,
-        socket=None if port else f"{decided.surroundings.run_dir}/{ENGINE_SOCKET}",
+        socket=None if port else f"{decided.host.run_dir}/{ENGINE_SOCKET}",
         port=port,
     )
 

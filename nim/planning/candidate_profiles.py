@@ -10,7 +10,7 @@ from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
 from nim.models.model_source import HUB, ModelWish
-from nim.options.derived_options import Surroundings, cache_entries
+from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
 from nim.options.resolve_layers import resolve
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
@@ -39,12 +39,12 @@ def find_candidates(
     request: Request,
     wish: ModelWish,
     written: Written,
-    surroundings: Surroundings,
+    host: HostFacts,
     engine: InstalledEngine | None,
 ) -> Candidates:
     """Return the profiles to choose from, with the user's requirements and the model facts."""
     said = said_entries(request, written, wish)
-    cache = tuple(cache_entries(surroundings))
+    cache = tuple(cache_entries(host))
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)

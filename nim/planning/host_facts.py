@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim import data_paths
-from nim.options.derived_options import Surroundings
+from nim.options.derived_options import HostFacts
 from nim.planning.cache_place import default_cache
 from nim.settings import Settings
 
@@ -21,13 +21,13 @@ _AS_ROOT = (
 )
 
 
-def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts:
     """Return the user, directories and limits of this service."""
     uid = os.geteuid()
     home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
     cache, warning = _cache(settings, home)
     ipv6 = Path("/proc/net/if_inet6")
-    return Surroundings(
+    return HostFacts(
         run_dir=run_directory(settings),
         cache_dir=str(Path(cache).absolute()),
         runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/{RUNTIME_CACHE}").absolute()),

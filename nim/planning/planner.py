@@ -28,7 +28,7 @@ from nim.models.runtime_files import find_beside
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import (
-    Surroundings,
+    HostFacts,
     address_entries,
     default_entries,
     derived_entries,
@@ -44,7 +44,7 @@ from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import judge_model
 from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
@@ -69,16 +69,16 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
-    surroundings = read_surroundings(settings, request.environ)
-    candidates = find_candidates(request, wish, written, surroundings, engine)
+    host = read_host_facts(settings, request.environ)
+    candidates = find_candidates(request, wish, written, host, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
-    derived = derived_entries(surroundings, source, name, settings.log_level, selection)
-    machine = machine_entries(request, surroundings, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, surroundings)
+    derived = derived_entries(host, source, name, settings.log_level, selection)
+    machine = machine_entries(request, host, selection, written)
+    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
     config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
@@ -86,10 +86,10 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     gpu = next(iter(selection.devices), None)
     model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
-    here = () if request.other_machine else surroundings.warnings
+    here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,
-        surroundings=surroundings,
+        host=host,
         model=model_of(manifest, source, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
@@ -121,12 +121,12 @@ def published(manifest: Manifest, profile: Profile) -> str:
 
 
 def resolve_all(
-    request: Request, weaker: Sequence[Entry], written: Written, surroundings: Surroundings
+    request: Request, weaker: Sequence[Entry], written: Written, host: HostFacts
 ) -> dict[str, Value]:
     """Return the options resolved over all layers. `weaker`: the layers between defaults and user's."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
-    return resolve((*below, *home_entries(surroundings), *own, *written.entries))
+    return resolve((*below, *home_entries(host), *own, *written.entries))
 
 
 def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> ModelFacts | None:
@@ -149,16 +149,16 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 
 
 def machine_entries(
-    request: Request, surroundings: Surroundings, selection: Selection, written: Written
+    request: Request, host: HostFacts, selection: Selection, written: Written
 ) -> Iterator[Entry]:
     """Yield options that follow from the machine: addresses, devices, CPU memory, writable directories."""
-    yield from address_entries(surroundings, request.settings.server_port, request.settings.backend_port)
+    yield from address_entries(host, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
     yield from loopback_entries(said)
-    can_compile = surroundings.can_compile or request.other_machine
+    can_compile = host.can_compile or request.other_machine
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
-    yield from place_entries(surroundings)
+    yield from place_entries(host)
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:

@@ -51,7 +51,7 @@ class Wishes:
 
     def size(self, name: str) -> int | None:
         """Return the whole number above 0 that the user set for an option, or None."""
-        return EngineOptions(values=self.options).whole(name)
+        return EngineOptions(values=self.options).integer(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class EngineOptions:
         value = self.values.get(name)
         return None if value is None else value.value
 
-    def whole(self, name: str) -> int | None:
+    def integer(self, name: str) -> int | None:
         """Return an option's value if it is a whole number above 0, else None."""
         value = self.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
@@ -81,7 +81,7 @@ class EngineOptions:
     @property
     def context(self) -> int | None:
         """Return the requested context length in tokens; None if it is not set."""
-        return self.whole("max_model_len")
+        return self.integer("max_model_len")
 
     @property
     def fits_context(self) -> bool:

@@ -80,7 +80,7 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
         ("pp", "pipeline_parallel_size", own.pipeline_parallel_size),
     )
     for tag, option, given in sizes:
-        wanted = case.options.whole(option)
+        wanted = case.options.integer(option)
         if case.options.is_written(option) and wanted is not None and wanted != given:
             change = f"unset NIM_{option.upper()} or leave out --{option.replace('_', '-')}"
             yield _wish(f"{tag}={wanted}", f"{tag}={given}", change, Kind.SIZE)

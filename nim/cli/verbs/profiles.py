@@ -29,7 +29,7 @@ from nim.manifest.profile_ids import write_ids
 from nim.models.model_source import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.model_source import wished_model
 from nim.planning.candidate_profiles import find_candidates
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.planning.option_layers_from_user import read_written
 from nim.planning.plan_request import Request
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
@@ -196,7 +196,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     write_warnings(settings, (*settings.warnings, *written.warnings), known_secrets(environ))
     place = MODEL_ARGUMENT if options.model else written.model_place
     wish = wished_model(settings, options.model or written.model, place)
-    found = find_candidates(request, wish, written, read_surroundings(settings, environ), engine)
+    found = find_candidates(request, wish, written, read_host_facts(settings, environ), engine)
     listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

@@ -60,7 +60,7 @@ def read_loosely(text: str) -> Any:
             return _container(read_json(candidate))
         except NotJSONError:
             continue
-    return _container(_Reader(straight).whole())
+    return _container(_Reader(straight).read_whole())
 
 
 def guess(text: str) -> Any:
@@ -69,7 +69,7 @@ def guess(text: str) -> Any:
     if not straight.startswith(("{", "[")):
         straight = "{" + _ASSIGNED.sub(r"\1\2:", straight) + "}"
     try:
-        return _container(_Reader(straight, guessing=True).whole())
+        return _container(_Reader(straight, guessing=True).read_whole())
     except NotJSONError:
         return None
 
@@ -124,7 +124,7 @@ class _Reader:
         self._at = 0
         self._guessing = guessing
 
-    def whole(self) -> Any:
+    def read_whole(self) -> Any:
         """Return the value of the whole text."""
         try:
             value = self._value()

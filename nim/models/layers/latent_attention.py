@@ -36,10 +36,12 @@ def index_cache(size: int, *, compression: int = 1, aligned: bool = False) -> Ca
 
 def _latent(config: ModelConfig) -> Cache | None:
     """Return the latent cache; None if its rank is not stated."""
-    rank = config.whole("kv_lora_rank")
+    rank = config.first_integer("kv_lora_rank")
     if rank is None:
         return None
-    return Cache(kind=LayerKind.MLA, key_size=rank + (config.whole("qk_rope_head_dim") or 0), latent=True)
+    return Cache(
+        kind=LayerKind.MLA, key_size=rank + (config.first_integer("qk_rope_head_dim") or 0), latent=True
+    )
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
@@ -47,9 +49,9 @@ def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
     latent = _latent(config)
     if latent is None:
         return None
-    if not config.whole("index_topk") or _shares_index(config, index):
+    if not config.first_integer("index_topk") or _shares_index(config, index):
         return (latent,)
-    return latent, index_cache(config.whole("index_head_dim") or _INDEX_SCALE_CHANNELS)
+    return latent, index_cache(config.first_integer("index_head_dim") or _INDEX_SCALE_CHANNELS)
 
 
 def _shares_index(config: ModelConfig, index: int) -> bool:
@@ -57,13 +59,16 @@ def _shares_index(config: ModelConfig, index: int) -> bool:
     pattern = config.get("index_topk_pattern")
     if isinstance(pattern, str | list):
         return index < len(pattern) and pattern[index] == "S"
-    frequency, offset = config.whole("index_topk_freq") or 1, config.whole("index_skip_topk_offset")
+    frequency, offset = (
+        config.first_integer("index_topk_freq") or 1,
+        config.first_integer("index_skip_topk_offset"),
+    )
     return max(index - (2 if offset is None else offset) + 1, 0) % frequency != 0
 
 
 def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
     """Return Hunyuan V4's caches; only sparse layers have an indexer."""
-    words = config.listed("layer_types") or ()
+    words = config.first_list("layer_types") or ()
     if index < len(words) and "sparse" not in str(words[index]) and "indexed" not in str(words[index]):
         latent = _latent(config)
         return None if latent is None else (latent,)
@@ -72,12 +77,12 @@ def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
     """Return GLM-5-Next's caches, with an index of pooled keys."""
-    latent, pool = _latent(config), config.whole("index_kpool")
+    latent, pool = _latent(config), config.first_integer("index_kpool")
     if latent is None:
         return None
-    if not config.whole("index_topk") or not pool:
+    if not config.first_integer("index_topk") or not pool:
         return (latent,)
-    size = config.whole("index_head_dim") or _INDEX_SCALE_CHANNELS
+    size = config.first_integer("index_head_dim") or _INDEX_SCALE_CHANNELS
     tail = Cache(
         kind=LayerKind.FULL, kv_heads=2, latent=True, key_size=size, dtype="bfloat16", block=pool, ring=True
     )
@@ -86,8 +91,8 @@ def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
 
 def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
     """Return a window of entries, a compressed entry per 4 or 128 tokens, and the compressor's state."""
-    size, window = config.whole("head_dim"), config.whole("sliding_window")
-    ratios = config.listed("compress_ratios")
+    size, window = config.first_integer("head_dim"), config.first_integer("sliding_window")
+    ratios = config.first_list("compress_ratios")
     if size is None or window is None or ratios is None:
         return None
     ratio = max(1, as_size(ratios[index]) or 0) if index < len(ratios) else 1
@@ -100,7 +105,7 @@ def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
     caches = (kept, _compressor_state(size, ratio), compressed)
     if ratio != 4:
         return caches
-    channels = config.whole("index_head_dim") or _INDEX_SCALE_CHANNELS
+    channels = config.first_integer("index_head_dim") or _INDEX_SCALE_CHANNELS
     index_entries = index_cache(channels, compression=ratio, aligned=True)
     return (*caches, index_entries, _compressor_state(channels, ratio))
 

@@ -58,19 +58,19 @@ MOST_LAYERS = 2048
 def layer_count(config: ModelConfig) -> int | None:
     """Return the number of layers that the engine builds."""
     if config.text.model_type == "longcat_flash":
-        return config.whole("num_layers")
+        return config.first_integer("num_layers")
     if config.text.model_type == "nemotron_h":  # the list or the pattern counts, not the number
-        words = config.listed("layers_block_type") or config.word("hybrid_override_pattern")
+        words = config.first_list("layers_block_type") or config.first_string("hybrid_override_pattern")
         if words:
             return len(words)
-    count = config.whole("num_hidden_layers")
+    count = config.first_integer("num_hidden_layers")
     return count if count is None or count <= MOST_LAYERS else None
 
 
 def model_window(config: ModelConfig) -> int | None:
     """Return the window of a model whose layers all slide, or none does by name."""
-    words = config.listed("layer_types")
-    window = config.whole("sliding_window")
+    words = config.first_list("layer_types")
+    window = config.first_integer("sliding_window")
     if not window or (words is not None and any(word != "sliding_attention" for word in words)):
         return None
     if words is None and config.text.model_type in _PERIODS:
@@ -88,12 +88,12 @@ def _slides(config: ModelConfig) -> bool:
         return config.get("use_sliding_window") is not False
     if defaults.get("use_sliding_window") is not False:
         return True
-    return config.flag("use_sliding_window") and not config.whole("max_window_layers")
+    return config.flag("use_sliding_window") and not config.first_integer("max_window_layers")
 
 
 def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
     """Return the kinds listed in the configuration; None without a list."""
-    words = config.listed("layers_block_type", "layer_types")
+    words = config.first_list("layers_block_type", "layer_types")
     if words is None:
         return None
     return tuple(LAYER_WORDS.get(str(word), LayerKind.FULL) for word in words)
@@ -102,7 +102,7 @@ def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
 def _by_period(config: ModelConfig, kind: str, count: int) -> tuple[LayerKind, ...]:
     """Return full attention in every n-th layer, by the configuration's period."""
     field, default, others = _PERIODS.get(kind, ("", 1, LayerKind.FULL))
-    period = (config.whole(field, f"_{field}") if field else None) or default
+    period = (config.first_integer(field, f"_{field}") if field else None) or default
     return tuple(LayerKind.FULL if (index + 1) % period == 0 else others for index in range(count))
 
 

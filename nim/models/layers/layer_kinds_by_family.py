@@ -23,16 +23,21 @@ LAYER_WORDS: Mapping[str, LayerKind] = {
 
 def _llama4(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: full attention without RoPE, chunked attention otherwise."""
-    if not config.whole("attention_chunk_size"):
+    if not config.first_integer("attention_chunk_size"):
         return (LayerKind.FULL,) * count
-    interval = config.whole("no_rope_layer_interval") or 4
-    flags = config.listed("no_rope_layers") or [int((index + 1) % interval != 0) for index in range(count)]
+    interval = config.first_integer("no_rope_layer_interval") or 4
+    flags = config.first_list("no_rope_layers") or [
+        int((index + 1) % interval != 0) for index in range(count)
+    ]
     return tuple(LayerKind.CHUNKED if flag else LayerKind.FULL for flag in flags[:count])
 
 
 def _jamba(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: attention at a period and offset, states otherwise."""
-    period, offset = config.whole("attn_layer_period") or 8, config.whole("attn_layer_offset") or 0
+    period, offset = (
+        config.first_integer("attn_layer_period") or 8,
+        config.first_integer("attn_layer_offset") or 0,
+    )
     return tuple(LayerKind.FULL if i % period == offset else LayerKind.STATE for i in range(count))
 
 
@@ -43,8 +48,8 @@ def _falcon_h1(_config: ModelConfig, count: int) -> Kinds | None:
 
 def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: hybrid layers have attention besides a state."""
-    listed = config.listed("layers_block_type")
-    ids = set(config.listed("hybrid_layer_ids") or ())
+    listed = config.first_list("layers_block_type")
+    ids = set(config.first_list("hybrid_layer_ids") or ())
     hybrid = [word == "hybrid" for word in listed] if listed else [i in ids for i in range(count)]
     return tuple(LayerKind.HYBRID if is_hybrid else LayerKind.STATE for is_hybrid in hybrid)
 
@@ -57,15 +62,15 @@ def _kimi_linear(config: ModelConfig, count: int) -> Kinds | None:
 
 def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: attention at listed indexes, short convolutions otherwise."""
-    if config.listed("layer_types"):
+    if config.first_list("layer_types"):
         return None
-    full = set(config.listed("full_attn_idxs") or range(count))
+    full = set(config.first_list("full_attn_idxs") or range(count))
     return tuple(LayerKind.FULL if i in full else LayerKind.STATE for i in range(count))
 
 
 def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: none for blocks without attention."""
-    blocks = config.listed("block_configs") or ()
+    blocks = config.first_list("block_configs") or ()
     quiet = [bool((block.get("attention") or {}).get("no_op")) for block in blocks]
     linear = [bool((block.get("attention") or {}).get("replace_with_linear")) for block in blocks]
     return tuple(LayerKind.NONE if q or r else LayerKind.FULL for q, r in zip(quiet, linear, strict=True))[
@@ -75,15 +80,15 @@ def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
 
 def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
     """Return the kinds by the letters of a pattern."""
-    if config.listed("layers_block_type"):
+    if config.first_list("layers_block_type"):
         return None
-    pattern = config.word("hybrid_override_pattern")
+    pattern = config.first_string("hybrid_override_pattern")
     return tuple(LAYER_WORDS.get(letter, LayerKind.NONE) for letter in pattern) if pattern else None
 
 
 def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: sliding or full attention by a pattern."""
-    pattern = config.listed("hybrid_layer_pattern")
+    pattern = config.first_list("hybrid_layer_pattern")
     return (
         None
         if pattern is None
@@ -93,7 +98,7 @@ def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
 
 def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
     """Return the kinds: attention in each group's last layer, with KDA also after the last whole group."""
-    group = config.whole("layer_group_size") or 1
+    group = config.first_integer("layer_group_size") or 1
     whole = count // group * group if config.has("short_conv_kernel_size") else count
     return tuple(
         LayerKind.FULL if (index + 1) % group == 0 or index >= whole else LayerKind.STATE
@@ -103,7 +108,7 @@ def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
 
 def _granite(config: ModelConfig, count: int) -> Kinds | None:
     """Return only states for a hybrid without a list of kinds, else None."""
-    return None if config.listed("layer_types", "layers_block_type") else (LayerKind.STATE,) * count
+    return None if config.first_list("layer_types", "layers_block_type") else (LayerKind.STATE,) * count
 
 
 def _gpt_oss(_config: ModelConfig, count: int) -> Kinds | None:
@@ -116,7 +121,7 @@ def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
 
     def kinds(config: ModelConfig, count: int) -> Kinds | None:
         """Return the kinds by the listed windows."""
-        windows: Sequence[object] | None = config.listed(field)
+        windows: Sequence[object] | None = config.first_list(field)
         if windows is None:
             return None
         cycled = [windows[index % len(windows)] for index in range(count)]

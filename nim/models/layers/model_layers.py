@@ -49,13 +49,13 @@ def looks_both_ways(config: ModelConfig) -> bool:
 
 def _encoder_layers(config: ModelConfig) -> tuple[Layer, ...] | None:
     """Return the layers of an encoder, which keep nothing."""
-    count = config.whole("num_hidden_layers", "n_layer")
+    count = config.first_integer("num_hidden_layers", "n_layer")
     return None if count is None else (Layer(kind=LayerKind.ENCODER),) * count
 
 
 def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
     """Return the decoder layers of an encoder-decoder: own keys and values and the encoder's."""
-    count, own = config.whole("decoder_layers", "num_decoder_layers"), full_cache(heads)
+    count, own = config.first_integer("decoder_layers", "num_decoder_layers"), full_cache(heads)
     if count is None or own is None:
         return None
     return (Layer(kind=own.kind, caches=(own, replace(own, kind=LayerKind.CROSS))),) * count
@@ -63,7 +63,7 @@ def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | No
 
 def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[LayerKind]:
     """Yield the kinds, with none for the last layers that share an earlier layer's cache (Gemma 3n, 4)."""
-    shared = config.whole("num_kv_shared_layers") or 0
+    shared = config.first_integer("num_kv_shared_layers") or 0
     first = len(kinds) - (shared if config.text.model_type in _SHARING else 0)
     for index, kind in enumerate(kinds):
         yield LayerKind.NONE if 0 < first <= index else kind

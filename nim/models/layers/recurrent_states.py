@@ -31,7 +31,7 @@ class _UnknownSizeError(Exception):
 
 def _size(config: ModelConfig, *names: str) -> int:
     """Return the first of these keys with a whole number; raise _UnknownSizeError without one."""
-    found = config.whole(*names)
+    found = config.first_integer(*names)
     if found is None:
         raise _UnknownSizeError
     return found
@@ -39,7 +39,7 @@ def _size(config: ModelConfig, *names: str) -> int:
 
 def _mamba1(config: ModelConfig) -> Tensors:
     """Return Mamba's states."""
-    inner = config.whole("intermediate_size") if config.has("state_size") else None
+    inner = config.first_integer("intermediate_size") if config.has("state_size") else None
     if inner is None:
         inner = _size(config, "mamba_expand", "expand") * _size(config, "hidden_size")
     kernel = _size(config, "mamba_d_conv", "conv_kernel")
@@ -63,7 +63,7 @@ def _nemotron_h(config: ModelConfig) -> Tensors:
     """Return Mamba 2's states by Nemotron-H's keys."""
     heads, size = _size(config, "mamba_num_heads"), _size(config, "mamba_head_dim")
     groups, state = _size(config, "n_groups"), _size(config, "ssm_state_size")
-    dtype = config.word("mamba_ssm_cache_dtype") or "float32"
+    dtype = config.first_string("mamba_ssm_cache_dtype") or "float32"
     return _mamba2(heads * size, groups, heads, size, state, _size(config, "conv_kernel"), dtype)
 
 
@@ -83,11 +83,11 @@ def _mamba2_model(config: ModelConfig) -> Tensors:
 
 def _named_mamba2(config: ModelConfig) -> Tensors:
     """Return Mamba 2's states by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
-    inner = config.whole("mamba_d_ssm") or int(
+    inner = config.first_integer("mamba_d_ssm") or int(
         (config.number("mamba_expand") or 2) * _size(config, "hidden_size")
     )
     heads = _size(config, "mamba_n_heads", "n_mamba_heads")
-    size = config.whole("mamba_d_head", "mamba_headdim") or inner // heads
+    size = config.first_integer("mamba_d_head", "mamba_headdim") or inner // heads
     groups, state = _size(config, "mamba_n_groups", "mamba_ngroups"), _size(config, "mamba_d_state")
     return _mamba2(inner, groups, heads, size, state, _size(config, "mamba_d_conv"))
 
@@ -100,7 +100,9 @@ def _gated_delta(config: ModelConfig) -> Tensors:
     return (
         StateTensor(elements=width * (_size(config, "linear_conv_kernel_dim") - 1)),
         StateTensor(
-            elements=values * value_size * key_size, recurrent=True, dtype=config.word("mamba_ssm_dtype")
+            elements=values * value_size * key_size,
+            recurrent=True,
+            dtype=config.first_string("mamba_ssm_dtype"),
         ),
     )
 
@@ -132,7 +134,7 @@ def _glm5_next(config: ModelConfig) -> Tensors:
 def _bailing_hybrid(config: ModelConfig) -> Tensors:
     """Return the states of Bailing's hybrid models."""
     heads = _size(config, "num_attention_heads")
-    size = config.whole("head_dim") or _size(config, "hidden_size") // heads
+    size = config.first_integer("head_dim") or _size(config, "hidden_size") // heads
     if config.has("short_conv_kernel_size"):
         return _kda(heads, size, _size(config, "short_conv_kernel_size"))
     return (StateTensor(elements=heads * size * size),)
@@ -140,7 +142,7 @@ def _bailing_hybrid(config: ModelConfig) -> Tensors:
 
 def _short_convolution(config: ModelConfig) -> Tensors:
     """Return the state of a short convolution."""
-    width = config.whole("conv_dim") or _size(config, "hidden_size")
+    width = config.first_integer("conv_dim") or _size(config, "hidden_size")
     return (StateTensor(elements=width * (_size(config, "conv_L_cache") - 1)),)
 
 

@@ -93,7 +93,7 @@ def read_weights(
 
 def stored_dtype(config: ModelConfig) -> str:
     """Return the data type that the configuration gives, or an empty text."""
-    words = (section.word("dtype", "torch_dtype") for section in (config.root, config.text))
+    words = (section.first_string("dtype", "torch_dtype") for section in (config.root, config.text))
     word = next((word.removeprefix("torch.") for word in words if word), "")
     return _SYNONYMS.get(word, word)
 

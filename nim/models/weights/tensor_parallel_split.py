@@ -51,6 +51,6 @@ class Share:
         raise CannotSplitError(self.name)
 
 
-def whole(elements: int) -> Share:
+def undivided(elements: int) -> Share:
     """Return a side that every rank holds in full."""
     return Share(elements, divided=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from nim.models.weights.storage.bits_and_scales import Storage
-from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, undivided
 
 # The engine pads a vocabulary to a multiple of this.
 _VOCABULARY_PADDING = 64
@@ -98,17 +98,17 @@ def column(
 ) -> Linear:
     """Return a linear module whose outputs are shared out among the ranks."""
     outputs = tuple(Share(width, what=what) for width in widths)
-    return Linear(name=name, inputs=whole(inputs), outputs=outputs, bits=bits)
+    return Linear(name=name, inputs=undivided(inputs), outputs=outputs, bits=bits)
 
 
 def row(name: str, inputs: int, outputs: int, *, unit: int = 1, what: str = "a width of {}") -> Linear:
     """Return a linear module whose inputs are shared out among the ranks, in units of `unit`."""
-    return Linear(name=name, inputs=Share(inputs // unit, unit, what), outputs=(whole(outputs),))
+    return Linear(name=name, inputs=Share(inputs // unit, unit, what), outputs=(undivided(outputs),))
 
 
 def replicated(name: str, inputs: int, *widths: int, bits: int | None = None) -> Linear:
     """Return a linear module that every rank holds in full."""
-    return Linear(name=name, inputs=whole(inputs), outputs=tuple(map(whole, widths)), bits=bits)
+    return Linear(name=name, inputs=undivided(inputs), outputs=tuple(map(undivided, widths)), bits=bits)
 
 
 def _rounded(size: int, multiple: int) -> int:

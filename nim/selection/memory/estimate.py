@@ -98,7 +98,7 @@ def _workspace_bytes(start: Start) -> int:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
     hidden = facts.reading.hidden_size if facts else None
-    more = max((options.whole("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
+    more = max((options.integer("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
     activations = ceil(more * (hidden or 0) * (ACTIVATIONS + SHARED_ACTIVATIONS / start.parallel.tensor))
     graphs = GRAPHS_BYTES if options.flag("enforce_eager") else 0
     return GPU_WORKSPACE_BYTES - graphs + activations

@@ -69,9 +69,9 @@ def read_cost(
         pipeline_parallel_size=parallel.pipeline,
         kv_cache_dtype=options.text("kv_cache_dtype") or "auto",
         dtype=dtype,
-        batched_tokens=options.whole("max_num_batched_tokens")
+        batched_tokens=options.integer("max_num_batched_tokens")
         or default_batched_tokens(memory, (gpu and gpu.name) or ""),
-        block_size=options.whole("block_size"),
+        block_size=options.integer("block_size"),
         state_dtype=options.text("mamba_cache_dtype") or "auto",
         recurrent_dtype=options.text("mamba_ssm_cache_dtype") or "auto",
         prefix_caching=options.get("enable_prefix_caching") is not False,

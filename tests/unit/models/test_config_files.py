@@ -34,7 +34,7 @@ def test_each_file_has_its_place(tmp_path: Path) -> None:
             modules=[{"type": "sentence_transformers.models.Transformer"}, {"type": POOLING}],
         )
     )
-    assert found.whole("num_attention_heads") == 32
+    assert found.first_integer("num_attention_heads") == 32
     assert found.hf_quant_config == {"quantization": {}}
     assert found.tokenizer_config == {"model_max_length": 512}
     assert found.sentence_config == {"max_seq_length": 256}
@@ -43,9 +43,9 @@ def test_each_file_has_its_place(tmp_path: Path) -> None:
 
 def test_mistral_s_file_counts_where_its_weights_are(tmp_path: Path) -> None:
     write(tmp_path, config=LLAMA, params=PARAMS)
-    assert read_config(tmp_path).whole("num_attention_heads") == 32
+    assert read_config(tmp_path).first_integer("num_attention_heads") == 32
     (tmp_path / "consolidated.safetensors").touch()
-    assert read_config(tmp_path).whole("num_attention_heads") == 16
+    assert read_config(tmp_path).first_integer("num_attention_heads") == 16
 
 
 @pytest.mark.parametrize("name", ["config.json", "params.json"])

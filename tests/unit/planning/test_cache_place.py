@@ -10,7 +10,7 @@ import pytest
 from nim.errors import PreflightError
 from nim.planning import cache_place
 from nim.planning.cache_place import default_cache
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.settings import read_settings
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -87,7 +87,7 @@ def test_a_link_that_somebody_else_has_made_is_not_followed(tmp_path: Path, priv
 
 def test_a_cache_that_was_named_is_used_as_it_is(tmp_path: Path) -> None:
     environ = {"NIM_CACHE_PATH": str(make(tmp_path / "shared", 0o777)), "HOME": str(tmp_path)}
-    around = read_surroundings(read_settings(environ), environ)
+    around = read_host_facts(read_settings(environ), environ)
     assert around.cache_dir == str(tmp_path / "shared")
     assert not [warning for warning in around.warnings if "cache" in warning]
 
@@ -95,6 +95,6 @@ def test_a_cache_that_was_named_is_used_as_it_is(tmp_path: Path) -> None:
 def test_the_fallback_holds_the_compiled_code_too(tmp_path: Path, private: Path) -> None:
     make(tmp_path / ".cache" / "nim", 0o777)
     environ = {"HOME": str(tmp_path)}
-    around = read_surroundings(read_settings(environ), environ)
+    around = read_host_facts(read_settings(environ), environ)
     assert (around.cache_dir, around.runtime_cache_dir) == (str(private), f"{private}/vllm")
     assert [warning for warning in around.warnings if f'using the cache "{private}"' in warning]

@@ -11,8 +11,8 @@ from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derived_options import Surroundings
-from nim.planning.host_facts import read_surroundings, run_directory
+from nim.options.derived_options import HostFacts
+from nim.planning.host_facts import read_host_facts, run_directory
 from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
@@ -21,8 +21,8 @@ from tests.unit.selection.machines import NOTHING, machine
 DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
-def around(**home: str) -> Surroundings:
-    return read_surroundings(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
+def around(**home: str) -> HostFacts:
+    return read_host_facts(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
 
 
 def chosen(hardware: Hardware) -> Selection:
@@ -84,8 +84,8 @@ def test_what_is_unknown_is_left_to_the_engine() -> None:
 @pytest.mark.parametrize(("uid", "warned"), [(0, True), (1000, False)])
 def test_who_runs_it_as_root_is_warned(monkeypatch: pytest.MonkeyPatch, uid: int, warned: bool) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    surroundings = read_surroundings(read_settings({}), {"NIM_CACHE_PATH": "/nowhere"})
-    assert any("running as root" in warning for warning in surroundings.warnings) == warned
+    host = read_host_facts(read_settings({}), {"NIM_CACHE_PATH": "/nowhere"})
+    assert any("running as root" in warning for warning in host.warnings) == warned
 
 
 def test_the_run_directory_is_that_of_the_user_and_the_port() -> None:

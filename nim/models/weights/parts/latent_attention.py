@@ -6,7 +6,7 @@ from nim.models.config import ModelConfig, as_size
 from nim.models.types import Layer
 from nim.models.weights.parts.attention import ATTENTION_HEADS
 from nim.models.weights.parts.required_sizes import size
-from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, replicated
 
 _UNQUANTIZED = 16
@@ -27,14 +27,14 @@ def _heads(config: ModelConfig, unit: int) -> Share:
 
 def _per_head(name: str, inputs: int, config: ModelConfig, unit: int) -> Linear:
     """Return a projection to `unit` channels per head."""
-    return Linear(name=name, inputs=whole(inputs), outputs=(_heads(config, unit),))
+    return Linear(name=name, inputs=undivided(inputs), outputs=(_heads(config, unit),))
 
 
 def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
     """Yield the projections of latent attention."""
     hidden, rank = size(config, "hidden_size"), size(config, "kv_lora_rank")
-    nope, rope = size(config, "qk_nope_head_dim"), config.whole("qk_rope_head_dim") or 0
-    value, query_rank = size(config, "v_head_dim"), config.whole("q_lora_rank")
+    nope, rope = size(config, "qk_nope_head_dim"), config.first_integer("qk_rope_head_dim") or 0
+    value, query_rank = size(config, "v_head_dim"), config.first_integer("q_lora_rank")
     if query_rank:
         yield replicated(f"{prefix}.fused_qkv_a_proj", hidden, query_rank, rank + rope)
         yield _per_head(f"{prefix}.q_b_proj", query_rank, config, nope + rope)
@@ -42,7 +42,7 @@ def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
         yield _per_head(f"{prefix}.q_proj", hidden, config, nope + rope)
         yield replicated(f"{prefix}.kv_a_proj_with_mqa", hidden, rank + rope)
     yield _per_head(f"{prefix}.kv_b_proj", rank, config, nope + value)
-    yield Linear(name=f"{prefix}.o_proj", inputs=_heads(config, value), outputs=(whole(hidden),))
+    yield Linear(name=f"{prefix}.o_proj", inputs=_heads(config, value), outputs=(undivided(hidden),))
 
 
 def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
@@ -83,9 +83,9 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
     yield replicated(f"{prefix}.fused_wqa_wkv", hidden, rank, channels)
     yield _per_head(f"{prefix}.wq_b", rank, config, channels)
     group = Share(groups * out_rank, what="groups of attention heads, {} wide")
-    yield Linear(name=f"{prefix}.wo_a", inputs=whole(heads * channels // groups), outputs=(group,))
-    yield Linear(name=f"{prefix}.wo_b", inputs=group, outputs=(whole(hidden),))
-    ratios = config.listed("compress_ratios") or ()
+    yield Linear(name=f"{prefix}.wo_a", inputs=undivided(heads * channels // groups), outputs=(group,))
+    yield Linear(name=f"{prefix}.wo_b", inputs=group, outputs=(undivided(hidden),))
+    ratios = config.first_list("compress_ratios") or ()
     ratio = as_size(ratios[index]) if index < len(ratios) else None
     if ratio and ratio > 1:
         yield from _compressor(config, f"{prefix}.compressor", channels, ratio)

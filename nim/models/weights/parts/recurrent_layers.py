@@ -6,7 +6,7 @@ from math import ceil
 from nim.models.config import ModelConfig, as_size
 from nim.models.weights.parts.model_families import Family
 from nim.models.weights.parts.required_sizes import UnknownSizeError, size
-from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, column, replicated, row
 
 _MAMBA_HEADS, _GROUPS = "{} Mamba heads", "{} Mamba groups"
@@ -25,9 +25,9 @@ def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
 def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     """Yield Mamba's projections."""
     hidden = size(config, "hidden_size")
-    inner = config.whole("intermediate_size") if config.has("state_size") else None
+    inner = config.first_integer("intermediate_size") if config.has("state_size") else None
     inner = inner or size(config, "mamba_expand", "expand") * hidden
-    step = config.whole("mamba_dt_rank", "time_step_rank") or ceil(hidden / 16)
+    step = config.first_integer("mamba_dt_rank", "time_step_rank") or ceil(hidden / 16)
     state = size(config, "mamba_d_state", "state_size")
     yield column(f"{prefix}.in_proj", hidden, inner, inner)
     yield row(f"{prefix}.x_proj", inner, step + 2 * state)
@@ -40,10 +40,10 @@ def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, st
     """Yield Mamba 2's projections. Each rank holds a single group in full; several are divided."""
     of_heads, of_groups = Share(heads, inner // heads, _MAMBA_HEADS), Share(groups, state, _GROUPS)
     if groups == 1:
-        of_groups = whole(state)
+        of_groups = undivided(state)
     outputs = (of_heads, of_heads, of_groups, of_groups, Share(heads, 1, _MAMBA_HEADS))
-    yield Linear(name=f"{prefix}.in_proj", inputs=whole(hidden), outputs=outputs)
-    yield Linear(name=f"{prefix}.out_proj", inputs=of_heads, outputs=(whole(hidden),))
+    yield Linear(name=f"{prefix}.in_proj", inputs=undivided(hidden), outputs=outputs)
+    yield Linear(name=f"{prefix}.out_proj", inputs=of_heads, outputs=(undivided(hidden),))
 
 
 def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
@@ -78,7 +78,7 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     return _mamba2(
         prefix,
         hidden=hidden,
-        inner=config.whole("mamba_d_ssm") or int((config.number("mamba_expand") or 2) * hidden),
+        inner=config.first_integer("mamba_d_ssm") or int((config.number("mamba_expand") or 2) * hidden),
         heads=size(config, "mamba_n_heads", "n_mamba_heads"),
         groups=size(config, "mamba_n_groups", "mamba_ngroups"),
         state=size(config, "mamba_d_state"),
@@ -94,9 +94,10 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     count = size(config, "linear_num_value_heads")
     values = Share(count, size(config, "linear_value_head_dim"), _LINEAR_VALUES)
     single = Share(count, 1, _LINEAR_VALUES)
-    yield Linear(name=f"{prefix}.in_proj_qkvz", inputs=whole(hidden), outputs=(keys, keys, values, values))
-    yield Linear(name=f"{prefix}.in_proj_ba", inputs=whole(hidden), outputs=(single, single))
-    yield Linear(name=f"{prefix}.out_proj", inputs=values, outputs=(whole(hidden),))
+    outputs = (keys, keys, values, values)
+    yield Linear(name=f"{prefix}.in_proj_qkvz", inputs=undivided(hidden), outputs=outputs)
+    yield Linear(name=f"{prefix}.in_proj_ba", inputs=undivided(hidden), outputs=(single, single))
+    yield Linear(name=f"{prefix}.out_proj", inputs=values, outputs=(undivided(hidden),))
 
 
 def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
@@ -107,19 +108,19 @@ def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
         raise UnknownSizeError("linear_attn_config")
     heads, single = Share(count, unit, _LINEAR_HEADS), Share(count, 1, _LINEAR_HEADS)
     full_gate = bool(linear.get("use_full_rank_gate"))
-    merged = (*(heads,) * (4 if full_gate else 3), whole(unit), single)
-    yield Linear(name=f"{prefix}.in_proj_qkvgfab", inputs=whole(hidden), outputs=merged)
-    yield Linear(name=f"{prefix}.f_b_proj", inputs=whole(unit), outputs=(heads,))
+    merged = (*(heads,) * (4 if full_gate else 3), undivided(unit), single)
+    yield Linear(name=f"{prefix}.in_proj_qkvgfab", inputs=undivided(hidden), outputs=merged)
+    yield Linear(name=f"{prefix}.f_b_proj", inputs=undivided(unit), outputs=(heads,))
     if not full_gate:
         yield replicated(f"{prefix}.g_a_proj", hidden, unit)
-        yield Linear(name=f"{prefix}.g_b_proj", inputs=whole(unit), outputs=(heads,))
-    yield Linear(name=f"{prefix}.o_proj", inputs=heads, outputs=(whole(hidden),))
+        yield Linear(name=f"{prefix}.g_b_proj", inputs=undivided(unit), outputs=(heads,))
+    yield Linear(name=f"{prefix}.o_proj", inputs=heads, outputs=(undivided(hidden),))
 
 
 def _short_convolution(config: ModelConfig, prefix: str) -> Iterator[Linear]:
     """Yield the projections of a short convolution."""
     hidden = size(config, "hidden_size")
-    width = config.whole("conv_dim") or hidden
+    width = config.first_integer("conv_dim") or hidden
     yield column(f"{prefix}.in_proj", hidden, width, width, width)
     yield row(f"{prefix}.out_proj", width, hidden)
 

@@ -9,7 +9,7 @@ class UnknownSizeError(Exception):
 
 def size(config: ModelConfig | Section, *names: str) -> int:
     """Return the value of the first of these keys that is set; raise `UnknownSizeError` if none is."""
-    found = config.whole(*names)
+    found = config.first_integer(*names)
     if found is None:
         raise UnknownSizeError(names[0])
     return found

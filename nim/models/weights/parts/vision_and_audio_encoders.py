@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from nim.models.config import ModelConfig, Section, as_size
-from nim.models.weights.tensor_parallel_split import Share, whole
+from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, column, replicated, row
 
 _PARTS = ("vision_config", "vision_tower_config", "audio_config", "sound_config", "audio_tower_config")
@@ -74,7 +74,7 @@ _PROJECTOR_OF = {
 
 def tower_modules(config: ModelConfig) -> Iterator[Linear]:
     """Yield the matrices of all towers. One not known here counts in full and refuses no size."""
-    out = config.whole("hidden_size")
+    out = config.first_integer("hidden_size")
     for section in _sections(config):
         if widths := section.mapping("width"):
             yield from _deep_encoder(config, widths)
@@ -101,7 +101,7 @@ def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Li
         is_clip = "clip" in name
         yield from _tower(section, _CLIP if is_clip else _IN_FULL, None, -1)
         if not is_clip:
-            yield replicated("patches", section.whole("width") or 0, _SAM_PATCHES)
+            yield replicated("patches", section.first_integer("width") or 0, _SAM_PATCHES)
         for inner, outer in pairwise((_SAM_NECK, _SAM_NECK, *channels) if channels else ()):
             yield replicated("downsample", 9 * inner, outer)
     projector = config.root.mapping("projector_config")
@@ -137,28 +137,35 @@ def _sections(config: ModelConfig) -> Iterator[Section]:
 
 def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterator[Linear]:
     """Yield the weights of one tower and its projector."""
-    hidden, layers, heads = section.whole(*_HIDDEN), section.whole(*_LAYERS), section.whole(*_HEADS)
+    hidden, layers, heads = (
+        section.first_integer(*_HIDDEN),
+        section.first_integer(*_LAYERS),
+        section.first_integer(*_HEADS),
+    )
     if hidden is None or layers is None or heads is None:
         return
     yield from _patches(section, tower, hidden)
     for _ in range(layers + 1 + last):
         yield from _layer(section, tower, hidden, heads)
-    target = section.whole("out_hidden_size") or out
+    target = section.first_integer("out_hidden_size") or out
     if target is not None:
         yield from _PROJECTORS[tower.projector](section, hidden, target)
 
 
 def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
     """Yield the embedding of patches or sound, and of positions."""
-    if mels := section.whole("num_mel_bins"):
+    if mels := section.first_integer("num_mel_bins"):
         yield replicated("conv", 3 * (mels + hidden), hidden)
     if tower.sound_position_bits:
-        moments = section.whole("max_source_positions") or 0
+        moments = section.first_integer("max_source_positions") or 0
         yield replicated("positions", moments, hidden, bits=tower.sound_position_bits)
-    patch = section.whole("patch_size", "spatial_patch_size")
+    patch = section.first_integer("patch_size", "spatial_patch_size")
     if patch is None:
         return
-    channels, frames = section.whole("num_channels", "in_channels") or 3, section.whole("temporal_patch_size")
+    channels, frames = (
+        section.first_integer("num_channels", "in_channels") or 3,
+        section.first_integer("temporal_patch_size"),
+    )
     yield replicated("patch_embed", channels * patch**2 * (frames or 1), hidden)
     if tower.learned_positions and (positions := _positions(section, patch)):
         yield replicated("positions", positions, hidden)
@@ -166,36 +173,36 @@ def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
 
 def _positions(section: Section, patch: int) -> int:
     """Return the rows of the table of positions; 0 if the configuration states none."""
-    stated = section.whole("num_position_embeddings", "position_embedding_size")
-    height, width = section.whole("init_pos_emb_height"), section.whole("init_pos_emb_width")
+    stated = section.first_integer("num_position_embeddings", "position_embedding_size")
+    height, width = section.first_integer("init_pos_emb_height"), section.first_integer("init_pos_emb_width")
     if stated is not None or (height and width):
         return stated or (height or 0) * (width or 0)
-    return ((section.whole("image_size") or 0) // patch) ** 2
+    return ((section.first_integer("image_size") or 0) // patch) ** 2
 
 
 def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[Linear]:
     """Yield the weights of one layer of a tower."""
-    unit = section.whole("head_dim") or (section.whole("qkv_hidden_size") or hidden) // heads
-    kv = section.whole("num_key_value_heads") or heads
+    unit = section.first_integer("head_dim") or (section.first_integer("qkv_hidden_size") or hidden) // heads
+    kv = section.first_integer("num_key_value_heads") or heads
     divided = tower.split and tower.splits_attention
     either = tower.splits_heads_or_none
     queries = Share(heads, unit, _TOWER_HEADS, divided=divided, or_whole=either)
     keys = Share(kv, unit, _TOWER_HEADS, divided=divided, or_whole=either)
     width = Share(_width(section, hidden), 1, _TOWER_WIDTH, divided=tower.split)
-    yield Linear(name="qkv", inputs=whole(hidden), outputs=(queries, keys, keys))
-    yield Linear(name="proj", inputs=queries, outputs=(whole(hidden),))
-    yield Linear(name="fc1", inputs=whole(hidden), outputs=(width,) * (1 + tower.gated))
-    yield Linear(name="fc2", inputs=width, outputs=(whole(hidden),))
+    yield Linear(name="qkv", inputs=undivided(hidden), outputs=(queries, keys, keys))
+    yield Linear(name="proj", inputs=queries, outputs=(undivided(hidden),))
+    yield Linear(name="fc1", inputs=undivided(hidden), outputs=(width,) * (1 + tower.gated))
+    yield Linear(name="fc2", inputs=width, outputs=(undivided(hidden),))
 
 
 def _width(section: Section, hidden: int) -> int:
     """Return the width of a tower's feed-forward network."""
     own = (
-        section.whole("out_hidden_size")
+        section.first_integer("out_hidden_size")
         if section.model_type in ("glm4v_vision", "glm4v_moe_vision")
         else None
     )
-    return own or section.whole(*_WIDTHS) or int((section.number("mlp_ratio") or 4) * hidden)
+    return own or section.first_integer(*_WIDTHS) or int((section.number("mlp_ratio") or 4) * hidden)
 
 
 def _two_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
@@ -223,12 +230,12 @@ def _one_layer(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 def _one_layer_shuffled(section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Yield a projector of one layer behind a pixel shuffle."""
-    yield replicated("projector.linear", (section.whole(_SCALE) or 2) ** 2 * hidden, out)
+    yield replicated("projector.linear", (section.first_integer(_SCALE) or 2) ** 2 * hidden, out)
 
 
 def _frames_together(section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Yield a projector of two layers on joined audio frames."""
-    yield from _two_layers(section, (section.whole("downsample_factor") or 4) * hidden, out)
+    yield from _two_layers(section, (section.first_integer("downsample_factor") or 4) * hidden, out)
 
 
 def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
@@ -246,8 +253,8 @@ def _pixel_shuffle(_section: Section, hidden: int, out: int) -> Iterator[Linear]
 
 def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
     """Yield the adapter of the tower and the projector behind it."""
-    wide, middle = section.whole("intermediate_size"), section.whole("projector_input_dim")
-    adapted, last = section.whole("projector_output_dim"), section.whole("vision_output_dim")
+    wide, middle = section.first_integer("intermediate_size"), section.first_integer("projector_input_dim")
+    adapted, last = section.first_integer("projector_output_dim"), section.first_integer("vision_output_dim")
     if wide and middle and adapted and last:
         yield column("adapter.fc1", wide, middle, what=_TOWER_WIDTH)
         yield row("adapter.fc2", middle, adapted, what=_TOWER_WIDTH)
@@ -256,17 +263,19 @@ def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
 
 def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Yield the projectors that merge neighbouring patches, one more for each deepstack layer."""
-    merged = hidden * (section.whole("spatial_merge_size") or 2) ** 2
-    target = out if section.whole("embed_dim") is None else section.whole("hidden_size") or out
-    for _ in range(1 + len(section.listed("deepstack_visual_indexes") or ())):
+    merged = hidden * (section.first_integer("spatial_merge_size") or 2) ** 2
+    target = (
+        out if section.first_integer("embed_dim") is None else section.first_integer("hidden_size") or out
+    )
+    for _ in range(1 + len(section.first_list("deepstack_visual_indexes") or ())):
         yield column("merger.fc1", merged, merged, what=_TOWER_WIDTH)
         yield row("merger.fc2", merged, target, what=_TOWER_WIDTH)
 
 
 def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
     """Yield GLM's downsampling and projector."""
-    merge = (section.whole("spatial_merge_size") or 2) ** 2
-    width = section.whole("intermediate_size") or 4 * hidden
+    merge = (section.first_integer("spatial_merge_size") or 2) ** 2
+    width = section.first_integer("intermediate_size") or 4 * hidden
     yield replicated("downsample", hidden * merge, out)
     yield column("merger.proj", out, out, what=_TOWER_WIDTH)
     yield column("merger.gate_up_proj", out, width, width, what=_TOWER_WIDTH)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nim.models.config import ModelConfig, as_size, as_whole
+from nim.models.config import ModelConfig, as_integer, as_size
 from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
 from nim.models.types import Quantization
@@ -89,7 +89,10 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
 
 def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
     """Return formats of 128 × 128 blocks, with 8-bit scales if the experts have 4 bits."""
-    words = (checkpoint.config.word("expert_dtype"), checkpoint.config.root.word("expert_dtype"))
+    words = (
+        checkpoint.config.first_string("expert_dtype"),
+        checkpoint.config.root.first_string("expert_dtype"),
+    )
     small = next((word for word in words if word), "fp4") == "fp4"
     stored = formats.blocks(128, 128, scale_bits=8 if small else 32)
     experts = stored
@@ -202,7 +205,7 @@ def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats
     """Return the formats of integer weights in groups; None if the sizes are unknown."""
     raw = checkpoint.raw
     bits = as_size(raw.get("bits")) or as_size(raw.get("w_bit"))
-    size = as_whole(raw.get("group_size")) or as_whole(raw.get("q_group_size"))
+    size = as_integer(raw.get("group_size")) or as_integer(raw.get("q_group_size"))
     if bits is None or size is None:
         return None
     stored = formats.groups(bits, size if size > 0 else None, zero_points=True)

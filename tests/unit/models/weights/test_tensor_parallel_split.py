@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, undivided
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, wh
         (Share(8, 64), 1, 512),
         (Share(8, 64), 4, 128),
         (Share(8, 64, repeated=True), 16, 64),
-        (whole(100), 7, 100),
+        (undivided(100), 7, 100),
         (Share(3072, blocks=128), 16, 256),
         (Share(3072, blocks=128), 8, 384),
         (Share(256, least=256), 4, 256),

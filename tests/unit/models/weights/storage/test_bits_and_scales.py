@@ -6,7 +6,7 @@ import pytest
 
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
-from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, whole
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, undivided
 
 BLOCKS = formats.blocks(128, 128)
 
@@ -36,14 +36,14 @@ def test_a_tile_that_is_not_full_has_a_scale_of_its_own() -> None:
 class TestBlocks:
     def test_inputs_that_are_split_are_whole_blocks(self) -> None:
         with pytest.raises(CannotSplitError, match="512 in blocks of 128"):
-            BLOCKS.check(Share(512), (whole(1024),), 8)
+            BLOCKS.check(Share(512), (undivided(1024),), 8)
 
     def test_a_single_output_is_whole_blocks(self) -> None:
         with pytest.raises(CannotSplitError, match="512 in blocks of 128"):
-            BLOCKS.check(whole(1024), (Share(512),), 8)
+            BLOCKS.check(undivided(1024), (Share(512),), 8)
 
     def test_merged_outputs_may_end_in_part_of_a_block(self) -> None:
-        BLOCKS.check(whole(1024), (Share(512), Share(512)), 8)
+        BLOCKS.check(undivided(1024), (Share(512), Share(512)), 8)
 
     def test_nothing_is_refused_on_one_rank(self) -> None:
         BLOCKS.check(Share(200), (Share(300),), 1)
@@ -73,6 +73,6 @@ class TestExperts:
 
 
 def test_rows_of_nvfp4_are_a_multiple_of_its_group() -> None:
-    formats.NVFP4.check(Share(1024), (whole(64),), 8)
+    formats.NVFP4.check(Share(1024), (undivided(64),), 8)
     with pytest.raises(CannotSplitError, match="1000 in groups of 16"):
-        formats.NVFP4.check(whole(1000), (Share(64),), 1)
+        formats.NVFP4.check(undivided(1000), (Share(64),), 1)
