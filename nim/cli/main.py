@@ -11,9 +11,12 @@ from typing import Any
 
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
+from nim.cli.standard_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
+from nim.redact import known_secrets, without
 from nim.settings import with_secrets
+from nim.settings.utf8 import refuse_other_text
 from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
@@ -58,6 +61,7 @@ ABSENT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit code; errors are printed to stderr."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file can hold text that no encoding has, such as half of a surrogate pair.
         if isinstance(stream, TextIOWrapper):
@@ -84,12 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_refusal(refusal: NimError) -> None:
-    """Print an error in the log's format: JSON if NIM_JSONL_LOGGING is set."""
+    """Print a refusal, secrets masked, in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
+    secrets = known_secrets(os.environ, sys.argv)
     if not _as_json():
-        print(printable(f"nim: {refusal}"), file=sys.stderr)
+        print(printable(f"nim: {without(secrets, str(refusal))}"), file=sys.stderr)
         return
-    more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
-    _write_line("CRITICAL", refusal.message, **more)
+    allowed = [without(secrets, one) for one in refusal.allowed]
+    hint = refusal.hint and without(secrets, refusal.hint)
+    more = {"exit_code": refusal.exit_code, "allowed": allowed, "hint": hint}
+    _write_line("CRITICAL", without(secrets, refusal.message), **more)
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:
@@ -150,6 +157,7 @@ def _run(arguments: Sequence[str]) -> int:
     verb, rest = _verb(arguments)
     if verb == "serve":
         stop_early()
+    refuse_other_text(os.environ, arguments)
     run: Verb = import_module(VERBS[verb][0]).run
     return run(rest, with_secrets(os.environ))
 

@@ -79,7 +79,7 @@ def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]
     env = {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
-    hub = Hub(logger(settings), environ, env)
+    hub = Hub(logger(settings, environ), environ, env)
     snapshot = hub.snapshot(wanted)
     if snapshot is not None and any((snapshot / name).is_file() for name in (CONFIG, PARAMS)):
         return _of_directory(snapshot)

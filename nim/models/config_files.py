@@ -8,6 +8,7 @@ from typing import Any
 
 from nim.models.config import ModelConfig, model_config
 from nim.models.mistral_params import as_config
+from nim.regular_files import read_bytes
 
 CONFIG, PARAMS = "config.json", "params.json"
 # What a reading takes beside these two; each may be absent.
@@ -63,7 +64,7 @@ def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConf
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if there is no file."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except FileNotFoundError:
         return None
 
@@ -71,7 +72,7 @@ def read_json(path: Path) -> Any:
 def indexed_bytes(directory: Path) -> int | None:
     """Return the bytes of all weights by their index, without parsing its names; None without an index."""
     try:
-        found = _TOTAL.search((directory / INDEX).read_bytes())
+        found = _TOTAL.search(read_bytes(directory / INDEX))
     except FileNotFoundError:
         return None
     return int(found[1]) if found else None

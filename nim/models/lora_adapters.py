@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.models.config import as_integer
+from nim.regular_files import read_bytes
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
@@ -66,7 +67,7 @@ def _read(name: str, path: str) -> Adapter:
         directory = Path(path).expanduser()
         if not directory.is_dir():
             return Adapter(name=name, path=path, is_missing=is_of_this_machine(path))
-        config = json.loads((directory / CONFIG).read_bytes())
+        config = json.loads(read_bytes(directory / CONFIG))
     except FileNotFoundError:
         return Adapter(name=name, path=path, fault=f"it has no {CONFIG}")
     except (OSError, RuntimeError, ValueError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
+from nim.regular_files import read_bytes
 
 RUNTIME_CONFIG = "runtime_config.json"
 RESERVED = "NIM_PASSTHROUGH_ARGS"
@@ -27,7 +28,7 @@ def read_runtime_config(directory: Path) -> RuntimeConfig:
     if not path.is_file():
         return RuntimeConfig(place=str(path))
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_bytes(path))
         if not isinstance(values, dict):
             raise ValueError("it is not a JSON object")
         passthrough = values.pop(RESERVED, "")

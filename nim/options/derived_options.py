@@ -3,7 +3,7 @@
 The user may override all of them except the address and the choice of GPUs, which the launcher sets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from nim.models.model_source import Source
@@ -33,6 +33,12 @@ DEFAULT_VARIABLES = {
     "DO_NOT_TRACK": "1",
 }
 
+# Whoever sets one of these has processes on other machines, perhaps.
+SEVERAL_NODES = frozenset(
+    {"data_parallel_address", "distributed_executor_backend", "master_addr", "nnodes", "node_rank"}
+)
+LOOPBACK = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
@@ -54,6 +60,7 @@ class HostFacts:
     has_name: bool = True
     can_compile: bool = True
     nginx_modules: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def default_entries() -> Iterator[Entry]:
@@ -97,6 +104,17 @@ def address_entries(environment: HostFacts, server_port: int, backend_port: int 
     yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
     origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
     yield Entry(name="port", value=backend_port, origin=origin)
+
+
+def loopback_entries(said: Collection[str]) -> Iterator[Entry]:
+    """Yield where the engine's processes listen for each other, unless an option of `said` has other nodes.
+
+    By default vLLM, gloo and NCCL take the interface of the default route or of the host's name.
+    """
+    if not SEVERAL_NODES.isdisjoint(said):
+        return
+    for name, value in LOOPBACK.items():
+        yield _derived(name, value, "the engine's processes are on one machine")
 
 
 def device_entries(selection: Selection) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.engine import (
+    OptionTable,
     blank_variables,
     find_engine,
     load_options,
@@ -32,6 +33,7 @@ from nim.options.derived_options import (
     default_entries,
     derived_entries,
     device_entries,
+    loopback_entries,
 )
 from nim.options.engine_command import engine_command
 from nim.options.option_layers import (
@@ -44,10 +46,12 @@ from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import judge_model
+from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.option_layers_from_files import file_layers
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
+from nim.redact import known_secrets, mask_value
 from nim.selection.profile_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
@@ -61,8 +65,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     """Return the plan of a start and the selected profile. NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
-    blank = blank_variables(request.environ, table)
-    request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
+    request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
@@ -76,12 +79,14 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     derived = derived_entries(host, source, name, settings.log_level, selection)
     machine = machine_entries(request, host, selection, written)
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
+    config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
     gpu = next(iter(selection.devices), None)
     model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,
         host=host,
@@ -92,14 +97,27 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
+        manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
+        secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
+    """Return the request without variables that the engine would refuse because they are blank, and those."""
+    blank = blank_variables(request.environ, table)
+    kept = {name: value for name, value in request.environ.items() if name not in blank}
+    return replace(request, environ=kept), blank
+
+
+def published(manifest: Manifest, profile: Profile) -> str:
+    """Return the manifest as the service shows it, as JSON with secrets masked."""
+    return json.dumps(mask_value("", manifest_to_json(manifest, profile)), ensure_ascii=False)
 
 
 def resolve_all(
@@ -137,6 +155,7 @@ def machine_entries(
     yield from address_entries(host, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
+    yield from loopback_entries(said)
     can_compile = host.can_compile or request.other_machine
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
     yield from place_entries(host)

@@ -351,7 +351,8 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
     parser.read(SUPERVISORD_CONF)
     text = SUPERVISORD_CONF.read_text()
     assert set(re.findall(r"%\((\w+)\)s", text)) == {
-        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS"
+        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_CLEAN",
+        "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS",
     }  # fmt: skip
     programs = [name for name in parser.sections() if name.startswith("program:")]
     assert programs == ["program:nginx", "program:middleware", "program:engine"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.log_format import printable
 from nim.plan import Plan
-from nim.redact import mask_argv
+from nim.redact import mask_argv, mask_value
 from nim.value_origins import Value
 
 
@@ -18,7 +18,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "hash": plan.hash,
         "model": asdict(plan.model),
         "profile": asdict(plan.profile),
-        "engine": asdict(plan.engine),
+        "engine": asdict(plan.engine) | {"env": mask_value("", plan.engine.env)},
         "gateway": asdict(plan.gateway),
         "config": config_data(plan),
         "refused": {refusal.profile: asdict(refusal) for refusal in plan.refused},
@@ -43,7 +43,7 @@ def dry_run_text(plan: Plan) -> str:
         json.dumps(event, ensure_ascii=False, indent=2),
         "",
         "Engine Environment",
-        *[f"{name}={value}" for name, value in plan.engine.env.items()],
+        *[f"{name}={value}" for name, value in mask_value("", plan.engine.env).items()],
         "",
         "Backend Arguments",
         command_text(plan),

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
+from nim.regular_files import read_bytes
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:
     """Return the parts of a file written by `nim plan --json` that are compared."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_bytes(path))
         return {"profile": data["profile"], "config": data["config"], "engine": data["engine"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"cannot read '{path}' as a plan: {error}"

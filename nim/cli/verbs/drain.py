@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nim.errors import PreflightError
-from nim.planning.host_facts import read_host_facts
+from nim.planning.host_facts import run_directory
 from nim.settings import read_settings
 from nim.supervision import drain
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--no-wait", action="store_true", help="return without waiting for the end")
     options = parser.parse_args(arguments)
     settings = read_settings(environ)
-    pid = drain(read_host_facts(settings, environ).run_dir)
+    pid = drain(run_directory(settings))
     print(f"stopping the service of process {pid}")
     return 0 if options.no_wait else _wait(pid, settings.shutdown_timeout)
 

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     end_at_signals(settings)
     if options.manifest_file and not options.model_uri:
         settings = replace(settings, manifest_path=options.manifest_file)
-    log = logger(settings)
+    log = logger(settings, environ)
     request = Request(
         settings=settings,
         environ=environ,

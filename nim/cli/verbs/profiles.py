@@ -37,6 +37,8 @@ from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
 from nim.recipes.recipe_file import load_recipe
+from nim.redact import known_secrets
+from nim.regular_files import read_bytes
 from nim.selection.profile_fit import Wishes
 from nim.selection.profile_listing import list_profiles, listing_data, listing_text
 from nim.selection.rejected_profiles import NoProfileFits
@@ -191,7 +193,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     request = Request(settings=settings, environ=environ, hardware=hardware, other_machine=other_machine)
     engine = None if other_machine else find_engine()
     written = read_written(request, load_options())
-    write_warnings(settings, (*settings.warnings, *written.warnings))
+    write_warnings(settings, (*settings.warnings, *written.warnings), known_secrets(environ))
     place = MODEL_ARGUMENT if options.model else written.model_place
     wish = wished_model(settings, options.model or written.model, place)
     found = find_candidates(request, wish, written, read_host_facts(settings, environ), engine)
@@ -277,5 +279,5 @@ def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
 
 def _is_recipe(file: Path) -> bool:
     """Return whether the file has the two keys that every recipe has."""
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_bytes(file).decode("utf-8", errors="replace")
     return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("model", "variants"))

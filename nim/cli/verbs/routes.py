@@ -16,7 +16,9 @@ from nim.options.nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
-from nim.planning.host_facts import read_host_facts
+from nim.planning.host_facts import run_directory
+from nim.redact import known_secrets
+from nim.regular_files import read_text
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
@@ -49,8 +51,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(describe_routes(), end="")
         return 0
     settings = read_settings(environ)
-    write_warnings(settings, settings.warnings)
-    found = _of_running(settings, environ) if options.running else _of_settings(settings, options.url)
+    write_warnings(settings, settings.warnings, known_secrets(environ))
+    found = _of_running(settings) if options.running else _of_settings(settings, options.url)
     print(json.dumps(_data(found), indent=1) if options.json else _text(found))
     return 0
 
@@ -61,11 +63,11 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
     return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
 
 
-def _of_running(settings: Settings, environ: Mapping[str, str]) -> Found:
+def _of_running(settings: Settings) -> Found:
     """Return the routes for the groups that the running service of this run directory has opened."""
-    run_dir = read_host_facts(settings, environ).run_dir
+    run_dir = run_directory(settings)
     try:
-        plan = Plan.from_json(Path(run_dir, PLAN_FILE).read_text(encoding="utf-8"))
+        plan = Plan.from_json(read_text(Path(run_dir, PLAN_FILE)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreflightError(
             f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',

@@ -83,7 +83,16 @@ def announce(plan: Plan) -> None:
     chosen = (
         f"serving {plan.model.name} with profile {profile.label} ({profile.because}), plan {plan.hash[:12]}"
     )
-    for level, message in [("INFO", chosen), *(("WARNING", warning) for warning in plan.warnings)]:
+    said = [("INFO", chosen), *(("INFO", line) for line in _trusted_code(plan))]
+    for level, message in [*said, *(("WARNING", warning) for warning in plan.warnings)]:
         if form.wants(level):
             sys.stderr.write(form.line(level, "nim", message, at=time.time()))
     sys.stderr.flush()
+
+
+def _trusted_code(plan: Plan) -> tuple[str, ...]:
+    """Return the remark that code which comes with the model may run, and who said so."""
+    trust = plan.config.get("trust_remote_code")
+    if not trust or not trust.value:
+        return ()
+    return (f"Python code that comes with the model may run: --trust-remote-code, {trust.origin}",)

@@ -48,7 +48,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     sources = find_sources(
         request, Choice(names=names, model=options.model_repo, model_option="--model-repo")
     )
-    log = logger(settings)
+    log = logger(settings, environ)
     for warning in sources.warnings:
         log("WARNING", warning)
     if sources.directories:
@@ -95,7 +95,7 @@ def _from_cache(
     sources: Sources, settings: Settings, environ: Mapping[str, str], directory: Path
 ) -> tuple[dict[str, Path], Note]:
     """Return the model's files in the cache, fetched if that is allowed, and the store's record."""
-    log = logger(settings)
+    log = logger(settings, environ)
     wanted, *others = sources.wanted
     for other in others:
         log("WARNING", f"{other.uri} is not written to the store; a start looks for it in the cache")

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from typing import Any, NoReturn
 
-from nim.redact import MASK, is_secret_name
-
 _SMART_QUOTES = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'"})
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\'\\]*\'')
 _BARE_KEY = re.compile(r"[^\s,:{}\[\]\"'\\]+")
@@ -82,13 +80,6 @@ def is_open(text: str) -> bool:
         return False
     found = _BRACKETS.findall(_QUOTED.sub("", text))
     return sum(1 if bracket in "{[" else -1 for bracket in found) > 0
-
-
-def masked(value: Any) -> Any:
-    """Return the value with the values of secret-looking keys masked."""
-    if isinstance(value, dict):
-        return {k: MASK if is_secret_name(str(k)) and v else masked(v) for k, v in value.items()}
-    return [masked(item) for item in value] if isinstance(value, list) else value
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

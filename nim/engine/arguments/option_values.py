@@ -9,7 +9,6 @@ from nim.engine.arguments.lenient_json import (
     NotJSONError,
     guess,
     is_open,
-    masked,
     read_json,
     read_loosely,
     write_json,
@@ -28,6 +27,7 @@ from nim.engine.model_catalog import NAMED, load_catalog
 from nim.engine.option_table import JSON_KINDS, Count, Kind, Option
 from nim.engine.value_limits import Limits
 from nim.errors import nearest
+from nim.redact import mask_value
 
 _HUMAN_IN_JSON = re.compile(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b")
 _JSON_STRINGS = re.compile(r'("(?:[^"\\]|\\.)*")')
@@ -142,14 +142,15 @@ def _read_damaged(option: Option, text: str, why: str) -> Reading:
 
 def understood(value: Any) -> str:
     """Return the note on damaged JSON: its repaired form."""
-    return f"understood as {joined([write_json(masked(value))])}; write it so"
+    shown = write_json(mask_value("", value))
+    return f"understood as {joined([shown])}; write it so"
 
 
 def _not_json(option: Option, text: str, why: str) -> MisfitError:
     """Return the error for text that is not JSON, with what was probably meant."""
     meant = guess(text)
     fits = isinstance(meant, list) if option.kind is Kind.ARRAY else isinstance(meant, dict)
-    write = write_json(masked(meant)) if fits and meant else None
+    write = write_json(mask_value("", meant)) if fits and meant else None
     return MisfitError(f"its value is not JSON: {why}", write=write)
 
 
@@ -182,7 +183,7 @@ def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -
     try:
         limits.check(item)
     except MisfitError as why:
-        mended = write_json(masked({**whole, key: why.write})) if why.write else None
+        mended = write_json(mask_value("", {**whole, key: why.write})) if why.write else None
         raise MisfitError(f'{why.reason}, for "{key}"', allowed=why.allowed, write=mended) from None
 
 
@@ -245,7 +246,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     try:
-        return write_json(masked(value))
+        return write_json(mask_value("", value))
     except (TypeError, ValueError):
         return "the value"
 

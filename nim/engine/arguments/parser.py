@@ -13,14 +13,14 @@ from typing import Any
 from nim.engine.arguments import misplaced_words
 from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.dotted_options import Keyed, keyed_value, merge, nested
-from nim.engine.arguments.lenient_json import is_open, masked, write_json
+from nim.engine.arguments.lenient_json import is_open, write_json
 from nim.engine.arguments.numbers import MisfitError
 from nim.engine.arguments.option_values import Reading, read_text, read_value
 from nim.engine.arguments.quoting import DASHES
 from nim.engine.arguments.refusals import OWNED, Refusal
 from nim.engine.arguments.token_reader import Word, is_value, read_word
 from nim.engine.option_table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
-from nim.redact import MASK, is_secret_name
+from nim.redact import MASK, is_secret_name, mask_value
 
 _PAIR = re.compile(r"\w+[:=]")
 _END = "--"  # ends the options
@@ -248,7 +248,7 @@ class _Parse:
 
     def _set(self, option: Option, value: Any) -> None:
         if option.name in self._values:
-            shown = MASK if is_secret_name(option.name) else write_json(masked(value))
+            shown = MASK if is_secret_name(option.name) else write_json(mask_value("", value))
             self._warn(f'"{option.flag}" {_LAST_WINS} {self._place}; the last, {shown}, wins')
         if option.deprecated and option.name not in self._values:
             self._warn(f'"{option.flag}" in {self._place}: {option.deprecated}')

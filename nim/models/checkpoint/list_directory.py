@@ -14,6 +14,7 @@ from nim.models.checkpoint.file_contents import not_the_file, unreadable
 from nim.models.checkpoint.findings import error_of
 from nim.models.checkpoint.other_formats import partial_files
 from nim.models.checkpoint.weight_files import is_mistral
+from nim.regular_files import read_bytes
 
 CONFIG = "config.json"
 # Mistral's own, which counts where its consolidated weights lie beside.
@@ -69,7 +70,7 @@ def unfinished(files: ModelFiles) -> tuple[str, ...]:
 def read_config(path: Path, origin: Origin) -> dict[str, Any]:
     """Return a JSON object that belongs to a model. WeightsError where the engine could not read it."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         if finding := not_the_file(path, content, origin):
             raise error_of(finding)
         values = json.loads(content.decode("utf-8"))

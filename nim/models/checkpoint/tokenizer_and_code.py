@@ -8,6 +8,7 @@ from typing import Any
 
 from nim.models.checkpoint.list_directory import ModelFiles
 from nim.models.checkpoint.other_formats import matches
+from nim.regular_files import read_bytes
 
 # Names of vocabularies, and of files that are called like one but hold none.
 _TOKENIZERS = ("*token*", "*vocab*", "*merges*", "*spiece*", "*bpe*", "tekken.json", "*.model", "*.model.v*")
@@ -53,6 +54,6 @@ def _modules(config: Mapping[str, Any]) -> Iterator[str]:
 def _read(path: Path) -> Mapping[str, Any]:
     """Return the JSON object in a file; empty if there is none."""
     with suppress(OSError, ValueError):
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_bytes(path))
         return values if isinstance(values, dict) else {}
     return {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from nim.errors import SettingsError
+from nim.regular_files import read_bytes
 
 ENDPOINT = "HF_ENDPOINT"
 CERTIFICATES, CERTIFICATE_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"
@@ -100,7 +101,7 @@ def _certificate_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]
 def _no_certificates(path: Path) -> str | None:
     """Return why no certificate can be read from the file; None if one can."""
     try:
-        text = path.read_bytes()
+        text = read_bytes(path)
     except OSError as error:
         return (error.strerror or str(error)).lower()
     return None if _BEGIN in text else "no certificate is in it (in PEM form, -----BEGIN CERTIFICATE-----)"

@@ -10,7 +10,6 @@ from nim.engine.arguments.lenient_json import (
     NotJSONError,
     guess,
     is_open,
-    masked,
     read_json,
     read_loosely,
     write_json,
@@ -125,8 +124,3 @@ def test_is_open_counts_brackets_outside_strings() -> None:
     assert not is_open('{"a": "{"}')
     assert is_open("{a:")
     assert not is_open("a{")
-
-
-def test_masked_hides_what_secret_keys_hold() -> None:
-    value = {"password": "x", "n": [{"api_key": "y", "max_tokens": 3}]}
-    assert masked(value) == {"password": "****", "n": [{"api_key": "****", "max_tokens": 3}]}
