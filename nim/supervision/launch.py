@@ -65,7 +65,19 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
     _warn(plan)
-    for_supervisord = {
+    environ = {**environ, **_for_supervisord(plan, nginx, umask, environ)}
+    adopt_orphans()
+    # The last words of a supervisord that ends at once would go with the pipe's last reader.
+    os.set_inheritable(open_pipe(run_dir, "supervisord"), True)
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
+    _start_gateway(run_dir)
+    os.set_inheritable(lock, True)
+    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def _for_supervisord(plan: Plan, nginx: str, umask: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that supervisord.conf reads."""
+    return {
         "NIM_RUN_DIR": plan.run_dir,
         "NIM_PYTHON": sys.executable,
         "NIM_NGINX": nginx,
@@ -75,14 +87,6 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         # Used only if PID 1 has been killed and supervisord stops the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }
-    environ = {**environ, **for_supervisord}
-    adopt_orphans()
-    # The last words of a supervisord that ends at once would go with the pipe's last reader.
-    os.set_inheritable(open_pipe(run_dir, "supervisord"), True)
-    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
-    _start_gateway(run_dir)
-    os.set_inheritable(lock, True)
-    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
 
 def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, str, int]]:
