@@ -12,7 +12,7 @@ from nim.models.checkpoint.loaded_weights import is_quantized
 from nim.models.config import ModelConfig
 from nim.models.config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.hub.repositories import wanted_of
-from nim.models.model_source import Source, read_source
+from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries
 from nim.options.option_layers import environment_entries

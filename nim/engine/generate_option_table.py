@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from nim.engine.arguments.argparse_actions import Row, keys_of, row_of
-from nim.engine.field_limits import limits_of
 from nim.engine.inspection.variables import values_of
 from nim.engine.installed_engine import find_engine
 from nim.engine.option_table import HISTORY, OPTIONS_DIR, Kind, table_versions
+from nim.engine.pydantic_field_limits import limits_of
 from nim.engine.table_differences import drift_between, remembering
 
 _SECTIONS = ("options", "variables", "variable_values")

@@ -114,7 +114,7 @@ def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
     """Return the facts of a model, `overrides` (`--hf-overrides`) laid over its configuration first."""
-    from nim.models.model_reading import read_model
+    from nim.models.interpret_config import read_model
 
     if overrides:
         changed = model_config(merged(config.root.values, overrides))

@@ -6,7 +6,7 @@ The user may override all of them except the address and the choice of GPUs, whi
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from nim.models.model_source import Source
+from nim.models.requested_model import Source
 from nim.options.option_layers import VISIBLE_DEVICES, Entry, entries
 from nim.plan import ENGINE_SOCKET
 from nim.selection.memory import ENGINE_UTILIZATION

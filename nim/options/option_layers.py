@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.engine import OptionTable, ParsedArguments, check_values
 from nim.errors import ManifestError, SettingsError
-from nim.selection.profile_options import JSON_ARGS_TAG
+from nim.selection.effective_options import JSON_ARGS_TAG
 from nim.value_origins import Layer, Origin
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"

@@ -9,18 +9,18 @@ from nim.engine import InstalledEngine, load_options, service_links
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.model_source import HUB, ModelWish
+from nim.models.requested_model import HUB, ModelWish
 from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
 from nim.options.resolve_layers import resolve
+from nim.planning.facts_of_local_sources import facts_by_source, read_facts
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
-from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_layers_from_files import runtime_config_entries
 from nim.planning.option_layers_from_user import Written
 from nim.planning.plan_request import Request
 from nim.selection.adapters import takes_adapters
+from nim.selection.effective_options import EngineOptions
 from nim.selection.profile_fit import Wishes
-from nim.selection.profile_options import EngineOptions
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 

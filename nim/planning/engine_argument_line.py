@@ -9,8 +9,8 @@ from nim.engine.arguments import misplaced_words
 from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.pasted_command import without_command
 from nim.engine.arguments.split_line import Line
-from nim.models.model_source import COMMAND_LINE as MODEL_ARGUMENT
-from nim.models.model_source import HUB
+from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.requested_model import HUB
 from nim.settings import Settings
 from nim.settings.pasted_values import reference
 

@@ -9,7 +9,7 @@ from nim.models.checkpoint.download_origin import find_snapshot
 from nim.models.config_files import read_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories import wanted_of
-from nim.models.model_source import HUB, Source
+from nim.models.requested_model import HUB, Source
 from nim.value_origins import Value
 
 Values = Mapping[str, Value]

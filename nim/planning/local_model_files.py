@@ -14,7 +14,7 @@ from nim.models.checkpoint.loaded_weights import is_quantized
 from nim.models.checkpoint.tokenizer_and_code import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.weight_files import AUTO
 from nim.models.hub.repositories import cache_of, wanted_of
-from nim.models.model_source import ModelWish, Source
+from nim.models.requested_model import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
 from nim.planning.plan_request import Request
 from nim.preflight.mount_checks import Place, probe

@@ -10,8 +10,8 @@ from nim.manifest import Manifest
 from nim.models.facts import ModelFacts
 from nim.models.hub.environment import check_timeouts, hub_problems
 from nim.models.lora_adapters import read_adapters
-from nim.models.model_source import Source
 from nim.models.odd_sizes import odd_sizes
+from nim.models.requested_model import Source
 from nim.options.adapter_rules import check_adapters
 from nim.options.option_combinations import check_combinations
 from nim.options.rule_types import Said

@@ -23,7 +23,7 @@ from nim.manifest import (
 )
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories import download_of
-from nim.models.model_source import ModelWish, Source, read_source, wished_model
+from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.models.runtime_files import find_beside
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -52,7 +52,7 @@ from nim.planning.option_layers_from_files import file_layers
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
 from nim.redact import known_secrets, mask_value
-from nim.selection.profile_options import EngineOptions
+from nim.selection.effective_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.value_origins import Origin, Value

@@ -3,7 +3,7 @@
 from nim.engine.model_catalog import Feature
 from nim.models.engine_support import supports
 from nim.models.facts import ModelFacts
-from nim.selection.profile_options import EngineOptions
+from nim.selection.effective_options import EngineOptions
 
 
 def takes_adapters(facts: ModelFacts | None, options: EngineOptions) -> bool:

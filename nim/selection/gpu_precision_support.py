@@ -15,8 +15,8 @@ from nim.engine.model_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
+from nim.selection.effective_options import EngineOptions
 from nim.selection.profile_fit import Case, Kind, Miss
-from nim.selection.profile_options import EngineOptions
 
 # Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
 _MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")

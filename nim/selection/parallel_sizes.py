@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nim.manifest import Profile
 from nim.models.weights.weight_matrices import Ranks
-from nim.selection.profile_options import EngineOptions
+from nim.selection.effective_options import EngineOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from enum import IntEnum
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
 from nim.models.facts import ModelFacts
+from nim.selection.effective_options import EngineOptions
 from nim.selection.gpu_groups import Group
 from nim.selection.memory.estimate import Estimate
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_options import EngineOptions
 from nim.value_origins import Value
 
 

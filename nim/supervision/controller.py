@@ -21,7 +21,7 @@ from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.port_checks import count_connections
+from nim.preflight.tcp_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter

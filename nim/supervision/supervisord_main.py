@@ -1,8 +1,6 @@
-"""Stock supervisord, imported (80 ms) while the launcher is still deciding.
+"""The program of supervisord's process: wait on stdin for what to run, then run the stock supervisord.
 
-`python -I -m nim.supervision.supervisord` then reads from standard input what to run (see `spawn`); an empty
-word means that the service was refused. It imports nothing else of this project, to save memory.
-"""
+Started early, so that Python and supervisord are imported while the launcher still decides."""
 
 import json
 import os

@@ -24,7 +24,7 @@ from nim.failures.report import TERMINATION_BYTES, failure_text_for_kubernetes
 from nim.health.readiness import ask_health
 from nim.logging.log_pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
-from nim.preflight.port_checks import count_connections, find_listener
+from nim.preflight.tcp_sockets import count_connections, find_listener
 from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
 from nim.supervision.run_cpu_build import answering

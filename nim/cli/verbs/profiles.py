@@ -26,8 +26,8 @@ from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_m
 from nim.manifest.check import check_manifest
 from nim.manifest.json_schema import schema_text
 from nim.manifest.profile_ids import write_ids
-from nim.models.model_source import COMMAND_LINE as MODEL_ARGUMENT
-from nim.models.model_source import wished_model
+from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.requested_model import wished_model
 from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.option_layers_from_user import read_written

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.engine.arguments.lenient_json import NotJSONError, read_json, read_loosely
+from nim.engine.arguments.json_values import NotJSONError, read_json, read_loosely
 from nim.engine.arguments.numbers import MisfitError, human_integer
 from nim.engine.arguments.option_values import Reading, understood
 from nim.engine.option_table import Option

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.arguments.lenient_json import (
+from nim.engine.arguments.json_values import (
     NotJSONError,
     guess,
     is_open,

@@ -13,7 +13,7 @@ from typing import Any
 from nim.engine.arguments import misplaced_words
 from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.dotted_options import Keyed, keyed_value, merge, nested
-from nim.engine.arguments.lenient_json import is_open, write_json
+from nim.engine.arguments.json_values import is_open, write_json
 from nim.engine.arguments.numbers import MisfitError
 from nim.engine.arguments.option_values import Reading, read_text, read_value
 from nim.engine.arguments.quoting import DASHES

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.models.model_source import Source
+from nim.models.requested_model import Source
 from nim.plan import Download, Wanted
 from nim.value_origins import Value
 

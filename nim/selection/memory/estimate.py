@@ -10,10 +10,10 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
+from nim.selection.effective_options import EngineOptions
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.kv_cache_cost import CacheCost, read_cost, stated_reading
 from nim.selection.memory.weights import weights_bytes
-from nim.selection.profile_options import EngineOptions
 
 GPU_WORKSPACE_BYTES = 2 * GB
 """CUDA's context, activations and graphs: an allowance, not a measurement."""

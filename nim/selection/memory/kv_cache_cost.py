@@ -13,8 +13,8 @@ from nim.models.cache import (
 )
 from nim.models.layers.latent_attention import index_cache
 from nim.models.types import Cache, Layer, LayerKind, ModelReading
+from nim.selection.effective_options import EngineOptions
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_options import EngineOptions
 
 LENGTH_STEP = 128
 _H100_BYTES = 80 * GIB

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from nim.engine.arguments.lenient_json import is_open
+from nim.engine.arguments.json_values import is_open
 from nim.engine.arguments.numbers import MisfitError
 from nim.engine.arguments.refusals import OWNED
 from nim.engine.arguments.render import option_tokens

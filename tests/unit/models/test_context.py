@@ -6,7 +6,7 @@ import pytest
 
 from nim.models.config import model_config
 from nim.models.context import read_context
-from nim.models.model_reading import read_model
+from nim.models.interpret_config import read_model
 from tests.unit.models.models import GEMMA3, LLAMA, reading
 
 LONGROPE = {"type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}

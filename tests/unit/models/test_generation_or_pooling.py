@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.model_reading import read_model
+from nim.models.interpret_config import read_model
 from tests.unit.models.models import LLAMA, LLAMA4, WHISPER, reading
 
 

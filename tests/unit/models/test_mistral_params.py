@@ -6,8 +6,8 @@ import pytest
 
 from nim.models.config import model_config
 from nim.models.config_files import config_from
+from nim.models.interpret_config import read_model
 from nim.models.mistral_params import as_config
-from nim.models.model_reading import read_model
 from nim.models.types import Experts, ModelReading
 
 PARAMS: dict[str, Any] = {

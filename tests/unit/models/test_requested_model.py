@@ -3,7 +3,7 @@
 import pytest
 
 from nim.errors import SettingsError
-from nim.models.model_source import read_source
+from nim.models.requested_model import read_source
 
 PLACE = "NIM_MODEL_PATH"
 

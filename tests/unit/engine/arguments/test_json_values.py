@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.arguments.lenient_json import (
+from nim.engine.arguments.json_values import (
     NotJSONError,
     guess,
     is_open,

@@ -3,7 +3,7 @@
 import pytest
 
 from nim.models.hub.repositories import ORIGINALS, download_of, wanted_of
-from nim.models.model_source import Source
+from nim.models.requested_model import Source
 from nim.plan import Download, Wanted
 from nim.value_origins import Layer, Origin, Value
 
