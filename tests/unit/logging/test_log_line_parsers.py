@@ -35,7 +35,7 @@ def test_lines_of_the_engine(line: str, level: str, message: str) -> None:
 @pytest.mark.parametrize("query", ["?api_key=secret", '?a="secret",b=secret', "?secret?secret/secret"])
 def test_queries_and_referrers_are_not_in_the_log_of_nginx(query: str) -> None:
     line = (
-        "2026/11/28 03:00:00 [error] 5#5: *7 connect() to unix:/r/engine.sock failed (111: Connection refused) "
+        "2026/11/28 03:00:00 [error] 5#5: *7 connect() to unix:/r/engine.sock failed (111: Refused) "
         "while connecting to upstream, client: 127.0.0.1, server: localhost, "
         f'request: "GET /v1/models{query} HTTP/1.1", '
         f'upstream: "http://unix:/r/engine.sock:/v1/models{query}", host: "localhost:8000", '
