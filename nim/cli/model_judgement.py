@@ -11,7 +11,7 @@ from nim.errors import HardwareError
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.refused_models import model_fault
+from nim.models.model_faults import model_fault
 from nim.selection.profile_fit import Fit, Kind, Miss, Wishes
 from nim.selection.profile_names import Asked
 from nim.selection.profile_ranking import sort_key

@@ -8,10 +8,10 @@ from pathlib import Path
 from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_model_directory import read_local_model
-from nim.models.checkpoint.loaded_weights import is_quantized
+from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.config import ModelConfig
-from nim.models.config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
-from nim.models.hub.repositories import wanted_of
+from nim.models.hub.repositories_to_download import wanted_of
+from nim.models.read_config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries

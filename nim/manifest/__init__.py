@@ -2,7 +2,7 @@
 
 from nim.manifest.find import find_manifest, manifest_names, manifest_paths
 from nim.manifest.load import load_manifest, local_path, read_manifest
-from nim.manifest.manifest_json import manifest_to_json
+from nim.manifest.manifest_to_json import manifest_to_json
 from nim.manifest.types import Engine, License, Manifest, Model, Profile, Variant
 
 __all__ = [

@@ -168,7 +168,7 @@ def model_config(
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
-    `params.json` of Mistral goes through `mistral_params` first, and is `classless`: the engine reads it
+    `params.json` of Mistral goes through `convert_mistral_params` first, and is `classless`: the engine reads it
     without a class of its model type, so that nothing has a default.
     """
     named = config.get("architectures")

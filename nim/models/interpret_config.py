@@ -2,7 +2,7 @@
 
 from nim.models.attention_heads import read_heads
 from nim.models.config import ModelConfig, as_integer
-from nim.models.context import read_context
+from nim.models.context_length import read_context
 from nim.models.generation_or_pooling import generates, modalities
 from nim.models.layers import read_layers
 from nim.models.quantization import read_quantization

@@ -6,14 +6,14 @@ from dataclasses import replace
 from nim.engine.model_catalog import Feature
 from nim.models.attention_heads import read_heads
 from nim.models.config import ModelConfig
-from nim.models.engine_support import supports
 from nim.models.layers.layer_kinds import layer_count
+from nim.models.supported_features import supports
 from nim.models.types import LARGEST
 from nim.models.weights.model_weights import ModelWeights
 from nim.models.weights.parts.attention import ATTENTION_HEADS, KV_HEADS
 from nim.models.weights.parts.feed_forward import read_mixture
 from nim.models.weights.parts.model_families import family_of
-from nim.models.weights.parts.required_sizes import UnknownSizeError
+from nim.models.weights.parts.read_required_sizes import UnknownSizeError
 from nim.models.weights.tensor_parallel_split import CannotSplitError, Share
 from nim.models.weights.weight_matrices import Ranks
 

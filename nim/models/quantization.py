@@ -5,7 +5,7 @@ from typing import Any
 
 from nim.log_format import visible
 from nim.models.config import ModelConfig, as_integer, as_size, as_string
-from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
+from nim.models.quantized_precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
 
 _BITS = {"nvfp4": 4, "mxfp4": 4, "int4": 4, "mxfp8": 8, "fp8": 8, "int8": 8}

@@ -10,8 +10,8 @@ from typing import Any
 from nim.engine.model_catalog import load_catalog
 from nim.models.config import ModelConfig
 from nim.models.parallel_sizes import has_experts
-from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
+from nim.models.quantized_precision import weight_groups
 
 Raw = Mapping[str, Any]
 

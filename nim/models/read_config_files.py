@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.models.config import ModelConfig, model_config
-from nim.models.mistral_params import as_config
+from nim.models.convert_mistral_params import as_config
 from nim.regular_files import read_bytes
 
 CONFIG, PARAMS = "config.json", "params.json"

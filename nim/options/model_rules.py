@@ -6,7 +6,7 @@ from typing import Any
 from nim.engine.model_catalog import Feature, load_catalog
 from nim.models.cache import default_batched_tokens
 from nim.models.config import ModelConfig
-from nim.models.engine_support import supports
+from nim.models.supported_features import supports
 from nim.models.types import LayerKind
 from nim.options.rule_types import Clash, Rule, Said, found
 

@@ -18,10 +18,10 @@ from nim.manifest.types import merged
 from nim.models.checkpoint.check_model_directory import LocalModel
 from nim.models.checkpoint.list_directory import CONFIG
 from nim.models.config import ModelConfig, model_config
-from nim.models.config_files import read_config
+from nim.models.model_faults import layers_fault, quantization_detail, quantization_name
 from nim.models.quantization import quantization_mapping
 from nim.models.quantization_faults import quantization_fault
-from nim.models.refused_models import layers_fault, quantization_detail, quantization_name
+from nim.models.read_config_files import read_config
 from nim.value_origins import Value
 
 # The configuration is then read from elsewhere.

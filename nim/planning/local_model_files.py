@@ -8,12 +8,12 @@ from typing import Any
 from nim.engine.model_catalog import load_catalog
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
+from nim.models.checkpoint.check_tokenizer_and_code import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.download_origin import find_snapshot
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.checkpoint.loaded_weights import is_quantized
-from nim.models.checkpoint.tokenizer_and_code import remote_code_warnings, tokenizer_warnings
-from nim.models.checkpoint.weight_files import AUTO
-from nim.models.hub.repositories import cache_of, wanted_of
+from nim.models.checkpoint.select_weight_files import AUTO
+from nim.models.checkpoint.weight_bytes_by_type import is_quantized
+from nim.models.hub.repositories_to_download import cache_of, wanted_of
 from nim.models.requested_model import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
 from nim.planning.plan_request import Request

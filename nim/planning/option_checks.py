@@ -7,11 +7,11 @@ from nim.engine import OptionTable, check_named_values, check_variable_values, l
 from nim.engine.arguments.refusals import refuse_all
 from nim.hardware import Gpu
 from nim.manifest import Manifest
+from nim.models.check_lora_adapters import read_adapters
 from nim.models.facts import ModelFacts
-from nim.models.hub.environment import check_timeouts, hub_problems
-from nim.models.lora_adapters import read_adapters
-from nim.models.odd_sizes import odd_sizes
+from nim.models.hub.check_environment import check_timeouts, hub_problems
 from nim.models.requested_model import Source
+from nim.models.warn_implausible_sizes import odd_sizes
 from nim.options.adapter_rules import check_adapters
 from nim.options.option_combinations import check_combinations
 from nim.options.rule_types import Said

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from nim.engine import OptionTable, check_values, parse_arguments
 from nim.engine.arguments.split_line import read_line
+from nim.models.read_runtime_config import read_runtime_config
 from nim.models.requested_model import Source
-from nim.models.runtime_files import read_runtime_config
 from nim.options.option_layers import Layered, entries, profile_entries
 from nim.selection.select import Selection
 from nim.settings import Settings

@@ -22,9 +22,9 @@ from nim.manifest import (
     manifest_to_json,
 )
 from nim.models.facts import ModelFacts, facts_of
-from nim.models.hub.repositories import download_of
+from nim.models.hub.repositories_to_download import download_of
+from nim.models.read_runtime_config import find_beside
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
-from nim.models.runtime_files import find_beside
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import (

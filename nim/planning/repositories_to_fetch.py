@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from nim.engine import find_engine, load_options
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.hub.repositories import wanted_of
+from nim.models.hub.repositories_to_download import wanted_of
 from nim.models.requested_model import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.options.derived_options import cache_entries, default_entries, revision_entries
 from nim.options.option_layers import environment_entries, profile_entries

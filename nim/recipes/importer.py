@@ -9,11 +9,11 @@ from nim.errors import ManifestError, nearest
 from nim.recipes.argument_checks import Reason
 from nim.recipes.gpu_counts import weights_gb
 from nim.recipes.hardware_names import find_target
+from nim.recipes.make_profiles import Found, Weights, other_hardware, profiles_of
 from nim.recipes.manifest_draft import Draft, DraftCheckpoint
+from nim.recipes.opt_in_variants import variants_of
 from nim.recipes.override_precedence import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
-from nim.recipes.profiles import Found, Weights, other_hardware, profiles_of
 from nim.recipes.recipe_file import Recipe
-from nim.recipes.variants import variants_of
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
 HUB = "hf://"

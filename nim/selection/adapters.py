@@ -1,8 +1,8 @@
 """Whether the engine's class of a model can load LoRA adapters."""
 
 from nim.engine.model_catalog import Feature
-from nim.models.engine_support import supports
 from nim.models.facts import ModelFacts
+from nim.models.supported_features import supports
 from nim.selection.effective_options import EngineOptions
 
 

@@ -13,8 +13,8 @@ from nim.data_paths import ROOT
 from nim.engine.installed_engine import find_engine
 from nim.manifest.types import KvCache
 from nim.models.cache import CacheSettings, cache_bytes
-from nim.models.config_files import read_config
 from nim.models.interpret_config import read_model
+from nim.models.read_config_files import read_config
 from nim.selection.memory.kv_cache_cost import stated_reading
 from tests.oracle import models, record
 

@@ -22,7 +22,7 @@ from nim.cli.machine_options import add_machine_options, find_hardware, is_other
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
-from nim.models.hub.repositories import GB
+from nim.models.hub.repositories_to_download import GB
 from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import probe_mounts
 from nim.planning.plan_request import Request

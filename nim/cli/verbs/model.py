@@ -13,8 +13,8 @@ from nim.engine.arguments.numbers import MisfitError, human_integer
 from nim.engine.model_catalog import load_catalog
 from nim.log_format import visible
 from nim.models.facts import facts_of
-from nim.models.odd_sizes import odd_sizes
 from nim.models.types import ModelReading
+from nim.models.warn_implausible_sizes import odd_sizes
 from nim.settings import read_settings
 
 ABOUT = f"""\

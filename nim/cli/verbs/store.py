@@ -12,11 +12,11 @@ from nim.errors import WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.log_format import printable
+from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
 from nim.models.checkpoint.download_origin import origin_of
-from nim.models.checkpoint.repository_files import files_to_fetch
-from nim.models.checkpoint.shards import read_index
-from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
-from nim.models.hub.repositories import ORIGINALS
+from nim.models.checkpoint.find_shards import read_index
+from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, weights_among
+from nim.models.hub.repositories_to_download import ORIGINALS
 from nim.planning.local_model_files import why_offline
 from nim.planning.mount_probe import probe_mounts
 from nim.planning.plan_request import Request

@@ -11,8 +11,8 @@ from nim.models.checkpoint.explain_wrong_path import refuse_directory, refuse_pa
 from nim.models.checkpoint.find_weights import read_weights
 from nim.models.checkpoint.findings import Finding
 from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, list_files, read_config
-from nim.models.checkpoint.loaded_weights import Weights
-from nim.models.checkpoint.weight_files import AUTO
+from nim.models.checkpoint.select_weight_files import AUTO
+from nim.models.checkpoint.weight_bytes_by_type import Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

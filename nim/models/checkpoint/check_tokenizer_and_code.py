@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.models.checkpoint.list_directory import ModelFiles
-from nim.models.checkpoint.other_formats import matches
+from nim.models.checkpoint.unsupported_formats import matches
 from nim.regular_files import read_bytes
 
 # Names of vocabularies, and of files that are called like one but hold none.

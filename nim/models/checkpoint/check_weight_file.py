@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.findings import Fault, Finding
-from nim.models.checkpoint.safetensors import DamagedFile, read_tensor_bytes
+from nim.models.checkpoint.safetensors_header import DamagedFile, read_tensor_bytes
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<error")

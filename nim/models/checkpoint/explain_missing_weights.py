@@ -9,8 +9,7 @@ from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG, explain_adapte
 from nim.models.checkpoint.explain_wrong_path import WHOLE_CACHE
 from nim.models.checkpoint.findings import Fault, Finding
 from nim.models.checkpoint.list_directory import ModelFiles, unfinished
-from nim.models.checkpoint.other_formats import find_format, format_hint
-from nim.models.checkpoint.weight_files import (
+from nim.models.checkpoint.select_weight_files import (
     AUTO,
     WEIGHTS,
     WeightSet,
@@ -18,6 +17,7 @@ from nim.models.checkpoint.weight_files import (
     local_weights,
     matches_any,
 )
+from nim.models.checkpoint.unsupported_formats import find_format, format_hint
 
 _MOST_NAMED = 3
 

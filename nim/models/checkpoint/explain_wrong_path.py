@@ -8,8 +8,8 @@ from nim.errors import WeightsError
 from nim.models.checkpoint.download_origin import hub_repository, origin_of, snapshots_of
 from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG, explain_adapter
 from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, unfinished
-from nim.models.checkpoint.other_formats import DIFFUSERS, find_format, format_hint
-from nim.models.checkpoint.weight_files import weights_among
+from nim.models.checkpoint.select_weight_files import weights_among
+from nim.models.checkpoint.unsupported_formats import DIFFUSERS, find_format, format_hint
 
 WHOLE_CACHE = "mount the whole models--… directory, or copy the snapshot with cp -rL"
 _MOST_LISTED = 4

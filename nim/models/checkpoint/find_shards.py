@@ -9,7 +9,7 @@ from pathlib import Path
 from nim.errors import WeightsError
 from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.list_directory import ModelFiles, read_config
-from nim.models.checkpoint.weight_files import (
+from nim.models.checkpoint.select_weight_files import (
     BIN,
     BIN_INDEX,
     FORMATS,

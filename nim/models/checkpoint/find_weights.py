@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
+from nim.models.checkpoint.check_weight_file import damaged, read_weights_file
 from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.explain_adapter import ADAPTER_WEIGHTS
 from nim.models.checkpoint.explain_missing_weights import (
@@ -16,12 +17,11 @@ from nim.models.checkpoint.explain_missing_weights import (
     no_weights,
     other_engine,
 )
-from nim.models.checkpoint.file_contents import damaged, read_weights_file
+from nim.models.checkpoint.find_shards import Shards, shards_of
 from nim.models.checkpoint.findings import Fault, Finding
 from nim.models.checkpoint.list_directory import ModelFiles
-from nim.models.checkpoint.loaded_weights import Weights, is_quantized, weights_of
-from nim.models.checkpoint.shards import Shards, shards_of
-from nim.models.checkpoint.weight_files import WeightSet, local_weights, needs_weights, other_weights
+from nim.models.checkpoint.select_weight_files import WeightSet, local_weights, needs_weights, other_weights
+from nim.models.checkpoint.weight_bytes_by_type import Weights, is_quantized, weights_of
 
 Found = tuple[Weights | None, tuple[Finding, ...]]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
+from nim.models.checkpoint.check_weight_file import not_the_file, unreadable
 from nim.models.checkpoint.download_origin import Origin
-from nim.models.checkpoint.file_contents import not_the_file, unreadable
 from nim.models.checkpoint.findings import error_of
-from nim.models.checkpoint.other_formats import partial_files
-from nim.models.checkpoint.weight_files import is_mistral
+from nim.models.checkpoint.select_weight_files import is_mistral
+from nim.models.checkpoint.unsupported_formats import partial_files
 from nim.regular_files import read_bytes
 
 CONFIG = "config.json"

@@ -16,8 +16,8 @@ from nim.models.weights.parts.family_extras import layer_extras, shared_queries,
 from nim.models.weights.parts.feed_forward import feed_forward_modules
 from nim.models.weights.parts.latent_attention import latent_attention
 from nim.models.weights.parts.model_families import Family, family_of
+from nim.models.weights.parts.read_required_sizes import UnknownSizeError, size
 from nim.models.weights.parts.recurrent_layers import mixer_modules
-from nim.models.weights.parts.required_sizes import UnknownSizeError, size
 from nim.models.weights.weight_matrices import Linear, Module, Vocabulary
 
 # Their weights lead to latent vectors, from which the engine makes keys and values to keep.

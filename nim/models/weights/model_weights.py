@@ -9,7 +9,7 @@ from nim.models.config import ModelConfig
 from nim.models.types import Quantization
 from nim.models.weights.decoder_layers import decoder_layers, embedding, head, shares_embedding
 from nim.models.weights.parts.family_extras import model_extras
-from nim.models.weights.parts.required_sizes import UnknownSizeError
+from nim.models.weights.parts.read_required_sizes import UnknownSizeError
 from nim.models.weights.parts.vision_and_audio_encoders import tower_modules
 from nim.models.weights.pipeline_stages import stage_bounds
 from nim.models.weights.storage.bits_and_scales import Storage

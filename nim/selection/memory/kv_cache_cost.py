@@ -11,7 +11,7 @@ from nim.models.cache import (
     longest_context,
     spare_block_bytes,
 )
-from nim.models.layers.latent_attention import index_cache
+from nim.models.layers.latent_attention_caches import index_cache
 from nim.models.types import Cache, Layer, LayerKind, ModelReading
 from nim.selection.effective_options import EngineOptions
 from nim.selection.parallel_sizes import Parallel

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.context import read_context
+from nim.models.context_length import read_context
 from nim.models.interpret_config import read_model
 from tests.unit.models.models import GEMMA3, LLAMA, reading
 

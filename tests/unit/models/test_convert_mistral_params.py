@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.config_files import config_from
+from nim.models.convert_mistral_params import as_config
 from nim.models.interpret_config import read_model
-from nim.models.mistral_params import as_config
+from nim.models.read_config_files import config_from
 from nim.models.types import Experts, ModelReading
 
 PARAMS: dict[str, Any] = {

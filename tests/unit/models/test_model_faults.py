@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.refused_models import model_fault
+from nim.models.model_faults import model_fault
 from tests.unit.models.models import LLAMA
 
 QWEN = {

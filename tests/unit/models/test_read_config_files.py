@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nim.models.config_files import config_from, indexed_bytes, read_config
+from nim.models.read_config_files import config_from, indexed_bytes, read_config
 from tests.unit.models.models import LLAMA
 
 PARAMS = {"dim": 2048, "n_layers": 4, "n_heads": 16}

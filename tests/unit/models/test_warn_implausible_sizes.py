@@ -7,7 +7,7 @@ import pytest
 from nim.models.cache import CacheSettings, cache_bytes
 from nim.models.config import model_config
 from nim.models.facts import facts_of
-from nim.models.odd_sizes import odd_sizes
+from nim.models.warn_implausible_sizes import odd_sizes
 from nim.models.weights.weight_matrices import Ranks
 from tests.unit.models.models import FAMILIES, LLAMA
 

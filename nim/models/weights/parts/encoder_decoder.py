@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from nim.models.config import ModelConfig
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.parts.read_required_sizes import size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, Module, column, replicated, row
 

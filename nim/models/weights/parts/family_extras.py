@@ -7,7 +7,7 @@ from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
 from nim.models.weights.parts import encoder_decoder
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.parts.read_required_sizes import size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, Module, Vocabulary, column, replicated, row
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from nim.models.weights.storage.bits_and_scales import Storage, plain
 from nim.models.weights.storage.formats import for_experts
-from nim.models.weights.storage.module_names import ModuleList
+from nim.models.weights.storage.match_module_names import ModuleList
 from nim.models.weights.weight_matrices import Experts, Module, Vocabulary
 
 

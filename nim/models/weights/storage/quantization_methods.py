@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nim.models.config import ModelConfig, as_integer, as_size
-from nim.models.precision import weight_groups
 from nim.models.quantization import quantization_mapping
+from nim.models.quantized_precision import weight_groups
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
 from nim.models.weights.storage.format_of_each_module import Formats
-from nim.models.weights.storage.module_names import ROOTS, ModuleList, checkpoint_names, module_list
+from nim.models.weights.storage.match_module_names import ROOTS, ModuleList, checkpoint_names, module_list
 
 HOPPER = (9, 0)
 _BITS = {"float32": 32, "float64": 64}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from nim.models.checkpoint.check_tokenizer_and_code import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.list_directory import list_files
-from nim.models.checkpoint.tokenizer_and_code import remote_code_warnings, tokenizer_warnings
 from tests.unit.models.checkpoint.directories import Content, make
 
 

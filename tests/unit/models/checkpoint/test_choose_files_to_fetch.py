@@ -3,8 +3,8 @@
 import pytest
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.repository_files import files_to_fetch
-from nim.models.hub.repositories import ORIGINALS
+from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
+from nim.models.hub.repositories_to_download import ORIGINALS
 
 MODEL = ("config.json", "tokenizer.json", "model.safetensors")
 

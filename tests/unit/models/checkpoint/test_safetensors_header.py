@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.models.checkpoint.safetensors import DamagedFile, read_tensor_bytes
+from nim.models.checkpoint.safetensors_header import DamagedFile, read_tensor_bytes
 from tests.unit.models.checkpoint.directories import LFS_POINTER, safetensors, sparse
 
 WHOLE = safetensors({"BF16": 10, "F32": 3, "U8": 5})

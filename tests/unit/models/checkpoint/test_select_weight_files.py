@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.models.checkpoint.weight_files import (
+from nim.models.checkpoint.select_weight_files import (
     FORMATS,
     INDEX,
     LARGE,
@@ -14,7 +14,7 @@ from nim.models.checkpoint.weight_files import (
     needs_weights,
     weight_files,
 )
-from nim.models.hub.repositories import ORIGINALS
+from nim.models.hub.repositories_to_download import ORIGINALS
 
 BESIDE = ("config.json", "tokenizer.json", "README.md", "modeling_mine.py", "original/params.json")
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")

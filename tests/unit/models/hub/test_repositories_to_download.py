@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.models.hub.repositories import ORIGINALS, download_of, wanted_of
+from nim.models.hub.repositories_to_download import ORIGINALS, download_of, wanted_of
 from nim.models.requested_model import Source
 from nim.plan import Download, Wanted
 from nim.value_origins import Layer, Origin, Value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.models.weights.storage.module_names import module_list
+from nim.models.weights.storage.match_module_names import module_list
 
 
 @pytest.mark.parametrize(
