@@ -9,7 +9,7 @@ _UNKNOWN = "unknown"
 
 
 def describe_hardware(hardware: Hardware) -> str:
-    """Return lines, one per GPU and one per fact of the machine; sizes in GiB."""
+    """Return text of several lines, one per GPU and one per fact of the machine; sizes in GiB."""
     lines = [f"GPUs: {len(hardware.gpus) or '<none>'} (from {hardware.source})"]
     lines += [f"  {_gpu(gpu)}" for gpu in hardware.gpus]
     lines += [f"  note: {note}" for note in hardware.notes]
@@ -23,19 +23,19 @@ def describe_hardware(hardware: Hardware) -> str:
 
 
 def name_machine(hardware: Hardware, devices: Sequence[Gpu]) -> str:
-    """Return a description equal for machines of a kind, for the GPUs used: "8 × NVIDIA H200, 16 CPUs"."""
+    """Return one line that is equal for machines of a kind: "8 × NVIDIA H200, CPUs: 16 (x86_64)"."""
     kinds = Counter(" ".join(_kind(gpu)) for gpu in devices)
     return ", ".join([*(f"{count} × {kind}" for kind, count in kinds.items()), f"CPUs: {_cpus(hardware)}"])
 
 
 def _kind(gpu: Gpu) -> tuple[str, ...]:
-    """Return a GPU's name and MIG profile, which GPUs of one kind share."""
+    """Return (GPU name,) or (GPU name, MIG profile), which GPUs of one kind share."""
     name = gpu.name or "unknown GPU"
     return (name, gpu.mig.profile or "MIG") if gpu.mig else (name,)
 
 
 def _gpu(gpu: Gpu) -> str:
-    """Return one line about a GPU."""
+    """Return one line of text about a GPU."""
     facts = [
         f"[{gpu.pci_id or _UNKNOWN}] ({gpu.index}) {gpu.name or 'unknown GPU'}",
         f"MIG {gpu.mig.profile or _UNKNOWN}" if gpu.mig else "",
@@ -69,5 +69,5 @@ def _memory(hardware: Hardware) -> str:
 
 
 def _gib(size_bytes: int | None) -> str:
-    """Return a number of bytes in GiB as text."""
+    """Return bytes as text in GiB ("79.6 GiB"); "unknown" for None."""
     return _UNKNOWN if size_bytes is None else f"{size_bytes / GIB:.1f} GiB"

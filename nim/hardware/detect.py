@@ -10,7 +10,7 @@ from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:
-    """Return the hardware of this machine as far as `environ` exposes it to an engine.
+    """Return this machine's `Hardware` (NVML, /proc, /sys) that an engine under `environ` sees.
 
     HardwareError where the environment names GPUs that are not there, or the driver is broken.
     """
@@ -24,7 +24,7 @@ def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Ha
 
 
 def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source: str) -> Hardware:
-    """Return the hardware of an inventory's visible GPUs and the host around them."""
+    """Return the `Hardware` of the inventory's GPUs that `environ` leaves visible, and of the host."""
     return Hardware(
         gpus=visible_gpus(inventory.gpus, environ, inventory.notes),
         source=source,

@@ -25,14 +25,14 @@ def refuse_old_driver(hardware: Hardware, needed: int) -> None:
 
 
 def _package(hardware: Hardware, cuda: int | None) -> str:
-    """Return a hint to a forward-compatibility package; "" if none would help."""
+    """Return the end of the hint that names a forward-compatibility package; "" if none would help."""
     if cuda is None or _has_geforce(hardware):
         return ""
     return f", or the CUDA forward-compatibility package cuda-compat-{cuda}-0 in the container"
 
 
 def _compatible(hardware: Hardware, needed: int) -> bool:
-    """Return whether a forward-compatibility package is in use: libcuda is newer than the driver's."""
+    """Return whether a forward-compatibility package is in use that provides the CUDA of `needed`."""
     major = _branch(hardware.cuda_version)
     wanted = _cuda_of(needed)
     return wanted is not None and major is not None and major >= wanted and not _has_geforce(hardware)
@@ -44,11 +44,11 @@ def _has_geforce(hardware: Hardware) -> bool:
 
 
 def _cuda_of(branch: int) -> int | None:
-    """Return the newest CUDA version that a driver branch supports; None if unknown."""
+    """Return the newest CUDA major version that a driver branch supports; None if unknown."""
     return next((cuda for first, cuda in _CUDA_OF_BRANCH if branch >= first), None)
 
 
 def _branch(version: str | None) -> int | None:
-    """Return the number before the first dot of a version; None if there is none."""
+    """Return the number before a version's first dot; None if there is none."""
     head = (version or "").partition(".")[0]
     return int(head) if head.isascii() and head.isdigit() else None

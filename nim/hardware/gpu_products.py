@@ -28,14 +28,14 @@ class Product:
 
     @property
     def memory_bytes(self) -> int | None:
-        """Return the memory to plan with: NVML's figure, else the nominal one, which is smaller."""
+        """Return the memory in bytes: NVML's figure, else the nominal one; None if it is the host's."""
         if not self.own_memory:
             return None
         return self.memory_gb * GB if self.memory_mib is None else self.memory_mib * MIB
 
     @property
     def pci_id(self) -> str:
-        """Return the PCI id as `device:vendor`."""
+        """Return the PCI id as `device:vendor` text, such as "2335:10de"."""
         return f"{self.device_id}:{NVIDIA_VENDOR}"
 
     @property
@@ -53,7 +53,7 @@ def _row(
     *aliases: str,
     unified: bool = False,
 ) -> Product:
-    """Return a product from one row of the table."""
+    """Return the `Product` of one row of the table."""
     return Product(
         name=name,
         memory_gb=gb,
@@ -115,22 +115,22 @@ PRODUCTS: tuple[Product, ...] = (
 
 
 def find_product(name: str) -> Product | None:
-    """Return the product with this name; case, maker, separators and the memory's "GB" do not matter."""
+    """Return the `Product` with this name or alias, spelled loosely; None if there is none."""
     return _spellings().get(_plain(name))
 
 
 def product_named(name: str | None) -> Product | None:
-    """Return the product that NVML reports under exactly this name."""
+    """Return the `Product` that NVML reports under exactly this name; None if there is none."""
     return next((product for product in PRODUCTS if product.name == name), None)
 
 
 def product_names() -> tuple[str, ...]:
-    """Return the shortest name of each product."""
+    """Return the short name (`Product.short_name`) of every product in the table."""
     return tuple(product.short_name for product in PRODUCTS)
 
 
 def _spellings() -> Mapping[str, Product]:
-    """Map every spelling to its product. A product's own names take precedence."""
+    """Return a mapping from every plain spelling to its `Product`; own names take precedence."""
     derived: dict[str, Product] = {}
     given: dict[str, Product] = {}
     for product in PRODUCTS:
@@ -144,5 +144,5 @@ def _spellings() -> Mapping[str, Product]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without case, maker and separators."""
+    """Return a name in lower case without maker, "GeForce", "Tesla" and separators."""
     return re.sub(r"[^a-z0-9]|nvidia|geforce|tesla", "", name.lower())

@@ -20,13 +20,13 @@ class _Misread(Exception):
 
 
 def hardware_to_json(hardware: Hardware) -> str:
-    """Return the hardware as one JSON object, readable by `hardware_from_json`."""
+    """Return the hardware as the text of one JSON object, readable by `hardware_from_json`."""
     first = {"format": FORMAT, "source": hardware.source, "gpus": ()}
     return json.dumps(first | asdict(hardware), ensure_ascii=False, indent=1) + "\n"
 
 
 def load_hardware(path: str | Path) -> Hardware:
-    """Return the hardware in a file; HardwareError if the file is not exact."""
+    """Return the `Hardware` in a JSON file; HardwareError if it is unreadable or a field does not match."""
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -36,7 +36,7 @@ def load_hardware(path: str | Path) -> Hardware:
 
 
 def hardware_from_json(text: str, *, origin: str) -> Hardware:
-    """Return the hardware in JSON text; HardwareError naming `origin` unless all fields match exactly."""
+    """Return the `Hardware` in JSON text; HardwareError that names `origin` unless all fields match."""
     try:
         data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         _check_format(data)
@@ -52,7 +52,7 @@ _HINT = "nim hardware --json > FILE writes one"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; refuse duplicate keys."""
+    """Return a JSON object's pairs as a dict; raise _Misread for a duplicate key."""
     for position, (name, _) in enumerate(pairs):
         if name in (earlier for earlier, _ in pairs[:position]):
             raise _Misread(f'"{name}" is written twice')
@@ -60,12 +60,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(word: str) -> Any:
-    """Refuse NaN and Infinity."""
+    """Raise _Misread for NaN or Infinity."""
     raise _Misread(f"{word} is not a number that it can hold")
 
 
 def _check_format(data: Any) -> None:
-    """Refuse a file of another format version."""
+    """Raise _Misread if the parsed file is no object or of another format version."""
     if not isinstance(data, dict):
         raise _Misread("it is not an object")
     if (found := data.get("format")) != FORMAT or isinstance(found, bool):
@@ -73,7 +73,7 @@ def _check_format(data: Any) -> None:
 
 
 def _record(kind: type[Any]) -> Callable[[Any, str], Any]:
-    """Return a reader of objects that have exactly the fields of `kind`."""
+    """Return a reader (value, place) of JSON objects with exactly the fields of dataclass `kind`."""
 
     def read_record(data: Any, where: str) -> Any:
         """Return an object of the class; refuse missing and unknown fields."""
@@ -94,12 +94,12 @@ def _record(kind: type[Any]) -> Callable[[Any, str], Any]:
 
 
 def _optional(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-    """Return a reader that also accepts null."""
+    """Return a reader that returns None for null and else calls `read`."""
     return lambda data, where: None if data is None else read(data, where)
 
 
 def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-    """Return a reader of lists."""
+    """Return a reader of JSON lists, as tuples of what `read` returns."""
 
     def read_list(data: Any, where: str) -> tuple[Any, ...]:
         """Return the elements of a list as a tuple."""
@@ -111,35 +111,35 @@ def _list_of(read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 
 
 def _text(data: Any, where: str) -> str:
-    """Return the value if it is text."""
+    """Return the value if it is a string; else raise _Misread."""
     if not isinstance(data, str):
         raise _wrong(where, "a text", data)
     return data
 
 
 def _whole(data: Any, where: str) -> int:
-    """Return the value if it is a whole number."""
+    """Return the value if it is a whole number from 0; else raise _Misread."""
     if not isinstance(data, int) or isinstance(data, bool) or data < 0:
         raise _wrong(where, "a whole number from 0", data)
     return data
 
 
 def _number(data: Any, where: str) -> float:
-    """Return the value if it is a number."""
+    """Return the value as a float if it is a number from 0; else raise _Misread."""
     if not isinstance(data, int | float) or isinstance(data, bool) or data < 0:
         raise _wrong(where, "a number from 0", data)
     return float(data)
 
 
 def _truth(data: Any, where: str) -> bool:
-    """Return the value if it is a boolean."""
+    """Return the value if it is a boolean; else raise _Misread."""
     if not isinstance(data, bool):
         raise _wrong(where, "true, false or null", data)
     return data
 
 
 def _pair(data: Any, where: str) -> tuple[int, int]:
-    """Return the value if it is a list of two whole numbers."""
+    """Return a list of two whole numbers as a tuple; else raise _Misread."""
     if not isinstance(data, list) or len(data) != 2:
         raise _wrong(where, "two whole numbers, as [9, 0]", data)
     return _whole(data[0], f"{where}[0]"), _whole(data[1], f"{where}[1]")
@@ -160,7 +160,7 @@ _READERS: dict[Any, Callable[[Any, str], Any]] = {
 
 
 def _check_gpus(gpus: Iterable[Gpu]) -> None:
-    """Check for contradictions and duplicates across fields."""
+    """Raise _Misread for invalid ids, contradictory figures or duplicate UUIDs of the GPUs."""
     seen: set[str] = set()
     for position, gpu in enumerate(gpus):
         where = f"gpus[{position}]"
@@ -176,11 +176,11 @@ def _check_gpus(gpus: Iterable[Gpu]) -> None:
 
 
 def _at(where: str, name: str) -> str:
-    """Return the place of a field within the file, for errors."""
+    """Return the dotted place of a field in the file, for errors."""
     return f"{where}.{name}" if where else name
 
 
 def _wrong(where: str, wanted: str, found: Any) -> _Misread:
-    """Return the error for a value of another type."""
+    """Return the _Misread "`where` must be `wanted`, and is `found`"; does not raise it."""
     shown = json.dumps(found, ensure_ascii=False)
     return _Misread(f"{where} must be {wanted}, and is {shown if len(shown) <= 60 else shown[:57] + '...'}")

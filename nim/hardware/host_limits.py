@@ -11,7 +11,7 @@ _NO_LIMIT = 1 << 60
 
 
 def read_host(root: Path = Path("/")) -> Host:
-    """Return the host's memory, CPUs and limits; missing ones are None."""
+    """Return memory, CPUs, cgroup limits and /dev/shm as `Host`, from /proc and /sys; missing ones None."""
     memory = read_meminfo(root)
     shm_bytes, shm_free_bytes = shm_size(root)
     return Host(
@@ -27,13 +27,13 @@ def read_host(root: Path = Path("/")) -> Host:
 
 
 def usable_cpus() -> int | None:
-    """Return the number of CPUs this process may run on."""
+    """Return the number of CPUs that this process may run on (affinity); None if unknown."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def read_meminfo(root: Path) -> dict[str, int]:
-    """Return /proc/meminfo in bytes."""
+    """Return /proc/meminfo as a dict from name to bytes; {} if it is unreadable."""
     sizes = {}
     for line in (_read(root / "proc/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
@@ -44,7 +44,7 @@ def read_meminfo(root: Path) -> dict[str, int]:
 
 
 def shm_size(root: Path) -> tuple[int | None, int | None]:
-    """Return size and free bytes of /dev/shm, used by the engine's processes to communicate."""
+    """Return total and free bytes of /dev/shm; (None, None) if there is none."""
     try:
         found = os.statvfs(root / "dev/shm")
     except OSError:
@@ -53,14 +53,14 @@ def shm_size(root: Path) -> tuple[int | None, int | None]:
 
 
 def memory_limit(root: Path) -> int | None:
-    """Return the smallest memory limit in bytes of this cgroup and its parents; version 1 or 2."""
+    """Return the smallest memory limit in bytes of this cgroup and its parents (v1, v2); None without one."""
     limits = [_bytes(folder / "memory.max") for folder in _unified_folders(root)]
     limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _v1_folders(root, "memory")]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def cpu_quota(root: Path) -> float | None:
-    """Return the CPU time granted by the tightest cgroup, in CPUs."""
+    """Return the CPU limit of the tightest cgroup as a number of CPUs; None without a limit."""
     quotas = [_ratio((_read(folder / "cpu.max") or "").split()) for folder in _unified_folders(root)]
     for folder in _v1_folders(root, "cpu"):
         words = [_read(folder / name) or "" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
@@ -69,14 +69,14 @@ def cpu_quota(root: Path) -> float | None:
 
 
 def _unified_folders(root: Path) -> Iterator[Path]:
-    """Yield the directories of this process's cgroup and its parents, version 2."""
+    """Yield the directories of this process's cgroup (version 2) and its parents."""
     mount = root / "sys/fs/cgroup"
     hybrid = mount / "unified"
     yield from _with_parents(hybrid if hybrid.is_dir() else mount, _own_cgroup(root, ""))
 
 
 def _v1_folders(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the directories of this process's cgroup and its parents, version 1."""
+    """Yield the directories of this process's cgroup (version 1) and its parents for a controller."""
     mount = root / "sys/fs/cgroup"
     names = (controller, "cpu,cpuacct") if controller == "cpu" else (controller,)
     existing = next((mount / name for name in names if (mount / name).is_dir()), None)
@@ -85,7 +85,7 @@ def _v1_folders(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _own_cgroup(root: Path, controller: str) -> str:
-    """Return this process's cgroup path. In version 2 it is the line without a controller."""
+    """Return this process's cgroup path for a controller ("": version 2); "/" if not found."""
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -95,7 +95,7 @@ def _own_cgroup(root: Path, controller: str) -> str:
 
 
 def _with_parents(mount: Path, path: str) -> Iterator[Path]:
-    """Yield the cgroup and its parents up to the mount.
+    """Yield the directories of a cgroup `path` below `mount` and of its parents, up to the mount.
 
     In a container the mount often is the container's own cgroup while the path is the host's: then
     the deeper folders do not exist, and the mount itself is what counts.
@@ -114,7 +114,7 @@ def _bytes(path: Path) -> int | None:
 
 
 def _ratio(words: list[str]) -> float | None:
-    """Return quota divided by period; "max" and -1 mean no quota."""
+    """Return quota divided by period, given as two texts; None for "max", -1 or other text."""
     if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
         return None
     return int(words[0]) / int(words[1])

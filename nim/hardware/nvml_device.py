@@ -15,7 +15,7 @@ _MIG_NAME = re.compile(r"\bMIG (\S+)$")
 
 
 def read_device(nvml: Any, handle: Any, index: int) -> tuple[list[Gpu], list[str]]:
-    """Return the GPU or its MIG devices, and warnings about it."""
+    """Return the GPU, or its MIG devices, as a list of `Gpu`, and a list of warnings."""
     gpu = _whole(nvml, handle, index)
     divided = _divided(nvml, handle)
     if divided is None:
@@ -28,7 +28,7 @@ def read_device(nvml: Any, handle: Any, index: int) -> tuple[list[Gpu], list[str
 
 
 def _whole(nvml: Any, handle: Any, index: int) -> Gpu:
-    """Return a GPU that is not divided."""
+    """Return the `Gpu` for a handle, as a whole; what NVML does not report is None."""
     name = text(ask(nvml, "nvmlDeviceGetName", handle))
     product = product_named(name)
     total, free = (None, None) if product and not product.own_memory else _memory(nvml, handle)
@@ -67,7 +67,7 @@ def _mig_handles(nvml: Any, handle: Any) -> Iterator[Any]:
 
 
 def _slice(nvml: Any, handle: Any, parent: Gpu) -> Gpu:
-    """Return a MIG device: its own name and memory, the rest from its parent."""
+    """Return the `Gpu` of a MIG device: its own UUID and memory, the rest from its parent."""
     total, free = _slice_memory(nvml, handle, parent)
     profile = _MIG_NAME.search(text(ask(nvml, "nvmlDeviceGetName", handle)) or "")
     return Gpu(
@@ -90,7 +90,7 @@ def _slice(nvml: Any, handle: Any, parent: Gpu) -> Gpu:
 
 
 def _slice_memory(nvml: Any, handle: Any, parent: Gpu) -> tuple[int | None, int | None]:
-    """Return total and free bytes of a slice; None if NVML reports the parent's size."""
+    """Return total and free bytes of a MIG device; None for what NVML does not report of it."""
     total, free = _memory(nvml, handle)
     if total is None or parent.memory_total_bytes is None or total < parent.memory_total_bytes:
         return total, free
@@ -100,13 +100,13 @@ def _slice_memory(nvml: Any, handle: Any, parent: Gpu) -> tuple[int | None, int 
 
 
 def _memory(nvml: Any, handle: Any) -> tuple[int | None, int | None]:
-    """Return total and free memory in bytes; None if NVML reports none."""
+    """Return total and free memory in bytes; (None, None) if NVML reports none."""
     info = ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
     return (int(info.total), int(info.free)) if info and info.total else (None, None)
 
 
 def _unified_memory(nvml: Any, handle: Any, product: Product | None) -> bool | None:
-    """Return whether CPU and GPU share memory in hardware (ATS), by NVML or else by the product."""
+    """Return whether CPU and GPU share memory (ATS), by NVML or else the product; None if unknown."""
     mode = ask(nvml, "nvmlDeviceGetAddressingMode", handle)
     if mode is not None and mode == getattr(nvml, "NVML_DEVICE_ADDRESSING_MODE_ATS", None):
         return True
@@ -116,19 +116,19 @@ def _unified_memory(nvml: Any, handle: Any, product: Product | None) -> bool | N
 
 
 def pci_address(nvml: Any, handle: Any) -> str | None:
-    """Return the PCI address of a GPU."""
+    """Return a GPU's PCI address as text; None if NVML does not report it."""
     info = ask(nvml, "nvmlDeviceGetPciInfo", handle)
     return (text(info.busId) or None) if info else None
 
 
 def _pci_id(nvml: Any, handle: Any) -> str | None:
-    """Return device and vendor id; NVML packs the device into the upper half."""
+    """Return "device:vendor" in hex, such as "2335:10de"; None if NVML does not report it."""
     info = ask(nvml, "nvmlDeviceGetPciInfo", handle)
     return f"{info.pciDeviceId >> 16:04x}:{info.pciDeviceId & 0xFFFF:04x}" if info else None
 
 
 def ask(nvml: Any, function: str, *arguments: Any) -> Any:
-    """Return NVML's answer, or None if there is none: unsupported, not permitted, too old."""
+    """Call NVML's `function` and return its result; None if it is unsupported, not permitted or missing."""
     call = getattr(nvml, function, None)
     try:
         return call(*arguments) if call else None
@@ -137,5 +137,5 @@ def ask(nvml: Any, function: str, *arguments: Any) -> Any:
 
 
 def text(value: str | bytes | None) -> str | None:
-    """Return a string from NVML: bytes in older bindings, text in newer ones."""
+    """Return a string from NVML, decoded if it is bytes (older bindings); None stays None."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value

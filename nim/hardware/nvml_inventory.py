@@ -27,7 +27,7 @@ class Inventory:
 
 
 def load_nvml() -> Any | None:
-    """Return the module pynvml, or None without the driver's library: then there are no GPUs."""
+    """Return the module pynvml; None if the driver's library is not installed."""
     import ctypes
 
     try:
@@ -40,7 +40,7 @@ def load_nvml() -> Any | None:
 
 
 def take_inventory(nvml: Any) -> Inventory:
-    """Return the inventory. Without a loaded driver it is empty; a broken driver is a HardwareError."""
+    """Return NVML's `Inventory`, empty if no driver is loaded; HardwareError if the driver is broken."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -54,7 +54,7 @@ def take_inventory(nvml: Any) -> Inventory:
 
 
 def _inventory(nvml: Any) -> Inventory:
-    """Return the inventory of an initialised NVML."""
+    """Return the `Inventory` of an initialised NVML."""
     handles, notes = _open_all(nvml)
     found: list[Gpu] = []
     for index, handle in enumerate(_in_pci_order(nvml, handles)):
@@ -70,7 +70,7 @@ def _inventory(nvml: Any) -> Inventory:
 
 
 def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
-    """Return a handle for each GPU this process may open; CUDA omits the others too."""
+    """Return the handles of the GPUs this process may open, and notes on the others; HardwareError."""
     handles: list[Any] = []
     notes: list[str] = []
     with _refusing(nvml, "count the GPUs"):
@@ -87,7 +87,7 @@ def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
 
 
 def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
-    """Return the handles in PCI order, which NVML does not guarantee and CUDA can be set to use."""
+    """Return the handles sorted by PCI address; in NVML's order if an address is unknown."""
     addresses = [pci_address(nvml, handle) for handle in handles]
     if None in addresses:
         return list(handles)
@@ -96,14 +96,14 @@ def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
 
 
 def _cuda_version(nvml: Any) -> str | None:
-    """Return the CUDA version (13000 is 13.0) of the loaded libcuda, including a compatibility package's."""
+    """Return the CUDA version of the loaded libcuda, such as "13.0"; None if unknown."""
     number = ask(nvml, "nvmlSystemGetCudaDriverVersion_v2")
     return f"{number // 1000}.{number % 1000 // 10}" if number else None
 
 
 @contextmanager
 def _refusing(nvml: Any, what: str) -> Iterator[None]:
-    """Convert NVML's errors within the block to HardwareError."""
+    """Convert NVML errors raised within the `with` block to HardwareError "cannot `what`: …"."""
     try:
         yield
     except nvml.NVMLError as error:
@@ -114,7 +114,7 @@ def _refusing(nvml: Any, what: str) -> Iterator[None]:
 
 
 def _broken(nvml: Any, error: Any) -> HardwareError:
-    """Return the error for an NVML that does not start."""
+    """Return the HardwareError, not raised, for an NVML that does not start, with its cause."""
     reasons = {
         nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
             "the driver's library and its kernel module are of different versions, as after an update",

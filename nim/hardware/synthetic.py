@@ -12,7 +12,7 @@ _COUNT_LAST = re.compile(r"(?P<name>.+?)\s*[x×*]\s*(?P<count>\d{1,4})", re.IGNO
 
 
 def hardware_from_gpus(text: str) -> Hardware:
-    """Return an idle machine with the GPUs of `text`: "8xH200", "H200", "H100x2" or "4xH100,4xA100".
+    """Return idle `Hardware` with the GPUs of `text`: "8xH200", "H200", "H100x2" or "4xH100,4xA100".
 
     All of a GPU's memory is free. What the text does not say (driver, host memory, CPUs) is unknown.
     """
@@ -31,7 +31,7 @@ def hardware_from_gpus(text: str) -> Hardware:
 
 
 def _products(item: str, text: str) -> list[Product]:
-    """Return the GPUs of one item of the list."""
+    """Return one item's products, repeated by its count; HardwareError if it names no known GPU."""
     if not item:
         raise _cannot(text, "an item between the commas is empty")
     count, name = _split(item)
@@ -45,7 +45,7 @@ def _products(item: str, text: str) -> list[Product]:
 
 
 def _split(item: str) -> tuple[int, str]:
-    """Return count and name. A name that contains an x (RTX 5090) is not split."""
+    """Return (count, name) of an item; count 1 if none is given. An x within a name (RTX 5090) stays."""
     if found := _COUNT_FIRST.fullmatch(item):
         return _number(found["count"]), found["name"].strip()
     found = _COUNT_LAST.fullmatch(item)
@@ -55,12 +55,12 @@ def _split(item: str) -> tuple[int, str]:
 
 
 def _number(digits: str) -> int:
-    """Return the count; a count far out of range stays out of range."""
+    """Return the digits as an int; a value above `MAX_GPUS` if there are ten or more digits."""
     return int(digits) if len(digits) < 10 else MAX_GPUS + 1
 
 
 def _pooled_bytes(products: list[Product], text: str) -> int | None:
-    """Return the host memory of a machine whose GPU shares it: one GPU, one pool."""
+    """Return the host memory in bytes if the one GPU shares it (GB10); None for other GPUs."""
     pools = [product for product in products if not product.own_memory]
     if not pools:
         return None
@@ -70,7 +70,7 @@ def _pooled_bytes(products: list[Product], text: str) -> int | None:
 
 
 def _gpu(index: int, product: Product) -> Gpu:
-    """Return an idle GPU of a product."""
+    """Return the idle `Gpu` of a product at this index, with all its memory free."""
     return Gpu(
         index=index,
         name=product.name,
@@ -83,5 +83,5 @@ def _gpu(index: int, product: Product) -> Gpu:
 
 
 def _cannot(text: str, why: str) -> HardwareError:
-    """Return the error for an invalid --gpus."""
+    """Return the HardwareError for an invalid --gpus `text`, not raised."""
     return HardwareError(f'cannot read --gpus "{text}": {why}', hint="--gpus 8xH200, or --gpus 4xH100,4xA100")

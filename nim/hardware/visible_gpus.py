@@ -28,7 +28,7 @@ _INDEXES, _GPU_UUIDS, _MIG_NAMES, _OTHER = "indexes", "GPU UUIDs", "MIG names", 
 
 
 def hiding_variable(environ: Mapping[str, str]) -> str | None:
-    """Return the setting that hides every GPU, as 'NAME="value"', or None."""
+    """Return the setting that hides every GPU, as 'NAME="value"'; None if none does."""
     cuda, runtime = environ.get(CUDA), environ.get(RUNTIME)
     if cuda is not None and (cuda.strip().lower() in _NO_GPUS or _entries(cuda)[0] == _END):
         return f'{CUDA}="{cuda}"'
@@ -40,7 +40,7 @@ def hiding_variable(environ: Mapping[str, str]) -> str | None:
 def visible_gpus(
     gpus: Sequence[Gpu], environ: Mapping[str, str], notes: Sequence[str] = ()
 ) -> tuple[Gpu, ...]:
-    """Return those of `gpus` (all, in PCI order) that the engine can see, in its order.
+    """Return those of `gpus` that the engine can see, in its order; HardwareError for unknown entries.
 
     HardwareError where a variable names what does not exist; `notes` then help to say why it does not.
     """
@@ -67,7 +67,7 @@ class _List:
     notes: tuple[str, ...]
 
     def find(self, entry: str) -> list[Gpu]:
-        """Return the device of an entry, or all MIG devices of the GPU it refers to."""
+        """Return the devices that an entry names (a GPU: all its MIG devices); HardwareError if none."""
         if _kind(entry) == _INDEXES:
             number = entry.lstrip("0") or "0"
             return [gpu for gpu in self.gpus if str(gpu.index) == number] or self.refuse(
@@ -82,7 +82,7 @@ class _List:
         return found
 
     def refuse(self, why: str, existing: Sequence[Gpu] | None = None) -> NoReturn:
-        """Raise HardwareError for the list, with the existing devices."""
+        """Raise HardwareError "cannot use `variable`: `why`" with the existing devices; never returns."""
         existing = self.gpus if existing is None else existing
         reasons = [why] if existing else [why, "no GPU is visible here", *self.notes]
         raise HardwareError(
@@ -92,7 +92,7 @@ class _List:
         )
 
     def _way_out(self) -> str:
-        """Return what to type instead of the list."""
+        """Return the hint of what to type instead of the list."""
         if self.variable == RUNTIME:
             return f"start the container with the GPUs it names, or {RUNTIME}=void where the list is stale"
         if self.gpus:
@@ -101,7 +101,7 @@ class _List:
 
 
 def _granted(runtime: _List) -> tuple[Gpu, ...]:
-    """Return the GPUs granted by the container runtime: all, unless it lists UUIDs."""
+    """Return the GPUs that NVIDIA_VISIBLE_DEVICES grants: all, unless every entry is a UUID."""
     entries = _entries(runtime.value)
     if not all(_kind(entry) in (_GPU_UUIDS, _MIG_NAMES) for entry in entries):
         return runtime.gpus
@@ -110,7 +110,7 @@ def _granted(runtime: _List) -> tuple[Gpu, ...]:
 
 
 def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
-    """Return the GPUs listed in CUDA_VISIBLE_DEVICES, up to the first -1."""
+    """Return the GPUs listed in CUDA_VISIBLE_DEVICES, up to the first -1; HardwareError if unusable."""
     entries = _entries(wanted.value)
     entries = entries[: entries.index(_END)] if _END in entries else entries
     kinds = {_kind(entry) for entry in entries} - {_OTHER}
@@ -128,7 +128,7 @@ def _chosen(wanted: _List, order: str | None) -> tuple[Gpu, ...]:
 
 
 def _refuse_unclear_order(wanted: _List, order: str | None) -> None:
-    """Raise HardwareError if CUDA's order of GPUs, and so an index, is unknown."""
+    """Raise HardwareError if CUDA_DEVICE_ORDER leaves open which GPU an index means."""
     if order and order not in _ORDERS:
         raise HardwareError(f'cannot use {ORDER} "{order}": CUDA does not know it', allowed=_ORDERS)
     if order == "FASTEST_FIRST" and len({gpu.name for gpu in wanted.gpus}) > 1:
@@ -140,7 +140,7 @@ def _refuse_unclear_order(wanted: _List, order: str | None) -> None:
 
 
 def _names(gpu: Gpu) -> Iterator[str]:
-    """Return all names of a device: its UUID; for MIG also its old name and its parent's UUID."""
+    """Yield all names of a device: its UUID; for MIG also its parent's UUID and its old name."""
     if gpu.uuid:
         yield gpu.uuid
     if gpu.mig and gpu.mig.parent_uuid:
@@ -149,12 +149,12 @@ def _names(gpu: Gpu) -> Iterator[str]:
 
 
 def _identity(gpu: Gpu, entry: str) -> str | None:
-    """Return the set in which an entry must be unique: GPUs for a GPU's name, devices for a MIG name."""
+    """Return the UUID by which an entry must be unique: the parent's for a GPU's name, else the device's."""
     return gpu.mig.parent_uuid if gpu.mig and _kind(entry) == _GPU_UUIDS else gpu.uuid
 
 
 def _why_unknown(entry: str) -> str:
-    """Return why an entry names no device."""
+    """Return why an entry names no device, as the end of a sentence."""
     if _kind(entry) != _OTHER:
         return "names no device that is visible here"
     if entry.lower() == "all":
@@ -163,7 +163,7 @@ def _why_unknown(entry: str) -> str:
 
 
 def _kind(entry: str) -> str:
-    """Return the kind of an entry: index, GPU name, MIG name or other."""
+    """Return the kind of an entry as words: indexes, GPU UUIDs, MIG names or other."""
     if entry.startswith("GPU-"):
         return _GPU_UUIDS
     if entry.startswith("MIG-"):
@@ -172,11 +172,11 @@ def _kind(entry: str) -> str:
 
 
 def _label(gpu: Gpu) -> str:
-    """Return a device's index, kind and UUID as text."""
+    """Return a device as text for errors: index, UUID, name and MIG profile."""
     kind = f" MIG {gpu.mig.profile or 'device'}" if gpu.mig else ""
     return f"{gpu.index} ({gpu.uuid or 'no UUID'}, {gpu.name or 'unknown GPU'}{kind})"
 
 
 def _entries(value: str) -> list[str]:
-    """Return the entries of a list, separated by commas."""
+    """Return the comma-separated entries of a list, stripped; [""] for an empty text."""
     return [entry.strip() for entry in value.split(",")]

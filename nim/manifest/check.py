@@ -14,12 +14,12 @@ LABEL = re.compile(
 
 
 def check_manifest(manifest: Manifest) -> tuple[str, ...]:
-    """Return a sentence for each problem found; empty if there is none."""
+    """Return a sentence for each problem of a manifest (ids, labels, patterns); () if there is none."""
     return tuple(_problems(manifest))
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
-    """Yield the problems: wrong ids, duplicate labels, invalid patterns."""
+    """Yield a sentence per wrong id, duplicate or malformed label, missing source and invalid pattern."""
     for profile, expected in wrong_ids(manifest):
         yield f"line {profile.line}: the id of {profile.label} is not that of its content: {expected}"
     labels = Counter(profile.label for profile in manifest.profiles)
@@ -36,7 +36,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _bad_pattern(pattern: str, line: int | None) -> Iterator[str]:
-    """Yield a problem if the text is not a regular expression."""
+    """Yield a sentence if `pattern` is not a regular expression; else nothing."""
     try:
         re.compile(pattern)
     except re.error as error:

@@ -10,7 +10,7 @@ SUFFIX = ".yaml"
 
 
 def find_manifest(name: str, directory: Path) -> Manifest:
-    """Return the manifest of the model `name`, in any case; the maker before the slash is optional.
+    """Return the `Manifest` of model `name` (maker optional) from its file; ManifestError if there is none.
 
     Only that one file is read. ManifestError if there is none, with the most similar names.
     """
@@ -24,18 +24,18 @@ def find_manifest(name: str, directory: Path) -> Manifest:
 
 
 def manifest_paths(directory: Path) -> tuple[Path, ...]:
-    """Return the paths of all manifests in a directory, sorted by name."""
+    """Return the paths of all *.yaml files in a directory, sorted; () if there are none."""
     return tuple(sorted(directory.glob(f"*{SUFFIX}")))
 
 
 def manifest_names(directory: Path) -> tuple[str, ...]:
-    """Return the names of the models in a directory's manifests. Reads all of them."""
+    """Read all manifests in a directory and return their models' names; ManifestError if one is broken."""
     manifests = [load_manifest(path) for path in manifest_paths(directory)]
     return tuple(manifest.name for manifest in manifests if manifest.name)
 
 
 def _makers(manifest: Manifest) -> set[str]:
-    """Return the part before the slash of the model's name and of its source repository."""
+    """Return the parts before the slash of the model's name and of its source; empty without a model."""
     if manifest.model is None:
         return set()
     names = (manifest.model.name, manifest.model.source.partition("://")[2])
@@ -43,7 +43,7 @@ def _makers(manifest: Manifest) -> set[str]:
 
 
 def _unknown(name: str, directory: Path) -> ManifestError:
-    """Return the error for an unknown model. Only this reads all manifests, to suggest names."""
+    """Return the ManifestError for an unknown model, not raised; reads all manifests to suggest names."""
     known = manifest_names(directory) if directory.is_dir() else ()
     likely = nearest(name.lower(), known) or nearest(
         name.lower().rpartition("/")[2], [_short(one) for one in known]

@@ -17,18 +17,18 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 
 
 def manifest_schema() -> dict[str, Any]:
-    """Return the schema as JSON values."""
+    """Return the JSON schema of a manifest file as a dict."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Model manifest"}
     return head | _object(Document)
 
 
 def schema_text() -> str:
-    """Return the text of `profiles/manifest.schema.json`."""
+    """Return the JSON schema as the text of `profiles/manifest.schema.json`; writes no file."""
     return json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _object(kind: Any) -> dict[str, Any]:
-    """Return the schema of a dataclass."""
+    """Return the JSON schema of a dataclass as a dict."""
     types, declared = field_types(kind), declared_fields(kind)
     properties = {
         name: _described(_value(types[name], field.metadata.get("pattern")), field.metadata.get("about"))
@@ -44,7 +44,7 @@ def _object(kind: Any) -> dict[str, Any]:
 
 
 def _value(kind: Any, pattern: str | None) -> dict[str, Any]:
-    """Return the schema of a field's type."""
+    """Return the JSON schema of a field's type as a dict."""
     if get_origin(kind) is Mapping:
         values = {"type": "object", "additionalProperties": _value(get_args(kind)[1], None)}
         return values | ({"propertyNames": {"pattern": f"^({pattern})$"}} if pattern else {})
@@ -56,5 +56,5 @@ def _value(kind: Any, pattern: str | None) -> dict[str, Any]:
 
 
 def _described(schema: dict[str, Any], about: str | None) -> dict[str, Any]:
-    """Return a schema with a description."""
+    """Return a schema with the description `about`, unless it already has one."""
     return {"description": about} | schema if about and "description" not in schema else schema

@@ -18,12 +18,12 @@ PLACEHOLDER_ID = "0" * 64
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Return the manifest in a file, of schema version 2 or 1."""
+    """Return the `Manifest` in a YAML file of schema version 2 or 1; ManifestError if it is unreadable or wrong."""
     return read_manifest(manifest_text(path), name=str(path), path=path)
 
 
 def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = None) -> Manifest:
-    """Return the manifest in `text`. Errors refer to it as `name`; sources are relative to `path`."""
+    """Return the `Manifest` in `text`. ManifestError refers to it as `name`; sources are relative to `path`."""
     place = Place(name)
     node = compose(text, place)
     keys = [key for key, _, _ in items(node, place, "the manifest")]
@@ -42,7 +42,7 @@ def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = No
 
 
 def local_path(manifest: Manifest, source: str) -> str | None:
-    """Return the absolute directory that a source names; None if it is a URI that must be fetched."""
+    """Return the absolute directory that a source names, unchecked; None if it is a URI to be fetched."""
     if "://" in source:
         return source.removeprefix("file://") if source.startswith("file://") else None
     base = Path(manifest.path).parent if manifest.path else Path.cwd()
@@ -50,7 +50,7 @@ def local_path(manifest: Manifest, source: str) -> str | None:
 
 
 def profile_from(entry: Entry, document: Document, line: int | None = None) -> Profile:
-    """Return the profile of an entry, joined with what the document says about it elsewhere."""
+    """Return the `Profile` of an entry, joined with the document's engine, checkpoint and model."""
     checkpoint = document.checkpoints.get(entry.checkpoint or entry.tags.get("precision", ""))
     files = {name: file.uri for name, file in entry.workspace.files.items()} if entry.workspace else {}
     source = (
@@ -74,7 +74,7 @@ def profile_from(entry: Entry, document: Document, line: int | None = None) -> P
 
 
 def lora_engine(tags: Mapping[str, str]) -> Engine:
-    """Return the engine options that the LoRA tags stand for."""
+    """Return the `Engine` options that the LoRA tags stand for; empty ones without LoRA."""
     if tags.get("feat_lora", "").lower() != "true":
         return Engine()
     rank = tags.get("feat_lora_max_rank", "")
@@ -82,7 +82,7 @@ def lora_engine(tags: Mapping[str, str]) -> Engine:
 
 
 def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ...]:
-    """Return the profiles of a document; ManifestError for none or duplicate ids."""
+    """Return the document's profiles as a tuple; ManifestError if there are none or ids are duplicate."""
     entry_nodes = _entry_nodes(node, place)
     if not entry_nodes:
         place.refuse(node, "use a manifest without profiles", hint="add one below `profiles:`")
@@ -100,7 +100,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
 
 
 def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> None:
-    """Raise ManifestError for tags that must be numbers, and for names that do not exist."""
+    """Raise ManifestError for an invalid tp, pp or LoRA tag, a variant tag or an unknown checkpoint."""
     for tag in ("tp", "pp"):
         if not entry.tags.get(tag, "1").isdecimal() or int(entry.tags.get(tag, "1")) < 1:
             place.refuse(
@@ -115,7 +115,7 @@ def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> 
 
 
 def _entry_nodes(node: Node, place: Place) -> list[Node]:
-    """Return the YAML nodes of the profiles."""
+    """Return the YAML nodes of the entries below `profiles:`; [] if the key is missing."""
     found = [value for name, _, value in items(node, place, "the manifest") if name == "profiles"]
     return elements(found[0], place, "profiles") if found else []
 
@@ -126,12 +126,12 @@ def _model_source(model: Model | None) -> str | None:
 
 
 def _absolute(path: Path | None) -> str | None:
-    """Return a path as absolute text; None without a path."""
+    """Return a path as absolute text; None for None."""
     return str(path.absolute()) if path else None
 
 
 def manifest_text(path: Path) -> str:
-    """Return the text of a manifest; ManifestError if it cannot be read."""
+    """Return the text of a manifest file; ManifestError if it cannot be read."""
     try:
         return read_text(path, MAX_BYTES)
     except OSError as error:

@@ -10,7 +10,7 @@ from nim.manifest.types import Manifest, Profile
 
 
 def manifest_to_json(manifest: Manifest, selected: Profile | None = None) -> dict[str, Any]:
-    """Return the whole manifest as JSON values, with id and label of the `selected` profile if given."""
+    """Return the whole manifest as a dict of JSON values, with the `selected` profile's id and label if given."""
     head: dict[str, Any] = {
         "schema_version": manifest.schema_version if manifest.schema_version.startswith("2") else "2.0.0",
         "profile_selection_criteria": manifest.criteria,
@@ -25,7 +25,7 @@ def manifest_to_json(manifest: Manifest, selected: Profile | None = None) -> dic
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
-    """Return a profile as JSON values."""
+    """Return a profile as a dict of JSON values."""
     return {
         "id": profile.id,
         "tags": dict(profile.tags),
@@ -42,7 +42,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
 
 
 def _known(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the mapping without unknown (None) values, which a manifest file omits, too."""
+    """Return a dict without None values, nested dicts included, as a manifest file omits them."""
     return {
         key: _known(part) if isinstance(part, dict) else part
         for key, part in value.items()

@@ -27,7 +27,7 @@ def content_id(model_name: str | None, profile: Profile) -> str:
 
 
 def wrong_ids(manifest: Manifest) -> tuple[tuple[Profile, str], ...]:
-    """Return the profiles whose id does not match their content, each with the correct id."""
+    """Return (profile, correct id) for each profile whose id does not match its content; () if all do."""
     right = ((profile, content_id(manifest.name, profile)) for profile in manifest.profiles)
     return tuple((profile, expected) for profile, expected in right if profile.id != expected)
 
@@ -49,7 +49,7 @@ def with_ids(text: str, manifest: Manifest) -> str:
 
 
 def write_ids(path: Path) -> int:
-    """Correct the ids in a file and return how many were wrong. A new profile has an id of 64 zeros."""
+    """Rewrite a manifest file with correct ids and return how many were wrong; 0 leaves it unchanged."""
     text = manifest_text(path)
     manifest = read_manifest(text, name=str(path), path=path)
     wrong = len(wrong_ids(manifest))

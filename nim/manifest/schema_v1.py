@@ -15,12 +15,12 @@ def is_v1(keys: Sequence[str]) -> bool:
 
 
 def read_v1(node: Node, place: Place) -> tuple[Profile, ...]:
-    """Return all profiles with tags and files. Unused keys are ignored, as other readers do."""
+    """Return all profiles of a version 1 manifest, with tags and files. Unused keys are ignored."""
     return tuple(_profile(name, value, place) for name, _, value in items(node, place, "the manifest"))
 
 
 def _profile(profile_id: str, node: Node, place: Place) -> Profile:
-    """Return one profile of a version 1 manifest."""
+    """Return the `Profile` of one entry of a version 1 manifest."""
     what = f"profile {profile_id[:12]}…"
     found = {name: value for name, _, value in items(node, place, what)}
     tags = {}
@@ -33,7 +33,7 @@ def _profile(profile_id: str, node: Node, place: Place) -> Profile:
 
 
 def _files(workspace: Node, place: Place) -> dict[str, str]:
-    """Return file name → URI, or the bare name where the manifest does not give a location."""
+    """Return a dict from file name to URI, or to the bare name where the manifest gives no repository."""
     files: dict[str, str] = {}
     for component in _children(_child(workspace, "components", place)):
         source = _child(component, "src", place)
@@ -46,12 +46,12 @@ def _files(workspace: Node, place: Place) -> dict[str, str]:
 
 
 def _child(node: Node | None, key: str, place: Place) -> Node | None:
-    """Return the value of a key in a mapping node; None if there is none."""
+    """Return the value node of a key in a mapping node; None if there is none."""
     if not isinstance(node, MappingNode):
         return None
     return next((value for name, _, value in items(node, place, "the workspace") if name == key), None)
 
 
 def _children(node: Node | None) -> Sequence[Node]:
-    """Return the elements of a list node; empty for other nodes."""
+    """Return the element nodes of a list node; () for other nodes."""
     return node.value if isinstance(node, SequenceNode) else ()

@@ -14,7 +14,7 @@ BILLION = 1000**3
 
 
 def about(text: str, *, pattern: str | None = None) -> dict[str, Any]:
-    """Return a field's metadata: its description for the schema and the pattern of its text or keys."""
+    """Return a dataclass field's metadata dict: its description and its pattern, for schema and reader."""
     return {"about": text, "pattern": pattern}
 
 
@@ -77,7 +77,7 @@ class Engine:
     )
 
     def under(self, other: "Engine") -> "Engine":
-        """Return both joined, where `other` wins; objects are merged key by key."""
+        """Return a new `Engine` with the options of both, where `other` wins; objects are merged key by key."""
         return Engine(args=merged(self.args, other.args), env={**self.env, **other.env})
 
 
@@ -183,60 +183,60 @@ class Profile:
 
     @property
     def engine_name(self) -> str | None:
-        """Return the engine's name, such as `vllm`, from any of the three tags in use."""
+        """Return the engine's name, such as `vllm`, by any of three tags; None if none is set."""
         name = self.tags.get("llm_engine") or self.tags.get("model_type") or self.tags.get("backend")
         return "tensorrt" if name == "triton" else name
 
     @property
     def precision(self) -> str | None:
-        """Return the precision, such as `fp8`; None if it is not tagged."""
+        """Return the precision tag, such as `fp8`; None if it is not set."""
         return self.tags.get("precision")
 
     @property
     def gpu(self) -> str | None:
-        """Return the GPU that the profile is made for: `cpu` for none, None for any."""
+        """Return the tag of the GPU that the profile is made for: `cpu` for a CPU, None for any GPU."""
         return self.tags.get("gpu")
 
     @property
     def on_cpu(self) -> bool:
-        """Return whether the profile is for a CPU."""
+        """Return whether the profile is for a CPU (tag gpu: cpu)."""
         return (self.gpu or "").lower() == "cpu"
 
     @property
     def names_gpu(self) -> bool:
-        """Return whether the profile is made for one kind of GPU."""
+        """Return whether the tags restrict the profile to a kind of GPU."""
         return not self.on_cpu and any(
             self.tags.get(tag) for tag in ("gpu", "gpu_device", "product_name_regex")
         )
 
     @property
     def tensor_parallel_size(self) -> int:
-        """Return the tensor-parallel size (tag `tp`)."""
+        """Return the tensor-parallel size (tag `tp`); 1 if it is not set."""
         return int(self.tags.get("tp", "1"))
 
     @property
     def pipeline_parallel_size(self) -> int:
-        """Return the pipeline-parallel size (tag `pp`)."""
+        """Return the pipeline-parallel size (tag `pp`); 1 if it is not set."""
         return int(self.tags.get("pp", "1"))
 
     @property
     def gpu_count(self) -> int:
-        """Return the number of GPUs over all nodes."""
+        """Return the number of GPUs over all nodes, tp × pp; 0 for a CPU profile."""
         return 0 if self.on_cpu else self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def lora(self) -> bool:
-        """Return whether the profile enables LoRA."""
+        """Return whether the profile enables LoRA (tag feat_lora: true)."""
         return self.tags.get("feat_lora", "false").lower() == "true"
 
     @property
     def goal(self) -> str | None:
-        """Return `latency` or `throughput` if the profile is tuned for one, else None."""
+        """Return the tag `profile`, such as `latency` or `throughput`; None if it is not set."""
         return self.tags.get("profile")
 
     @property
     def label(self) -> str:
-        """Return `vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora][+variant…]`."""
+        """Return the label `vllm-[gpu-]precision-tpN-ppM[-latency|-throughput][-feat_lora][+variant…]`."""
         parts = [self.engine_name or "unknown", *self._gpu_part(), self.precision or "unknown"]
         parts += [f"tp{self.tensor_parallel_size}", f"pp{self.pipeline_parallel_size}"]
         parts += [self.goal] if self.goal else []
@@ -245,12 +245,12 @@ class Profile:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Return the names of the variants added to the profile, in order."""
+        """Return the names of the variants added to the profile, in order; () if none."""
         names = self.tags.get("variant", "")
         return tuple(names.split("+")) if names else ()
 
     def _gpu_part(self) -> list[str]:
-        """Return the GPU's part of the label: empty for any GPU."""
+        """Return the label's part for the GPU as a list of at most one text; [] for any GPU."""
         if self.gpu is None or self.on_cpu:
             return ["cpu"] if self.on_cpu else []
         name = self.gpu.lower().replace(" ", "-").replace("_", "-").removeprefix("nvidia-")
@@ -279,7 +279,7 @@ class Manifest:
 
 
 def merged(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both mappings joined, where `stronger` wins; nested mappings are merged recursively."""
+    """Return a new dict of both mappings, where `stronger` wins; nested mappings are merged recursively."""
     both = dict(weaker)
     for key, value in stronger.items():
         old = both.get(key)

@@ -36,18 +36,18 @@ class Place:
         self.name = name
 
     def at(self, node: Node) -> str:
-        """Return `file:line` of a node."""
+        """Return `file:line` of a node, for errors."""
         return f"{self.name}:{node.start_mark.line + 1}"
 
     def refuse(
         self, node: Node, why: str, *, allowed: tuple[str, ...] = (), hint: str | None = None
     ) -> NoReturn:
-        """Raise ManifestError with the text "cannot `why` (file:line)"."""
+        """Raise ManifestError "cannot `why` (file:line)"; never returns."""
         raise ManifestError(f"cannot {why} ({self.at(node)})", allowed=allowed, hint=hint)
 
 
 def compose(text: str, place: Place) -> MappingNode:
-    """Return the root node of `text`, which must be a single document and a mapping."""
+    """Return the root node of YAML `text`; ManifestError if it is not one document with a mapping."""
     try:
         node = _parse(text)
     except YAMLError as error:
@@ -63,7 +63,7 @@ def compose(text: str, place: Place) -> MappingNode:
 
 
 def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node]]:
-    """Yield key, key node and value node of a mapping. A repeated key is an error."""
+    """Yield (key, key node, value node) of a mapping node; ManifestError for other nodes or a repeated key."""
     if not isinstance(node, MappingNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a mapping belongs")
     seen: dict[str, Node] = {}
@@ -79,14 +79,14 @@ def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node
 
 
 def elements(node: Node, place: Place, what: str) -> list[Node]:
-    """Return the elements of a list."""
+    """Return the element nodes of a list node; ManifestError for other nodes."""
     if not isinstance(node, SequenceNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a list belongs")
     return cast(list[Node], node.value)
 
 
 def text_of(node: Node, place: Place, what: str) -> str:
-    """Return a string. Text that YAML reads as another type must be quoted."""
+    """Return a scalar node's string; ManifestError for other values, such as an unquoted number."""
     value = value_of(node, place, what)
     if not isinstance(value, str):
         written = cast(str, node.value) if isinstance(node, ScalarNode) else "…"
@@ -99,14 +99,14 @@ def text_of(node: Node, place: Place, what: str) -> str:
 
 
 def raw_text_of(node: Node, place: Place, what: str) -> str:
-    """Return a scalar's unconverted text, for ids and the like, which may look like numbers."""
+    """Return a scalar's unconverted text, such as an id that looks like a number; ManifestError if no scalar."""
     if not isinstance(node, ScalarNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a string belongs")
     return cast(str, node.value)
 
 
 def value_of(node: Node, place: Place, what: str) -> Any:
-    """Return the node as JSON values. Text that YAML versions read differently is refused."""
+    """Return a node as Python values (dict, list, str …); ManifestError for text that is ambiguous YAML."""
     if isinstance(node, MappingNode):
         return {name: value_of(value, place, what) for name, _, value in items(node, place, what)}
     if isinstance(node, SequenceNode):
@@ -115,7 +115,7 @@ def value_of(node: Node, place: Place, what: str) -> Any:
 
 
 def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bool | None:
-    """Return a quoted scalar as a string, a plain one as YAML 1.2 reads it."""
+    """Return a quoted scalar as a string, a plain one as YAML 1.2 reads it; ManifestError if ambiguous."""
     text = cast(str, node.value)
     if node.style:
         return text
@@ -132,7 +132,7 @@ def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bo
 
 
 def _kind(node: Node) -> str:
-    """Return a node's kind as text, such as "a list"."""
+    """Return what a node is, as words for errors, such as "a list"."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
@@ -141,7 +141,7 @@ def _kind(node: Node) -> str:
 
 
 def _parse(text: str) -> Node | None:
-    """Return the document's node, parsed by libyaml where PyYAML has it: ten times as fast."""
+    """Return the document's root node, None if empty; parsed by libyaml if PyYAML has it. YAMLError."""
     try:
         from yaml._yaml import CParser
     except ImportError:
@@ -157,7 +157,7 @@ def _parse(text: str) -> Node | None:
 
 
 def _nesting_error(text: str) -> "NestingError | None":
-    """Return the error for text that is nested too deep.
+    """Return the NestingError for text nested too deeply, not raised; None for other text.
 
     libyaml reads ahead and has a limit that depends on its release, so its error may come before ours.
     """
@@ -183,18 +183,18 @@ class _Unresolved:
     depth = 0
 
     def resolve(self, *_: object) -> str:
-        """Return no type: scalars stay unresolved."""
+        """Return "" as the tag of every scalar: types stay unresolved."""
         return ""
 
     def descend_resolver(self, parent: Node | None, _index: object) -> None:
-        """Count a level; raise NestingError beyond the limit."""
+        """Count one more level; raise NestingError beyond `MAX_DEPTH`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             problem = f"it is nested deeper than {MAX_DEPTH} levels"
             raise NestingError(None, None, problem, parent.start_mark if parent else None)
 
     def ascend_resolver(self) -> None:
-        """Leave a level."""
+        """Count one level less."""
         self.depth -= 1
 
 
@@ -209,7 +209,7 @@ class _PythonParser(_Unresolved, Reader, Scanner, Parser, Composer):
 
 
 def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
-    """Return the error for invalid YAML, with its line."""
+    """Return the ManifestError for invalid YAML, with its line; does not raise it."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{place.name}:{mark.line + 1}" if mark else place.name
     said = (getattr(error, name, None) for name in ("context", "problem", "reason"))
@@ -220,7 +220,7 @@ def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
 
 
 def _refuse_aliases(node: Node, place: Place, seen: set[int]) -> None:
-    """Refuse aliases, which show as a node reached twice: they can make a small file expand without limit."""
+    """Raise ManifestError for an alias (a node reached twice): it can make a small file huge."""
     if id(node) in seen:
         place.refuse(
             node, "use a YAML anchor and its alias in a manifest", hint="write the value out where it is used"

@@ -14,7 +14,7 @@ from nim.manifest.yaml_nodes import Place, elements, items, raw_text_of, text_of
 
 
 def read(kind: type, node: Node, place: Place, what: str) -> Any:
-    """Return an object of a dataclass: its fields are the allowed keys, required if without default."""
+    """Return an object of dataclass `kind` from a mapping node; ManifestError for unknown or missing keys."""
     hints = field_types(kind)
     known = declared_fields(kind)
     found: dict[str, Any] = {}
@@ -32,23 +32,23 @@ def read(kind: type, node: Node, place: Place, what: str) -> Any:
 
 @cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Return field name → type, without the `| None` of optional fields."""
+    """Return a dataclass's field names and types as a dict, types without `| None`."""
     return {name: _without_none(hint) for name, hint in get_type_hints(kind).items()}
 
 
 @cache
 def declared_fields(kind: Any) -> dict[str, Field[Any]]:
-    """Return field name → field of a dataclass."""
+    """Return a dataclass's field names and `Field` objects as a dict."""
     return {declared.name: declared for declared in fields(kind)}
 
 
 def is_required(declared: Field[Any]) -> bool:
-    """Return whether a field has no default."""
+    """Return whether a dataclass field has no default."""
     return declared.default is MISSING and declared.default_factory is MISSING
 
 
 def _value(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> Any:
-    """Return a node's value as the field's type; ManifestError if it has another type."""
+    """Return a node's value as the type `kind`; ManifestError if it has another type."""
     if get_origin(kind) is Mapping:
         return _mapping(get_args(kind)[1], node, place, what, pattern)
     if get_origin(kind) is tuple:
@@ -61,7 +61,7 @@ def _value(kind: Any, node: Node, place: Place, what: str, pattern: str | None) 
 
 
 def _mapping(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> dict[str, Any]:
-    """Return a mapping with keys chosen by the file, which must match `pattern`."""
+    """Return a mapping node as a dict; ManifestError for keys that do not match `pattern`."""
     found = {}
     for name, key, value in items(node, place, what):
         if pattern and not re.fullmatch(pattern, name):
@@ -73,7 +73,7 @@ def _mapping(kind: Any, node: Node, place: Place, what: str, pattern: str | None
 
 
 def _plain(kind: Any, node: Node, place: Place, what: str, pattern: str | None) -> Any:
-    """Return a scalar as the field's type; ManifestError otherwise."""
+    """Return a scalar node's value as the type `kind`; ManifestError for another type or number ≤ 0."""
     if kind is Any:
         return value_of(node, place, what)
     if kind is str:
@@ -94,7 +94,7 @@ _NAMES = {int: "a whole number", float: "a number"}
 
 
 def _unquoted(value: object) -> str | None:
-    """Return a hint to omit the quotes around a number; None for other values."""
+    """Return the hint "write … without quotes" for a quoted number; None for other values."""
     digits = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)
     return f"write {value} without quotes" if digits else None
 
@@ -112,7 +112,7 @@ def _joined(what: str, name: str) -> str:
 
 
 def _without_none(hint: Any) -> Any:
-    """Return an optional type without None."""
+    """Return a type hint without its `| None`; other hints unchanged."""
     if get_origin(hint) in (Union, types.UnionType):
         (kind,) = (part for part in get_args(hint) if part is not types.NoneType)
         return kind

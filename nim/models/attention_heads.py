@@ -29,7 +29,7 @@ class Heads:
 
 
 def read_heads(config: ModelConfig) -> Heads:
-    """Return the heads that the engine reports for this configuration."""
+    """Return the number of attention and KV heads, and sizes, as `Heads`; unknown fields are None."""
     attention = _attention_heads(config)
     latent = is_latent(config)
     attends = config.text.model_type not in _WITHOUT_ATTENTION
@@ -45,7 +45,7 @@ def read_heads(config: ModelConfig) -> Heads:
 
 
 def is_latent(config: ModelConfig) -> bool:
-    """Return whether the engine reports multi-head latent attention."""
+    """Return whether the engine treats the configuration as multi-head latent attention (MLA)."""
     if config.text.model_type not in LATENT_FAMILIES:
         return False
     key = "head_dim" if config.first_list("compress_ratios") else "kv_lora_rank"
@@ -53,7 +53,7 @@ def is_latent(config: ModelConfig) -> bool:
 
 
 def attends_latently(config: ModelConfig) -> bool:
-    """Return whether its attention runs on latent vectors: not where it looks both ways."""
+    """Return whether the model computes attention on latent vectors: MLA and causal."""
     return is_latent(config) and config.get("is_causal") is not False
 
 
@@ -81,7 +81,7 @@ def _kv_heads(config: ModelConfig, attention: int | None) -> int | None:
 
 
 def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | None:
-    """Return the KV heads of Nemotron-NAS: of the first block that states its group size."""
+    """Return Nemotron-NAS's KV heads, from the first block that states its group size; None if none does."""
     for block in config.first_list("block_configs") or ():
         group = as_size(block.get("attention", {}).get("n_heads_in_group"))
         if group and attention:
@@ -90,7 +90,7 @@ def _kv_heads_of_blocks(config: ModelConfig, attention: int | None) -> int | Non
 
 
 def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> int | None:
-    """Return the size of a head; None if unknown."""
+    """Return the elements of a head (of the latent vector if `latent`); None if unknown."""
     if latent:
         return _latent_size(config)
     if config.text.model_type == "minicpm3":
@@ -109,7 +109,7 @@ def _head_size(config: ModelConfig, attention: int | None, *, latent: bool) -> i
 
 
 def _latent_size(config: ModelConfig) -> int | None:
-    """Return the size of a latent cache entry; None if unknown."""
+    """Return the elements of a latent cache entry (rank plus RoPE part); None if unknown."""
     if config.first_list("compress_ratios"):
         return config.first_integer("head_dim")
     rank, rope = config.first_integer("kv_lora_rank"), config.first_integer("qk_rope_head_dim")
@@ -117,10 +117,10 @@ def _latent_size(config: ModelConfig) -> int | None:
 
 
 def _largest_head(config: ModelConfig) -> int | None:
-    """Return the larger of Gemma 4's two head sizes, for which buffers are allocated."""
+    """Return the larger of Gemma 4's two head sizes in elements, for which buffers are allocated."""
     return max(config.first_integer("head_dim") or 0, config.first_integer("global_head_dim") or 512) or None
 
 
 def _shared_out(size: int | None, heads: int | None) -> int | None:
-    """Return size divided by heads; None if one is unknown."""
+    """Return `size` divided by `heads`, rounded down; None if one is unknown or 0."""
     return size // heads if size and heads else None

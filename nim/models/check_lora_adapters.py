@@ -44,17 +44,17 @@ class Adapter:
 
 
 def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
-    """Return the adapters of `--lora-modules`, each `name=path` or a JSON object."""
+    """Return an `Adapter` per entry of `--lora-modules`, from its files; faults are in it, not raised."""
     return tuple(_read(name, path) for name, path in map(_named, modules))
 
 
 def is_of_this_machine(path: str) -> bool:
-    """Return whether it can only be a path: a relative one of one or two parts may be one of the hub."""
+    """Return whether the text can only be a local path, by its form; org/name may be a hub repository."""
     return path.startswith(("/", "~", ".")) or path.count("/") > 1
 
 
 def _named(module: Any) -> tuple[str, str]:
-    """Return name and path of an adapter, written as `name=path` or a JSON object."""
+    """Return (name, path) of an entry of `--lora-modules`: `name=path` or a JSON object."""
     if isinstance(module, Mapping):
         return str(module.get("name", "")), str(module.get("path", ""))
     name, _, path = str(module).partition("=")
@@ -62,7 +62,7 @@ def _named(module: Any) -> tuple[str, str]:
 
 
 def _read(name: str, path: str) -> Adapter:
-    """Return an adapter as far as its files describe it."""
+    """Return the `Adapter` as far as files in its directory describe it; errors become its `fault`."""
     try:
         directory = Path(path).expanduser()
         if not directory.is_dir():
@@ -84,14 +84,14 @@ def _read(name: str, path: str) -> Adapter:
 
 
 def _unreadable(error: Exception) -> str:
-    """Return what an error means; a RecursionError is of a file nested too deeply, which is no JSON to us."""
+    """Return the words for an error: "its … is not JSON", or "… cannot be read"."""
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
         return f"its {CONFIG} is not JSON"
     return f"its {CONFIG} cannot be read"
 
 
 def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
-    """Yield why the engine would refuse an adapter's configuration."""
+    """Yield why the engine would refuse the adapter (texts), by its configuration and weight files."""
     if kind := _word(config.get("peft_type")):
         yield from [f"it is no LoRA (peft_type {kind})"] if kind.upper() != "LORA" else []
     missing = [name for name in _REQUIRED if name not in config]
@@ -108,7 +108,7 @@ def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
 
 
 def _number_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield ranks and scalings that the engine cannot use: PEFTHelper.__post_init__."""
+    """Yield why the engine would refuse ranks or scalings (texts): PEFTHelper.__post_init__."""
     rank, alpha, pattern = config["r"], config["lora_alpha"], config.get("rank_pattern")
     if not isinstance(rank, int | float) or rank <= 0 or rank == inf:
         yield f'its "r" is {_shown(rank)}, not a whole number above 0'
@@ -122,7 +122,7 @@ def _number_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _saved(modules: Any) -> Iterator[str]:
-    """Yield modules that an adapter brings whole."""
+    """Yield why `modules_to_save` is refused (text), if it names whole modules; else nothing."""
     if not modules:
         return
     if not isinstance(modules, list | str | Mapping):
@@ -135,7 +135,7 @@ def _saved(modules: Any) -> Iterator[str]:
 
 
 def _rank(config: Mapping[str, Any]) -> int | None:
-    """Return the largest rank; None if it is not stated."""
+    """Return the largest of `r` and the ranks in `rank_pattern`; None if none is stated."""
     pattern = config.get("rank_pattern")
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
     whole = [rank for rank in map(as_integer, ranks) if rank is not None]
@@ -143,7 +143,7 @@ def _rank(config: Mapping[str, Any]) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    """Return the beginning of a JSON value."""
+    """Return the value as JSON text, cut to 40 characters."""
     return json.dumps(value)[:_MOST_SHOWN]
 
 

@@ -37,7 +37,7 @@ class Section:
     known: ConfigClass = field(default_factory=ConfigClass)
 
     def get(self, name: str) -> Any:
-        """Return the value of a key, else its class's default, else None."""
+        """Return the value of a key (under any of its known names), else its class's default, else None."""
         own = self.known.names.get(name, name)
         copied = _COPIED_NAMES.get(self.model_type or "", {}).get(name, name)
         for key in (copied, own, name, _OLD_NAMES.get(name, name)):
@@ -58,12 +58,12 @@ class Section:
         return next((found for name in names if (found := self._size(name)) is not None), None)
 
     def _size(self, name: str) -> int | None:
-        """Return a whole number from 0; None for a 0 that no model has."""
+        """Return the key's value if it is a whole number from 0 (above 0 for `NEVER_ZERO`); else None."""
         found = as_size(self.get(name))
         return None if found == 0 and name in NEVER_ZERO else found
 
     def number(self, *names: str) -> float | None:
-        """Return the first of these keys' values that is a number from 0, else None."""
+        """Return the first of these keys' values that is an int or float from 0, else None."""
         values = (self.get(name) for name in names)
         numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
         return next((v for v in numbers if v >= 0), None)
@@ -73,19 +73,19 @@ class Section:
         return next((found for name in names if (found := as_string(self.get(name)))), None)
 
     def flag(self, name: str) -> bool:
-        """Return whether the value of a key is true; False if it is absent."""
+        """Return whether the value of a key is truthy; False if it is absent."""
         return bool(self.get(name))
 
     def first_list(self, *names: str) -> tuple[Any, ...] | None:
-        """Return the first of these keys' values that is a non-empty list, else None."""
+        """Return the first of these keys' values that is a non-empty list, as a tuple; else None."""
         return next((tuple(v) for name in names if isinstance(v := self.get(name), list) and v), None)
 
     def mapping(self, *names: str) -> Mapping[str, Any]:
-        """Return the first of these keys' values that is a JSON object, else an empty one."""
+        """Return the first of these keys' values that is a JSON object, else {}."""
         return next((v for name in names if isinstance(v := self.get(name), Mapping)), {})
 
     def part(self, name: str) -> "Section":
-        """Return a nested configuration with its own class's defaults; empty if it is absent."""
+        """Return the nested configuration `name` as a `Section`; one without values if it is absent."""
         values = self.values.get(name)
         given = values if isinstance(values, Mapping) else {}
         kind = self.known.parts.get(name)
@@ -107,7 +107,7 @@ class ModelConfig:
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """Return the architectures that the configuration names, else the one that the engine assumes."""
+        """Return the architecture names; if none is stated, the engine's default for the model type or ()."""
         named = tuple(
             found for name in self.root.first_list("architectures") or () if (found := as_string(name))
         )
@@ -116,12 +116,12 @@ class ModelConfig:
 
     @property
     def model_type(self) -> str | None:
-        """Return the model type of the top level."""
+        """Return the model type of the top level; None if there is none."""
         return self.root.model_type
 
     @property
     def is_composite(self) -> bool:
-        """Return whether the language part is one of several."""
+        """Return whether the language part is nested in the configuration, not its top level."""
         return self.text is not self.root
 
     def get(self, name: str) -> Any:
@@ -129,31 +129,31 @@ class ModelConfig:
         return self.text.get(name)
 
     def has(self, name: str) -> bool:
-        """Return whether the language part has this key."""
+        """Return whether the language part's JSON or class has this key, even with a null value."""
         return self.text.has(name)
 
     def first_integer(self, *names: str) -> int | None:
-        """Return the first of these keys of the language part with a whole number, else None."""
+        """Return the first whole number from 0 among these keys of the language part, else None."""
         return self.text.first_integer(*names)
 
     def number(self, *names: str) -> float | None:
-        """Return the first of these keys' values in the language part that is a number, else None."""
+        """Return the first int or float from 0 among these keys of the language part, else None."""
         return self.text.number(*names)
 
     def first_string(self, *names: str) -> str | None:
-        """Return the first of these keys' values in the language part that is a string, else None."""
+        """Return the first non-empty string among these keys of the language part, else None."""
         return self.text.first_string(*names)
 
     def flag(self, name: str) -> bool:
-        """Return whether the value of a key of the language part is true."""
+        """Return whether a key's value in the language part is truthy; False if it is absent."""
         return self.text.flag(name)
 
     def first_list(self, *names: str) -> tuple[Any, ...] | None:
-        """Return the first of these keys' values in the language part that is a list, else None."""
+        """Return the first non-empty list among these keys of the language part, as a tuple; else None."""
         return self.text.first_list(*names)
 
     def mapping(self, *names: str) -> Mapping[str, Any]:
-        """Return the first of these keys' values in the language part that is a JSON object, else {}."""
+        """Return the first JSON object among these keys of the language part, else {}."""
         return self.text.mapping(*names)
 
 
@@ -166,7 +166,7 @@ def model_config(
     pools: bool = False,
     classless: bool = False,
 ) -> ModelConfig:
-    """Return the configuration in these parsed files: `config.json`, and the others where there are any.
+    """Return the `ModelConfig` of these parsed files: `config.json`, and the others where there are any.
 
     `params.json` of Mistral goes through `convert_mistral_params` first, and is `classless`: the engine reads it
     without a class of its model type, so that nothing has a default.
@@ -186,14 +186,14 @@ def model_config(
 
 
 def as_integer(value: object) -> int | None:
-    """Return `value` if it is a whole number, also when written as 1e6; else None."""
+    """Return `value` as an int if it is a whole number, also one written as 1e6; else None."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def as_size(value: object) -> int | None:
-    """Return `value` if it is a whole number from 0; else None."""
+    """Return `value` as an int if it is a whole number from 0; else None."""
     found = as_integer(value)
     return None if found is None or found < 0 else found
 
@@ -204,7 +204,7 @@ def as_string(value: object) -> str | None:
 
 
 def _text_of(root: Section) -> Section:
-    """Return the language part, also of files that have its keys at the top level."""
+    """Return the language part as a `Section`; the top level if no part is nested."""
     section = root
     for name in _text_path(root):
         inner = section.part(name)
@@ -213,7 +213,7 @@ def _text_of(root: Section) -> Section:
 
 
 def _renamed_part(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the language part under another of its names, else the top level's values."""
+    """Return the language part's JSON object under any of its known names, else `values` itself."""
     inner = next((values[name] for name in _TEXT_PARTS if isinstance(values.get(name), Mapping)), None)
     return inner or values
 

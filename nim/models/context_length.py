@@ -20,7 +20,7 @@ _ABSOLUTE_POSITIONS = "absolute"
 
 
 def read_context(config: ModelConfig, *, generates: bool | None) -> Context | None:
-    """Return the default context length in tokens, and the longest that the engine allows."""
+    """Return the engine's default context and limit in tokens as `Context`; None without a configuration."""
     length, why = _stated(config)
     if length is None and not config.text.values:
         return None
@@ -39,12 +39,12 @@ def read_context(config: ModelConfig, *, generates: bool | None) -> Context | No
 
 
 def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
-    """Return the RoPE parameters in force, of each kind of layer where they differ."""
+    """Return the RoPE parameters as a tuple, one object per kind of layer where they differ; () if none."""
     return tuple(_rope_parameters(config))
 
 
 def _with_default(config: ModelConfig, length: int, why: str) -> Context:
-    """Return the context with this default, and the longest length that the engine allows."""
+    """Return the `Context` for this default length, lowered for longrope and EmbeddingGemma 2."""
     limit = max(length, config.first_integer("model_max_length") or 0)
     original = config.first_integer("original_max_position_embeddings")
     if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
@@ -56,7 +56,7 @@ def _with_default(config: ModelConfig, length: int, why: str) -> Context:
 
 
 def _stated(config: ModelConfig) -> tuple[int | None, str]:
-    """Return the context stated in the configuration, and the key that states it."""
+    """Return the stated context in tokens, the smallest if several, and its key; (None, "") if none."""
     own = config.first_integer("model_max_length")
     if own:
         return own, "model_max_length"
@@ -72,7 +72,7 @@ def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | N
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
-    """Return the context scaled by RoPE, and how it was derived."""
+    """Return the length multiplied by the RoPE scaling factor, if that applies, and its explanation."""
     if "gemma3" in (config.text.model_type or ""):
         return length, why
     factor = 1.0
@@ -87,12 +87,12 @@ def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
 
 
 def _rope_type(rope: Mapping[str, Any]) -> str:
-    """Return the RoPE type, `default` if it is not stated."""
+    """Return the RoPE type in these parameters; "default" if it is not stated."""
     return str(rope.get("rope_type") or rope.get("type") or "default")
 
 
 def _rope_parameters(config: ModelConfig) -> Iterator[Mapping[str, Any]]:
-    """Yield the RoPE parameters, `rope_scaling` before `rope_parameters`."""
+    """Yield the RoPE parameter objects: those per attention kind if nested, else the one; none if absent."""
     text = config.text
     heard = text.known.rope or (text.get("rope_theta") is not None)
     rope = (text.mapping("rope_scaling") if heard else {}) or text.mapping("rope_parameters")

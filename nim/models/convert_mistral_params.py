@@ -37,7 +37,7 @@ _LONGEST = 128_000  # where neither file names a length
 
 
 def as_config(params: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the configuration of a model in Mistral's format.
+    """Return `params.json` as the dict of a `config.json`, as the engine converts it.
 
     `config` is the `config.json` beside it: it fills in what `params.json` leaves out.
     """
@@ -54,14 +54,14 @@ def as_config(params: Mapping[str, Any], config: Mapping[str, Any] | None = None
 
 
 def _length_of(config: Mapping[str, Any] | None) -> int | None:
-    """Return the length stated in a `config.json`; None without one."""
+    """Return the `max_position_embeddings` of a parsed `config.json`; None without one."""
     text = (config or {}).get("text_config")
     inner = text if isinstance(text, Mapping) else config or {}
     return as_size(inner.get("max_position_embeddings"))
 
 
 def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of experts; latent attention without experts counts as one unused expert."""
+    """Return the expert keys to add as a dict; {} without experts (latent attention counts as one expert)."""
     moe = found.get("moe")
     if not moe and found.get("qk_nope_head_dim"):
         moe = {"num_experts": 1, "num_shared_experts": 1, "num_experts_per_tok": 1}
@@ -76,7 +76,7 @@ def _experts(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _architecture(found: Mapping[str, Any]) -> str:
-    """Return the architecture that the engine assumes."""
+    """Return the architecture's name that the engine assumes for the converted parameters."""
     if found.get("model_type") == "mamba":
         return "Mamba2ForCausalLM"
     moe = found.get("moe")
@@ -86,7 +86,7 @@ def _architecture(found: Mapping[str, Any]) -> str:
 
 
 def _window(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return window and kinds of layers from a list with one window per layer, null for full attention."""
+    """Return `sliding_window` and `layer_types` made of the window or list of windows; {} without one."""
     window, layers = found.get("sliding_window"), as_size(found.get("num_hidden_layers")) or 0
     if isinstance(window, list) and window:
         words = ["full_attention" if one is None else "sliding_attention" for one in window]
@@ -98,7 +98,7 @@ def _window(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the quantization under the usual keys."""
+    """Return a dict with `quantization_config` in the usual form; {} if not quantized."""
     raw = found.get("quantization")
     if not isinstance(raw, Mapping) or not raw:
         return {}
@@ -109,13 +109,13 @@ def _quantization(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yarn(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the RoPE parameters of YaRN."""
+    """Return a dict with YaRN's `rope_parameters`; {} without YaRN."""
     yarn = found.get("yarn")
     return {"rope_parameters": {"rope_type": "yarn", **yarn}} if isinstance(yarn, Mapping) and yarn else {}
 
 
 def _composed(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration with the language model nested, if there is a vision or audio part."""
+    """Return the dict nested as `text_config` if there is a vision or audio part; else as it is."""
     multimodal = found.get("multimodal")
     parts = multimodal if isinstance(multimodal, Mapping) else {}
     vision = parts if parts.get("vision_encoder_args") else found.get("vision_encoder")
@@ -135,12 +135,12 @@ def _composed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vision(vision: object) -> dict[str, Any]:
-    """Return the configuration of the vision part."""
+    """Return the dict of `vision_config` for Pixtral."""
     return {"model_type": "pixtral", **(vision if isinstance(vision, Mapping) else {})}
 
 
 def _audio(whisper: object) -> dict[str, Any]:
-    """Return the audio encoder under the names that transformers has for it."""
+    """Return the dict of `audio_config` under transformers' names; absent values are None."""
     parts = whisper if isinstance(whisper, Mapping) else {}
     encoder, below = parts.get("encoder_args") or {}, parts.get("downsample_args") or {}
     named = {name: encoder.get(key) for key, name in _ENCODER_NAMES.items()}

@@ -40,7 +40,7 @@ class ModelFacts:
         capability: Capability | None = None,
         loaded: float | None = None,
     ) -> int | None:
-        """Return the bytes of weights on the rank that holds most; None where they are not known.
+        """Return the bytes of weights on the rank that holds most; None if unknown or not divisible.
 
         `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `capability` that of the GPU,
         whose kernels pad some weights. `loaded` are the bytes of all weights that it loads, in 16 bits where
@@ -54,7 +54,7 @@ class ModelFacts:
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
     def check_stages(self, ranks: Ranks) -> str | None:
-        """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
+        """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
         from nim.models.parallel_sizes import check_stages
@@ -62,13 +62,13 @@ class ModelFacts:
         return check_stages(self.config, ranks)
 
     def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
-        """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can."""
+        """Return why these ranks cannot share the model (text with accepted sizes); None if they can."""
         from nim.models.parallel_sizes import check_split
 
         return check_split(self.config, self.split_weights(quantize), ranks)
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
-        """Return the sizes that the engine accepts; None where that is not known.
+        """Return the accepted tensor-parallel sizes up to `most`, ascending; None if nothing is known.
 
         Of a model whose weights are not known, those that its heads allow among the sizes that people use.
         """
@@ -80,7 +80,7 @@ class ModelFacts:
         return accepted_sizes(self.config, weights, most, usual_only=weights is None)
 
     def split_weights(self, quantize: str | None = None) -> "ModelWeights | None":
-        """Return the weights that ranks share, as unquantized if their format is unknown."""
+        """Return the `ModelWeights`, counted as unquantized if the format is unknown; None if a size is."""
         found = self._weights(quantize)
         if found is not None or self.reading.quantization is None:
             return found
@@ -91,7 +91,7 @@ class ModelFacts:
     def _weights(
         self, quantize: str | None = None, dtype: str | None = None, capability: Capability | None = None
     ) -> "ModelWeights | None":
-        """Return the model's weights; None if their format is unknown."""
+        """Return the `ModelWeights` for these options (kept after the first call); None if unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
         from nim.models.weights.storage.quantization_methods import HOPPER
@@ -105,7 +105,7 @@ class ModelFacts:
 
 
 def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
-    """Return the bytes of weights on one rank; None if unknown or not divisible."""
+    """Return the bytes of weights on the fullest rank; None if unknown or not divisible."""
     try:
         return None if weights is None else weights.bytes(ranks)
     except CannotSplitError:
@@ -113,7 +113,7 @@ def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
 
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
-    """Return the facts of a model, `overrides` (`--hf-overrides`) laid over its configuration first."""
+    """Return the `ModelFacts` of a configuration, `overrides` (`--hf-overrides`) merged over it first."""
     from nim.models.interpret_config import read_model
 
     if overrides:

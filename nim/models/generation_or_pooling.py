@@ -15,7 +15,7 @@ _NOT_TEXT = ("thinker_config",)  # parts whose signs count as the model's own
 
 
 def generates(config: ModelConfig) -> bool | None:
-    """Return whether the engine serves it for generation by itself; False is pooling, None unknown."""
+    """Return True if the engine serves the model for generation, False for pooling, None if unknown."""
     if config.pools:
         return False
     if not config.architectures:
@@ -35,7 +35,7 @@ def generates(config: ModelConfig) -> bool | None:
 
 
 def modalities(config: ModelConfig) -> tuple[str, ...]:
-    """Return what the model takes, text first."""
+    """Return the accepted inputs as words, "text" first, then "image", "video", "audio"."""
     loaded = _implementation(config, load_catalog())
     if loaded and Feature.MULTIMODAL not in loaded.features:
         return ("text",)
@@ -44,17 +44,17 @@ def modalities(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _implementation(config: ModelConfig, catalog: Catalog) -> Architecture | None:
-    """Return the engine's implementation of the model; None if it has none."""
+    """Return the engine's catalog entry of the class that loads the model; None if there is none."""
     loaded = catalog.resolve(config.architectures) if config.architectures else None
     return loaded.architecture if loaded else None
 
 
 def _by_ending(name: str, catalog: Catalog) -> bool | None:
-    """Return whether an architecture generates, by the end of its name; None if unknown."""
+    """Return whether an architecture generates, by the ending of its name; None if no ending is known."""
     endings = catalog.rows["convertible_suffixes"]
     return next((runner == "generate" for ending, runner, _ in endings if name.endswith(ending)), None)
 
 
 def _has(section: Section, names: tuple[str, ...]) -> bool:
-    """Return whether the configuration or its class has one of these parts."""
+    """Return whether the configuration or its class has one of these keys or parts."""
     return any(section.values.get(name) is not None or name in section.known.parts for name in names)

@@ -23,7 +23,7 @@ def manifest_for_model(
     pipeline_parallel_size: int | None = None,
     adapters: bool = True,
 ) -> Manifest:
-    """Return profiles for each number of GPUs that the engine accepts, and for the CPU.
+    """Return a `Manifest` with a profile per accepted number of GPUs (tp, pp) and for the CPU, ± LoRA.
 
     With `adapters` each is there with LoRA, too.
     `facts` are those of the model, `weights_bytes` the size of its weights; None where that is not known yet.
@@ -49,7 +49,7 @@ def manifest_for_model(
 def _tags(
     precision: str | None, sizes: Iterable[int], tp_wish: int | None, pp_wish: int | None
 ) -> Iterator[dict[str, str]]:
-    """Yield the tags of each generic profile."""
+    """Yield the tags (dict) of each generic profile: every size and stage count, and the CPU, ± LoRA."""
     base = {"llm_engine": "vllm"} | ({"precision": precision} if precision else {})
     for lora in ("false", "true"):
         for size in sorted({*sizes, *([tp_wish] if tp_wish else [])}):
@@ -59,7 +59,7 @@ def _tags(
 
 
 def _kv_cache(reading: ModelReading) -> KvCache | None:
-    """Return the manifest's KV cache figures if all layers are alike, else None."""
+    """Return the manifest's `KvCache` if all layers with a cache are alike, else None."""
     layers = reading.layers or ()
     caches = {cache for layer in layers for cache in layer.caches}
     if len(caches) != 1 or any(layer.kind not in (LayerKind.FULL, LayerKind.NONE) for layer in layers):
@@ -72,7 +72,7 @@ def _kv_cache(reading: ModelReading) -> KvCache | None:
 
 
 def _profile(model: Model, tags: dict[str, str], weights_gb: float | None) -> Profile:
-    """Return a generic profile with these tags."""
+    """Return the generic `Profile` for these tags, its id computed from its content."""
     profile = Profile(
         id="",
         tags=tags,

@@ -15,7 +15,7 @@ _SERVED = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "bf
 
 
 def read_model(config: ModelConfig) -> ModelReading:
-    """Return the reading of a model. Values absent from its configuration are None."""
+    """Return the `ModelReading` of a configuration; fields that it does not state are None."""
     if not config.root.values:
         return ModelReading()
     heads = read_heads(config)
@@ -44,14 +44,14 @@ def read_model(config: ModelConfig) -> ModelReading:
 
 
 def _experts(config: ModelConfig) -> Experts | None:
-    """Return the number of routed experts; None for a dense model."""
+    """Return the routed `Experts` (count, and per token); None for a dense model."""
     listed = [found for one in config.first_list(*_EXPERTS) or () if (found := as_integer(one)) is not None]
     count = config.first_integer(*_EXPERTS) or max(listed, default=None)
     return Experts(count=count, per_token=config.first_integer(*_CHOSEN)) if count else None
 
 
 def _dtype(config: ModelConfig) -> str | None:
-    """Return the data type of the top level, else of a part; None if not stated."""
+    """Return the data type's name (bfloat16 …) of the top level, else of a part; None if not stated."""
     for section in (
         config.root,
         config.text,

@@ -1,4 +1,4 @@
-"""Why the engine is certain to refuse a model, whatever its options."""
+"""Why the engine is certain to refuse a model, by its configuration and whatever its options."""
 
 from collections.abc import Mapping
 
@@ -12,12 +12,12 @@ _ONE_WINDOW = ("qwen2", "qwen3", "qwen2_vl_text", "qwen2_5_vl_text")
 
 
 def model_fault(config: ModelConfig) -> str | None:
-    """Return why the engine refuses its architecture, layers or quantization; None where nothing says so."""
+    """Return why the engine refuses the architecture, layers or quantization (text); None if nothing does."""
     return _architecture_fault(config) or layers_fault(config) or _quantization_fault(config)
 
 
 def layers_fault(config: ModelConfig) -> str | None:
-    """Return why the engine refuses the model's layers: Qwen2Model has one window in all of them, or none."""
+    """Return why the engine refuses a Qwen2-type model with windows in only some layers; None if not."""
     text, loaded = config.text, load_catalog().resolve(config.architectures) if config.architectures else None
     if text.model_type not in _ONE_WINDOW or loaded is None or loaded.way is Way.TRANSFORMERS:
         return None
@@ -31,7 +31,7 @@ def layers_fault(config: ModelConfig) -> str | None:
 
 
 def quantization_name(config: ModelConfig) -> str:
-    """Return the quantization method that the checkpoint names; an empty text if it names none."""
+    """Return the quantization method that the checkpoint names; "" if it names none."""
     raw = quantization_mapping(config)
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
@@ -39,12 +39,12 @@ def quantization_name(config: ModelConfig) -> str:
 
 
 def quantization_detail(config: ModelConfig) -> str | None:
-    """Return what decides beside the name: ModelOpt's algorithm, else the model's type."""
+    """Return what decides beside the method: ModelOpt's algorithm, else the model type; None if neither."""
     return str(quantization_mapping(config).get("quant_algo") or config.model_type or "") or None
 
 
 def _is_mixed(config: ModelConfig, layers: int, full: int) -> bool:
-    """Return whether some layers have a window: by name, or those from `max_window_layers` on."""
+    """Return whether some layers have a sliding window and others do not."""
     text = config.text
     if (named := text.first_list("layer_types")) is not None:
         return len(set(map(str, named))) > 1
@@ -53,7 +53,7 @@ def _is_mixed(config: ModelConfig, layers: int, full: int) -> bool:
 
 
 def _architecture_fault(config: ModelConfig) -> str | None:
-    """Return that the engine has no class for it, unless the checkpoint brings one of its own."""
+    """Return that the engine has no class for the model (text); None if it or the checkpoint has one."""
     names, catalog = config.architectures, load_catalog()
     brings = any(str(name).startswith("AutoModel") for name in config.root.mapping("auto_map"))
     if not names or brings or catalog.resolve(names):

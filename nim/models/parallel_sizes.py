@@ -19,14 +19,14 @@ from nim.models.weights.weight_matrices import Ranks
 
 
 def check_stages(config: ModelConfig, ranks: Ranks) -> str | None:
-    """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
+    """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
     if ranks.expert_parallel and has_experts(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
     return _pipeline_refusal(config, ranks.pipeline)
 
 
 def check_split(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
-    """Return why the model cannot be split over these ranks, with the accepted sizes; None if it can.
+    """Return why these ranks cannot share the model (text with accepted sizes); None if they can.
 
     Unknown sizes refuse nothing.
     """
@@ -49,19 +49,19 @@ def accepted_sizes(
     expert_parallel: bool = False,
     usual_only: bool = False,
 ) -> tuple[int, ...]:
-    """Return the tensor-parallel sizes up to `most` that the engine accepts; `usual_only`: powers of two."""
+    """Return the tensor-parallel sizes from 1 to `most` that divide the model, ascending; () if none does."""
     sizes = [size for size in range(1, most + 1) if not usual_only or size.bit_count() == 1]
     ranks = (Ranks(tensor=size, expert_parallel=expert_parallel) for size in sizes)
     return tuple(each.tensor for each in ranks if _refused(config, weights, each) is None)
 
 
 def runs_in_stages(config: ModelConfig) -> bool | None:
-    """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
+    """Return whether the engine's class supports pipeline parallelism; None if the class is unknown."""
     return supports(config, Feature.PIPELINE_PARALLEL)
 
 
 def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
-    """Return what cannot be split, or None."""
+    """Return the words for what cannot be split (`10 KV heads`); None if all can."""
     try:
         _check_heads(config, ranks.tensor)
         if weights is not None:
@@ -81,7 +81,7 @@ def _check_heads(config: ModelConfig, ranks: int) -> None:
 
 
 def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
-    """Return why the engine refuses this many pipeline stages; None if it does not."""
+    """Return why the engine refuses this many pipeline stages (text); None if it does not."""
     if stages == 1:
         return None
     if runs_in_stages(config) is False:
@@ -93,7 +93,7 @@ def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
 
 
 def has_experts(config: ModelConfig) -> bool | None:
-    """Return whether the model has routed experts; None where that is not known."""
+    """Return whether the model has routed experts; None without a configuration."""
     try:
         return read_mixture(config) is not None if config.root.values else None
     except UnknownSizeError:

@@ -22,7 +22,7 @@ _KV_DTYPES = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
 
 def read_quantization(config: ModelConfig) -> Quantization | None:
-    """Return how the weights are quantized; None if they are not."""
+    """Return how the weights are quantized as `Quantization`; None if they are not."""
     raw = _raw(config)
     if raw is None:
         return None
@@ -40,12 +40,12 @@ def read_quantization(config: ModelConfig) -> Quantization | None:
 
 
 def quantization_mapping(config: ModelConfig) -> Mapping[str, Any]:
-    """Return the quantization as its file has it, ModelOpt's inner object merged into it; or nothing."""
+    """Return the quantization section as a dict, ModelOpt's inner object merged into it; {} if none."""
     return _raw(config) or {}
 
 
 def _raw(config: ModelConfig) -> dict[str, Any] | None:
-    """Return the quantization section of the configuration or of `hf_quant_config.json`; None if none.
+    """Return the quantization section of config.json or `hf_quant_config.json` as a dict; None if none.
 
     Control characters in its strings are escaped.
     """
@@ -64,7 +64,7 @@ def _raw(config: ModelConfig) -> dict[str, Any] | None:
 
 
 def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
-    """Return the engine's name for the quantization method; None if there is none."""
+    """Return the engine's name of the quantization method; None if the section names none."""
     method = str(raw.get("quant_method") or "").lower()
     producer = raw.get("producer")
     by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
@@ -81,7 +81,7 @@ def _method(raw: Mapping[str, Any], config: ModelConfig) -> str | None:
 
 
 def _modelopt_method(algorithm: str) -> str | None:
-    """Return the engine's method for ModelOpt's algorithm; None if unknown."""
+    """Return the engine's method name for ModelOpt's algorithm; None if unknown."""
     if "MXFP8" in algorithm:
         return "modelopt_mxfp8"
     if "FP4" in algorithm:
@@ -99,7 +99,7 @@ def _is_kimi_mxfp4(raw: Mapping[str, Any], config: ModelConfig) -> bool:
 
 
 def _group_size(raw: Mapping[str, Any]) -> int | None:
-    """Return the size of a quantization group; None if not stated."""
+    """Return the elements per quantization group; None if not stated."""
     named = [raw.get("group_size"), raw.get("q_group_size")]
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     sizes = (as_integer(value) for value in (*named, *(w.get("group_size") for w in weights)))
@@ -107,7 +107,7 @@ def _group_size(raw: Mapping[str, Any]) -> int | None:
 
 
 def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return rows and columns of a quantization block; None if not stated."""
+    """Return (rows, columns) of a quantization block; None if not stated."""
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
     for value in (raw.get("weight_block_size"), *(w.get("block_structure") for w in weights)):
         if isinstance(value, list) and len(value) == 2:
@@ -118,7 +118,7 @@ def _block(raw: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of unquantized modules."""
+    """Return the names (or patterns) of unquantized modules; () if there is no list."""
     named = (raw.get(key) for key in _IGNORED)
     return next(
         (tuple(str(name) for name in value) for value in named if isinstance(value, list) and value), ()
@@ -126,7 +126,7 @@ def _ignored(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _kv_cache_dtype(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """Return the KV cache type that the checkpoint asks for; None if it does not."""
+    """Return the engine's KV cache type that the checkpoint asks for; None if it asks for none."""
     scheme = raw.get("kv_cache_scheme")
     if method == "compressed-tensors":
         return "fp8" if scheme is not None else None

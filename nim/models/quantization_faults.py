@@ -37,7 +37,7 @@ _BESIDE = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "FP8_PB_WO", "NVFP4")
 
 
 def quantization_fault(config: ModelConfig, method: str) -> str | None:
-    """Return why `method` of the engine refuses the checkpoint; None where nothing is known against it."""
+    """Return why `method` of the engine refuses the checkpoint (text); None if nothing speaks against it."""
     raw = quantization_mapping(config)
     missing = (names for names in _REQUIRED.get(method, ()) if not any(name in raw for name in names))
     if names := next(missing, None):
@@ -102,7 +102,7 @@ def _compressed(raw: Raw, _config: ModelConfig) -> Iterator[str]:
 
 
 def _compressed_group(weights: Raw, group: Raw, stored: str) -> Iterator[str]:
-    """Yield why no scheme serves the linear layers: CompressedTensorsConfig._get_scheme_from_parts."""
+    """Yield why no scheme serves linear layers (texts): CompressedTensorsConfig._get_scheme_from_parts."""
     inputs, bits = group.get("input_activations"), weights.get("num_bits")
     if weights.get("actorder") in ("group", "dynamic"):
         yield f'"actorder" {weights["actorder"]}: the order of activations is no longer supported'

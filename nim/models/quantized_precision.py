@@ -13,7 +13,7 @@ _PRECISIONS = {
 
 
 def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | None:
-    """Return the narrowest precision of a substantial part of the weights; None if unknown."""
+    """Return the narrowest precision that a quantization section names ("nvfp4" …); None if unknown."""
     found = set(_layer_precisions(raw))
     for word in ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8"):
         if word in found:
@@ -22,7 +22,7 @@ def checkpoint_precision(raw: Mapping[str, Any], method: str | None) -> str | No
 
 
 def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the precision of each quantized layer or group."""
+    """Yield the precision ("fp8", "int4" …) of each quantized layer or group that states one."""
     layers = raw.get("quantized_layers")
     infos = layers.values() if isinstance(layers, Mapping) else ()
     algorithms = [info.get("quant_algo") for info in infos if isinstance(info, Mapping)]
@@ -37,7 +37,7 @@ def _layer_precisions(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _words_in(text: str) -> Iterator[str]:
-    """Yield the precisions named in an algorithm's name."""
+    """Yield the one precision that an algorithm's lower-case name contains; nothing if it has none."""
     known = (
         ("nvfp4", "nvfp4"),
         ("mxfp4", "mxfp4"),
@@ -54,7 +54,7 @@ def _words_in(text: str) -> Iterator[str]:
 
 
 def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the groups of compressed-tensors and ModelOpt, and Quark's global one."""
+    """Yield the group objects of compressed-tensors and ModelOpt, and Quark's global one in their form."""
     groups = raw.get("config_groups")
     yield from (g for g in (groups.values() if isinstance(groups, Mapping) else ()) if isinstance(g, Mapping))
     quark = raw.get("global_quant_config")
@@ -64,7 +64,7 @@ def weight_groups(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Quark's description of weights in compressed-tensors' form."""
+    """Return Quark's `weight` object as a dict in compressed-tensors' form (num_bits, type, group_size)."""
     dtype = str(weight.get("dtype") or "")
     bits = next(
         (bits for bits in (4, 8) if dtype.startswith((f"fp{bits}", f"int{bits}", f"uint{bits}"))), None
@@ -74,7 +74,7 @@ def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_weights(weights: Mapping[str, Any]) -> str | None:
-    """Return the precision of a description of weights; None if unknown."""
+    """Return the precision ("nvfp4", "int8" …) of a group's `weights` object; None if unknown."""
     bits, kind = as_integer(weights.get("num_bits")), weights.get("type")
     if kind == "float" and bits == 4:
         return "mxfp4" if as_integer(weights.get("group_size")) == 32 else "nvfp4"
@@ -84,7 +84,7 @@ def _of_weights(weights: Mapping[str, Any]) -> str | None:
 
 
 def _by_bits(raw: Mapping[str, Any]) -> str | None:
-    """Return the precision by the number of bits; None if not stated."""
+    """Return "int4" or "int8" by the stated number of bits; None for others or if not stated."""
     bits = as_integer(raw.get("bits")) or as_integer(raw.get("w_bit")) or as_integer(raw.get("weight_bits"))
     if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
         bits = 4
@@ -94,5 +94,5 @@ def _by_bits(raw: Mapping[str, Any]) -> str | None:
 
 
 def algorithm_of(raw: Mapping[str, Any]) -> str:
-    """Return ModelOpt's algorithm in upper case; "" without one."""
+    """Return ModelOpt's `quant_algo` in upper case; "" without one."""
     return str(raw.get("quant_algo") or "").upper()

@@ -28,7 +28,7 @@ _POOLING = (
 
 
 def read_config(directory: Path) -> ModelConfig:
-    """Return the configuration of the model in `directory`: an empty one where it has none.
+    """Return the `ModelConfig` read from the JSON files in `directory`; one without values if none is there.
 
     Raises ValueError and OSError where a file is there and cannot be read.
     """
@@ -38,7 +38,7 @@ def read_config(directory: Path) -> ModelConfig:
 
 
 def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConfig:
-    """Return the configuration in these parsed files by name; `mistral` where its weights are Mistral's.
+    """Return the `ModelConfig` of parsed files (file name → content); `mistral`: the weights are Mistral's.
 
     The engine reads `params.json` where the weights beside it are `consolidated*.safetensors`. Raises
     ValueError where one of the two is not a JSON object.
@@ -62,7 +62,7 @@ def config_from(files: Mapping[str, Any], *, mistral: bool = False) -> ModelConf
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file; None if there is no file."""
+    """Return the parsed content of a JSON file; None if there is no file, ValueError if it is not JSON."""
     try:
         return json.loads(read_bytes(path))
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def read_json(path: Path) -> Any:
 
 
 def indexed_bytes(directory: Path) -> int | None:
-    """Return the bytes of all weights by their index, without parsing its names; None without an index."""
+    """Return the `total_size` in bytes that the safetensors index states; None without either."""
     try:
         found = _TOTAL.search(read_bytes(directory / INDEX))
     except FileNotFoundError:
@@ -79,11 +79,11 @@ def indexed_bytes(directory: Path) -> int | None:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """Return the value if it is a JSON object, else an empty one."""
+    """Return the value if it is a dict, else {}."""
     return value if isinstance(value, dict) else {}
 
 
 def _pools(modules: Any) -> bool:
-    """Return whether sentence-transformers' modules include pooling."""
+    """Return whether sentence-transformers' modules.json (parsed) lists a pooling module."""
     listed = modules if isinstance(modules, list) else ()
     return any(isinstance(module, Mapping) and module.get("type") in _POOLING for module in listed)

@@ -23,7 +23,7 @@ class RuntimeConfig:
 
 
 def read_runtime_config(directory: Path) -> RuntimeConfig:
-    """Return the model's `runtime_config.json`; without options if there is no file."""
+    """Return `directory`'s runtime_config.json as `RuntimeConfig`; no options if missing. SettingsError."""
     path = directory / RUNTIME_CONFIG
     if not path.is_file():
         return RuntimeConfig(place=str(path))

@@ -30,12 +30,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Return the model's name if no manifest gives one: the repository, or the directory's last part."""
+        """Return the repository ("org/name"), or the directory's last part; "" if both are unset."""
         return self.repository or (self.path or "").rstrip("/").rpartition("/")[2]
 
     @property
     def uri(self) -> str:
-        """Return the source as written in NIM_MODEL_PATH."""
+        """Return the source as written in NIM_MODEL_PATH: hf://org/name[:revision], or the directory."""
         if self.repository is None:
             return self.path or ""
         return HUB + self.repository + (f":{self.revision}" if self.revision else "")
@@ -56,7 +56,7 @@ class ModelWish:
 
 
 def wished_model(settings: Settings, positional: str | None, option: str = COMMAND_LINE) -> ModelWish:
-    """Return the requested model. `option` says where `positional` was written.
+    """Return the `ModelWish` by settings and command line; the default model if they name none.
 
     A source alone needs no manifest. Beside a manifest it says where that model's files already lie.
     """
@@ -79,7 +79,7 @@ def wished_model(settings: Settings, positional: str | None, option: str = COMMA
 
 
 def read_source(text: str, place: str) -> Source:
-    """Return the source in `hf://org/name[:revision]` or a directory, which need not exist. SettingsError."""
+    """Return the `Source` of `hf://org/name[:revision]` or a path, unchecked. SettingsError for other URI."""
     meant = _meant(text)
     scheme, separator, rest = text.partition("://")
     if text.startswith(HUB):
@@ -101,7 +101,7 @@ def read_source(text: str, place: str) -> Source:
 
 
 def _meant(text: str) -> str | None:
-    """Return the source that another way of writing it means, such as the address of a model's page."""
+    """Return the source that a hub page's address or file:// URI means; None for other text."""
     if text.startswith(_FILE):
         return text.removeprefix(_FILE)
     found = _OTHERWISE.fullmatch(text)
@@ -113,7 +113,7 @@ def _meant(text: str) -> str | None:
 def _source_text(
     settings: Settings, positional: str | None, path_in_name: str | None
 ) -> tuple[str | None, str]:
-    """Return the text that names the source, and where it was written."""
+    """Return the text that names the source (None if none), and where it was written."""
     if positional:
         return positional, COMMAND_LINE
     if settings.model_path:

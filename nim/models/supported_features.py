@@ -5,7 +5,7 @@ from nim.models.config import ModelConfig
 
 
 def supports(config: ModelConfig, feature: Feature, model_impl: str = "auto") -> bool | None:
-    """Return whether the class that loads the model has a feature; None where the class is not known."""
+    """Return whether the engine's class for the model has a feature; None if the class is unknown."""
     loaded = load_catalog().resolve(config.architectures, model_impl) if config.architectures else None
     if loaded is None or loaded.architecture is None:
         return None

@@ -118,7 +118,7 @@ class ModelReading:
 
     @property
     def layer_kinds(self) -> dict[str, int] | None:
-        """Return how many layers there are of each kind; a hybrid one counts as one of state and one full."""
+        """Return kind → number of layers (a hybrid counts as state and as full); None if unknown."""
         if self.layers is None:
             return None
         kinds = (_HYBRID if layer.kind == LayerKind.HYBRID else (layer.kind,) for layer in self.layers)

@@ -12,7 +12,7 @@ _SIZE = re.compile(r"(?<!window_)(size|heads|layers|dim|rank|experts|length|len|
 
 
 def odd_sizes(config: ModelConfig) -> tuple[str, ...]:
-    """Return a warning for each size that is negative, 0 where it must not be, or absurdly large."""
+    """Return a warning text per size that is negative, wrongly 0 or absurdly large; () if there is none."""
     values = {**config.root.values, **config.text.values}
     return tuple(
         f"{name} is {value} in the model's configuration, which no model has: it is treated as unknown, "
@@ -22,7 +22,7 @@ def odd_sizes(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _odd(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield name and value of each such size."""
+    """Yield (key, value) of each implausible size in these values."""
     for name, value in values.items():
         number = as_integer(value) if _SIZE.search(name) else None
         if number is None:

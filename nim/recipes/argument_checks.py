@@ -72,7 +72,7 @@ class Checked:
 
 
 def check_parts(parts: Sequence[Part], table: OptionTable) -> Checked:
-    """Return the options of all parts joined; later parts win."""
+    """Return the joined options and the refusals of all parts as `Checked`; later parts win."""
     return _Check(table).run(parts)
 
 
@@ -90,7 +90,7 @@ class _Check:
         self._served_name: str | None = None
 
     def run(self, parts: Sequence[Part]) -> Checked:
-        """Check the parts; return the accepted options, refusals and omissions."""
+        """Check the parts in order and return `Checked`: accepted options, refusals and omissions."""
         for part in parts:
             self._take_arguments(part)
             self._take_variables(part)
@@ -108,7 +108,7 @@ class _Check:
         )
 
     def _take_arguments(self, part: Part) -> None:
-        """Check the arguments of one part and record those that the engine accepts."""
+        """Record one part's accepted arguments, and its refusals; a refused whole part adds no option."""
         groups = list(_groups(part.args))
         found = [(group, self._name(group), self._problem(group, groups)) for group in groups]
         refused = [Reason(key=part.key, text=why) for _, _, why in found if why]
@@ -124,7 +124,7 @@ class _Check:
                 self._take(part.key, group, name)
 
     def _take(self, key: str, group: Sequence[str], name: str) -> None:
-        """Record one option that the engine accepts."""
+        """Record one option that the engine accepts, or leave it out if the launcher sets it."""
         if name == _TP:
             self._tp = parse_arguments(group, self._table, place=PLACE).values[name]
         elif name == "served_model_name" and len(group) > 1:
@@ -140,7 +140,7 @@ class _Check:
             self._origins[name] = key
 
     def _take_variables(self, part: Part) -> None:
-        """Record the variables of one part, without placeholders."""
+        """Record one part's variables; placeholders and invalid names are left out with a reason."""
         for name, value in part.env.items():
             if _PLACEHOLDER.search(value):
                 why = f"{name}={value} is a placeholder to be filled in"
@@ -155,18 +155,18 @@ class _Check:
                 self._env[name] = Sourced(value=value, key=part.key, note=note)
 
     def _leave_out(self, key: str, group: Sequence[str], why: str) -> None:
-        """Record an option that is not imported, with the reason."""
+        """Record the reason why an option is not imported."""
         self._left_out.append(Reason(key=key, text=f"{' '.join(group)}: {why}"))
 
     def _name(self, group: Sequence[str]) -> str | None:
-        """Return the name of the group's option; None if the engine has no such option."""
+        """Return the name of a group's option; None if the engine has no such option."""
         if is_value(group[0]):
             return None
         found = self._table.find(read_word(group[0], self._table).flag)
         return found[0].name if found else None
 
     def _problem(self, group: Sequence[str], groups: Iterable[Sequence[str]]) -> str | None:
-        """Return why the engine rejects this option; None if it accepts it."""
+        """Return why the engine or a profile rejects this option (text); None if it is accepted."""
         name = self._name(group)
         if name is not None and _OTHER_GPUS.fullmatch(name):
             return f"cannot use {' '.join(group)}: a profile counts tp × pp GPUs, and its tags say how many"
@@ -181,7 +181,7 @@ class _Check:
         return f'cannot use "{parsed.model_tag}": no option goes with it' if parsed.model_tag else None
 
     def _unknown_parser(self, group: Sequence[str], name: str) -> str | None:
-        """Return why a parser's name is unknown to the engine; None if it is known."""
+        """Return why a parser's name is unknown to the engine (text); None if it is known."""
         option = self._table.named(name)
         known = option.suggested if option else ()
         if len(group) < 2 or not known or group[1] in known:
@@ -190,7 +190,7 @@ class _Check:
 
 
 def _groups(args: Sequence[str]) -> Iterator[list[str]]:
-    """Yield each option with its values."""
+    """Yield each option with its values as a list of tokens."""
     group: list[str] = []
     for token in args:
         if group and not is_value(token):
@@ -202,13 +202,13 @@ def _groups(args: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _is_relative_file(group: Sequence[str]) -> bool:
-    """Return whether the option names a file by a relative path, which exists only for the author."""
+    """Return whether the option's value is a relative path, a file that only the author has."""
     path = group[0].partition("=")[2] or group[-1]
     return not path.startswith("/") and "\n" not in path and "{" not in path
 
 
 def _one_line(error: SettingsError) -> str:
-    """Return the refusal in one line, without advice that applies only to typed arguments."""
+    """Return the error as one line of text, without hints that apply only to typed arguments."""
     words = error.message.replace(f" from {PLACE}", "").replace(f" in {PLACE}", "")
     if 0 < len(error.allowed) <= _MOST_ALLOWED:
         words += f"; allowed: {', '.join(error.allowed)}"

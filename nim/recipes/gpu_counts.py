@@ -45,23 +45,23 @@ class Need:
     several_nodes: bool = False
 
     def engine_gb(self, gpus: int) -> float:
-        """Return the GB that the engine uses on each GPU."""
+        """Return the GB that the engine uses on each of `gpus` GPUs."""
         return self.vram_gb / gpus * self.utilization
 
     def bytes_per_gpu(self, gpus: int) -> float:
-        """Return the bytes needed per GPU: the engine's share, or the weights plus workspace if larger."""
+        """Return the bytes needed per GPU: the engine's share, or weights plus workspace if larger."""
         weights = 0.0 if self.weights_gb is None else self.weights_gb * GB / gpus + GPU_WORKSPACE_BYTES
         return max(self.engine_gb(gpus) * GB, weights)
 
 
 def weights_gb(billions: float | None, precision: str) -> float | None:
-    """Return the size of the weights, parameters times bytes; None if either is unknown."""
+    """Return the weights' size in GB, parameters times bytes; None if either is unknown."""
     size = BYTES_PER_PARAMETER.get(precision)
     return None if billions is None or size is None else billions * BILLION * size / GB
 
 
 def can_calculate(product: Product, precision: str) -> bool:
-    """Return whether the GPU supports a precision."""
+    """Return whether a GPU product computes in a precision (for mxfp4: also without native support)."""
     support = SUPPORT[precision]
     # MXFP4 models are published for kernels that compute in 16 bits, so native FP4 is not needed.
     needed = support.minimum if precision == "mxfp4" else support.native
@@ -69,7 +69,7 @@ def can_calculate(product: Product, precision: str) -> bool:
 
 
 def fits(product: Product, shape: Shape, need: Need) -> bool:
-    """Return whether `shape.gpus` GPUs of a product meet the requirement.
+    """Return whether `shape.gpus` GPUs of a product have the memory needed, within one machine's tp.
 
     GPUs that share the host's memory count with their nominal size.
     """
@@ -80,13 +80,13 @@ def fits(product: Product, shape: Shape, need: Need) -> bool:
 
 
 def general_shapes(need: Need) -> tuple[Shape, ...]:
-    """Return the smallest sufficient shapes over all known GPUs that support the precision."""
+    """Return each known GPU's smallest sufficient `Shape`, sorted, if it supports the precision."""
     able = [product for product in PRODUCTS if can_calculate(product, need.precision)]
     return _ordered(smallest(product, need) for product in able if product.own_memory)
 
 
 def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
-    """Return the shapes for named hardware: a whole machine, else the smallest shape and larger ones."""
+    """Return the `Shape`s for named hardware: a whole machine, else the smallest and larger ones; or ()."""
     if target.whole:
         return (Shape(tp=target.gpus),)
     found: set[Shape] = set()
@@ -100,7 +100,7 @@ def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
 
 
 def smallest(product: Product, need: Need) -> Shape | None:
-    """Return the fewest GPUs of a product that suffice; None where even several machines do not."""
+    """Return the `Shape` with the fewest GPUs of a product that suffice; None if even several machines do not."""
     size = machine_size(product)
     for tp in TENSOR_PARALLEL_SIZES if need.tp is None else (need.tp,):
         if fits(product, Shape(tp=tp), need):
@@ -111,5 +111,5 @@ def smallest(product: Product, need: Need) -> Shape | None:
 
 
 def _ordered(shapes: Iterable[Shape | None]) -> tuple[Shape, ...]:
-    """Return the shapes sorted, without duplicates and None."""
+    """Return the shapes as a sorted tuple without duplicates and None."""
     return tuple(sorted({shape for shape in shapes if shape is not None}))

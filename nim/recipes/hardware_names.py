@@ -73,7 +73,7 @@ FAMILIES = {
 
 
 def find_target(key: str) -> Target | None:
-    """Return the hardware of this name; None if it is unknown or not an NVIDIA GPU."""
+    """Return the `Target` of a recipe's hardware name; None if it is unknown or not an NVIDIA GPU."""
     if key in FAMILIES:
         return Target(key=key, chain=(key,), name=key, products=_family_products(key))
     counted = re.fullmatch(r"(\w+)_([2-9]|1[0-9])x", key)
@@ -93,23 +93,23 @@ def find_target(key: str) -> Target | None:
 
 
 def is_family(target: Target) -> bool:
-    """Return whether the target is a GPU generation."""
+    """Return whether the target is a GPU generation, such as hopper."""
     return target.key in FAMILIES
 
 
 def products_called(name: str) -> tuple[Product, ...]:
-    """Return the products whose name contains these words."""
+    """Return the products whose name contains these words, as a tuple; () if none does."""
     pattern = name_pattern((name,))
     return tuple(product for product in PRODUCTS if re.search(pattern, product.name, re.IGNORECASE))
 
 
 def machine_size(product: Product) -> int:
-    """Return the largest number of this GPU in one machine."""
+    """Return the largest number of this GPU in one machine; 8 for most."""
     return _SMALL_MACHINES.get(product.name, GPUS_PER_MACHINE)
 
 
 def is_desktop(product: Product) -> bool:
-    """Return whether it is a workstation Blackwell, which needs other kernels than the data centre one.
+    """Return whether the product is a workstation Blackwell (compute capability 12.0 or newer).
 
     A recipe covers such a GPU only if it names it.
     """
@@ -117,7 +117,7 @@ def is_desktop(product: Product) -> bool:
 
 
 def name_pattern(names: tuple[str, ...]) -> str:
-    """Return a value of the tag product_name_regex that matches any of these names.
+    """Return a regular expression, for the tag product_name_regex, that matches any of these names.
 
     The words of a name may be separated by spaces or dashes.
     """
@@ -125,7 +125,7 @@ def name_pattern(names: tuple[str, ...]) -> str:
 
 
 def family_names(target: Target, without: frozenset[str]) -> tuple[str, ...]:
-    """Return the names of a generation's GPUs, except those covered by the targets in `without`."""
+    """Return the plain names of a generation's GPUs, except those of the hardware keys in `without`."""
     taken = {plain_name(product) for key in without if (t := find_target(key)) for product in t.products}
     names = dict.fromkeys(plain_name(product) for product in target.products)
     return tuple(name for name in names if name not in taken)
@@ -139,6 +139,6 @@ def plain_name(product: Product) -> str:
 
 
 def _family_products(family: str) -> tuple[Product, ...]:
-    """Return the products of a GPU generation."""
+    """Return the products of a GPU generation, by compute capability."""
     first, end = FAMILIES[family]
     return tuple(product for product in PRODUCTS if first <= product.compute_capability < end)

@@ -28,17 +28,17 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Return whether the recipe was not imported."""
+        """Return whether the recipe was not imported (there is no manifest)."""
         return self.manifest is None
 
 
 def refusal_words(error: NimError) -> str:
-    """Return the first line of an error, without the table of details below it."""
+    """Return the first line of an error's message, without the reasons listed below it."""
     return error.message.partition("\n")[0]
 
 
 def report_text(outcomes: Sequence[Outcome]) -> str:
-    """Return a line per recipe, its refusals below it, and the total."""
+    """Return the report as text: a line per recipe, its refusals below it, and the total."""
     width = max((len(outcome.recipe) for outcome in outcomes), default=0)
     lines = []
     for outcome in outcomes:
@@ -50,12 +50,12 @@ def report_text(outcomes: Sequence[Outcome]) -> str:
 
 
 def report_data(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the report as JSON values."""
+    """Return the report as a list of dicts of JSON values, one per recipe."""
     return [_data(outcome) for outcome in outcomes]
 
 
 def _result(outcome: Outcome) -> str:
-    """Return the result for one recipe as text."""
+    """Return one recipe's result as text: profiles by precision, or why it was not imported."""
     if outcome.manifest is None:
         return f"not imported: {outcome.error}" if outcome.error else "not imported"
     counts = Counter(profile.precision or "unknown" for profile in outcome.manifest.profiles)
@@ -68,7 +68,7 @@ def _result(outcome: Outcome) -> str:
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:
-    """Return the result for one recipe as JSON values."""
+    """Return one recipe's result as a dict of JSON values."""
     manifest = outcome.manifest
     return {
         "recipe": outcome.recipe,
@@ -85,5 +85,5 @@ def _data(outcome: Outcome) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> dict[str, str]:
-    """Return a reason as JSON values."""
+    """Return a `Reason` as a dict with key and reason."""
     return {"key": reason.key, "reason": reason.text}

@@ -39,7 +39,7 @@ class Choice:
 
 
 def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choice = Choice()) -> Draft:
-    """Return the manifest draft for the engine release of `table`. `name` is the recipe's file name.
+    """Return the manifest `Draft` of a recipe for the engine of `table`; RecipeRefused if it is impossible.
 
     RecipeRefused lists every reason where the recipe cannot be imported.
     """
@@ -81,7 +81,7 @@ def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choi
 
 
 def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None:
-    """Refuse recipes for a program other than the pinned engine, or for a newer release of it."""
+    """Raise RecipeRefused for a recipe of vLLM-Omni, or of a newer release of the engine."""
     images = recipe.model.docker_image
     images = [*images.values()] if isinstance(images, Mapping) else [images]
     if recipe.omni is not None or any("vllm-omni" in str(image) for image in images):
@@ -96,7 +96,7 @@ def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None
 def _choose_variants(
     recipe: Recipe, table: OptionTable, choice: Choice, name: str
 ) -> tuple[list[Weights], list[Reason]]:
-    """Return one set of weights per precision, since labels would not distinguish two, and the notes."""
+    """Return one `Weights` per precision of the chosen variants, and notes; RecipeRefused if none is left."""
     for wanted in choice.variants:
         if wanted not in recipe.variants:
             near = nearest(wanted, tuple(recipe.variants), 1)
@@ -122,7 +122,7 @@ def _choose_variants(
 
 
 def _why_excluded(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[str, Weights]) -> str | None:
-    """Return why a variant is not imported; None if it is."""
+    """Return why a variant is not imported (text); None if it is."""
     variant = recipe.variants[key]
     if variant.supported_hardware and not any(find_target(one) for one in variant.supported_hardware):
         return f"it is for {', '.join(variant.supported_hardware)}, none of which this engine supports"
@@ -138,13 +138,13 @@ def _why_excluded(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[
 
 
 def _weights(weights: Weights, billions: float | None) -> float | None:
-    """Return the size of the weights in GB: parameters times bytes, at most the recipe's GPU memory."""
+    """Return the weights' size in GB: parameters times bytes, at most the recipe's memory; None if unknown."""
     size = weights_gb(billions, weights.precision)
     return weights.vram_gb if size is not None and size > weights.vram_gb else size
 
 
 def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> DraftCheckpoint:
-    """Return the checkpoint of the manifest for one set of weights."""
+    """Return the `DraftCheckpoint` of one set of weights."""
     variant = recipe.variants[weights.variant]
     computed = weights_gb(billions, weights.precision)
     return DraftCheckpoint(
@@ -157,7 +157,7 @@ def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> Dra
 
 
 def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
-    """Yield a note for each part of the recipe that a manifest cannot express."""
+    """Yield a `Reason` for each part of the recipe that a manifest cannot express."""
     model = recipe.model
     if model.nightly_required or not _release(model.min_vllm_version or "0"):
         why = f"it was written for '{model.min_vllm_version}'; whether this release has all of it is unknown"
@@ -185,7 +185,7 @@ def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
 
 
 def _images(images: object) -> list[str]:
-    """Return the container images for NVIDIA GPUs."""
+    """Return the names of the container images for NVIDIA GPUs; [] if none is stated."""
     if isinstance(images, Mapping):
         images = images.get("nvidia")
     return [str(images)] if images else []
@@ -200,7 +200,7 @@ def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
 
 
 def _foreign(found: Sequence[Found]) -> frozenset[str]:
-    """Return the hardware keys for which the recipe needs another engine."""
+    """Return the hardware keys for which the recipe needs another engine, of all variants."""
     return frozenset(key for one in found for key in one.foreign)
 
 
@@ -211,11 +211,11 @@ def _billions(text: str | None) -> float | None:
 
 
 def _is_newer(wanted: str | None, has: str) -> bool:
-    """Return whether the recipe needs a newer release of the engine."""
+    """Return whether release `wanted` is newer than `has`; False for None."""
     return _release(wanted or "") > _release(has)
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return `0.27.1` as (0, 27, 1); empty if the text does not begin with a release number."""
+    """Return `0.27.1` as (0, 27, 1); () if the text does not begin with a release number."""
     found = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in found[0].split(".")) if found else ()

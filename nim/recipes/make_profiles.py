@@ -61,7 +61,7 @@ class Found:
 
 
 def profiles_of(recipe: Recipe, chosen: Sequence[Weights], table: OptionTable) -> list[Found]:
-    """Return the profiles of each set of weights; the first includes the CPU profile, if any."""
+    """Return a `Found` (profiles, refusals) per set of weights; the first includes the CPU profile, if any."""
     each = [_Profiles(recipe, weights, table) for weights in chosen]
     apart = {one: tuple(one.treated_apart()) for one in each}
     found = []
@@ -84,7 +84,7 @@ class _Profiles:
         self._found = Found()
 
     def run(self, apart: Sequence[str], *, on_cpu: bool) -> Found:
-        """Make all profiles of the variant; `apart` are the hardware keys treated separately."""
+        """Make all profiles of the variant and return `Found`; `apart` are the hardware keys with their own."""
         targets = [target for key in apart if (target := find_target(key))]
         for key, how in self._recipe.meta.hardware.items():
             if how == UNSUPPORTED and find_target(key):
@@ -107,12 +107,12 @@ class _Profiles:
         return self._found
 
     def ranks_before(self, other: "_Profiles") -> bool:
-        """Return whether these weights have the lower precision and are therefore preferred."""
+        """Return whether these weights' precision is preferred over the other's."""
         mine, theirs = self.weights.precision, other.weights.precision
         return PRECISIONS.index(mine) < PRECISIONS.index(theirs)
 
     def treated_apart(self) -> Iterator[str]:
-        """Yield the machines and generations that need profiles of their own."""
+        """Yield the hardware keys that need profiles of their own; records others' refusals."""
         if self._variant.supported_hardware:
             yield from self._variant.supported_hardware
             return
@@ -124,14 +124,14 @@ class _Profiles:
                 self._check(self._for(target))  # records refusals, although no profile is made
 
     def _add_general(self) -> None:
-        """Add the profiles for any GPU."""
+        """Add the profiles that fit any GPU to the result."""
         checked = self._check(self._setting)
         need = self._need(checked, self._setting)
         for shape in general_shapes(need):
             self._add(checked, self._setting, shape, {}, need)
 
     def _add_target(self, target: Target, claimed: Sequence[tuple[Shape, set[str]]]) -> list[Shape]:
-        """Add the profiles for hardware with overrides; return their shapes."""
+        """Add the profiles for hardware with overrides; return their shapes ([] if none was added)."""
         setting = self._for(target)
         if not self._runs_on(target, setting):
             return []
@@ -146,7 +146,7 @@ class _Profiles:
         return made
 
     def _runs_on(self, target: Target, setting: Setting) -> bool:
-        """Return whether this engine runs these weights on the target."""
+        """Return whether this engine runs these weights on the target; records why not if it is foreign."""
         supported = self._variant.supported_hardware
         if foreign := self._foreign(target, setting):
             self._found.foreign.add(target.key)
@@ -160,7 +160,7 @@ class _Profiles:
         return target.key in (*self._variant.hardware_overrides, *self._variant.supported_hardware)
 
     def _foreign(self, target: Target, setting: Setting) -> Reason | None:
-        """Return why the recipe excludes this engine on the hardware; None if it does not."""
+        """Return the `Reason` why the recipe excludes this engine on the hardware; None if it does not."""
         for part in parts(self._recipe, setting):
             if part.image and not _is_own(part.image):
                 return Reason(
@@ -171,7 +171,7 @@ class _Profiles:
         return None
 
     def _for(self, target: Target) -> Setting:
-        """Return the setting for a target."""
+        """Return the `Setting` (variant, strategy, hardware keys) for a target."""
         return replace(self._setting, chain=gpu_chain(*target.chain))
 
     def _differs(self, target: Target) -> bool:
@@ -183,7 +183,7 @@ class _Profiles:
         return not same_options(ours.options, theirs.options) or ours.tp != theirs.tp or sizes[0] != sizes[1]
 
     def _gpu_tags(self, target: Target, claimed: set[str]) -> dict[str, str]:
-        """Return the tags that select the target's GPUs."""
+        """Return the tags that select the target's GPUs; {} if no GPU of a generation is left."""
         if not is_family(target):
             tags = {"gpu": target.name.replace(" ", "-")}
             return tags | ({"gpu_device": target.device_id} if target.device_id else {})
@@ -191,7 +191,7 @@ class _Profiles:
         return {"gpu": target.name, "product_name_regex": name_pattern(names)} if names else {}
 
     def _narrowed(self, target: Target, shape: Shape, need: Need) -> Target:
-        """Return a generation without GPUs that lack memory and without unverified workstation GPUs."""
+        """Return a generation's `Target` without GPUs that lack memory or unverified workstation GPUs."""
         if not is_family(target):
             return target
         tried = [find_target(key) for key, how in self._recipe.meta.hardware.items() if how == "verified"]
@@ -208,7 +208,7 @@ class _Profiles:
         need: Need,
         target: Target | None = None,
     ) -> bool:
-        """Add one profile unless another has its label; return whether it was added."""
+        """Add one profile unless it does not fit or its label is taken; return whether it was added."""
         if shape.pp > 1:
             checked = self._check(replace(setting, strategy=SEVERAL_NODES))
             need = self._need(checked, setting)
@@ -232,7 +232,7 @@ class _Profiles:
         return True
 
     def _add_cpu(self) -> None:
-        """Add the CPU profile: one node, with memory for the weights and the recipe's KV cache."""
+        """Add the CPU profile, if the recipe names a CPU, with memory for weights and KV cache."""
         known = {**self._recipe.hardware_overrides, **self._variant.hardware_overrides}
         verified = [key for key in CPU_KEYS if self._recipe.meta.hardware.get(key) == "verified"]
         if not verified and not any(key in known for key in CPU_KEYS):
@@ -254,7 +254,7 @@ class _Profiles:
         )
 
     def _need(self, checked: Checked, setting: Setting) -> Need:
-        """Return the memory requirement of the weights."""
+        """Return the weights' memory requirement as `Need`."""
         utilization = checked.options.args.get("gpu-memory-utilization")
         return Need(
             precision=self.weights.precision,
@@ -274,12 +274,12 @@ class _Profiles:
         return checked
 
     def _note(self, key: str, text: str) -> None:
-        """Record a note on this variant."""
+        """Record a note on this variant as left out."""
         self._found.left_out.append(Reason(key=f"variants.{self.weights.variant}.{key}", text=text))
 
 
 def other_hardware(recipe: Recipe, variants: Sequence[str]) -> Iterator[str]:
-    """Yield the hardware named in the recipe that is neither an NVIDIA GPU nor a supported CPU."""
+    """Yield the hardware keys in the recipe that name neither an NVIDIA GPU nor a supported CPU."""
     named = [*recipe.meta.hardware, *recipe.hardware_overrides]
     for variant in variants:
         named += [*recipe.variants[variant].hardware_overrides]
@@ -289,7 +289,7 @@ def other_hardware(recipe: Recipe, variants: Sequence[str]) -> Iterator[str]:
 
 
 def _is_own(image: str) -> bool:
-    """Return whether a container image is vLLM's own."""
+    """Return whether a container image's name is vLLM's own (vllm/vllm-openai)."""
     return _OWN_IMAGE.match(image) is not None
 
 

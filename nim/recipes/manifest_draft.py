@@ -17,12 +17,12 @@ class DraftProfile:
 
     @property
     def precision(self) -> str:
-        """Return the profile's precision, such as `fp8`."""
+        """Return the profile's precision tag, such as `fp8`."""
         return self.tags["precision"]
 
     @property
     def shape(self) -> tuple[str | None, str, str]:
-        """Return the tags gpu, tp and pp: with the precision they make the label."""
+        """Return the tags (gpu, tp, pp): with the precision they make the label. gpu is None for any."""
         return self.tags.get("gpu"), self.tags["tp"], self.tags["pp"]
 
 
@@ -67,7 +67,7 @@ class Draft:
 
 
 def common_options(parts: tuple[Options, ...]) -> Options:
-    """Return the options that have the same value in all `parts`."""
+    """Return the `Options` that have the same value in all `parts`, of which there is at least one."""
     first, *rest = parts
     return Options(
         args={k: v for k, v in first.args.items() if all(_same(v, o.args.get(k)) for o in rest)},
@@ -76,7 +76,7 @@ def common_options(parts: tuple[Options, ...]) -> Options:
 
 
 def without(options: Options, others: Options) -> Options:
-    """Return the options whose names are not in `others`."""
+    """Return the `Options` whose names are not in `others`."""
     return Options(
         args={k: v for k, v in options.args.items() if k not in others.args},
         env={k: v for k, v in options.env.items() if k not in others.env},
@@ -84,12 +84,12 @@ def without(options: Options, others: Options) -> Options:
 
 
 def same_options(one: Options, other: Options) -> bool:
-    """Return whether names and values are equal, wherever in the recipe they come from."""
+    """Return whether both have equal names and values, wherever in the recipe they come from."""
     return plain(one) == plain(other)
 
 
 def plain(options: Options) -> tuple[dict[str, object], dict[str, object]]:
-    """Return arguments and variables as plain values, without their origin."""
+    """Return (arguments, variables) as two dicts of plain values, without their origin."""
     return (
         {name: said.value for name, said in options.args.items()},
         {name: said.value for name, said in options.env.items()},
@@ -97,6 +97,6 @@ def plain(options: Options) -> tuple[dict[str, object], dict[str, object]]:
 
 
 def _same(one: object, other: object) -> bool:
-    """Return whether two sourced values are equal, including their type."""
+    """Return whether two `Sourced` have equal values of the same type; False if `other` is None."""
     mine, theirs = getattr(one, "value", None), getattr(other, "value", None)
     return other is not None and type(mine) is type(theirs) and mine == theirs

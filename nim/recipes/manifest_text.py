@@ -19,13 +19,13 @@ _WIDTH = 110
 
 
 def draft_text(draft: Draft) -> str:
-    """Return the manifest's text, the same for the same draft; the ids are computed from the content."""
+    """Return a draft as manifest text (YAML), the same for the same draft, with computed profile ids."""
     text = "\n".join(_lines(draft)) + "\n"
     return with_ids(text, read_manifest(text, name=draft.recipe))
 
 
 def _lines(draft: Draft) -> Iterator[str]:
-    """Yield the lines of the manifest."""
+    """Yield all lines of the manifest."""
     engine = common_options(tuple(profile.options for profile in draft.profiles))
     yield from _head(draft)
     yield "schema_version: 2.0.0"
@@ -56,7 +56,7 @@ def _lines(draft: Draft) -> Iterator[str]:
 
 
 def _head(draft: Draft) -> Iterator[str]:
-    """Yield the comment at the head: the recipe, and what was not imported."""
+    """Yield the comment lines at the head: the recipe, and what was not imported."""
     name, version = PurePath(draft.recipe).name, draft.engine_version
     yield from _comment(f"Imported from the recipe {name}, with the options of vLLM {version}.")
     if draft.min_engine_version:
@@ -74,7 +74,7 @@ def _head(draft: Draft) -> Iterator[str]:
 
 
 def _model(draft: Draft) -> Iterator[str]:
-    """Yield the lines of the model."""
+    """Yield the lines of the manifest's `model:`."""
     yield "model:"
     yield f"  name: {scalar(draft.name)}"
     if draft.description:
@@ -95,7 +95,7 @@ def _model(draft: Draft) -> Iterator[str]:
 
 
 def _checkpoint(checkpoint: DraftCheckpoint, shared: Options) -> Iterator[str]:
-    """Yield the lines of one checkpoint."""
+    """Yield the lines of one entry of `checkpoints:`, with the options all its profiles share."""
     about = f"variants.{checkpoint.variant}: {checkpoint.about}" if checkpoint.about else checkpoint.variant
     yield from _comment(about, indent="  ")
     yield f"  {checkpoint.precision}:"
@@ -111,7 +111,7 @@ def _checkpoint(checkpoint: DraftCheckpoint, shared: Options) -> Iterator[str]:
 
 
 def _profile(profile: DraftProfile, options: Options) -> Iterator[str]:
-    """Yield the lines of one profile."""
+    """Yield the lines of one entry of `profiles:`."""
     if profile.comment:
         yield from _comment(profile.comment, indent="  ")
     tags = ", ".join(f"{name}: {scalar(value)}" for name, value in profile.tags.items())
@@ -125,7 +125,7 @@ def _profile(profile: DraftProfile, options: Options) -> Iterator[str]:
 
 
 def _engine(options: Options, indent: str) -> Iterator[str]:
-    """Yield the lines of arguments and variables, each with its recipe key as a comment."""
+    """Yield the lines of `args:` and `env:`, each value with its recipe key as a comment."""
     for title, values in (("args", options.args), ("env", options.env)):
         if values:
             yield f"{indent}{title}:"
@@ -134,23 +134,23 @@ def _engine(options: Options, indent: str) -> Iterator[str]:
 
 
 def _value(said: Sourced, title: str) -> str:
-    """Return a value as YAML; variables are always quoted."""
+    """Return a `Sourced` value as YAML text; variables are always quoted."""
     return _quoted(said.value) if title == "env" else written(said.value)
 
 
 def _noted(said: Sourced) -> str:
-    """Return a value's note as the end of its comment; "" without a note."""
+    """Return "; " and the value's note, for the end of its comment; "" without a note."""
     return f"; {_one_line(said.note)}" if said.note else ""
 
 
 def _shared(draft: Draft, precision: str, engine: Options) -> Options:
-    """Return the options common to all profiles of a precision and not in `engine`, which all have."""
+    """Return the `Options` common to all profiles of a precision, without those in `engine`."""
     own = [profile.options for profile in draft.profiles if profile.precision == precision]
     return without(common_options(tuple(own)), engine)
 
 
 def written(value: Any) -> str:
-    """Return a value as YAML that all YAML versions read alike."""
+    """Return a value as one line of YAML text that all YAML versions read alike."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_quoted(name)}: {_inner(part)}" for name, part in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -159,7 +159,7 @@ def written(value: Any) -> str:
 
 
 def _inner(value: Any) -> str:
-    """Return a value inside brackets as YAML: all text is quoted."""
+    """Return a value inside brackets as YAML text: all strings are quoted."""
     return _quoted(value) if isinstance(value, str) else written(value)
 
 
@@ -169,7 +169,7 @@ def scalar(text: str) -> str:
 
 
 def _uri(text: str) -> str:
-    """Return a URI as YAML, quoted if necessary."""
+    """Return a URI as YAML text, quoted if necessary."""
     return text if re.fullmatch(r"[a-z0-9]+://[A-Za-z0-9_./-]+", text) else _quoted(text)
 
 
@@ -180,23 +180,23 @@ def _quoted(text: str) -> str:
 
 
 def _plain_value(value: Any) -> str:
-    """Return a number, boolean or null as YAML."""
+    """Return a number, boolean or None as YAML text."""
     return _fraction(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _fraction(value: float) -> str:
-    """Return a decimal number without an exponent, which YAML versions read differently."""
+    """Return a float as decimal text without an exponent, which YAML versions read differently."""
     text = f"{Decimal(repr(value)):f}"
     return text if "." in text else f"{text}.0"
 
 
 def _number(value: float) -> str:
-    """Return a size as text, without decimals if it is whole."""
+    """Return a number as text, without decimals if it is whole."""
     return _fraction(float(value)).removesuffix(".0")
 
 
 def _comment(text: str, *, indent: str = "", more: str = "") -> Iterator[str]:
-    """Yield the lines of a comment, each at most `_WIDTH` characters wide."""
+    """Yield `text` as comment lines of at most `_WIDTH` characters."""
     line = f"{indent}#"
     for word in _one_line(text).split(" "):
         if len(line) + 1 + len(word) > _WIDTH and line.strip("# "):

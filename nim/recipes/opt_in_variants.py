@@ -42,7 +42,7 @@ class _Plan:
 
 
 def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable) -> Named:
-    """Return every opt-in feature as a variant. `chosen` are the recipe variants that have profiles."""
+    """Return each opt-in feature as a manifest variant, in a `Named`. `chosen` recipe variants have profiles."""
     named = Named()
     found: list[DraftVariant] = []
     for plan in _plans(recipe, chosen, foreign, named):
@@ -61,7 +61,7 @@ def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], 
 
 
 def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named: Named) -> Iterator[_Plan]:
-    """Yield the variants to make of the opt-in features."""
+    """Yield a `_Plan` per variant to make of the opt-in features; others are recorded in `named`."""
     strategy = strategy_of(recipe)
     for name in _asked_for(recipe):
         feature = recipe.features[name]
@@ -90,17 +90,17 @@ def _plans(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], named
 
 
 def _ours_among(keys: Sequence[str]) -> frozenset[str]:
-    """Return the hardware keys that name NVIDIA GPUs."""
+    """Return those hardware keys that name NVIDIA GPUs."""
     return frozenset(key for key in keys if find_target(key))
 
 
 def _but_not_on(about: str, name: str, keys: frozenset[str]) -> str:
-    """Return the summary with the unsupported hardware, since a variant is chosen by hand."""
+    """Return the summary with "(not on …)" appended for the hardware keys; unchanged without any."""
     return f"{_sentence(about, name)} (not on {', '.join(sorted(keys))})" if keys else about
 
 
 def _asked_for(recipe: Recipe) -> tuple[str, ...]:
-    """Return the features that are opt-in, on all hardware or on some."""
+    """Return the names of the features that are opt-in, on all hardware or on some."""
     on_some = [name for names in recipe.hardware_opt_in_features.values() for name in names]
     wanted = dict.fromkeys([*recipe.opt_in_features, *on_some])
     return tuple(name for name in wanted if name in recipe.features)
@@ -114,7 +114,7 @@ def _with_hardware(
     overrides: Mapping[str, FeatureOverride],
     foreign: frozenset[str],
 ) -> Iterator[_Plan]:
-    """Yield the variant, and one more for each kind of hardware with an override."""
+    """Yield the `_Plan` of a variant, and one more per GPU key with an override."""
 
     def part(key: str) -> Part:
         """Return the part with the overrides for one hardware key."""
@@ -130,7 +130,7 @@ def _with_hardware(
 
 
 def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
-    """Return the mode's description, with its precisions where it does not apply to all."""
+    """Return the mode's description, with its precisions if it does not apply to all variants."""
     fit = [one for one in chosen if suits(mode, Setting(variant=one))]
     if len(fit) == len(chosen):
         return mode.description
@@ -139,7 +139,7 @@ def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
 
 
 def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
-    """Return the overrides for hardware that supports a precision to which the mode applies."""
+    """Return the mode's overrides for hardware that supports one of its precisions, by key."""
     precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
     return {
         key: override
@@ -155,7 +155,7 @@ def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str
 
 
 def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
-    """Yield the variant for expert parallelism where the recipe allows it and it is not the default."""
+    """Yield the `_Plan`s for expert parallelism if the recipe allows it and it is not the default."""
     said = recipe.strategy_overrides.get(EXPERT_PARALLEL)
     if EXPERT_PARALLEL not in recipe.compatible_strategies or strategy == EXPERT_PARALLEL:
         return
@@ -179,10 +179,10 @@ def _expert_parallel(recipe: Recipe, strategy: str) -> Iterator[_Plan]:
 
 
 def slug(name: str) -> str:
-    """Return a name as a variant name: lower case, words joined by dashes."""
+    """Return a name in lower case with words joined by dashes, as variants are named."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _sentence(text: str, name: str) -> str:
-    """Return a description on one line without a final period; the name if it is empty."""
+    """Return a description on one line without a final period; `name` if it is empty."""
     return " ".join(text.split()).rstrip(".") or name

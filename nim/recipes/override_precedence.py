@@ -42,13 +42,13 @@ class Setting:
 
 
 def strategy_of(recipe: Recipe) -> str:
-    """Return the strategy by which the recipe distributes the model over the GPUs of one machine."""
+    """Return the recipe's default single-machine strategy: expert parallel, else tensor parallel."""
     named = recipe.default_strategy
     return named if named in (TENSOR_PARALLEL, EXPERT_PARALLEL) else TENSOR_PARALLEL
 
 
 def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
-    """Return all parts that apply, the lowest precedence first."""
+    """Return all `Part`s that apply to a setting, the lowest precedence first; empty ones left out."""
     found = [*_general(recipe, setting)]
     for key in setting.chain:
         found += _for_hardware(recipe, setting, key)
@@ -56,12 +56,12 @@ def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
 
 
 def gpu_chain(*keys: str) -> tuple[str, ...]:
-    """Return the names that apply to an NVIDIA GPU, the most general first."""
+    """Return the hardware keys that apply to an NVIDIA GPU: "nvidia", then `keys`."""
     return (EVERY_GPU, *keys)
 
 
 def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
-    """Return the hardware for which the recipe treats this variant specially, in the recipe's order."""
+    """Return the hardware keys that the recipe treats specially for this variant, in its order."""
     variant, strategy = recipe.variants[setting.variant], _strategy(recipe, setting.strategy)
     found = [*variant.hardware_overrides, *recipe.hardware_overrides, *strategy.hardware_overrides]
     found += [*recipe.hardware_opt_in_features]
@@ -76,7 +76,7 @@ def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
 
 
 def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
-    """Return whether a feature is enabled by default."""
+    """Return whether feature `name` is enabled by default in this setting."""
     feature = recipe.features[name]
     asked_for = name in recipe.opt_in_features or any(
         name in recipe.hardware_opt_in_features.get(key, ()) for key in setting.chain
@@ -86,17 +86,17 @@ def is_on(recipe: Recipe, name: str, setting: Setting) -> bool:
 
 
 def unsupported_on(hardware: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the hardware that is marked as unsupported."""
+    """Return the hardware keys marked as "unsupported"; () if none is."""
     return tuple(key for key, how in hardware.items() if how == UNSUPPORTED)
 
 
 def works_with(feature: Feature, strategy: str) -> bool:
-    """Return whether the feature works with a strategy."""
+    """Return whether the feature works with a strategy; True if it names none."""
     return feature.strategies is None or strategy in feature.strategies
 
 
 def default_tp(recipe: Recipe, setting: Setting) -> int | None:
-    """Return the `tp` field of the strategy or the variant; None if neither has one."""
+    """Return the tensor-parallel size in the `tp` field of variant or strategy; None if neither has one."""
     sizes: list[int | Mapping[str, int] | None]
     sizes = [recipe.variants[setting.variant].tp, _strategy(recipe, setting.strategy).tp]
     for_hardware = [size for size in sizes if isinstance(size, Mapping)]
@@ -107,7 +107,7 @@ def default_tp(recipe: Recipe, setting: Setting) -> int | None:
 
 
 def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
-    """Yield the parts that apply on any hardware."""
+    """Yield the `Part`s that apply on any hardware, the lowest precedence first."""
     model, variant = recipe.model, recipe.variants[setting.variant]
     strategy = _strategy(recipe, setting.strategy)
     yield Part(key="model.base_args", args=model.base_args)
@@ -122,7 +122,7 @@ def _general(recipe: Recipe, setting: Setting) -> Iterator[Part]:
 
 
 def feature_parts(recipe: Recipe, name: str, setting: Setting) -> Iterator[Part]:
-    """Yield the arguments of a feature and those of the mode that the variant uses by default."""
+    """Yield the `Part`s of a feature and of the mode that the variant uses by default."""
     feature = recipe.features[name]
     yield Part(key=f"features.{name}", args=feature.args, whole=True)
     if found := _mode(recipe, name, setting):
@@ -130,7 +130,7 @@ def feature_parts(recipe: Recipe, name: str, setting: Setting) -> Iterator[Part]
 
 
 def _for_hardware(recipe: Recipe, setting: Setting, key: str) -> Iterator[Part]:
-    """Yield the overrides for one hardware key: the strategy's, else the model's and variant's."""
+    """Yield the `Part`s of the overrides for one hardware key; the strategy's replace the others."""
     strategy = _strategy(recipe, setting.strategy)
     if key in strategy.hardware_overrides:
         place = f"strategy_overrides.{setting.strategy}.hardware_overrides.{key}"
@@ -151,7 +151,7 @@ def _for_hardware(recipe: Recipe, setting: Setting, key: str) -> Iterator[Part]:
 def _feature_for_hardware(
     feature: Feature, name: str, key: str, mode: tuple[str, Mode] | None
 ) -> Iterator[Part]:
-    """Yield a feature's overrides for one hardware key."""
+    """Yield the `Part`s of a feature's and its mode's overrides for one hardware key."""
     place = f"features.{name}"
     if key in feature.hardware_overrides:
         yield Part(
@@ -163,7 +163,7 @@ def _feature_for_hardware(
 
 
 def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | None:
-    """Return name and content of the variant's default mode of a feature; None if there is none."""
+    """Return name and `Mode` of the variant's default mode of a feature; None if there is none."""
     feature, variant = recipe.features[name], recipe.variants[setting.variant]
     wanted = variant.default_modes.get(name, feature.default_mode)
     mode = feature.modes.get(wanted or "")
@@ -173,18 +173,18 @@ def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | Non
 
 
 def suits(mode: Mode, setting: Setting) -> bool:
-    """Return whether a mode applies to this variant and is not known to fail on this hardware."""
+    """Return whether a mode applies to this variant and is not marked unsupported on this hardware."""
     for_variant = mode.variants is None or setting.variant in mode.variants
     return for_variant and not any(key in setting.chain for key in unsupported_on(mode.hardware))
 
 
 def _strategy(recipe: Recipe, name: str) -> StrategyOverride:
-    """Return the override of a strategy; an empty one if there is none."""
+    """Return the `StrategyOverride` of a strategy; an empty one if there is none."""
     return recipe.strategy_overrides.get(name, _NO_OVERRIDE)
 
 
 def _strategy_part(name: str, strategy: StrategyOverride) -> Part:
-    """Return a strategy's arguments and variables as a part."""
+    """Return a strategy's arguments and variables as a `Part`."""
     return Part(
         key=f"strategy_overrides.{name}",
         args=(*strategy.extra_args, *strategy.vllm_args),
@@ -193,7 +193,7 @@ def _strategy_part(name: str, strategy: StrategyOverride) -> Part:
 
 
 def _override(key: str, override: Override | None, *, image_only: bool = False) -> Part:
-    """Return an override as a part; an empty part for None."""
+    """Return an override as a `Part`; an empty one for None."""
     if override is None:
         return Part(key=key)
     if image_only:

@@ -182,12 +182,12 @@ class Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Return the recipe in a file. ManifestError names what cannot be read and its line."""
+    """Return the `Recipe` in a YAML file. ManifestError names what cannot be read and its line."""
     return read_recipe(_text(path), name=str(path))
 
 
 def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
-    """Return the recipe in `text`. Error messages refer to it as `name`."""
+    """Return the `Recipe` in `text`. ManifestError refers to it as `name`."""
     place = Place(name)
     try:
         node = compose(text, place)
@@ -204,7 +204,7 @@ def read_recipe(text: str, *, name: str = "<recipe>") -> Recipe:
 
 
 def _empty_foreign_overrides(node: Node) -> None:
-    """Empty, in place, the overrides for hardware that this engine does not support.
+    """Replace, in place, the overrides for hardware that this engine does not support by {}.
 
     Their fields may differ from those of `Override`.
     """
@@ -222,12 +222,12 @@ def _is_ours(name: Node) -> bool:
 
 
 def _empty(node: Node) -> MappingNode:
-    """Return an empty mapping at the place of a node."""
+    """Return an empty mapping node at the place of a node."""
     return MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
 
 
 def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
-    """Yield key and value of each field typed `Any` that must be a number, where it is set."""
+    """Yield (key, value) of each field typed `Any` that must be a number, where it is set."""
     if recipe.model.context_length is not None:
         yield "model.context_length", recipe.model.context_length
     sizes = {f"strategy_overrides.{name}.tp": one.tp for name, one in recipe.strategy_overrides.items()}
@@ -239,7 +239,7 @@ def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
 
 
 def _text(path: Path) -> str:
-    """Return a recipe's text; ManifestError if it is too large or unreadable."""
+    """Return a recipe file's text; ManifestError if it is too large or unreadable."""
     try:
         return read_text(path, MAX_BYTES)
     except OSError as error:

@@ -20,16 +20,16 @@ class Group:
     pages: tuple[Page, ...]
 
     def blocks(self, settings: CacheSettings) -> int:
-        """Return the blocks that one sequence takes."""
+        """Return the number of blocks that one sequence takes in this group: the most of any page."""
         return max(page.blocks(settings) for page in self.pages)
 
     def page_bytes(self, layers: range) -> int:
-        """Return the bytes of a block for those of its layers that are in `layers`."""
+        """Return the bytes of one block of this group, for its pages of the layers in `layers`."""
         return sum(page.bytes for page in self.pages if page.layers & frozenset(layers))
 
 
 def group_pages(pages: Sequence[Page], *, block_outermost: bool) -> tuple[Group, ...]:
-    """Return the groups that the engine makes of all layers' pages; none where there are no pages."""
+    """Return the engine's cache groups for all layers' pages as a tuple of `Group`; () without pages."""
     if not pages:
         return ()
     if _is_one_type(pages):
@@ -42,19 +42,19 @@ def group_pages(pages: Sequence[Page], *, block_outermost: bool) -> tuple[Group,
 def sequence_bytes(
     groups: Sequence[Group], settings: CacheSettings, layers: range, *, alignment: int = 1
 ) -> int:
-    """Return the bytes that one sequence takes on the rank that has `layers`."""
+    """Return the bytes that one sequence takes on the rank with `layers`: its blocks × block bytes."""
     blocks = sum(group.blocks(settings) for group in groups)
     return blocks * block_bytes(groups, layers, alignment=alignment)
 
 
 def block_bytes(groups: Sequence[Group], layers: range, *, alignment: int = 1) -> int:
-    """Return the bytes of a block of the pool: those of the widest group."""
+    """Return the bytes of a pool block (the widest group's), rounded up to `alignment`; 0 without groups."""
     widest = max((group.page_bytes(layers) for group in groups), default=0)
     return -(-widest // alignment) * alignment
 
 
 def _is_one_type(pages: Sequence[Page]) -> bool:
-    """Return whether all layers always need the same number of blocks."""
+    """Return whether all pages have one kind and block size, so that one group can hold them."""
     first = pages[0]
     if any(page.block != first.block for page in pages):
         return False
@@ -68,13 +68,13 @@ def _is_one_type(pages: Sequence[Page]) -> bool:
 
 
 def _unified(pages: Sequence[Page]) -> list[Page]:
-    """Return pages of equal size: smaller ones get larger blocks, or padding where that does not divide."""
+    """Return the pages enlarged to the largest one's bytes: by larger blocks, or else by padding."""
     largest = max(page.bytes for page in pages)
     return [_enlarged(page, largest) for page in pages]
 
 
 def _enlarged(page: Page, size: int) -> Page:
-    """Return a page enlarged to `size` bytes, by a larger block or by padding."""
+    """Return a copy of the page with `size` bytes, by a larger block or by padding; as it is if equal."""
     if page.bytes == size:
         return page
     if page.kind != LayerKind.STATE and size % page.bytes == 0:
@@ -83,7 +83,7 @@ def _enlarged(page: Page, size: int) -> Page:
 
 
 def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Return cache groups of equally many layers of one kind; the last one of a kind may be short."""
+    """Return groups of equally many pages of one kind; the last group of a kind may be smaller."""
     buckets: dict[Page, list[Page]] = defaultdict(list)
     for page in pages:
         buckets[_merged_key(page)].append(page)
@@ -97,12 +97,12 @@ def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _merged_key(page: Page) -> Page:
-    """Return the page without its layers: equal for pages that can share a group."""
+    """Return a copy of the page without layer numbers, as the key of pages that can share a group."""
     return replace(page, layers=frozenset())
 
 
 def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Return groups of pages of different sizes, placed side by side in a block."""
+    """Return groups of pages of different sizes that lie side by side in a block."""
     buckets: list[list[Page]] = []
     for page in pages:
         bucket = next((b for b in buckets if _is_one_type([*b, page])), None)
@@ -116,7 +116,7 @@ def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
 
 
 def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
-    """Return the number of groups made of a bucket of pages."""
+    """Return the number of groups into which a bucket (pages of one type) is divided."""
     count = _parts(bucket, repeats)
     if not _is_state(bucket, repeats):
         return count
@@ -125,7 +125,7 @@ def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
 
 
 def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
-    """Return bytes → pages of that size."""
+    """Return the bucket's pages as a dict from bytes to the pages of that size."""
     sizes: dict[int, list[Page]] = defaultdict(list)
     for page in bucket:
         sizes[page.bytes].append(page)
@@ -143,7 +143,7 @@ def _most_of_a_size(bucket: Sequence[Page]) -> int:
 
 
 def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
-    """Return how often the pattern of layers repeats in a group: the number that needs least padding."""
+    """Return the number of layer-pattern repeats per group with least padding; None if no bucket needs it."""
     balanced = [bucket for bucket in buckets if _is_balanced(bucket)]
     fewest = max((_most_of_a_size(bucket) for bucket in balanced if len(_sizes(bucket)) > 1), default=0)
     if not fewest:
@@ -154,12 +154,12 @@ def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
 
 
 def _parts(bucket: Sequence[Page], repeats: int | None) -> int:
-    """Return the number of parts into which a bucket is split."""
+    """Return the number of parts into which a bucket's pages are split; 1 if they are not."""
     return -(-_most_of_a_size(bucket) // repeats) if repeats and _is_balanced(bucket) else 1
 
 
 def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
-    """Return whether a bucket's pages do not grow with the context."""
+    """Return whether a bucket's pages keep their size whatever the context (states, rings, some windows)."""
     first = bucket[0]
     return (
         first.kind == LayerKind.STATE or first.ring or (repeats is None and first.kind == LayerKind.SLIDING)
@@ -167,12 +167,12 @@ def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
 
 
 def _widest(bucket: Sequence[Page], parts: int) -> int:
-    """Return the bytes of the largest part of a bucket."""
+    """Return the bytes of the largest of `parts` parts of a bucket."""
     return sum(-(-len(pages) // parts) * size for size, pages in _sizes(bucket).items())
 
 
 def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
-    """Return a bucket's pages as groups."""
+    """Return a bucket's pages as `parts` groups."""
     if parts == 1:
         return (Group(tuple(bucket)),)
     repeats = list(zip(*_sizes(bucket).values(), strict=True))
@@ -180,5 +180,5 @@ def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
 
 
 def common_alignment(pages: Iterable[Page]) -> int:
-    """Return the bytes that a block's stride must be a multiple of."""
+    """Return the least common multiple of the pages' alignments in bytes; 1 without pages."""
     return lcm(*(page.alignment for page in pages)) if pages else 1

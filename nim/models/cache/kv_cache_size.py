@@ -27,12 +27,12 @@ class _Plan:
     stages: tuple[range, ...]
 
     def bytes(self, settings: CacheSettings) -> int:
-        """Return the bytes that a sequence takes on the fullest rank."""
+        """Return the bytes that one sequence takes on the fullest pipeline stage."""
         return max(sequence_bytes(self.groups, settings, stage) for stage in self.stages)
 
     @property
     def spare_bytes(self) -> int:
-        """Return the bytes of a block on the fullest rank."""
+        """Return the bytes of one block on the fullest pipeline stage."""
         return max(block_bytes(self.groups, stage) for stage in self.stages)
 
 
@@ -46,13 +46,13 @@ def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
 
 
 def spare_block_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
-    """Return the bytes of the block that the engine holds back; None where unknown."""
+    """Return the bytes of the one block that the engine reserves; None if the cache is unknown."""
     plan = _plan_of(reading, settings)
     return None if plan is None else plan.spare_bytes
 
 
 def longest_context(reading: ModelReading, memory: int, settings: CacheSettings) -> int | None:
-    """Return the longest context up to `settings.context` whose cache fits in `memory` bytes.
+    """Return the largest context in tokens, at most `settings.context`, whose cache fits in `memory` bytes.
 
     0 where not even one token does, None where the cache is not known: `--max-model-len auto`.
     """
@@ -71,14 +71,14 @@ def longest_context(reading: ModelReading, memory: int, settings: CacheSettings)
 
 
 def default_batched_tokens(memory: int, gpu: str = "") -> int:
-    """Return the engine's `--max-num-batched-tokens` on a GPU with `memory` bytes."""
+    """Return the engine's default `--max-num-batched-tokens` for a GPU with `memory` bytes and this name."""
     if memory >= 160 * 2**30:
         return 16384
     return 8192 if memory >= 70 * 2**30 and "a100" not in gpu.lower() else 2048
 
 
 def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
-    """Return the layers of each pipeline stage: the engine gives a rest to the last stages but one."""
+    """Return each pipeline stage's layers as ranges; left-over layers go to stages before the last."""
     sizes = [layers // stages] * stages
     for index in range(layers % stages):
         sizes[-(index + 2)] += 1
@@ -87,7 +87,7 @@ def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
 
 
 def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
-    """Return the block pool of a model; None if its layers are unknown or fewer than the stages."""
+    """Return the model's block pool as `_Plan`; None if layers or KV type are unknown or layers too few."""
     if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
         return None
     settled = _settled(reading, settings)
@@ -98,7 +98,7 @@ def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
 
 @lru_cache(maxsize=256)
 def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
-    """Return the block pool of a model; it does not depend on the context."""
+    """Return the model's block pool as `_Plan` (cached); it does not depend on the context."""
     layers = reading.layers or ()
     pages = list(_pages(reading, settings))
     outermost = reading.text_model_type in _BLOCK_OUTERMOST
@@ -109,7 +109,7 @@ def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
 
 
 def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
-    """Return the settings with the defaults that the checkpoint and the model family determine."""
+    """Return the settings with `auto` replaced by what checkpoint and model family determine."""
     dtype = settings.kv_cache_dtype
     if dtype == "auto":
         dtype = (reading.quantization and reading.quantization.kv_cache_dtype) or "auto"
@@ -125,7 +125,7 @@ def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:
 
 
 def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
-    """Yield the page of each cache of each layer."""
+    """Yield one `Page` for each cache of each layer, with states padded to attention's pages."""
     caches = [(index, cache) for index, layer in enumerate(reading.layers or ()) for cache in layer.caches]
     sparse = any(cache.dtype == "uint8" for _, cache in caches)
     latent = any(cache.latent for _, cache in caches)
@@ -140,7 +140,7 @@ def _pages(reading: ModelReading, settings: CacheSettings) -> Iterator[Page]:
 
 
 def _block(reading: ModelReading, settings: CacheSettings, *, sparse: bool, latent: bool) -> int:
-    """Return the tokens per block: the smallest number that the kernels accept, at least 16."""
+    """Return the tokens per block: the family's own size, else the kernels' smallest, at least 16."""
     if own := _BLOCKS.get(reading.text_model_type or ""):
         return own
     if sparse or (latent and settings.capability[0] == 9 and settings.kv_cache_dtype.startswith("fp8")):
@@ -156,7 +156,7 @@ def _hybrid_block(reading: ModelReading, block: int, state: int, token: int) -> 
 
 
 def _token_bytes(caches: list[Cache], settings: CacheSettings, *, sparse: bool) -> int:
-    """Return the bytes of one token in one attention layer, as computed before the layers exist."""
+    """Return the bytes of one token in one attention layer; 0 without such a layer."""
     plain = next((c for c in caches if c.kind in (LayerKind.FULL, LayerKind.MLA) and c.dtype is None), None)
     if plain is None:
         return 0

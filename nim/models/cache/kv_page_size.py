@@ -32,7 +32,7 @@ class CacheSettings:
 
     @property
     def tokens_in_flight(self) -> int:
-        """Return the tokens that may be scheduled and not yet settled: a batch for each concurrent step."""
+        """Return the tokens scheduled at once: a batch for each pipeline stage, and one more."""
         return (self.pipeline_parallel_size + 1) * self.batched_tokens
 
 
@@ -55,7 +55,7 @@ class Page:
 
     @property
     def bytes(self) -> int:
-        """Return the bytes of one block."""
+        """Return the bytes of one block of this layer's cache, padding included."""
         if self.padded is not None:
             return self.padded
         if self.kind == LayerKind.STATE:
@@ -65,11 +65,11 @@ class Page:
 
     @property
     def is_full(self) -> bool:
-        """Return whether the page's number of blocks grows with the context."""
+        """Return whether the number of blocks grows with the context without limit."""
         return self.kind in (LayerKind.FULL, LayerKind.MLA, LayerKind.COMPRESSED) and not self.ring
 
     def blocks(self, settings: CacheSettings) -> int:
-        """Return the blocks that one sequence of the whole context may hold at once."""
+        """Return the most blocks that one sequence of `settings.context` tokens holds at once."""
         if self.ring:
             return 1
         if self.kind == LayerKind.STATE:
@@ -86,7 +86,7 @@ class Page:
 
 
 def page_of(cache: Cache, settings: CacheSettings, *, block: int, sparse: bool, layer: int) -> Page:
-    """Return the page that the engine makes of a layer's cache on one rank."""
+    """Return the engine's `Page` for one cache of layer `layer`, on one tensor-parallel rank."""
     if cache.kind == LayerKind.STATE:
         entry = sum(_state_bytes(tensor, settings) for tensor in cache.tensors)
         kept = cache.checkpoints
@@ -110,17 +110,17 @@ def page_of(cache: Cache, settings: CacheSettings, *, block: int, sparse: bool, 
 
 
 def dtype_bytes(name: str, default: str) -> int:
-    """Return the bytes of an element: 1 for all 8-bit types, those of `default` for auto."""
+    """Return the bytes of an element of type `name`; "auto" is `default`, unknown names count 1."""
     return _BYTES.get(default if name == "auto" else name, 1)
 
 
 def padded_state(page: Page, size: int) -> Page:
-    """Return a state's page padded to the page of attention."""
+    """Return the state's page padded to `size` bytes; unchanged if it has that size."""
     return page if page.bytes == size else replace(page, padded=size)
 
 
 def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
-    """Return the bytes of a state tensor on one rank."""
+    """Return the bytes of a state tensor on one tensor-parallel rank."""
     ranks = settings.tensor_parallel_size
     groups = tensor.groups if tensor.groups % ranks == 0 else ranks
     elements = (tensor.elements + tensor.group_elements * groups) // ranks
@@ -128,7 +128,7 @@ def _state_bytes(tensor: StateTensor, settings: CacheSettings) -> int:
 
 
 def _state_dtype(tensor: StateTensor, settings: CacheSettings) -> str:
-    """Return the data type of a state tensor."""
+    """Return the data type's name of a state tensor; "auto" for the model's own."""
     if not tensor.recurrent:
         return settings.state_dtype
     if settings.recurrent_dtype != "auto":
@@ -137,7 +137,7 @@ def _state_dtype(tensor: StateTensor, settings: CacheSettings) -> str:
 
 
 def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int | None:
-    """Return the bytes of a packed entry, whose size does not follow from its channels; None for others."""
+    """Return the bytes of an entry in a packed latent layout; None for layouts that are not packed."""
     if not cache.latent or cache.dtype is not None:
         return None
     if cache.aligned:
@@ -149,7 +149,7 @@ def _packed_entry(cache: Cache, settings: CacheSettings, *, sparse: bool) -> int
 
 
 def _entry_bytes(cache: Cache, settings: CacheSettings) -> int:
-    """Return the bytes of a token's keys and values of one head, with the scales of quantized types."""
+    """Return the bytes of one token's keys and values in one head, quantization scales included."""
     name = cache.dtype or settings.kv_cache_dtype
     sizes = (cache.key_size, cache.value_size)
     if name.startswith("nvfp4") and cache.dtype is None:

@@ -30,7 +30,7 @@ class LocalModel:
 
 
 def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> LocalModel:
-    """Return the model in `directory`; `place` says where it was named. WeightsError if there is no model."""
+    """Return the `LocalModel` in `directory`, named at `place`; WeightsError if it is no model directory."""
     refuse_path(directory, place)
     files = list_files(directory)
     refuse_directory(files, place)
@@ -38,12 +38,12 @@ def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> Lo
 
 
 def read_snapshot(directory: Path, load_format: str = AUTO) -> LocalModel:
-    """Return the model as far as it is in a hub cache; missing files are among the findings."""
+    """Return the `LocalModel` in a hub cache snapshot; missing files are findings, not errors."""
     return _judged(list_files(directory), load_format)
 
 
 def _judged(files: ModelFiles, load_format: str) -> LocalModel:
-    """Return the model with its weights and findings."""
+    """Return the `LocalModel` of these files: configuration, weights and findings, read from disk."""
     directory, origin = files.directory, origin_of(files.directory)
     config: Mapping[str, Any] = {}
     if files.config:

@@ -22,7 +22,7 @@ _ELSEWHERE = "--"
 
 
 def tokenizer_warnings(files: ModelFiles) -> Iterator[str]:
-    """Yield a warning for a directory without a vocabulary; what starts without one answers nonsense."""
+    """Yield one warning (text) if the directory has no vocabulary file; else nothing."""
     names = (name for name in files.names if "/" not in name)
     if not any(matches(name, _TOKENIZERS) and not matches(name, _TOKENIZERS_BESIDE) for name in names):
         yield (
@@ -32,7 +32,7 @@ def tokenizer_warnings(files: ModelFiles) -> Iterator[str]:
 
 
 def remote_code_warnings(files: ModelFiles, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning that names the Python files which --trust-remote-code would not find."""
+    """Yield one warning (text) that names missing Python files of `auto_map`; else nothing."""
     tokenizer = _read(files.directory / _TOKENIZER_CONFIG) if _TOKENIZER_CONFIG in files.names else {}
     named = sorted({*_modules(config), *_modules(tokenizer)} - files.names)
     if named:
@@ -43,7 +43,7 @@ def remote_code_warnings(files: ModelFiles, config: Mapping[str, Any]) -> Iterat
 
 
 def _modules(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the Python files named by `auto_map`, such as {"AutoConfig": "configuration_mine.MyConfig"}."""
+    """Yield the Python file names in `auto_map`, such as {"AutoConfig": "configuration_mine.MyConfig"}."""
     auto_map = config.get("auto_map")
     for value in auto_map.values() if isinstance(auto_map, Mapping) else ():
         for reference in value if isinstance(value, list) else (value,):
@@ -52,7 +52,7 @@ def _modules(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Return the JSON object in a file; empty if there is none."""
+    """Return the JSON object in a file; {} if it is missing, unreadable or no object."""
     with suppress(OSError, ValueError):
         values = json.loads(read_bytes(path))
         return values if isinstance(values, dict) else {}

@@ -17,7 +17,7 @@ _ZIP = b"PK\x03\x04"
 def read_weights_file(
     path: Path, origin: Origin, *, by_type: bool
 ) -> tuple[Mapping[str | None, int] | None, Finding | None]:
-    """Return the bytes of the file's tensors by type, None where unknown, and what is wrong with it.
+    """Read a file's beginning and return (tensor bytes by type, or None; what is wrong, a Finding or None).
 
     Without `by_type` they are one sum.
     """
@@ -38,7 +38,7 @@ def read_weights_file(
 
 
 def not_the_file(path: Path, beginning: bytes, origin: Origin) -> Finding | None:
-    """Return the finding for an empty file, a Git LFS pointer or a page that a server sent instead."""
+    """Return the `Finding` if the beginning is empty, a Git LFS pointer or a web page; None if not."""
     if not beginning:
         return damaged(path, "it is empty", origin.again(path))
     if beginning.startswith(LFS_POINTER):
@@ -51,25 +51,25 @@ def not_the_file(path: Path, beginning: bytes, origin: Origin) -> Finding | None
 
 
 def damaged(path: Path, why: str, hint: str) -> Finding:
-    """Return the finding for a file that the engine will refuse."""
+    """Return the `Finding` "cannot load `path`: `why`" with the fault DAMAGED."""
     return Finding(fault=Fault.DAMAGED, message=f"cannot load '{path}': {why}", hint=hint)
 
 
 def unreadable(path: Path, error: OSError) -> Finding:
-    """Return the finding for a file or directory that this user cannot read."""
+    """Return the `Finding` that this user cannot read a file or directory, with the OS's reason."""
     user = f"{os.geteuid()}:{os.getegid()}"
     message = f"cannot read '{path}' as user {user}: {error.strerror or error}"
     return Finding(fault=Fault.DAMAGED, message=message, hint=f"chmod -R a+rX '{path.parent}'")
 
 
 def _placeholder(path: Path, origin: Origin) -> Finding:
-    """Return the finding for a file of zeros: some downloaders set the size before the content."""
+    """Return the `Finding` that a file begins with zeros: some downloaders set the size first."""
     message = f"cannot load '{path}': it begins with zeros, and only its size is known"
     return Finding(fault=Fault.PLACEHOLDER, message=message, hint=origin.again(path))
 
 
 def _cut_zip(path: Path, beginning: bytes, origin: Origin) -> Finding | None:
-    """Return the finding for a PyTorch file (a zip archive) without its end; None for other files."""
+    """Return the `Finding` that a PyTorch file (a zip) is cut short; None if whole or no zip."""
     if not beginning.startswith(_ZIP):
         return None
     from zipfile import is_zipfile  # slow to import, and few models need it

@@ -16,7 +16,7 @@ def files_to_fetch(
     ignored: Sequence[str],
     index: Collection[str],
 ) -> tuple[str, ...]:
-    """Return the files of `source` that the engine takes. WeightsError where they do not make a model.
+    """Return the sorted names of the files of `source` to fetch. WeightsError if they make no model.
 
     `index` are the weights that its index names. Without a load format no model is wanted.
     """
@@ -31,7 +31,7 @@ def files_to_fetch(
 
 
 def _refuse_other(source: str, names: Collection[str], *, has_weights: bool) -> None:
-    """Raise WeightsError for a repository without a configuration or without weights, saying what it is."""
+    """Raise WeightsError if a repository lacks a configuration or weights, saying what it holds."""
     if has_weights and has_config(names):
         return
     if ADAPTER_CONFIG in names:

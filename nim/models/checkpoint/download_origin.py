@@ -24,12 +24,12 @@ class Origin:
     download: str
 
     def again(self, path: Path) -> str:
-        """Return what to type to get one file anew. In the hub's cache it is a link to the content."""
+        """Return the shell command that deletes one file (its target if a link) and downloads it again."""
         return f"rm '{path.resolve()}' && {self.download}"
 
 
 def origin_of(directory: Path, config: Mapping[str, Any] | None = None) -> Origin:
-    """Return a directory's origin by the record of `nim store`, the hub cache, git or the configuration."""
+    """Return where a directory came from, by `nim store`'s record, hub cache, .git or config; never None."""
     stored = _stored(directory)
     if stored.startswith("hf://"):
         return Origin(download=f"nim store --model-repo {stored} -m '{directory}'")
@@ -43,13 +43,13 @@ def origin_of(directory: Path, config: Mapping[str, Any] | None = None) -> Origi
 
 
 def hub_repository(directory: Path) -> str | None:
-    """Return the repository that a directory of the hub's cache is named for."""
+    """Return "org/name" from a hub cache directory's name (models--org--name); None for other names."""
     found = _HUB_DIRECTORY.fullmatch(directory.name)
     return f"{found[1]}/{found[2]}" if found else None
 
 
 def gguf_base(path: Path) -> str | None:
-    """Return the repository that a GGUF file was converted from, by its metadata; None if unknown."""
+    """Read a GGUF file's metadata and return the "org/name" it was converted from; None if unknown."""
     with suppress(OSError), path.open("rb") as file:
         _, key, rest = file.read(_GGUF_HEAD_BYTES).partition(_GGUF_BASE)
         # A value is its type (4 bytes), its length (8 bytes), its text.
@@ -61,7 +61,7 @@ def gguf_base(path: Path) -> str | None:
 
 
 def snapshots_of(directory: Path) -> Iterator[Path]:
-    """Yield the states of a repository in the hub's cache: first that of `main`, then the newest ones."""
+    """Yield the snapshot paths in a repository's hub cache directory: `main`'s first, then the newest."""
     if commit := _commit(directory, MAIN):
         yield directory / "snapshots" / commit
     with suppress(OSError):
@@ -70,14 +70,14 @@ def snapshots_of(directory: Path) -> Iterator[Path]:
 
 
 def find_snapshot(directory: Path, revision: str | None) -> Path | None:
-    """Return the state of a repository that its directory in the hub's cache has under this name."""
+    """Return the snapshot path of a revision (None: main) in a repository's cache; None if not cached."""
     name = revision or MAIN
     snapshot = directory / "snapshots" / (_commit(directory, name) or name)
     return snapshot if snapshot.is_dir() else None
 
 
 def _commit(directory: Path, name: str) -> str | None:
-    """Return the commit that a ref of the hub cache names; None if its snapshot is not there."""
+    """Return the commit hash in the hub cache's refs/`name`; None if it or its snapshot does not exist."""
     with suppress(OSError, ValueError):
         commit = (directory / "refs" / name).read_text(encoding="ascii").strip()
         return commit if commit and (directory / "snapshots" / commit).is_dir() else None
@@ -85,7 +85,7 @@ def _commit(directory: Path, name: str) -> str | None:
 
 
 def _cached(snapshot: Path) -> str | None:
-    """Return the command that completes a snapshot in its own cache; None for other directories."""
+    """Return the `nim fetch` command that completes a hub cache snapshot; None for other directories."""
     if snapshot.parent.name != "snapshots" or not (repository := hub_repository(snapshot.parent.parent)):
         return None
     directory = snapshot.parent.parent
@@ -94,7 +94,7 @@ def _cached(snapshot: Path) -> str | None:
 
 
 def _stored(directory: Path) -> str:
-    """Return the source recorded by `nim store`; "" without a record."""
+    """Return the source in the directory's `nim store` record file; "" without a readable record."""
     try:
         return str(json.loads((directory / STORE_NOTE).read_bytes())["source"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -15,7 +15,7 @@ LORA_RANKS = (32, 64, 128, 256, 320, 512)
 
 
 def explain_adapter(directory: Path) -> tuple[str, str]:
-    """Return what kind of adapter a directory holds, and what to type to serve it."""
+    """Return what adapter a directory holds (a sentence) and the settings that serve it; reads its config."""
     config = _read(directory)
     base = str(config.get("base_model_name_or_path") or "")
     model = base if base.startswith(("/", ".")) else f"hf://{base or '… its base model'}"
@@ -28,14 +28,14 @@ def explain_adapter(directory: Path) -> tuple[str, str]:
 
 
 def _rank_flag(rank: object) -> str:
-    """Return the flag that allows this rank; "" if the default does."""
+    """Return " --max-lora-rank N" for a rank above vLLM's default limit; else ""."""
     if not isinstance(rank, int) or rank <= LORA_RANK:
         return ""
     return f" --max-lora-rank {next((limit for limit in LORA_RANKS if limit >= rank), rank)}"
 
 
 def _read(directory: Path) -> dict[str, Any]:
-    """Return the adapter's configuration; empty if it is unreadable."""
+    """Return the directory's adapter_config.json as a dict; {} if it is missing or unreadable."""
     try:
         return read_config(directory / ADAPTER_CONFIG, origin_of(directory))
     except WeightsError:

@@ -23,7 +23,7 @@ _MOST_NAMED = 3
 
 
 def missing_files(files: ModelFiles, missing: Collection[str], of: str, origin: Origin) -> Finding:
-    """Return the finding for files that something names and that are not there."""
+    """Return the `Finding` that the files `missing`, which `of` names, are not in the directory."""
     names = sorted(missing)
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     listed = ", ".join(names[:_MOST_NAMED]) + more
@@ -38,7 +38,7 @@ def missing_files(files: ModelFiles, missing: Collection[str], of: str, origin: 
 
 
 def no_weights(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin) -> Finding:
-    """Return the finding for a directory in which the engine would load no file."""
+    """Return the `Finding` that the engine would load no file of the directory, with the cause."""
     if broken := [name for name in files.broken if matches_any(name, WEIGHTS)]:
         return missing_files(files, broken, "the weights", origin)
     if ADAPTER_CONFIG in files.names:
@@ -49,21 +49,21 @@ def no_weights(files: ModelFiles, found: WeightSet, asked_format: str, origin: O
 
 
 def adapter(files: ModelFiles) -> Finding:
-    """Return the finding for an adapter's directory that has a configuration, as some trainers write it."""
+    """Return the `Finding` that the directory holds an adapter although it has a config.json."""
     what, hint = explain_adapter(files.directory)
     message = f"cannot load '{files.directory}': {what}"
     return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
 
 
 def adapter_beside(files: ModelFiles, name: str) -> Finding:
-    """Return the finding for an adapter among weights without an index, all of which the engine loads."""
+    """Return the `Finding` that adapter file `name` lies among the weights and would be loaded as one."""
     message = f"cannot load '{files.directory}': vLLM would load {name} as one of the model's own weights"
     hint = f"mv '{files.directory / name}' to another directory"
     return Finding(fault=Fault.DAMAGED, message=message, hint=hint)
 
 
 def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None:
-    """Return the finding for a configuration that another program wrote for itself: TensorRT-LLM, or MLX."""
+    """Return the `Finding` that a configuration is TensorRT-LLM's or MLX's; None if it is neither."""
     if is_mlx(config):
         message = f"cannot load '{files.directory}': its weights are quantized by MLX, for Apple silicon"
         hint = "NIM_MODEL_PATH=hf://… the model that was converted, or its AWQ, GPTQ or FP8 version"
@@ -87,7 +87,7 @@ def is_mlx(config: Mapping[str, Any]) -> bool:
 
 
 def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin) -> tuple[str, str]:
-    """Return the cause, as the end of a sentence, and what to type."""
+    """Return the cause, as the end of a sentence ("" if unknown), and the hint of what to type."""
     directory = files.directory
     if found.load_format == "mistral" and asked_format == AUTO and _loadable(files, "hf"):
         return (
@@ -111,13 +111,13 @@ def _why(files: ModelFiles, found: WeightSet, asked_format: str, origin: Origin)
 
 
 def _loadable(files: ModelFiles, load_format: str) -> bool:
-    """Return whether this load format would load a file."""
+    """Return whether vLLM would load any of the files with this load format."""
     found = local_weights(files.names, load_format)
     return bool(found and found.files)
 
 
 def _below(files: ModelFiles) -> str | None:
-    """Return the subdirectory that holds weights; None if there is none."""
+    """Return the first subdirectory with .safetensors or .bin files; None if there is none."""
     names = (
         name for name in sorted(files.names) if "/" in name and matches_any(name, ("*.safetensors", "*.bin"))
     )

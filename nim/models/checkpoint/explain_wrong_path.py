@@ -17,7 +17,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def refuse_path(path: Path, place: str) -> None:
-    """Raise WeightsError if `path` is not a directory."""
+    """Raise WeightsError, with a hint, if `path` is not a directory on disk; else return nothing."""
     if path.is_dir():
         return
     meant = path if _REPOSITORY.fullmatch(str(path)) else "org/name"
@@ -36,14 +36,14 @@ def refuse_path(path: Path, place: str) -> None:
 
 
 def refuse_directory(files: ModelFiles, place: str) -> None:
-    """Raise WeightsError for a directory without a configuration, saying what it is instead."""
+    """Raise WeightsError if the directory has no configuration, saying what it holds instead."""
     if files.config is None:
         why, hint, allowed = _explain(files)
         raise _refusal(files.directory, place, f"it has no {CONFIG}{why}", hint, allowed)
 
 
 def _explain(files: ModelFiles) -> tuple[str, str, Sequence[str]]:
-    """Return the explanation after "it has no config.json", what to type, and likely models."""
+    """Return the words that follow "it has no config.json", the hint, and the likely models' paths."""
     directory = files.directory
     if ADAPTER_CONFIG in files.names:
         what, hint = explain_adapter(directory)
@@ -58,7 +58,7 @@ def _explain(files: ModelFiles) -> tuple[str, str, Sequence[str]]:
 
 
 def _explain_files(files: ModelFiles) -> tuple[str, str]:
-    """Return why the files are not a model, and what to type."""
+    """Return why the directory's files are no model (end of a sentence), and the hint of what to type."""
     directory, origin = files.directory, origin_of(files.directory)
     if CONFIG in files.broken:
         return f": it is a link to what is not there, '{(directory / CONFIG).readlink()}'", WHOLE_CACHE
@@ -74,24 +74,24 @@ def _explain_files(files: ModelFiles) -> tuple[str, str]:
 
 
 def _cached_repositories(directory: Path) -> Iterator[str]:
-    """Yield the repositories of a hub cache."""
+    """Yield the "org/name" of each repository directory in a hub cache on disk."""
     for path in (*directory.glob("models--*"), *directory.glob("hub/models--*")):
         if repository := hub_repository(path):
             yield repository
 
 
 def _models_below(files: ModelFiles) -> list[str]:
-    """Return the directories below with a configuration and weights, else those with a configuration."""
+    """Return the subdirectories with a configuration and weights; if none, those with a configuration."""
     having = {name.rpartition("/")[0] for name in weights_among(files.names)}
     found = sorted(name.removesuffix(f"/{CONFIG}") for name in files.names if name.endswith(f"/{CONFIG}"))
     return [str(files.directory / name) for name in [one for one in found if one in having] or found]
 
 
 def _several(found: Sequence[str]) -> Sequence[str]:
-    """Return the first few if there are several, for the list of choices."""
+    """Return the first four of several paths, for the error's list of choices; () for fewer than two."""
     return found[:_MOST_LISTED] if len(found) > 1 else ()
 
 
 def _refusal(path: Path, place: str, why: str, hint: str, allowed: Sequence[str] = ()) -> WeightsError:
-    """Return the error for a path that is no model."""
+    """Return the WeightsError "cannot use `path` (from `place`): `why`"; does not raise it."""
     return WeightsError(f"cannot use '{path}' (from {place}): {why}", allowed=allowed, hint=hint)

@@ -33,7 +33,7 @@ class Shards:
 
 
 def shards_of(files: ModelFiles, found: WeightSet, origin: Origin) -> Shards:
-    """Return the files of `found` that the engine loads. WeightsError where their index cannot be read.
+    """Return the loaded and the missing files of `found` as `Shards`. WeightsError if the index is broken.
 
     As the engine does, files that the index names are looked for at the top of the directory.
     """
@@ -48,7 +48,7 @@ def shards_of(files: ModelFiles, found: WeightSet, origin: Origin) -> Shards:
 
 
 def read_index(file: Path, origin: Origin) -> frozenset[str]:
-    """Return the names of the weight files that an index names."""
+    """Return the weight file names in an index file. WeightsError if it is unreadable or has none."""
     values = read_config(file, origin)
     weight_map = values.get("weight_map")
     if not isinstance(weight_map, dict):
@@ -57,19 +57,19 @@ def read_index(file: Path, origin: Origin) -> frozenset[str]:
 
 
 def _index_in(files: ModelFiles, load_format: str) -> str | None:
-    """Return the index that names a load format's weights; None if there is none."""
+    """Return the name of the load format's index file in the directory; None if it is not there."""
     indexes = {MISTRAL: MISTRAL_INDEX, SAFETENSORS: INDEX, BIN: BIN_INDEX}
     names = (indexes.get(pattern) for pattern in FORMATS[load_format])
     return next((name for name in names if name in files.names), None)
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
-    """Return the named files that do not exist, sorted."""
+    """Return those of `named` that are not among `there`, sorted."""
     return tuple(sorted(set(named) - set(there)))
 
 
 def _unnumbered(names: Collection[str]) -> Iterator[str]:
-    """Yield the names missing from numbered sets such as `model-00001-of-00004.safetensors`."""
+    """Yield the file names that numbered sets such as `model-00001-of-00004.safetensors` lack."""
     sets: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for name in names:
         if found := _NUMBERED.fullmatch(name):

@@ -27,13 +27,13 @@ Found = tuple[Weights | None, tuple[Finding, ...]]
 
 
 def _architectures(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of architectures; a configuration can hold anything in their place."""
+    """Return the configuration's architecture names, those that are strings; [] if there is no list."""
     found = config.get("architectures")
     return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def read_weights(files: ModelFiles, config: Mapping[str, Any], load_format: str, origin: Origin) -> Found:
-    """Return the weights, None where they are unknown or not complete, and what is wrong with them."""
+    """Return (`Weights`, or None if unknown or incomplete; tuple of findings), from files on disk."""
     if finding := other_engine(files, config) or _unusable_path(files.directory):
         return None, (finding,)
     found = local_weights(files.names, load_format)
@@ -53,7 +53,7 @@ def _read_set(
     load_format: str,
     origin: Origin,
 ) -> Found:
-    """Return the weights of a set of files, and findings."""
+    """Return the `Weights` (or None) and findings of one load format's files and the files in `added`."""
     try:
         shards = shards_of(files, found, origin)
     except WeightsError as error:
@@ -71,7 +71,7 @@ def _read_set(
 
 
 def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
-    """Return the finding with a hint that the index may be left over from files that were merged."""
+    """Return the finding; if an index names missing files beside existing ones, with a hint to delete it."""
     if not found.files or not shards.index:
         return finding
     return replace(
@@ -82,7 +82,7 @@ def _or_another(finding: Finding, shards: Shards, found: WeightSet) -> Finding:
 def _read_files(
     files: ModelFiles, config: Mapping[str, Any], names: tuple[str, ...], origin: Origin
 ) -> Found:
-    """Return the weights in these files by their headers, and findings."""
+    """Return the `Weights` by these files' headers on disk (None if one is damaged), and findings."""
     directory, by_type = files.directory, not is_quantized(config)
     read = {name: read_weights_file(directory / name, origin, by_type=by_type) for name in names}
     findings = [*_one_placeholder([finding for _, finding in read.values() if finding])]
@@ -94,7 +94,7 @@ def _read_files(
 
 
 def _one_placeholder(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings, those of files of zeros joined into one."""
+    """Yield the findings, with all those of zero-filled files joined into one at the end."""
     empty = [finding for finding in findings if finding.fault is Fault.PLACEHOLDER]
     yield from (finding for finding in findings if finding.fault is not Fault.PLACEHOLDER)
     if empty:
@@ -103,7 +103,7 @@ def _one_placeholder(findings: list[Finding]) -> Iterator[Finding]:
 
 
 def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield a finding for each file that aria2 has not finished, by the control file beside it."""
+    """Yield a `Finding` for each of `names` that has an aria2 control file beside it."""
     for name in names:
         if f"{name}.aria2" in files.names:
             path = files.directory / name
@@ -112,7 +112,7 @@ def _unfinished(files: ModelFiles, names: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _unusable_path(directory: Path) -> Finding | None:
-    """Return the finding for a path with brackets, which vLLM would read as a pattern; None otherwise."""
+    """Return the `Finding` for a path with brackets, a pattern to vLLM; None for other paths."""
     if all(fnmatchcase(part, part) for part in directory.absolute().parts):
         return None
     message = f"cannot load '{directory}': vLLM takes the brackets in this path for a pattern"

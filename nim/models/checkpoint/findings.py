@@ -25,17 +25,17 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """Return the finding as a warning."""
+        """Return the finding as one line: message and hint."""
         return f"{self.message} (hint: {self.hint})"
 
 
 def refuse(findings: Iterable[Finding], *faults: Fault) -> None:
-    """Raise WeightsError for the first finding with one of these faults."""
+    """Raise WeightsError for the first finding that has one of these faults; return nothing if none has."""
     for finding in findings:
         if finding.fault in faults:
             raise error_of(finding)
 
 
 def error_of(finding: Finding) -> WeightsError:
-    """Return the finding as a refusal."""
+    """Return the finding as a WeightsError, not raised."""
     return WeightsError(finding.message, hint=finding.hint)

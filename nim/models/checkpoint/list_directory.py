@@ -35,19 +35,19 @@ class ModelFiles:
 
     @property
     def config(self) -> str | None:
-        """Return the name of the file that the engine reads as the configuration; None if there is none."""
+        """Return the name of the configuration that the engine reads; None if there is none."""
         if has_config(self.names):
             return CONFIG if CONFIG in self.names else PARAMS
         return None
 
 
 def has_config(names: Collection[str]) -> bool:
-    """Return whether one of these files is a configuration; `params.json` counts with Mistral's weights."""
+    """Return whether these names include config.json, or params.json with Mistral's weights."""
     return CONFIG in names or (PARAMS in names and is_mistral(names))
 
 
 def list_files(directory: Path) -> ModelFiles:
-    """Return the files below `directory`, three levels deep. WeightsError where this user cannot list it."""
+    """Return the `ModelFiles` in `directory`, at most three levels deep. WeightsError if it is unreadable."""
     try:
         with os.scandir(directory) as entries:
             next(entries, None)
@@ -62,13 +62,13 @@ def list_files(directory: Path) -> ModelFiles:
 
 
 def unfinished(files: ModelFiles) -> tuple[str, ...]:
-    """Return what downloads have left in the directory, those of `hf download --local-dir` included."""
+    """Return the names of partial download files, hidden ones of `hf download` included; () if none."""
     hidden = (files.directory / ".cache/huggingface/download").glob("**/*.incomplete")
     return (*partial_files(files.names), *(str(path.relative_to(files.directory)) for path in hidden))
 
 
 def read_config(path: Path, origin: Origin) -> dict[str, Any]:
-    """Return a JSON object that belongs to a model. WeightsError where the engine could not read it."""
+    """Return the JSON object in the file `path` as a dict. WeightsError if missing, damaged or no object."""
     try:
         content = read_bytes(path)
         if finding := not_the_file(path, content, origin):
@@ -84,7 +84,7 @@ def read_config(path: Path, origin: Origin) -> dict[str, Any]:
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the names of files below a directory, and whether each is more than a broken link."""
+    """Yield each file's relative name below a directory, and False if it is a broken link, else True."""
     for here, below, names in os.walk(directory):
         path = Path(here).relative_to(directory)
         deep = len(path.parts) + 1 >= MOST_LEVELS

@@ -28,7 +28,7 @@ class DamagedFile(ValueError):
 
 
 def read_tensor_bytes(path: Path, *, by_type: bool = True) -> Mapping[str | None, int] | None:
-    """Return the bytes of the tensors by their safetensors type (`BF16`, `F8_E4M3`, …), or else as one sum.
+    """Read a file's header and return tensor bytes by type (`BF16`, …), or one sum under the key None.
 
     None where the file's beginning is not written yet (zeros), or its header is laid out unusually.
     DamagedFile for what the library refuses: too short, or longer than the header says. OSError.
@@ -51,13 +51,13 @@ def read_tensor_bytes(path: Path, *, by_type: bool = True) -> Mapping[str | None
 
 
 def _last_end(header: bytes) -> int | None:
-    """Return the end offset of the header's last entry, in most files the largest; None if not found."""
+    """Return the end offset in the header's last entry, in most files the largest; None if not found."""
     found = _END.search(header, max(len(header) - _LAST_ENTRY_BYTES, 0))
     return int(found[1]) if found else None
 
 
 def _read_header(path: Path, size: int) -> bytes | None:
-    """Return the JSON header; None if it is too large to read."""
+    """Read and return the JSON header; None if its length is still 0. DamagedFile if cut or too long."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if size < LENGTH_BYTES:
@@ -71,7 +71,7 @@ def _read_header(path: Path, size: int) -> bytes | None:
 
 
 def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
-    """Return the result for a header without tensors; DamagedFile if it is not JSON."""
+    """Return {} for a header without tensors, None if its layout is unusual; DamagedFile if not JSON."""
     try:
         values = json.loads(header)
     except ValueError:
@@ -80,13 +80,13 @@ def _without_entries(header: bytes) -> Mapping[str | None, int] | None:
 
 
 def _check_least(least: int, size: int) -> None:
-    """Raise DamagedFile for a file shorter than its header."""
+    """Raise DamagedFile if the file's `size` is below `least`, the end of its header."""
     if size < least:
         raise DamagedFile(f"cut short: {size:,} bytes, and its header alone takes {least:,}")
 
 
 def _check_length(expected: int, size: int) -> None:
-    """Raise DamagedFile for a file of another length than its header states."""
+    """Raise DamagedFile if the file's `size` is not `expected`, what its header states."""
     if size < expected:
         raise DamagedFile(f"cut short: {size:,} of the {expected:,} bytes that its header names")
     if size > expected:

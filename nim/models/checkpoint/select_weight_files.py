@@ -62,12 +62,12 @@ class WeightSet:
 
     @property
     def is_safetensors(self) -> bool:
-        """Return whether the files are safetensors."""
+        """Return whether any of the files is a .safetensors file."""
         return any(name.endswith(".safetensors") for name in self.files)
 
 
 def local_weights(names: Collection[str], load_format: str) -> WeightSet | None:
-    """Return what the engine would load of a directory with these files, its index not yet applied.
+    """Return the `WeightSet` that the engine would load of these names, before its index is applied.
 
     `names` are relative to the directory. None for load formats whose files are not known here, as those that
     plugins add.
@@ -85,7 +85,7 @@ def local_weights(names: Collection[str], load_format: str) -> WeightSet | None:
 
 
 def other_weights(names: Collection[str], architectures: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the files that these architectures load besides; None where they do not load the usual ones."""
+    """Return the extra files that these architectures load; () if none, None if they load no usual ones."""
     known = [str(one) for one in architectures]
     if set(known) & set(OWN_LOADERS):
         return None
@@ -94,19 +94,19 @@ def other_weights(names: Collection[str], architectures: Iterable[str]) -> tuple
 
 
 def is_mistral(names: Iterable[str]) -> bool:
-    """Return whether the engine treats these files as a model in Mistral's own format."""
+    """Return whether any name is consolidated*.safetensors, so that the engine reads Mistral's format."""
     return any(fnmatchcase(name.rpartition("/")[2], MISTRAL) for name in names)
 
 
 def is_training_state(name: str) -> bool:
-    """Return whether the file is training state, which the loader skips."""
+    """Return whether the name ends like an optimizer's or trainer's file, which the loader skips."""
     return name.endswith(TRAINING_STATE)
 
 
 def engine_files(
     names: Collection[str], load_format: str | None, ignored: Sequence[str], indexed: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the files of a repository that the engine fetches. `indexed` are the weights in its index."""
+    """Return all names of a repository that the engine fetches, sorted: its weights and small files."""
     beside = {name for name in names if not matches_any(name, LARGE)}
     return tuple(sorted({*beside, *weight_files(names, load_format, ignored, indexed)}))
 
@@ -114,7 +114,7 @@ def engine_files(
 def weight_files(
     names: Collection[str], load_format: str | None, ignored: Sequence[str], indexed: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Return the weights of a repository that the engine fetches; none without a load format."""
+    """Return the names of a repository's weights that the engine fetches; () without a load format."""
     patterns = _patterns(names, load_format)
     if SAFETENSORS in patterns and indexed:
         return tuple(name for name in names if name in set(indexed))
@@ -126,27 +126,27 @@ def weight_files(
 
 
 def weights_among(names: Iterable[str]) -> frozenset[str]:
-    """Return the files that contain weights of any kind."""
+    """Return those of `names` that end like weights of any format, also ones vLLM does not load."""
     return frozenset(name for name in names if matches_any(name, WEIGHTS))
 
 
 def has_index(names: Collection[str], load_format: str | None) -> bool:
-    """Return whether an index decides which weights are loaded."""
+    """Return whether a safetensors index is there and limits what this load format loads."""
     return INDEX in names and SAFETENSORS in _patterns(names, load_format)
 
 
 def needs_weights(load_format: str | None) -> bool:
-    """Return whether this load format needs weight files."""
+    """Return whether this load format needs weight files: False for None and "dummy"."""
     return load_format not in (None, "dummy")
 
 
 def _patterns(names: Iterable[str], load_format: str | None) -> tuple[str, ...]:
-    """Return the patterns of weight files of a load format."""
+    """Return a load format's file patterns, `auto` resolved by the names; () without a load format."""
     return FORMATS.get(_chosen_format(names, load_format), FORMATS["hf"]) if load_format is not None else ()
 
 
 def _chosen_format(names: Iterable[str], load_format: str) -> str:
-    """Return the load format, with `auto` resolved by the files."""
+    """Return the load format in lower case, with "auto" resolved by the names to "mistral" or "hf"."""
     chosen = load_format.lower()
     if chosen == AUTO:
         return "mistral" if is_mistral(names) else "hf"

@@ -78,7 +78,7 @@ PARTIAL = (
 
 
 def find_format(names: Iterable[str]) -> tuple[Format, str] | None:
-    """Return the known format that vLLM does not load, and a file of it; None if there is none."""
+    """Return the first known format that vLLM does not load, and one file of it; None if none matches."""
     known = sorted(names)
     for one in FORMATS:
         for name in known:
@@ -88,16 +88,16 @@ def find_format(names: Iterable[str]) -> tuple[Format, str] | None:
 
 
 def format_hint(found: Format, file: Path) -> str:
-    """Return what to type instead of a file of this format."""
+    """Return the setting to type instead; for a GGUF file its metadata is read for the base model."""
     base = gguf_base(file) if file.suffix == ".gguf" else None
     return f"NIM_MODEL_PATH=hf://{base}, which the GGUF was made from" if base else found.hint
 
 
 def partial_files(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the files of downloads that were not finished."""
+    """Return those of `names` that unfinished downloads have (*.incomplete, *.part, …), sorted."""
     return tuple(sorted(name for name in names if matches(name, PARTIAL)))
 
 
 def matches(name: str, patterns: Collection[str]) -> bool:
-    """Return whether one of the patterns matches; a star does not match a slash."""
+    """Return whether the path `name` matches a pattern; a star does not match a slash."""
     return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)

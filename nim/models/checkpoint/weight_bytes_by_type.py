@@ -22,7 +22,7 @@ class Weights:
     tensor_bytes: Mapping[str | None, int] = field(default_factory=dict)
 
     def loaded_bytes(self, element_bytes: int = SERVED_BYTES, *, quantized: bool = False) -> int:
-        """Return the bytes of all weights in memory, where floats are served in `element_bytes` each.
+        """Return the bytes of all weights in memory, floats counted with `element_bytes` each.
 
         Of a quantized checkpoint nothing is converted: its 32-bit tensors are scales.
         """
@@ -40,7 +40,7 @@ def weights_of(
     headers: Mapping[str, Mapping[str | None, int] | None],
     config: Mapping[str, Any],
 ) -> Weights:
-    """Return the weights of these files. `headers` are the bytes by type of those whose header was read."""
+    """Return the `Weights` of these files: sizes from disk, types from `headers` where they were read."""
     files = tuple(sorted(names))
     sizes = {name: (directory / name).stat().st_size for name in files}
     assumed = None if is_quantized(config) else _stored_type(config)
@@ -59,7 +59,7 @@ def is_quantized(config: Mapping[str, Any]) -> bool:
 
 
 def _stored_type(config: Mapping[str, Any]) -> str | None:
-    """Return the likely type of a file without a readable header: F32 if configured so, else None."""
+    """Return "F32" if the configuration names a 32-bit type, for files without a header; else None."""
     text = config.get("text_config")
     parts = (config, text) if isinstance(text, Mapping) else (config,)
     named = next((part[key] for part in parts for key in ("dtype", "torch_dtype") if part.get(key)), None)

@@ -30,14 +30,14 @@ class Proxy:
 
 
 def check_hub_environment(environ: Mapping[str, str]) -> None:
-    """Raise a SettingsError for a value with which no request can reach the hub."""
+    """Raise the first SettingsError for a variable with which no request can reach the hub."""
     check_timeouts(environ)
     if problem := next(hub_problems(environ), None):
         raise problem
 
 
 def check_timeouts(environ: Mapping[str, str]) -> None:
-    """Raise a SettingsError for a value with which the client, and so the engine, cannot be imported."""
+    """Raise SettingsError for a timeout that is no whole number: importing the hub client would fail."""
     for name in (name for name in TIMEOUTS if name in environ):
         try:
             int(environ[name])
@@ -47,7 +47,7 @@ def check_timeouts(environ: Mapping[str, str]) -> None:
 
 
 def hub_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
-    """Yield the faults of the variables, in the order in which the client uses them."""
+    """Yield a SettingsError, not raised, per faulty variable: certificates, address, proxies."""
     yield from _certificate_problems(environ)
     yield from _endpoint_problems(environ.get(ENDPOINT, ""))
     for scheme in ("https", "http", "all"):
@@ -56,7 +56,7 @@ def hub_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that the client uses for this address; None for a direct connection."""
+    """Return the `Proxy` that the client uses for this URL by `environ`; None for a direct connection."""
     parts = urlsplit(url)
     variable, value = proxy_variable(parts.scheme, environ)
     if not value or _is_bypassed(parts.hostname or "", environ):
@@ -66,7 +66,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def proxy_variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the variable that sets the proxy for this scheme, and its value; lower case wins."""
+    """Return name and value of the variable that sets the scheme's proxy; ("", "") if none is set."""
     for one in (scheme, "all"):
         for name in (f"{one}_proxy", f"{one.upper()}_PROXY"):
             if environ.get(name):
@@ -75,20 +75,20 @@ def proxy_variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def without_user(parts: SplitResult) -> str:
-    """Return the address without user and password."""
+    """Return the URL `scheme://host[:port]`, without user, password and path."""
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}"
 
 
 def _is_bypassed(host: str, environ: Mapping[str, str]) -> bool:
-    """Return whether NO_PROXY names the host or its domain."""
+    """Return whether NO_PROXY in `environ` names the host or its domain."""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     names = [name.strip().lower().removeprefix("*").lstrip(".") for name in listed.split(",") if name.strip()]
     return any(not name or host == name or host.endswith(f".{name}") for name in names)
 
 
 def _certificate_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]:
-    """Yield the errors of the variables that name certificates."""
+    """Yield a SettingsError, not raised, for certificate variables; reads the file they name."""
     if name := environ.get(CERTIFICATES, ""):
         if why := _no_certificates(Path(name)):
             message = f"cannot use {CERTIFICATES} '{name}' (from the environment): {why}"
@@ -99,7 +99,7 @@ def _certificate_problems(environ: Mapping[str, str]) -> Iterator[SettingsError]
 
 
 def _no_certificates(path: Path) -> str | None:
-    """Return why no certificate can be read from the file; None if one can."""
+    """Return why no PEM certificate can be read from the file (text); None if one can."""
     try:
         text = read_bytes(path)
     except OSError as error:
@@ -108,7 +108,7 @@ def _no_certificates(path: Path) -> str | None:
 
 
 def _endpoint_problems(value: str) -> Iterator[SettingsError]:
-    """Yield the errors of the hub's address."""
+    """Yield the SettingsError, not raised, for a faulty HF_ENDPOINT; nothing if it is empty."""
     bare = value.strip().strip(_QUOTES)
     if not value or _is_address(value):
         return
@@ -128,7 +128,7 @@ def _endpoint_problems(value: str) -> Iterator[SettingsError]:
 
 
 def _is_address(text: str) -> bool:
-    """Return whether the value is a whole http or https address, with a numeric port if any."""
+    """Return whether the text is a whole http or https URL, with a numeric port if any."""
     try:
         parts = urlsplit(text)
         has_port = parts.port is None or parts.port > 0
@@ -138,7 +138,7 @@ def _is_address(text: str) -> bool:
 
 
 def _proxy_problems(name: str, value: str) -> Iterator[SettingsError]:
-    """Yield the errors of a proxy variable."""
+    """Yield the SettingsError, not raised, for a faulty proxy variable; nothing if it is empty."""
     if not value:
         return
     bare = value.strip().strip(_QUOTES)
@@ -163,7 +163,7 @@ def _proxy_problems(name: str, value: str) -> Iterator[SettingsError]:
 
 
 def _shown(value: str) -> str:
-    """Return the value without user and password."""
+    """Return the URL text without user and password, for messages."""
     head, at, tail = value.rpartition("@")
     if not at:
         return value

@@ -19,7 +19,7 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 def download_of(
     source: Source, config: Mapping[str, Value], environ: Mapping[str, str], size_gb: float | None
 ) -> Download | None:
-    """Return the directory and bytes of the model's download; None if the model is in a directory."""
+    """Return the `Download` (cache directory, total bytes) of the model; None for a local directory."""
     if source.repository is None:
         return None
     wanted = Wanted(repository=source.repository, revision=source.revision, cache=cache_of(config, environ))
@@ -27,14 +27,14 @@ def download_of(
 
 
 def cache_of(config: Mapping[str, Value], environ: Mapping[str, str]) -> str:
-    """Return the hub cache in which the client has one directory per model."""
+    """Return the path of the hub's cache: --download-dir, else the client's variables, else HF_HOME/hub."""
     cache = _option(config, "download_dir")
     cache = cache or next((environ[name] for name in _CACHES if environ.get(name)), "")
     return cache or f"{_option(config, 'HF_HOME')}/hub"
 
 
 def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Wanted, ...]:
-    """Return every repository that a start with this configuration needs, the model's own first."""
+    """Return a `Wanted` per repository that the start downloads: model, draft model, tokenizer, config."""
     cache = cache_of(config, environ)
     found = {
         (repository, revision): Wanted(repository=repository, revision=revision, cache=cache, **more)
@@ -46,7 +46,7 @@ def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str,
 def _repositories(
     source: Source, config: Mapping[str, Value]
 ) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
-    """Yield repository, revision and file selection; later duplicates are ignored."""
+    """Yield (repository, revision, file selection) of each repository that the options name."""
     revision = _option(config, "revision") or None
     ignored = config["ignore_patterns"].value if "ignore_patterns" in config else ORIGINALS
     more = {"load_format": _option(config, "load_format") or "auto", "ignored": _words(ignored)}
@@ -64,7 +64,7 @@ def _repositories(
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    """Return a string or list as a tuple of strings."""
+    """Return a string as a tuple of it, a list as a tuple; () for None."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 

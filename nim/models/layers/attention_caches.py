@@ -15,7 +15,7 @@ _INCLUSIVE_WINDOWS = frozenset({"cohere2", "cohere2_moe"})
 
 
 def attention_caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
-    """Return the caches of layer `index`, whose attention is of this kind; None if unknown."""
+    """Return the tuple of `Cache` that attention layer `index`, of this kind, keeps; None if unknown."""
     if attends_latently(config):
         caches = latent_caches(config, index)
         return caches and caches * (2 if config.text.model_type == "longcat_flash" else 1)
@@ -27,7 +27,7 @@ def attention_caches(config: ModelConfig, heads: Heads, index: int, kind: LayerK
 
 
 def full_cache(heads: Heads, *, value_size: int | None = None) -> Cache | None:
-    """Return the keys and values of every token; None where the heads are not known."""
+    """Return the `Cache` of keys and values of every token; None if heads or their size are unknown."""
     if not heads.kv or not heads.size:
         return None
     return Cache(
@@ -36,13 +36,13 @@ def full_cache(heads: Heads, *, value_size: int | None = None) -> Cache | None:
 
 
 def _plain(config: ModelConfig, heads: Heads, kind: LayerKind) -> Cache | None:
-    """Return the cache of ordinary attention, with its window if it has one."""
+    """Return the `Cache` of ordinary attention, with its window if it has one; None if heads are unknown."""
     cache = full_cache(heads)
     return None if cache is None else _windowed(cache, config, kind)
 
 
 def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
-    """Return the cache limited to the layer's window or chunk."""
+    """Return the cache limited to the layer's window or chunk; unchanged without one."""
     if kind == LayerKind.CHUNKED:
         return replace(cache, kind=kind, window=config.first_integer("attention_chunk_size"))
     window = config.first_integer("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
@@ -53,7 +53,7 @@ def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
 
 
 def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
-    """Return Gemma 4's cache; full attention has heads of another number and size."""
+    """Return Gemma 4's one cache; full attention has heads of another number and size. None if unknown."""
     sliding = kind == LayerKind.SLIDING
     size = config.first_integer("head_dim") if sliding else config.first_integer("global_head_dim") or 512
     kv, alike = config.first_integer("num_key_value_heads"), config.get("attention_k_eq_v")
@@ -64,7 +64,7 @@ def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> 
 
 
 def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """Return the caches of a layer passed several times: a full one for the first pass, windows after."""
+    """Return IQuest's caches: a full one for the first pass, a window for each further pass."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -78,7 +78,7 @@ def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) ->
 
 
 def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
-    """Return MiMo V2's cache; sliding layers have other heads than full ones."""
+    """Return MiMo V2's one cache; sliding layers have other heads than full ones. None if unknown."""
     if kind != LayerKind.SLIDING:
         cache = full_cache(heads, value_size=config.first_integer("v_head_dim"))
         return None if cache is None else (cache,)
@@ -89,7 +89,7 @@ def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """Return a cache of full keys and values, computed by latent projections."""
+    """Return MiniCPM3's one cache: keys and values of every token in full; None if sizes are unknown."""
     plain, rope = config.first_integer("qk_nope_head_dim"), config.first_integer("qk_rope_head_dim")
     if plain is None or rope is None:
         return None
@@ -98,7 +98,7 @@ def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) 
 
 
 def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Return keys and values, and for sparse layers an index entry per token."""
+    """Return MiniMax M3's cache of keys and values, and for sparse layers the index's cache; or None."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -111,7 +111,7 @@ def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind)
 
 
 def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Return the cache of one block of Nemotron-NAS, which states its own KV heads."""
+    """Return the one cache of a Nemotron-NAS block, which states its own KV heads; None if unknown."""
     block = (config.first_list("block_configs") or ())[index].get("attention") or {}
     group = as_size(block.get("n_heads_in_group"))
     cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
@@ -119,7 +119,7 @@ def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKin
 
 
 def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
-    """Return Step 3.5's cache; sliding layers have other heads than full ones."""
+    """Return Step 3.5's one cache; sliding layers have other heads than full ones. None if unknown."""
     other = config.mapping("attention_other_setting")
     if kind == LayerKind.SLIDING and other.get("attention_type") == "sliding_attention":
         kv, size = as_size(other.get("num_attention_groups")), as_size(other.get("head_dim"))
@@ -129,7 +129,7 @@ def _step3p5(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) ->
 
 
 def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Caches | None]:
-    """Return a function that gives each layer the window listed for it in `field`."""
+    """Return a reader of caches that takes each layer's window from the configuration's list `field`."""
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
         """Return the cache of a layer with its window from the list."""

@@ -12,7 +12,7 @@ _WINDOW_BLOCK, _STATE_BLOCKS = 64, {4: 4, 128: 8}
 
 
 def latent_caches(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return what layer `index` of a latent model keeps; None where that is not known."""
+    """Return the tuple of `Cache` that layer `index` of an MLA model keeps; None if unknown."""
     family = _FAMILIES.get(config.text.model_type or "")
     if family is not None:
         return family(config, index)
@@ -21,7 +21,7 @@ def latent_caches(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def index_cache(size: int, *, compression: int = 1, aligned: bool = False) -> Cache:
-    """Return the cache of an indexer with `size` channels."""
+    """Return the `Cache` of a sparse indexer with `size` 8-bit channels and their scales."""
     scales = size // _INDEX_SCALE_CHANNELS * _INDEX_SCALE_BYTES
     kind = LayerKind.MLA if compression == 1 else LayerKind.COMPRESSED
     return Cache(
@@ -35,7 +35,7 @@ def index_cache(size: int, *, compression: int = 1, aligned: bool = False) -> Ca
 
 
 def _latent(config: ModelConfig) -> Cache | None:
-    """Return the latent cache; None if its rank is not stated."""
+    """Return the `Cache` of one latent vector per token; None if its rank is not stated."""
     rank = config.first_integer("kv_lora_rank")
     if rank is None:
         return None
@@ -45,7 +45,7 @@ def _latent(config: ModelConfig) -> Cache | None:
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return the latent cache and the indexer's."""
+    """Return the latent cache, and the indexer's if layer `index` has one; None if unknown."""
     latent = _latent(config)
     if latent is None:
         return None
@@ -67,7 +67,7 @@ def _shares_index(config: ModelConfig, index: int) -> bool:
 
 
 def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return Hunyuan V4's caches; only sparse layers have an indexer."""
+    """Return Hunyuan V4's caches: latent, and in sparse layers the indexer's; None if unknown."""
     words = config.first_list("layer_types") or ()
     if index < len(words) and "sparse" not in str(words[index]) and "indexed" not in str(words[index]):
         latent = _latent(config)
@@ -76,7 +76,7 @@ def _hunyuan_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
-    """Return GLM-5-Next's caches, with an index of pooled keys."""
+    """Return GLM-5-Next's caches: latent, pooled index and its incomplete pool; None if unknown."""
     latent, pool = _latent(config), config.first_integer("index_kpool")
     if latent is None:
         return None
@@ -90,7 +90,7 @@ def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
 
 
 def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return a window of entries, a compressed entry per 4 or 128 tokens, and the compressor's state."""
+    """Return DeepSeek V4's caches: window, and where compressed: states, entries and index. Or None."""
     size, window = config.first_integer("head_dim"), config.first_integer("sliding_window")
     ratios = config.first_list("compress_ratios")
     if size is None or window is None or ratios is None:
@@ -111,7 +111,7 @@ def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
 
 
 def _compressor_state(size: int, ratio: int) -> Cache:
-    """Return the cache of the compressor's incomplete groups, in 32 bits; groups of 4 overlap."""
+    """Return the `Cache` of a compressor's incomplete groups, in 32 bits; groups of 4 overlap."""
     overlap = 2 if ratio == 4 else 1
     return Cache(
         kind=LayerKind.SLIDING,

@@ -36,7 +36,7 @@ _DEAF = frozenset({"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen2_vl_text", 
 
 
 def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...] | None:
-    """Return the kind of every layer; None where their number is not known."""
+    """Return the `LayerKind` of every layer in order; None if the number of layers is unknown."""
     kind = config.text.model_type or ""
     count = layer_count(config)
     if count is None:
@@ -56,7 +56,7 @@ MOST_LAYERS = 2048
 
 
 def layer_count(config: ModelConfig) -> int | None:
-    """Return the number of layers that the engine builds."""
+    """Return the number of layers that the engine builds; None if unknown or above `MOST_LAYERS`."""
     if config.text.model_type == "longcat_flash":
         return config.first_integer("num_layers")
     if config.text.model_type == "nemotron_h":  # the list or the pattern counts, not the number
@@ -68,7 +68,7 @@ def layer_count(config: ModelConfig) -> int | None:
 
 
 def model_window(config: ModelConfig) -> int | None:
-    """Return the window of a model whose layers all slide, or none does by name."""
+    """Return the sliding window in tokens if it holds for every layer of the model; None if not."""
     words = config.first_list("layer_types")
     window = config.first_integer("sliding_window")
     if not window or (words is not None and any(word != "sliding_attention" for word in words)):
@@ -79,7 +79,7 @@ def model_window(config: ModelConfig) -> int | None:
 
 
 def _slides(config: ModelConfig) -> bool:
-    """Return whether the sliding window is in use, by the class's default or the configuration.
+    """Return whether the sliding window is switched on, by the class's default or the configuration.
 
     Of Qwen: the first `max_window_layers` attend to everything, and the engine takes all or none.
     """
@@ -92,7 +92,7 @@ def _slides(config: ModelConfig) -> bool:
 
 
 def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
-    """Return the kinds listed in the configuration; None without a list."""
+    """Return the layers' kinds by the list in the configuration; None without a list."""
     words = config.first_list("layers_block_type", "layer_types")
     if words is None:
         return None
@@ -100,12 +100,12 @@ def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
 
 
 def _by_period(config: ModelConfig, kind: str, count: int) -> tuple[LayerKind, ...]:
-    """Return full attention in every n-th layer, by the configuration's period."""
+    """Return `count` kinds: full attention in every n-th layer, by the configuration's period."""
     field, default, others = _PERIODS.get(kind, ("", 1, LayerKind.FULL))
     period = (config.first_integer(field, f"_{field}") if field else None) or default
     return tuple(LayerKind.FULL if (index + 1) % period == 0 else others for index in range(count))
 
 
 def _with_last(kind: str, kinds: tuple[LayerKind, ...]) -> tuple[LayerKind, ...]:
-    """Return the kinds with full attention in the last layer, for families that have it."""
+    """Return the kinds, with the last one set to full attention for families that have it so."""
     return (*kinds[:-1], LayerKind.FULL) if kind in _LAST_IS_FULL and kinds else kinds

@@ -22,7 +22,7 @@ LAYER_WORDS: Mapping[str, LayerKind] = {
 
 
 def _llama4(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: full attention without RoPE, chunked attention otherwise."""
+    """Return Llama 4's layer kinds: full attention where RoPE is off, chunked attention otherwise."""
     if not config.first_integer("attention_chunk_size"):
         return (LayerKind.FULL,) * count
     interval = config.first_integer("no_rope_layer_interval") or 4
@@ -33,7 +33,7 @@ def _llama4(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _jamba(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: attention at a period and offset, states otherwise."""
+    """Return Jamba's layer kinds: attention at a period and offset, states otherwise."""
     period, offset = (
         config.first_integer("attn_layer_period") or 8,
         config.first_integer("attn_layer_offset") or 0,
@@ -42,12 +42,12 @@ def _jamba(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _falcon_h1(_config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: every layer has attention and a state."""
+    """Return Falcon-H1's layer kinds: attention and a state in every layer."""
     return (LayerKind.HYBRID,) * count
 
 
 def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: hybrid layers have attention besides a state."""
+    """Return Zamba 2's layer kinds: hybrid where listed (attention and a state), states otherwise."""
     listed = config.first_list("layers_block_type")
     ids = set(config.first_list("hybrid_layer_ids") or ())
     hybrid = [word == "hybrid" for word in listed] if listed else [i in ids for i in range(count)]
@@ -55,13 +55,13 @@ def _zamba2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _kimi_linear(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds by lists that count from 1."""
+    """Return Kimi Linear's layer kinds: states where listed (counted from 1), full attention otherwise."""
     linear = set(config.mapping("linear_attn_config").get("kda_layers") or ())
     return tuple(LayerKind.STATE if i + 1 in linear else LayerKind.FULL for i in range(count))
 
 
 def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: attention at listed indexes, short convolutions otherwise."""
+    """Return LFM2's layer kinds: attention at listed indexes, else convolutions; None with `layer_types`."""
     if config.first_list("layer_types"):
         return None
     full = set(config.first_list("full_attn_idxs") or range(count))
@@ -69,7 +69,7 @@ def _lfm2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: none for blocks without attention."""
+    """Return Nemotron-NAS's layer kinds: NONE for blocks without attention, full otherwise."""
     blocks = config.first_list("block_configs") or ()
     quiet = [bool((block.get("attention") or {}).get("no_op")) for block in blocks]
     linear = [bool((block.get("attention") or {}).get("replace_with_linear")) for block in blocks]
@@ -79,7 +79,7 @@ def _nemotron_nas(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
-    """Return the kinds by the letters of a pattern."""
+    """Return Nemotron-H's layer kinds by the letters of its pattern; None with a list or without either."""
     if config.first_list("layers_block_type"):
         return None
     pattern = config.first_string("hybrid_override_pattern")
@@ -87,7 +87,7 @@ def _nemotron_h(config: ModelConfig, _count: int) -> Kinds | None:
 
 
 def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: sliding or full attention by a pattern."""
+    """Return MiMo V2's layer kinds: sliding where the pattern has 1, else full; None without a pattern."""
     pattern = config.first_list("hybrid_layer_pattern")
     return (
         None
@@ -97,7 +97,7 @@ def _mimo_v2(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
-    """Return the kinds: attention in each group's last layer, with KDA also after the last whole group."""
+    """Return Bailing's layer kinds: full attention in each group's last layer, states otherwise."""
     group = config.first_integer("layer_group_size") or 1
     whole = count // group * group if config.has("short_conv_kernel_size") else count
     return tuple(
@@ -107,17 +107,17 @@ def _bailing_hybrid(config: ModelConfig, count: int) -> Kinds | None:
 
 
 def _granite(config: ModelConfig, count: int) -> Kinds | None:
-    """Return only states for a hybrid without a list of kinds, else None."""
+    """Return states for all layers of Granite hybrids that list no kinds; None if kinds are listed."""
     return None if config.first_list("layer_types", "layers_block_type") else (LayerKind.STATE,) * count
 
 
 def _gpt_oss(_config: ModelConfig, count: int) -> Kinds | None:
-    """Return sliding and full attention in turn, whatever the list says."""
+    """Return gpt-oss's layer kinds: sliding and full attention in turn, whatever the list says."""
     return tuple(LayerKind.FULL if index % 2 else LayerKind.SLIDING for index in range(count))
 
 
 def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
-    """Return a function that gives sliding attention to layers with a window in `field`."""
+    """Return a reader of layer kinds: sliding where the list `field` has a window, full otherwise."""
 
     def kinds(config: ModelConfig, count: int) -> Kinds | None:
         """Return the kinds by the listed windows."""

@@ -24,7 +24,7 @@ _UNKNOWN = frozenset({
 
 
 def read_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
-    """Return the layers of the language part in their order; None where a layer's cache is not known."""
+    """Return the language part's layers with their caches, in order; None if one cache is unknown."""
     if config.text.model_type in _UNKNOWN:
         return None
     if config.text.model_type in _ENCODERS or looks_both_ways(config):
@@ -40,7 +40,7 @@ def read_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
 
 
 def looks_both_ways(config: ModelConfig) -> bool:
-    """Return whether it is a decoder that was turned into an encoder."""
+    """Return whether the model is a decoder turned into an encoder (attention in both directions)."""
     if config.get("is_causal") is False or config.root.get("is_causal") is False:
         return True
     names = " ".join(config.architectures)
@@ -48,13 +48,13 @@ def looks_both_ways(config: ModelConfig) -> bool:
 
 
 def _encoder_layers(config: ModelConfig) -> tuple[Layer, ...] | None:
-    """Return the layers of an encoder, which keep nothing."""
+    """Return an encoder's layers, which have no caches; None if their number is unknown."""
     count = config.first_integer("num_hidden_layers", "n_layer")
     return None if count is None else (Layer(kind=LayerKind.ENCODER),) * count
 
 
 def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
-    """Return the decoder layers of an encoder-decoder: own keys and values and the encoder's."""
+    """Return an encoder-decoder's decoder layers, with self- and cross-attention caches; None if unknown."""
     count, own = config.first_integer("decoder_layers", "num_decoder_layers"), full_cache(heads)
     if count is None or own is None:
         return None
@@ -62,7 +62,7 @@ def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | No
 
 
 def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[LayerKind]:
-    """Yield the kinds, with none for the last layers that share an earlier layer's cache (Gemma 3n, 4)."""
+    """Yield the kinds, the last ones as NONE where layers share an earlier cache (Gemma 3n, 4)."""
     shared = config.first_integer("num_kv_shared_layers") or 0
     first = len(kinds) - (shared if config.text.model_type in _SHARING else 0)
     for index, kind in enumerate(kinds):
@@ -70,7 +70,7 @@ def _shared(config: ModelConfig, kinds: tuple[LayerKind, ...]) -> Iterator[Layer
 
 
 def _layer(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
-    """Return one layer with its caches; None if they are unknown."""
+    """Return the `Layer` at `index` with its caches; None if they are unknown."""
     if kind == LayerKind.NONE:
         return Layer(kind=kind)
     if kind in (LayerKind.STATE, LayerKind.HYBRID):
@@ -80,14 +80,14 @@ def _layer(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> La
 
 
 def _name(caches: tuple[Cache, ...]) -> LayerKind:
-    """Return a layer's kind: that of the cache that grows with the context, else of its only one."""
+    """Return the layer's kind: that of the cache that grows with the context, else of the first cache."""
     kinds = {cache.kind for cache in caches}
     growing = (LayerKind.FULL, LayerKind.COMPRESSED, LayerKind.MLA)
     return next((kind for kind in growing if kind in kinds), caches[0].kind)
 
 
 def _layer_with_state(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Layer | None:
-    """Return one layer with a state, and attention if it is hybrid."""
+    """Return a `Layer` with a state, and attention caches if it is hybrid; None if unknown."""
     tensors = state_tensors(config)
     if tensors is None:
         return None

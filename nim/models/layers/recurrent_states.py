@@ -9,7 +9,7 @@ Tensors = tuple[StateTensor, ...]
 
 
 def state_tensors(config: ModelConfig) -> Tensors | None:
-    """Return the tensors that a layer with a state keeps for one sequence; None where that is not known."""
+    """Return the `StateTensor`s that a recurrent layer keeps per sequence; None if unknown."""
     read = _FAMILIES.get(config.text.model_type or "")
     try:
         return read(config) if read else None
@@ -18,7 +18,7 @@ def state_tensors(config: ModelConfig) -> Tensors | None:
 
 
 def state_checkpoints(config: ModelConfig) -> int:
-    """Return the states that a layer keeps beside the current ones while a prompt is cached."""
+    """Return the number of extra state copies a layer keeps while a prompt is cached: 0 or 1."""
     if config.text.model_type == "kimi_linear":  # of these kernels only those with a bounded gate
         linear = config.mapping("linear_attn_config")
         return int(linear.get("gate_lower_bound") is not None and linear.get("head_dim") == 128)
@@ -30,7 +30,7 @@ class _UnknownSizeError(Exception):
 
 
 def _size(config: ModelConfig, *names: str) -> int:
-    """Return the first of these keys with a whole number; raise _UnknownSizeError without one."""
+    """Return the first of these keys' values that is a whole number; raise _UnknownSizeError without one."""
     found = config.first_integer(*names)
     if found is None:
         raise _UnknownSizeError
@@ -38,7 +38,7 @@ def _size(config: ModelConfig, *names: str) -> int:
 
 
 def _mamba1(config: ModelConfig) -> Tensors:
-    """Return Mamba's states."""
+    """Return Mamba's two state tensors: convolution and recurrent state."""
     inner = config.first_integer("intermediate_size") if config.has("state_size") else None
     if inner is None:
         inner = _size(config, "mamba_expand", "expand") * _size(config, "hidden_size")
@@ -52,7 +52,7 @@ def _mamba1(config: ModelConfig) -> Tensors:
 def _mamba2(
     inner: int, groups: int, heads: int, head_size: int, state: int, kernel: int, dtype: str | None = None
 ) -> Tensors:
-    """Return Mamba 2's states from their sizes."""
+    """Return Mamba 2's two state tensors (convolution, recurrent state) from their sizes."""
     return (
         StateTensor(elements=inner * (kernel - 1), groups=groups, group_elements=2 * state * (kernel - 1)),
         StateTensor(elements=heads * head_size * state, recurrent=True, dtype=dtype),
@@ -60,7 +60,7 @@ def _mamba2(
 
 
 def _nemotron_h(config: ModelConfig) -> Tensors:
-    """Return Mamba 2's states by Nemotron-H's keys."""
+    """Return Mamba 2's two state tensors, sizes by Nemotron-H's configuration keys."""
     heads, size = _size(config, "mamba_num_heads"), _size(config, "mamba_head_dim")
     groups, state = _size(config, "n_groups"), _size(config, "ssm_state_size")
     dtype = config.first_string("mamba_ssm_cache_dtype") or "float32"
@@ -68,7 +68,7 @@ def _nemotron_h(config: ModelConfig) -> Tensors:
 
 
 def _mamba2_model(config: ModelConfig) -> Tensors:
-    """Return Mamba 2's states by its own keys."""
+    """Return Mamba 2's two state tensors, sizes by its own configuration keys."""
     inner = _size(config, "expand") * _size(config, "hidden_size")
     heads, size = _size(config, "num_heads"), _size(config, "head_dim")
     return _mamba2(
@@ -82,7 +82,7 @@ def _mamba2_model(config: ModelConfig) -> Tensors:
 
 
 def _named_mamba2(config: ModelConfig) -> Tensors:
-    """Return Mamba 2's states by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
+    """Return Mamba 2's two state tensors, sizes by the keys of Bamba, Granite, Falcon-H1, Zamba 2."""
     inner = config.first_integer("mamba_d_ssm") or int(
         (config.number("mamba_expand") or 2) * _size(config, "hidden_size")
     )
@@ -93,7 +93,7 @@ def _named_mamba2(config: ModelConfig) -> Tensors:
 
 
 def _gated_delta(config: ModelConfig) -> Tensors:
-    """Return the states of gated delta nets."""
+    """Return the state tensors of a gated delta net layer."""
     keys, values = _size(config, "linear_num_key_heads"), _size(config, "linear_num_value_heads")
     key_size, value_size = _size(config, "linear_key_head_dim"), _size(config, "linear_value_head_dim")
     width = 2 * keys * key_size + values * value_size
@@ -108,7 +108,7 @@ def _gated_delta(config: ModelConfig) -> Tensors:
 
 
 def _kda(heads: int, size: int, kernel: int) -> Tensors:
-    """Return the states of Kimi's delta attention from their sizes."""
+    """Return the state tensors of Kimi's delta attention from their sizes."""
     return (
         StateTensor(elements=3 * heads * size * (kernel - 1)),
         StateTensor(elements=heads * size * size, recurrent=True, dtype="float32"),
@@ -116,7 +116,7 @@ def _kda(heads: int, size: int, kernel: int) -> Tensors:
 
 
 def _kimi_linear(config: ModelConfig) -> Tensors:
-    """Return the states of Kimi Linear."""
+    """Return the state tensors of a Kimi Linear layer."""
     linear = config.mapping("linear_attn_config")
     sizes = [as_size(linear.get(name)) for name in ("num_heads", "head_dim", "short_conv_kernel_size")]
     heads, size, kernel = sizes
@@ -126,13 +126,13 @@ def _kimi_linear(config: ModelConfig) -> Tensors:
 
 
 def _glm5_next(config: ModelConfig) -> Tensors:
-    """Return the states of GLM-5-Next."""
+    """Return the state tensors of a GLM-5-Next layer."""
     heads, size = _size(config, "linear_num_heads"), _size(config, "linear_head_dim")
     return _kda(heads, size, _size(config, "linear_conv_kernel_dim"))
 
 
 def _bailing_hybrid(config: ModelConfig) -> Tensors:
-    """Return the states of Bailing's hybrid models."""
+    """Return the state tensors of a layer of Bailing's hybrid models."""
     heads = _size(config, "num_attention_heads")
     size = config.first_integer("head_dim") or _size(config, "hidden_size") // heads
     if config.has("short_conv_kernel_size"):
@@ -141,7 +141,7 @@ def _bailing_hybrid(config: ModelConfig) -> Tensors:
 
 
 def _short_convolution(config: ModelConfig) -> Tensors:
-    """Return the state of a short convolution."""
+    """Return the state tensor (a tuple of one) of a short convolution."""
     width = config.first_integer("conv_dim") or _size(config, "hidden_size")
     return (StateTensor(elements=width * (_size(config, "conv_L_cache") - 1)),)
 

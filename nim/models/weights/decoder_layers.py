@@ -35,7 +35,7 @@ _WITH_HEAD = frozenset(
 
 
 def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
-    """Return the modules of each layer; layers alike share one tuple, whose names begin below the layer.
+    """Return a tuple of modules per layer; like layers share one tuple. Names begin below the layer.
 
     Raise `UnknownSizeError` where a size is not known.
     """
@@ -57,7 +57,7 @@ def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
 
 
 def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
-    """Return the layers with their kinds only; raise UnknownSizeError if they are unknown."""
+    """Return a `Layer` without caches for each layer; raise UnknownSizeError if they are unknown."""
     kinds = layer_kinds(config)
     if kinds is None:
         raise UnknownSizeError("num_hidden_layers")
@@ -67,7 +67,7 @@ def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
 def _layer(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int, *, sparse: bool
 ) -> Iterator[Module]:
-    """Yield the weight matrices of one layer."""
+    """Yield the weight matrices of layer `index`: mixer or attention, feed-forward network, extras."""
     if layer.kind in (LayerKind.STATE, LayerKind.HYBRID):
         yield from mixer_modules(config, family)
     if layer.kind not in (LayerKind.STATE, LayerKind.NONE) and not family.shares_attention:
@@ -82,14 +82,14 @@ def _layer(
 def _attention(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, index: int
 ) -> Iterator[Linear]:
-    """Yield the weight matrices of one layer's attention."""
+    """Yield the weight matrices of one layer's attention, latent or grouped-query."""
     if is_latent(config) or config.text.model_type in _LATENT_WEIGHTS:
         return latent_attention(config, layer, family.attention, index)
     return grouped_queries(config, family, heads, layer, family.attention, index)
 
 
 def embedding(config: ModelConfig) -> Vocabulary:
-    """Return the embedding of the vocabulary."""
+    """Return the vocabulary's embedding as `Vocabulary`; raise UnknownSizeError without its sizes."""
     return Vocabulary(
         name="embed_tokens",
         rows=size(config, "vocab_size"),
@@ -99,20 +99,20 @@ def embedding(config: ModelConfig) -> Vocabulary:
 
 
 def head(config: ModelConfig) -> Vocabulary | None:
-    """Return the output head if the model has one with its own weights."""
+    """Return the output head as `Vocabulary`; None if the embedding serves as head or there is none."""
     if shares_embedding(config) or not _has_head(config):
         return None
     return replace(embedding(config), name="lm_head")
 
 
 def _has_head(config: ModelConfig) -> bool:
-    """Return whether the engine builds a head: what it turns into a pooling model has none."""
+    """Return whether the engine builds an output head: not for models it turns into pooling ones."""
     made_with = any(name in _WITH_HEAD for name in config.architectures) and not config.pools
     return generates(config) is not False or made_with
 
 
 def shares_embedding(config: ModelConfig) -> bool:
-    """Return whether the head is the embedding."""
+    """Return whether the output head is the embedding itself (tied weights); False if not stated."""
     if config.text.model_type in _ALWAYS_SHARING:
         return True
     name = "tie_word_embeddings"

@@ -46,19 +46,19 @@ class ModelWeights:
 
     @cached_property
     def merged(self) -> Weights:
-        """Return all of them together."""
+        """Return the weights of all parts in one Counter: (module, storage) → count."""
         merged = self.towers + self.front + self.back
         _add_layers(merged, self.layers)
         return merged
 
     def bytes(self, ranks: Ranks) -> int:
-        """Return the bytes on the rank that holds most; raise `CannotSplitError` where they do not divide."""
+        """Return the bytes on the fullest rank; raise `CannotSplitError` if the weights do not divide."""
         if ranks.pipeline == 1:
             return _bytes(self.merged, ranks)
         return max(_bytes(stage, ranks) for stage in self._stages(ranks.pipeline))
 
     def _stages(self, count: int) -> Iterable[Weights]:
-        """Yield the weights of each pipeline stage."""
+        """Yield a Counter of the weights of each of `count` pipeline stages."""
         bounds = stage_bounds(len(self.layers), count)
         for number, (first, last) in enumerate(bounds):
             stage: Weights = Counter(self.towers)
@@ -79,7 +79,7 @@ def read_weights(
     dtype: str | None = None,
     capability: tuple[int, int] = HOPPER,
 ) -> ModelWeights | None:
-    """Return the weights of a model; None where a size or its quantization is not known.
+    """Return the `ModelWeights` by configuration alone; None if a size or the quantization is unknown.
 
     `quantize` and `dtype` are the engine's `--quantization` and `--dtype`, `capability` that of the GPU.
     """
@@ -92,14 +92,14 @@ def read_weights(
 
 
 def stored_dtype(config: ModelConfig) -> str:
-    """Return the data type that the configuration gives, or an empty text."""
+    """Return the data type's name in the configuration; "" if it states none."""
     words = (section.first_string("dtype", "torch_dtype") for section in (config.root, config.text))
     word = next((word.removeprefix("torch.") for word in words if word), "")
     return _SYNONYMS.get(word, word)
 
 
 def served_dtype(config: ModelConfig, dtype: str | None = None) -> str:
-    """Return the data type that the engine serves unquantized weights in: 16 bits unless it is told."""
+    """Return the type unquantized weights are served in: `dtype` if set, else the stored one (32 → 16 bits)."""
     if dtype is not None and dtype != "auto":
         return _SYNONYMS.get(dtype, dtype)
     stored = stored_dtype(config)
@@ -107,7 +107,7 @@ def served_dtype(config: ModelConfig, dtype: str | None = None) -> str:
 
 
 def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
-    """Return the weights of the whole model."""
+    """Return the `ModelWeights` of a configuration; raise UnknownSizeError if a size is missing."""
     table, last = embedding(config), head(config)
     everywhere = config.text.model_type in _TABLES_ON_EVERY_STAGE
     again = everywhere or config.text.model_type in _EMBEDDING_ON_EVERY_STAGE or shares_embedding(config)
@@ -122,7 +122,7 @@ def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
 
 
 def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
-    """Return the weights of each layer; equal layers share one object."""
+    """Return a Counter of weights for each layer; equal layers share one object."""
     alike: dict[tuple[int, int | None], Weights] = {}
     found = []
     for index, modules in enumerate(decoder_layers(config)):
@@ -134,12 +134,12 @@ def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
 
 
 def _counted(formats: Formats, modules: Iterable[Module], layer: int | None = None) -> Weights:
-    """Return how often each module occurs, with its storage format."""
+    """Return a Counter of (module, its storage format) for these modules of one layer."""
     return Counter((module, formats.of(module, layer)) for module in modules)
 
 
 def _add_layers(weights: Weights, layers: Iterable[Weights]) -> None:
-    """Add the layers' weights to `weights`."""
+    """Add the layers' weights to the Counter `weights`, in place."""
     times = Counter(map(id, layers))
     for layer in {id(layer): layer for layer in layers}.values():
         for stored, count in layer.items():
@@ -147,5 +147,5 @@ def _add_layers(weights: Weights, layers: Iterable[Weights]) -> None:
 
 
 def _bytes(weights: Weights, ranks: Ranks) -> int:
-    """Return the bytes of weights on one rank."""
+    """Return the bytes of these weights on one rank; raise CannotSplitError if they do not divide."""
     return sum(count * module.bytes(storage, ranks) for (module, storage), count in weights.items())

@@ -4,7 +4,7 @@ from itertools import accumulate, pairwise
 
 
 def stage_bounds(layers: int, stages: int) -> list[tuple[int, int]]:
-    """Return the first layer of each stage and the one behind its last.
+    """Return (first layer, end excluded) of each pipeline stage, as vLLM distributes the layers.
 
     Layers that are over go one each to the stages before the last one, from the back, as in vLLM's
     `get_pp_indices`: the first and the last stage have embedding and head to hold.

@@ -28,12 +28,12 @@ class Share:
 
     @property
     def elements(self) -> int:
-        """Return the elements of the whole model."""
+        """Return the number of elements before any split: count × unit."""
         return self.count * self.unit
 
     @property
     def name(self) -> str:
-        """Return the words for it in a refusal."""
+        """Return what the share is called in an error, such as "10 KV heads"."""
         return self.what.format(self.count)
 
     def on_rank(self, ranks: int) -> int:
@@ -52,5 +52,5 @@ class Share:
 
 
 def undivided(elements: int) -> Share:
-    """Return a side that every rank holds in full."""
+    """Return a `Share` of `elements` that every rank holds in full."""
     return Share(elements, divided=False)

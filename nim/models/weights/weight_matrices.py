@@ -24,12 +24,12 @@ class Ranks:
 
     @property
     def expert_groups(self) -> int:
-        """Return the number of ranks that share the experts out as wholes."""
+        """Return the number of ranks that share out whole experts; 1 without expert parallelism."""
         return self.tensor * self.data if self.expert_parallel else 1
 
     @property
     def expert_splits(self) -> int:
-        """Return the number of ranks that each expert is split over: those of all replicas together."""
+        """Return the number of ranks over which each expert is split; 1 with expert parallelism."""
         return 1 if self.expert_parallel else self.tensor * self.data
 
 
@@ -43,7 +43,7 @@ class Linear:
     bits: int | None = None  # where it is kept in a format of its own, quantized or not
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
-        """Return the bytes on one rank; raise `CannotSplitError` if they do not divide."""
+        """Return the module's bytes on one rank; raise `CannotSplitError` if it does not divide."""
         columns = self.inputs.on_rank(ranks.tensor)
         rows = sum(output.on_rank(ranks.tensor) for output in self.outputs)
         storage.check(self.inputs, self.outputs, ranks.tensor)
@@ -62,7 +62,7 @@ class Experts:
     one_each: bool = False  # there have to be as many experts as ranks
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
-        """Return the bytes on the rank that has most of them."""
+        """Return the bytes on the rank with most experts; raise `CannotSplitError` if they do not divide."""
         if self.one_each and ranks.tensor > self.count:
             raise CannotSplitError(f"{self.count} experts")
         splits = ranks.expert_splits
@@ -84,7 +84,7 @@ class Vocabulary:
     bits: int | None = None
 
     def bytes(self, storage: Storage, ranks: Ranks) -> int:
-        """Return the bytes on one rank."""
+        """Return the bytes on one rank, vocabulary padded; raise `CannotSplitError` if it does not divide."""
         padded = Share(_rounded(self.rows, _VOCABULARY_PADDING), what="a vocabulary of {} (padded)")
         rows = padded.on_rank(ranks.tensor)
         return storage.matrix_bytes(self.rows if self.whole else rows, self.columns)
@@ -96,21 +96,21 @@ Module = Linear | Experts | Vocabulary
 def column(
     name: str, inputs: int, *widths: int, what: str = "a width of {}", bits: int | None = None
 ) -> Linear:
-    """Return a linear module whose outputs are shared out among the ranks."""
+    """Return a `Linear` whose outputs the ranks divide (column parallel)."""
     outputs = tuple(Share(width, what=what) for width in widths)
     return Linear(name=name, inputs=undivided(inputs), outputs=outputs, bits=bits)
 
 
 def row(name: str, inputs: int, outputs: int, *, unit: int = 1, what: str = "a width of {}") -> Linear:
-    """Return a linear module whose inputs are shared out among the ranks, in units of `unit`."""
+    """Return a `Linear` whose inputs the ranks divide in units of `unit` (row parallel)."""
     return Linear(name=name, inputs=Share(inputs // unit, unit, what), outputs=(undivided(outputs),))
 
 
 def replicated(name: str, inputs: int, *widths: int, bits: int | None = None) -> Linear:
-    """Return a linear module that every rank holds in full."""
+    """Return a `Linear` that every rank holds in full."""
     return Linear(name=name, inputs=undivided(inputs), outputs=tuple(map(undivided, widths)), bits=bits)
 
 
 def _rounded(size: int, multiple: int) -> int:
-    """Return a size rounded up to a multiple."""
+    """Return `size` rounded up to a multiple of `multiple`."""
     return ceil(size / multiple) * multiple

@@ -17,7 +17,7 @@ ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
 def grouped_queries(
     config: ModelConfig, family: Family, heads: Heads, layer: Layer, prefix: str, index: int
 ) -> Iterator[Linear]:
-    """Yield the merged query-key-value projection and the output projection."""
+    """Yield one layer's `qkv_proj` and `o_proj` matrices, and the family's gate if it has one."""
     hidden, queries = size(config, "hidden_size"), _query_heads(config, heads, layer, index)
     kv, key, value = _kv_sizes(heads, layer)
     if config.text.model_type in _LOW_RANK_QUERIES:
@@ -37,7 +37,7 @@ def grouped_queries(
 
 
 def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: str) -> Iterator[Linear]:
-    """Yield the low-rank input projection, held in full by every rank, the queries and the output."""
+    """Yield the low-rank input projection (in full on each rank), the queries and the output."""
     hidden, rank = size(config, "hidden_size"), size(config, "share_q_dim")
     yield replicated(f"{prefix}.qkv_proj", hidden, rank + keys)
     yield Linear(name=f"{prefix}.wq", inputs=undivided(rank), outputs=(queries,))
@@ -45,7 +45,7 @@ def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: st
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
-    """Return the number of KV heads, the key size and the value size."""
+    """Return (KV heads, key size, value size) of a layer; raise UnknownSizeError if unknown."""
     for cache in layer.caches:
         if cache.kind in (LayerKind.FULL, LayerKind.SLIDING, LayerKind.CHUNKED) and not cache.latent:
             return cache.kv_heads, cache.key_size, cache.value_size or cache.key_size
@@ -55,7 +55,7 @@ def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
 
 
 def _query_heads(config: ModelConfig, heads: Heads, layer: Layer, index: int) -> int:
-    """Return the number of query heads of one layer."""
+    """Return the number of query heads of layer `index`; raise UnknownSizeError if unknown."""
     own = _QUERY_HEADS.get(config.text.model_type or "")
     found = own(config, layer, index) if own else None
     if found is None and heads.attention is None:
@@ -80,7 +80,7 @@ def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
 
 
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
-    """Return the query heads listed for a layer; None without a list."""
+    """Return the query heads listed for layer `index`; None without an entry."""
     counts = config.first_list("num_attention_heads_per_layer") or ()
     return as_size(counts[index]) if index < len(counts) else None
 

@@ -13,7 +13,7 @@ _MLP = "an MLP width of {}"
 
 
 def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
-    """Return the modules of each layer, the encoder's first."""
+    """Return a tuple of weight modules per layer, the encoder's layers first."""
     hidden = size(config, "d_model", "hidden_size")
     encoder = (*_attention(config, hidden), *_feed_forward(config, "encoder_ffn_dim", hidden))
     decoder = (*_attention(config, hidden) * 2, *_feed_forward(config, "decoder_ffn_dim", hidden))
@@ -21,7 +21,7 @@ def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...
 
 
 def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
-    """Yield convolutions and positional embeddings."""
+    """Yield the weights of the encoder's convolutions and of both positional embeddings."""
     hidden = size(config, "d_model", "hidden_size")
     yield replicated("encoder.conv", 3 * ((config.first_integer("num_mel_bins") or 80) + hidden), hidden)
     for name in ("max_source_positions", "max_target_positions"):
@@ -29,7 +29,7 @@ def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
 
 
 def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
-    """Return the projections of one attention."""
+    """Return the two matrices of one attention: `qkv_proj` and `out_proj`."""
     count = size(config, "decoder_attention_heads", "num_attention_heads")
     heads = Share(count, hidden // count, ATTENTION_HEADS)
     return (
@@ -39,6 +39,6 @@ def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
 
 
 def _feed_forward(config: ModelConfig, width: str, hidden: int) -> tuple[Linear, ...]:
-    """Return the two matrices of a feed-forward network."""
+    """Return the two matrices of a feed-forward network: `fc1` and `fc2`."""
     inner = size(config, width, "intermediate_size")
     return column("fc1", hidden, inner, what=_MLP), row("fc2", inner, hidden, what=_MLP)

@@ -10,7 +10,7 @@ _PERIODS = ("decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_s
 
 
 def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
-    """Return for each of `count` layers whether it has routed experts, if the model has any."""
+    """Return a bool for each of `count` layers: whether it has routed experts, if the model has any."""
     stated = _stated(config)
     if stated is not None:
         return tuple(map(stated, range(count)))
@@ -20,7 +20,7 @@ def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
 
 
 def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
-    """Return whether a layer has experts, as a function of its index, by a list or word; None without one."""
+    """Return a function "layer index → has experts", by a list or flag of the configuration; None without."""
     if config.text.model_type == "nemotron_h":
         words = config.first_list("layers_block_type") or tuple(
             config.first_string("hybrid_override_pattern") or ()
@@ -40,7 +40,7 @@ def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
 
 
 def _period(config: ModelConfig) -> Callable[[int], bool]:
-    """Return whether a layer has experts, as a function of its index, by a period and offset."""
+    """Return a function "layer index → has experts", by a period and offset; always True without one."""
     if (period := config.first_integer("expert_layer_period")) is not None:
         offset = config.first_integer("expert_layer_offset") or 0
         return lambda index: index % period == offset

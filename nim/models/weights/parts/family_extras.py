@@ -19,7 +19,7 @@ _REWARDS = frozenset({"Qwen2ForRewardModel", "Qwen2ForProcessRewardModel"})
 
 
 def shared_queries(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield the attention of a layer that uses the keys and values of an earlier one."""
+    """Yield the `q_proj` and `o_proj` of a layer that uses an earlier layer's keys and values."""
     kinds, hidden, channels = layer_kinds(config) or (), size(config, "hidden_size"), size(config, "head_dim")
     if config.text.model_type != "gemma3n_text" and kinds[index] == LayerKind.FULL:
         channels = config.first_integer("global_head_dim") or 512
@@ -29,7 +29,7 @@ def shared_queries(config: ModelConfig, prefix: str, index: int) -> Iterator[Lin
 
 
 def shares_keys(config: ModelConfig, index: int) -> bool:
-    """Return whether layer `index` uses the keys and values of an earlier one."""
+    """Return whether layer `index` uses an earlier layer's keys and values (Gemma 3n, 4)."""
     sharing = config.first_integer("num_kv_shared_layers") or 0
     if config.text.model_type not in SHARING or not sharing:
         return False
@@ -37,14 +37,14 @@ def shares_keys(config: ModelConfig, index: int) -> bool:
 
 
 def layer_extras(config: ModelConfig, layer: Layer) -> Iterator[Module]:
-    """Yield what a family's layers have beside attention and feed-forward network."""
+    """Yield a layer's weights beside attention and feed-forward network; nothing for most families."""
     read = _LAYER_EXTRAS.get(config.text.model_type or "")
     if read is not None:
         yield from read(config, layer)
 
 
 def model_extras(config: ModelConfig) -> Iterator[Module]:
-    """Yield what a family has once, beside its embedding and its layers."""
+    """Yield the weights beside embedding and layers, once per model; nothing for most families."""
     kind, hidden = config.text.model_type or "", config.first_integer("hidden_size")
     if kind in encoder_decoder.FAMILIES:
         yield from encoder_decoder.encoder_decoder_extras(config)
@@ -62,7 +62,7 @@ def model_extras(config: ModelConfig) -> Iterator[Module]:
 
 
 def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
-    """Return the table of positions; encoders split it like a vocabulary."""
+    """Return the table of learned positions as a module; encoders split it like a vocabulary."""
     rows = config.first_integer("max_position_embeddings") or 0
     if kind in ENCODERS:
         return Vocabulary(name="embed_positions", rows=rows, columns=hidden)
@@ -70,7 +70,7 @@ def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
 
 
 def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
-    """Yield the table of embeddings per layer and its projections."""
+    """Yield Gemma's table of embeddings per layer and its projections; nothing without it."""
     channels, layers = config.first_integer("hidden_size_per_layer_input"), size(config, "num_hidden_layers")
     if not channels:
         return
@@ -82,7 +82,7 @@ def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
 
 
 def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
-    """Yield the projections of an embedding per layer."""
+    """Yield a layer's projections of Gemma's per-layer embedding, and LAuReL's; nothing without."""
     channels, hidden = config.first_integer("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
         yield replicated("per_layer_input_gate", hidden, channels)
@@ -100,7 +100,7 @@ def _hyper_connections(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
 
 
 def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
-    """Yield Zamba 2's adapters of the shared block for one layer."""
+    """Yield Zamba 2's adapters of the shared block for a hybrid layer; nothing for others."""
     if layer.kind != LayerKind.HYBRID:
         return
     hidden, rank = size(config, "hidden_size"), config.first_integer("adapter_rank") or 128

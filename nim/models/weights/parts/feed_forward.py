@@ -45,7 +45,7 @@ class Mixture:
 def feed_forward_modules(
     config: ModelConfig, family: Family, index: int, *, sparse: bool
 ) -> Iterator[Module]:
-    """Yield the modules of one layer's feed-forward network, with experts where it is `sparse`."""
+    """Yield one layer's feed-forward matrices, with router and experts where it is `sparse`."""
     if config.text.model_type == "nemotron-nas":
         yield from _searched(config, family, index)
         return
@@ -58,7 +58,7 @@ def feed_forward_modules(
 
 
 def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
-    """Yield a block of Nemotron-NAS, whose width is stated or a multiple of the model's."""
+    """Yield the network of Nemotron-NAS block `index`, whose width is its own; nothing without one."""
     block = (config.first_list("block_configs") or ())[index].get("ffn") or {}
     width, multiple = as_size(block.get("intermediate_size")), block.get("ffn_mult")
     if isinstance(multiple, int | float) and multiple > 0:
@@ -68,14 +68,14 @@ def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Modul
 
 
 def dense(config: ModelConfig, family: Family, prefix: str, width: Share) -> Iterator[Linear]:
-    """Yield a dense network: up (merged with its gate) and down."""
+    """Yield the two matrices of a dense network: up (merged with its gate) and down."""
     hidden, up = undivided(size(config, "hidden_size")), "gate_up_proj" if family.gated else "up_proj"
     yield Linear(name=f"{prefix}.{up}", inputs=hidden, outputs=(width,) * (1 + family.gated))
     yield Linear(name=f"{prefix}.down_proj", inputs=width, outputs=(hidden,))
 
 
 def dense_width(config: ModelConfig, index: int) -> int:
-    """Return the width of a dense layer; four times the model's where a family leaves that open."""
+    """Return the width of dense layer `index`; four times the hidden size if none is stated."""
     listed = config.first_list(*_DENSE_WIDTHS) or ()
     own = as_size(listed[index]) if index < len(listed) else None
     if config.flag("use_double_wide_mlp") and shares_keys(config, index):
@@ -84,7 +84,7 @@ def dense_width(config: ModelConfig, index: int) -> int:
 
 
 def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[Module]:
-    """Yield the router, routed experts and shared experts of a layer."""
+    """Yield a sparse layer's router, shared experts and routed experts."""
     prefix = family.sparse or family.feed_forward
     hidden = size(config, "hidden_size")
     yield replicated(f"{prefix}.gate", hidden, mixture.count, bits=16)
@@ -105,7 +105,7 @@ def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[M
 
 
 def read_mixture(config: ModelConfig) -> Mixture | None:
-    """Return the experts of a layer that has some; None where the model has none."""
+    """Return the routed experts of a sparse layer as `Mixture`; None for a dense model."""
     inner = config.mapping("ffn_config")  # dbrx
     count = _first_whole(config, _COUNTS) or as_size(inner.get("moe_num_experts"))
     if not count or count < 2:
@@ -118,7 +118,7 @@ def read_mixture(config: ModelConfig) -> Mixture | None:
 
 
 def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
-    """Return the first of these keys with a whole number, or the largest of a list; None without."""
+    """Return the first whole number among these keys, or the largest of a list; None without."""
     found = config.first_integer(*names)
     listed = config.first_list(*names) if found is None else None
     wholes = [value for each in listed or () if (value := as_size(each))]
@@ -126,7 +126,7 @@ def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
 
 
 def _shared_width(config: ModelConfig, width: int) -> int:
-    """Return the width of the shared experts together."""
+    """Return the width of all shared experts together; 0 if there are none."""
     if config.text.model_type == "llama4_text":
         return width
     count = config.first_integer(*_SHARED_COUNTS)

@@ -13,7 +13,7 @@ _UNQUANTIZED = 16
 
 
 def latent_attention(config: ModelConfig, layer: Layer, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield the modules of one layer's latent attention. What leads to the latent vectors is not split."""
+    """Yield the matrices of one MLA layer, with its indexer if it has one; raise UnknownSizeError."""
     own = _FAMILIES.get(config.text.model_type or "", _plain)
     yield from own(config, prefix, index)
     if len(layer.caches) > 1 and config.text.model_type != "deepseek_v4":
@@ -21,17 +21,17 @@ def latent_attention(config: ModelConfig, layer: Layer, prefix: str, index: int)
 
 
 def _heads(config: ModelConfig, unit: int) -> Share:
-    """Return the attention heads as a side of a weight."""
+    """Return the attention heads, `unit` elements each, as the `Share` that ranks divide."""
     return Share(size(config, "num_attention_heads"), unit, ATTENTION_HEADS)
 
 
 def _per_head(name: str, inputs: int, config: ModelConfig, unit: int) -> Linear:
-    """Return a projection to `unit` channels per head."""
+    """Return a `Linear` from `inputs` to `unit` channels per head, divided by heads."""
     return Linear(name=name, inputs=undivided(inputs), outputs=(_heads(config, unit),))
 
 
 def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
-    """Yield the projections of latent attention."""
+    """Yield the matrices of ordinary MLA: down, up and output projections."""
     hidden, rank = size(config, "hidden_size"), size(config, "kv_lora_rank")
     nope, rope = size(config, "qk_nope_head_dim"), config.first_integer("qk_rope_head_dim") or 0
     value, query_rank = size(config, "v_head_dim"), config.first_integer("q_lora_rank")
@@ -46,7 +46,7 @@ def _plain(config: ModelConfig, prefix: str, _index: int) -> Iterator[Linear]:
 
 
 def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Yield the projections of a sparse indexer."""
+    """Yield the two matrices of a sparse indexer, held in full by every rank."""
     hidden, rank = size(config, "hidden_size"), size(config, "q_lora_rank", "hidden_size")
     heads, channels = size(config, "index_n_heads"), size(config, "index_head_dim")
     yield replicated(f"{prefix}.wq_b", rank, heads * channels)
@@ -54,25 +54,25 @@ def _indexer(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield latent attention with an output gate per head (Kimi Linear, K3)."""
+    """Yield the matrices of MLA, and of an output gate if the configuration has one (Kimi Linear, K3)."""
     yield from _plain(config, prefix, index)
     if config.flag("mla_use_output_gate"):
         yield _output_gate(config, f"{prefix}.g_proj")
 
 
 def _hunyuan_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield latent attention with Hunyuan V4's output gate."""
+    """Yield the matrices of MLA and of Hunyuan V4's output gate."""
     yield from _plain(config, prefix, index)
     yield _output_gate(config, f"{prefix}.linear_gate")
 
 
 def _output_gate(config: ModelConfig, name: str) -> Linear:
-    """Return the projection to the gate of each head's values."""
+    """Return the `Linear` from hidden size to a gate of each head's values."""
     return _per_head(name, size(config, "hidden_size"), config, size(config, "v_head_dim"))
 
 
 def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield DeepSeek V4's projections: one latent vector for keys and values, grouped output."""
+    """Yield DeepSeek V4's matrices: one latent for keys and values, grouped output, compressors."""
     hidden, channels, rank = (
         size(config, "hidden_size"),
         size(config, "head_dim"),
@@ -97,7 +97,7 @@ def _deepseek_v4(config: ModelConfig, prefix: str, index: int) -> Iterator[Linea
 
 
 def _compressor(config: ModelConfig, prefix: str, channels: int, ratio: int) -> Iterator[Linear]:
-    """Yield the compressor's keys and gates; groups of 4 overlap, which doubles them."""
+    """Yield the one matrix of a compressor's keys and gates; groups of 4 overlap, which doubles it."""
     width = channels * (2 if ratio == 4 else 1)
     yield replicated(
         f"{prefix}.fused_wkv_wgate", size(config, "hidden_size"), width, width, bits=_UNQUANTIZED

@@ -61,5 +61,5 @@ _FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(config: ModelConfig) -> Family:
-    """Return the family of the language part."""
+    """Return the `Family` of the language part's model type; Llama's defaults for others."""
     return _FAMILIES.get(config.text.model_type or "", Family())

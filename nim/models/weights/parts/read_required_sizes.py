@@ -1,4 +1,4 @@
-"""Sizes that the computation of weights requires."""
+"""Read sizes that the computation of weights requires; a missing one is an UnknownSizeError."""
 
 from nim.models.config import ModelConfig, Section
 
@@ -8,7 +8,7 @@ class UnknownSizeError(Exception):
 
 
 def size(config: ModelConfig | Section, *names: str) -> int:
-    """Return the value of the first of these keys that is set; raise `UnknownSizeError` if none is."""
+    """Return the first of these keys' values that is a whole number; raise `UnknownSizeError` if none is."""
     found = config.first_integer(*names)
     if found is None:
         raise UnknownSizeError(names[0])

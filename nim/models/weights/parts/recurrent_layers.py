@@ -15,7 +15,7 @@ _LINEAR_HEADS = "{} linear attention heads"
 
 
 def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
-    """Yield the modules of the layer's mixer; raise `UnknownSizeError` for a family not known here."""
+    """Yield the matrices of a recurrent layer's mixer; raise `UnknownSizeError` for unknown families."""
     read = _FAMILIES.get(config.text.model_type or "")
     if read is None:
         raise UnknownSizeError("mixer")
@@ -23,7 +23,7 @@ def mixer_modules(config: ModelConfig, family: Family) -> Iterator[Linear]:
 
 
 def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Yield Mamba's projections."""
+    """Yield the matrices of a Mamba mixer."""
     hidden = size(config, "hidden_size")
     inner = config.first_integer("intermediate_size") if config.has("state_size") else None
     inner = inner or size(config, "mamba_expand", "expand") * hidden
@@ -37,7 +37,7 @@ def _mamba1(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, state: int) -> Iterator[Linear]:
-    """Yield Mamba 2's projections. Each rank holds a single group in full; several are divided."""
+    """Yield the two matrices of a Mamba 2 mixer. A single group is on every rank; several are divided."""
     of_heads, of_groups = Share(heads, inner // heads, _MAMBA_HEADS), Share(groups, state, _GROUPS)
     if groups == 1:
         of_groups = undivided(state)
@@ -47,7 +47,7 @@ def _mamba2(prefix: str, *, hidden: int, inner: int, heads: int, groups: int, st
 
 
 def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Return Mamba 2's projections by Nemotron-H's keys."""
+    """Return an iterator of Mamba 2's matrices, sizes by Nemotron-H's keys."""
     heads = size(config, "mamba_num_heads")
     return _mamba2(
         prefix,
@@ -60,7 +60,7 @@ def _nemotron_h(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Return Mamba 2's projections by its own keys."""
+    """Return an iterator of Mamba 2's matrices, sizes by its own keys."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -73,7 +73,7 @@ def _mamba2_model(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Return Mamba 2's projections by the keys of Bamba, Granite, Falcon-H1 and Zamba 2."""
+    """Return an iterator of Mamba 2's matrices, sizes by keys of Bamba, Granite, Falcon-H1, Zamba 2."""
     hidden = size(config, "hidden_size")
     return _mamba2(
         prefix,
@@ -86,7 +86,7 @@ def _named_mamba2(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Yield the projections of a gated delta net."""
+    """Yield the matrices of a gated delta net."""
     hidden = size(config, "hidden_size")
     keys = Share(
         size(config, "linear_num_key_heads") * size(config, "linear_key_head_dim"), what="linear keys {} wide"
@@ -101,7 +101,7 @@ def _gated_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Yield Kimi's delta attention; a full-rank gate is merged, a low-rank one has two matrices."""
+    """Yield the matrices of Kimi's delta attention; a full-rank gate is merged, a low-rank one is two."""
     linear, hidden = config.mapping("linear_attn_config"), size(config, "hidden_size")
     count, unit = as_size(linear.get("num_heads")), as_size(linear.get("head_dim"))
     if count is None or unit is None:
@@ -118,7 +118,7 @@ def _kimi_delta(config: ModelConfig, prefix: str) -> Iterator[Linear]:
 
 
 def _short_convolution(config: ModelConfig, prefix: str) -> Iterator[Linear]:
-    """Yield the projections of a short convolution."""
+    """Yield the two matrices of a short convolution layer."""
     hidden = size(config, "hidden_size")
     width = config.first_integer("conv_dim") or hidden
     yield column(f"{prefix}.in_proj", hidden, width, width, width)

@@ -73,7 +73,7 @@ _PROJECTOR_OF = {
 
 
 def tower_modules(config: ModelConfig) -> Iterator[Linear]:
-    """Yield the matrices of all towers. One not known here counts in full and refuses no size."""
+    """Yield the matrices of all towers and projectors. Unknown towers count in full on every rank."""
     out = config.first_integer("hidden_size")
     for section in _sections(config):
         if widths := section.mapping("width"):
@@ -86,14 +86,14 @@ def tower_modules(config: ModelConfig) -> Iterator[Linear]:
 
 
 def _with_root_names(section: Section, root: Section) -> Section:
-    """Return `section` with the projector's keys of the top level."""
+    """Return `section` with the top level's `scale_factor` added; unchanged without one."""
     if root.get(_SCALE) is None:
         return section
     return replace(section, values={**section.values, _SCALE: root.get(_SCALE)})
 
 
 def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Linear]:
-    """Yield DeepSeek-OCR's two towers: SAM in full, with the convolutions behind it, and CLIP."""
+    """Yield the matrices of DeepSeek-OCR's SAM (in full), its convolutions, CLIP and the projector."""
     for name, sizes in widths.items():
         if not isinstance(sizes, Mapping):
             continue
@@ -111,7 +111,7 @@ def _deep_encoder(config: ModelConfig, widths: Mapping[str, Any]) -> Iterator[Li
 
 
 def _last_layer(config: ModelConfig) -> int:
-    """Return the layer whose output is used, counted from the back; those behind it are not loaded."""
+    """Return the negative index of the layer whose output is used (-1: last); later ones are not loaded."""
     feature = config.root.get("vision_feature_layer")
     last = (
         max((each for each in feature if isinstance(each, int)), default=-1)
@@ -122,7 +122,7 @@ def _last_layer(config: ModelConfig) -> int:
 
 
 def _sections(config: ModelConfig) -> Iterator[Section]:
-    """Yield the configurations of the towers."""
+    """Yield the configuration `Section` of each tower; nothing for a text model."""
     if not config.is_composite or all("ForCausalLM" in name for name in config.architectures):
         is_text = config.architectures and not any(config.root.values.get(part) for part in _PARTS)
         if is_text:
@@ -136,7 +136,7 @@ def _sections(config: ModelConfig) -> Iterator[Section]:
 
 
 def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterator[Linear]:
-    """Yield the weights of one tower and its projector."""
+    """Yield the matrices of one tower and its projector; nothing if the tower's sizes are unknown."""
     hidden, layers, heads = (
         section.first_integer(*_HIDDEN),
         section.first_integer(*_LAYERS),
@@ -153,7 +153,7 @@ def _tower(section: Section, tower: Tower, out: int | None, last: int) -> Iterat
 
 
 def _patches(section: Section, tower: Tower, hidden: int) -> Iterator[Linear]:
-    """Yield the embedding of patches or sound, and of positions."""
+    """Yield the matrices that embed patches or sound, and their positions."""
     if mels := section.first_integer("num_mel_bins"):
         yield replicated("conv", 3 * (mels + hidden), hidden)
     if tower.sound_position_bits:
@@ -181,7 +181,7 @@ def _positions(section: Section, patch: int) -> int:
 
 
 def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[Linear]:
-    """Yield the weights of one layer of a tower."""
+    """Yield the four matrices of one tower layer: qkv, proj, fc1, fc2."""
     unit = section.first_integer("head_dim") or (section.first_integer("qkv_hidden_size") or hidden) // heads
     kv = section.first_integer("num_key_value_heads") or heads
     divided = tower.split and tower.splits_attention
@@ -196,7 +196,7 @@ def _layer(section: Section, tower: Tower, hidden: int, heads: int) -> Iterator[
 
 
 def _width(section: Section, hidden: int) -> int:
-    """Return the width of a tower's feed-forward network."""
+    """Return the width of a tower's feed-forward network; four times `hidden` if none is stated."""
     own = (
         section.first_integer("out_hidden_size")
         if section.model_type in ("glm4v_vision", "glm4v_moe_vision")
@@ -206,53 +206,53 @@ def _width(section: Section, hidden: int) -> int:
 
 
 def _two_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of two layers, which every rank holds in full."""
+    """Yield the two matrices of a projector that every rank holds in full."""
     yield replicated("projector.linear_1", hidden, out)
     yield replicated("projector.linear_2", out, out)
 
 
 def _two_split_layers(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of two layers, divided among the ranks."""
+    """Yield the two matrices of a projector that the ranks divide."""
     yield column("projector.linear_1", hidden, out, what=_TOWER_WIDTH)
     yield row("projector.linear_2", out, out, what=_TOWER_WIDTH)
 
 
 def _three_layers(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector that merges four patches before two layers."""
+    """Yield a projector's three matrices: one merges four patches, two are divided by the ranks."""
     yield replicated("projector.merging_layer", 4 * hidden, hidden)
     yield from _two_split_layers(section, hidden, out)
 
 
 def _one_layer(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of one layer."""
+    """Yield the one matrix of a projector that every rank holds in full."""
     yield replicated("projector.linear", hidden, out)
 
 
 def _one_layer_shuffled(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of one layer behind a pixel shuffle."""
+    """Yield the one matrix of a projector behind a pixel shuffle, in full on every rank."""
     yield replicated("projector.linear", (section.first_integer(_SCALE) or 2) ** 2 * hidden, out)
 
 
 def _frames_together(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of two layers on joined audio frames."""
+    """Yield the two matrices of a projector on joined audio frames, in full on every rank."""
     yield from _two_layers(section, (section.first_integer("downsample_factor") or 4) * hidden, out)
 
 
 def _patches_together(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of four patches at once, which every rank holds in full."""
+    """Yield the two matrices of a projector on four patches at once, in full on every rank."""
     merged = 4 * hidden
     yield replicated("projector.linear_1", merged, merged)
     yield replicated("projector.linear_2", merged, out)
 
 
 def _pixel_shuffle(_section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield a projector of two layers behind a pixel shuffle."""
+    """Yield the two matrices of a projector behind a pixel shuffle, in full on every rank."""
     yield replicated("projector.linear_1", 4 * hidden, out)
     yield replicated("projector.linear_2", out, out)
 
 
 def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
-    """Yield the adapter of the tower and the projector behind it."""
+    """Yield Llama 4's two adapter matrices and its projector; nothing if a size is missing."""
     wide, middle = section.first_integer("intermediate_size"), section.first_integer("projector_input_dim")
     adapted, last = section.first_integer("projector_output_dim"), section.first_integer("vision_output_dim")
     if wide and middle and adapted and last:
@@ -262,7 +262,7 @@ def _llama4(section: Section, _hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield the projectors that merge neighbouring patches, one more for each deepstack layer."""
+    """Yield two matrices per merger of neighbouring patches: one merger, and one per deepstack layer."""
     merged = hidden * (section.first_integer("spatial_merge_size") or 2) ** 2
     target = (
         out if section.first_integer("embed_dim") is None else section.first_integer("hidden_size") or out
@@ -273,7 +273,7 @@ def _merger(section: Section, hidden: int, out: int) -> Iterator[Linear]:
 
 
 def _glm(section: Section, hidden: int, out: int) -> Iterator[Linear]:
-    """Yield GLM's downsampling and projector."""
+    """Yield the matrices of GLM's downsampling and merger."""
     merge = (section.first_integer("spatial_merge_size") or 2) ** 2
     width = section.first_integer("intermediate_size") or 4 * hidden
     yield replicated("downsample", hidden * merge, out)

@@ -35,7 +35,7 @@ class Storage:
     round_hidden: int = 1
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
-        """Return the bytes of a matrix with its scales."""
+        """Return the bytes of a matrix of `rows` × `columns` in this format, scales included."""
         tiles = ceil(rows / (self.tile_rows or rows or 1)) * ceil(
             columns / (self.tile_columns or columns or 1)
         )
@@ -65,7 +65,7 @@ class Storage:
             raise CannotSplitError(f"{share.name} in {tiles} of {size}")
 
     def for_experts(self, inner: Share, hidden: int, ranks: int) -> "Storage":
-        """Return the format that experts have on a rank: tiles are refined where they do not divide."""
+        """Return the `Storage` of a rank's experts: tiles refined if they do not divide, CannotSplitError."""
         width = inner.on_rank(ranks)
         match self.rule:
             case Rule.GROUPS:
@@ -83,7 +83,7 @@ class Storage:
 
 
 def _halved(size: int, inner: Share, width: int, hidden: int) -> int:
-    """Return the group size halved until it divides both sides, as in vLLM's `MoeWNA16Method`."""
+    """Return the group size halved until it divides both sides, as vLLM does; CannotSplitError below 32."""
     group = size
     while width % group or hidden % group:
         group //= 2
@@ -93,7 +93,7 @@ def _halved(size: int, inner: Share, width: int, hidden: int) -> int:
 
 
 def _refined(rows: int, columns: int, inner: Share, width: int, hidden: int) -> int:
-    """Return the side of the largest tile that divides everything, as vLLM's `refine_fp8_moe_block_shape`."""
+    """Return the largest tile side that divides every size, as vLLM does; CannotSplitError below 32."""
     size = gcd(rows, columns, width, hidden)
     if size < _SMALLEST_TILE:
         raise CannotSplitError(f"{inner.name} in blocks of {rows}")
@@ -101,5 +101,5 @@ def _refined(rows: int, columns: int, inner: Share, width: int, hidden: int) -> 
 
 
 def plain(bits: int) -> Storage:
-    """Return the format of weights that are not quantized."""
+    """Return the `Storage` of unquantized weights with this many bits per element."""
     return Storage(bits=bits)

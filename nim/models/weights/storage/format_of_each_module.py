@@ -26,7 +26,7 @@ class Formats:
         return self.by_name is not None or self.left_out.names_layers
 
     def of(self, module: Module, layer: int | None = None) -> Storage:
-        """Return the format of `module`, which belongs to this layer where it is in one."""
+        """Return the `Storage` of `module`, in layer number `layer` if given; `plain` if it is unquantized."""
         bits = None if isinstance(module, Experts) else module.bits
         if bits is not None:
             return plain(bits)
@@ -34,7 +34,7 @@ class Formats:
         return self._quantized(module, name) or self.plain
 
     def _quantized(self, module: Module, name: str) -> Storage | None:
-        """Return the format of a module if it is quantized, else None."""
+        """Return the `Storage` of the module called `name`; None if it is not quantized."""
         if isinstance(module, Vocabulary) and (self.head is None or name != "lm_head"):
             return None
         if self.left_out.has(name):

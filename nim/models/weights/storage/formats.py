@@ -30,30 +30,30 @@ ALGORITHMS: Mapping[str, Storage] = {
 
 
 def for_experts(storage: Storage) -> Storage:
-    """Return the format of experts where linear layers have `storage`."""
+    """Return the `Storage` that experts have where linear layers have `storage`."""
     return {MXFP4: MXFP4_EXPERTS, NVFP4: NVFP4_EXPERTS}.get(storage, storage)
 
 
 def blocks(rows: int, columns: int, *, scale_bits: int = 32) -> Storage:
-    """Return 8-bit weights with a scale for each tile."""
+    """Return the `Storage` of 8-bit weights with a scale for each tile of `rows` × `columns`."""
     return Storage(bits=8, scale_bits=scale_bits, tile_rows=rows, tile_columns=columns, rule=Rule.BLOCKS)
 
 
 def tiles(tile: Sequence[Any]) -> Storage | None:
-    """Return the format with these rows and columns per scale; None if they are not positive numbers."""
+    """Return the `Storage` of 8-bit weights with these [rows, columns] per scale; None if not positive."""
     rows, columns = map(as_size, tile)
     return blocks(rows, columns) if rows and columns else None
 
 
 def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
-    """Return integer weights with a 16-bit scale for each `size` elements of a row; None is the whole row."""
+    """Return the `Storage` of integers with a 16-bit scale per `size` elements of a row; None: whole row."""
     scale_bits = 16 + (bits if zero_points else 0)
     rule = Rule.GROUPS if size else Rule.NONE
     return Storage(bits=bits, scale_bits=scale_bits, tile_rows=1, tile_columns=size, rule=rule)
 
 
 def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
-    """Return the format of a `weights` object of compressed-tensors; `kind` is its group's format."""
+    """Return the `Storage` of a compressed-tensors `weights` object, `kind` its group's format; None if unknown."""
     bits, size = as_size(weights.get("num_bits")), as_integer(weights.get("group_size"))
     size = size if size and size > 0 else None
     if weights.get("type") == "float":
@@ -65,7 +65,7 @@ def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
 
 
 def _floats(weights: Mapping[str, Any], bits: int | None, size: int | None) -> Storage | None:
-    """Return the format of floating-point weights; None if unknown."""
+    """Return the `Storage` of 4- or 8-bit floats; None for other bits."""
     if bits == 4:
         return MXFP4 if size == 32 else NVFP4
     if bits != 8:

@@ -1,4 +1,4 @@
-"""Names of modules in checkpoints, and lists of those that are left unquantized."""
+"""Match modules against a checkpoint's names, and against its lists of unquantized modules."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _LAYER = re.compile(r"^layers\.(\d+)(\.|$)")
 
 
 def checkpoint_names(name: str) -> tuple[str, ...]:
-    """Return the checkpoint's names for module `name`: several where the engine merges them."""
+    """Return `name`, and the checkpoint's names of what the engine merges into that module."""
     path, _, last = name.rpartition(".")
     merged = _MERGED.get(last)
     if merged is None:
@@ -44,11 +44,11 @@ class ModuleList:
 
     @property
     def names_layers(self) -> bool:
-        """Return whether it may hold for some layers only."""
+        """Return whether some patterns may hold for single layers only."""
         return bool(self.by_layer or self.regexes or any("layers" in pattern for pattern in self.general))
 
     def has(self, name: str) -> bool:
-        """Return whether the list has module `name` (`layers.3.mlp.experts`), or an expert below it."""
+        """Return whether a pattern matches module `name` (`layers.3.mlp.experts`), or an expert below it."""
         names = checkpoint_names(name)
         if not self.exact.isdisjoint(names):
             return True
@@ -57,13 +57,13 @@ class ModuleList:
         return any(self._matches(pattern, each) for each in names for pattern in self._patterns(name))
 
     def _patterns(self, name: str) -> Iterator[str]:
-        """Yield the patterns that may match a module."""
+        """Yield the patterns for module `name`: the general ones and those of its layer."""
         yield from self.general
         if layer := _LAYER.match(name):
             yield from self.by_layer.get(layer[1], ())
 
     def _matches(self, pattern: str, name: str) -> bool:
-        """Return whether a pattern matches a module's name."""
+        """Return whether one pattern matches a module's name, or something below or above it."""
         if "*" in pattern:
             return fnmatchcase(name, pattern) or any(fnmatchcase(root + name, pattern) for root in ROOTS[:3])
         if name.startswith(pattern) and name[len(pattern) :][:1] in ("", "."):
@@ -74,7 +74,7 @@ class ModuleList:
 
 
 def module_list(patterns: Iterable[str], *, contained: bool = False) -> ModuleList:
-    """Return the list of these patterns, whichever root their paths have."""
+    """Return the `ModuleList` of these patterns, with any root (`model.` …) removed from their paths."""
     listed = ModuleList(contained=contained)
     for pattern in patterns:
         if pattern.startswith("re:"):
@@ -85,13 +85,13 @@ def module_list(patterns: Iterable[str], *, contained: bool = False) -> ModuleLi
 
 
 def _add_regex(listed: ModuleList, pattern: str) -> None:
-    """Add a regular expression to the list, unless it is invalid."""
+    """Add a regular expression to the list, in place; an invalid one is ignored."""
     with suppress(re.error):  # the engine will say so
         listed.regexes.append(re.compile(pattern))
 
 
 def _add(listed: ModuleList, pattern: str) -> None:
-    """Add a name or wildcard to the list."""
+    """Add a name or wildcard to the list, in place."""
     listed.exact.add(pattern)
     if pattern.endswith("*") and pattern[-2:] != ".*":
         pattern = pattern[:-1]  # ModelOpt: the module and all below it

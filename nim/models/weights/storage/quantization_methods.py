@@ -28,7 +28,7 @@ class _Checkpoint:
     capability: tuple[int, int]
 
     def strings(self, *keys: str) -> Iterable[str]:
-        """Return the first of these lists that is not empty."""
+        """Return the first non-empty list under these keys of the quantization, as strings; else []."""
         named = (self.raw.get(key) for key in keys)
         return next(
             ([str(each) for each in value] for value in named if isinstance(value, list) and value), []
@@ -36,7 +36,7 @@ class _Checkpoint:
 
     @property
     def left_out_by_modelopt(self) -> Iterable[str]:
-        """Return what ModelOpt left out: the engine reads another key in each of ModelOpt's two layouts."""
+        """Return the module patterns that ModelOpt left unquantized, by the layout's key; else []."""
         return self.strings(
             "exclude_modules" if isinstance(self.raw.get("quantization"), Mapping) else "ignore"
         )
@@ -50,7 +50,7 @@ def read_formats(
     dtype: str = "bfloat16",
     capability: tuple[int, int] = HOPPER,
 ) -> Formats | None:
-    """Return the formats of the model's modules; None where its quantization is not known here.
+    """Return the `Formats` of the model's modules; None if its quantization is not known here.
 
     `dtype` is that of weights that are not quantized, `quantize` the engine's `--quantization`, `capability`
     that of the GPU, whose kernels pad some weights.
@@ -65,7 +65,7 @@ def read_formats(
 
 
 def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
-    """Return the formats of weights quantized at load; None for an unknown method."""
+    """Return the `Formats` of weights that the engine quantizes at load; None for an unknown method."""
     if quantize is None:
         return Formats(plain=unquantized)
     if quantize not in formats.ON_THE_FLY:
@@ -75,7 +75,7 @@ def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
 
 
 def _fp8(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of FP8 checkpoints."""
+    """Return the `Formats` of an FP8 checkpoint; None if its block size is invalid."""
     tile = checkpoint.raw.get("weight_block_size")
     stored = formats.FP8_TENSOR
     if isinstance(tile, list) and len(tile) == 2:
@@ -88,7 +88,7 @@ def _fp8(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
-    """Return formats of 128 × 128 blocks, with 8-bit scales if the experts have 4 bits."""
+    """Return DeepSeek V4's `Formats`: 128 × 128 blocks, and 4-bit experts unless stated otherwise."""
     words = (
         checkpoint.config.first_string("expert_dtype"),
         checkpoint.config.root.first_string("expert_dtype"),
@@ -104,13 +104,13 @@ def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _fbgemm(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of FBGEMM checkpoints."""
+    """Return the `Formats` of an FBGEMM checkpoint."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=formats.FP8_CHANNEL, left_out=left_out)
 
 
 def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of ModelOpt checkpoints; None for an unknown algorithm."""
+    """Return the `Formats` of a ModelOpt checkpoint; None for an unknown algorithm."""
     algorithm = str(checkpoint.raw.get("quant_algo") or checkpoint.raw.get("quant_method") or "").upper()
     stored = formats.ALGORITHMS.get(algorithm)
     if stored is None:
@@ -126,14 +126,14 @@ def _modelopt(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _mxfp8(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of MXFP8 checkpoints."""
+    """Return the `Formats` of an MXFP8 checkpoint."""
     listed = checkpoint.strings("exclude_modules", "ignore", "modules_to_not_convert", "ignored_layers")
     left_out = module_list(listed, contained=True)
     return Formats(plain=checkpoint.plain, linear=formats.MXFP8, experts=formats.MXFP8, left_out=left_out)
 
 
 def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of ModelOpt checkpoints with several algorithms."""
+    """Return the `Formats` of a ModelOpt checkpoint of several algorithms; None without its list."""
     layers = checkpoint.raw.get("quantized_layers")
     if not isinstance(layers, Mapping):
         return None
@@ -150,7 +150,7 @@ def _modelopt_mixed(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _checkpoint_keys(name: str) -> Iterable[str]:
-    """Yield the names that a checkpoint may have for a module, or for one of its first expert."""
+    """Yield the names that a checkpoint may have for a module; for experts also those of the first one."""
     experts = ("", ".0.up_proj", ".0.gate_proj", ".0.w1", ".up_proj", ".gate_up_proj")
     for each in checkpoint_names(name):
         for end in experts if name.endswith("experts") else ("",):
@@ -158,7 +158,7 @@ def _checkpoint_keys(name: str) -> Iterable[str]:
 
 
 def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of compressed-tensors checkpoints; None for an unknown one."""
+    """Return the `Formats` of a compressed-tensors checkpoint; None if a group is unknown."""
     groups = checkpoint.raw.get("config_groups")
     every: Storage | None = None
     named: list[tuple[ModuleList, Storage]] = []
@@ -182,7 +182,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _gptq(checkpoint: _Checkpoint) -> Formats | None:
-    """Return GPTQ's formats; `dynamic` patterns with `-:` in front name unquantized modules.
+    """Return GPTQ's `Formats`, None if sizes are unknown; `dynamic` keys with `-:` are unquantized modules.
 
     In float16 the engine has a kernel that takes parts of groups.
     """
@@ -197,12 +197,12 @@ def _gptq(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _awq(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats of AWQ checkpoints."""
+    """Return the `Formats` of an AWQ checkpoint; None if bits or group size are unknown."""
     return _integer_groups(checkpoint, checkpoint.strings("modules_to_not_convert"))
 
 
 def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats | None:
-    """Return the formats of integer weights in groups; None if the sizes are unknown."""
+    """Return the `Formats` of integer weights in groups; None if bits or group size are unknown."""
     raw = checkpoint.raw
     bits = as_size(raw.get("bits")) or as_size(raw.get("w_bit"))
     size = as_integer(raw.get("group_size")) or as_integer(raw.get("q_group_size"))
@@ -221,7 +221,7 @@ def _integer_groups(checkpoint: _Checkpoint, left_out: Iterable[str]) -> Formats
 
 
 def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the format of experts, the only quantized modules; gpt-oss has less padding on Hopper."""
+    """Return the `Formats` with MXFP4 experts, all else plain; gpt-oss has less padding on Hopper."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert", "ignored_layers"))
     padded_less = checkpoint.config.model_type == "gpt_oss" and checkpoint.capability[0] == HOPPER[0]
     stored = formats.GPT_OSS_EXPERTS if padded_less else formats.MXFP4_EXPERTS
@@ -229,7 +229,7 @@ def _mxfp4(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _quark(checkpoint: _Checkpoint) -> Formats | None:
-    """Return one format for all layers; None if some differ."""
+    """Return the `Formats` of a Quark checkpoint with one format for all layers; None if some differ."""
     raw = checkpoint.raw
     (group, *_), weight = (*weight_groups(raw), {}), raw.get("global_quant_config", {}).get("weight") or {}
     weights = {**group.get("weights", {}), "strategy": str(weight.get("qscheme") or "").removeprefix("per_")}
@@ -242,7 +242,7 @@ def _quark(checkpoint: _Checkpoint) -> Formats | None:
 
 
 def _experts_int8(checkpoint: _Checkpoint) -> Formats | None:
-    """Return the formats with experts in 8-bit integers."""
+    """Return the `Formats` with 8-bit integer experts, all else plain."""
     return Formats(plain=checkpoint.plain, experts=formats.INT8_CHANNEL)
 
 
