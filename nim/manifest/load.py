@@ -18,12 +18,12 @@ PLACEHOLDER_ID = "0" * 64
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Return the `Manifest` in a YAML file of schema version 2 or 1; ManifestError if it is unreadable or wrong."""
+    """Return the `Manifest` in a YAML file of schema version 2 or 1; ManifestError if unreadable or wrong."""
     return read_manifest(manifest_text(path), name=str(path), path=path)
 
 
 def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = None) -> Manifest:
-    """Return the `Manifest` in `text`. ManifestError refers to it as `name`; sources are relative to `path`."""
+    """Return the `Manifest` in `text`; ManifestError names it `name`. Sources are relative to `path`."""
     place = Place(name)
     node = compose(text, place)
     keys = [key for key, _, _ in items(node, place, "the manifest")]

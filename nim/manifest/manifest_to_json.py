@@ -10,7 +10,7 @@ from nim.manifest.types import Manifest, Profile
 
 
 def manifest_to_json(manifest: Manifest, selected: Profile | None = None) -> dict[str, Any]:
-    """Return the whole manifest as a dict of JSON values, with the `selected` profile's id and label if given."""
+    """Return the manifest as a dict of JSON values, with id and label of the `selected` profile if given."""
     head: dict[str, Any] = {
         "schema_version": manifest.schema_version if manifest.schema_version.startswith("2") else "2.0.0",
         "profile_selection_criteria": manifest.criteria,

@@ -77,7 +77,7 @@ class Engine:
     )
 
     def under(self, other: "Engine") -> "Engine":
-        """Return a new `Engine` with the options of both, where `other` wins; objects are merged key by key."""
+        """Return a new `Engine` with the options of both; `other` wins, objects are merged key by key."""
         return Engine(args=merged(self.args, other.args), env={**self.env, **other.env})
 
 

@@ -63,7 +63,7 @@ def compose(text: str, place: Place) -> MappingNode:
 
 
 def items(node: Node, place: Place, what: str) -> Iterator[tuple[str, Node, Node]]:
-    """Yield (key, key node, value node) of a mapping node; ManifestError for other nodes or a repeated key."""
+    """Yield (key, key node, value node) of a mapping; ManifestError for other nodes or a repeated key."""
     if not isinstance(node, MappingNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a mapping belongs")
     seen: dict[str, Node] = {}
@@ -99,7 +99,7 @@ def text_of(node: Node, place: Place, what: str) -> str:
 
 
 def raw_text_of(node: Node, place: Place, what: str) -> str:
-    """Return a scalar's unconverted text, such as an id that looks like a number; ManifestError if no scalar."""
+    """Return a scalar's unconverted text (ids may look like numbers); ManifestError for other nodes."""
     if not isinstance(node, ScalarNode):
         place.refuse(node, f"read {what}: {_kind(node)} stands where a string belongs")
     return cast(str, node.value)

@@ -100,7 +100,7 @@ def shapes_for(target: Target, need: Need) -> tuple[Shape, ...]:
 
 
 def smallest(product: Product, need: Need) -> Shape | None:
-    """Return the `Shape` with the fewest GPUs of a product that suffice; None if even several machines do not."""
+    """Return the smallest sufficient `Shape` of a product; None if even several machines do not suffice."""
     size = machine_size(product)
     for tp in TENSOR_PARALLEL_SIZES if need.tp is None else (need.tp,):
         if fits(product, Shape(tp=tp), need):

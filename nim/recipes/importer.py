@@ -138,7 +138,7 @@ def _why_excluded(recipe: Recipe, key: str, table: OptionTable, chosen: Mapping[
 
 
 def _weights(weights: Weights, billions: float | None) -> float | None:
-    """Return the weights' size in GB: parameters times bytes, at most the recipe's memory; None if unknown."""
+    """Return the weights' GB: parameters times bytes, at most the recipe's memory; None if unknown."""
     size = weights_gb(billions, weights.precision)
     return weights.vram_gb if size is not None and size > weights.vram_gb else size
 

@@ -61,7 +61,7 @@ class Found:
 
 
 def profiles_of(recipe: Recipe, chosen: Sequence[Weights], table: OptionTable) -> list[Found]:
-    """Return a `Found` (profiles, refusals) per set of weights; the first includes the CPU profile, if any."""
+    """Return a `Found` (profiles, refusals) per set of weights; the first has the CPU profile, if any."""
     each = [_Profiles(recipe, weights, table) for weights in chosen]
     apart = {one: tuple(one.treated_apart()) for one in each}
     found = []
@@ -84,7 +84,7 @@ class _Profiles:
         self._found = Found()
 
     def run(self, apart: Sequence[str], *, on_cpu: bool) -> Found:
-        """Make all profiles of the variant and return `Found`; `apart` are the hardware keys with their own."""
+        """Make all profiles of the variant and return `Found`; `apart` are hardware keys with their own."""
         targets = [target for key in apart if (target := find_target(key))]
         for key, how in self._recipe.meta.hardware.items():
             if how == UNSUPPORTED and find_target(key):

@@ -42,7 +42,7 @@ class _Plan:
 
 
 def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], table: OptionTable) -> Named:
-    """Return each opt-in feature as a manifest variant, in a `Named`. `chosen` recipe variants have profiles."""
+    """Return the opt-in features as manifest variants in a `Named`; `chosen` variants have profiles."""
     named = Named()
     found: list[DraftVariant] = []
     for plan in _plans(recipe, chosen, foreign, named):
