@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nim.engine.model_catalog import Catalog
+from nim.engine.supported_names_catalog import Catalog
 
 Capability = tuple[int, int]
 

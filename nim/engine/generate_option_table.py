@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.engine.arguments.argparse_actions import Row, keys_of, row_of
-from nim.engine.inspection.variables import values_of
+from nim.engine.arguments.option_row_from_argparse import Row, keys_of, row_of
+from nim.engine.inspection.variable_values import values_of
 from nim.engine.installed_engine import find_engine
 from nim.engine.option_table import HISTORY, OPTIONS_DIR, Kind, table_versions
+from nim.engine.option_table_differences import drift_between, remembering
 from nim.engine.pydantic_field_limits import limits_of
-from nim.engine.table_differences import drift_between, remembering
 
 _SECTIONS = ("options", "variables", "variable_values")
 # The one choice that depends on the platform of the build: the table serves both builds.

@@ -113,7 +113,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationMethod:
-    """One value of `--quantization`. Single layers may require more: see `nim.engine.gpu_capabilities`."""
+    """One value of `--quantization`. Single layers may need a newer GPU than `capability`."""
 
     name: str
     implementation: str

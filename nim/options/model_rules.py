@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.engine.model_catalog import Feature, load_catalog
+from nim.engine.supported_names_catalog import Feature, load_catalog
 from nim.models.cache import default_batched_tokens
 from nim.models.config import ModelConfig
 from nim.models.engine_support import supports

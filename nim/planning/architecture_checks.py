@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nim.engine.arguments.refusals import Refusal
-from nim.engine.catalog_checks import (
+from nim.engine.check_names_against_catalog import (
     OTHER_WEIGHTS,
     needless_quantization,
     refuse,
@@ -13,7 +13,7 @@ from nim.engine.catalog_checks import (
     unknown_architecture,
     unknown_quantization,
 )
-from nim.engine.model_catalog import Catalog
+from nim.engine.supported_names_catalog import Catalog
 from nim.manifest.types import merged
 from nim.models.checkpoint.check_model_directory import LocalModel
 from nim.models.checkpoint.list_directory import CONFIG

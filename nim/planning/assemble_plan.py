@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from nim import __version__
 from nim.engine import OptionTable
-from nim.options.api_keys import KEY_VARIABLE
 from nim.options.derived_options import HostFacts
-from nim.options.nginx_settings import decide_gateway
+from nim.options.resolve_api_keys import KEY_VARIABLE
+from nim.options.resolve_nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,

@@ -13,14 +13,14 @@ from nim.models.requested_model import HUB, ModelWish
 from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
 from nim.options.resolve_layers import resolve
-from nim.planning.facts_of_local_sources import facts_by_source, read_facts
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.option_layers_from_files import runtime_config_entries
 from nim.planning.option_layers_from_user import Written
 from nim.planning.plan_request import Request
-from nim.selection.adapters import takes_adapters
+from nim.planning.read_model_facts import facts_by_source, read_facts
 from nim.selection.effective_options import EngineOptions
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
+from nim.selection.lora_support import takes_adapters
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim import data_paths
 from nim.options.derived_options import HostFacts
-from nim.planning.cache_place import default_cache
+from nim.planning.default_cache_directory import default_cache
 from nim.settings import Settings
 
 IMAGE_ROOT = Path("/opt/nim")

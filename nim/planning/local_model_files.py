@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.download_origin import find_snapshot

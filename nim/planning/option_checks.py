@@ -12,10 +12,10 @@ from nim.models.hub.environment import check_timeouts, hub_problems
 from nim.models.lora_adapters import read_adapters
 from nim.models.odd_sizes import odd_sizes
 from nim.models.requested_model import Source
-from nim.options.adapter_rules import check_adapters
-from nim.options.option_combinations import check_combinations
+from nim.options.check_option_combinations import check_combinations
+from nim.options.lora_adapter_checks import check_adapters
 from nim.options.rule_types import Said
-from nim.planning.named_paths import absent_paths, missing_paths
+from nim.planning.check_option_paths import absent_paths, missing_paths
 from nim.planning.plan_request import Request
 from nim.value_origins import Value
 

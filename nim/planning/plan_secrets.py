@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nim.engine import OptionTable
-from nim.engine.variables import PREFIX
+from nim.engine.check_environment_names import PREFIX
 from nim.errors import SettingsError
 from nim.redact import MASK, mask_argv, mask_value, secret_in
 from nim.value_origins import Layer, Value

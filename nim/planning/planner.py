@@ -25,7 +25,7 @@ from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories import download_of
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.models.runtime_files import find_beside
-from nim.options.cache_dirs import home_entries, place_entries
+from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import (
     HostFacts,
@@ -46,11 +46,11 @@ from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import judge_model
-from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.option_layers_from_files import file_layers
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
+from nim.planning.remove_untrusted_code_options import without_models_own_word
 from nim.redact import known_secrets, mask_value
 from nim.selection.effective_options import EngineOptions
 from nim.selection.select import Selection

@@ -18,7 +18,7 @@ from nim.planning.local_model_files import read_source
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
 from nim.planning.planner import source_of
-from nim.selection.profile_names import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
+from nim.selection.find_named_profile import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.value_origins import Value
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from nim.selection.find_named_profile import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
+from nim.selection.fit_types import Fit, Kind
 from nim.selection.memory.memory_fit import gigabytes
-from nim.selection.profile_fit import Fit, Kind
-from nim.selection.profile_names import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
 from nim.selection.rejected_profiles import describe
 from nim.selection.select import Selection, found_words
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nim.engine.gpu_capabilities import (
+from nim.engine.compute_capability_requirements import (
     SUPPORT,
     Capability,
     Verdict,
@@ -11,12 +11,12 @@ from nim.engine.gpu_capabilities import (
     judge_cache,
     judge_precision,
 )
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
 from nim.selection.effective_options import EngineOptions
-from nim.selection.profile_fit import Case, Kind, Miss
+from nim.selection.fit_types import Case, Kind, Miss
 
 # Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
 _MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")

@@ -1,6 +1,6 @@
 """Whether the engine's class of a model can load LoRA adapters."""
 
-from nim.engine.model_catalog import Feature
+from nim.engine.supported_names_catalog import Feature
 from nim.models.engine_support import supports
 from nim.models.facts import ModelFacts
 from nim.selection.effective_options import EngineOptions

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from nim.models.facts import ModelFacts
 from nim.models.types import LARGEST, LayerKind, ModelReading
+from nim.selection.fit_types import Case, Kind, Miss
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_fit import Case, Kind, Miss
 
 
 def split_misses(case: Case) -> Iterator[Miss]:

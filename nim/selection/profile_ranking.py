@@ -1,6 +1,6 @@
 """Rank two profiles that both fit, and state the reason."""
 
-from nim.selection.profile_fit import Fit
+from nim.selection.fit_types import Fit
 
 # Lower precision before higher; of four bits, what the hardware calculates in before what it unpacks.
 PRECISIONS = ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8", "bf16", "fp16", "fp32")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from nim.errors import ProfileError
 from nim.manifest import Manifest
 from nim.plan import Refusal
-from nim.selection.profile_fit import Fit, Kind
-from nim.selection.profile_names import PROFILE_VARIABLE
+from nim.selection.find_named_profile import PROFILE_VARIABLE
+from nim.selection.fit_types import Fit, Kind
 from nim.selection.profile_ranking import reason, sort_key
 
 

@@ -8,6 +8,8 @@ from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
 from nim.selection.effective_options import EngineOptions, options_of
+from nim.selection.find_named_profile import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
+from nim.selection.fit_types import Case, Fit, Kind, Miss, Wishes
 from nim.selection.gpu_groups import Group, all_groups
 from nim.selection.gpu_precision_support import fallback, served_dtype
 from nim.selection.memory.choose_gpus import is_crowded
@@ -15,11 +17,9 @@ from nim.selection.memory.estimate import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
-from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.profile_ranking import sort_key
-from nim.selection.profile_requirements import misses
 from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
+from nim.selection.unmet_requirements import misses
 
 Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""

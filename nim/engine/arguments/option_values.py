@@ -23,8 +23,8 @@ from nim.engine.arguments.numbers import (
     number,
 )
 from nim.engine.arguments.quoting import joined
-from nim.engine.model_catalog import NAMED, load_catalog
 from nim.engine.option_table import JSON_KINDS, Count, Kind, Option
+from nim.engine.supported_names_catalog import NAMED, load_catalog
 from nim.engine.value_limits import Limits
 from nim.errors import nearest
 from nim.redact import mask_value

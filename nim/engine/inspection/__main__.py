@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nim.engine.inspection.catalog import catalog_text, installed_catalog, remember
-from nim.engine.inspection.config_classes import class_rows
+from nim.engine.inspection.hf_config_defaults import class_rows
 from nim.engine.option_table import OPTIONS_DIR
 
 

@@ -5,7 +5,7 @@ import typing
 import unittest.mock
 from typing import Any
 
-from nim.engine.inspection.gpu_build import set_capability
+from nim.engine.inspection.pretend_gpu_build import set_capability
 
 # Generations that the GPU build has kernels for, and the larger Blackwell, which uses those of 10.0.
 CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))

@@ -14,11 +14,11 @@ from nim.engine.inspection.architectures import (
     removed_architectures,
     transformers_architectures,
 )
-from nim.engine.inspection.gpu_build import pretend_gpu_build
-from nim.engine.inspection.kv_cache import backend_rows, cache_rows
+from nim.engine.inspection.attention_backends_by_gpu import backend_rows, cache_rows
+from nim.engine.inspection.pretend_gpu_build import pretend_gpu_build
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
 from nim.engine.installed_engine import find_engine
-from nim.engine.model_catalog import CATALOG_HISTORY, NAMES, SECTIONS
+from nim.engine.supported_names_catalog import CATALOG_HISTORY, NAMES, SECTIONS
 
 _BUILD = (
     "made with {name} {version} ({build}), its CUDA classes imported without a GPU; the Python source of the "

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest.types import GB
+from nim.selection.fit_types import Case
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
-from nim.selection.profile_fit import Case
-from nim.selection.profile_requirements import gpu_misses
+from nim.selection.unmet_requirements import gpu_misses
 
 DRIVER_BYTES = int(1.2 * GB)
 """What an idle GPU's driver may hold for itself without anyone using the GPU."""

@@ -2,6 +2,7 @@
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
+from nim.selection.fit_types import Case, Kind, MemoryFit, Miss
 from nim.selection.memory.choose_gpus import (
     Choice,
     choose_devices,
@@ -12,7 +13,6 @@ from nim.selection.memory.choose_gpus import (
     total_bytes,
 )
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
-from nim.selection.profile_fit import Case, Kind, MemoryFit, Miss
 
 
 def fit_memory(case: Case) -> MemoryFit:

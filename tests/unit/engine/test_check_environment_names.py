@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from nim.engine.check_environment_names import check_variables, service_links, unread_variables
 from nim.engine.option_table import OptionTable
-from nim.engine.variables import check_variables, service_links, unread_variables
 from nim.value_origins import Layer, Origin, Value
 
 

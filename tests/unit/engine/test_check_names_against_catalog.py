@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
-from nim.engine.catalog_checks import (
+from nim.engine.check_names_against_catalog import (
     check_named_values,
     refuse,
     transformers_note,
     unknown_architecture,
     unknown_quantization,
 )
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.errors import SettingsError, WeightsError
 from nim.value_origins import Layer, Origin, Value
 

@@ -1,6 +1,6 @@
 import pytest
 
-from nim.engine.gpu_capabilities import (
+from nim.engine.compute_capability_requirements import (
     BUILD_MINIMUM,
     SUPPORT,
     Capability,
@@ -8,7 +8,7 @@ from nim.engine.gpu_capabilities import (
     judge_cache,
     judge_precision,
 )
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 
 CATALOG = load_catalog()
 TURING, AMPERE, ADA, HOPPER, BLACKWELL = (7, 5), (8, 0), (8, 9), (9, 0), (10, 0)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nim.engine.config_classes import FILE, UNKNOWN, config_class, default_architecture
+from nim.engine.hf_config_defaults import FILE, UNKNOWN, config_class, default_architecture
 
 
 def test_every_line_is_a_class() -> None:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from nim.engine.table_differences import drift_between, remembering
+from nim.engine.option_table_differences import drift_between, remembering
 
 
 def table(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from nim.engine.inspection.catalog import catalog_text, remembering
-from nim.engine.model_catalog import (
+from nim.engine.option_table import OPTIONS_DIR, load_options, table_versions
+from nim.engine.supported_names_catalog import (
     CATALOG_HISTORY,
     NAMED,
     NAMES,
@@ -16,7 +17,6 @@ from nim.engine.model_catalog import (
     Way,
     load_catalog,
 )
-from nim.engine.option_table import OPTIONS_DIR, load_options, table_versions
 from nim.errors import SettingsError
 
 CATALOG = load_catalog()

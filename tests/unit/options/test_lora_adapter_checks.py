@@ -7,7 +7,7 @@ import pytest
 from nim.engine import load_options
 from nim.errors import SettingsError
 from nim.models.lora_adapters import Adapter
-from nim.options.adapter_rules import check_adapters
+from nim.options.lora_adapter_checks import check_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
 from nim.options.rule_types import Said

@@ -3,7 +3,7 @@
 import pytest
 
 from nim.errors import SettingsError
-from nim.options.tls import decide_tls
+from nim.options.resolve_tls import decide_tls
 from nim.plan import Tls
 from nim.settings import read_settings
 

@@ -9,7 +9,7 @@ from nim.engine import load_options
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
 from nim.options.rule_types import Said
-from nim.planning.named_paths import absent_paths, missing_paths
+from nim.planning.check_option_paths import absent_paths, missing_paths
 from nim.value_origins import Layer
 
 

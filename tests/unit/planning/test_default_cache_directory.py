@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.planning import cache_place
-from nim.planning.cache_place import default_cache
+from nim.planning import default_cache_directory
+from nim.planning.default_cache_directory import default_cache
 from nim.planning.host_facts import read_host_facts
 from nim.settings import read_settings
 
@@ -24,7 +24,7 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def path(text: str) -> Path:
         return tmp_path / text.removeprefix("/tmp/")
 
-    monkeypatch.setattr(cache_place, "Path", path)
+    monkeypatch.setattr(default_cache_directory, "Path", path)
     return tmp_path / f"nim-cache-{os.geteuid()}"
 
 

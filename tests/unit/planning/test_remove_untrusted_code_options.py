@@ -9,7 +9,7 @@ from nim.cli.verbs.serve import announce
 from nim.data_paths import PROFILES, ROOT
 from nim.engine import load_options
 from nim.manifest import load_manifest, manifest_paths
-from nim.planning.model_code import CODE, TRUST
+from nim.planning.remove_untrusted_code_options import CODE, TRUST
 from nim.value_origins import Layer
 from tests.unit.planning.test_engine_argument_line import model, planned
 

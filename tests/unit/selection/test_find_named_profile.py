@@ -3,7 +3,7 @@
 import pytest
 
 from nim.errors import NimError, ProfileError, SettingsError
-from nim.selection.profile_names import plain_label
+from nim.selection.find_named_profile import plain_label
 from nim.selection.select import select
 from tests.unit.selection.machines import machine, made, shipped, wishing
 

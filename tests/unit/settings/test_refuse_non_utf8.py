@@ -9,7 +9,7 @@ import pytest
 
 from nim.errors import SettingsError
 from nim.settings.declared import declared
-from nim.settings.utf8 import refuse_other_text
+from nim.settings.refuse_non_utf8 import refuse_other_text
 
 BYTES = "größe\udcff"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nim.engine.arguments.argparse_actions import row_of
+from nim.engine.arguments.option_row_from_argparse import row_of
 
 
 class Colour(Enum):
