@@ -15,12 +15,12 @@ _SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 def service_links(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the VLLM_* variables that Kubernetes set for a service; they must not reach the engine."""
+    """Return sorted names of VLLM_* variables that Kubernetes set for a service named vllm."""
     return tuple(sorted(name for name, value in env.items() if _is_service_link(name, value)))
 
 
 def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
-    """Return a warning for each VLLM_* variable that this release of the engine does not know."""
+    """Return warnings about unknown, quoted and Kubernetes' VLLM_* variables in `env`; never raises."""
     strays = service_links(env)
     unknown = sorted(set(_engine_names(env)) - table.variables.keys() - set(strays))
     warnings = [_warning(name, table) for name in unknown]
@@ -38,7 +38,7 @@ def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ..
 
 
 def unread_variables(config: Mapping[str, Value], table: OptionTable) -> tuple[str, ...]:
-    """Return a warning for VLLM_* variables of a profile or of the model's file that are no longer read.
+    """Return warnings about VLLM_* variables of profile or runtime_config.json that vLLM does not read.
 
     They may be meant for other releases. `check_variables` covers those of the environment.
     """
@@ -52,19 +52,19 @@ def unread_variables(config: Mapping[str, Value], table: OptionTable) -> tuple[s
 
 
 def _engine_names(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the engine's variables."""
+    """Return the names in `env` that begin with VLLM_, as a tuple."""
     return tuple(name for name in env if name.startswith(PREFIX))
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Return whether Kubernetes set this variable for a service."""
+    """Return True if name and value are those that Kubernetes sets for a service."""
     if not name.startswith(PREFIX):
         return False
     return bool(_SERVICE_NAME.fullmatch(name) or (_SERVICE_VALUE.match(value) and name.endswith("_PORT")))
 
 
 def _replaced(name: str, config: Mapping[str, Value], table: OptionTable) -> str | None:
-    """Return the remark that the option which replaces this variable is set; None if it is not."""
+    """Return a remark that the option replacing this variable is set; None if it is not."""
     gone = table.gone_variables.get(name)
     found = table.find(re.split(r"[ ,]", gone.use)[0]) if gone and gone.use else None
     value = config.get(found[0].name) if found else None
@@ -76,12 +76,12 @@ def _replaced(name: str, config: Mapping[str, Value], table: OptionTable) -> str
 
 
 def _warning(name: str, table: OptionTable) -> str:
-    """Return the warning for a variable that the engine does not read."""
+    """Return the warning about a variable that vLLM does not read, as text."""
     return f"{name}: {_unknown(name, table)}"
 
 
 def _unknown(name: str, table: OptionTable) -> str:
-    """Return why the engine does not read a variable, with the replacement."""
+    """Return why vLLM does not read a variable, as text: removed, with its replacement, or unknown."""
     if gone := table.gone_variables.get(name):
         instead = f"; use {gone.use}" if gone.use else ""
         return f"vLLM {table.version} no longer has it (last seen in {gone.last_seen}){instead}"

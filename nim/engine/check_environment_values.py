@@ -18,7 +18,7 @@ _MAX_LISTED = 12
 
 
 def blank_variables(environ: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
-    """Return the variables without a value that the engine would refuse so; they count as unset."""
+    """Return sorted names of engine variables in `environ` that are blank and would be refused so."""
     return tuple(
         sorted(name for name in table.variable_values if name in environ and not environ[name].strip())
     )
@@ -27,7 +27,7 @@ def blank_variables(environ: Mapping[str, str], table: OptionTable) -> tuple[str
 def check_variable_values(
     config: Mapping[str, Value], table: OptionTable, *, strict: bool = True
 ) -> tuple[str, ...]:
-    """Raise a SettingsError for values that the engine refuses; without `strict` return them as warnings."""
+    """Return warnings; if `strict`, SettingsError for engine variables with a refused value."""
     refused = [
         refusal
         for name, row in table.variable_values.items()
@@ -39,7 +39,7 @@ def check_variable_values(
 
 
 def _refusal(name: str, value: Value, row: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal of a variable's value; None if the engine accepts it."""
+    """Return the Refusal of an engine variable's value; None if the engine accepts it."""
     text = str(value.value)
     try:
         _check(text, row)
@@ -54,7 +54,7 @@ def _refusal(name: str, value: Value, row: Mapping[str, Any]) -> Refusal | None:
 
 
 def _check(text: str, row: Mapping[str, Any]) -> None:
-    """Raise MisfitError for a text that the engine's reader of this variable refuses."""
+    """Raise MisfitError if the text is not among the row's choices, or not its kind of number."""
     if choices := tuple(row.get("choices", ())):
         words = [word.strip() for word in text.split(",") if word.strip()] if row.get("list") else [text]
         for word in words:
@@ -66,7 +66,7 @@ def _check(text: str, row: Mapping[str, Any]) -> None:
 
 
 def _check_word(word: str, choices: tuple[str, ...], *, folded: bool) -> None:
-    """Raise MisfitError for a word that is not one of the choices."""
+    """Raise MisfitError if `word` is not among `choices`; `folded` ignores case."""
     known = {choice.lower() for choice in choices} if folded else choices
     if (word.lower() if folded else word) not in known:
         same = tuple(choice for choice in choices if choice.lower() == _bare(word).lower())
@@ -76,7 +76,7 @@ def _check_word(word: str, choices: tuple[str, ...], *, folded: bool) -> None:
 
 
 def _is_number(text: str, kind: str) -> bool:
-    """Return whether Python's reader of such numbers, which is the engine's, takes the text."""
+    """Return True if Python's int or float, by `kind`, accepts the text."""
     try:
         _NUMBERS[kind](text)
     except ValueError:
@@ -85,5 +85,5 @@ def _is_number(text: str, kind: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Return the text without blanks and quotes around it."""
+    """Return the text without white space and quotes around it."""
     return text.strip().strip("'\"")

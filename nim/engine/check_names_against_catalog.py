@@ -23,7 +23,7 @@ def unknown_architecture(
     remote_code: bool = False,
     trusted: bool = False,
 ) -> Refusal | None:
-    """Return why the engine cannot load a model of these architectures; None if it can, or may.
+    """Return the Refusal of a model whose architectures vLLM cannot load; None if it can, or may.
 
     `place` says where the names come from. `remote_code`: the configuration's `auto_map` names a model class,
     which is unknown here; `trusted`: that class may be executed.
@@ -49,7 +49,7 @@ def unknown_architecture(
 
 
 def transformers_note(architectures: Sequence[str], catalog: Catalog, model_impl: str = "auto") -> str | None:
-    """Return a warning if the engine falls back to the implementation of Transformers."""
+    """Return a warning if vLLM would load the model by the Transformers backend; None otherwise."""
     found = catalog.resolve(architectures, model_impl)
     if found is None or found.way is not Way.TRANSFORMERS or found.architecture is not None:
         return None
@@ -73,7 +73,7 @@ def unknown_quantization(
     asked: str | None = None,
     allow_deprecated: bool = False,
 ) -> Refusal | None:
-    """Return why the engine cannot load a checkpoint quantized by `quant_method`; None if it can.
+    """Return the Refusal of a checkpoint quantized by `quant_method`; None if vLLM can load it.
 
     `detail` is ModelOpt's `quant_algo` or the model's type. `asked` is the value of `--quantization`, which
     must agree with the checkpoint.
@@ -100,7 +100,7 @@ def unknown_quantization(
 def needless_quantization(
     asked: str | None, files: Sequence[str], catalog: Catalog, *, place: str
 ) -> Refusal | None:
-    """Return why `--quantization` cannot load weights whose config.json does not say how they are quantized.
+    """Return the Refusal of `--quantization` for weights not quantized so; None if it can be used.
 
     `files` are the names of the JSON files beside it, one of which may say so.
     """
@@ -129,7 +129,7 @@ def _is_online(name: str, catalog: Catalog) -> bool:
 
 
 def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
-    """Raise the refusal of a model; without `strict` return it as a warning."""
+    """Raise WeightsError for a Refusal; not strict: return it as one warning. () if `refusal` is None."""
     if refusal is None:
         return ()
     if strict:
@@ -141,7 +141,7 @@ def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
 def check_named_values(
     config: Mapping[str, Value], catalog: Catalog, *, strict: bool = True
 ) -> tuple[str, ...]:
-    """Check resolved options whose value must be a name in the catalog, whichever layer set it.
+    """Return warnings; SettingsError for options whose value (a parser, backend …) vLLM does not know.
 
     Raises SettingsError for names that the engine certainly refuses; without `strict` these become warnings.
     A parser is not checked if a plugin is given, which may add it.
@@ -164,7 +164,7 @@ def check_named_values(
 def _unknown_value(
     option: str, named: Named, config: Mapping[str, Value], catalog: Catalog
 ) -> Refusal | None:
-    """Return the refusal of an option whose value is not in the catalog; None if it is."""
+    """Return the Refusal of an option whose value is not in the catalog; None if it is, or is unset."""
     value = config.get(option)
     if value is None or not value.value or (named.plugin and _said(config, named.plugin)):
         return None
@@ -184,7 +184,7 @@ def _unknown_value(
 
 
 def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusal:
-    """Return the refusal of an unknown quantization method."""
+    """Return the Refusal of a quantization method that vLLM does not know, with the nearest name."""
     elsewhere = catalog.elsewhere("quantization", quant_method.removesuffix("_4bit").removesuffix("_8bit"))
     near = nearest(quant_method, catalog.names("checkpoints"), 1)
     said = elsewhere or "has no such method" + (f'; the nearest is "{near[0]}"' if near else "")
@@ -192,7 +192,7 @@ def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusa
 
 
 def _install(elsewhere: Elsewhere) -> str:
-    """Return the command that installs a release with the missing name."""
+    """Return the pip command, as text, that installs a vLLM release with the missing name."""
     return f"pip install vllm=={elsewhere.last or elsewhere.first}"
 
 
@@ -205,10 +205,10 @@ def _alike(name: str, known: Sequence[str]) -> str | None:
 
 
 def _write(flag: str, name: str, origin: Origin) -> str:
-    """Return what to type for the option: its variable where one set it, else its flag."""
+    """Return what to type for the option: `VARIABLE=name` where a variable set it, else `--flag name`."""
     return f"{origin.place}={name}" if origin.layer is Layer.ENV else f"{flag} {name}"
 
 
 def _said(config: Mapping[str, Value], option: str) -> bool:
-    """Return whether an option is set to a true value."""
+    """Return True if the option is in `config` with a true value."""
     return option in config and bool(config[option].value)

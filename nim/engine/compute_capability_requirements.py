@@ -133,7 +133,7 @@ def judge_precision(
     dtype: str = "auto",
     model_type: str | None = None,
 ) -> Verdict:
-    """Return whether a GPU of compute capability `has` serves weights of this precision.
+    """Return the Verdict whether a GPU of capability `has` runs a precision; unknown values run.
 
     `method` is the quantization method that loads them, `dtype` the value of `--dtype`. Unknown values never
     refuse.
@@ -158,7 +158,7 @@ def judge_precision(
 
 
 def judge_cache(cache_dtype: str, has: Capability | None, catalog: Catalog, kind: str) -> CacheSupport:
-    """Return whether a GPU of compute capability `has` serves this value of `--kv-cache-dtype`.
+    """Return the CacheSupport: whether a GPU of capability `has` serves this --kv-cache-dtype.
 
     `kind` is "attention", "mla" or "sparse mla". A GPU between two in the catalog is treated as the older
     one; a generation missing from the catalog is unknown.
@@ -176,7 +176,7 @@ def judge_cache(cache_dtype: str, has: Capability | None, catalog: Catalog, kind
 
 
 def judge_backend(name: str, has: Capability | None, catalog: Catalog) -> BackendSupport:
-    """Return whether an attention backend takes a GPU of compute capability `has`.
+    """Return the BackendSupport: whether attention backend `name` takes a GPU of capability `has`.
 
     A GPU between two in the catalog is treated as the older one, as for a cache.
     """
@@ -187,7 +187,7 @@ def judge_backend(name: str, has: Capability | None, catalog: Catalog) -> Backen
 
 
 def _listed(has: Capability | None, catalog: Catalog) -> Capability | None:
-    """Return the catalog's GPU that `has` is treated as, (0, 0) below all of them; None if unknown."""
+    """Return the catalog's newest capability of the same generation not above `has`; None if unknown."""
     listed = {_capability(text) for text in catalog.rows["kv_cache_dtypes"]["auto"]["attention"]}
     older = [found for found in listed if has and found[0] == has[0] and found <= has]
     if has is None or not (older or has < min(listed)):
@@ -196,18 +196,18 @@ def _listed(has: Capability | None, catalog: Catalog) -> Capability | None:
 
 
 def _otherwise(support: Support, precision: str, model_type: str | None, catalog: Catalog) -> str:
-    """Return the fallback of a precision for this model type, as text."""
+    """Return how vLLM serves a precision that the GPU lacks, as text."""
     if precision == "bf16" and model_type in catalog.names("without_float16"):
         return "vLLM serves it in float32 instead: this model is unstable in float16"
     return support.otherwise
 
 
 def _text(capability: Capability) -> str:
-    """Return a compute capability as text, such as "9.0"."""
+    """Return a compute capability as text: "9.0" for (9, 0)."""
     return f"{capability[0]}.{capability[1]}"
 
 
 def _capability(text: str) -> Capability:
-    """Return the compute capability in the text, such as (9, 0)."""
+    """Return a compute capability as a tuple: (9, 0) for "9.0"."""
     major, minor = text.split(".")
     return int(major), int(minor)

@@ -30,7 +30,7 @@ UNKNOWN = ConfigClass()
 
 
 def config_class(model_type: str | None) -> ConfigClass:
-    """Return the class for this `model_type`; an empty one if the engine has none for it."""
+    """Return the ConfigClass (defaults of config.json) of a `model_type`; UNKNOWN, an empty one, if none."""
     row = _row(model_type or "")
     if not row:
         return UNKNOWN
@@ -45,13 +45,13 @@ def config_class(model_type: str | None) -> ConfigClass:
 
 
 def default_architecture(model_type: str | None) -> str | None:
-    """Return the architecture that the engine assumes for a configuration that names none."""
+    """Return the architecture vLLM assumes for a `model_type` without one; None if unknown."""
     return _row(model_type or "").get("architecture")
 
 
 @cache
 def _row(model_type: str) -> dict[str, Any]:
-    """Return the class's row. The file has one class per line, so that only one of 760 is parsed."""
+    """Return the JSON row of one `model_type` from the data file; {} if there is none. Parses one line."""
     text = _text()
     start = text.find(f"\n{json.dumps(model_type)}:")
     if start < 0:
@@ -63,5 +63,5 @@ def _row(model_type: str) -> dict[str, Any]:
 
 @cache
 def _text() -> str:
-    """Return the text of the file of configuration classes."""
+    """Return the whole text of the file of configuration classes, read once."""
     return FILE.read_text(encoding="utf-8")

@@ -36,14 +36,14 @@ class Drift:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether every argument and variable means the same in both."""
+        """Return True if the two tables have the same version, options and variables."""
         options = (self.added, self.removed, self.changed)
         variables = (self.variables_added, self.variables_removed, self.variables_changed)
         return self.table == self.installed and not any((*options, *variables))
 
 
 def drift_between(table: Raw, installed: Raw) -> Drift:
-    """Return the differences between two parsed table files."""
+    """Return the Drift (added, removed, changed names) from table to installed, both parsed JSON."""
     old, new = table["options"], installed["options"]
     return Drift(
         table=table["version"],
@@ -58,7 +58,7 @@ def drift_between(table: Raw, installed: Raw) -> Drift:
 
 
 def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
-    """Return the history plus the names that `older` has and `newer` lacks. Known replacements are kept."""
+    """Return a new history with the options and variables that `older` has and `newer` lacks added."""
     now = _spellings(newer)
     lost = {s for s in _spellings(older) - now if s.startswith("--")}
     lost_variables = set(older["variables"]) - set(newer["variables"])
@@ -71,7 +71,7 @@ def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
 
 
 def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
-    """Return the history with the lost names added."""
+    """Return the history rows with the names `lost` added, last seen in `version`."""
     merged = {name: dict(row) for name, row in rows.items()}
     for name in lost:
         row = merged.setdefault(name, {"last_seen": version})
@@ -80,23 +80,23 @@ def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
 
 
 def _changes(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
-    """Return the attributes of a row that differ, with old and new value."""
+    """Return attribute → (old, new) for the attributes in which two rows of one option differ."""
     return {key: (old.get(key), new.get(key)) for key in _MEANING if old.get(key) != new.get(key)}
 
 
 def _changed_values(old: Raw, new: Raw) -> dict[str, tuple[Any, Any]]:
-    """Return the keys of two mappings that differ, with old and new value."""
+    """Return key → (old, new) for the keys in which two mappings differ."""
     names = sorted({*old, *new})
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
 def _only(these: Raw, others: Raw) -> tuple[str, ...]:
-    """Return the sorted keys that only the first mapping has."""
+    """Return the keys that `these` has and `others` lacks, as a sorted tuple."""
     return tuple(sorted(these.keys() - others.keys()))
 
 
 def _spellings(raw: Raw) -> set[str]:
-    """Return all spellings of a table's options."""
+    """Return the set of all spellings, --no-x included, in a parsed table."""
     return {s for row in raw["options"].values() for s in (*row["flags"], *row.get("negatives", ()))}
 
 

@@ -152,7 +152,7 @@ class Elsewhere:
     first: str | None = None  # the oldest release after this one
 
     def __str__(self) -> str:
-        """Return the end of a sentence about the current release."""
+        """Return the end of a sentence about this release, such as "no longer has it (last in 0.9)"."""
         parts = [f"no longer has it (last in {self.last})"] if self.last else []
         parts += [f"does not have it yet ({self.first} does)"] if self.first else []
         return ", ".join(parts)
@@ -167,11 +167,11 @@ class Catalog:
     history: Mapping[str, Any]
 
     def names(self, section: str) -> tuple[str, ...]:
-        """Return all names of a section of the catalog."""
+        """Return all names of a section as a tuple; KeyError for an unknown section."""
         return tuple(self.rows[section])
 
     def architecture(self, name: str) -> Architecture | None:
-        """Return the registry's implementation of exactly this architecture."""
+        """Return the Architecture registered under exactly this name; None if there is none."""
         row = self.rows["architectures"].get(name)
         if row is None:
             return None
@@ -185,7 +185,7 @@ class Catalog:
         )
 
     def quantization(self, name: str) -> QuantizationMethod | None:
-        """Return the method of this name."""
+        """Return the QuantizationMethod of this name; None if vLLM has none."""
         row = self.rows["quantization"].get(name)
         if row is None:
             return None
@@ -201,7 +201,7 @@ class Catalog:
         )
 
     def attention_backend(self, name: str) -> AttentionBackend | None:
-        """Return the backend of this name; None if it is unknown on which GPUs it runs."""
+        """Return the AttentionBackend of this name; None if its GPUs are not known."""
         if (row := self.rows["backend_support"].get(name)) is None:
             return None
         listed = (text.split(".") for text in row["capabilities"])
@@ -209,7 +209,7 @@ class Catalog:
         return AttentionBackend(name=name, kind=row["kind"], capabilities=gpus, cache_dtypes=dtypes)
 
     def checkpoint(self, quant_method: str, detail: str | None = None) -> Checkpoint | None:
-        """Return how a checkpoint of this `quant_method` is loaded; None if the engine refuses it.
+        """Return the Checkpoint (how a `quant_method` is loaded); None if vLLM refuses it.
 
         `detail` is ModelOpt's `quant_algo` or the model's type, which some methods depend on.
         """
@@ -225,7 +225,7 @@ class Catalog:
         return Checkpoint(name=name, method=row["method"], asked=MappingProxyType(asked))
 
     def elsewhere(self, section: str, name: str) -> Elsewhere | None:
-        """Return which other releases have this name in a section; None if none is known."""
+        """Return the other releases with this name as an Elsewhere; None if none is known."""
         row = self.history[section].get(name)
         last = self.rows["removed_architectures"].get(name) if section == "architectures" else None
         if row is None and last is None:
@@ -234,7 +234,7 @@ class Catalog:
         return Elsewhere(last=last or row.get("last"), first=row.get("first"))
 
     def resolve(self, architectures: Sequence[str], model_impl: str = "auto") -> Loaded | None:
-        """Return what loads a model whose configuration names these architectures, by the engine's rules.
+        """Return the implementation vLLM loads for these architectures (Loaded); None if it has none.
 
         None if the engine has no implementation; the model's own code may still be loaded through
         Transformers.
@@ -250,13 +250,13 @@ class Catalog:
         return own or (None if self._is_named(architectures) else transformers)
 
     def _own(self, name: str, base: str) -> Loaded | None:
-        """Return the registry's implementation `base`, loaded for `name`; None if there is none."""
+        """Return vLLM's own implementation `base` as Loaded, for the name `name`; None if it has none."""
         found = self.architecture(base)
         way = Way.OWN if name == base else Way.CONVERTED
         return Loaded(name=base, way=way, architecture=found) if found else None
 
     def _own_or_converted(self, name: str) -> Loaded | None:
-        """Return the registry's implementation, or the one that converts from a name with another suffix."""
+        """Return vLLM's own implementation, or one converted from another suffix, or None."""
         if name in self.rows["architectures"]:
             return self._own(name, name)
         suffixes = self.rows["convertible_suffixes"]
@@ -265,7 +265,7 @@ class Catalog:
         return next((found for base in bases if (found := self._own(name, base))), None)
 
     def _by_transformers(self, names: Sequence[str]) -> Loaded | None:
-        """Return the Transformers backend, if one of these is its own name or a class that it accepts."""
+        """Return the Transformers backend as Loaded if it accepts one of `names`; else None."""
         for name in names:
             found = self.architecture(name)
             if found and "transformers backend" in found.tables:
@@ -275,17 +275,17 @@ class Catalog:
         return None
 
     def _is_named(self, names: Sequence[str]) -> bool:
-        """Return whether the registry has one of these names."""
+        """Return True if vLLM's registry has one of these names."""
         return any(name in self.rows["architectures"] for name in names)
 
     def _is_pooling(self, name: str) -> bool:
-        """Return whether the name has a suffix of pooling models."""
+        """Return True if the name ends in a suffix of pooling models."""
         return any(name.endswith(row[0]) and row[2] != "none" for row in self.rows["convertible_suffixes"])
 
 
 @cache
 def load_catalog(version: str | None = None) -> Catalog:
-    """Return the catalog of this engine release; of the newest available if none is named."""
+    """Return the Catalog of a vLLM release (default: the newest), from JSON files; SettingsError if none."""
     known = table_versions()
     wanted = version.partition("+")[0] if version else known[-1]
     if wanted not in known:

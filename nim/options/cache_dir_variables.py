@@ -30,13 +30,13 @@ _WHY = "no home directory that is this user's own"
 
 
 def home_entries(environment: HostFacts) -> Iterator[Entry]:
-    """Yield a home directory if there is none. It overrides the environment, whose HOME is not usable."""
+    """Yield an Entry that sets HOME in the runtime cache if the user has no home; nothing otherwise."""
     if not environment.has_home:
         yield _derived("HOME", f"{environment.runtime_cache_dir}/home", _WHY)
 
 
 def place_entries(environment: HostFacts) -> Iterator[Entry]:
-    """Yield every cache below the one writable directory, and a name for a user without one in /etc/passwd.
+    """Yield Entries of cache variables (XDG_CACHE_HOME …) if there is no home, and USER if no name.
 
     The environment may override them. Without a name, looking up the user would fail.
     """
@@ -47,5 +47,5 @@ def place_entries(environment: HostFacts) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: str, place: str) -> Entry:
-    """Return an entry of the derived layer."""
+    """Return an Entry of the derived layer; `place` says why."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

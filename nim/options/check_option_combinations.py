@@ -18,7 +18,7 @@ _MAMBA = "config/vllm.py, VllmConfig.__post_init__"
 
 
 def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
-    """Raise a SettingsError for what the engine refuses; without `strict` return it as warnings."""
+    """Return warnings; if `strict`, SettingsError for all combinations that the engine refuses."""
     refused = [_refusal(clash) for rule in RULES if (clash := rule.find(said))]
     if refused and strict:
         raise refuse_all(refused, "the resolved configuration")
@@ -26,12 +26,12 @@ def check_combinations(said: Said, *, strict: bool = True) -> tuple[str, ...]:
 
 
 def _refusal(clash: Clash) -> Refusal:
-    """Return a clash as a refusal."""
+    """Return the Refusal made from a Clash."""
     return Refusal(message=f"cannot use {clash.message}", hint=clash.hint)
 
 
 def _sse_interval(said: Said) -> Clash | None:
-    """Return the refusal of a negative SSE keep-alive interval."""
+    """Return the Clash of a negative SSE keep-alive interval; None otherwise."""
     interval = said.number("sse_keep_alive_interval")
     if interval is None or interval >= 0:
         return None
@@ -41,7 +41,7 @@ def _sse_interval(said: Said) -> Clash | None:
 
 
 def _request_metrics(said: Said) -> Clash | None:
-    """Return the refusal of per-request metrics without statistics."""
+    """Return the Clash of per-request metrics with statistics off; None otherwise."""
     if not said.get("enable_per_request_metrics") or not said.get("disable_log_stats"):
         return None
     without = said.flag("disable_log_stats")
@@ -50,7 +50,7 @@ def _request_metrics(said: Said) -> Clash | None:
 
 
 def _context(said: Said) -> Clash | None:
-    """Return the refusal of a context of 0 tokens."""
+    """Return the Clash of --max-model-len 0; None otherwise."""
     if said.number("max_model_len") != 0:
         return None
     return found(
@@ -59,12 +59,12 @@ def _context(said: Said) -> Clash | None:
 
 
 def _whole_prompts(said: Said) -> bool:
-    """Return whether chunked prefill is off, so that a prompt must fit into one step."""
+    """Return True if chunked prefill is set to off."""
     return said.given("enable_chunked_prefill") and said.get("enable_chunked_prefill") is False
 
 
 def _prompt_in_one_piece(said: Said) -> Clash | None:
-    """Return the refusal of steps too small for a whole prompt, without chunked prefill."""
+    """Return the Clash of steps smaller than the context without chunked prefill; else None."""
     batched, context = said.number("max_num_batched_tokens"), said.number("max_model_len")
     if batched is None or context is None or batched >= context or not _whole_prompts(said):
         return None
@@ -76,12 +76,12 @@ def _prompt_in_one_piece(said: Said) -> Clash | None:
 
 
 def _host_adapters(said: Said) -> bool:
-    """Return whether the limit applies: it needs adapters, and 0 or less means no limit."""
+    """Return True if LoRA is on and --max-cpu-loras is above 0."""
     return bool(said.get("enable_lora")) and (said.number("max_cpu_loras") or 0) > 0
 
 
 def _whitespace(said: Said) -> Clash | None:
-    """Return the refusal of disable_any_whitespace with another backend than xgrammar or guidance."""
+    """Return the Clash of disable_any_whitespace without xgrammar or guidance; None otherwise."""
     items = said.items("structured_outputs_config")
     if not items.get("disable_any_whitespace") or items.get("backend") in ("xgrammar", "guidance"):
         return None
@@ -91,7 +91,7 @@ def _whitespace(said: Said) -> Clash | None:
 
 
 def _additional_properties(said: Said) -> Clash | None:
-    """Return the refusal of disable_additional_properties without guidance."""
+    """Return the Clash of disable_additional_properties without guidance; None otherwise."""
     items = said.items("structured_outputs_config")
     if not items.get("disable_additional_properties") or items.get("backend") == "guidance":
         return None
@@ -101,7 +101,7 @@ def _additional_properties(said: Said) -> Clash | None:
 
 
 def _transfer_role(said: Said) -> Clash | None:
-    """Return the refusal of a KV connector without a role."""
+    """Return the Clash of a KV connector without a role; None otherwise."""
     items = said.items("kv_transfer_config")
     if items.get("kv_connector") is None or items.get("kv_role") is not None:
         return None
@@ -110,14 +110,14 @@ def _transfer_role(said: Said) -> Clash | None:
 
 
 def _state_update(said: Said) -> Clash | None:
-    """Return the refusal of a state-space algorithm without FlashInfer."""
+    """Return the Clash of --mamba-ssu-algorithm without FlashInfer; None otherwise."""
     if not said.given("mamba_ssu_algorithm") or said.get("mamba_backend") == "flashinfer":
         return None
     return found(f"{said.flag('mamba_ssu_algorithm')}: only FlashInfer has it", "--mamba-backend flashinfer")
 
 
 def _rounding(said: Said) -> Clash | None:
-    """Return the refusal of stochastic rounding without a float16 state cache."""
+    """Return the Clash of stochastic rounding without a float16 state cache; None otherwise."""
     wanted = said.get("enable_mamba_cache_stochastic_rounding")
     if not wanted or said.get("mamba_ssm_cache_dtype") == "float16":
         return None
@@ -126,7 +126,7 @@ def _rounding(said: Said) -> Clash | None:
 
 
 def _state_blocks(said: Said) -> Clash | None:
-    """Return the refusal of a state block size without prefix caching."""
+    """Return the Clash of --mamba-block-size with prefix caching off; None otherwise."""
     size = said.number("mamba_block_size")
     off = said.given("enable_prefix_caching") and said.get("enable_prefix_caching") is False
     if size is None or size == said.number("max_model_len") or not off:
@@ -138,7 +138,7 @@ def _state_blocks(said: Said) -> Clash | None:
 
 
 def _prefetch(said: Said) -> Clash | None:
-    """Return the refusal of prefetch offloading with inconsistent sizes."""
+    """Return the Clash of inconsistent sizes for prefetch offloading; None otherwise."""
     group = said.number("offload_group_size") or 0
     if group <= 0 and said.get("offload_backend") != "prefetch":
         return None
@@ -154,7 +154,7 @@ def _prefetch(said: Said) -> Clash | None:
 
 
 def _pooling(said: Said) -> Clash | None:
-    """Return the refusal of several pooling types."""
+    """Return the Clash of pooling_type with another pooling type in --pooler-config; None otherwise."""
     items = said.items("pooler_config")
     both = [key for key in ("seq_pooling_type", "tok_pooling_type") if items.get(key)]
     if items.get("pooling_type") is None or not both:
@@ -163,7 +163,7 @@ def _pooling(said: Said) -> Clash | None:
 
 
 def _profiler(said: Said) -> Clash | None:
-    """Return the refusal of torch's profiler without a directory."""
+    """Return the Clash of torch's profiler without a directory; None otherwise."""
     items = said.items("profiler_config")
     if items.get("profiler") != "torch" or items.get("torch_profiler_dir"):
         return None
@@ -174,7 +174,7 @@ def _profiler(said: Said) -> Clash | None:
 
 
 def _devices(said: Said) -> Clash | None:
-    """Return the refusal of duplicate or too few device ids."""
+    """Return the Clash of device ids named twice, or by number and UUID; None otherwise."""
     devices = said.get("device_ids")
     if not isinstance(devices, Sequence) or isinstance(devices, str):
         return None
@@ -200,7 +200,7 @@ def _graphs(said: Said) -> bool:
 
 
 def _grpc(said: Said) -> Clash | None:
-    """Return the refusal of a gRPC port without the Rust front end."""
+    """Return the Clash of --grpc-port without vLLM's Rust front end; None otherwise."""
     rust = said.config.get("VLLM_USE_RUST_FRONTEND")
     if not said.given("grpc_port") or (rust and str(rust.value) not in ("", "0", "false")):
         return None

@@ -12,7 +12,7 @@ _OPTION = "lora_modules"
 def check_adapters(
     said: Said, adapters: Sequence[Adapter], base_names: Sequence[str], *, strict: bool = True
 ) -> tuple[str, ...]:
-    """Return warnings. SettingsError for an adapter that the engine will refuse.
+    """Return warnings about LoRA adapters; if `strict`, SettingsError for those the engine refuses.
 
     `base_names` are the names of the model that is served, where known.
     """
@@ -26,7 +26,7 @@ def check_adapters(
 
 
 def _faults(said: Said, adapter: Adapter) -> Iterator[Refusal]:
-    """Yield the refusals of one adapter."""
+    """Yield a Refusal for a rank above the limit and for unusable files of one adapter."""
     what = f"cannot use the adapter {adapter.name} '{adapter.path}' ({said.config[_OPTION].origin.place})"
     limit = said.number("max_lora_rank")
     if adapter.rank is not None and limit is not None and adapter.rank > limit:
@@ -37,14 +37,14 @@ def _faults(said: Said, adapter: Adapter) -> Iterator[Refusal]:
 
 
 def _enough(said: Said, rank: int) -> str:
-    """Return the smallest sufficient limit, written as the limit or the adapters were."""
+    """Return what to type for a sufficient --max-lora-rank, as text."""
     choices = [choice for choice in said.table.options["max_lora_rank"].choices if choice >= rank]
     beside = "max_lora_rank" if said.given("max_lora_rank") else _OPTION
     return said.write("max_lora_rank", min(choices), beside) if choices else "an adapter of a smaller rank"
 
 
 def _same_names(said: Said, adapters: Sequence[Adapter]) -> Iterator[Refusal]:
-    """Yield refusals of names that two adapters, or an adapter and the model, share."""
+    """Yield a Refusal for each adapter whose name the model or another adapter has."""
     served = said.get("served_model_name")
     taken = {str(name) for name in served} if isinstance(served, list | tuple) else set[str]()
     for adapter in adapters:
@@ -55,7 +55,7 @@ def _same_names(said: Said, adapters: Sequence[Adapter]) -> Iterator[Refusal]:
 
 
 def _other_base(adapter: Adapter, base_names: Sequence[str]) -> Iterator[str]:
-    """Yield a warning for another base model. Only the last parts of names count: owners of copies differ."""
+    """Yield one warning if the adapter was trained on another model, by the last part of the name."""
     names = {_last_part(name) for name in base_names if name}
     if adapter.base and names and _last_part(adapter.base) not in names:
         served = base_names[0]
@@ -64,5 +64,5 @@ def _other_base(adapter: Adapter, base_names: Sequence[str]) -> Iterator[str]:
 
 
 def _last_part(name: str) -> str:
-    """Return the last part of a model's name, for comparison."""
+    """Return the text after the last / of a model's name, in lower case."""
     return name.rstrip("/").rpartition("/")[2].casefold()

@@ -22,7 +22,7 @@ _SMALLEST = {"count": 0}  # of other sizes of an item, 1
 
 
 def _sequences(said: Said) -> Clash | None:
-    """Check the sequences of a step against the tokens of a step that the engine takes by default."""
+    """Return the Clash if --max-num-seqs exceeds the default tokens of a step; None otherwise."""
     sequences, tokens = said.number("max_num_seqs"), _step_tokens(said)
     if sequences is None or tokens is None or sequences <= tokens or said.given("max_num_batched_tokens"):
         return None
@@ -32,7 +32,7 @@ def _sequences(said: Said) -> Clash | None:
 
 
 def _step_tokens(said: Said) -> int | None:
-    """Return the default of `--max-num-batched-tokens`: engine/arg_utils.py, EngineArgs.get_batch_defaults.
+    """Return the engine's default of --max-num-batched-tokens on this GPU; None if unknown.
 
     Prompts that are not split raise it to the context, and images that are not split to their own tokens.
     """
@@ -49,23 +49,23 @@ def _step_tokens(said: Said) -> int | None:
 
 
 def _keeps_images_whole(config: ModelConfig) -> bool:
-    """Return whether images may need bidirectional attention: ModelArchConfig.is_mm_prefix_lm."""
+    """Return True if the model may need bidirectional attention within images."""
     named = config.model_type in _WHOLE_IMAGES or config.get("use_bidirectional_attention") == "vision"
     return named or config.root.flag("is_mm_prefix_lm") or config.root.flag("vision_n_layers")
 
 
 def _takes_media(said: Said) -> bool | None:
-    """Return whether the model takes images, videos or audio; None where that is not known."""
+    """Return whether the model takes images, video or audio; None if unknown."""
     return supports(said.model.config, Feature.MULTIMODAL, _implementation(said)) if said.model else None
 
 
 def _implementation(said: Said) -> str:
-    """Return which implementation of the model is asked for."""
+    """Return the value of --model-impl; "auto" if it is not set."""
     return str(said.get("model_impl") or "auto")
 
 
 def _cache_type(said: Said) -> Clash | None:
-    """Check that a checkpoint in FP8, whose scales are of E4M3, has no cache in E5M2."""
+    """Return the Clash of --kv-cache-dtype fp8_e5m2 with an FP8 checkpoint; None otherwise."""
     stored = said.model.reading.quantization if said.model else None
     if said.get("kv_cache_dtype") != "fp8_e5m2" or stored is None:
         return None
@@ -76,7 +76,7 @@ def _cache_type(said: Said) -> Clash | None:
 
 
 def _runner(said: Said) -> Clash | None:
-    """Check that the model's class serves the runner that is asked for."""
+    """Return the Clash of --runner with a model class that does not serve it; None otherwise."""
     runner, model = said.get("runner"), said.model
     if model is None or not said.given("runner"):
         return None
@@ -94,7 +94,7 @@ def _runner(said: Said) -> Clash | None:
 
 
 def _backend(said: Said) -> Clash | None:
-    """Check that the attention backend has the model's kind of attention, and the type of its cache."""
+    """Return the Clash of --attention-backend with the model's attention or cache type; or None."""
     named = said.get("attention_backend") or said.item("attention_config", "backend")
     backend, kind = load_catalog().attention_backend(str(named or "").upper()), attention_kind(said)
     if backend is None or kind is None or said.gpu is None:  # the CPU build has its own, whatever is named
@@ -110,7 +110,7 @@ def _backend(said: Said) -> Clash | None:
 
 
 def _blocks(said: Said) -> Clash | None:
-    """Check that a block of the cache has a size that some attention backend takes."""
+    """Return the Clash of a --block-size that is no multiple of 16; None otherwise."""
     size = said.number("block_size")
     if size is None or size % _BLOCK == 0 or said.gpu is None or attention_kind(said) is None:
         return None
@@ -120,7 +120,7 @@ def _blocks(said: Said) -> Clash | None:
 
 
 def _dtype(said: Said) -> Clash | None:
-    """Check that the model, or the method that quantizes it, has activations of this type."""
+    """Return the Clash of --dtype with the model or its quantization; None otherwise."""
     dtype = _DTYPES.get(str(said.get("dtype")), str(said.get("dtype")))
     if said.model is None or dtype not in _DTYPES.values():
         return None
@@ -136,7 +136,7 @@ def _dtype(said: Said) -> Clash | None:
 
 
 def attention_kind(said: Said) -> str | None:
-    """Return the kind of attention by the catalog's name; None where it is not known, or several."""
+    """Return "mla" or "attention", the model's kind of attention; None if unknown or mixed."""
     layers = said.model.reading.layers if said.model else None
     caches = [cache for layer in layers or () for cache in layer.caches]
     if not caches or any(cache.kind in (LayerKind.COMPRESSED, LayerKind.CROSS) for cache in caches):
@@ -149,7 +149,7 @@ def attention_kind(said: Said) -> str | None:
 
 
 def _media(said: Said) -> Clash | None:
-    """Check the limits of media items a prompt; numbers are checked for models that take any."""
+    """Return the Clash of a bad count in --limit-mm-per-prompt; None otherwise."""
     for name, limit in said.items("limit_mm_per_prompt").items():
         for words in _limit_faults(limit, bounded=bool(_takes_media(said))):
             flag = said.flag("limit_mm_per_prompt")

@@ -9,12 +9,12 @@ _UBATCHING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
 
 
 def _size(said: Said, name: str) -> int:
-    """Return a parallel size as set, else 1."""
+    """Return a parallel size as a whole number; 1 if it is not set."""
     return int(said.number(name) or 1)
 
 
 def _experts(said: Said) -> Clash | None:
-    """Return the clash of expert parallelism with a model without experts."""
+    """Return the Clash of --enable-expert-parallel with a model without experts; None otherwise."""
     if not said.get("enable_expert_parallel") or said.experts != 0:
         return None
     message = f"{said.flag('enable_expert_parallel')}: the model has no experts"
@@ -22,7 +22,7 @@ def _experts(said: Said) -> Clash | None:
 
 
 def _context_parallel(said: Said) -> Clash | None:
-    """Return the clash of context-parallel sizes with the tensor-parallel size."""
+    """Return the Clash of context-parallel sizes with the tensor-parallel size; None otherwise."""
     tp, pcp, dcp = (
         _size(said, f"{name}_parallel_size") for name in ("tensor", "prefill_context", "decode_context")
     )
@@ -38,7 +38,7 @@ def _context_parallel(said: Said) -> Clash | None:
 
 
 def _binding(said: Said) -> Clash | None:
-    """Return the clash of NUMA nodes or CPUs without --numa-bind."""
+    """Return the Clash of NUMA nodes or CPUs without --numa-bind; None otherwise."""
     bound = next((name for name in ("numa_bind_nodes", "numa_bind_cpus") if said.given(name)), None)
     if bound is None or said.get("numa_bind"):
         return None
@@ -46,7 +46,7 @@ def _binding(said: Said) -> Clash | None:
 
 
 def _balancing(said: Said) -> Clash | None:
-    """Return the clash of expert load balancing (EPLB) without experts on several ranks."""
+    """Return the Clash of expert load balancing (EPLB) on one rank or switched off; None otherwise."""
     if not said.get("enable_eplb"):
         redundant = said.item("eplb_config", "num_redundant_experts")
         if not redundant:
@@ -65,7 +65,7 @@ def _balancing(said: Said) -> Clash | None:
 
 
 def _elastic(said: Said) -> Clash | None:
-    """Return the clash of elastic expert parallelism with pipeline stages or other balancers."""
+    """Return the Clash of --enable-elastic-ep with pipeline stages or other balancers; None otherwise."""
     if not said.get("enable_elastic_ep"):
         return None
     stages = said.flag("pipeline_parallel_size")
@@ -80,7 +80,7 @@ def _elastic(said: Said) -> Clash | None:
 
 
 def _nsight(said: Said) -> Clash | None:
-    """Return the clash of Nsight profiling with workers that are not Ray's."""
+    """Return the Clash of Nsight profiling with workers that are not Ray's; None otherwise."""
     if not said.get("ray_workers_use_nsight") or said.get("distributed_executor_backend") == "ray":
         return None
     return found(
@@ -90,7 +90,7 @@ def _nsight(said: Said) -> Clash | None:
 
 
 def _stages(said: Said) -> Clash | None:
-    """Return the clash of pipeline stages with the single-process backend."""
+    """Return the Clash of pipeline stages with the executor backend `uni`; None otherwise."""
     backend = said.get("distributed_executor_backend")
     if _size(said, "pipeline_parallel_size") == 1 or backend != "uni":
         return None
@@ -99,7 +99,7 @@ def _stages(said: Said) -> Clash | None:
 
 
 def _microbatches(said: Said) -> Clash | None:
-    """Return the clash of microbatches with the all2all backend."""
+    """Return the Clash of --ubatch-size above 1 with the all2all backend; None otherwise."""
     sized = (said.number("ubatch_size") or 0) > 1
     if not sized or said.get("all2all_backend") in _UBATCHING:
         return None
@@ -108,7 +108,7 @@ def _microbatches(said: Said) -> Clash | None:
 
 
 def _balancer(said: Said) -> Clash | None:
-    """Return the clash of several modes of data-parallel load balancing."""
+    """Return the Clash of data-parallel load balancing modes with each other or sizes; None otherwise."""
     external = said.get("data_parallel_external_lb") or said.given("data_parallel_rank")
     hybrid = said.get("data_parallel_hybrid_lb") or said.given("data_parallel_start_rank")
     multi = said.get("data_parallel_multi_port_external_lb")
@@ -130,7 +130,7 @@ def _balancer(said: Said) -> Clash | None:
 
 
 def _external(said: Said) -> Clash | None:
-    """Return the clash of an external load balancer with data-parallel sizes and ranks."""
+    """Return the Clash of an external load balancer with data-parallel sizes or ranks; None otherwise."""
     size, local = _size(said, "data_parallel_size"), said.number("data_parallel_size_local")
     named = "data_parallel_rank" if said.given("data_parallel_rank") else "data_parallel_external_lb"
     if size == 1:
@@ -151,7 +151,7 @@ def _external(said: Said) -> Clash | None:
 
 
 def _hybrid(said: Said) -> Clash | None:
-    """Return the clash of hybrid load balancing with data-parallel sizes."""
+    """Return the Clash of hybrid load balancing with data-parallel sizes; None otherwise."""
     local = said.number("data_parallel_size_local")
     if not said.get("data_parallel_hybrid_lb"):
         return None
@@ -165,7 +165,7 @@ def _hybrid(said: Said) -> Clash | None:
 
 
 def _fault_tolerance(said: Said) -> Clash | None:
-    """Return the clash of fault tolerance without an external load balancer."""
+    """Return the Clash of fault tolerance without an external load balancer; None otherwise."""
     external = said.get("data_parallel_external_lb") or said.given("data_parallel_rank")
     if not said.get("enable_fault_tolerance") or external:
         return None
@@ -176,7 +176,7 @@ def _fault_tolerance(said: Said) -> Clash | None:
 
 
 def _nodes(said: Said) -> Clash | None:
-    """Return the clash of the number of nodes with the parallel sizes."""
+    """Return the Clash of --nnodes with parallel sizes, node rank or backend; None otherwise."""
     nodes = _size(said, "nnodes")
     if nodes == 1:
         return None

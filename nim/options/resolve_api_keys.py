@@ -16,7 +16,7 @@ LUA_PACKAGE = "libnginx-mod-http-lua"
 def decide_api_keys(
     settings: Settings, config: Mapping[str, Value], nginx_modules: Sequence[str]
 ) -> tuple[ApiKeys | None, tuple[str, ...]]:
-    """Return where API keys come from, or None if requests need none, and warnings.
+    """Return (ApiKeys or None, warnings); a key file without nginx's Lua module is a SettingsError.
 
     Without nginx's Lua module, a VLLM_API_KEY is left to the engine, and a file of keys is refused.
     """
@@ -37,7 +37,7 @@ def decide_api_keys(
 
 
 def decide_limits(settings: Settings, *, keys: bool) -> Limits:
-    """Return the limits. SettingsError for a limit of keys where requests need none."""
+    """Return the request Limits; SettingsError for a limit per key where requests need no key."""
     per_key = {
         "NIM_MAX_REQUESTS_PER_KEY": settings.max_requests_per_key,
         "NIM_RATE_PER_KEY": settings.rate_per_key,
@@ -64,7 +64,7 @@ def _check_unused(settings: Settings) -> None:
 
 
 def _without_module(settings: Settings) -> tuple[str, ...]:
-    """Return the warning that only the engine checks VLLM_API_KEY; SettingsError for a file of keys."""
+    """Return a warning that vLLM alone checks VLLM_API_KEY; SettingsError for a file of keys."""
     if settings.api_keys_file:
         raise SettingsError(
             f"cannot use NIM_API_KEYS_FILE '{settings.api_keys_file}' (from the environment): nginx's Lua "
@@ -79,7 +79,7 @@ def _without_module(settings: Settings) -> tuple[str, ...]:
 
 
 def _exempt(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the route groups and paths that need no key. SettingsError for an unknown one."""
+    """Return `names` as a tuple; SettingsError for one that is no route group and no path."""
     known = sorted({*map(str, Group), *(route.path for route in ROUTES)} - {Group.HIDDEN})
     for name in names:
         if name not in known:

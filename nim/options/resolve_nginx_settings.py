@@ -21,7 +21,7 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 def decide_gateway(
     settings: Settings, environment: HostFacts, config: Mapping[str, Value]
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """Return the gateway's configuration, and warnings about it."""
+    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys. SettingsError if invalid."""
     connections, warnings = _connections(settings, environment.open_files)
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
@@ -51,7 +51,7 @@ def decide_gateway(
 
 
 def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
-    """Return the health port, or None and a warning if it is the API's, which also serves health."""
+    """Return (health port, ()); (None, one warning) if it equals the API's port."""
     if settings.health_port != settings.server_port:
         return settings.health_port, ()
     said = "is the API's port, which answers the health routes anyway: there is no listener of their own"
@@ -59,7 +59,7 @@ def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
 
 
 def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
-    """Return the open route groups, including the adapters' if LoRA is on."""
+    """Return the open route groups; SettingsError for `adapters` in NIM_ROUTES without LoRA."""
     usual = (*OPEN_BY_DEFAULT, Group.ADAPTERS) if lora else OPEN_BY_DEFAULT
     groups = open_groups(settings.routes, usual)
     if Group.ADAPTERS in groups and not lora:
@@ -72,13 +72,13 @@ def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
 
 
 def _allowed_origins(config: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return the origins that the engine allows, whichever layer set them."""
+    """Return the CORS origins from the engine option `allowed_origins`; () if it is not set."""
     given = config.get("allowed_origins")
     return tuple(map(str, given.value)) if given and isinstance(given.value, list | tuple) else ()
 
 
 def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
-    """Return seconds, at most half of the engine's: the other half is a margin for a busy engine."""
+    """Return nginx's upstream keep-alive in seconds; SettingsError above half the engine's."""
     engine = config[KEEPALIVE_VARIABLE]
     seconds = _engine_seconds(engine)
     given = settings.proxy_upstream_keepalive_timeout
@@ -93,7 +93,7 @@ def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:
 
 
 def _engine_seconds(engine: Value) -> int:
-    """Return the engine's keep-alive time in seconds; SettingsError if it is invalid."""
+    """Return the engine's keep-alive time in seconds; SettingsError if it is no number from 2 on."""
     text = str(engine.value)
     if not text.isascii() or not text.isdigit() or int(text) < 2:
         raise SettingsError(
@@ -105,7 +105,7 @@ def _engine_seconds(engine: Value) -> int:
 
 
 def _connections(settings: Settings, open_files: int) -> tuple[int, tuple[str, ...]]:
-    """Return the number of connections, as requested or as open files allow, and warnings."""
+    """Return (connections per nginx worker, warnings); SettingsError if open files allow too few."""
     room, given = most_connections(open_files), settings.proxy_connections
     if given and given < FEWEST_CONNECTIONS:
         raise SettingsError(

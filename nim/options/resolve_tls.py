@@ -14,7 +14,7 @@ _VARIABLES = {
 
 
 def decide_tls(settings: Settings) -> tuple[Tls | None, tuple[str, ...]]:
-    """Return the TLS files with absolute paths, or None without TLS, and warnings.
+    """Return (Tls with absolute paths, or None if off; warnings). SettingsError if a path is not named.
 
     SettingsError if a file is not named, or if files are named and the mode is not.
     """
@@ -31,7 +31,7 @@ def decide_tls(settings: Settings) -> tuple[Tls | None, tuple[str, ...]]:
 
 
 def _check_unused(settings: Settings) -> None:
-    """Refuse files without a mode: the person who named them expects encryption."""
+    """Raise SettingsError if TLS files are named and NIM_SSL_MODE is not set; else return None."""
     given = [variable for field, variable in _VARIABLES.items() if getattr(settings, field)]
     if given and not settings.given("ssl_mode"):
         mode = "MTLS" if settings.ssl_ca_certs_path else "TLS"
@@ -43,7 +43,7 @@ def _check_unused(settings: Settings) -> None:
 
 
 def _path(settings: Settings, field: str) -> str:
-    """Return the absolute path in a setting; SettingsError if it is not set."""
+    """Return a TLS setting's path made absolute; SettingsError if it is not set. The file is not opened."""
     variable = _VARIABLES[field]
     if path := getattr(settings, field):
         return str(Path(path).absolute())  # links stay: Kubernetes swaps them to renew a Secret's files
@@ -54,7 +54,7 @@ def _path(settings: Settings, field: str) -> str:
 
 
 def _warnings(settings: Settings, *, mutual: bool) -> list[str]:
-    """Return warnings of an authority without effect, and of probes that have no certificate."""
+    """Return warnings about client authorities without effect and probes without a certificate."""
     found = []
     if settings.ssl_ca_certs_path and not mutual:
         found.append(

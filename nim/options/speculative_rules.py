@@ -16,30 +16,30 @@ _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")
 
 
 def drafting(said: Said) -> dict[str, Any]:
-    """Return the speculative configuration with the short options merged in; empty where it is not set."""
+    """Return --speculative-config merged with --spec-method and the like, as a dict; {} if none is set."""
     short = {key: said.get(option) for option, key in _SHORT.items() if said.given(option)}
     return said.items(_OPTION) | short
 
 
 def is_on(said: Said) -> bool:
-    """Return whether speculative decoding is configured."""
+    """Return True if --speculative-config or one of its short options is set."""
     return said.given(_OPTION) or any(said.given(option) for option in _SHORT)
 
 
 def draft_model(said: Said) -> tuple[str | None, str]:
-    """Return the draft model that the engine loads, and the option naming it; None where there is none."""
+    """Return (draft model, option that names it); (None, "") if no draft model is loaded."""
     model = drafting(said).get("model") if is_on(said) else None
     loads = isinstance(model, str) and model not in _NGRAM and _method(drafting(said)) not in _WITHOUT_MODEL
     return (str(model), _named(said)) if loads else (None, "")
 
 
 def _named(said: Said) -> str:
-    """Return the speculative option that is set, with value and origin."""
+    """Return the speculative option that is set, as text with value and origin."""
     return said.flag(_OPTION if said.given(_OPTION) else next(name for name in _SHORT if said.given(name)))
 
 
 def _method(config: dict[str, Any]) -> Any:
-    """Return the method; where it is not set, the one that follows from the draft model."""
+    """Return the speculative method; "ngram" if only the model says so; None if unknown."""
     method = config.get("method")
     if isinstance(method, str) and method.endswith("_mtp"):
         return "mtp"
@@ -49,7 +49,7 @@ def _method(config: dict[str, Any]) -> Any:
 
 
 def _tokens(said: Said) -> Clash | None:
-    """Return the clash of drafting without a number of tokens."""
+    """Return the Clash of speculative decoding without a number of tokens; None otherwise."""
     config = drafting(said)
     drafts = config.get("model") not in (None, *_NGRAM)
     if not is_on(said) or config.get("num_speculative_tokens") is not None or drafts:
@@ -68,7 +68,7 @@ def _positive(said: Said) -> Clash | None:
 
 
 def _model(said: Said) -> Clash | None:
-    """Return the clash of drafting without a draft model, for methods that need one."""
+    """Return the Clash of a speculative method without the draft model that it needs; None otherwise."""
     config = drafting(said)
     needless = config.get("model") is not None or _method(config) in _SELF_DRAFTING
     if not is_on(said) or needless or config.get("num_speculative_tokens") is None:
@@ -82,7 +82,7 @@ def _model(said: Said) -> Clash | None:
 
 
 def _draft_size(said: Said) -> Clash | None:
-    """Return the clash of the draft's tensor-parallel size with the model's."""
+    """Return the Clash of the draft's tensor-parallel size with the model's; None otherwise."""
     config = drafting(said)
     if config.get("tensor_parallel_size") is not None:
         return found(f'"tensor_parallel_size" of {_named(said)}', '"draft_tensor_parallel_size"')
@@ -96,7 +96,7 @@ def _draft_size(said: Said) -> Clash | None:
 
 
 def _lookup(said: Said) -> Clash | None:
-    """Return the clash of an n-gram lookup whose minimum is above its maximum."""
+    """Return the Clash of an n-gram lookup whose minimum is above its maximum; None otherwise."""
     config = drafting(said)
     low, high = config.get("prompt_lookup_min"), config.get("prompt_lookup_max")
     if _method(config) not in _NGRAM or low is None or high is None or low <= high:
@@ -107,7 +107,7 @@ def _lookup(said: Said) -> Clash | None:
 
 
 def _synthetic(said: Said) -> Clash | None:
-    """Return the clash of synthetic acceptance settings."""
+    """Return the Clash of inconsistent settings for synthetic acceptance; None otherwise."""
     config = drafting(said)
     names = ("synthetic_acceptance_rates", "synthetic_acceptance_length")
     given = [name for name in names if config.get(name) is not None]
@@ -124,7 +124,7 @@ def _synthetic(said: Said) -> Clash | None:
 
 
 def _vocabularies(said: Said) -> Clash | None:
-    """Return the clash of different vocabularies with another method than a draft model."""
+    """Return the Clash of use_heterogeneous_vocab with method or sampling; None otherwise."""
     config = drafting(said)
     if not config.get("use_heterogeneous_vocab"):
         return None
@@ -136,7 +136,7 @@ def _vocabularies(said: Said) -> Clash | None:
 
 
 def _asynchronous(said: Said) -> Clash | None:
-    """Return the clash of asynchronous scheduling with the drafting method."""
+    """Return the Clash of --async-scheduling with the speculative method; None otherwise."""
     config = drafting(said)
     if said.get("async_scheduling") is not True or not is_on(said):
         return None
@@ -150,7 +150,7 @@ def _asynchronous(said: Said) -> Clash | None:
 
 
 def _adaptive(said: Said) -> Clash | None:
-    """Return the clash of adaptive verification with other options."""
+    """Return the Clash of adaptive verification with LoRA or pipeline stages; None otherwise."""
     config = drafting(said)
     if not config.get("enable_adaptive_verification"):
         return None
@@ -163,7 +163,7 @@ def _adaptive(said: Said) -> Clash | None:
 
 
 def _slots(said: Said) -> Clash | None:
-    """Check that with adapters the drafts of all sequences fit into one step."""
+    """Return the Clash of LoRA with drafts of all sequences exceeding one step; None otherwise."""
     names = ("max_num_batched_tokens", "max_num_seqs")
     batched, sequences = (said.number(name) for name in names)
     tokens = drafting(said).get("num_speculative_tokens")
@@ -178,7 +178,7 @@ def _slots(said: Said) -> Clash | None:
 
 
 def _metrics(said: Said) -> Clash | None:
-    """Return the clash of drafting metrics without drafting."""
+    """Return the Clash of metrics of speculative decoding while it is off; None otherwise."""
     if said.get("per_request_spec_decode_metrics") in (None, "none") or is_on(said):
         return None
     return found(

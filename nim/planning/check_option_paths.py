@@ -27,12 +27,12 @@ class MissingPath:
 
     @property
     def refusal(self) -> Refusal:
-        """Return the refusal of a start."""
+        """Return the Refusal for this missing path."""
         return Refusal(message=f"cannot use {self.what}: {self.fault}", hint=self.hint)
 
 
 def missing_paths(said: Said) -> Iterator[MissingPath]:
-    """Yield paths that are not there, and that the engine is certain to open."""
+    """Yield a MissingPath for each path in options that is missing and that the engine needs."""
     options = (*_FILES, *_MODELS, *(() if said.get("skip_tokenizer_init") else ("tokenizer",)))
     for name in options:
         text = str(said.get(name) or "")
@@ -46,14 +46,14 @@ def missing_paths(said: Said) -> Iterator[MissingPath]:
 
 
 def absent_paths(said: Said) -> Iterator[str]:
-    """Yield warnings of paths that are not there, and without which the engine starts all the same."""
+    """Yield a warning for each missing path in options without which the engine still starts."""
     for name in _OPTIONAL:
         if fault := _fault(str(said.get(name) or ""), model=False, file=False):
             yield f"{said.flag(name)}: {fault}"
 
 
 def _fault(text: str, *, model: bool, file: bool) -> str | None:
-    """Return what is wrong with a path; None for a name on the hub, and for a path that cannot be judged."""
+    """Return what is wrong with a path, as text; None if it exists or is a repository's name."""
     if not text or "://" in text or not (file or is_of_this_machine(text)):
         return None
     with suppress(OSError, ValueError):

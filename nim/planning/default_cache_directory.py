@@ -11,7 +11,7 @@ _ROOT = 0
 
 
 def default_cache(home: Path, runtime: str) -> tuple[Path, str | None]:
-    """Return the cache directory below `home`, or a private one and the warning that it is used.
+    """Return (cache below `home`, None), or (private one in /tmp, warning); or PreflightError.
 
     What the cache holds is executed: compiled kernels, and code that comes with models. `runtime` is the
     directory of the compiled code within it. PreflightError if the private directory is not this user's.
@@ -30,7 +30,7 @@ def default_cache(home: Path, runtime: str) -> tuple[Path, str | None]:
 
 
 def _faults(*directories: Path) -> Iterator[str]:
-    """Yield why others could put files there. What does not exist yet will be created by this user."""
+    """Yield, as text, why other users could put files into one of the directories; nothing if missing."""
     for directory in directories:
         try:
             found = directory.lstat()
@@ -48,7 +48,7 @@ def _faults(*directories: Path) -> Iterator[str]:
 
 
 def _others_may_write(found: os.stat_result) -> bool:
-    """Whether users may write there who share no group with this one: a group of ours may be meant to."""
+    """Return True if a user who shares no group with this one may write there, by mode."""
     ours = {os.getegid(), *os.getgroups()}
     return bool(found.st_mode & stat.S_IWOTH) or (
         bool(found.st_mode & stat.S_IWGRP) and found.st_gid not in ours

@@ -16,7 +16,7 @@ Values = Mapping[str, Value]
 
 
 def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> ModelFacts | None:
-    """Return the facts in a source's files; None if they are not on this machine.
+    """Return the ModelFacts read from a source's local files; None if they are not on this machine.
 
     `values` are the options that are known so far: they say where the hub's cache lies.
     """
@@ -30,7 +30,7 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
 def facts_by_source(
     manifest: Manifest, values: Values, environ: Mapping[str, str]
 ) -> dict[str | None, ModelFacts]:
-    """Return source → facts, for each source of the profiles whose files are on this machine."""
+    """Return a dict: source → ModelFacts, for each profile's source with files on this machine."""
     found = {}
     for text in dict.fromkeys(profile.source for profile in manifest.profiles):
         source = _source(manifest, text or "")
@@ -40,19 +40,19 @@ def facts_by_source(
 
 
 def _source(manifest: Manifest, text: str) -> Source | None:
-    """Return the parsed source; None for one that is neither a directory nor a hub repository."""
+    """Return a profile's source text as a Source; None if it is neither a path nor hf://."""
     path = local_path(manifest, text) if text else None
     return Source(path=path) if path else _repository(text)
 
 
 def _repository(source: str) -> Source | None:
-    """Return the source named by an `hf://` URI; None for other text."""
+    """Return the Source of an hf:// URI; None for other text."""
     name, _, revision = source.removeprefix(HUB).partition(":")
     return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
 
 
 def _read(directory: Path) -> ModelFacts | None:
-    """Return the facts in a directory; None without a configuration. Broken ones are refused elsewhere."""
+    """Return the ModelFacts read from a directory's config.json; None if it is missing or invalid."""
     try:
         config = read_config(directory)
     except (OSError, ValueError):

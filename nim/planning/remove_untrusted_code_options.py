@@ -20,8 +20,8 @@ CODE = (
 )
 
 
-def without_models_own_word(config: Mapping[str, Value]) -> tuple[dict[str, Value], tuple[str, ...]]:
-    """Return the configuration without code that only the model's own file asks for, and a warning for each.
+def without_untrusted_code(config: Mapping[str, Value]) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Return (config without code options that only the model's own file sets, one warning for each).
 
     A `runtime_config.json` comes with the weights, so it may not vouch for other files that do.
     """
@@ -42,7 +42,7 @@ def without_models_own_word(config: Mapping[str, Value]) -> tuple[dict[str, Valu
 
 
 def _said_by_others(value: Value) -> Value | None:
-    """Return the value of the strongest layer but that of the model's file."""
+    """Return the strongest Value not from runtime_config.json; None if there is none."""
     layers = (value, *value.previous)
     at = next((n for n, one in enumerate(layers) if one.origin.layer is not Layer.RUNTIME_CONFIG), None)
     if at is None:

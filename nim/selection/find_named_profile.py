@@ -25,7 +25,7 @@ class Asked:
 def find_asked(
     manifest: Manifest, text: str | None, tags: Mapping[str, str], place: str = PROFILE_VARIABLE
 ) -> Asked:
-    """Parse `NAME`, `NAME+VARIANT…` or `default+VARIANT…`; the tag `variant` adds variants, too.
+    """Return the Asked profile and variants in `NAME+VARIANT` (None: automatic); ProfileError if unknown.
 
     `place` is where that was written: a variable, or an option of the command line.
     """
@@ -41,7 +41,7 @@ def find_asked(
 
 
 def find_profile(manifest: Manifest, name: str, place: str = PROFILE_VARIABLE) -> Profile:
-    """Return the one profile with this id, id prefix or label; ProfileError for none or several."""
+    """Return the Profile with this id, id prefix or label; ProfileError for none or several."""
     wanted = name.lower()
     by_id = [profile for profile in manifest.profiles if profile.id.startswith(wanted)]
     found = by_id or [
@@ -63,7 +63,7 @@ def plain_label(label: str) -> str:
 
 
 def with_variants(manifest: Manifest, profile: Profile, names: Sequence[str]) -> Profile:
-    """Return the profile with the named variants' options merged over its own, in order."""
+    """Return a copy of the profile with the variants' options merged over its own, in order."""
     if not names:
         return profile
     engine = profile.engine
@@ -73,7 +73,7 @@ def with_variants(manifest: Manifest, profile: Profile, names: Sequence[str]) ->
 
 
 def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
-    """Return tag → value from `tag=value` items. ProfileError for a tag that no profile has."""
+    """Return a dict from `tag=value` items; SettingsError for other text, ProfileError for unknown tags."""
     known = sorted({tag for profile in manifest.profiles for tag in profile.tags} | {VARIANT_TAG})
     tags = {}
     for item in items:
@@ -91,7 +91,7 @@ def parse_tags(items: Iterable[str], manifest: Manifest) -> dict[str, str]:
 
 
 def _check_variant(manifest: Manifest, name: str, place: str) -> None:
-    """Raise ProfileError if the manifest has no variant of this name."""
+    """Raise ProfileError if the manifest has no variant of this name; else return None."""
     if name not in manifest.variants:
         known = sorted(manifest.variants)
         model = manifest.name or "the model"
@@ -100,7 +100,7 @@ def _check_variant(manifest: Manifest, name: str, place: str) -> None:
 
 
 def _unknown_profile(manifest: Manifest, name: str, place: str) -> ProfileError:
-    """Return the error for an unknown profile name, with the most similar labels."""
+    """Return (not raise) the ProfileError for an unknown name, with the most similar labels."""
     labels = [profile.label for profile in manifest.profiles]
     near = nearest(plain_label(name), [plain_label(label) for label in labels])
     likely = [label for label in labels if plain_label(label) in near]
@@ -115,6 +115,6 @@ def _given(place: str, text: str) -> str:
 
 
 def _near(name: str, known: Sequence[str], shape: str) -> str | None:
-    """Return `shape` with the most similar known name; None if there is none."""
+    """Return the text `shape` filled with the most similar known name; None if none is similar."""
     near = nearest(name, known, count=1)
     return shape.format(near[0]) if near else None

@@ -46,11 +46,11 @@ class Wishes:
     engine_build: str | None = None
 
     def option(self, name: str) -> object:
-        """Return the value that the user set for an option, or None."""
+        """Return the value that the user set for an option; None if it is not set."""
         return EngineOptions(values=self.options).get(name)
 
     def size(self, name: str) -> int | None:
-        """Return the whole number above 0 that the user set for an option, or None."""
+        """Return the option the user set if it is a whole number above 0; None otherwise."""
         return EngineOptions(values=self.options).integer(name)
 
 
@@ -132,16 +132,16 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Return whether all requirements are met."""
+        """Return True if all requirements are met."""
         return not self.misses
 
     @property
     def low_memory(self) -> bool:
-        """Return whether the profile runs with a shorter context and meets all other requirements."""
+        """Return True if only the context is too long: a shorter one would run."""
         return bool(self.misses) and all(miss.kind is Kind.CONTEXT for miss in self.misses)
 
     @property
     def distance(self) -> tuple[int, int, float]:
-        """Return a sort key for unmet requirements: the smaller, the nearer to fitting."""
+        """Return a sort key (worst kind, number of misses, shortfall): smaller is nearer to fitting."""
         worst = max((int(miss.kind) for miss in self.misses), default=0)
         return worst, len(self.misses), sum(miss.shortfall for miss in self.misses)

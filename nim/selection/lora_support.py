@@ -7,7 +7,7 @@ from nim.selection.effective_options import EngineOptions
 
 
 def takes_adapters(facts: ModelFacts | None, options: EngineOptions) -> bool:
-    """Return False where the engine is certain to load a class that has no adapters."""
+    """Return False if vLLM's class of this model certainly has no LoRA support; True if it may."""
     if facts is None or options.get("model_class_overrides"):
         return True
     model_impl = options.text("model_impl") or "auto"

@@ -15,7 +15,7 @@ ENGINE_NAME = "vllm"
 
 
 def misses(case: Case) -> Iterator[Miss]:
-    """Yield each requirement other than memory that is not met."""
+    """Yield a Miss for each requirement of the profile, other than memory, that is not met."""
     yield from _asked_otherwise(case)
     yield from _no_adapters(case)
     yield from _other_engine(case)
@@ -27,7 +27,7 @@ def misses(case: Case) -> Iterator[Miss]:
 
 
 def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
-    """Return GPU → its misses. GPUs of one kind are checked once."""
+    """Return for each GPU of the group a tuple of its Misses (model, number formats), in order."""
     found: dict[tuple[object, ...], tuple[Miss, ...]] = {}
     kinds = [(gpu.name, gpu.pci_id, gpu.compute_capability, gpu.mig is None) for gpu in case.group.gpus]
     for kind, gpu in zip(kinds, case.group.gpus, strict=True):
@@ -37,7 +37,7 @@ def gpu_misses(case: Case) -> tuple[tuple[Miss, ...], ...]:
 
 
 def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield a miss if this is not the GPU that the profile names, or lacks a number format."""
+    """Yield a Miss if the GPU is not the one the profile names, or lacks a number format."""
     yield from capability_misses(case, gpu)
     if case.profile.names_gpu and not matches_gpu(case.profile, gpu):
         needed = f"a GPU {_wanted_gpu(case.profile)}"
@@ -45,7 +45,7 @@ def _gpu_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
-    """Return whether a GPU is the one that the profile names: by device id if both have one, else by name.
+    """Return True if a GPU is the one the profile names, by device id or name; False for MIG.
 
     A MIG device is a part of a GPU, not the GPU.
     """
@@ -63,7 +63,7 @@ def matches_gpu(profile: Profile, gpu: Gpu) -> bool:
 
 
 def _asked_otherwise(case: Case) -> Iterator[Miss]:
-    """Yield the user's requirements that this profile does not meet."""
+    """Yield a Miss for each tag, LoRA or size the user asked for that this profile has not."""
     if not case.narrowed:
         return
     own, wishes = case.profile, case.wishes
@@ -87,7 +87,7 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
 
 
 def _no_adapters(case: Case) -> Iterator[Miss]:
-    """Yield that the engine's class of the model has no adapters, where they are switched on."""
+    """Yield a Miss if LoRA is on and the engine's class of the model has none."""
     if case.facts is None or not case.options.flag("enable_lora") or _takes_adapters(case):
         return
     name, version = case.facts.reading.architecture, load_catalog().version
@@ -102,17 +102,17 @@ def _no_adapters(case: Case) -> Iterator[Miss]:
 
 
 def _takes_adapters(case: Case) -> bool:
-    """Return False where the engine is certain to load a class without adapters."""
+    """Return False if the engine's class of the model certainly has no LoRA support."""
     return takes_adapters(case.facts, case.options)
 
 
 def _wish(asked: str, has: str, change: str, kind: Kind = Kind.WISH) -> Miss:
-    """Return the miss for a user's requirement."""
+    """Return the Miss for a user's requirement that the profile does not meet."""
     return Miss(kind=kind, needed=f"{asked}, as asked", found=has, change=change)
 
 
 def _other_engine(case: Case) -> Iterator[Miss]:
-    """Yield a miss if the profile needs another engine or another build of vLLM."""
+    """Yield a Miss if the profile needs another engine or another build of vLLM."""
     name = case.profile.engine_name
     if name not in (None, ENGINE_NAME):
         yield Miss(kind=Kind.ENGINE, needed=f"the engine {name}", found=f"the engine {ENGINE_NAME}")
@@ -126,7 +126,7 @@ def _other_engine(case: Case) -> Iterator[Miss]:
 
 
 def _other_gpu(case: Case) -> Iterator[Miss]:
-    """Yield a miss if the kind of GPU is wrong. In a mixed group enough GPUs must have none."""
+    """Yield the Misses of an unsuitable GPU, if too few GPUs of the group are suitable."""
     found = gpu_misses(case)
     lacking = [misses for misses in found if misses]
     if lacking and len(found) - len(lacking) < max(case.parallel.local_ranks, 1):
@@ -134,7 +134,7 @@ def _other_gpu(case: Case) -> Iterator[Miss]:
 
 
 def _too_few_gpus(case: Case) -> Iterator[Miss]:
-    """Yield a miss if the group has fewer GPUs than the profile needs."""
+    """Yield one Miss if the group has fewer GPUs than the profile needs; nothing otherwise."""
     parallel, gpus = case.parallel, case.group.gpus
     if miss := _uneven_nodes(case):
         yield miss
@@ -160,7 +160,7 @@ def _too_few_gpus(case: Case) -> Iterator[Miss]:
 
 
 def _uneven_nodes(case: Case) -> Miss | None:
-    """Return a miss if the nodes do not share the ranks evenly, or would split a layer across nodes."""
+    """Return a Miss if the ranks cannot be divided among the nodes; None otherwise."""
     parallel, change = case.parallel, "leave out --nnodes"
     nodes, stages = parallel.nodes, parallel.pipeline * parallel.data
     asked = case.named or case.options.is_written("tensor_parallel_size")
@@ -172,12 +172,12 @@ def _uneven_nodes(case: Case) -> Miss | None:
 
 
 def count_gpus(count: int) -> str:
-    """Return a number of GPUs as text: "1 GPU", "no GPUs"."""
+    """Return a number of GPUs as text: "1 GPU", "2 GPUs", "no GPUs"."""
     return "1 GPU" if count == 1 else f"{count or 'no'} GPUs"
 
 
 def _more_gpus(case: Case) -> str:
-    """Return what to change if there are too few GPUs: more nodes, fewer replicas, more GPUs."""
+    """Return what to change if there are too few GPUs, as text: nodes, replicas or --gpus."""
     parallel, found = case.parallel, len(case.group.gpus)
     stages, needed = parallel.pipeline, parallel.local_ranks
     if parallel.nodes == 1 and stages > 1 and found * stages >= needed:
@@ -188,19 +188,19 @@ def _more_gpus(case: Case) -> str:
 
 
 def _wanted_gpu(profile: Profile) -> str:
-    """Return the GPU that the profile names, as text."""
+    """Return the GPU that the profile names, as text with its device id."""
     name = profile.gpu or profile.tags.get("product_name_regex", "")
     device = profile.tags.get("gpu_device")
     return f"{name} ({device})".strip() if device else name
 
 
 def _found_gpu(gpu: Gpu) -> str:
-    """Return the found GPU as text."""
+    """Return the found GPU as text with its device id."""
     if gpu.mig is not None:
         return f"a MIG device of {gpu.name or 'a GPU'}"
     return f"{gpu.name or 'a GPU of unknown name'} ({gpu.pci_id or 'device id unknown'})"
 
 
 def _words(name: str) -> str:
-    """Return a GPU's name as lower-case words without the maker."""
+    """Return a GPU's name as lower-case words without "nvidia"."""
     return " ".join(re.findall("[a-z0-9]+", name.lower().removeprefix("nvidia")))

@@ -13,18 +13,18 @@ _REFERENCE = re.compile(r"\$\{\w[^{}]*\}|\$\(\w+\)|(?<![\w$])\$[A-Z_][A-Z0-9_]+|
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a variable counts as unset: it is empty, or there is nothing in its quotes."""
+    """Return True if the text is empty, white space, or an empty pair of quotes."""
     return text.strip() in ("", '""', "''")
 
 
 def reference(text: str) -> str | None:
-    """Return the first unexpanded reference to a variable in `text`, such as `${NAME}`."""
+    """Return the first unexpanded variable reference in `text`, such as `${NAME}`; None without one."""
     found = _REFERENCE.search(text)
     return found.group() if found else None
 
 
 def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
-    """Return the intended value, and a warning if it differs from the text.
+    """Return (value without quotes, `NAME=` and comment; a warning, or None if nothing was removed).
 
     White space around a value is dropped without a warning. NIM_PASSTHROUGH_ARGS and other lines of arguments
     are returned as they are: quotes and comments have a meaning of their own there.
@@ -39,12 +39,12 @@ def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
 
 
 def _without_name(name: str, text: str) -> str:
-    """Return the value of `NAME=value` or `export NAME=value`."""
+    """Return the text without a leading `NAME=` or `export NAME=`; else unchanged."""
     return re.sub(rf"^(export\s+)?{name}\s*=\s*", "", text)
 
 
 def _without_quotes(text: str) -> str:
-    """Return the text inside one pair of quotes, which `docker --env-file` and Kubernetes keep."""
+    """Return the text without one pair of quotes around it; unchanged if there is none."""
     closing = _QUOTES.get(text[:1])
     inside = text[1:-1]
     wrapped = len(text) > 1 and closing == text[-1] and not {text[0], text[-1]} & set(inside)
@@ -52,7 +52,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _comment_warning(setting: Setting, name: str, text: str) -> str | None:
-    """Return a warning for a ` #` in a value; paths and names may contain one, but a comment is likelier."""
+    """Return a warning if a value contains ` #`; None otherwise."""
     found = None if setting.kind is ARGUMENTS else _COMMENT.search(text.strip())
     if found is None:
         return None

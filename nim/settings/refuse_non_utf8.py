@@ -10,7 +10,7 @@ _NAMES = ("HOME", "TMPDIR", "PATH", "USER", "LOGNAME")
 
 
 def refuse_other_text(environ: Mapping[str, str], arguments: Sequence[str]) -> None:
-    """Raise a SettingsError for the first variable or argument that is not UTF-8 text."""
+    """Raise SettingsError for the first variable or argument that is not UTF-8; else return None."""
     for name, value in environ.items():
         if name.startswith(_PREFIXES) or name in _NAMES:
             for fault in _faults(value):
@@ -22,7 +22,7 @@ def refuse_other_text(environ: Mapping[str, str], arguments: Sequence[str]) -> N
 
 
 def _faults(text: str) -> Iterator[str]:
-    """Yield the first byte that Python could not decode; it stands as a lone surrogate in the text."""
+    """Yield one text that names the first byte that is not UTF-8; nothing if all are."""
     at = next((n for n, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
     if at is not None:
         byte = ord(text[at]) - 0xDC00

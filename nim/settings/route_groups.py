@@ -9,7 +9,7 @@ OPEN, CLOSE = "+", "-"
 
 
 def read_groups(text: str) -> tuple[str, ...]:
-    """Return the groups, or changes to the default groups, in `text`; ValueError for unknown ones.
+    """Return the words of NIM_ROUTES (groups, +group, -group) as a tuple; ValueError for unknown ones.
 
     `inference,docs` means exactly these; `+debug,-docs` the default with `debug` and without `docs`.
     ValueError says what is wrong.
@@ -27,7 +27,7 @@ def read_groups(text: str) -> tuple[str, ...]:
 
 
 def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group, ...]:
-    """Return the groups that `words` (groups, or changes such as `+debug`) opens; `usual` if it is empty."""
+    """Return the open Groups as a tuple: `words`, or `usual` changed by +group and -group."""
     plain = {word for word in words if word[0] not in (OPEN, CLOSE)}
     names = plain or {*usual} - {word[1:] for word in words if word[0] == CLOSE}
     names |= {word[1:] for word in words if word[0] == OPEN}
@@ -35,12 +35,12 @@ def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group
 
 
 def _word(word: str) -> str:
-    """Return a word without spaces after its sign."""
+    """Return a word of NIM_ROUTES without spaces after its + or -."""
     return word[0] + word[1:].strip() if word[0] in (OPEN, CLOSE) else word
 
 
 def _check(word: str) -> None:
-    """Raise ValueError for a group that does not exist or cannot be opened or closed."""
+    """Raise ValueError if a word names a group that does not exist or cannot be opened or closed."""
     name = word[1:] if word[0] in (OPEN, CLOSE) else word
     if not name:
         raise ValueError(f"expected a group after {word}")

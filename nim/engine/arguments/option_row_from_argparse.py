@@ -26,7 +26,7 @@ _NAMED_VALUES = re.compile(r"^\{([^}]*)\}")
 
 
 def row_of(action: argparse.Action, *, group: str, deprecated: bool = False) -> Row:
-    """Return the table's row for this option. TypeError for an unknown kind of action."""
+    """Return one argparse action as a row (dict of JSON values); TypeError if its type is unknown."""
     kind, nullable, keys = _kind(action)
     help_text = _sentences(action.help)
     row: Row = {
@@ -48,19 +48,19 @@ def row_of(action: argparse.Action, *, group: str, deprecated: bool = False) -> 
 
 
 def keys_of(cls: Any) -> list[str]:
-    """Return the names of the fields that a dataclass of the engine accepts."""
+    """Return the names of the constructor fields of dataclass `cls`; [] if `cls` is no dataclass."""
     if cls is None or not is_dataclass(cls):
         return []
     return [field.name for field in fields(cls) if field.init]
 
 
 def _pair(action: argparse.Action) -> bool:
-    """Return whether the option has a positive and a negative spelling."""
+    """Return True if the action is a BooleanOptionalAction (`--x` and `--no-x`)."""
     return isinstance(action, argparse.BooleanOptionalAction)
 
 
 def _kind(action: argparse.Action) -> tuple[Kind, bool, list[str]]:
-    """Return the kind of value, whether null is allowed, and the known keys."""
+    """Return a tuple: the Kind of value, whether null is allowed, the allowed JSON keys ([] = any)."""
     if _pair(action):
         return Kind.BOOLEAN, False, []
     if action.nargs == 0:
@@ -77,7 +77,7 @@ def _kind(action: argparse.Action) -> tuple[Kind, bool, list[str]]:
 
 
 def _reader_kind(reader: Any, name: str) -> Kind:
-    """Return the kind of value that a reader function accepts; TypeError for an unknown reader."""
+    """Return the Kind for an argparse `type` function; TypeError for an unknown function."""
     kind = _BUILTINS.get(reader) or _READERS.get(_qualname(reader)) or _lambda_kind(reader)
     if kind is None:
         raise TypeError(f"cannot tell what {name} takes: its reader {reader!r} is new; add it to {__name__}")
@@ -85,7 +85,7 @@ def _reader_kind(reader: Any, name: str) -> Kind:
 
 
 def _lambda_kind(reader: Callable[[str], Any]) -> Kind | None:
-    """Return the kind of an anonymous reader, found by calling it with sample text."""
+    """Return the Kind of a lambda, found by calling it with sample text; None for other functions."""
     if not _qualname(reader).endswith("<lambda>"):
         return None
     if reader("A-b") == "a_b":
@@ -94,7 +94,7 @@ def _lambda_kind(reader: Callable[[str], Any]) -> Kind | None:
 
 
 def _config_keys(reader: Any) -> list[str]:
-    """Return the keys of a configuration class that forbids all others; else an empty list."""
+    """Return the field names if the class behind `reader` forbids extra keys; else an empty list."""
     if _READERS.get(_qualname(reader)) is not Kind.CONFIG:
         return []
     cls = reader.__defaults__[0]
@@ -103,12 +103,12 @@ def _config_keys(reader: Any) -> list[str]:
 
 
 def _qualname(reader: object) -> str:
-    """Return a function's qualified name; "" if it has none."""
+    """Return the object's `__qualname__`; an empty string if it has none."""
     return getattr(reader, "__qualname__", "")
 
 
 def _enclosed(function: Any) -> dict[str, Any]:
-    """Return name → value of a function's closure."""
+    """Return a dict of the variables in a function's closure: name → value."""
     return dict(
         zip(
             function.__code__.co_freevars,
@@ -119,7 +119,7 @@ def _enclosed(function: Any) -> dict[str, Any]:
 
 
 def _suggested(metavar: str | tuple[str, ...] | list[str] | None) -> list[str]:
-    """Return the values that a metavar lists."""
+    """Return the list of values that an argparse metavar names (`{a,b}` or a tuple); [] if none."""
     if isinstance(metavar, str):
         named = _NAMED_VALUES.match(metavar)
         return named.group(1).split(",") if named else []
@@ -127,7 +127,7 @@ def _suggested(metavar: str | tuple[str, ...] | list[str] | None) -> list[str]:
 
 
 def _jsonable(default: Any) -> Any:
-    """Return the default as a JSON value: enums by value, null for what JSON cannot express."""
+    """Return an argparse default as a JSON value: enums by value, None for what JSON cannot express."""
     if isinstance(default, Enum):
         return _jsonable(default.value)
     if isinstance(default, str | int | float | bool) and default != argparse.SUPPRESS:
@@ -139,7 +139,7 @@ def _jsonable(default: Any) -> Any:
 
 
 def _sentences(text: str | None) -> str:
-    """Return the first paragraph with white space collapsed and its first sentence on the first line."""
+    """Return the first paragraph of a help text as one string: first sentence, newline, the rest."""
     paragraph = re.split(r"\n\s*\n", (text or "").replace("%%", "%").strip())[0]
     flat = " ".join(paragraph.split())
     return _SENTENCE_END.sub("\n", flat, count=1)

@@ -14,7 +14,7 @@ from nim.engine.option_table import OPTIONS_DIR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write both files, and add removed names to the catalog's history; return the exit code."""
+    """Write the catalog and configs JSON files and update the history; return exit code 0. Imports vLLM."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.inspection", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     out: Path = parser.parse_args(arguments).out

@@ -14,7 +14,7 @@ _HEAD_SIZES = {"attention": 128, "mla": 576, "sparse mla": 576}
 
 
 def cache_rows() -> dict[str, dict[str, Any]]:
-    """Return one row per value of `--kv-cache-dtype`: kind of attention → compute capability → backend.
+    """Return --kv-cache-dtype → kind of attention → compute capability → backend, asked of vLLM.
 
     Plain attention is a decoder with heads of 128, without sinks, bias or a sliding window; MLA has
     DeepSeek's sizes. Models with other sizes may have fewer backends.
@@ -36,7 +36,7 @@ def cache_rows() -> dict[str, dict[str, Any]]:
 
 
 def backend_rows() -> dict[str, dict[str, Any]]:
-    """Return one row per backend of CUDA's: its kind of attention, and what it accepts.
+    """Return attention backend → row (kind, compute capabilities, cache types), asked of vLLM.
 
     `capabilities` are those of GPUs, `cache_dtypes` the values of `--kv-cache-dtype` on any of these. A
     backend whose class cannot be imported, such as one that a plugin registers, is omitted.
@@ -61,7 +61,7 @@ def _backend_row(backend: Any) -> dict[str, Any]:
 
 
 def _add_capability(row: dict[str, Any], backend: Any, capability: tuple[int, int]) -> None:
-    """Add the GPU to a row if the backend accepts it, and the cache types that it accepts there."""
+    """Add to `row` the capability and cache types if `backend` supports them. Changes `row`."""
     from vllm.config.cache import CacheDType
     from vllm.platforms.interface import DeviceCapability
 
@@ -73,7 +73,7 @@ def _add_capability(row: dict[str, Any], backend: Any, capability: tuple[int, in
 
 
 def _backend(kind: str, cache_dtype: str) -> str | None:
-    """Return the engine's first choice of backend; None if that refuses this type later on."""
+    """Return the name of vLLM's first-choice backend; None if it refuses this cache type."""
     import torch
     from vllm.platforms import current_platform
     from vllm.v1.attention.selector import AttentionSelectorConfig
@@ -94,7 +94,7 @@ def _backend(kind: str, cache_dtype: str) -> str | None:
 
 
 def _is_implemented(backend: Any, wanted: Any) -> bool:
-    """Return whether the implementation accepts this type: Triton's refuse some that the backend accepts."""
+    """Return True if the backend's implementation accepts the cache type, found by building one."""
     found = backend.get_impl_cls()
     if "triton" not in found.__module__:
         return True
@@ -113,7 +113,7 @@ def _is_implemented(backend: Any, wanted: Any) -> bool:
 
 
 def _import_cutlass_mla() -> None:
-    """Import the only backend that allocates GPU memory during import."""
+    """Import the CUTLASS MLA backend with torch.empty patched, as it allocates GPU memory."""
     import torch
     from vllm.v1.attention.backends.registry import AttentionBackendEnum
 

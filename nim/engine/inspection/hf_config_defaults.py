@@ -21,13 +21,13 @@ _LONGEST_LIST = 16
 
 
 def class_rows() -> dict[str, dict[str, Any]]:
-    """Return one row per model type."""
+    """Return a dict: model type → row of its configuration class. Imports Transformers and vLLM."""
     _prepare_process()
     return {name: row for name, cls in sorted(_classes()) if (row := _row(cls, name))}
 
 
 def _prepare_process() -> None:
-    """Set the environment and log levels before vLLM is imported."""
+    """Set offline and log variables in os.environ and silence warnings, before vLLM is imported."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
     warnings.simplefilter("ignore")
@@ -35,7 +35,7 @@ def _prepare_process() -> None:
 
 
 def _classes() -> Iterator[tuple[str, Any]]:
-    """Yield every model type with its class; the engine's classes override those of transformers."""
+    """Yield (model type, configuration class); vLLM's own class before that of Transformers."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
     from vllm.transformers_utils.config import _CONFIG_REGISTRY as OWN
 
@@ -47,7 +47,7 @@ def _classes() -> Iterator[tuple[str, Any]]:
 
 
 def _row(cls: Any, name: str) -> dict[str, Any]:
-    """Return the row of one configuration class."""
+    """Return the row of configuration class `cls`: defaults, names, parts and more, without empty ones."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
     instance = _instance(cls)
@@ -66,7 +66,7 @@ def _row(cls: Any, name: str) -> dict[str, Any]:
 
 
 def _instance(cls: Any) -> Any:
-    """Return an instance with defaults; None if the class has none."""
+    """Return `cls()`; None, with a line on stderr, if the class cannot be built without arguments."""
     try:
         return cls()
     except Exception as error:  # a class without usable defaults may raise anything
@@ -75,7 +75,7 @@ def _instance(cls: Any) -> Any:
 
 
 def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the defaults of the class's own parameters, without nulls."""
+    """Yield (name, value) of the class's parameters with a plain default, without unwanted ones."""
     fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
     named = {p.name: p.default for p in inspect.signature(cls.__init__).parameters.values()}
     for name, value in {**fields, **named}.items():
@@ -86,12 +86,12 @@ def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_wanted(name: str) -> bool:
-    """Return whether a parameter belongs in the row."""
+    """Return True if a parameter's name belongs in the row: nothing for training or sampling."""
     return not any(word in name for word in _UNWANTED) and name not in ("kwargs", "self")
 
 
 def _is_short_list(value: Any) -> bool:
-    """Return whether a value is a short list of numbers or strings."""
+    """Return True if the value is a list or tuple of at most 16 numbers or strings."""
     return (
         isinstance(value, list | tuple)
         and len(value) <= _LONGEST_LIST
@@ -100,7 +100,7 @@ def _is_short_list(value: Any) -> bool:
 
 
 def _parts(cls: Any, instance: Any) -> dict[str, tuple[str, bool]]:
-    """Return nested configurations: the model type of each, and whether its JSON may name another one."""
+    """Return a dict: nested configuration → (its model type, whether JSON may name another type)."""
     found = {}
     for part, part_class in cls.sub_configs.items():
         held = getattr(instance, part, None)
@@ -114,7 +114,7 @@ def _parts(cls: Any, instance: Any) -> dict[str, tuple[str, bool]]:
 
 
 def _text_path(instance: Any, parts: Mapping[str, Any]) -> list[str] | None:
-    """Return the attributes that lead to the language part; empty if it is the configuration itself."""
+    """Return the attribute names leading to the language part; [] for itself, None if there is none."""
     try:
         text = instance.get_text_config()
     except Exception:  # there is none, or the class finds several

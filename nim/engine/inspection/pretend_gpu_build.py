@@ -43,7 +43,7 @@ COUNT = 64  # GPUs that the machine is said to have
 
 
 def pretend_gpu_build(gpu: Gpu = H100, cache: str | None = None) -> None:
-    """Make this process see `gpu`, before anything of vLLM is imported. `cache` is vLLM's directory."""
+    """Patch this process so that vLLM's CPU build believes it has 64 GPUs of kind `gpu`."""
     assert "vllm" not in sys.modules, "vLLM has looked at the machine already"
     # Empty, Triton accepts that no driver answers; afterwards the devices are named.
     os.environ.update(QUIET, CUDA_VISIBLE_DEVICES="", **({"VLLM_CACHE_ROOT": cache} if cache else {}))
@@ -63,7 +63,7 @@ def pretend_gpu_build(gpu: Gpu = H100, cache: str | None = None) -> None:
 
 
 def _replace_cuda(gpu: Gpu) -> None:
-    """Replace what torch reports about the GPU."""
+    """Replace torch.cuda functions in this process by ones that describe `gpu`."""
     import torch
 
     properties = types.SimpleNamespace(
@@ -98,7 +98,7 @@ def _replace_cuda(gpu: Gpu) -> None:
 
 
 def _replace_platform(gpu: Gpu) -> None:
-    """Replace what the engine's CUDA platform asks the driver."""
+    """Replace vLLM's current platform by its CUDA platform, answering for `gpu`."""
     import vllm.platforms
     from vllm.platforms.cuda import NonNvmlCudaPlatform
 
@@ -126,7 +126,7 @@ def _replace_platform(gpu: Gpu) -> None:
 
 
 def set_capability(capability: tuple[int, int]) -> None:
-    """Change the GPU's compute capability, and clear all cached results."""
+    """Set the compute capability that vLLM sees in this process, and clear vLLM's caches."""
     from vllm.platforms import current_platform
     from vllm.platforms.interface import DeviceCapability
 
@@ -137,7 +137,7 @@ def set_capability(capability: tuple[int, int]) -> None:
 
 
 def _replace_triton(gpu: Gpu) -> None:
-    """Set a Triton driver for this GPU, if Triton is installed."""
+    """Set a made-up Triton driver for `gpu`; does nothing if Triton is not installed."""
     import torch
     import vllm.triton_utils  # decides at import whether Triton can be used
 

@@ -56,7 +56,7 @@ ANSWERS: dict[str, Callable[..., int]] = {
 
 
 def install() -> None:
-    """Make absent modules importable and absent operators available."""
+    """Register an import finder and torch operators so that absent GPU packages can be imported."""
     import torch
 
     sys.meta_path.insert(0, _Finder())
@@ -65,7 +65,7 @@ def install() -> None:
     register = torch.library.register_fake
 
     def register_fake(operator: Any, *arguments: Any, **named: Any) -> Any:
-        """Skip the shape function of an absent operator."""
+        """Register a shape function as torch does, but skip it for an absent operator."""
         try:
             if isinstance(operator, str) and operator.partition("::")[0] in NAMESPACES:
                 torch._C._dispatch_find_schema_or_throw(operator, "")  # noqa: SLF001 - nothing public answers it
@@ -126,19 +126,19 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """An import finder for the absent modules."""
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
-        """Return the spec of an absent module, else None."""
+        """Return a ModuleSpec for a listed absent module; None for all others."""
         if name in MODULES or name.startswith(tuple(f"{module}." for module in MODULES)):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def create_module(self, spec: Any) -> types.ModuleType:
-        """Return the module in which every name exists."""
+        """Return a new stub module in which every attribute exists."""
         module = _Module(spec.name)
         module.__file__, module.__version__ = f"<{spec.name}>", "0.28.0"  # torchvision's, which is asked for
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: the module has no code."""
+        """Do nothing: a stub module has no code."""
 
 
 class _Namespace(types.ModuleType):

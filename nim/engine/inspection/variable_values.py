@@ -9,13 +9,13 @@ Reader = Callable[[], Any]
 
 
 def values_of(readers: Mapping[str, Reader]) -> dict[str, dict[str, Any]]:
-    """Return variable → what its reader takes, for those that do not take any text."""
+    """Return a dict: VLLM_* variable → what its reader accepts, without those that accept any text."""
     named = {name: _row(name, read) for name, read in sorted(readers.items()) if name.startswith("VLLM_")}
     return {name: row for name, row in named.items() if row}
 
 
 def _row(name: str, read: Reader) -> dict[str, Any]:
-    """Return what one variable's reader accepts; empty for any text."""
+    """Return what one variable's reader accepts: choices or a kind of number; {} for any text."""
     # vllm.envs keeps the choices of a variable in the closure of its reader.
     known = inspect.getclosurevars(read).nonlocals if inspect.isfunction(read) else {}
     if "choices" in known:
@@ -29,7 +29,7 @@ def _row(name: str, read: Reader) -> dict[str, Any]:
 
 
 def _takes(name: str, read: Reader, text: str) -> bool:
-    """Return whether the reader accepts this text."""
+    """Return True if the reader accepts this text, tried by setting os.environ for the call."""
     before = os.environ.get(name)
     os.environ[name] = text
     try:
