@@ -129,7 +129,7 @@ def _is_online(name: str, catalog: Catalog) -> bool:
 
 
 def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
-    """Raise WeightsError for a Refusal; not strict: return it as one warning. () if `refusal` is None."""
+    """Raise WeightsError for a Refusal; not strict: return (warning,). Return () if `refusal` is None."""
     if refusal is None:
         return ()
     if strict:

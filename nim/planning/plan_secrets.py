@@ -42,7 +42,7 @@ def _refusal(what: str, variable: str | None) -> SettingsError:
 
 
 def engine_env(config: Mapping[str, Value], table: OptionTable) -> dict[str, str]:
-    """Return variables to add to the engine's inherited environment, without the secret ones."""
+    """Return a dict of variables to add to the engine's environment; secrets it inherits are left out."""
     return {
         name: str(value.value)
         for name, value in config.items()

@@ -162,7 +162,7 @@ def machine_entries(
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
-    """Return `config` with template and plugin files completed to paths in the model's directory.
+    """Return `config`, changed in place: template and plugin files as full paths; or SettingsError.
 
     SettingsError for one that is nowhere, unless the machine is made up.
     """

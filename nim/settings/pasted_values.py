@@ -24,7 +24,7 @@ def reference(text: str) -> str | None:
 
 
 def cleaned(setting: Setting, name: str, text: str) -> tuple[str, str | None]:
-    """Return (value without quotes, `NAME=` and comment; a warning, or None if nothing was removed).
+    """Return (value without surrounding quotes, `NAME=` and comment; a warning or None).
 
     White space around a value is dropped without a warning. NIM_PASSTHROUGH_ARGS and other lines of arguments
     are returned as they are: quotes and comments have a meaning of their own there.

@@ -27,7 +27,7 @@ def read_groups(text: str) -> tuple[str, ...]:
 
 
 def open_groups(words: Collection[str], usual: Collection[Group]) -> tuple[Group, ...]:
-    """Return the open Groups as a tuple: `words`, or `usual` changed by +group and -group."""
+    """Return the open Groups (health always): those in `words`, or `usual` with +group and -group applied."""
     plain = {word for word in words if word[0] not in (OPEN, CLOSE)}
     names = plain or {*usual} - {word[1:] for word in words if word[0] == CLOSE}
     names |= {word[1:] for word in words if word[0] == OPEN}

@@ -125,7 +125,7 @@ class Scanner:
         return True
 
     def _take_backslash(self) -> None:
-        """Read a backslash. At a line's end, or before a blank where lines were joined, it is dropped."""
+        """Add the character a backslash protects; drop it at a line's end and between blanks."""
         if line_end := _LINE_END.match(self.text, self.at + 1):
             self.at = line_end.end()
             return
@@ -140,7 +140,7 @@ class Scanner:
         self._take_escaped()
 
     def _take_escaped(self, only: str | None = None) -> None:
-        """Add the character after a backslash; `only` lists those it escapes (None = all)."""
+        """Add the character after a backslash, with it unless in `only`; SettingsError at the end."""
         following = self.text[self.at + 1 : self.at + 2]
         if not following:
             raise SettingsError(

@@ -41,7 +41,7 @@ def gigabytes(size: float) -> str:
 
 
 def _utilization(case: Case, choice: Choice) -> float | None:
-    """Return the gpu_memory_utilization to set; None if the engine's default will do."""
+    """Return the gpu_memory_utilization to set; None if the default or the user's value applies."""
     totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware))]
     share, need = choice.share, case.estimate.need_bytes
     if share is None or need is None or not totals or configured_share(case) is not None:
