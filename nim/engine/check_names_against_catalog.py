@@ -49,7 +49,7 @@ def unknown_architecture(
 
 
 def transformers_note(architectures: Sequence[str], catalog: Catalog, model_impl: str = "auto") -> str | None:
-    """Return a warning if vLLM would load the model by the Transformers backend; None otherwise."""
+    """Return a warning if vLLM falls back to the Transformers backend unasked; None otherwise."""
     found = catalog.resolve(architectures, model_impl)
     if found is None or found.way is not Way.TRANSFORMERS or found.architecture is not None:
         return None

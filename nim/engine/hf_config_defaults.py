@@ -45,7 +45,7 @@ def config_class(model_type: str | None) -> ConfigClass:
 
 
 def default_architecture(model_type: str | None) -> str | None:
-    """Return the architecture vLLM assumes for a `model_type` without one; None if unknown."""
+    """Return the architecture vLLM assumes if config.json has only `model_type`; None if unknown."""
     return _row(model_type or "").get("architecture")
 
 

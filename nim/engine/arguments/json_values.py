@@ -53,7 +53,7 @@ def write_json(value: Any) -> str:
 
 
 def read_loosely(text: str) -> Any:
-    """Return the dict or list that JSON damaged by a shell stands for; NotJSONError if ambiguous."""
+    """Return the dict or list that JSON damaged by a shell stands for; NotJSONError if none or several."""
     straight = text.strip().translate(_SMART_QUOTES)
     for candidate in (_unwrapped(straight), straight.replace('\\"', '"')):
         try:

@@ -23,7 +23,7 @@ class MisfitError(ValueError):
 
 
 def integer(text: str) -> int:
-    """Return the text as an int; MisfitError if it is no whole number, 1.8e+06 included."""
+    """Return the text as an int; MisfitError for any other notation, such as 1.8e+06."""
     try:
         return int(text)
     except ValueError:
