@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from nim.engine.arguments.refusals import Refusal, refuse_all
-from nim.options.model_rules import MODEL
-from nim.options.parallel_rules import PARALLEL
+from nim.options.model_option_clashes import MODEL
+from nim.options.parallel_option_clashes import PARALLEL
 from nim.options.rule_types import Clash, Rule, Said, at_least, at_most, found, needs, once
-from nim.options.speculative_rules import SPECULATIVE
+from nim.options.speculative_option_clashes import SPECULATIVE
 
 _CLI = "entrypoints/launchers/cli_args.py, validate_parsed_serve_args"
 _ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"

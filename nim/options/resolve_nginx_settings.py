@@ -9,7 +9,7 @@ from nim.options.resolve_tls import decide_tls
 from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
-from nim.settings.route_groups import open_groups
+from nim.settings.read_route_groups import open_groups
 from nim.value_origins import Value
 
 KEEPALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"

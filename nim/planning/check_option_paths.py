@@ -9,7 +9,7 @@ from nim.engine.arguments.refusals import Refusal
 from nim.models.config_files import CONFIG, PARAMS
 from nim.models.lora_adapters import is_of_this_machine
 from nim.options.rule_types import Said
-from nim.options.speculative_rules import draft_model
+from nim.options.speculative_option_clashes import draft_model
 
 _FILES = ("log_config_file",)
 _MODELS = ("hf_config_path",)  # directories with a configuration

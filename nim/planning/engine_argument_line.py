@@ -12,7 +12,7 @@ from nim.engine.arguments.split_line import Line
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.requested_model import HUB
 from nim.settings import Settings
-from nim.settings.pasted_values import reference
+from nim.settings.clean_pasted_values import reference
 
 PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"
 COMMAND_LINE = "the command line"

@@ -7,8 +7,8 @@ from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
+from nim.settings.clean_pasted_values import cleaned, is_blank, reference
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
-from nim.settings.pasted_values import cleaned, is_blank, reference
 from nim.settings.types import Absent, Setting
 from nim.settings.value_types import ARGUMENTS
 from nim.settings.variables_of_other_releases import OTHER_RELEASES

@@ -4,7 +4,7 @@ import json
 import re
 from contextlib import suppress
 
-from nim.settings.route_groups import read_groups
+from nim.settings.read_route_groups import read_groups
 from nim.settings.types import Kind
 
 _TRUE = frozenset({"1", "true", "yes", "on"})

@@ -8,7 +8,7 @@ import pytest
 from nim.engine import load_options, parse_arguments
 from nim.errors import SettingsError
 from nim.options.check_option_combinations import RULES, check_combinations
-from nim.options.model_rules import MODEL
+from nim.options.model_option_clashes import MODEL
 from nim.options.option_layers import Entry, entries
 from nim.options.resolve_layers import resolve
 from nim.options.rule_types import Said
