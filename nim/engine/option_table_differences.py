@@ -36,7 +36,7 @@ class Drift:
 
     @property
     def is_empty(self) -> bool:
-        """Return True if the two tables have the same version, options and variables."""
+        """Return True if version, options and variables agree; help texts and defaults may differ."""
         options = (self.added, self.removed, self.changed)
         variables = (self.variables_added, self.variables_removed, self.variables_changed)
         return self.table == self.installed and not any((*options, *variables))

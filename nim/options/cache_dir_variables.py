@@ -47,5 +47,5 @@ def place_entries(environment: HostFacts) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: str, place: str) -> Entry:
-    """Return an Entry of the derived layer; `place` says why."""
+    """Return an Entry of the derived layer whose origin is the reason `place`."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -49,5 +49,5 @@ def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
-    """Return an Entry of the derived layer; `place` says why."""
+    """Return an Entry of the derived layer whose origin is the reason `place`."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

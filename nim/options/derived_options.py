@@ -136,5 +136,5 @@ def _why_share(utilization: float) -> str:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
-    """Return an Entry of the derived layer; `place` says why."""
+    """Return an Entry of the derived layer whose origin is the reason `place`."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

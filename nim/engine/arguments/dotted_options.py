@@ -44,7 +44,7 @@ def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
 
 
 def merge(whole: dict[str, Any], given: Mapping[str, Any], path: str = "") -> list[str]:
-    """Merge `given` into the dict `whole` in place; return the dotted keys whose value was replaced."""
+    """Merge `given` into `whole` in place, extending lists; return the dotted keys of replaced values."""
     replaced: list[str] = []
     for key, value in given.items():
         there = whole.get(key)

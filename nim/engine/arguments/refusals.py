@@ -135,7 +135,7 @@ def misfit(said: str, option: Option, why: MisfitError, place: str, text: str = 
 
 
 def _apart(said: str, text: str) -> str | None:
-    """Return the hint for `8--other` or a separate `=` as a value: missing or extra blanks; else None."""
+    """Return a hint if `text` is `8--other` or `=`, with a blank missing or too many; None otherwise."""
     if text == "=":
         return f"{said}=…, without blanks around the ="
     value, glued, other = text.partition("--")

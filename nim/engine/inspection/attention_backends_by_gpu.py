@@ -73,7 +73,7 @@ def _add_capability(row: dict[str, Any], backend: Any, capability: tuple[int, in
 
 
 def _backend(kind: str, cache_dtype: str) -> str | None:
-    """Return the name of vLLM's first-choice backend; None if it refuses this cache type."""
+    """Return the name of vLLM's first-choice backend; None if none, or if it refuses this cache type."""
     import torch
     from vllm.platforms import current_platform
     from vllm.v1.attention.selector import AttentionSelectorConfig
