@@ -144,8 +144,16 @@ class Settings:
     max_body_size: str = setting(
         "NIM_PROXY_CLIENT_MAX_BODY_SIZE",
         SIZE,
-        "0",
+        "100m",
         "The largest request body: `500m`, `2g`, or `0` for no limit.",
+    )
+    tokenizer_body_size: str = setting(
+        "NIM_TOKENIZER_MAX_BODY_SIZE",
+        SIZE,
+        "4m",
+        "The largest body for `/tokenize` and `/detokenize`, whose work the engine cannot interrupt: tens of "
+        "megabytes would keep every other request waiting.",
+        ours=True,
     )
     proxy_read_timeout: int = setting(
         "NIM_PROXY_READ_TIMEOUT",
