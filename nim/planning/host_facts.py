@@ -20,9 +20,9 @@ MOST_OPEN_FILES = 1_048_576
 def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
     """Return the user, directories and limits of this service."""
     uid = os.geteuid()
-    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108  # nosec B108
     cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
-    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)
+    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)  # nosec B108
     ipv6 = Path("/proc/net/if_inet6")
     return Surroundings(
         run_dir=str(Path(run_dir).absolute()),

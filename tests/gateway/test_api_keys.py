@@ -100,7 +100,7 @@ async def test_a_known_key_opens_every_route(guarded: GatewayStack, headers: dic
 
 
 async def test_a_header_of_spaces_does_not_occupy_the_gateway(guarded: GatewayStack) -> None:
-    """A pattern that tries again from each of 60,000 places took eight seconds, and with it everybody else's."""
+    """A pattern that tries again from each of 60,000 places took eight seconds, and nginx is one process."""
     spaces = "Bearer x" + " " * 60_000 + "x"
     async with asyncio.timeout(PATIENCE_SECONDS):  # two minutes, if it is tried again each time
         for _ in range(15):
