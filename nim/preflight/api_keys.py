@@ -17,6 +17,7 @@ VARIABLE = "NIM_API_KEYS_FILE"
 NAME_OF_VLLM_KEY = "VLLM_API_KEY"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+LONGEST_KEY = 1024  # as in nginx/api_keys.lua
 LARGEST_FILE = 4 << 20
 
 
@@ -29,7 +30,7 @@ def digests_for_nginx(keys: ApiKeys, environ: Mapping[str, str]) -> str:
     """Return the text that nginx loads: a name and a hex digest per line. PreflightError for a bad file."""
     digests = read_api_keys(keys.file) if keys.file else {}
     if keys.from_environment:
-        digests = {digest_of(environ[NAME_OF_VLLM_KEY]): NAME_OF_VLLM_KEY} | digests
+        digests = {digest_of(check_length(environ[NAME_OF_VLLM_KEY])): NAME_OF_VLLM_KEY} | digests
     return "".join(f"{name} {digest}\n" for digest, name in digests.items())
 
 
@@ -51,13 +52,23 @@ def read_api_keys(path: str) -> dict[str, str]:
     return digests
 
 
+def check_length(key: str) -> str:
+    """Return the key. PreflightError if nginx would not look for it among the digests."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    raise PreflightError(
+        f"cannot use an API key of {len(key)} characters: expected at most {LONGEST_KEY}",
+        hint="nim key NAME makes one of 47",
+    )
+
+
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Yield the number and text of each line that is not blank, without comments."""
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
             raise _cannot(path, "it is not a file of at most 4 MiB", f"ls -l {path}")
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # as some editors write it
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise _cannot(path, str(why), f"ls -l {path}") from None

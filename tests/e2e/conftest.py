@@ -23,7 +23,7 @@ STOP_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The running service. `root` is its address without a path; SSL_CERT_FILE has its certificate's authority."""
+    """The running service. `root` is its address without a path."""
 
     port: int
     health_port: int

@@ -68,7 +68,8 @@ def test_the_openai_sdk_is_answered_with_a_key(service: Service, key: str) -> No
 
 @pytest.mark.parametrize("key", [IN_FILE, IN_ENVIRONMENT], ids=["file", "environment"])
 def test_the_anthropic_sdk_is_answered_with_a_key(service: Service, key: str) -> None:
-    for how in ({"api_key": key}, {"auth_token": key}):  # x-api-key, and a bearer token
+    ways: list[dict[str, Any]] = [{"api_key": key}, {"auth_token": key}]
+    for how in ways:  # x-api-key, and a bearer token
         with (
             anthropic.Anthropic(base_url=service.root, max_retries=0, **how) as client,
             client.messages.stream(model=MODEL, max_tokens=64, messages=GREETING) as stream,
@@ -93,7 +94,7 @@ def test_a_wrong_key_is_each_sdk_s_authentication_error(service: Service) -> Non
 
 def test_the_doctor_finds_nothing_through_tls_and_keys(service: Service) -> None:
     flags = [f"--url={service.root}", "--idle=2", "--max-body=8", "--json"]
-    env = {**os.environ, "OPENAI_API_KEY": IN_FILE}
+    env = {**os.environ, "VLLM_API_KEY": IN_FILE}
     bad = []
     for _ in range(DOCTOR_ATTEMPTS):
         command = [sys.executable, "-m", "nim", "doctor", "stream", *flags]
@@ -122,7 +123,9 @@ def test_no_key_is_in_a_command_line_a_file_the_log_or_the_metadata(service: Ser
         if path.is_file():
             places[str(path)] = _read(path)
     assert b"api_key=alice" in places["log"]
-    assert b"vllm" in b"".join(text for place, text in places.items() if place.startswith("command line"))
+    assert b"VLLM::EngineCore" in b"".join(
+        text for place, text in places.items() if place.startswith("command line")
+    )
     found = [
         place
         for place, text in places.items()

@@ -47,8 +47,8 @@ def findings(directory: Path, **features: Any) -> str:
 def _readable(text: str) -> str:
     """Return the configuration without what gixy misreads.
 
-    It does not know branch reset groups, which differ from others only in the numbers of groups, nor `\\z`, which
-    differs from `$` only before a line feed. It reads two backslashes in quotes where nginx reads one.
+    It does not know branch reset groups, which differ from others only in numbers, nor `\\z`, which differs
+    from `$` only before a line feed. It reads two backslashes in quotes where nginx reads one.
     """
     return text.replace("(?|", "(?:").replace("\\\\", "\\").replace("\\z", "$")
 
