@@ -31,8 +31,8 @@ pytestmark = [
 MODEL = "nim/demo"
 GREETING: list[Any] = [{"role": "user", "content": "Hello! How are you?"}]
 IN_FILE, IN_ENVIRONMENT, WRONG = (f"nim-{word}-{secrets.token_hex(16)}" for word in ("file", "env", "wrong"))
-DOCTOR_ATTEMPTS = 3
-"""Where the machine stands still meanwhile, a check cannot tell."""
+DOCTOR_ATTEMPTS = 2
+"""Where the machine stands still meanwhile, a check may fail; timing is judged in test_doctor.py."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_the_doctor_finds_nothing_through_tls_and_keys(service: Service) -> None
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
         checks = json.loads(done.stdout)["checks"]
         assert "ok" in {check["verdict"] for check in checks}
-        bad.append([check for check in checks if check["verdict"] in ("warn", "FAIL")])
+        bad.append([check for check in checks if check["verdict"] == "FAIL"])
         if not bad[-1]:
             return
     pytest.fail(f"{bad}")
