@@ -14,12 +14,16 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
 
 from nim.cleanup.process_table import all_processes, below
 from nim.planning.host_facts import _lua_modules
 from nim.preflight.api_keys import digest_of
 from tests.certificates import Authority
 from tests.e2e.conftest import READY_SECONDS, Service, serving
+from tests.e2e.test_generated_requests import ANSWERED_BEHIND, Operation
 
 pytestmark = [
     pytest.mark.engine,
@@ -28,6 +32,9 @@ pytestmark = [
     pytest.mark.timeout(2 * READY_SECONDS),
     pytest.mark.skipif(not _lua_modules(), reason="nginx's Lua module is not installed"),
 ]
+EXAMPLES = 8
+# A generated path parameter may make a path of no route, a generated header none of HTTP.
+REFUSALS = (400, 401, 404, 405)
 MODEL = "nim/demo"
 GREETING: list[Any] = [{"role": "user", "content": "Hello! How are you?"}]
 IN_FILE, IN_ENVIRONMENT, WRONG = (f"nim-{word}-{secrets.token_hex(16)}" for word in ("file", "env", "wrong"))
@@ -43,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     pair = authority.issue("service")
     keys = directory / "keys"
     keys.write_text(f"alice sha256:{digest_of(IN_FILE)}\n", encoding="utf-8")
-    settings = {
+    variables = {
         "NIM_SSL_MODE": "TLS",
         "NIM_SSL_CERTS_PATH": pair.certificate,
         "NIM_SSL_KEY_PATH": pair.key,
@@ -52,7 +59,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", authority.certificate)  # for every client here, as a user would
-        with serving(directory, **settings) as running:
+        with serving(directory, **variables) as running:
             yield running
 
 
@@ -153,6 +160,38 @@ def test_every_route_but_health_asks_for_a_key(service: Service) -> None:
         for method in document["paths"][path]:
             status = _status(service, path, method.upper())
             assert (status != 401) if health else (status == 401), (method, path, status)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
+def test_no_generated_request_passes_without_a_key(service: Service, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_dict(json.loads(_as_alice(service, "/openapi.json")))
+    operations: list[Operation] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
+    guarded = [operation for operation in operations if not operation.path.startswith("/v1/health/")]
+    assert len(guarded) > 20
+    passed = [text for operation in guarded for text in _passed(service, operation, mode)]
+    assert not passed, "\n".join(passed)
+
+
+def _passed(service: Service, operation: Operation, mode: GenerationMode) -> list[str]:
+    """Return what was answered otherwise than with a refusal of nginx's own."""
+    found: list[str] = []
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Case[Any]) -> None:
+        answer = case.call(base_url=service.root, timeout=30)
+        if answer.status_code not in REFUSALS or ANSWERED_BEHIND in answer.headers:
+            found.append(f"{answer.status_code} {answer.text[:300]}\n  {case.as_curl_command()}")
+
+    ask()
+    return found
 
 
 def _as_alice(service: Service, path: str) -> bytes:

@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import free_port, until
 
 OLD = ("tls1", "tls1_1")
+SLOW_CLIENTS = 1000
+READY = "/v1/health/ready"
 WEAK_CIPHERS = ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "NULL", "aNULL")
 
 
@@ -230,3 +233,28 @@ async def test_streams_of_one_connection_are_judged_each_by_its_key(build: Build
     lines = await stack.nginx.logged_json(4)
     assert [line["status"] for line in lines] == [200, 401, 401, 200]
     assert len({line["connection"] for line in lines}) == 1
+
+
+async def test_a_thousand_half_handshakes_leave_room_for_health_and_for_a_client(
+    encrypted: GatewayStack, authority: Authority
+) -> None:
+    hello = _first_message_of_a_client()
+    slow = [await asyncio.open_connection("127.0.0.1", encrypted.port) for _ in range(SLOW_CLIENTS)]
+    for number, (_, writer) in enumerate(slow):
+        writer.write(hello if number % 2 else hello[: len(hello) // 2])
+        await writer.drain()
+    trusting = ("--cacert", authority.certificate)
+    for port, path in ((encrypted.nginx.gateway.health_port, READY), (encrypted.port, "/v1/models")):
+        status, _ = await curl(f"https://localhost:{port}{path}", *trusting)
+        assert status == "200 2"
+    for _, writer in slow:
+        writer.close()
+
+
+def _first_message_of_a_client() -> bytes:
+    sent = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(
+            ssl.MemoryBIO(), sent, server_hostname="localhost"
+        ).do_handshake()
+    return sent.read()
