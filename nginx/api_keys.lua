@@ -3,9 +3,15 @@
 
 local ffi = require "ffi"
 
-ffi.cdef "unsigned char *SHA256(const unsigned char *data, size_t length, unsigned char *digest);"
+-- Not SHA256(), which looks the algorithm up by name each time since OpenSSL 3: a microsecond.
+ffi.cdef [[
+int SHA256_Init(void *state);
+int SHA256_Update(void *state, const void *data, size_t length);
+int SHA256_Final(unsigned char *digest, void *state);
+]]
 
 local LONGEST_KEY = 1024
+local state = ffi.new "uint64_t[64]" -- larger than a SHA256_CTX, which has 112 bytes
 local digest = ffi.new "unsigned char[32]"
 local names = {}
 
@@ -17,7 +23,9 @@ local function name_of_key(key)
   if not key or #key > LONGEST_KEY then
     return nil
   end
-  ffi.C.SHA256(key, #key, digest)
+  ffi.C.SHA256_Init(state)
+  ffi.C.SHA256_Update(state, key, #key)
+  ffi.C.SHA256_Final(digest, state)
   return names[ffi.string(digest, 32)]
 end
 
