@@ -1,7 +1,7 @@
 """Measure whether the time of an answer tells a right API key from a wrong one.
 
 `python -m bench.gateway.key_timing` sends requests with right, wrong and absent keys in random order over one
-connection. nginx answers all of them itself, right ones too: they have a method that does not exist, which is
+connection. nginx answers all of them itself, right ones too: the route does not take their method, which is
 checked after the key. Printed is how far each kind's median is above that of wrong keys, block by block.
 """
 
@@ -21,9 +21,10 @@ from bench.gateway.report import table
 from bench.gateway.running import Target, running
 from bench.gateway.session import bench_at
 from bench.peers import access
-from bench.peers.peer import CHAT, KEY
+from bench.peers.peer import KEY
 
 BLOCKS = 40
+READ_ONLY = "/v1/metadata"
 SIGMAS = 3.0
 """Standard errors beyond which a difference counts as one."""
 NOISE, WRONG = "wrong again: the noise", "wrong"
@@ -73,14 +74,18 @@ def _ask(target: Target, requests: int) -> Blocks:
             order = [kind for kind in KEYS for _ in range(requests)]
             random.shuffle(order)
             for kind in order:
-                times[kind].append(_time(link, _request(KEYS[kind]), 501 if kind == "right" else 401))
+                times[kind].append(_time(link, _request(KEYS[kind]), 405 if kind == "right" else 401))
             for kind, values in times.items():
                 found[kind].append(median(values))
     return found
 
 
 def _request(key: str | None) -> bytes:
-    lines = [f"NONE {CHAT} HTTP/1.1", "Host: localhost", *([f"Authorization: Bearer {key}"] if key else [])]
+    lines = [
+        f"POST {READ_ONLY} HTTP/1.1",
+        "Host: localhost",
+        *([f"Authorization: Bearer {key}"] if key else []),
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
