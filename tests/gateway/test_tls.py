@@ -17,7 +17,8 @@ from nim.planning.host_facts import _lua_modules
 from nim.preflight.api_keys import digest_of
 from tests.certificates import Authority, Pair
 from tests.gateway.conftest import Build, GatewayStack
-from tests.gateway.nginx import free_port, until
+from tests.gateway.nginx import PATIENCE_SECONDS, free_port, until
+from tests.gateway.upstream import Received
 
 OLD = ("tls1", "tls1_1")
 SLOW_CLIENTS = 1000
@@ -258,3 +259,37 @@ def _first_message_of_a_client() -> bytes:
             ssl.MemoryBIO(), sent, server_hostname="localhost"
         ).do_handshake()
     return sent.read()
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["close_notify", "TCP only"])
+async def test_a_client_that_closes_its_connection_is_noticed(
+    encrypted: GatewayStack, authority: Authority, polite: bool
+) -> None:
+    """As both SDKs do. One that ends TLS and keeps the TCP connection is not noticed: docs/operate.md."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def stay_silent(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        begun.set()
+        await reader.read(1)
+        left.set()
+
+    encrypted.engine.answering = stay_silent
+    context = ssl.create_default_context(cafile=authority.certificate)
+    link = await asyncio.to_thread(_begin, context, encrypted.port)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await begun.wait()
+        if polite:
+            with suppress(ssl.SSLWantReadError):
+                link.unwrap()
+        link.close()
+        await left.wait()
+
+
+def _begin(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
+    """A connection on which a request has been sent."""
+    link = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+    link.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    link.setblocking(False)
+    return link
