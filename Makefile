@@ -66,7 +66,7 @@ docs: $(READY) ## update the generated reference pages
 	$(BIN)/python -m nim.cli.reference_pages
 
 engine-options: $(READY) ## update the data on the installed vLLM: options, catalog, configuration classes
-	$(BIN)/python -m nim.engine.generate
+	$(BIN)/python -m nim.engine.generate_option_table
 	$(BIN)/python -m nim.engine.inspection
 
 model-oracle: $(READY) ## let vLLM judge changed models again, write docs/models.md; ONLY=NAME for one

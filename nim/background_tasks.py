@@ -4,6 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from nim.event_loop import EventLoop
@@ -32,9 +33,15 @@ class BackgroundTasks:
 
         self._queue.append(both)
         if self._thread is None:  # a daemon, so that exiting does not wait for a disk
-            self._thread = threading.Thread(target=self._work, daemon=True)
-            self._thread.start()
+            self._start()
         self._more.release()
+
+    def _start(self) -> None:
+        """Start the thread. Where no more may run, the work waits for the next call."""
+        thread = threading.Thread(target=self._work, daemon=True)
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
 
     def _work(self) -> None:
         """Run queued calls for as long as the process lives."""

@@ -7,23 +7,27 @@ from typing import Any
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-# Control characters: they command a terminal, in eight bits as well; and those that reorder or break a line.
-_CONTROL = (
-    *range(9),
-    *range(11, 32),
-    *range(127, 160),
-    0x2028,
-    0x2029,
-    *range(0x202A, 0x202F),
-    *range(0x2066, 0x206A),
-)
-_PRINTABLE = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _CONTROL}
+# Control characters command a terminal, in eight bits as well; marks reorder or break what a reader sees.
+_CONTROLS = (*range(9), *range(11, 32), *range(127, 160))
+_MARKS = (0x061C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+_PRINTABLE = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _MARKS}
 _VISIBLE = _PRINTABLE | {10: "\\n"}
+_IN_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_MARKS)}
 
 
 def severity(level: str) -> int:
     """Return the rank of a level; unknown levels rank as INFO."""
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
+
+
+def visible_json(value: Any) -> str:
+    """Return the value as JSON on one line, with the same characters escaped."""
+    return escape_in_json(json.dumps(value, ensure_ascii=False))
+
+
+def escape_in_json(text: str) -> str:
+    """Return JSON text with the same characters escaped; its own control characters are escaped already."""
+    return text.translate(_IN_JSON)
 
 
 def visible(text: str) -> str:
@@ -56,7 +60,4 @@ class Form:
             return f"{level} {stamp}.{thousandths:03d} {component}] {visible(message)}\n"
         stamp, zone = time.strftime("%Y-%m-%dT%H:%M:%S", moment), time.strftime("%z", moment)
         record = {"time": f"{stamp}.{thousandths:03d}{zone[:3]}:{zone[3:]}", "level": level}
-        return (
-            json.dumps(record | {"component": component, "message": message} | more, ensure_ascii=False)
-            + "\n"
-        )
+        return visible_json(record | {"component": component, "message": message} | more) + "\n"

@@ -137,16 +137,12 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeys:
-    """Where API keys come from: a file of digests, VLLM_API_KEY, or both; never the keys themselves.
-
-    `exempt`: route groups or paths that ask for no key. `nginx_modules`: paths of the modules that check
-    keys.
-    """
+    """Where API keys come from: a file of digests, VLLM_API_KEY, or both."""
 
     file: str | None
     from_environment: bool
-    exempt: tuple[str, ...] = ()
-    nginx_modules: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()  # route groups and paths that ask for no key
+    nginx_modules: tuple[str, ...] = ()  # paths of modules that nginx loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

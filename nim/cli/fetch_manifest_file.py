@@ -7,10 +7,10 @@ from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
 from nim.manifest import manifest_to_json
-from nim.models.checkpoint.judge import read_local_model
-from nim.models.checkpoint.weights import is_quantized
+from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.loaded_weights import is_quantized
+from nim.models.config_files import read_config
 from nim.models.facts import facts_of
-from nim.models.files import read_config
 from nim.models.generic_manifest import manifest_for_model
 
 

@@ -19,17 +19,18 @@ from nim.fetch.format_size import format_size
 from nim.fetch.partial_downloads import abandoned, drop_open
 from nim.health.download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
+from nim.models.checkpoint.check_model_directory import read_snapshot
+from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.checkpoint.judge import read_snapshot
-from nim.models.checkpoint.origin import Origin
-from nim.models.checkpoint.repository import files_to_fetch
+from nim.models.checkpoint.repository_files import files_to_fetch
 from nim.models.checkpoint.shards import read_index
 from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, needs_weights
-from nim.models.hub_environment import check_hub_environment
+from nim.models.hub.environment import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_model_files import why_offline
 from nim.preflight.directories import check_directory
 from nim.preflight.mount_checks import Place, probe
+from nim.redact import known_secrets, without
 from nim.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,14 +41,15 @@ POLL_SECONDS = 1.0
 Log = Callable[[str, str], None]
 
 
-def logger(settings: Settings) -> Log:
-    """Return a function that writes a line with a level to stderr, in the log's format."""
+def logger(settings: Settings, environ: Mapping[str, str]) -> Log:
+    """Return a function that writes a line with a level to stderr, in the log's format, secrets masked."""
+    secrets = known_secrets(environ)
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
 
     def log(level: str, message: str) -> None:
         """Write a line to stderr if its level is wanted."""
         if form.wants(level):
-            sys.stderr.write(form.line(level, "nim", message, at=time.time()))
+            sys.stderr.write(form.line(level, "nim", without(secrets, message), at=time.time()))
             sys.stderr.flush()
 
     return log

@@ -11,33 +11,36 @@ from typing import Any
 
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
+from nim.cli.standard_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
+from nim.redact import known_secrets, without
 from nim.settings import with_secrets
+from nim.settings.utf8 import refuse_other_text
 from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 
 # verb → module and purpose. Only the module of the selected verb is imported, to keep the start fast.
 VERBS: Mapping[str, tuple[str, str]] = {
-    "serve": ("nim.cli.serve", "start the service (also without a verb)"),
-    "plan": ("nim.cli.plan", "show what a start would do, and why; needs no GPU, network or engine"),
+    "serve": ("nim.cli.verbs.serve", "start the service (also without a verb)"),
+    "plan": ("nim.cli.verbs.plan", "show what a start would do, and why; needs no GPU, network or engine"),
     "profiles": (
-        "nim.cli.profiles",
+        "nim.cli.verbs.profiles",
         "list a model's profiles and which of them run here; check manifests, or import recipes",
     ),
-    "model": ("nim.cli.model", "show what a model is, whether it fits, and its longest context"),
-    "fetch": ("nim.cli.fetch", "fill the cache with the files that a start would fetch"),
-    "store": ("nim.cli.store", "write a model as a plain directory, to be served by its path"),
-    "hardware": ("nim.cli.hardware", "show the hardware of this machine"),
-    "settings": ("nim.cli.settings", "list every variable, its default and its effect"),
-    "routes": ("nim.cli.routes", "list the routes of the gateway, open and closed"),
-    "key": ("nim.cli.key", "make an API key for NIM_API_KEYS_FILE"),
+    "model": ("nim.cli.verbs.model", "show what a model is, whether it fits, and its longest context"),
+    "fetch": ("nim.cli.verbs.fetch", "fill the cache with the files that a start would fetch"),
+    "store": ("nim.cli.verbs.store", "write a model as a plain directory, to be served by its path"),
+    "hardware": ("nim.cli.verbs.hardware", "show the hardware of this machine"),
+    "settings": ("nim.cli.verbs.settings", "list every variable, its default and its effect"),
+    "routes": ("nim.cli.verbs.routes", "list the routes of the gateway, open and closed"),
+    "key": ("nim.cli.verbs.key", "make an API key for NIM_API_KEYS_FILE"),
     "doctor": (
-        "nim.cli.doctor_options",
+        "nim.cli.verbs.doctor_options",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
-    "drain": ("nim.cli.drain", "shut a running service down gracefully, and wait until it has ended"),
+    "drain": ("nim.cli.verbs.drain", "shut a running service down gracefully, and wait until it has ended"),
 }
 ALIASES = {
     "nim-serve": "serve",
@@ -58,6 +61,7 @@ ABSENT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit code; errors are printed to stderr."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file can hold text that no encoding has, such as half of a surrogate pair.
         if isinstance(stream, TextIOWrapper):
@@ -84,12 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_refusal(refusal: NimError) -> None:
-    """Print an error in the log's format: JSON if NIM_JSONL_LOGGING is set."""
+    """Print a refusal, secrets masked, in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
+    secrets = known_secrets(os.environ, sys.argv)
     if not _as_json():
-        print(printable(f"nim: {refusal}"), file=sys.stderr)
+        print(printable(f"nim: {without(secrets, str(refusal))}"), file=sys.stderr)
         return
-    more = {"exit_code": refusal.exit_code, "allowed": refusal.allowed, "hint": refusal.hint}
-    _write_line("CRITICAL", refusal.message, **more)
+    allowed = [without(secrets, one) for one in refusal.allowed]
+    hint = refusal.hint and without(secrets, refusal.hint)
+    more = {"exit_code": refusal.exit_code, "allowed": allowed, "hint": hint}
+    _write_line("CRITICAL", without(secrets, refusal.message), **more)
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:
@@ -150,6 +157,7 @@ def _run(arguments: Sequence[str]) -> int:
     verb, rest = _verb(arguments)
     if verb == "serve":
         stop_early()
+    refuse_other_text(os.environ, arguments)
     run: Verb = import_module(VERBS[verb][0]).run
     return run(rest, with_secrets(os.environ))
 
@@ -165,7 +173,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
         return "serve", arguments
     if first in ABSENT:
         raise SettingsError(f"cannot run '{first}': this release does not have it", hint=ABSENT[first])
-    from nim.engine.pasted_command import is_command  # not needed for known verbs
+    from nim.engine.arguments.pasted_command import is_command  # not needed for known verbs
 
     if is_command(first):
         return "serve", arguments

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
-from nim.models.checkpoint.judge import read_local_model
-from nim.models.checkpoint.weights import is_quantized
+from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.loaded_weights import is_quantized
 from nim.models.config import ModelConfig
-from nim.models.download import wanted_of
-from nim.models.files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
-from nim.models.source import Source, read_source
+from nim.models.config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
+from nim.models.hub.repositories import wanted_of
+from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
-from nim.options.derive import cache_entries
-from nim.options.layers import environment_entries
-from nim.options.resolve import resolve
+from nim.options.derived_options import cache_entries
+from nim.options.option_layers import environment_entries
+from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.settings import Settings
 
 _PLACE = "the command line"
@@ -74,12 +74,12 @@ def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
-    environment = read_surroundings(settings, environ)
+    environment = read_host_facts(settings, environ)
     cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
     wanted = wanted_of(source, config, environ)[0]
     env = {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
-    hub = Hub(logger(settings), environ, env)
+    hub = Hub(logger(settings, environ), environ, env)
     snapshot = hub.snapshot(wanted)
     if snapshot is not None and any((snapshot / name).is_file() for name in (CONFIG, PARAMS)):
         return _of_directory(snapshot)

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from nim.errors import SettingsError
 from nim.log_format import Form
+from nim.redact import known_secrets, without
 from nim.settings import Settings, read_settings
 
 
-def write_warnings(settings: Settings, warnings: Iterable[str]) -> None:
-    """Write each warning once, unless NIM_LOG_LEVEL excludes warnings."""
+def write_warnings(settings: Settings, warnings: Iterable[str], secrets: Iterable[str] = ()) -> None:
+    """Write each warning once, `secrets` masked, unless NIM_LOG_LEVEL excludes warnings."""
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
     for warning in dict.fromkeys(warnings):
         if form.wants("WARNING"):
-            sys.stderr.write(form.line("WARNING", "nim", warning, at=time.time()))
+            sys.stderr.write(form.line("WARNING", "nim", without(secrets, warning), at=time.time()))
     sys.stderr.flush()
 
 
@@ -24,4 +25,4 @@ def warn_of_environment(environ: Mapping[str, str]) -> None:
         settings = read_settings(environ)
     except SettingsError:
         return
-    write_warnings(settings, settings.warnings)
+    write_warnings(settings, settings.warnings, known_secrets(environ))

@@ -1,12 +1,12 @@
 """The engine's options and environment variables, and how to read, check and write its arguments."""
 
-from nim.engine.argument_parser import ParsedArguments, check_values, parse_arguments
-from nim.engine.catalog import Architecture, Catalog, load_catalog
+from nim.engine.arguments.parser import ParsedArguments, check_values, parse_arguments
+from nim.engine.arguments.render import option_tokens, render_arguments
+from nim.engine.arguments.split_line import tokenize
 from nim.engine.catalog_checks import check_named_values
-from nim.engine.installed import InstalledEngine, find_engine
-from nim.engine.rendering import option_tokens, render_arguments
-from nim.engine.table import Option, OptionTable, load_options
-from nim.engine.tokens import tokenize
+from nim.engine.installed_engine import InstalledEngine, find_engine
+from nim.engine.model_catalog import Architecture, Catalog, load_catalog
+from nim.engine.option_table import Option, OptionTable, load_options
 from nim.engine.variable_values import blank_variables, check_variable_values
 from nim.engine.variables import check_variables, service_links, unread_variables
 

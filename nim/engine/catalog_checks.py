@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from nim.engine.argument_refusals import Refusal, refuse_all
-from nim.engine.catalog import NAMED, Catalog, Elsewhere, Named, Way
+from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.engine.model_catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.errors import WeightsError, nearest
 from nim.value_origins import Layer, Origin, Value
 
 _TRY = "NIM_STRICT_ARGS=0 lets the engine try"
 _MAX_LISTED = 12
+OTHER_WEIGHTS = "the model's unquantized checkpoint with --quantization fp8, or one by compressed-tensors"
 _SLIP = 0.92  # above this similarity, an architecture's name is taken for a misspelling
 
 
@@ -96,6 +97,37 @@ def unknown_quantization(
     return None
 
 
+def needless_quantization(
+    asked: str | None, files: Sequence[str], catalog: Catalog, *, place: str
+) -> Refusal | None:
+    """Return why `--quantization` cannot load weights whose config.json does not say how they are quantized.
+
+    `files` are the names of the JSON files beside it, one of which may say so.
+    """
+    method = catalog.quantization(asked) if asked else None
+    if method is None or not method.needs_config:
+        return None
+    found = [name for name in files if name.endswith(method.config_files)]
+    if len(found) == 1:
+        return None
+    message = f"cannot load the weights ({place}) by --quantization {asked}: "
+    if found:
+        return Refusal(
+            message=f"{message}{' and '.join(found)} both say how they are quantized", hint="one of them"
+        )
+    online = tuple(name for name in catalog.names("quantization") if _is_online(name, catalog))
+    return Refusal(
+        message=f"{message}nothing says that they are quantized so",
+        allowed=online,
+        hint="leave out --quantization, or --quantization fp8 to quantize them while they are loaded",
+    )
+
+
+def _is_online(name: str, catalog: Catalog) -> bool:
+    found = catalog.quantization(name)
+    return found is not None and found.online
+
+
 def refuse(refusal: Refusal | None, *, strict: bool = True) -> tuple[str, ...]:
     """Raise the refusal of a model; without `strict` return it as a warning."""
     if refusal is None:
@@ -156,8 +188,7 @@ def _unknown_method(quant_method: str, catalog: Catalog, message: str) -> Refusa
     elsewhere = catalog.elsewhere("quantization", quant_method.removesuffix("_4bit").removesuffix("_8bit"))
     near = nearest(quant_method, catalog.names("checkpoints"), 1)
     said = elsewhere or "has no such method" + (f'; the nearest is "{near[0]}"' if near else "")
-    hint = "the model's unquantized checkpoint with --quantization fp8, or one by compressed-tensors"
-    return Refusal(message=f"{message}vLLM {catalog.version} {said}", hint=hint)
+    return Refusal(message=f"{message}vLLM {catalog.version} {said}", hint=OTHER_WEIGHTS)
 
 
 def _install(elsewhere: Elsewhere) -> str:

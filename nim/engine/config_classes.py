@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from nim.engine.table import OPTIONS_DIR, table_versions
+from nim.engine.option_table import OPTIONS_DIR, table_versions
 
 FILE = OPTIONS_DIR / f"configs-{table_versions()[-1]}.json"
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nim.engine.argument_refusals import Refusal, refuse_all
-from nim.engine.scalars import MisfitError
-from nim.engine.table import OptionTable
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.engine.option_table import OptionTable
 from nim.errors import nearest
 from nim.value_origins import Layer, Value
 

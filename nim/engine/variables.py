@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from nim.engine.table import OptionTable
+from nim.engine.option_table import OptionTable
 from nim.errors import nearest
 from nim.value_origins import Layer, Value
 

@@ -84,6 +84,8 @@ def _message(loss: Loss) -> str:
     """Return the message of a stalled engine or an unknown loss."""
     if loss.stalled:
         return f"{STALLED.message}: {loss.stalled}"
+    if loss.end.why is not None:
+        return f"the engine could not be started: {loss.end.why}"
     if loss.lost_part:
         return f"{loss.lost_part}, a process of the engine, had ended before it"
     if loss.end.signal is not None:

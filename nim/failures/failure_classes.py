@@ -94,6 +94,7 @@ HOST_OOM = FailureClass(
     signs=(
         r"Cannot allocate memory|DefaultCPUAllocator: can't allocate memory|std::bad_alloc|\bMemoryError\b",
         r"on kv cache allocation is less than requested memory for kv",
+        r"memory allocation of \d+ bytes failed",  # of Rust
         r"No space left on device.*shm|unable to (?:open|mmap|allocate) shared memory",
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from nim.errors import HardwareError, nearest
 from nim.hardware.types import Gpu, Hardware, Mig
+from nim.regular_files import read_text
 
 FORMAT = 1
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
@@ -27,7 +28,7 @@ def hardware_to_json(hardware: Hardware) -> str:
 def load_hardware(path: str | Path) -> Hardware:
     """Return the hardware in a file; HardwareError if the file is not exact."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise HardwareError(f'cannot read hardware from "{path}": {reason}', hint=_HINT) from error

@@ -20,6 +20,7 @@ GIVE_UP_TIMEOUTS = 5
 # After a pause of this many intervals no verdict is given: this process or its container was frozen.
 MISSED_READINGS = 4
 FOUND, NOT_FOUND = 200, 404
+METRICS, HEALTH = "/metrics", "/health"
 
 # The first route that the engine has is used. A prompt given as a token id needs no tokenizer and fills no
 # block of the prefix cache.
@@ -60,6 +61,7 @@ class StallDetector:
         self.end()
         self._has_counters = False
         if self._timeout:
+            self._path = METRICS
             self._probes = list(_PROBES) if self._probe_interval else []
             # Work done right after one reading shows only in the next, and every answer takes time.
             limit = max(self._timeout - 2 * self._interval, self._timeout / 2)
@@ -84,7 +86,7 @@ class StallDetector:
         self._timer = self._loop.after(self._until_next(now), self._turn)
         if self._reading is None:
             longest = self._timeout * (GIVE_UP_TIMEOUTS + 1)
-            self._reading = HttpRequest(self._loop, self._address, get("/metrics"), longest, self._on_metrics)
+            self._reading = HttpRequest(self._loop, self._address, get(self._path), longest, self._on_metrics)
         else:
             self._judge()
 
@@ -94,25 +96,29 @@ class StallDetector:
         return min([self._interval, *(max(at - now, ANSWER_SECONDS) for at in due if at > now)])
 
     def _on_metrics(self, status: int, body: bytes) -> None:
-        """Record the counters in an answer of /metrics; stop watching if there are none."""
+        """Record the counters in an answer of /metrics, or that there was an answer, or none."""
         self._reading = None
-        if not status:
+        if not status:  # a refused connection is silence, too: an engine without its socket serves nobody
+            self._judge()
             return
         counters = read_counters(body)
-        if counters is None and (self._has_counters or status not in (FOUND, NOT_FOUND)):
-            self._rule.answered_at = self._loop.now()
-            return
         if counters is None:
-            self.end()
-            self._callbacks.say(
-                "INFO", f"stalls cannot be detected: the engine's metrics ({status}) lack the counters"
-            )
+            self._rule.answered_at = self._loop.now()
+            if self._path == METRICS and not self._has_counters and status in (FOUND, NOT_FOUND):
+                self._watch_answers_only(status)
+            self._judge()
             return
         self._has_counters = True
         self._rule.observe(counters, self._loop.now())
         self._judge()
         if self._timer:
             self._probe(counters)
+
+    def _watch_answers_only(self, status: int) -> None:
+        """From now on read /health: without counters, only silence shows."""
+        self._path = HEALTH
+        why = f"its metrics ({status}) lack the counters"
+        self._callbacks.say("INFO", f"stalls cannot be detected, only whether the engine answers: {why}")
 
     def _probe(self, counters: EngineCounters) -> None:
         """Send a probe if no work was seen for the probe interval: the engine is idle or in a long step."""

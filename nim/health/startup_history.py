@@ -1,5 +1,6 @@
 """Read and write the durations of earlier starts in the cache directory, for the next ETA."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 from nim.log_format import severity
 from nim.plan import Plan
+from nim.regular_files import read_bytes
 from nim.service_state import Phase
 
 FILE = "startup-times.v1.json"
@@ -22,6 +24,9 @@ KEPT_RUNS, KEPT_KINDS = 5, 64
 MOST_BYTES = 1024 * 1024
 LONGEST_SECONDS = 7 * 24 * 3600.0
 LOCK_SECONDS = 10.0
+
+# What reading a damaged file raises; OverflowError: a number of 400 digits.
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 # Options and variables that do not affect the duration of a start.
 _IRRELEVANT = {
@@ -91,7 +96,7 @@ def recall(cache_dir: Path, key: str) -> StartupHistory:
         return StartupHistory()
     except OSError as error:
         return StartupHistory(problem=f'cannot read "{cache_dir / FILE}": {error.strerror}')
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _DAMAGE as error:
         why = f"{type(error).__name__}: {error}"[:200]
         return StartupHistory(
             problem=f'cannot use "{cache_dir / FILE}", which is damaged: it starts anew ({why})'
@@ -104,7 +109,7 @@ def remember(cache_dir: Path, key: str, run: Run) -> str | None:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir):
             kept: dict[str, tuple[Run, ...]] = {}
-            with suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            with suppress(FileNotFoundError, *_DAMAGE):
                 kept = _read(cache_dir / FILE)
             kept[key] = (*kept.get(key, ()), run)[-KEPT_RUNS:]
             newest = sorted(kept, key=lambda name: kept[name][-1].at)[-KEPT_KINDS:]
@@ -115,11 +120,12 @@ def remember(cache_dir: Path, key: str, run: Run) -> str | None:
 
 
 def _read(path: Path) -> dict[str, tuple[Run, ...]]:
-    """Return key → starts from the history file."""
-    with path.open("rb") as file:
-        text = file.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise ValueError("too large")
+    try:
+        text = read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG):  # a pipe, or far too large: not what was written there
+            raise ValueError(error.strerror) from None
+        raise
     starts: dict[str, list[dict[str, Any]]] = json.loads(text)["starts"]
     return {key: tuple(_run(data) for data in runs) for key, runs in starts.items() if runs}
 

@@ -2,17 +2,15 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nim.event_loop import EventLoop
-from nim.log_format import Form
+from nim.log_format import Form, escape_in_json
 from nim.logging.log_line_parsers import Record, read_access
 from nim.logging.stderr_queue import StderrQueue
-from nim.redact import MASK, is_secret_name, mask_argv
+from nim.redact import MASK, without
 
 OURS = "nim"
-# Shorter values are not treated as secrets: they would be masked wherever their letters occur.
-SECRET_CHARACTERS = 6
 
 
 class LogWriter:
@@ -36,7 +34,9 @@ class LogWriter:
 
     def access(self, line: str) -> str:
         """Write a line that nginx has already formatted, masked; returns it."""
-        masked = _without(self._secrets_as_nginx_writes, line)
+        masked = escape_in_json(line) if self._form.as_json else line
+        for secret in self._secrets_as_nginx_writes:
+            masked = masked.replace(secret, MASK)
         if self._form.wants(read_access(line).level):
             self._sink.put(masked + "\n")
         return masked
@@ -52,7 +52,7 @@ class LogWriter:
 
     def mask(self, text: str) -> str:
         """Return the text with secrets masked."""
-        return _without(self._secrets, text)
+        return without(self._secrets, text)
 
     def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
         """Return a JSON value with secrets masked."""
@@ -68,23 +68,7 @@ class LogWriter:
         return self._form.line("WARNING", OURS, message, at=time.time())
 
 
-def _without(secrets: Sequence[str], text: str) -> str:
-    """Return the text with each secret masked."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
-
-
 def _as_nginx_writes(secret: str) -> tuple[str, ...]:
     """Return a secret as written, as in JSON, and line by line."""
     plain = secret.replace("\\", "\\x5C").replace('"', "\\x22")
     return secret, json.dumps(secret, ensure_ascii=False)[1:-1], plain
-
-
-def known_secrets(environ: Mapping[str, str], argv: Sequence[str]) -> tuple[str, ...]:
-    """Return the secrets of environment and arguments in every form a log can show, longest first."""
-    found = {value for name, value in environ.items() if is_secret_name(name)}
-    for token, masked in zip(argv, mask_argv(argv), strict=True):
-        if token != masked:
-            found.add(token.partition("=")[2] if token.startswith("--") else token)
-    return tuple(sorted((s for s in found if len(s) >= SECRET_CHARACTERS), key=len, reverse=True))

@@ -11,14 +11,15 @@ from nim.manifest.schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read
+from nim.regular_files import read_text
 
 MAX_BYTES = 16 * 1024**2
 PLACEHOLDER_ID = "0" * 64
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Return the manifest in a file, of schema version 2 or 1; ManifestError if it is invalid."""
-    return read_manifest(_text(path), name=str(path), path=path)
+    """Return the manifest in a file, of schema version 2 or 1."""
+    return read_manifest(manifest_text(path), name=str(path), path=path)
 
 
 def read_manifest(text: str, *, name: str = "<manifest>", path: Path | None = None) -> Manifest:
@@ -129,14 +130,10 @@ def _absolute(path: Path | None) -> str | None:
     return str(path.absolute()) if path else None
 
 
-def _text(path: Path) -> str:
-    """Return a manifest's text; ManifestError if it is too large or unreadable."""
+def manifest_text(path: Path) -> str:
+    """Return the text of a manifest; ManifestError if it cannot be read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(
-                f"cannot read the manifest '{path}': it is larger than {MAX_BYTES // 1024**2} MiB"
-            )
-        return path.read_text(encoding="utf-8")
+        return read_text(path, MAX_BYTES)
     except OSError as error:
         raise ManifestError(
             f"cannot read the manifest '{path}': {error.strerror}", hint="nim profiles"

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from nim.manifest.load import read_manifest
+from nim.manifest.load import manifest_text, read_manifest
 from nim.manifest.types import Manifest, Profile
 
 
@@ -50,7 +50,7 @@ def with_ids(text: str, manifest: Manifest) -> str:
 
 def write_ids(path: Path) -> int:
     """Correct the ids in a file and return how many were wrong. A new profile has an id of 64 zeros."""
-    text = path.read_text(encoding="utf-8")
+    text = manifest_text(path)
     manifest = read_manifest(text, name=str(path), path=path)
     wrong = len(wrong_ids(manifest))
     if wrong:

@@ -8,12 +8,15 @@ from typing import Any
 
 from nim import data_paths
 from nim.plan import Model, Plan
-from nim.redact import MASK, is_secret_name
+from nim.redact import mask_value
+from nim.regular_files import read_bytes
 from nim.service_state import Failure, State
 from nim.value_origins import Value
 
 API_VERSION = "1.0.0"
 """Version of the management API, independent of the release."""
+
+LICENCE_BYTES = 4 * 1024 * 1024
 
 Body = dict[str, Any]
 
@@ -53,8 +56,8 @@ def startup(state: State) -> Body:
 
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
-    """Return the body of /v1/manifest: the manifest with the id of the chosen profile."""
-    return {**masked("", document), "selected_profile": plan.profile.id}
+    """Return the manifest with the id of the chosen profile."""
+    return {**mask_value("", document), "selected_profile": plan.profile.id}
 
 
 def licence(model: Model) -> Body:
@@ -64,17 +67,6 @@ def licence(model: Model) -> Body:
     if model.license_name:
         return _licence(model.license_name, None, None)
     return _licence("Apache-2.0", data_paths.LICENSE, "https://www.apache.org/licenses/LICENSE-2.0")
-
-
-def masked(name: str, value: Any) -> Any:
-    """Return the value with everything under a secret name masked, at any depth."""
-    if is_secret_name(name) and value not in (None, ""):
-        return MASK
-    if isinstance(value, Mapping):
-        return {key: masked(key, inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked("", inner) for inner in value]
-    return value
 
 
 def _short_name(model: Model) -> str:
@@ -90,7 +82,7 @@ def _option(name: str, value: Value) -> Body:
 def _origin(name: str, value: Value) -> Body:
     """Return a value with its layer and place, masked if it is secret."""
     return {
-        "value": masked(name, value.value),
+        "value": mask_value(name, value.value),
         "source": value.origin.layer.name,
         "place": value.origin.place,
     }
@@ -138,6 +130,6 @@ def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
 def _content(path: Path | None) -> bytes | None:
     """Return the bytes of a file, or None if absent: a model's licence arrives with the model."""
     try:
-        return path.read_bytes() if path else None
+        return read_bytes(path, LICENCE_BYTES) if path else None
     except OSError:
         return None

@@ -50,7 +50,7 @@ class Section:
         own = self.known.names.get(name, name)
         return own in self.values or name in self.values or own in self.known.defaults
 
-    def whole(self, *names: str) -> int | None:
+    def first_integer(self, *names: str) -> int | None:
         """Return the first of these keys' values that is a whole number from 0 (not a boolean), else None.
 
         Negative numbers have no meaning for the keys read here; neither has 0 for those in `NEVER_ZERO`.
@@ -68,15 +68,15 @@ class Section:
         numbers = (v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
         return next((v for v in numbers if v >= 0), None)
 
-    def word(self, *names: str) -> str | None:
-        """Return the first of these keys' values that is a non-empty string, see `as_word`, else None."""
-        return next((found for name in names if (found := as_word(self.get(name)))), None)
+    def first_string(self, *names: str) -> str | None:
+        """Return the first of these keys' values that is a non-empty string, see `as_string`, else None."""
+        return next((found for name in names if (found := as_string(self.get(name)))), None)
 
     def flag(self, name: str) -> bool:
         """Return whether the value of a key is true; False if it is absent."""
         return bool(self.get(name))
 
-    def listed(self, *names: str) -> tuple[Any, ...] | None:
+    def first_list(self, *names: str) -> tuple[Any, ...] | None:
         """Return the first of these keys' values that is a non-empty list, else None."""
         return next((tuple(v) for name in names if isinstance(v := self.get(name), list) and v), None)
 
@@ -90,7 +90,7 @@ class Section:
         given = values if isinstance(values, Mapping) else {}
         kind = self.known.parts.get(name)
         if kind is None or name in self.known.open_parts:
-            kind = as_word(given.get("model_type")) or kind
+            kind = as_string(given.get("model_type")) or kind
         return Section(values=given, model_type=kind, known=config_class(kind))
 
 
@@ -108,7 +108,9 @@ class ModelConfig:
     @property
     def architectures(self) -> tuple[str, ...]:
         """Return the architectures that the configuration names, else the one that the engine assumes."""
-        named = tuple(found for name in self.root.listed("architectures") or () if (found := as_word(name)))
+        named = tuple(
+            found for name in self.root.first_list("architectures") or () if (found := as_string(name))
+        )
         assumed = None if named else default_architecture(self.model_type)
         return (assumed,) if assumed else named
 
@@ -130,25 +132,25 @@ class ModelConfig:
         """Return whether the language part has this key."""
         return self.text.has(name)
 
-    def whole(self, *names: str) -> int | None:
+    def first_integer(self, *names: str) -> int | None:
         """Return the first of these keys of the language part with a whole number, else None."""
-        return self.text.whole(*names)
+        return self.text.first_integer(*names)
 
     def number(self, *names: str) -> float | None:
         """Return the first of these keys' values in the language part that is a number, else None."""
         return self.text.number(*names)
 
-    def word(self, *names: str) -> str | None:
+    def first_string(self, *names: str) -> str | None:
         """Return the first of these keys' values in the language part that is a string, else None."""
-        return self.text.word(*names)
+        return self.text.first_string(*names)
 
     def flag(self, name: str) -> bool:
         """Return whether the value of a key of the language part is true."""
         return self.text.flag(name)
 
-    def listed(self, *names: str) -> tuple[Any, ...] | None:
+    def first_list(self, *names: str) -> tuple[Any, ...] | None:
         """Return the first of these keys' values in the language part that is a list, else None."""
-        return self.text.listed(*names)
+        return self.text.first_list(*names)
 
     def mapping(self, *names: str) -> Mapping[str, Any]:
         """Return the first of these keys' values in the language part that is a JSON object, else {}."""
@@ -166,12 +168,12 @@ def model_config(
 ) -> ModelConfig:
     """Return the configuration in these parsed files: `config.json`, and the others where there are any.
 
-    `params.json` of Mistral goes through `nim.models.mistral` first, and is `classless`: the engine reads it
+    `params.json` of Mistral goes through `mistral_params` first, and is `classless`: the engine reads it
     without a class of its model type, so that nothing has a default.
     """
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else None
-    kind = as_word(config.get("model_type")) or _MODEL_TYPES.get(str(first))
+    kind = as_string(config.get("model_type")) or _MODEL_TYPES.get(str(first))
     root = Section(values=config, model_type=kind, known=UNKNOWN if classless else config_class(kind))
     return ModelConfig(
         root=root,
@@ -183,7 +185,7 @@ def model_config(
     )
 
 
-def as_whole(value: object) -> int | None:
+def as_integer(value: object) -> int | None:
     """Return `value` if it is a whole number, also when written as 1e6; else None."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -192,11 +194,11 @@ def as_whole(value: object) -> int | None:
 
 def as_size(value: object) -> int | None:
     """Return `value` if it is a whole number from 0; else None."""
-    found = as_whole(value)
+    found = as_integer(value)
     return None if found is None or found < 0 else found
 
 
-def as_word(value: object) -> str | None:
+def as_string(value: object) -> str | None:
     """Return `value`, control characters escaped, if it is a non-empty string; else None."""
     return visible(value) if isinstance(value, str) and value else None
 

@@ -1,6 +1,7 @@
 """The context length that the engine derives for a model, and the configuration values behind it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -26,13 +27,15 @@ def read_context(config: ModelConfig, *, generates: bool | None) -> Context | No
     tokenizer = _tokenizer_length(config, generates=generates)
     if tokenizer and (length is None or tokenizer < length):
         length, why = tokenizer, "model_max_length of tokenizer_config.json"
+    unlimited = length is None
     if length is None:
         length, why = _WITHOUT_ANY, f"no field names a length: the engine assumes {_WITHOUT_ANY}"
     length, why = _scaled(config, length, why)
     sentences = as_size(config.sentence_config.get("max_seq_length"))
     if sentences:
         length, why = sentences, "max_seq_length of the sentence-transformers configuration"
-    return _with_default(config, length, why)
+    context = _with_default(config, length, why)
+    return replace(context, limit=None) if unlimited else context
 
 
 def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
@@ -42,8 +45,8 @@ def rope_parameters(config: ModelConfig) -> tuple[Mapping[str, Any], ...]:
 
 def _with_default(config: ModelConfig, length: int, why: str) -> Context:
     """Return the context with this default, and the longest length that the engine allows."""
-    limit = max(length, config.whole("model_max_length") or 0)
-    original = config.whole("original_max_position_embeddings")
+    limit = max(length, config.first_integer("model_max_length") or 0)
+    original = config.first_integer("original_max_position_embeddings")
     if original is not None and any(_rope_type(rope) == "longrope" for rope in rope_parameters(config)):
         reason = f"original_max_position_embeddings: longrope without --max-model-len; up to {limit} with it"
         return Context(tokens=original, why=reason, limit=limit)
@@ -54,16 +57,16 @@ def _with_default(config: ModelConfig, length: int, why: str) -> Context:
 
 def _stated(config: ModelConfig) -> tuple[int | None, str]:
     """Return the context stated in the configuration, and the key that states it."""
-    own = config.whole("model_max_length")
+    own = config.first_integer("model_max_length")
     if own:
         return own, "model_max_length"
-    named = [(length, name) for name in _LENGTHS if (length := config.whole(name)) is not None]
+    named = [(length, name) for name in _LENGTHS if (length := config.first_integer(name)) is not None]
     return min(named, key=lambda pair: pair[0]) if named else (None, "")
 
 
 def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | None:
     """Return the tokenizer's limit in tokens for pooling models with absolute positions, else None."""
-    if generates is not False or config.root.word("position_embedding_type") != _ABSOLUTE_POSITIONS:
+    if generates is not False or config.root.first_string("position_embedding_type") != _ABSOLUTE_POSITIONS:
         return None
     return as_size(config.tokenizer_config.get("model_max_length"))
 

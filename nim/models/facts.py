@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from nim.manifest.types import merged
 from nim.models.config import ModelConfig, model_config
 from nim.models.types import LARGEST, ModelReading
-from nim.models.weights.modules import Ranks
-from nim.models.weights.shares import CannotSplitError
+from nim.models.weights.tensor_parallel_split import CannotSplitError
+from nim.models.weights.weight_matrices import Ranks
 
 if TYPE_CHECKING:
     from nim.models.weights.model_weights import ModelWeights
@@ -94,7 +94,7 @@ class ModelFacts:
         """Return the model's weights; None if their format is unknown."""
         # Imported here: most plans are made without a model's configuration, and need none of it.
         from nim.models.weights.model_weights import read_weights, served_dtype
-        from nim.models.weights.storage.methods import HOPPER
+        from nim.models.weights.storage.quantization_methods import HOPPER
 
         key = quantize, served_dtype(self.config, dtype), capability or HOPPER
         if key not in self._read:
@@ -114,7 +114,7 @@ def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
     """Return the facts of a model, `overrides` (`--hf-overrides`) laid over its configuration first."""
-    from nim.models.reading import read_model
+    from nim.models.interpret_config import read_model
 
     if overrides:
         changed = model_config(merged(config.root.values, overrides))

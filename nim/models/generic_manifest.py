@@ -21,9 +21,11 @@ def manifest_for_model(
     weights_bytes: int | None = None,
     tensor_parallel_size: int | None = None,
     pipeline_parallel_size: int | None = None,
+    adapters: bool = True,
 ) -> Manifest:
-    """Return profiles for each number of GPUs that the engine accepts, and for the CPU; each with LoRA, too.
+    """Return profiles for each number of GPUs that the engine accepts, and for the CPU.
 
+    With `adapters` each is there with LoRA, too.
     `facts` are those of the model, `weights_bytes` the size of its weights; None where that is not known yet.
     A parallel size that was asked for is offered in any case. Ids hold for this release only.
     """
@@ -39,6 +41,7 @@ def manifest_for_model(
     profiles = [
         _profile(model, tags, weights_gb)
         for tags in _tags(reading.precision, sizes, tensor_parallel_size, pipeline_parallel_size)
+        if adapters or tags["feat_lora"] == "false"
     ]
     return Manifest(profiles=tuple(profiles), model=model, is_generic=True)
 

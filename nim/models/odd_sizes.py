@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.models.config import NEVER_ZERO, ModelConfig, as_whole
-from nim.models.layers.kinds import MOST_LAYERS
+from nim.models.config import NEVER_ZERO, ModelConfig, as_integer
+from nim.models.layers.layer_kinds import MOST_LAYERS
 
 # What names of sizes end in. Windows are no sizes: some files have -1 for none.
 _SIZE = re.compile(r"(?<!window_)(size|heads|layers|dim|rank|experts|length|len|embeddings|positions)$")
@@ -24,7 +24,7 @@ def odd_sizes(config: ModelConfig) -> tuple[str, ...]:
 def _odd(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield name and value of each such size."""
     for name, value in values.items():
-        number = as_whole(value) if _SIZE.search(name) else None
+        number = as_integer(value) if _SIZE.search(name) else None
         if number is None:
             continue
         if number < (name in NEVER_ZERO) or (name == "num_hidden_layers" and number > MOST_LAYERS):

@@ -3,23 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nim.engine.catalog import Feature, load_catalog
+from nim.engine.model_catalog import Feature
+from nim.models.attention_heads import read_heads
 from nim.models.config import ModelConfig
-from nim.models.heads import read_heads
-from nim.models.layers.kinds import layer_count
+from nim.models.engine_support import supports
+from nim.models.layers.layer_kinds import layer_count
 from nim.models.types import LARGEST
 from nim.models.weights.model_weights import ModelWeights
-from nim.models.weights.modules import Ranks
 from nim.models.weights.parts.attention import ATTENTION_HEADS, KV_HEADS
-from nim.models.weights.parts.families import family_of
 from nim.models.weights.parts.feed_forward import read_mixture
-from nim.models.weights.parts.sizes import UnknownSizeError
-from nim.models.weights.shares import CannotSplitError, Share
+from nim.models.weights.parts.model_families import family_of
+from nim.models.weights.parts.required_sizes import UnknownSizeError
+from nim.models.weights.tensor_parallel_split import CannotSplitError, Share
+from nim.models.weights.weight_matrices import Ranks
 
 
 def check_stages(config: ModelConfig, ranks: Ranks) -> str | None:
     """Return why the engine refuses the pipeline or expert parallelism; None if it does not."""
-    if ranks.expert_parallel and _mixture(config) is False:
+    if ranks.expert_parallel and has_experts(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
     return _pipeline_refusal(config, ranks.pipeline)
 
@@ -56,10 +57,7 @@ def accepted_sizes(
 
 def runs_in_stages(config: ModelConfig) -> bool | None:
     """Return whether the engine has pipeline parallelism for the architecture; None where it is not known."""
-    found = load_catalog().resolve(config.architectures) if config.architectures else None
-    if found is None or found.architecture is None:
-        return None
-    return Feature.PIPELINE_PARALLEL in found.architecture.features
+    return supports(config, Feature.PIPELINE_PARALLEL)
 
 
 def _refused(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
@@ -94,7 +92,7 @@ def _pipeline_refusal(config: ModelConfig, stages: int) -> str | None:
     return None
 
 
-def _mixture(config: ModelConfig) -> bool | None:
+def has_experts(config: ModelConfig) -> bool | None:
     """Return whether the model has routed experts; None where that is not known."""
     try:
         return read_mixture(config) is not None if config.root.values else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.models.config import as_whole
+from nim.models.config import as_integer
 
 _PRECISIONS = {
     "fp8": "fp8", "fbgemm_fp8": "fp8", "deepseek_v4_fp8": "fp8", "mxfp4": "mxfp4", "gpt_oss_mxfp4": "mxfp4",
@@ -75,17 +75,17 @@ def _quark_weights(weight: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_weights(weights: Mapping[str, Any]) -> str | None:
     """Return the precision of a description of weights; None if unknown."""
-    bits, kind = as_whole(weights.get("num_bits")), weights.get("type")
+    bits, kind = as_integer(weights.get("num_bits")), weights.get("type")
     if kind == "float" and bits == 4:
-        return "mxfp4" if as_whole(weights.get("group_size")) == 32 else "nvfp4"
+        return "mxfp4" if as_integer(weights.get("group_size")) == 32 else "nvfp4"
     if kind == "float" and bits == 8:
-        return "mxfp8" if as_whole(weights.get("group_size")) == 32 else "fp8"
+        return "mxfp8" if as_integer(weights.get("group_size")) == 32 else "fp8"
     return {4: "int4", 8: "int8"}.get(bits or 0) if kind in ("int", None) else None
 
 
 def _by_bits(raw: Mapping[str, Any]) -> str | None:
     """Return the precision by the number of bits; None if not stated."""
-    bits = as_whole(raw.get("bits")) or as_whole(raw.get("w_bit")) or as_whole(raw.get("weight_bits"))
+    bits = as_integer(raw.get("bits")) or as_integer(raw.get("w_bit")) or as_integer(raw.get("weight_bits"))
     if raw.get("load_in_4bit") or raw.get("_load_in_4bit"):
         bits = 4
     if raw.get("load_in_8bit") or raw.get("_load_in_8bit"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nim.log_format import visible
-from nim.models.config import ModelConfig, as_size, as_whole, as_word
+from nim.models.config import ModelConfig, as_integer, as_size, as_string
 from nim.models.precision import algorithm_of, checkpoint_precision, weight_groups
 from nim.models.types import Quantization
 
@@ -31,7 +31,7 @@ def read_quantization(config: ModelConfig) -> Quantization | None:
     return Quantization(
         method=method,
         precision=precision,
-        bits=_BITS.get(precision or "") or as_whole(raw.get("bits")),
+        bits=_BITS.get(precision or "") or as_integer(raw.get("bits")),
         group_size=_group_size(raw) or _GROUPS.get(precision or ""),
         block=_block(raw),
         ignored=_ignored(raw),
@@ -102,7 +102,7 @@ def _group_size(raw: Mapping[str, Any]) -> int | None:
     """Return the size of a quantization group; None if not stated."""
     named = [raw.get("group_size"), raw.get("q_group_size")]
     weights = [group["weights"] for group in weight_groups(raw) if isinstance(group.get("weights"), Mapping)]
-    sizes = (as_whole(value) for value in (*named, *(w.get("group_size") for w in weights)))
+    sizes = (as_integer(value) for value in (*named, *(w.get("group_size") for w in weights)))
     return next((size for size in sizes if size and size > 0), None)
 
 
@@ -133,6 +133,6 @@ def _kv_cache_dtype(raw: Mapping[str, Any], method: str | None) -> str | None:
     if not (method or "").startswith("modelopt"):
         return None
     if isinstance(scheme, Mapping):
-        bits = as_whole(scheme.get("num_bits"))
+        bits = as_integer(scheme.get("num_bits"))
         return {8: "fp8_e4m3", 4: "nvfp4"}.get(bits or 0) if scheme.get("type") == "float" else None
-    return _KV_DTYPES.get((as_word(scheme) or as_word(raw.get("kv_cache_quant_algo")) or "").lower())
+    return _KV_DTYPES.get((as_string(scheme) or as_string(raw.get("kv_cache_quant_algo")) or "").lower())

@@ -70,7 +70,7 @@ class Context:
 
     tokens: int
     why: str  # the field or rule it follows from
-    limit: int  # a longer `--max-model-len` is refused
+    limit: int | None  # a longer `--max-model-len` is refused; None where no file names a length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from nim.engine.argument_refusals import Refusal, refuse_all
-from nim.models.adapters import Adapter
-from nim.options.rules import Said
+from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.models.lora_adapters import Adapter
+from nim.options.rule_types import Said
 
 _OPTION = "lora_modules"
 

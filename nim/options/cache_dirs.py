@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from nim.options.derive import Surroundings
-from nim.options.layers import Entry
+from nim.options.derived_options import HostFacts
+from nim.options.option_layers import Entry
 from nim.value_origins import Layer, Origin
 
 # By default, each of these is below the home directory, beside its source, or in /tmp. Without a directory
@@ -29,13 +29,13 @@ NAMELESS = "nim"
 _WHY = "no home directory that is this user's own"
 
 
-def home_entries(environment: Surroundings) -> Iterator[Entry]:
+def home_entries(environment: HostFacts) -> Iterator[Entry]:
     """Yield a home directory if there is none. It overrides the environment, whose HOME is not usable."""
     if not environment.has_home:
         yield _derived("HOME", f"{environment.runtime_cache_dir}/home", _WHY)
 
 
-def place_entries(environment: Surroundings) -> Iterator[Entry]:
+def place_entries(environment: HostFacts) -> Iterator[Entry]:
     """Yield every cache below the one writable directory, and a name for a user without one in /etc/passwd.
 
     The environment may override them. Without a name, looking up the user would fail.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from nim.hardware import Hardware
 from nim.hardware.types import GIB
-from nim.options.layers import Entry
+from nim.options.option_layers import Entry
 from nim.selection.select import Selection
 from nim.value_origins import Layer, Origin
 

@@ -1,6 +1,6 @@
 """The engine's rules on kinds and sizes of parallelism that apply to any model."""
 
-from nim.options.rules import Clash, Rule, Said, at_most, excludes, found, needs
+from nim.options.rule_types import Clash, Rule, Said, at_most, excludes, found, needs
 
 _PARALLEL = "config/parallel.py, ParallelConfig._validate_parallel_config"
 _ARGS = "engine/arg_utils.py, EngineArgs.create_engine_config"

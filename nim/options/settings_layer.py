@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import Option, OptionTable
-from nim.engine.argument_refusals import Refusal, refuse_all, variable_misfit
-from nim.engine.option_values import read_value
-from nim.engine.scalars import MisfitError
-from nim.options.layers import Entry, Layered
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.option_values import read_value
+from nim.engine.arguments.refusals import Refusal, refuse_all, variable_misfit
+from nim.options.option_layers import Entry, Layered
 from nim.settings import Settings, declared
 from nim.value_origins import Layer, Origin
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nim.options.rules import Clash, Rule, Said, found, once
+from nim.options.rule_types import Clash, Rule, Said, found, once
 
 _ARGS = "engine/arg_utils.py, EngineArgs.create_speculative_config"
 _CONFIG = "config/speculative.py, SpeculativeConfig"
@@ -11,6 +11,7 @@ _SHORT = {"spec_method": "method", "spec_model": "model", "spec_tokens": "num_sp
 # These methods draft with the model itself, or without a model; all others need a draft model.
 _SELF_DRAFTING = ("ngram", "[ngram]", "ngram_gpu", "suffix", "extract_hidden_states", "mtp", "dspark")
 _NGRAM = ("ngram", "[ngram]", "ngram_gpu")
+_WITHOUT_MODEL = (*_NGRAM, "suffix", "custom_class")
 _NOT_ASYNC = ("ngram", "suffix", "medusa", "mlp_speculator", "custom_class")
 
 
@@ -23,6 +24,13 @@ def drafting(said: Said) -> dict[str, Any]:
 def is_on(said: Said) -> bool:
     """Return whether speculative decoding is configured."""
     return said.given(_OPTION) or any(said.given(option) for option in _SHORT)
+
+
+def draft_model(said: Said) -> tuple[str | None, str]:
+    """Return the draft model that the engine loads, and the option naming it; None where there is none."""
+    model = drafting(said).get("model") if is_on(said) else None
+    loads = isinstance(model, str) and model not in _NGRAM and _method(drafting(said)) not in _WITHOUT_MODEL
+    return (str(model), _named(said)) if loads else (None, "")
 
 
 def _named(said: Said) -> str:
@@ -50,6 +58,13 @@ def _tokens(said: Said) -> Clash | None:
         return None
     message = f'{_named(said)}: it needs "num_speculative_tokens"'
     return found(message, "--speculative-config.num_speculative_tokens 2")
+
+
+def _positive(said: Said) -> Clash | None:
+    tokens = drafting(said).get("num_speculative_tokens")
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens > 0:
+        return None
+    return found(f'"num_speculative_tokens" {tokens} of {_named(said)}: it is below 1', "1 or more")
 
 
 def _model(said: Said) -> Clash | None:
@@ -174,6 +189,7 @@ def _metrics(said: Said) -> Clash | None:
 SPECULATIVE: tuple[Rule, ...] = (
     *(once(option, _OPTION, key, source=_ARGS) for option, key in _SHORT.items()),
     Rule(source=f"{_CONFIG}._verify_args", find=_tokens),
+    Rule(source=_CONFIG, find=_positive),
     Rule(source=f"{_CONFIG}.__post_init__", find=_model),
     Rule(source=f"{_CONFIG}._verify_args, _verify_and_get_draft_tp", find=_draft_size),
     Rule(source=f"{_CONFIG}.__post_init__", find=_lookup),

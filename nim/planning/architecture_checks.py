@@ -4,14 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.engine.catalog import Catalog
-from nim.engine.catalog_checks import refuse, transformers_note, unknown_architecture, unknown_quantization
+from nim.engine.arguments.refusals import Refusal
+from nim.engine.catalog_checks import (
+    OTHER_WEIGHTS,
+    needless_quantization,
+    refuse,
+    transformers_note,
+    unknown_architecture,
+    unknown_quantization,
+)
+from nim.engine.model_catalog import Catalog
 from nim.manifest.types import merged
-from nim.models.checkpoint.directory import CONFIG
-from nim.models.checkpoint.judge import LocalModel
+from nim.models.checkpoint.check_model_directory import LocalModel
+from nim.models.checkpoint.list_directory import CONFIG
 from nim.models.config import ModelConfig, model_config
-from nim.models.files import read_config
+from nim.models.config_files import read_config
 from nim.models.quantization import quantization_mapping
+from nim.models.quantization_faults import quantization_fault
+from nim.models.refused_models import layers_fault, quantization_detail, quantization_name
 from nim.value_origins import Value
 
 # The configuration is then read from elsewhere.
@@ -31,7 +41,9 @@ def check_model_names(
     place = str(model.files.directory / CONFIG)
     return (
         *_check_architecture(config, said, catalog, place, strict=strict),
+        *_check_layers(config, said, place, strict=strict),
         *_check_quantization(config, said, catalog, place, strict=strict),
+        *_check_unquantized(config, said, catalog, model, strict=strict),
     )
 
 
@@ -68,22 +80,52 @@ def _check_architecture(
     return (*refuse(refusal, strict=strict), *([note] if note else []))
 
 
+def _check_layers(
+    config: ModelConfig, said: Mapping[str, Any], place: str, *, strict: bool
+) -> tuple[str, ...]:
+    """Return warnings about the layers; with `strict`, raise WeightsError for unsupported ones."""
+    fault = layers_fault(config)
+    if fault is None or said.get("model_impl") in ("transformers", "terratorch"):
+        return ()
+    hint = "another model; --model-impl transformers, if Transformers' code of it will do"
+    return refuse(Refusal(message=f"cannot load the model ({place}): {fault}", hint=hint), strict=strict)
+
+
 def _check_quantization(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
     """Return warnings about the quantization; with `strict`, raise WeightsError for an unsupported one."""
-    raw = quantization_mapping(config)
-    producer = raw.get("producer")
-    by_modelopt = isinstance(producer, Mapping) and producer.get("name") == "modelopt"
-    method = str(raw.get("quant_method") or ("modelopt" if by_modelopt else ""))
+    method = quantization_name(config)
     if not method:
         return ()
+    detail = quantization_detail(config)
+    asked = str(said["quantization"]) if said.get("quantization") else None
     refusal = unknown_quantization(
         method,
         catalog,
         place=place,
-        detail=str(raw.get("quant_algo") or config.model_type or "") or None,
-        asked=str(said["quantization"]) if said.get("quantization") else None,
+        detail=detail,
+        asked=asked,
         allow_deprecated=bool(said.get("allow_deprecated_quantization")),
     )
+    found = catalog.checkpoint(method, detail)
+    loads = found and (found.asked.get(asked, found.method) if asked else found.method)
+    fault = quantization_fault(config, loads) if loads and refusal is None else None
+    if fault:
+        message = f'cannot load weights quantized by "{method}" ({place}): {fault}'
+        refusal = Refusal(message=message, hint=OTHER_WEIGHTS)
     return refuse(refusal, strict=strict)
+
+
+def _check_unquantized(
+    config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, model: LocalModel, *, strict: bool
+) -> tuple[str, ...]:
+    """Check `--quantization` for weights that are not quantized; what lies elsewhere may say how they are."""
+    elsewhere = said.get("quantization_config") or said.get("hf_overrides") or model.weights is None
+    if quantization_name(config) or quantization_mapping(config) or elsewhere:
+        return ()
+    directory = model.files.directory
+    names = sorted(path.name for path in directory.glob("*.json"))
+    asked = str(said["quantization"]) if said.get("quantization") else None
+    place = str(directory / CONFIG)
+    return refuse(needless_quantization(asked, names, catalog, place=place), strict=strict)

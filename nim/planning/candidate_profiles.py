@@ -9,15 +9,17 @@ from nim.engine import InstalledEngine, load_options, service_links
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.source import HUB, ModelWish
-from nim.options.derive import Surroundings, cache_entries
-from nim.options.layers import Entry, environment_entries
-from nim.options.resolve import resolve
+from nim.models.requested_model import HUB, ModelWish
+from nim.options.derived_options import HostFacts, cache_entries
+from nim.options.option_layers import Entry, environment_entries
+from nim.options.resolve_layers import resolve
+from nim.planning.facts_of_local_sources import facts_by_source, read_facts
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
-from nim.planning.model_facts import facts_by_source, read_facts
 from nim.planning.option_layers_from_files import runtime_config_entries
 from nim.planning.option_layers_from_user import Written
 from nim.planning.plan_request import Request
+from nim.selection.adapters import takes_adapters
+from nim.selection.effective_options import EngineOptions
 from nim.selection.profile_fit import Wishes
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
@@ -37,12 +39,12 @@ def find_candidates(
     request: Request,
     wish: ModelWish,
     written: Written,
-    surroundings: Surroundings,
+    host: HostFacts,
     engine: InstalledEngine | None,
 ) -> Candidates:
     """Return the profiles to choose from, with the user's requirements and the model facts."""
     said = said_entries(request, written, wish)
-    cache = tuple(cache_entries(surroundings))
+    cache = tuple(cache_entries(host))
     own = environment_entries(request.environ, cache, service_links(request.environ))
     values = resolve((*cache, *own, *said))
     wishes = wishes_of(request, said, engine)
@@ -80,6 +82,7 @@ def read_manifest_for(
         weights_bytes=files.weights_bytes,
         tensor_parallel_size=wishes.size("tensor_parallel_size"),
         pipeline_parallel_size=wishes.size("pipeline_parallel_size"),
+        adapters=takes_adapters(facts, EngineOptions(values=wishes.options)),
     )
 
 

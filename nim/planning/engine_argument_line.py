@@ -4,11 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.engine import OptionTable, ParsedArguments, argument_refusals, parse_arguments, stray_words
-from nim.engine.pasted_command import without_command
-from nim.engine.tokens import Line
-from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
-from nim.models.source import HUB
+from nim.engine import OptionTable, ParsedArguments, parse_arguments
+from nim.engine.arguments import misplaced_words
+from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments.pasted_command import without_command
+from nim.engine.arguments.split_line import Line
+from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
+from nim.models.requested_model import HUB
 from nim.settings import Settings
 from nim.settings.pasted_values import reference
 
@@ -48,7 +50,7 @@ def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> 
         return tag, None
     if "/" not in tag:
         # A value without its option rather than a model.
-        raise argument_refusals.refuse_all([stray_words.stray(tag, None, table, place)], place)
+        raise argument_refusals.refuse_all([misplaced_words.stray(tag, None, table, place)], place)
     if pasted and _REPOSITORY.fullmatch(tag):
         return HUB + tag, f"the model {tag} is taken for {HUB}{tag}"
     return tag, None

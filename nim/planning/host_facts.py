@@ -8,26 +8,31 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim import data_paths
-from nim.options.derive import Surroundings
+from nim.options.derived_options import HostFacts
+from nim.planning.cache_place import default_cache
 from nim.settings import Settings
 
 IMAGE_ROOT = Path("/opt/nim")
 # Of the distributions, and of nginx.org.
 MODULE_DIRECTORIES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 MOST_OPEN_FILES = 1_048_576
+RUNTIME_CACHE = "vllm"
+_AS_ROOT = (
+    "running as root: the engine, its plugins and code that comes with a model may then do anything here; "
+    "any other user will do, such as docker run --user 1000:0, or runAsUser in Kubernetes"
+)
 
 
-def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroundings:
+def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts:
     """Return the user, directories and limits of this service."""
     uid = os.geteuid()
     home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108  # nosec B108
-    cache = settings.cache_path or str(home / ".cache" if home == IMAGE_ROOT else home / ".cache" / "nim")
-    run_dir = settings.run_dir or f"/tmp/nim-{uid}-{settings.server_port}"  # noqa: S108 (made private there)  # nosec B108
+    cache, warning = _cache(settings, home)
     ipv6 = Path("/proc/net/if_inet6")
-    return Surroundings(
-        run_dir=str(Path(run_dir).absolute()),
+    return HostFacts(
+        run_dir=run_directory(settings),
         cache_dir=str(Path(cache).absolute()),
-        runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/vllm").absolute()),
+        runtime_cache_dir=str(Path(settings.runtime_cache_path or f"{cache}/{RUNTIME_CACHE}").absolute()),
         offline=settings.disable_model_download,
         user="root" if uid == 0 else None,
         has_ipv6=ipv6.exists() and bool(ipv6.read_text()),
@@ -35,6 +40,7 @@ def read_surroundings(settings: Settings, environ: Mapping[str, str]) -> Surroun
         open_files=_open_files(),
         has_home=_has_home(environ.get("HOME", "")),
         has_name=_has_name(uid),
+        warnings=tuple(filter(None, (_AS_ROOT if uid == 0 else None, warning))),
         can_compile=any(map(shutil.which, ("c++", "g++", "clang++"))),
         nginx_modules=_lua_modules(),
     )
@@ -47,6 +53,22 @@ def _lua_modules() -> tuple[str, ...]:
         if all(path.exists() for path in paths):
             return tuple(map(str, paths))
     return ()
+
+
+def run_directory(settings: Settings) -> str:
+    """Return the run directory of the service with these settings."""
+    own = f"/tmp/nim-{os.geteuid()}-{settings.server_port}"  # noqa: S108 (made private there)  # nosec B108
+    return str(Path(settings.run_dir or own).absolute())
+
+
+def _cache(settings: Settings, home: Path) -> tuple[str, str | None]:
+    """Return the cache directory and a warning. One that was named is used as it is: it may be shared."""
+    if settings.cache_path:
+        return settings.cache_path, None
+    if home == IMAGE_ROOT:
+        return str(home / ".cache"), None
+    cache, warning = default_cache(home, RUNTIME_CACHE)
+    return str(cache), warning
 
 
 def _has_home(home: str) -> bool:

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nim.engine.catalog import load_catalog
+from nim.engine.model_catalog import load_catalog
 from nim.errors import WeightsError
-from nim.models.checkpoint.companions import remote_code_warnings, tokenizer_warnings
+from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
+from nim.models.checkpoint.download_origin import find_snapshot
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.checkpoint.judge import LocalModel, read_local_model, read_snapshot
-from nim.models.checkpoint.origin import find_snapshot
+from nim.models.checkpoint.loaded_weights import is_quantized
+from nim.models.checkpoint.tokenizer_and_code import remote_code_warnings, tokenizer_warnings
 from nim.models.checkpoint.weight_files import AUTO
-from nim.models.checkpoint.weights import is_quantized
-from nim.models.download import cache_of, wanted_of
-from nim.models.source import ModelWish, Source
+from nim.models.hub.repositories import cache_of, wanted_of
+from nim.models.requested_model import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names
 from nim.planning.plan_request import Request
 from nim.preflight.mount_checks import Place, probe

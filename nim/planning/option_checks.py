@@ -4,26 +4,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
+from nim.engine.arguments.refusals import refuse_all
+from nim.hardware import Gpu
 from nim.manifest import Manifest
-from nim.models.adapters import read_adapters
 from nim.models.facts import ModelFacts
-from nim.models.hub_environment import check_timeouts, hub_problems
+from nim.models.hub.environment import check_timeouts, hub_problems
+from nim.models.lora_adapters import read_adapters
 from nim.models.odd_sizes import odd_sizes
-from nim.models.source import Source
+from nim.models.requested_model import Source
 from nim.options.adapter_rules import check_adapters
-from nim.options.combinations import check_combinations
-from nim.options.rules import Said
+from nim.options.option_combinations import check_combinations
+from nim.options.rule_types import Said
+from nim.planning.named_paths import absent_paths, missing_paths
 from nim.planning.plan_request import Request
 from nim.value_origins import Value
+
+_WITHOUT = "without it the engine does not start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedModel:
-    """The model that the options apply to. `facts` is None if its files are not on this machine."""
+    """The model that the options apply to. `facts` is None if its files are not on this machine.
+
+    `gpu` is the first of those that serve it; None on the CPU.
+    """
 
     manifest: Manifest
     source: Source
     facts: ModelFacts | None
+    gpu: Gpu | None = None
 
 
 def check_options(
@@ -33,12 +42,13 @@ def check_options(
     check_timeouts(request.environ)
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
-    said = Said(config=config, table=table, experts=experts)
+    said = Said(config=config, table=table, experts=experts, model=model.facts, gpu=model.gpu)
     return (
         *check_variable_values(config, table, strict=strict),
         *check_named_values(config, load_catalog(table.version), strict=strict),
         *check_combinations(said, strict=strict),
         *_adapter_warnings(said, model, other_machine=request.other_machine, strict=strict),
+        *_path_warnings(said, other_machine=request.other_machine, strict=strict),
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
         *(odd_sizes(model.facts.config) if model.facts else ()),
@@ -53,8 +63,20 @@ def _adapter_warnings(
     if not isinstance(modules, list) or not modules:
         return ()
     # The files of a made-up machine are not those of this one.
-    adapters = [one for one in read_adapters(modules) if not (other_machine and one.is_missing)]
-    return check_adapters(said, adapters, _names(model), strict=strict)
+    found = read_adapters(modules)
+    absent = [one for one in found if other_machine and one.is_missing]
+    adapters = [one for one in found if one not in absent]
+    notes = (f"the adapter {one.name} '{one.path}' is not on this machine: {_WITHOUT}" for one in absent)
+    return (*check_adapters(said, adapters, _names(model), strict=strict), *notes)
+
+
+def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[str, ...]:
+    """Return warnings of paths that are not here. SettingsError for those that the engine needs."""
+    missing = tuple(missing_paths(said))
+    if missing and strict and not other_machine:
+        raise refuse_all([one.refusal for one in missing], "the options")
+    notes = (f"{one.what}: {one.fault} on this machine; {_WITHOUT}" for one in missing)
+    return (*notes, *absent_paths(said))
 
 
 def _experts(facts: ModelFacts) -> int | None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from nim.engine import OptionTable, check_values, parse_arguments
-from nim.engine.tokens import read_line
-from nim.models.runtime_config import read_runtime_config
-from nim.models.source import Source
-from nim.options.layers import Layered, entries, profile_entries
+from nim.engine.arguments.split_line import read_line
+from nim.models.requested_model import Source
+from nim.models.runtime_files import read_runtime_config
+from nim.options.option_layers import Layered, entries, profile_entries
 from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.value_origins import Layer

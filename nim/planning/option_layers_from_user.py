@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from nim.engine import OptionTable, check_variables
-from nim.engine.tokens import Line, read_line
-from nim.models.source import COMMAND_LINE as MODEL_ARGUMENT
-from nim.options.layers import Entry, entries
+from nim.engine.arguments.split_line import Line, read_line
+from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
+from nim.options.option_layers import Entry, entries
 from nim.options.settings_layer import settings_entries
 from nim.planning.engine_argument_line import COMMAND_LINE, PASSTHROUGH, read_arguments
 from nim.planning.plan_request import Request

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.engine import (
+    OptionTable,
     blank_variables,
     find_engine,
     load_options,
@@ -20,34 +21,38 @@ from nim.manifest import (
     local_path,
     manifest_to_json,
 )
-from nim.models.download import download_of
-from nim.models.runtime_config import find_beside
-from nim.models.source import ModelWish, Source, read_source, wished_model
+from nim.models.facts import ModelFacts, facts_of
+from nim.models.hub.repositories import download_of
+from nim.models.requested_model import ModelWish, Source, read_source, wished_model
+from nim.models.runtime_files import find_beside
 from nim.options.cache_dirs import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derive import (
-    Surroundings,
+from nim.options.derived_options import (
+    HostFacts,
     address_entries,
     default_entries,
     derived_entries,
     device_entries,
+    loopback_entries,
 )
 from nim.options.engine_command import engine_command
-from nim.options.layers import (
+from nim.options.option_layers import (
     Entry,
     environment_entries,
 )
-from nim.options.resolve import resolve
+from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import judge_model
+from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.option_layers_from_files import file_layers
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
-from nim.selection.profile_options import EngineOptions
+from nim.redact import known_secrets, mask_value
+from nim.selection.effective_options import EngineOptions
 from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.value_origins import Origin, Value
@@ -60,29 +65,31 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     """Return the plan of a start and the selected profile. NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
-    blank = blank_variables(request.environ, table)
-    request = replace(request, environ={k: v for k, v in request.environ.items() if k not in blank})
+    request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
-    surroundings = read_surroundings(settings, request.environ)
-    candidates = find_candidates(request, wish, written, surroundings, engine)
+    host = read_host_facts(settings, request.environ)
+    candidates = find_candidates(request, wish, written, host, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
-    derived = derived_entries(surroundings, source, name, settings.log_level, selection)
-    machine = machine_entries(request, surroundings, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, surroundings)
+    derived = derived_entries(host, source, name, settings.log_level, selection)
+    machine = machine_entries(request, host, selection, written)
+    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
+    config, left_out = without_models_own_word(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = candidates.facts.get(selection.profile.source)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts)
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,
-        surroundings=surroundings,
+        host=host,
         model=model_of(manifest, source, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
@@ -90,23 +97,42 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=json.dumps(manifest_to_json(manifest, selection.profile), ensure_ascii=False),
+        manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*written.warnings, *from_files.warnings, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
+        secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
 
 
+def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
+    """Return the request without variables that the engine would refuse because they are blank, and those."""
+    blank = blank_variables(request.environ, table)
+    kept = {name: value for name, value in request.environ.items() if name not in blank}
+    return replace(request, environ=kept), blank
+
+
+def published(manifest: Manifest, profile: Profile) -> str:
+    """Return the manifest as the service shows it, as JSON with secrets masked."""
+    return json.dumps(mask_value("", manifest_to_json(manifest, profile)), ensure_ascii=False)
+
+
 def resolve_all(
-    request: Request, weaker: Sequence[Entry], written: Written, surroundings: Surroundings
+    request: Request, weaker: Sequence[Entry], written: Written, host: HostFacts
 ) -> dict[str, Value]:
     """Return the options resolved over all layers. `weaker`: the layers between defaults and user's."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
-    return resolve((*below, *home_entries(surroundings), *own, *written.entries))
+    return resolve((*below, *home_entries(host), *own, *written.entries))
+
+
+def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> ModelFacts | None:
+    """Return the facts of the model with `--hf-overrides`."""
+    overrides = config["hf_overrides"].value if "hf_overrides" in config else None
+    return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
@@ -123,15 +149,16 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 
 
 def machine_entries(
-    request: Request, surroundings: Surroundings, selection: Selection, written: Written
+    request: Request, host: HostFacts, selection: Selection, written: Written
 ) -> Iterator[Entry]:
     """Yield options that follow from the machine: addresses, devices, CPU memory, writable directories."""
-    yield from address_entries(surroundings, request.settings.server_port, request.settings.backend_port)
+    yield from address_entries(host, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
-    can_compile = surroundings.can_compile or request.other_machine
+    yield from loopback_entries(said)
+    can_compile = host.can_compile or request.other_machine
     yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
-    yield from place_entries(surroundings)
+    yield from place_entries(host)
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:

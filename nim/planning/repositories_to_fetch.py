@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from nim.engine import find_engine, load_options
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
-from nim.models.download import wanted_of
-from nim.models.source import COMMAND_LINE, ModelWish, Source, wished_model
-from nim.options.derive import cache_entries, default_entries, revision_entries
-from nim.options.layers import environment_entries, profile_entries
-from nim.options.resolve import resolve
+from nim.models.hub.repositories import wanted_of
+from nim.models.requested_model import COMMAND_LINE, ModelWish, Source, wished_model
+from nim.options.derived_options import cache_entries, default_entries, revision_entries
+from nim.options.option_layers import environment_entries, profile_entries
+from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
 from nim.planning.candidate_profiles import find_candidates
-from nim.planning.host_facts import read_surroundings
+from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import read_source
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
@@ -86,7 +86,7 @@ class _Finder:
             choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.other_machine else find_engine()
-        self._around = read_surroundings(request.settings, request.environ)
+        self._around = read_host_facts(request.settings, request.environ)
         found = find_candidates(request, self._wish, self.written, self._around, engine)
         self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
         self._files = found.files

@@ -6,17 +6,17 @@ makes has 256 random bits, so a digest without salt is enough: nobody can try th
 
 import hashlib
 import re
-import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import ApiKeys
+from nim.regular_files import read_text
 
 VARIABLE = "NIM_API_KEYS_FILE"
 NAME_OF_VLLM_KEY = "VLLM_API_KEY"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+BYTE_ORDER_MARK = "\ufeff"  # as some editors write it
 LONGEST_KEY = 1024  # as in nginx/api_keys.lua
 LARGEST_FILE = 4 << 20
 
@@ -65,10 +65,7 @@ def check_length(key: str) -> str:
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Yield the number and text of each line that is not blank, without comments."""
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-            raise _cannot(path, "it is not a file of at most 4 MiB", f"ls -l {path}")
-        text = Path(path).read_text(encoding="utf-8-sig")  # as some editors write it
+        text = read_text(path, LARGEST_FILE).removeprefix(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise _cannot(path, str(why), f"ls -l {path}") from None

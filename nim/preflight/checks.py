@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, PLAN_FILE, Plan
-from nim.preflight.port_checks import Listener, find_listener
+from nim.preflight.tcp_sockets import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -48,7 +48,7 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
     if plan.gateway.user == "root":
         _check_group()
     check_shared_memory(plan, SHM)
-    _check_ports(tuple(_ports(plan)))
+    _check_ports(tuple(ports(plan)))
     return nginx
 
 
@@ -145,8 +145,8 @@ def _capabilities() -> int:
     return int(found[1], 16) if found else 0
 
 
-def _ports(plan: Plan) -> Iterator[Port]:
-    """Yield the ports that the service will listen on."""
+def ports(plan: Plan) -> Iterator[Port]:
+    """Yield the ports on which the service will listen."""
     gateway = plan.gateway
     yield Port(number=gateway.server_port, variable="NIM_SERVER_PORT", host="0.0.0.0")  # noqa: S104 (as nginx does)  # nosec B104
     if gateway.health_port is not None:

@@ -34,7 +34,12 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
             failed.append(error)
 
     thread = Thread(target=take, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise PreflightError(
+            f"cannot start a thread: {error}", hint="ulimit -u, or the limit on processes of the container"
+        ) from None
     thread.join(seconds or None)
     if thread.is_alive():
         raise _no_answer(at, seconds) if at else _nothing_tried(seconds)

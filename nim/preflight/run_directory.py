@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import signal
 import stat
 import time
 from contextlib import suppress
@@ -32,7 +31,7 @@ def take(path: Path) -> int:
     """Create the run directory and lock it; return the lock's descriptor. PreflightError if it is in use."""
     _check_path(path)
     _make(path)
-    _check_owner(path)
+    check_owner(path, path.lstat())
     lock = _lock(path)
     _wait_for_leftovers(path, lock)
     # Left by an earlier service; sockets of a killed one cannot be bound again.
@@ -55,25 +54,6 @@ def remove_directory(path: Path) -> None:
         for entry in path.iterdir():
             entry.unlink()
         path.rmdir()
-
-
-def ask_to_drain(run_dir: str) -> int:
-    """Send the drain signal to the service that holds the directory; return its pid."""
-    path = Path(run_dir)
-    with suppress(OSError):
-        fd = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = _holder(fd)
-            if pid is not None:
-                os.kill(pid, signal.SIGUSR1)
-                return pid
-        finally:
-            os.close(fd)
-    raise PreflightError(
-        f'cannot drain: no service runs in "{run_dir}"', hint="NIM_RUN_DIR=… as the service has it"
-    )
 
 
 def _check_path(path: Path) -> None:
@@ -109,9 +89,8 @@ def _make(path: Path) -> None:
         ) from error
 
 
-def _check_owner(path: Path) -> None:
-    """Raise PreflightError for a directory others can access: its sockets accept commands from anyone."""
-    found = path.lstat()
+def check_owner(path: Path, found: os.stat_result) -> None:
+    """Refuse a directory others can reach: its sockets accept commands from anyone who can connect."""
     if not stat.S_ISDIR(found.st_mode):
         raise PreflightError(
             f'cannot use "{path}" as the run directory: it is not a directory', hint="NIM_RUN_DIR=… elsewhere"
@@ -137,7 +116,7 @@ def _lock(path: Path) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(fd)
+            holder = lock_holder(fd)
             os.close(fd)
             raise PreflightError(
                 f'cannot use "{path}" as the run directory: process {holder or "?"} serves from it',
@@ -170,7 +149,7 @@ def _supervisord(path: Path) -> int | None:
         pid = int((path / SUPERVISORD_PID_FILE).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         log = Path(f"/proc/{pid}/fd/1").readlink()
-        if b"nim.supervision.supervisord" in command and log.is_relative_to(path.resolve()):
+        if b"nim.supervision.supervisord_main" in command and log.is_relative_to(path.resolve()):
             return pid
     return None
 
@@ -193,7 +172,7 @@ def _is_current(lock: Path, fd: int) -> bool:
     return False
 
 
-def _holder(fd: int) -> int | None:
-    """Return the pid written in the lock file; None if there is none."""
+def lock_holder(fd: int) -> int | None:
+    """Return the pid in an open lock file."""
     text = os.pread(fd, 32, 0).decode(errors="replace").strip()
     return int(text) if text.isdecimal() else None

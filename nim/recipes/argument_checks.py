@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import OptionTable, check_variables, parse_arguments
-from nim.engine.argument_refusals import OWNED
-from nim.engine.token_reader import is_value, read_word
+from nim.engine.arguments.refusals import OWNED
+from nim.engine.arguments.token_reader import is_value, read_word
 from nim.errors import SettingsError
 from nim.recipes.override_precedence import Part
 

@@ -16,6 +16,7 @@ from nim.manifest.types import about
 from nim.manifest.yaml_nodes import Place, compose
 from nim.manifest.yaml_to_dataclass import read
 from nim.recipes.hardware_names import CPU_KEYS, EVERY_GPU, find_target
+from nim.regular_files import read_text
 
 MAX_BYTES = 4 * 1024**2
 # The unconverted text: YAML would read dates and versions as numbers.
@@ -240,9 +241,7 @@ def _numbers(recipe: Recipe) -> Iterator[tuple[str, object]]:
 def _text(path: Path) -> str:
     """Return a recipe's text; ManifestError if it is too large or unreadable."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"cannot read the recipe '{path}': it is larger than {MAX_BYTES >> 20} MiB")
-        return path.read_text(encoding="utf-8")
+        return read_text(path, MAX_BYTES)
     except OSError as error:
         raise ManifestError(f"cannot read the recipe '{path}': {error.strerror}") from None
     except UnicodeDecodeError:

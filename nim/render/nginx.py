@@ -1,22 +1,18 @@
 """Render nginx.conf: a single file, with all paths inside the run directory."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
+from nim.render.nginx_locations import engine_locations, middleware_routes
+from nim.render.nginx_words import Verbatim, write
 from nim.routes import (
-    ALWAYS_OPEN,
     LIVE,
     READY,
     STARTUP,
-    Route,
-    Target,
     let_through,
     open_instead,
     open_routes,
@@ -30,35 +26,7 @@ _LOG_LEVELS = {
     "error": "error",
     "critical": "crit",
 }
-_SEGMENT = "[A-Za-z0-9._:-]+"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!-#%-~]+")
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f$]")
-
-
-class Verbatim(str):
-    """Text that is already nginx syntax: from the route table, never from a setting."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """An engine route in nginx: its path, and where requests are sent."""
-
-    match: Verbatim
-    upstream: Verbatim
-    websocket: bool
-    readable: bool
-    allow: str
-    asks_for_key: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiddlewareRoute:
-    """A route of the middleware in nginx."""
-
-    path: str
-    asks_for_key: bool
 
 
 def render_nginx(
@@ -80,11 +48,7 @@ def render_nginx(
     routes = open_routes(gateway.route_groups)
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
-    middleware_routes = [
-        MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
-        for route in routes
-        if route.target is Target.MIDDLEWARE
-    ]
+    by_middleware = middleware_routes(routes, gateway)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
@@ -106,17 +70,10 @@ def render_nginx(
         live=LIVE,
         ready=READY,
         quiet=(STARTUP,),
-        startup_routes=[route for route in middleware_routes if route.path == STARTUP],
-        middleware_routes=middleware_routes,
-        engine_routes=_locations(routes, gateway),
+        startup_routes=[route for route in by_middleware if route.path == STARTUP],
+        middleware_routes=by_middleware,
+        engine_routes=engine_locations(routes, gateway),
     )
-
-
-def _asks_for_key(route: Route, gateway: Gateway) -> bool:
-    """Return whether a request to this route needs an API key; health never does."""
-    if gateway.api_keys is None or route.group in ALWAYS_OPEN:
-        return False
-    return not {route.path, route.group.value} & {*gateway.api_keys.exempt}
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
@@ -128,30 +85,6 @@ def _routes_hint(groups: Collection[str]) -> Verbatim:
     """Return the text that lists the open routes for a client."""
     document = "/openapi.json"
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
-
-
-def write(value: Any) -> str:
-    """Return a value as one nginx word; text is quoted."""
-    match value:
-        case Verbatim():
-            return str(value)
-        case bool():
-            return "on" if value else "off"
-        case int():
-            return str(value)
-        case str():
-            return quote(value)
-    raise TypeError(f"nginx has no word for {value!r}")
-
-
-def quote(text: str) -> str:
-    """Return a quoted nginx string. `$` cannot be escaped in nginx, so text with one is refused."""
-    if _UNWRITABLE.search(text):
-        raise SettingsError(
-            f'cannot write {text!r} into nginx.conf: nginx has no way to write "$" and control characters',
-            hint="NIM_RUN_DIR with a plainer path",
-        )
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _run_paths(run_dir: str) -> dict[str, str]:
@@ -174,34 +107,3 @@ def _run_paths(run_dir: str) -> dict[str, str]:
     }
     paths = {key: f"{run_dir}/{name}" for key, name in names.items()}
     return paths | {"directory": run_dir, "not_ready": f"/{plan.NOT_READY_FILE}"}
-
-
-def _locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
-    """Return one location for each open path of the engine, whatever its methods."""
-    by_path: dict[str, list[Route]] = {}
-    for route in routes:
-        if route.target is Target.ENGINE:
-            by_path.setdefault(route.path, []).append(route)
-    return [_location(same, gateway) for same in by_path.values()]
-
-
-def _location(same: Sequence[Route], gateway: Gateway) -> Location:
-    """Return the location of one path. The upstream path is the table's, never the client's spelling."""
-    route = same[0]
-    methods = {method for each in same for method in each.methods}
-    readable = "GET" in methods and not route.websocket
-    allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
-    if "{" not in route.path:
-        match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
-    else:
-        pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
-        path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
-        match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
-    return Location(
-        match=Verbatim(match),
-        upstream=Verbatim(upstream),
-        websocket=route.websocket,
-        readable=readable,
-        allow=", ".join(allowed),
-        asks_for_key=_asks_for_key(route, gateway),
-    )

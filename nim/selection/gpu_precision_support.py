@@ -1,13 +1,22 @@
 """Check that the engine supports a profile's number formats on a GPU, natively or by a fallback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from nim.engine.capabilities import SUPPORT, Capability, Verdict, judge_cache, judge_precision
-from nim.engine.catalog import load_catalog
+from nim.engine.gpu_capabilities import (
+    SUPPORT,
+    Capability,
+    Verdict,
+    judge_backend,
+    judge_cache,
+    judge_precision,
+)
+from nim.engine.model_catalog import load_catalog
 from nim.hardware.types import Gpu
+from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
+from nim.selection.effective_options import EngineOptions
 from nim.selection.profile_fit import Case, Kind, Miss
-from nim.selection.profile_options import EngineOptions
 
 # Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
 _MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")
@@ -18,8 +27,11 @@ _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield the formats that the GPU does not support. A profile made for this GPU has none."""
-    if gpu.compute_capability is None or case.profile.names_gpu:
+    """Yield what the GPU lacks. A profile that names it was made for it, whatever backend a person names."""
+    if gpu.compute_capability is None:
+        return
+    yield from _backend_misses(case, gpu)
+    if case.profile.names_gpu:
         return
     for precision, verdict in _verdicts(case, gpu):
         if not verdict.runs and verdict.needed:
@@ -91,6 +103,30 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
     if found.runs is False and found.minimum is not None:
         what = _ATTENTION[kind] if dtype == "auto" else f"a cache in {dtype}"
         yield _miss(_words(found.minimum, what), gpu, change=None, certain=True)
+
+
+def _backend_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
+    """Yield a miss where the attention backend that is asked for does not take the GPU."""
+    name = case.options.text("attention_backend")
+    whole = case.options.get("attention_config")
+    named = name or (whole.get("backend") if isinstance(whole, Mapping) else None)
+    found = judge_backend(str(named or "").upper(), gpu.compute_capability, load_catalog())
+    if found.runs is not False or not _attends(case.facts):
+        return
+    *others, last = (f"{major}.{minor}" for major, minor in found.capabilities)
+    words = f"{', '.join(others)} or {last}" if others else last
+    option = "attention-backend" if name else "attention-config"
+    needed = f"compute capability {words} for --{option} {named}"
+    miss = _miss(needed, gpu, change=f"leave out --{option}", certain=True)
+    place = case.options.place(option.replace("-", "_"))
+    alone = f"with --{option} {named} ({place}): it needs compute capability {words}, and found {miss.found}"
+    yield replace(miss, alone=alone)
+
+
+def _attends(facts: ModelFacts | None) -> bool:
+    """Return False where no layer of the model has an attention backend."""
+    layers = facts.reading.layers if facts else None
+    return layers is None or any(layer.kind not in (LayerKind.STATE, LayerKind.NONE) for layer in layers)
 
 
 def _attention(reading: ModelReading | None) -> str:

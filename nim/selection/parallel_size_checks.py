@@ -29,7 +29,7 @@ def too_long(case: Case) -> Iterator[Miss]:
     """Yield a miss if the context is longer than the engine allows for this model."""
     context = case.facts.reading.context if case.facts else None
     asked = case.options.context
-    if context is None or asked is None or asked <= context.limit:
+    if context is None or context.limit is None or asked is None or asked <= context.limit:
         return
     place, limit = case.options.place("max_model_len"), f"{context.limit} tokens ({context.why})"
     if not case.options.flag("VLLM_ALLOW_LONG_MAX_MODEL_LEN"):

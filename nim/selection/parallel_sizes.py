@@ -6,8 +6,8 @@ The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs
 from dataclasses import dataclass
 
 from nim.manifest import Profile
-from nim.models.weights.modules import Ranks
-from nim.selection.profile_options import EngineOptions
+from nim.models.weights.weight_matrices import Ranks
+from nim.selection.effective_options import EngineOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +66,15 @@ def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) ->
     `own_sizes` keeps the profile's TP and PP where the user set others: then it is not what was asked for.
     """
     own = profile.tensor_parallel_size, profile.pipeline_parallel_size
-    asked = options.whole("tensor_parallel_size"), options.whole("pipeline_parallel_size")
+    asked = options.integer("tensor_parallel_size"), options.integer("pipeline_parallel_size")
     tensor, pipeline = own if own_sizes else (asked[0] or own[0], asked[1] or own[1])
     return Parallel(
         tensor=tensor,
         pipeline=pipeline,
-        data=options.whole("data_parallel_size") or 1,
-        prefill_context=options.whole("prefill_context_parallel_size") or 1,
-        decode_context=options.whole("decode_context_parallel_size") or 1,
-        nodes=options.whole("nnodes") or 1,
+        data=options.integer("data_parallel_size") or 1,
+        prefill_context=options.integer("prefill_context_parallel_size") or 1,
+        decode_context=options.integer("decode_context_parallel_size") or 1,
+        nodes=options.integer("nnodes") or 1,
         local_replicas=_local_replicas(options),
         expert=options.flag("enable_expert_parallel"),
         cluster="ray" in (options.get("distributed_executor_backend"), options.get("data_parallel_backend")),
@@ -85,4 +85,4 @@ def _local_replicas(options: EngineOptions) -> int | None:
     """Return the replicas on this node: 1 with an external load balancer, None if not set."""
     if options.get("data_parallel_rank") is not None or options.flag("data_parallel_external_lb"):
         return 1
-    return options.whole("data_parallel_size_local")
+    return options.integer("data_parallel_size_local")

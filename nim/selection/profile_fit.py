@@ -7,10 +7,10 @@ from enum import IntEnum
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
 from nim.models.facts import ModelFacts
+from nim.selection.effective_options import EngineOptions
 from nim.selection.gpu_groups import Group
 from nim.selection.memory.estimate import Estimate
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_options import EngineOptions
 from nim.value_origins import Value
 
 
@@ -26,8 +26,9 @@ class Kind(IntEnum):
     SIZE = 7  # the parallel sizes that were asked for
     CAPABILITY = 8  # arithmetic
     MODEL = 9  # the kind of GPU that the profile names
-    SPLIT = 10  # sizes that the model can be split into
-    ENGINE = 11  # another engine
+    OPTION = 10  # an option that the engine refuses for the model
+    SPLIT = 11  # sizes that the model can be split into
+    ENGINE = 12  # another engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Wishes:
 
     def size(self, name: str) -> int | None:
         """Return the whole number above 0 that the user set for an option, or None."""
-        return EngineOptions(values=self.options).whole(name)
+        return EngineOptions(values=self.options).integer(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

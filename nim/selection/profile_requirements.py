@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from nim.engine.model_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
+from nim.selection.adapters import takes_adapters
 from nim.selection.gpu_precision_support import capability_misses
 from nim.selection.parallel_size_checks import split_misses, too_long
 from nim.selection.profile_fit import Case, Kind, Miss
@@ -15,6 +17,7 @@ ENGINE_NAME = "vllm"
 def misses(case: Case) -> Iterator[Miss]:
     """Yield each requirement other than memory that is not met."""
     yield from _asked_otherwise(case)
+    yield from _no_adapters(case)
     yield from _other_engine(case)
     yield from split_misses(case)
     yield from too_long(case)
@@ -70,17 +73,37 @@ def _asked_otherwise(case: Case) -> Iterator[Miss]:
             yield _wish(
                 f"{tag}={value}", f"{tag}={has}" if has else f"no tag {tag}", "unset NIM_TAGS_SELECTOR"
             )
-    if wishes.option("enable_lora") and not own.lora:
+    if wishes.option("enable_lora") and not own.lora and _takes_adapters(case):
         yield _wish("feat_lora=true", "no LoRA", "leave out --enable-lora")
     sizes = (
         ("tp", "tensor_parallel_size", own.tensor_parallel_size),
         ("pp", "pipeline_parallel_size", own.pipeline_parallel_size),
     )
     for tag, option, given in sizes:
-        wanted = case.options.whole(option)
+        wanted = case.options.integer(option)
         if case.options.is_written(option) and wanted is not None and wanted != given:
             change = f"unset NIM_{option.upper()} or leave out --{option.replace('_', '-')}"
             yield _wish(f"{tag}={wanted}", f"{tag}={given}", change, Kind.SIZE)
+
+
+def _no_adapters(case: Case) -> Iterator[Miss]:
+    """Yield that the engine's class of the model has no adapters, where they are switched on."""
+    if case.facts is None or not case.options.flag("enable_lora") or _takes_adapters(case):
+        return
+    name, version = case.facts.reading.architecture, load_catalog().version
+    place = case.options.place("enable_lora")
+    yield Miss(
+        kind=Kind.OPTION,
+        needed="an architecture with LoRA",
+        found=f"{name}, which has none in vLLM {version}",
+        change="leave out --enable-lora" if case.options.is_written("enable_lora") else None,
+        alone=f"with --enable-lora ({place}): vLLM {version} has no LoRA for {name}",
+    )
+
+
+def _takes_adapters(case: Case) -> bool:
+    """Return False where the engine is certain to load a class without adapters."""
+    return takes_adapters(case.facts, case.options)
 
 
 def _wish(asked: str, has: str, change: str, kind: Kind = Kind.WISH) -> Miss:

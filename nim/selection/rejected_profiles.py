@@ -36,8 +36,8 @@ def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> No
 def _resized(nearest: Fit) -> str | None:
     """Return how to run a profile with the requested parallel sizes, if it lacks nothing else."""
     sizes = [miss for miss in nearest.misses if miss.kind is Kind.SIZE]
-    ranks = nearest.options.whole("tensor_parallel_size") or nearest.profile.tensor_parallel_size
-    ranks *= nearest.options.whole("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
+    ranks = nearest.options.integer("tensor_parallel_size") or nearest.profile.tensor_parallel_size
+    ranks *= nearest.options.integer("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
     if not sizes or len(sizes) < len(nearest.misses) or ranks > len(nearest.group.gpus):
         return None
     named = f"{PROFILE_VARIABLE}={nearest.profile.label}"

@@ -7,6 +7,7 @@ from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
+from nim.selection.effective_options import EngineOptions, options_of
 from nim.selection.gpu_groups import Group, all_groups
 from nim.selection.gpu_precision_support import fallback, served_dtype
 from nim.selection.memory.choose_gpus import is_crowded
@@ -16,7 +17,6 @@ from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
 from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
 from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
-from nim.selection.profile_options import EngineOptions, options_of
 from nim.selection.profile_ranking import sort_key
 from nim.selection.profile_requirements import misses
 from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first

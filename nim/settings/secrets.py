@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from nim.errors import SettingsError
+from nim.regular_files import read_text
 
 # Passed on to the engine. Each may be given as NAME_FILE instead.
 SECRETS = (
@@ -23,6 +23,7 @@ _SCHEME = "Bearer "
 # `<your key>`, and what a shell, Kubernetes or a template would have replaced.
 _PLACEHOLDER = re.compile(r"<[^<>]*>|\$[A-Z_][A-Z0-9_]+|\$\{.*\}|\$\(\w+\)|\{\{.*\}\}")
 FROM_FILE = "_FILE"
+MOST_BYTES = 64 * 1024
 
 
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
@@ -53,9 +54,10 @@ def _with_files(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _file_text(name: str, path: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path, MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read {name} '{path}': {error}", hint=f"ls -l '{path}'") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"cannot read {name} '{path}': {why}", hint=f"ls -l '{path}'") from None
     if not text.strip():
         raise SettingsError(f"cannot use {name} '{path}': the file is empty", hint=f"wc -c '{path}'")
     return text

@@ -40,7 +40,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 
 def drain(run_dir: str) -> int:
-    """Make the service of a run directory shut down; return its pid. PreflightError if none runs."""
-    from nim.preflight.run_directory import ask_to_drain
+    """Tell the service of a run directory to shut down; returns its pid. PreflightError if none runs."""
+    from nim.preflight.drain import ask_to_drain
 
     return ask_to_drain(run_dir)

@@ -21,7 +21,7 @@ from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.port_checks import count_connections
+from nim.preflight.tcp_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter
@@ -30,7 +30,7 @@ from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervised_program import Program
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
-NGINX_LOG_LINES = 10
+LAST_LINES = 10
 FAST_STOP_SECONDS = 1.0
 SUPERVISOR_STOP_SECONDS = 2.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
@@ -64,7 +64,7 @@ class Controller:
         self._failure: Failure | None = None
         self._supervisor_lives = True
         self._interrupts = 0
-        self._nginx_log: deque[str] = deque(maxlen=NGINX_LOG_LINES)
+        self._gateway_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
         self.status = StatusPublisher(self._run_dir)
         self.cut_streams = CutStreams(self._loop, self._say)
@@ -125,11 +125,11 @@ class Controller:
         """Return the processes that outlived their parent."""
         return strays(os.getpid(), {self._context.supervisor_pid})
 
-    def on_nginx_record(self, record: Record) -> None:
-        """Keep the last error lines of nginx for the report, should nginx be lost."""
+    def on_gateway_record(self, record: Record, least: str) -> None:
+        """Keep the last lines of nginx and supervisord from a level on, should one of them be lost."""
         self.cut_streams.read_error(record.message)
-        if severity(record.level) >= severity("ERROR"):
-            self._nginx_log.append(record.message)
+        if severity(record.level) >= severity(least):
+            self._gateway_log.append(record.message)
 
     def on_signal(self, number: int) -> None:
         """Start the shutdown on any stop signal. A repeated SIGINT shortens it."""
@@ -156,22 +156,22 @@ class Controller:
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
             end = ProgramExit(code=code) if code >= 0 else ProgramExit(signal=-code)
+            self._context.catch_up("supervisord")
             self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
 
     def _engine_lost(self, failure: Failure, end: ProgramExit) -> None:
         self._fail(EngineLost.exit_code, failure, "engine", end)
 
     def _gateway_lost(self, end: ProgramExit) -> None:
-        failure = self._failure_of(NGINX_LOST, end, tuple(self._nginx_log))
-        self._fail(GatewayLost.exit_code, failure, "nginx", end)
+        self._fail(GatewayLost.exit_code, self._failure_of(NGINX_LOST, end), "nginx", end)
 
-    def _failure_of(self, kind: FailureClass, end: ProgramExit, log: tuple[str, ...] = ()) -> Failure:
+    def _failure_of(self, kind: FailureClass, end: ProgramExit) -> Failure:
         """Return the failure for a report: class, log lines and exit."""
         return Failure(
             kind=kind.name,
             message=kind.message,
             hint=kind.hint.replace("RUN_DIR", str(self._run_dir)),
-            log=log,
+            log=tuple(self._gateway_log),
             exit_code=end.code,
             signal=end.signal,
         )

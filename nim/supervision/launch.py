@@ -1,6 +1,8 @@
 """Start a plan: run all checks, write the run directory, test it, exec PID 1."""
 
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +20,7 @@ from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
 from nim.preflight.directories import check_directories
+from nim.preflight.port_claims import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 from nim.supervision.supervisord_process import Supervisord, adopt_orphans
@@ -26,6 +29,11 @@ from nim.supervision.supervisord_process import Supervisord, adopt_orphans
 GATEWAY_START_SECONDS = 0.5
 # How long a stream may go on after a reload of nginx.
 RELOAD_MS = 24 * 3600 * 1000
+# What the gateway and the management routes may need of the environment.
+NEEDED = frozenset(
+    {"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"}
+    | {"LD_LIBRARY_PATH", "LD_PRELOAD", "OPENSSL_CONF"}
+)
 INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
 
 
@@ -41,34 +49,44 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
+    claims: tuple[int, ...] = ()
     try:
         nginx = checks.check(plan, environ)
         _check_tls(plan)
+        claims = claim_ports(checks.ports(plan))  # held until PID 1 ends
         _write(plan, run_dir, _api_key_files(plan, environ))
         _check_nginx(nginx, run_dir)
     except BaseException:
         with suppress(OSError):
             remove_pipes(run_dir)
             (run_dir / PLAN_FILE).unlink(missing_ok=True)
+        release(claims)
         run_directory.release(run_dir, lock)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise
     _warn(plan)
-    for_supervisord = {
+    environ = {**environ, **_for_supervisord(plan, nginx, umask, environ)}
+    adopt_orphans()
+    # The last words of a supervisord that ends at once would go with the pipe's last reader.
+    os.set_inheritable(open_pipe(run_dir, "supervisord"), True)
+    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
+    _start_gateway(run_dir)
+    os.set_inheritable(lock, True)
+    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def _for_supervisord(plan: Plan, nginx: str, umask: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that supervisord.conf reads."""
+    return {
         "NIM_RUN_DIR": plan.run_dir,
         "NIM_PYTHON": sys.executable,
         "NIM_NGINX": nginx,
+        "NIM_CLEAN": clean_environment(environ),
         "NIM_UMASK": f"{umask:03o}",
         "NIM_DRAIN_MS": f"{_drain_ms(plan)}",
         # Used only if PID 1 has been killed and supervisord stops the programs by itself.
         "NIM_STOP_SECONDS": str(ceil(plan.shutdown_timeout_seconds) + 1),
     }
-    environ = {**environ, **for_supervisord}
-    adopt_orphans()
-    own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
-    _start_gateway(run_dir)
-    os.set_inheritable(lock, True)
-    os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
 
 def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, str, int]]:
@@ -86,6 +104,13 @@ def _check_tls(plan: Plan) -> None:
         from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
 
         check_certificates(plan.gateway.tls)
+
+
+def clean_environment(environ: Mapping[str, str]) -> str:
+    """Return the words before a program that start it without the user's secrets, by `env -i`."""
+    needed = (name for name in environ if name in NEEDED or name.startswith("LC_"))
+    words = [f"{name}={environ[name]}" for name in needed]
+    return shlex.join([shutil.which("env") or "/usr/bin/env", "-i", *words])
 
 
 def _drain_ms(plan: Plan) -> int:

@@ -11,7 +11,7 @@ from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
 from nim.logging.log_line_parsers import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
-from nim.logging.log_writer import LogWriter, known_secrets
+from nim.logging.log_writer import LogWriter
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
@@ -25,6 +25,7 @@ from nim.plan import (
     Plan,
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
+from nim.redact import known_secrets
 from nim.supervision.controller import Controller, ControllerContext
 from nim.supervision.gateway_reload import GatewayReload
 from nim.supervision.restart_policy import RestartPolicies
@@ -113,7 +114,7 @@ class Service:
         """Log a line of nginx's error log and pass it to the controller, with secrets masked."""
         record = read_nginx(self.log_writer.mask(line))
         self.log_writer.record("nginx", record)
-        self.controller.on_nginx_record(record)
+        self.controller.on_gateway_record(record, "ERROR")
 
     def _engine_line(self, line: str) -> None:
         """Log a line of the engine and pass it to the controller, with secrets masked."""
@@ -130,7 +131,9 @@ class Service:
     def _supervisor_line(self, line: str) -> None:
         """Log a line of supervisord."""
         level, message = self.supervisor.note(line)
-        self.log_writer.record("supervisord", Record(level=level, message=message))
+        record = Record(level=level, message=self.log_writer.mask(message))
+        self.log_writer.record("supervisord", record)
+        self.controller.on_gateway_record(record, "INFO")
 
 
 def clean(run_dir: Path) -> None:

@@ -33,7 +33,8 @@ class Program:
             pid = self._supervisor.start(self.name)
         except SupervisorError as error:
             self._say("ERROR", str(error))
-            self._loop.after(0, lambda: self.on_exit(ProgramExit()))
+            end = ProgramExit(why=str(error))
+            self._loop.after(0, lambda: self.on_exit(end))
             return
         self.process = read_process(pid) if pid else None
         if self.process is None:

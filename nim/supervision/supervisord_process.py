@@ -40,7 +40,7 @@ class Supervisord:
             die_with_parent(signal.SIGTERM)
             os.dup2(ear, 0)
             os.set_inheritable(0, True)  # the pipe is already fd 0 if there was no stdin
-            os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.supervision.supervisord"))  # noqa: S606
+            os.execv(sys.executable, (sys.executable, "-I", "-m", "nim.supervision.supervisord_main"))  # noqa: S606
         finally:
             os._exit(127)
 

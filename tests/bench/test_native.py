@@ -12,7 +12,7 @@ from bench.gateway.checks import Bench, check, mock, set_mock
 from bench.gateway.load import Client, Load, Reading
 from bench.gateway.running import Target, post
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENTS = b"event: named\ndata: @000001 \n\ndata: @000002 \n\n", b"data: @00", b"0003 \n\ndata: [DONE]\n\n"

@@ -11,7 +11,7 @@ from bench.gateway.running import Target, running
 from bench.gateway.scenarios import SCENARIOS, Failed, Figures
 from bench.peers.gateway import GATEWAY
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")]
 
 ATTEMPTS = 5
 """A machine that stands still spoils one or two of them, a gateway that holds back spoils all."""

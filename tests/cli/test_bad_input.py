@@ -72,6 +72,7 @@ def taken_port() -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["NIM_SERVER_PORT", "NIM_HEALTH_PORT", "NIM_BACKEND_PORT"])
 def test_a_port_that_is_taken_is_named_with_the_variable_that_moves_it(
     serve: Serve, taken_port: int, name: str

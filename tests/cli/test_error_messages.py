@@ -36,8 +36,8 @@ def test_what_is_wrong_is_named_as_it_was_written(
     for name in os.environ:
         if name.startswith("NIM_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("nim.cli.fetch.end_at_signals", lambda _: None)
-    monkeypatch.setattr("nim.cli.store.end_at_signals", lambda _: None)
+    monkeypatch.setattr("nim.cli.verbs.fetch.end_at_signals", lambda _: None)
+    monkeypatch.setattr("nim.cli.verbs.store.end_at_signals", lambda _: None)
     assert main(arguments.split()) == code
     said = capsys.readouterr().err
     assert said.startswith(f"nim: {message}")

@@ -85,6 +85,23 @@ def test_size_that_the_engine_refuses_has_no_sizes_but_a_reason(directory: Path)
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architectures": ["FutureForCausalLM"]}, "has no FutureForCausalLM"),
+        ({"quantization_config": {"quant_method": "aqlm"}}, 'no quantization method "aqlm"'),
+        ({"quantization_config": {"quant_method": "awq", "bits": 8}}, 'does not say "group_size"'),
+    ],
+)
+def test_model_that_the_engine_refuses_has_a_reason(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, **changes}))
+    found = data(str(tmp_path))
+    assert words in found["refusal"]
+    assert found["heads"] == 32
+
+
+@pytest.mark.parametrize(
     ("gpus", "fits", "longest"),
     [("H100", True, 131072), ("1xL4", False, None), ("2xL4", True, None)],
 )

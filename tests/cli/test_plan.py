@@ -193,6 +193,12 @@ SECRETS = {
     "NGC_API_KEY": "nvapi-planted2",
     "VLLM_API_KEY": "sk-planted3",
     "AWS_SECRET_ACCESS_KEY": "planted4",
+    "VLLM_REDIS_URL": "redis://user:planted5@h",
+    "VLLM_NIXL_AUTHKEY": "planted6",
+    "VLLM_SOME_AUTH": "planted7",
+    "VLLM_OF_A_PLUGIN": "planted8",
+    "HF_ENDPOINT": "https://user:planted9@hub.example",
+    "HTTPS_PROXY": "user:planted10@proxy.example:3128",
 }
 
 
@@ -237,3 +243,53 @@ def test_profiles_are_nims_sections_in_a_pipe_and_a_table_on_a_terminal() -> Non
 def test_the_listing_is_data_with_json() -> None:
     listed = json.loads(nim("profiles", "--gpus", "2xB200", "--json", NIM_MODEL_NAME=ULTRA).stdout)
     assert [profile["label"] for profile in listed["compatible"]] == ["vllm-nvidia-b200-nvfp4-tp2-pp1"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "part", "hint"),
+    [
+        (["--hf-overrides", '{"a": {"auth_token": "planted"}}'], "auth_token", "HF_TOKEN"),
+        (["--hf-overrides.auth_token", "planted"], "auth_token", "HF_TOKEN"),
+        (
+            ["--otlp-traces-endpoint", "http://u:planted@h"],
+            "user and password",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        ),
+        (["--kv-transfer-config", '{"kv_connector_extra_config": {"dsn": "planted"}}'], "dsn", "a variable"),
+    ],
+)
+def test_a_secret_within_a_flag_is_refused_unseen(flags: list[str], part: str, hint: str) -> None:
+    done = nim("plan", "--gpus", "2xB200", *flags, NIM_MODEL_NAME=ULTRA)
+    assert (done.returncode, "planted" in done.stdout + done.stderr) == (2, False)
+    assert part in done.stderr
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize("setting", ["NIM_PASSTHROUGH_ARGS", "NIM_ENGINE_COMMAND"])
+def test_a_secret_that_is_passed_on_unchecked_is_refused_unseen(setting: str) -> None:
+    line = 'wrapper --no-such-flag \'{"password": "planted"}\' {engine}'
+    flags = {setting: line.removeprefix("wrapper ").removesuffix(" {engine}") if "ARGS" in setting else line}
+    done = nim("plan", "--gpus", "2xB200", NIM_MODEL_NAME=ULTRA, NIM_STRICT_ARGS="0", **flags)
+    assert (done.returncode, "planted" in done.stdout + done.stderr) == (2, False)
+    assert "any user who lists the processes can read it" in done.stderr
+
+
+def test_an_undeclared_variable_is_shown_as_set() -> None:
+    done = nim(
+        "plan",
+        "--gpus",
+        "2xB200",
+        "--json",
+        NIM_MODEL_NAME=ULTRA,
+        **SECRETS | {"VLLM_ENGINE_READY_TIMEOUT_S": "7"},
+    )
+    config = json.loads(done.stdout)["config"]
+    assert config["VLLM_OF_A_PLUGIN"] == {"value": "****", "source": "ENV", "place": "VLLM_OF_A_PLUGIN"}
+    assert config["VLLM_ENGINE_READY_TIMEOUT_S"]["value"] == "7"
+
+
+def test_a_secret_in_a_refused_value_is_masked() -> None:
+    planted = {"VLLM_ENGINE_READY_TIMEOUT_S": "http://user:planted@h", "NIM_JSONL_LOGGING": "1"}
+    done = nim("plan", "--gpus", "2xB200", NIM_MODEL_NAME=ULTRA, **planted)
+    assert (done.returncode, "planted" in done.stdout + done.stderr) == (2, False)
+    assert "http://****@h" in done.stderr

@@ -21,6 +21,8 @@ from tests.conformance.start import START
 from tests.conformance.stop import STOP
 from tests.conformance_test import faulty_service
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY_SERVICE = Path(__file__).with_name("faulty_service.py")
 HEALTH = "the kubelet's probes are content"

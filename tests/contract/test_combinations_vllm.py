@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from nim.data_paths import ROOT
 from nim.engine import check_variable_values, find_engine, load_options, parse_arguments
-from nim.engine.rendering import render_arguments
-from nim.engine.table import Kind, Option
+from nim.engine.arguments.render import render_arguments
+from nim.engine.option_table import Kind, Option
 from nim.errors import SettingsError
-from nim.models.adapters import read_adapters
+from nim.models.lora_adapters import read_adapters
 from nim.options.adapter_rules import check_adapters
-from nim.options.combinations import check_combinations
-from nim.options.layers import entries
-from nim.options.resolve import resolve
-from nim.options.rules import Said
+from nim.options.option_combinations import check_combinations
+from nim.options.option_layers import entries
+from nim.options.resolve_layers import resolve
+from nim.options.rule_types import Said
 from nim.value_origins import Layer, Origin, Value
-from tests.unit.models.test_adapters import adapter
+from tests.unit.models.test_lora_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case
 
 VALUES = (
@@ -37,6 +37,7 @@ PLACE = "NIM_PASSTHROUGH_ARGS"
 TABLE = load_options()
 MODEL = ROOT / "profiles" / "demo" / "model"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
@@ -162,6 +163,12 @@ def test_vllm_refuses_numbers_outside_their_limits(judge: Judge, option: Option)
         ({"modules_to_save": ["score"]}, 16),
         ({"layer_replication": [[0, 4]]}, 16),
         ({"alora_invocation_tokens": [1]}, 16),
+        *(({"r": rank}, 16) for rank in (-1, 0, "8", None, [8], 8.0, True, 64.0, float("inf"), float("nan"))),
+        *(({"lora_alpha": alpha}, 16) for alpha in ("32", None, [1], True)),
+        *(({"modules_to_save": modules}, 16) for modules in (5, 0, True, "score", {"score": 1}, [None], [])),
+        *(({"rank_pattern": pattern}, 16) for pattern in (5, [1], "", "x", None, {"q": "8"}, {"q": 0})),
+        *(({"rank_pattern": {"q": rank}}, 16) for rank in (8.0, True, 17)),
+        *(({"bias": bias}, 16) for bias in (None, 5)),
     ],
 )
 def test_vllm_refuses_the_adapters_that_are_refused(

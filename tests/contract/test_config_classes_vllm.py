@@ -9,9 +9,10 @@ import pytest
 
 from nim.data_paths import ROOT
 from nim.engine.config_classes import FILE
-from nim.engine.installed import find_engine
+from nim.engine.installed_engine import find_engine
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
 ]

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nim.data_paths import PROFILES, ROOT
-from nim.engine.argument_parser import check_values, parse_arguments
-from nim.engine.installed import find_engine
-from nim.engine.rendering import render_arguments
-from nim.engine.table import OPTIONS_DIR, Kind, load_options
+from nim.engine.arguments.parser import check_values, parse_arguments
+from nim.engine.arguments.render import render_arguments
+from nim.engine.installed_engine import find_engine
+from nim.engine.option_table import OPTIONS_DIR, Kind, load_options
 from nim.errors import NimError, SettingsError
 from nim.manifest import load_manifest
 from nim.manifest.find import manifest_paths
@@ -89,9 +89,10 @@ def test_the_committed_table_is_what_the_installed_vllm_makes(judge: Judge) -> N
     assert judge.table == committed.read_text(encoding="utf-8"), "make engine-options"
 
 
+@pytest.mark.slow
 def test_the_check_finds_no_drift() -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "nim.engine.generate", "--check"],
+        [sys.executable, "-m", "nim.engine.generate_option_table", "--check"],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stderr
@@ -107,6 +108,7 @@ def test_vllm_reads_what_is_rendered_as_it_was(judge: Judge, values: dict[str, A
     assert judge.differences(tokens, values) == {"differ": {}}, tokens
 
 
+@pytest.mark.slow
 @many
 @given(values=sets_of_values(TABLE, without=UNDRAWN), data=st.data())
 def test_vllm_reads_every_spelling_as_parse_arguments_does(

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nim.data_paths import ROOT
-from nim.engine.installed import find_engine
+from nim.engine.installed_engine import find_engine
+from nim.models.checkpoint.check_model_directory import read_local_model
 from nim.models.checkpoint.findings import Fault
-from nim.models.checkpoint.judge import read_local_model
 from nim.models.checkpoint.weight_files import ADDED_FILES, OWN_LOADERS
 from tests.unit.models.checkpoint.directories import (
     CONFIG,

@@ -54,6 +54,7 @@ def test_tls_to_one_that_speaks_none(doctor: Doctor, port: int) -> None:
     assert f"hint: nim doctor stream --url http://127.0.0.1:{port}" in report.err
 
 
+@pytest.mark.slow
 def test_a_certificate_that_is_not_trusted(doctor: Doctor, port: int, tmp_path: Path) -> None:
     with nginx(tmp_path, port, tls=True) as front:
         refused = doctor(None, f"--url=https://127.0.0.1:{front}")
@@ -112,6 +113,7 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(doctor: Doctor, tmp
     assert "other" not in wrong.err
 
 
+@pytest.mark.slow
 def test_below_a_prefix_and_by_the_url_of_a_client(doctor: Doctor, port: int, tmp_path: Path) -> None:
     with nginx(tmp_path, port, "rewrite ^/models/one/(.*) /$1 break;") as front:
         report = doctor(None, f"--url=http://127.0.0.1:{front}/models/one/v1", "--idle=1", "--max-body=1")

@@ -41,8 +41,8 @@ IN_FILE, IN_ENVIRONMENT, WRONG = (f"nim-{word}-{secrets.token_hex(16)}" for word
 DOCTOR_ATTEMPTS = 2
 """Where the machine stands still meanwhile, a check may fail; timing is judged in test_doctor.py.
 
-The doctor's client leaves as asyncio does: it ends TLS and keeps the TCP connection for up to 30 s, which nginx does not
-notice over HTTP/1.1 (docs/operate.md). The SDKs close both.
+The doctor's client leaves as asyncio does: it ends TLS and keeps the TCP connection for up to 30 s, which
+nginx does not notice over HTTP/1.1 (docs/operate.md). The SDKs close both.
 """
 
 

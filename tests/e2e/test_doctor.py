@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Service
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.slow, pytest.mark.engine]
 ATTEMPTS = 3
 
 

@@ -65,7 +65,7 @@ class Answer:
         """Return the template with its names replaced by their values, as JSON."""
         return re.sub(r"\$(\w+)", lambda name: json.dumps(self.value(name[1]), ensure_ascii=False), template)
 
-    def whole(self) -> str:
+    def whole_text(self) -> str:
         """Return the answer in one piece."""
         return self.fill(self.dialect.whole)
 

@@ -171,7 +171,7 @@ class Generation:
             raise Refused(500, DEAD) from None
         except CutError:
             return cut(request, web.Response())
-        return json_text(answer.whole())
+        return json_text(answer.whole_text())
 
     def have_accident(self, answer: Answer) -> None:
         """Crash or break off after this token, if the mood says so."""

@@ -1,6 +1,6 @@
 """Print every route of the installed vLLM as JSON, from its applications and its source.
 
-Run as a program: it imports the whole engine, and its environment must say so before that.
+Run as a program: it imports the undivided engine, and its environment must say so before that.
 """
 
 import ast

@@ -122,6 +122,7 @@ async def test_the_keepalive_timeout_closes_what_is_idle(build: Build) -> None:
         assert await client.ends() == b""
 
 
+@pytest.mark.slow
 async def test_the_gateway_leaves_an_idle_connection_before_the_engine_closes_it(build: Build) -> None:
     gateway, _ = decided(engine_keeps="8")
     stack = await build(upstream_keepalive_timeout_seconds=gateway.upstream_keepalive_timeout_seconds)
@@ -133,6 +134,7 @@ async def test_the_gateway_leaves_an_idle_connection_before_the_engine_closes_it
     assert stack.engine.closed_idle == 0
 
 
+@pytest.mark.slow
 async def test_requests_around_the_end_of_idle_connections_all_pass(build: Build) -> None:
     async def slowly(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)

@@ -224,7 +224,11 @@ async def test_a_name_that_the_engine_uses_too_stays_the_engine_s(
 def test_any_name_survives_as_a_label(texts: list[str]) -> None:
     release, label, model = texts
     plan = SimpleNamespace(
-        release=release, hash="0", profile=SimpleNamespace(label=label), model=SimpleNamespace(name=model)
+        release=release,
+        hash="0",
+        profile=SimpleNamespace(label=label),
+        model=SimpleNamespace(name=model),
+        gateway=SimpleNamespace(rereads_files=False),
     )
     text = joined(None, of_service(plan, state()))  # type: ignore[arg-type]
     (sample,) = parsed(text)["nim_info"].samples

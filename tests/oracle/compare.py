@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nim.cli import model
 from nim.cli.model_source import find_model
+from nim.cli.verbs import model
 from nim.models.facts import facts_of
-from nim.models.weights.modules import Ranks
+from nim.models.weights.weight_matrices import Ranks
 from nim.settings import read_settings
 
 # How far sizes may lie apart; what is not a size must be equal.

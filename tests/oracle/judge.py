@@ -56,7 +56,7 @@ def main() -> None:
     os.dup2(2, 1)  # what vLLM prints
     with tempfile.TemporaryDirectory() as directory:
         _set_platform(platform, directory)
-        _import_engine()
+        import_engine(MODULES)
         for line in sys.stdin:
             verdict = run_forked(partial(judge, Path(line.strip()), platform, sizes))
             text = json.dumps(verdict, sort_keys=True).replace(line.strip(), "MODEL")
@@ -71,8 +71,9 @@ def _set_platform(platform: str, directory: str) -> None:
     importlib.import_module("nim.supervision.run_cpu_build")  # names vLLM's distribution
 
 
-def _import_engine() -> None:
-    for module in MODULES:
+def import_engine(modules: tuple[str, ...]) -> None:
+    """Import what every model needs, before the first fork."""
+    for module in modules:
         importlib.import_module(module)
     from vllm.model_executor.models import registry
 

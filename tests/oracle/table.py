@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from nim.data_paths import ROOT
 from nim.manifest import load_manifest, manifest_paths
-from nim.models.source import HUB
+from nim.models.requested_model import HUB
 from tests.oracle import compare, models, record
 from tests.oracle.compare import COLUMNS, Compared
 from tests.oracle.models import Model

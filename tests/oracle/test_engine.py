@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.installed import find_engine
+from nim.engine.installed_engine import find_engine
 from nim.manifest.types import KvCache
 from nim.models.cache import CacheSettings, cache_bytes
-from nim.models.files import read_config
-from nim.models.reading import read_model
+from nim.models.config_files import read_config
+from nim.models.interpret_config import read_model
 from nim.selection.memory.kv_cache_cost import stated_reading
 from tests.oracle import models, record
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.engine,
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(600),

@@ -2,6 +2,8 @@
 
 import pytest
 
+from nim.models.config_files import read_config
+from nim.models.refused_models import model_fault
 from tests.oracle import compare, models, record, table
 from tests.oracle.models import Model
 
@@ -11,6 +13,8 @@ ACCEPTED = [model for model in HERE if compare.list_accepted(VERDICTS.get(model.
 REFUSED = [model for model in HERE if model not in ACCEPTED]
 # The engine shares the layers of this model's tower out to the stages; we count all of them on each.
 STAGED_TOWERS = {"voxtral-params"}
+# Transformers has no class of their model type.
+WITHOUT_CLASS = {"sgl-project/DeepSeek-V4-Flash-FP8", "sgl-project/DeepSeek-V4-Pro-FP8"}
 
 
 def name_of(model: Model) -> str:
@@ -41,6 +45,12 @@ def test_stages_and_expert_parallel_ranks_agree_with_the_engine(model: Model) ->
 @pytest.mark.parametrize("model", REFUSED, ids=name_of)
 def test_a_model_that_the_engine_refuses_is_read(model: Model) -> None:
     assert compare.read_ours(model.directory, "1xH100", 1)["architecture"] is not None
+
+
+@pytest.mark.parametrize("model", HERE, ids=name_of)
+def test_what_the_engine_refuses_is_refused_for_a_reason(model: Model) -> None:
+    fault = model_fault(read_config(model.directory))
+    assert (fault is None) == (model in ACCEPTED or model.name in WITHOUT_CLASS), fault
 
 
 def test_the_document_is_fresh() -> None:

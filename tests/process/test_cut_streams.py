@@ -19,6 +19,8 @@ from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 from tests.process.test_stop import stream
 
+pytestmark = pytest.mark.slow
+
 FOR_EVER = 1_000_000
 NAMED = re.compile(
     r"stream cut \(([^)]+)\): POST /v1/completions, open for [\d.]+ s, request_id=([0-9.-]{9,80})$"

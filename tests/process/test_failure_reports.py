@@ -13,10 +13,13 @@ from nim.log_format import Form
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
 from nim.service_state import Phase
+from nim.supervision.launch import NEEDED
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
+
+pytestmark = pytest.mark.slow
 
 OF_NAME = {kind.name: kind for kind in (*FAILURE_CLASSES, UNKNOWN)}
 # Class → the mood in which the engine dies so. What the fake has no words for is put into its mouth.
@@ -148,3 +151,47 @@ def test_a_secret_in_a_path_is_masked_in_the_access_log(directory: Path) -> None
         assert service.stop() == 0
         assert "quoted" not in service.text
         service.stderr.close()
+
+
+# Where a password may be, and what an engine or a library may write of it.
+PLANTED: dict[str, Any] = {
+    "HF_ENDPOINT": "https://user:endpoint-planted@hub.example",
+    "HTTPS_PROXY": "user:proxy%2Fplanted@proxy.example:3128",
+    "VLLM_NIXL_AUTHKEY": "authkey-planted",
+    "VLLM_CONFIG_OF_A_PLUGIN": '{"auth_token": "json-planted"}',
+}
+WRITTEN = """ERROR: the hub $HF_ENDPOINT and the proxy $HTTPS_PROXY refused proxy/planted, $VLLM_NIXL_AUTHKEY
+ERROR: redis://u:other-planted@h and {'password': 'third-planted'} $VLLM_CONFIG_OF_A_PLUGIN json-planted
+"""
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_passwords_in_addresses_and_objects_are_masked_wherever_they_appear(
+    directory: Path, as_json: bool
+) -> None:
+    script = directory / "engine.sh"
+    script.write_text(f"#!/bin/sh\ncat <<EOF\n{WRITTEN}EOF\nexit 1\n")
+    script.chmod(0o700)
+    plan = rendered(make_plan(directory, argv=(str(script),)), json_logs=as_json)
+    service = Service(plan, directory, **PLANTED)
+    assert service.wait() == 70
+    files = [path for path in service.run_dir.rglob("*") if path.is_file()]
+    assert {"plan.json", "state.json", "verdict.json"} <= {path.name for path in files}
+    texts = [service.text, *(path.read_text() for path in files)]
+    assert "https://****@hub.example" in service.text
+    assert not [text for text in texts if "planted" in text]
+    service.stderr.close()
+
+
+def test_only_the_engine_is_given_the_secrets(directory: Path) -> None:
+    odd = 'a "quoted" %s $HOME; # and\ttext'
+    service = Service(make_plan(directory), directory, HF_TOKEN="hf_planted", LC_ODD=odd).wait_ready()
+    programs = {"engine": service.api_server, "middleware": service.find_one("nim.middleware")}
+    programs["nginx"] = int((service.run_dir / "nginx.pid").read_text())
+    environ = {name: Path(f"/proc/{pid}/environ").read_bytes() for name, pid in programs.items()}
+    assert {name for name, text in environ.items() if b"planted" in text} == {"engine"}
+    given = environ["middleware"].split(b"\0")  # nginx writes its title over its own
+    assert {line.partition(b"=")[0].decode() for line in given if line} <= {*NEEDED, "LC_ODD"}
+    assert f"LC_ODD={odd}".encode() in given
+    assert service.stop() == 0
+    service.stderr.close()

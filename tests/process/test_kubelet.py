@@ -16,6 +16,8 @@ from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
+pytestmark = pytest.mark.slow
+
 CONTAINER = pod_of(manifest("demo.yaml")).container
 SECONDS = 60.0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from contextlib import suppress
@@ -17,6 +18,13 @@ from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
+
+# With the right to read the interpreter, which may lie in a home directory.
+AS_SOMEBODY = (
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
+)
+
 
 # before the first ready
 
@@ -338,3 +346,30 @@ def test_live_is_200_at_every_moment(start: Start) -> None:
     while service.state().phase is not Phase.READY or not service.state().restarts:
         assert service.live()
     assert service.stop() == 0
+
+
+def test_a_supervisord_that_refuses_to_start_is_heard(directory: Path) -> None:
+    """Its last words would be lost with it: it ends before PID 1 reads its log."""
+    limit = ("prlimit", "--nofile=60:60")
+    service = Service(rendered(make_plan(directory), open_files=60), directory, within=limit)
+    assert service.wait() == 71
+    reason = "The minimum number of file descriptors required to run this process is 64"
+    block = service.text.partition("supervisord lost: gateway_lost (exit code 2)")[2]
+    assert reason in block
+    assert reason in service.verdict()["failure"]["log"][0]
+    service.stderr.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_limit_on_processes_is_told_in_words(directory: Path) -> None:
+    """Nothing is left behind, and no traceback is printed, however many processes the user may have."""
+    directory.chmod(0o777)
+    plan = make_plan(directory, argv=("/bin/sleep", "100"))
+    plan = rendered(plan, gateway=replace(plan.gateway, user=None))
+    for count in range(1, 5):
+        service = Service(plan, directory, within=(*AS_SOMEBODY, "prlimit", f"--nproc={count}"))
+        service.wait()
+        assert "Traceback" not in service.text
+        assert re.search(r"ulimit -u|fork\(\) failed|could not be started: cannot startProcess", service.text)
+        assert not list(service.run_dir.glob("*.sock"))
+        service.stderr.close()

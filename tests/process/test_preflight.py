@@ -1,9 +1,11 @@
 """Errors before the start; nothing has been started then."""
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +15,16 @@ from nim.cleanup.process_table import read_process
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
+from nim.preflight.port_claims import claim_ports, release
 from nim.supervision import drain
 from nim.value_origins import Layer, Origin, Value
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import free_port, make_plan, rendered
-from tests.process.service import BOOT
+from tests.process.service import BOOT, Service
 from tests.process.test_stop import stream
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 
 
 @pytest.fixture
@@ -130,6 +135,7 @@ def test_a_second_service_is_refused_with_the_pid_of_the_first(start: Start, dir
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start) -> None:
     first = start().wait_live()
     tree = first.processes()
@@ -142,6 +148,7 @@ def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start
     assert second.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_a_killed_service_left_behind_is_waited_for(start: Start, directory: Path) -> None:
     """Its nginx still drains a stream, and holds the port and the log pipes."""
     plan = make_plan(directory, tokens=100, interval_ms=20)
@@ -205,7 +212,7 @@ def test_a_directory_that_others_may_enter(directory: Path) -> None:
     refuses(directory / "run", f"NIM_RUN_DIR={directory / 'run'}/nim")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@as_root
 def test_a_directory_of_somebody_else(directory: Path) -> None:
     (directory / "run").mkdir(mode=0o700)
     os.chown(directory / "run", 65534, 65534)
@@ -235,6 +242,55 @@ def test_drain_where_nothing_runs(directory: Path) -> None:
         drain(str(directory))
 
 
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that the drain signal would end."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _lock_elsewhere(run: Path) -> None:
+    (run / "lock").rename(run / "elsewhere")
+    (run / "lock").symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("disguise", "why"),
+    [
+        pytest.param(lambda run: run.chmod(0o777), r"others may enter it \(mode 777\)", id="mode"),
+        pytest.param(
+            lambda run: os.chown(run, 65534, 65534), "belongs to user 65534", id="owner", marks=as_root
+        ),
+        pytest.param(Path.exists, "no service runs", id="pid"),
+        pytest.param(_lock_elsewhere, "no service runs", id="link"),
+    ],
+)
+def test_drain_signals_nobody_whom_others_have_named(
+    directory: Path, victim: subprocess.Popen[bytes], disguise: Callable[[Path], None], why: str
+) -> None:
+    run = directory / "run"
+    run.mkdir(mode=0o700)
+    (run / "lock").write_text(f"{victim.pid}\n")
+    with (run / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        disguise(run)
+        with pytest.raises(PreflightError, match=why):
+            drain(str(run))
+    with pytest.raises(subprocess.TimeoutExpired):
+        victim.wait(0.2)
+
+
+def test_drain_follows_no_link_to_a_service(start: Start, directory: Path) -> None:
+    service = start().wait_live()
+    (directory / "link").symlink_to(service.run_dir)
+    with pytest.raises(PreflightError, match="no service runs"):
+        drain(str(directory / "link"))
+    assert drain(str(service.run_dir)) == service.process.pid
+    assert service.wait() == 0
+
+
 def refuses(path: Path, hint: str) -> None:
     with pytest.raises(PreflightError) as refused:
         run_directory.take(path)
@@ -248,3 +304,32 @@ def boot(directory: Path, plan: str) -> subprocess.CompletedProcess[str]:
     file.write_text(plan)
     command = [sys.executable, str(BOOT), str(file)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_of_services_that_start_in_one_moment_one_has_the_port(directory: Path) -> None:
+    """All with nginx listeners of the same user, which the kernel would let share the port."""
+    port = free_port()
+    services = []
+    for number in range(6):
+        own = directory / str(number)
+        own.mkdir()
+        plan = make_plan(own)
+        services.append(Service(rendered(plan, gateway=replace(plan.gateway, server_port=port)), own))
+    wait_until(lambda: sum(one.process.poll() is None for one in services) == 1, "five refusals")
+    (only,) = [one for one in services if one.process.poll() is None]
+    only.wait_live()
+    for other in services:
+        if other is not only:
+            assert other.wait() == 1
+            assert f"cannot listen on port {port} (NIM_SERVER_PORT)" in other.text
+    assert only.stop() == 0
+    for one in services:
+        one.stderr.close()
+
+
+def test_a_claim_is_given_up_with_the_service(start: Start, directory: Path) -> None:
+    service = start().wait_live()
+    with pytest.raises(PreflightError, match="another service has taken it"):
+        claim_ports(checks.ports(service.plan))
+    assert service.stop() == 0
+    release(claim_ports(checks.ports(service.plan)))

@@ -1,6 +1,7 @@
 """A stalled engine becomes unready, ready again, or is killed; a slow one is not stalled."""
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nim.health.engine_counters import Core, EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
-from nim.plan import Plan
+from nim.plan import ENGINE_SOCKET, Plan
 from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
@@ -151,10 +152,36 @@ def test_one_request_that_hangs_is_no_stall_while_the_engine_answers_others(
 def test_an_engine_without_counters_is_not_suspected(start: Start, directory: Path) -> None:
     plan = watched(directory, stall=0.5, probe=0.1, fail={"/metrics": 404}, stall_after=1, tokens=9)
     service = start(plan).wait_ready()
-    service.wait_said("stalls cannot be detected: the engine's metrics (404) lack the counters")
+    service.wait_said("stalls cannot be detected, only whether the engine answers: its metrics (404)")
     assert service.ready()
     assert not probes(service)
     assert service.stop() == 0
+
+
+@pytest.mark.parametrize("metrics", [200, 404])
+def test_an_engine_that_refuses_connections_is_stalled_and_started_again(
+    start: Start, directory: Path, metrics: int
+) -> None:
+    """Its processes live and its socket is gone, so nobody can reach it any more."""
+    fail = {} if metrics == 200 else {"/metrics": metrics}
+    service = start(watched(directory, stall=0.6, fail=fail), impatient=True).wait_ready()
+    first = service.api_server
+    (service.run_dir / ENGINE_SOCKET).unlink()
+    wait_stalled(service, "the engine has not answered for")
+    service.wait_restarts(1)
+    service.wait_ready()
+    assert service.api_server != first
+    assert service.state().restarts == (("stalled", 1),)
+    assert service.stop() == 0
+
+
+def test_a_service_whose_run_directory_was_removed_ends(start: Start, directory: Path) -> None:
+    service = start(watched(directory, stall=0.6), impatient=True).wait_ready()
+    gone = service.run_dir.rename(directory / "gone")  # at once: PID 1 may be writing a file there
+    shutil.rmtree(gone)
+    assert service.wait() == 70
+    assert "not ready: the engine has not answered for" in service.text
+    assert "engine lost: stalled" in service.text
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,13 @@ def test_health_on_a_port_of_its_own_follows_the_engine(start: Start, directory:
     wait_until(lambda: service.get("/v1/health/ready", port)[0] == 503, "unready")
     assert service.get("/v1/health/live", port)[0] == 200
     assert service.stop() in ENDED
+
+
+def test_a_variable_that_is_not_text_reaches_the_engine_as_it_is(directory: Path) -> None:
+    odd = os.fsdecode(b"\xff \xfe")
+    service = Service(make_plan(directory), directory, OF_SOMEBODY=odd, LC_ODD=odd, SOME_TOKEN=odd * 3)
+    service.wait_ready()
+    environ = Path(f"/proc/{service.api_server}/environ").read_bytes()
+    assert b"\0OF_SOMEBODY=\xff \xfe\0" in environ
+    assert service.stop() == 0
+    service.stderr.close()

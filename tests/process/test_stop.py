@@ -66,6 +66,7 @@ def test_unready_at_once_while_new_work_is_still_taken(start: Start, directory: 
     assert service.wait() == 0
 
 
+@pytest.mark.slow
 def test_of_a_hundred_streams_that_fit_the_budget_none_is_cut(start: Start, directory: Path) -> None:
     plan = make_plan(directory, tokens=30, interval_ms=80)
     service = start(rendered(plan, shutdown_timeout_seconds=60.0)).wait_ready()
@@ -91,6 +92,7 @@ def test_a_stream_longer_than_the_budget_is_cut_and_changes_the_exit_code(
     service.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_the_engine_is_stopped_only_after_nginx(start: Start, directory: Path) -> None:
     """It calls answers complete that it breaks off, and nobody may pass that on."""
     plan = rendered(make_plan(directory, tokens=100_000, interval_ms=20), shutdown_timeout_seconds=3.0)
@@ -159,6 +161,7 @@ def test_sigterm_after_a_drain_does_not_shorten_it(start: Start, directory: Path
     assert lines[-2] == b"data: [DONE]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_seconds", [0.0, 0.05, 0.12, 0.2])
 def test_a_signal_at_any_moment_of_the_start_ends_it(start: Start, after_seconds: float) -> None:
     service = start(hang_in="load")
@@ -196,6 +199,7 @@ def test_as_pid_1_of_a_container(directory: Path) -> None:
     service.stderr.close()
 
 
+@pytest.mark.slow
 def test_zombies_are_reaped(start: Start) -> None:
     service = start(workers=3).wait_ready()
     core = service.core

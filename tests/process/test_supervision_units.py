@@ -24,7 +24,7 @@ from nim.failures.report import TERMINATION_BYTES, failure_text_for_kubernetes
 from nim.health.readiness import ask_health
 from nim.logging.log_pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
-from nim.preflight.port_checks import count_connections, find_listener
+from nim.preflight.tcp_sockets import count_connections, find_listener
 from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
 from nim.supervision.run_cpu_build import answering
@@ -351,7 +351,8 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
     parser.read(SUPERVISORD_CONF)
     text = SUPERVISORD_CONF.read_text()
     assert set(re.findall(r"%\((\w+)\)s", text)) == {
-        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS"
+        "ENV_NIM_RUN_DIR", "ENV_NIM_PYTHON", "ENV_NIM_NGINX", "ENV_NIM_CLEAN",
+        "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS",
     }  # fmt: skip
     programs = [name for name in parser.sections() if name.startswith("program:")]
     assert programs == ["program:nginx", "program:middleware", "program:engine"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nim.engine.inspection.catalog import catalog_text, installed_catalog, remember
 from nim.engine.inspection.config_classes import class_rows
-from nim.engine.table import OPTIONS_DIR
+from nim.engine.option_table import OPTIONS_DIR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.engine.catalog import Feature
+from nim.engine.model_catalog import Feature
 
 Row = dict[str, Any]
 

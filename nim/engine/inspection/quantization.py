@@ -29,6 +29,7 @@ def method_rows() -> dict[str, Row]:
             ),
             "files": _ask(found, "get_config_filenames"),
             "online": name in _ONLINE_SHORTHANDS,
+            "needs_config": name not in _ONLINE_SHORTHANDS and _needs_config(found),
             "deprecated": name in quantization.DEPRECATED_QUANTIZATION_METHODS,
         }
     return {name: {key: value for key, value in row.items() if value} for name, row in rows.items()}
@@ -54,6 +55,13 @@ def checkpoint_rows(methods: dict[str, Row]) -> dict[str, Row]:
             others = {asked: by for asked, by in loaded.items() if by not in (None, method)}
             rows[key] |= {"otherwise": others} if others else {}
     return rows
+
+
+def _needs_config(found: Any) -> bool:
+    """Return whether it loads nothing without a configuration: vllm's weight_utils.py, get_quant_config."""
+    parameters = inspect.signature(found).parameters.values()
+    required = any(one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+    return bool(_ask(found, "get_config_filenames")) or required
 
 
 def _ask(found: Any, method: str) -> Any:

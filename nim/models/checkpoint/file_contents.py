@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.findings import Fault, Finding
-from nim.models.checkpoint.origin import Origin
 from nim.models.checkpoint.safetensors import DamagedFile, read_tensor_bytes
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from nim.models.attention_heads import Heads, attends_latently
 from nim.models.config import ModelConfig, as_size
-from nim.models.heads import Heads, attends_latently
-from nim.models.layers.kinds import model_window
-from nim.models.layers.latent import latent_caches
+from nim.models.layers.latent_attention import latent_caches
+from nim.models.layers.layer_kinds import model_window
 from nim.models.types import Cache, LayerKind
 
 Caches = tuple[Cache, ...]
@@ -44,8 +44,8 @@ def _plain(config: ModelConfig, heads: Heads, kind: LayerKind) -> Cache | None:
 def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
     """Return the cache limited to the layer's window or chunk."""
     if kind == LayerKind.CHUNKED:
-        return replace(cache, kind=kind, window=config.whole("attention_chunk_size"))
-    window = config.whole("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
+        return replace(cache, kind=kind, window=config.first_integer("attention_chunk_size"))
+    window = config.first_integer("sliding_window") if kind == LayerKind.SLIDING else model_window(config)
     if not window:
         return cache
     inclusive = int(config.text.model_type in _INCLUSIVE_WINDOWS)
@@ -55,10 +55,10 @@ def _windowed(cache: Cache, config: ModelConfig, kind: LayerKind) -> Cache:
 def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
     """Return Gemma 4's cache; full attention has heads of another number and size."""
     sliding = kind == LayerKind.SLIDING
-    size = config.whole("head_dim") if sliding else config.whole("global_head_dim") or 512
-    kv, alike = config.whole("num_key_value_heads"), config.get("attention_k_eq_v")
+    size = config.first_integer("head_dim") if sliding else config.first_integer("global_head_dim") or 512
+    kv, alike = config.first_integer("num_key_value_heads"), config.get("attention_k_eq_v")
     if not sliding and (alike is None or alike):
-        kv = config.whole("num_global_key_value_heads") or kv
+        kv = config.first_integer("num_global_key_value_heads") or kv
     cache = full_cache(replace(heads, kv=kv, size=size))
     return None if cache is None else (_windowed(cache, config, kind),)
 
@@ -68,8 +68,8 @@ def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKi
     cache = full_cache(heads)
     if cache is None:
         return None
-    window = replace(cache, kind=LayerKind.SLIDING, window=config.whole("loop_window_size") or 64)
-    return cache, *(window,) * ((config.whole("loop_num") or 2) - 1)
+    window = replace(cache, kind=LayerKind.SLIDING, window=config.first_integer("loop_window_size") or 64)
+    return cache, *(window,) * ((config.first_integer("loop_num") or 2) - 1)
 
 
 def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
@@ -80,17 +80,17 @@ def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) ->
 def _mimo_v2(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> Caches | None:
     """Return MiMo V2's cache; sliding layers have other heads than full ones."""
     if kind != LayerKind.SLIDING:
-        cache = full_cache(heads, value_size=config.whole("v_head_dim"))
+        cache = full_cache(heads, value_size=config.first_integer("v_head_dim"))
         return None if cache is None else (cache,)
-    kv, size = config.whole("swa_num_key_value_heads"), config.whole("swa_head_dim")
-    cache = full_cache(replace(heads, kv=kv, size=size), value_size=config.whole("swa_v_head_dim"))
-    window = config.whole("sliding_window_size", "sliding_window")
+    kv, size = config.first_integer("swa_num_key_value_heads"), config.first_integer("swa_head_dim")
+    cache = full_cache(replace(heads, kv=kv, size=size), value_size=config.first_integer("swa_v_head_dim"))
+    window = config.first_integer("sliding_window_size", "sliding_window")
     return None if cache is None else (replace(cache, kind=kind, window=window),)
 
 
 def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
     """Return a cache of full keys and values, computed by latent projections."""
-    plain, rope = config.whole("qk_nope_head_dim"), config.whole("qk_rope_head_dim")
+    plain, rope = config.first_integer("qk_nope_head_dim"), config.first_integer("qk_rope_head_dim")
     if plain is None or rope is None:
         return None
     cache = full_cache(replace(heads, kv=heads.attention, size=plain + rope))
@@ -112,7 +112,7 @@ def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind)
 
 def _nemotron_nas(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
     """Return the cache of one block of Nemotron-NAS, which states its own KV heads."""
-    block = (config.listed("block_configs") or ())[index].get("attention") or {}
+    block = (config.first_list("block_configs") or ())[index].get("attention") or {}
     group = as_size(block.get("n_heads_in_group"))
     cache = full_cache(replace(heads, kv=heads.attention // group if group and heads.attention else heads.kv))
     return None if cache is None else (cache,)
@@ -133,7 +133,7 @@ def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Cache
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
         """Return the cache of a layer with its window from the list."""
-        windows, cache = config.listed(field), _plain(config, heads, kind)
+        windows, cache = config.first_list(field), _plain(config, heads, kind)
         if cache is None or windows is None or kind != LayerKind.SLIDING:
             return None if cache is None else (cache,)
         return (replace(cache, window=as_size(windows[index % len(windows)])),)

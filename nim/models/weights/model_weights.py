@@ -7,15 +7,15 @@ from functools import cached_property
 
 from nim.models.config import ModelConfig
 from nim.models.types import Quantization
-from nim.models.weights.decoder import decoder_layers, embedding, head, shares_embedding
-from nim.models.weights.modules import Module, Ranks
+from nim.models.weights.decoder_layers import decoder_layers, embedding, head, shares_embedding
 from nim.models.weights.parts.family_extras import model_extras
-from nim.models.weights.parts.sizes import UnknownSizeError
-from nim.models.weights.parts.towers import tower_modules
-from nim.models.weights.stages import stage_bounds
-from nim.models.weights.storage.assignment import Formats
-from nim.models.weights.storage.layout import Storage
-from nim.models.weights.storage.methods import HOPPER, read_formats
+from nim.models.weights.parts.required_sizes import UnknownSizeError
+from nim.models.weights.parts.vision_and_audio_encoders import tower_modules
+from nim.models.weights.pipeline_stages import stage_bounds
+from nim.models.weights.storage.bits_and_scales import Storage
+from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.quantization_methods import HOPPER, read_formats
+from nim.models.weights.weight_matrices import Module, Ranks
 
 # Families that build the embedding on every stage of a pipeline, and those that build the head, too.
 _EMBEDDING_ON_EVERY_STAGE = frozenset({
@@ -93,7 +93,7 @@ def read_weights(
 
 def stored_dtype(config: ModelConfig) -> str:
     """Return the data type that the configuration gives, or an empty text."""
-    words = (section.word("dtype", "torch_dtype") for section in (config.root, config.text))
+    words = (section.first_string("dtype", "torch_dtype") for section in (config.root, config.text))
     word = next((word.removeprefix("torch.") for word in words if word), "")
     return _SYNONYMS.get(word, word)
 

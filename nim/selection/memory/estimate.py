@@ -10,10 +10,10 @@ from math import ceil
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
+from nim.selection.effective_options import EngineOptions
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.kv_cache_cost import CacheCost, read_cost, stated_reading
 from nim.selection.memory.weights import weights_bytes
-from nim.selection.profile_options import EngineOptions
 
 GPU_WORKSPACE_BYTES = 2 * GB
 """CUDA's context, activations and graphs: an allowance, not a measurement."""
@@ -98,7 +98,7 @@ def _workspace_bytes(start: Start) -> int:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
     hidden = facts.reading.hidden_size if facts else None
-    more = max((options.whole("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
+    more = max((options.integer("max_num_batched_tokens") or 0) - ALLOWED_TOKENS, 0)
     activations = ceil(more * (hidden or 0) * (ACTIVATIONS + SHARED_ACTIVATIONS / start.parallel.tensor))
     graphs = GRAPHS_BYTES if options.flag("enforce_eager") else 0
     return GPU_WORKSPACE_BYTES - graphs + activations

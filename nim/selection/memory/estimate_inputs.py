@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from nim.hardware.types import Gpu
 from nim.manifest import Model, Profile
 from nim.models.facts import ModelFacts
+from nim.selection.effective_options import EngineOptions
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_options import EngineOptions
 
 _PLAIN = ("bf16", "fp16", "fp32", None)
 

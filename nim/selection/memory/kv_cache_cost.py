@@ -11,10 +11,10 @@ from nim.models.cache import (
     longest_context,
     spare_block_bytes,
 )
-from nim.models.layers.latent import index_cache
+from nim.models.layers.latent_attention import index_cache
 from nim.models.types import Cache, Layer, LayerKind, ModelReading
+from nim.selection.effective_options import EngineOptions
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_options import EngineOptions
 
 LENGTH_STEP = 128
 _H100_BYTES = 80 * GIB
@@ -69,9 +69,9 @@ def read_cost(
         pipeline_parallel_size=parallel.pipeline,
         kv_cache_dtype=options.text("kv_cache_dtype") or "auto",
         dtype=dtype,
-        batched_tokens=options.whole("max_num_batched_tokens")
+        batched_tokens=options.integer("max_num_batched_tokens")
         or default_batched_tokens(memory, (gpu and gpu.name) or ""),
-        block_size=options.whole("block_size"),
+        block_size=options.integer("block_size"),
         state_dtype=options.text("mamba_cache_dtype") or "auto",
         recurrent_dtype=options.text("mamba_ssm_cache_dtype") or "auto",
         prefix_caching=options.get("enable_prefix_caching") is not False,

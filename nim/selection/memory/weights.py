@@ -62,7 +62,10 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
 def _offloaded_bytes(start: Start, rank: int) -> int:
     """Return the bytes of a rank's weights kept on the host: some GiB, or some layers of each group."""
     options = start.options
-    group, layers = options.whole("offload_group_size"), options.whole("offload_num_in_group") or 1
+    group, layers = (
+        options.integer("offload_group_size"),
+        options.integer("offload_num_in_group") or 1,
+    )
     if options.get("offload_backend") == "prefetch" or (options.get("offload_backend") != "uva" and group):
         return int(rank * min(layers / group, 1)) if group else 0
     return int((options.number("cpu_offload_gb") or 0) * GIB)

@@ -1,6 +1,6 @@
 import pytest
 
-from nim.engine.table import OptionTable, load_options
+from nim.engine.option_table import OptionTable, load_options
 
 
 @pytest.fixture(scope="session")

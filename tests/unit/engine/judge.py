@@ -17,7 +17,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever vLLM prints
 
-    from nim.engine.generate import installed_table, table_text
+    from nim.engine.generate_option_table import installed_table, table_text
 
     _answer(answers, table_text(installed_table()))
     parser = _vllm()

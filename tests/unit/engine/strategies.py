@@ -5,12 +5,12 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from nim.engine.argument_refusals import OWNED
-from nim.engine.lenient_json import is_open
-from nim.engine.limits import Limits
-from nim.engine.rendering import option_tokens
-from nim.engine.scalars import MisfitError
-from nim.engine.table import Count, Kind, Option, OptionTable
+from nim.engine.arguments.json_values import is_open
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.refusals import OWNED
+from nim.engine.arguments.render import option_tokens
+from nim.engine.option_table import Count, Kind, Option, OptionTable
+from nim.engine.value_limits import Limits
 
 # For a busy machine: how long one example takes says nothing.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from nim.engine.catalog import load_catalog
 from nim.engine.catalog_checks import (
     check_named_values,
     refuse,
@@ -10,6 +9,7 @@ from nim.engine.catalog_checks import (
     unknown_architecture,
     unknown_quantization,
 )
+from nim.engine.model_catalog import load_catalog
 from nim.errors import SettingsError, WeightsError
 from nim.value_origins import Layer, Origin, Value
 

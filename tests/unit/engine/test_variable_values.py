@@ -3,7 +3,7 @@
 import pytest
 
 from nim.engine import blank_variables, check_variable_values
-from nim.engine.table import OptionTable
+from nim.engine.option_table import OptionTable
 from nim.errors import SettingsError
 from nim.value_origins import Layer, Origin, Value
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from nim.engine.table import OptionTable
+from nim.engine.option_table import OptionTable
 from nim.engine.variables import check_variables, service_links, unread_variables
 from nim.value_origins import Layer, Origin, Value
 

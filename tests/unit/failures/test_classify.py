@@ -64,6 +64,7 @@ def test_every_crash_of_the_fake_engine_has_its_class(crash: str) -> None:
         ("authentication", "huggingface_hub.errors.GatedRepoError: 403 Client Error."),
         ("host_oom", "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"),
         ("host_oom", "(1.7/3.0 GiB) on kv cache allocation is less than requested memory for kv (4.0 GiB)"),
+        ("host_oom", "memory allocation of 8589934592 bytes failed"),
         ("cuda_driver", "RuntimeError: Failed to infer device type"),
         ("cuda_driver", "ImportError: libcuda.so.1: cannot open shared object file"),
         ("cuda_driver", "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"),
@@ -132,8 +133,10 @@ def test_memory_is_blamed_only_when_the_kernel_has_killed_and_this_engine_was_hi
     assert kind_of("", kernel_killed=True, lost_part="VLLM::Worker (pid 7)") == "host_oom"
 
 
-def test_a_loss_without_a_sign_reports_the_exit() -> None:
+def test_without_a_sign_it_is_said_what_was_seen() -> None:
     assert "killed by SIGSEGV" in classify(Loss(end=ProgramExit(signal=11), log=()))[1].message
+    never = classify(Loss(end=ProgramExit(why="too many processes"), log=()))[1].message
+    assert never == "the engine could not be started: too many processes"
     part = classify(Loss(end=ProgramExit(code=0), log=(), lost_part="VLLM::EngineCore (pid 7)"))[1].message
     assert part.startswith("VLLM::EngineCore (pid 7)")
 

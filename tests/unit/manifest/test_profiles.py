@@ -14,11 +14,11 @@ from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manif
 from nim.manifest.check import check_manifest
 from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
+from nim.selection.effective_options import options_of
 from nim.selection.memory import GPU_WORKSPACE_BYTES, estimate
 from nim.selection.memory.estimate import CPU_WORKSPACE_BYTES
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.profile_options import options_of
 from nim.value_origins import Layer, Origin, Value
 from tests.oracle import record
 

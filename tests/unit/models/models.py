@@ -3,7 +3,7 @@
 from typing import Any
 
 from nim.models.config import model_config
-from nim.models.reading import read_model
+from nim.models.interpret_config import read_model
 from nim.models.types import ModelReading
 
 LLAMA: dict[str, Any] = {

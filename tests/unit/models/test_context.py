@@ -6,7 +6,7 @@ import pytest
 
 from nim.models.config import model_config
 from nim.models.context import read_context
-from nim.models.reading import read_model
+from nim.models.interpret_config import read_model
 from tests.unit.models.models import GEMMA3, LLAMA, reading
 
 LONGROPE = {"type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}
@@ -73,6 +73,12 @@ def test_command_r_accepts_its_longer_length() -> None:
     context = reading(LLAMA, max_position_embeddings=8192, model_max_length=131072).context
     assert context is not None
     assert context.limit == 131072
+
+
+def test_a_model_without_a_length_takes_any_that_is_asked_for() -> None:
+    context = reading({"model_type": "mamba2", "num_hidden_layers": 4}).context
+    assert context is not None
+    assert (context.tokens, context.limit) == (2048, None)
 
 
 def test_nothing_is_known_of_nothing() -> None:

@@ -90,6 +90,13 @@ def test_only_sizes_that_share_out_the_heads_are_offered(heads: int, kv_heads: i
     assert {profile.tensor_parallel_size for profile in manifest.profiles} == sizes
 
 
+def test_profiles_with_lora_are_for_models_that_have_it() -> None:
+    assert any(profile.lora for profile in manifest_for_model("/models/rocket", facts(LLAMA)).profiles)
+    without = manifest_for_model("/models/rocket", facts(LLAMA), adapters=False)
+    assert without.profiles
+    assert not any(profile.lora for profile in without.profiles)
+
+
 def test_sizes_that_are_asked_for_are_offered() -> None:
     manifest = manifest_for_model("hf://acme/rocket", tensor_parallel_size=3, pipeline_parallel_size=2)
     sizes = {(p.tensor_parallel_size, p.pipeline_parallel_size) for p in manifest.profiles}

@@ -8,7 +8,7 @@ from nim.models.cache import CacheSettings, cache_bytes
 from nim.models.config import model_config
 from nim.models.facts import facts_of
 from nim.models.odd_sizes import odd_sizes
-from nim.models.weights.modules import Ranks
+from nim.models.weights.weight_matrices import Ranks
 from tests.unit.models.models import FAMILIES, LLAMA
 
 ZERO = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
+from nim.models.interpret_config import read_model
 from nim.models.quantization import read_quantization
-from nim.models.reading import read_model
 from nim.models.types import Quantization
 
 MODELOPT = {"name": "modelopt"}

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.options.derive import Surroundings
-from nim.options.gateway import decide_gateway
+from nim.options.derived_options import HostFacts
+from nim.options.nginx_settings import decide_gateway
 from nim.plan import Gateway
 from nim.settings import read_settings
 from nim.value_origins import Layer, Origin, Value
 
-AROUND = Surroundings(
+AROUND = HostFacts(
     run_dir="/run/nim",
     cache_dir="/cache",
     runtime_cache_dir="/cache/vllm",

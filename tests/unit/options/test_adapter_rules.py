@@ -6,11 +6,11 @@ import pytest
 
 from nim.engine import load_options
 from nim.errors import SettingsError
-from nim.models.adapters import Adapter
+from nim.models.lora_adapters import Adapter
 from nim.options.adapter_rules import check_adapters
-from nim.options.layers import entries
-from nim.options.resolve import resolve
-from nim.options.rules import Said
+from nim.options.option_layers import entries
+from nim.options.resolve_layers import resolve
+from nim.options.rule_types import Said
 from nim.value_origins import Layer
 
 TABLE = load_options()

@@ -3,11 +3,11 @@
 import pytest
 
 from nim.engine import load_options, parse_arguments
-from nim.engine.option_values import read_text
-from nim.engine.scalars import MisfitError
-from nim.engine.table import Count, Option
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.option_values import read_text
+from nim.engine.option_table import Count, Option
 from nim.errors import SettingsError
-from nim.options.layers import Layered
+from nim.options.option_layers import Layered
 from nim.options.settings_layer import settings_entries
 from nim.settings import declared, read_settings
 

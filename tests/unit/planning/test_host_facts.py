@@ -1,5 +1,6 @@
 """A home directory for users without one, and a CPU's share of the machine."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,8 @@ from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
 from nim.options.cache_dirs import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
-from nim.options.derive import Surroundings
-from nim.planning.host_facts import read_surroundings
+from nim.options.derived_options import HostFacts
+from nim.planning.host_facts import read_host_facts, run_directory
 from nim.selection.profile_fit import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
@@ -20,8 +21,8 @@ from tests.unit.selection.machines import NOTHING, machine
 DEMO = manifest_for_model("/models/some", weights_bytes=2 * GIB)
 
 
-def around(**home: str) -> Surroundings:
-    return read_surroundings(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
+def around(**home: str) -> HostFacts:
+    return read_host_facts(read_settings({"NIM_CACHE_PATH": "/model-store"}), home)
 
 
 def chosen(hardware: Hardware) -> Selection:
@@ -78,3 +79,15 @@ def test_without_a_compiler_nothing_is_compiled() -> None:
 
 def test_what_is_unknown_is_left_to_the_engine() -> None:
     assert sizes(replace(NOTHING, host_memory_available_bytes=None)) == {}
+
+
+@pytest.mark.parametrize(("uid", "warned"), [(0, True), (1000, False)])
+def test_who_runs_it_as_root_is_warned(monkeypatch: pytest.MonkeyPatch, uid: int, warned: bool) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    host = read_host_facts(read_settings({}), {"NIM_CACHE_PATH": "/nowhere"})
+    assert any("running as root" in warning for warning in host.warnings) == warned
+
+
+def test_the_run_directory_is_that_of_the_user_and_the_port() -> None:
+    assert run_directory(read_settings({"NIM_SERVER_PORT": "81"})) == f"/tmp/nim-{os.geteuid()}-81"
+    assert run_directory(read_settings({"NIM_RUN_DIR": "/run/nim"})) == "/run/nim"

@@ -85,6 +85,31 @@ def test_names_that_the_engine_does_not_have(
     assert f"from {place}" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--enable-lora", "--lora-modules=a=/nowhere"), "the adapter a '/nowhere' is not on this machine"),
+        (("--tokenizer=/nowhere",), "--tokenizer /nowhere (the command line): there is no such directory"),
+        (("--spec-model=/nowhere", "--spec-tokens=2"), "the draft model '/nowhere' of --spec-model /nowhere"),
+    ],
+)
+def test_paths_of_another_machine_are_warned_of(cache: Path, arguments: tuple[str, ...], words: str) -> None:
+    with_config(cache, LLAMA)
+    (warning,) = [one for one in planned(cache, *arguments) if "nowhere" in one]
+    assert warning.startswith(words)
+    assert warning.endswith("without it the engine does not start")
+
+
+def test_overrides_count_where_options_are_judged(cache: Path) -> None:
+    with_config(cache, LLAMA)
+    overrides = (
+        '--hf-overrides={"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"}}'
+    )
+    planned(cache, "--kv-cache-dtype=fp8_e5m2")
+    with pytest.raises(SettingsError, match="the checkpoint is quantized by fp8"):
+        planned(cache, "--kv-cache-dtype=fp8_e5m2", overrides)
+
+
 def test_what_is_not_strict_is_a_warning(cache: Path) -> None:
     warnings = planned(
         cache, "--enable-auto-tool-choice", NIM_TOOL_CALL_PARSER="lama3_json", NIM_STRICT_ARGS="0"

@@ -11,7 +11,8 @@ from jinja2 import UndefinedError
 from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.render.nginx import Verbatim, quote, render_nginx, write
+from nim.render.nginx import render_nginx
+from nim.render.nginx_words import Verbatim, quote, write
 
 GATEWAY = Gateway(
     server_port=8000,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nim.errors import ProfileError
+from nim.selection.effective_options import options_of
 from nim.selection.gpu_precision_support import served_dtype
-from nim.selection.profile_options import options_of
 from tests.unit.selection.machines import machine, made, wishing
 from tests.unit.selection.models import LLAMA_8B, brought, facts
 

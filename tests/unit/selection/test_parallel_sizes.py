@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nim.errors import ProfileError
+from nim.selection.effective_options import options_of
 from nim.selection.parallel_sizes import Parallel, parallel_of
-from nim.selection.profile_options import options_of
 from tests.unit.selection.machines import machine, made, sliced, wishing
 from tests.unit.selection.models import GB, LLAMA_8B, SIZES, brought
 

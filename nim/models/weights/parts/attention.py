@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from nim.models.attention_heads import Heads
 from nim.models.config import ModelConfig, as_size
-from nim.models.heads import Heads
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear, replicated
-from nim.models.weights.parts.families import Family
-from nim.models.weights.parts.sizes import UnknownSizeError, size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.tensor_parallel_split import Share, undivided
+from nim.models.weights.weight_matrices import Linear, replicated
 
 _LOW_RANK_QUERIES = frozenset({"step3_text"})
 ATTENTION_HEADS, KV_HEADS = "{} attention heads", "{} KV heads"
@@ -29,19 +29,19 @@ def grouped_queries(
         Share(kv, key, KV_HEADS, repeated=family.repeats_kv_heads),
         Share(kv, value, KV_HEADS, repeated=family.repeats_kv_heads),
     )
-    yield Linear(name=f"{prefix}.qkv_proj", inputs=whole(hidden), outputs=outputs)
+    yield Linear(name=f"{prefix}.qkv_proj", inputs=undivided(hidden), outputs=outputs)
     way_out = Share(queries, value, ATTENTION_HEADS)
-    yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(whole(hidden),))
+    yield Linear(name=f"{prefix}.o_proj", inputs=way_out, outputs=(undivided(hidden),))
     if family.output_gate:
-        yield Linear(name=f"{prefix}.gate_proj", inputs=whole(hidden), outputs=(way_out,))
+        yield Linear(name=f"{prefix}.gate_proj", inputs=undivided(hidden), outputs=(way_out,))
 
 
 def _low_rank_queries(config: ModelConfig, queries: Share, keys: int, prefix: str) -> Iterator[Linear]:
     """Yield the low-rank input projection, held in full by every rank, the queries and the output."""
     hidden, rank = size(config, "hidden_size"), size(config, "share_q_dim")
     yield replicated(f"{prefix}.qkv_proj", hidden, rank + keys)
-    yield Linear(name=f"{prefix}.wq", inputs=whole(rank), outputs=(queries,))
-    yield Linear(name=f"{prefix}.o_proj", inputs=queries, outputs=(whole(hidden),))
+    yield Linear(name=f"{prefix}.wq", inputs=undivided(rank), outputs=(queries,))
+    yield Linear(name=f"{prefix}.o_proj", inputs=queries, outputs=(undivided(hidden),))
 
 
 def _kv_sizes(heads: Heads, layer: Layer) -> tuple[int, int, int]:
@@ -76,12 +76,12 @@ def _step3p5(config: ModelConfig, layer: Layer, _index: int) -> int | None:
 
 def _mimo_v2(config: ModelConfig, layer: Layer, _index: int) -> int | None:
     """Return the query heads of MiMo V2's sliding layers; None for other layers."""
-    return config.whole("swa_num_attention_heads") if _slides(layer) else None
+    return config.first_integer("swa_num_attention_heads") if _slides(layer) else None
 
 
 def _by_layer(config: ModelConfig, _layer: Layer, index: int) -> int | None:
     """Return the query heads listed for a layer; None without a list."""
-    counts = config.listed("num_attention_heads_per_layer") or ()
+    counts = config.first_list("num_attention_heads_per_layer") or ()
     return as_size(counts[index]) if index < len(counts) else None
 
 

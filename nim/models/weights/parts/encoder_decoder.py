@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from nim.models.config import ModelConfig
-from nim.models.weights.modules import Linear, Module, column, replicated, row
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.sizes import size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.tensor_parallel_split import Share, undivided
+from nim.models.weights.weight_matrices import Linear, Module, column, replicated, row
 
 FAMILIES = frozenset({"whisper"})
 _MLP = "an MLP width of {}"
@@ -23,9 +23,9 @@ def encoder_decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...
 def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
     """Yield convolutions and positional embeddings."""
     hidden = size(config, "d_model", "hidden_size")
-    yield replicated("encoder.conv", 3 * ((config.whole("num_mel_bins") or 80) + hidden), hidden)
+    yield replicated("encoder.conv", 3 * ((config.first_integer("num_mel_bins") or 80) + hidden), hidden)
     for name in ("max_source_positions", "max_target_positions"):
-        yield replicated("embed_positions", hidden, config.whole(name) or 0)
+        yield replicated("embed_positions", hidden, config.first_integer(name) or 0)
 
 
 def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
@@ -33,8 +33,8 @@ def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
     count = size(config, "decoder_attention_heads", "num_attention_heads")
     heads = Share(count, hidden // count, ATTENTION_HEADS)
     return (
-        Linear(name="qkv_proj", inputs=whole(hidden), outputs=(heads, heads, heads)),
-        Linear(name="out_proj", inputs=heads, outputs=(whole(hidden),)),
+        Linear(name="qkv_proj", inputs=undivided(hidden), outputs=(heads, heads, heads)),
+        Linear(name="out_proj", inputs=heads, outputs=(undivided(hidden),)),
     )
 
 

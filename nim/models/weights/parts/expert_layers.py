@@ -14,7 +14,7 @@ def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
     stated = _stated(config)
     if stated is not None:
         return tuple(map(stated, range(count)))
-    first, dense = config.whole(*_FIRST_SPARSE) or 0, set(config.listed("mlp_only_layers") or ())
+    first, dense = config.first_integer(*_FIRST_SPARSE) or 0, set(config.first_list("mlp_only_layers") or ())
     in_period = _period(config)
     return tuple(index >= first and index not in dense and in_period(index) for index in range(count))
 
@@ -22,13 +22,15 @@ def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
 def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
     """Return whether a layer has experts, as a function of its index, by a list or word; None without one."""
     if config.text.model_type == "nemotron_h":
-        words = config.listed("layers_block_type") or tuple(config.word("hybrid_override_pattern") or ())
+        words = config.first_list("layers_block_type") or tuple(
+            config.first_string("hybrid_override_pattern") or ()
+        )
         return lambda index: words[index] in ("E", "moe")
-    flags = config.listed("moe_layer_freq", "mlp_layer_types")
+    flags = config.first_list("moe_layer_freq", "mlp_layer_types")
     if flags is not None:
         return lambda index: index >= len(flags) or flags[index] in (1, True, "sparse", "moe")
-    enumerated = config.word("moe_layers_enum")
-    listed = config.listed("moe_layers", "moe_layers_enum") or (enumerated or "").split(",")
+    enumerated = config.first_string("moe_layers_enum")
+    listed = config.first_list("moe_layers", "moe_layers_enum") or (enumerated or "").split(",")
     chosen = {str(each).strip() for each in listed} - {""}
     if chosen:
         return lambda index: str(index) in chosen
@@ -39,12 +41,12 @@ def _stated(config: ModelConfig) -> Callable[[int], bool] | None:
 
 def _period(config: ModelConfig) -> Callable[[int], bool]:
     """Return whether a layer has experts, as a function of its index, by a period and offset."""
-    if (period := config.whole("expert_layer_period")) is not None:
-        offset = config.whole("expert_layer_offset") or 0
+    if (period := config.first_integer("expert_layer_period")) is not None:
+        offset = config.first_integer("expert_layer_offset") or 0
         return lambda index: index % period == offset
-    if (frequency := config.whole("moe_layer_freq")) is not None:
+    if (frequency := config.first_integer("moe_layer_freq")) is not None:
         return lambda index: index % frequency == 0
-    step = config.whole(*_PERIODS)
+    step = config.first_integer(*_PERIODS)
     if step is None:
         return lambda _index: True
     return lambda index: step > 0 and (index + 1) % step == 0

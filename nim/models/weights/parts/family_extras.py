@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from nim.models.config import ModelConfig
-from nim.models.layers.kinds import layer_kinds
+from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.modules import Linear, Module, Vocabulary, column, replicated, row
 from nim.models.weights.parts import encoder_decoder
 from nim.models.weights.parts.attention import ATTENTION_HEADS
-from nim.models.weights.parts.sizes import size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.required_sizes import size
+from nim.models.weights.tensor_parallel_split import Share, undivided
+from nim.models.weights.weight_matrices import Linear, Module, Vocabulary, column, replicated, row
 
 SHARING = frozenset({"gemma3n_text", "gemma4_text", "gemma4_unified_text"})
 ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
@@ -22,15 +22,15 @@ def shared_queries(config: ModelConfig, prefix: str, index: int) -> Iterator[Lin
     """Yield the attention of a layer that uses the keys and values of an earlier one."""
     kinds, hidden, channels = layer_kinds(config) or (), size(config, "hidden_size"), size(config, "head_dim")
     if config.text.model_type != "gemma3n_text" and kinds[index] == LayerKind.FULL:
-        channels = config.whole("global_head_dim") or 512
+        channels = config.first_integer("global_head_dim") or 512
     heads = Share(size(config, "num_attention_heads"), channels, ATTENTION_HEADS)
-    yield Linear(name=f"{prefix}.q_proj", inputs=whole(hidden), outputs=(heads,))
-    yield Linear(name=f"{prefix}.o_proj", inputs=heads, outputs=(whole(hidden),))
+    yield Linear(name=f"{prefix}.q_proj", inputs=undivided(hidden), outputs=(heads,))
+    yield Linear(name=f"{prefix}.o_proj", inputs=heads, outputs=(undivided(hidden),))
 
 
 def shares_keys(config: ModelConfig, index: int) -> bool:
     """Return whether layer `index` uses the keys and values of an earlier one."""
-    sharing = config.whole("num_kv_shared_layers") or 0
+    sharing = config.first_integer("num_kv_shared_layers") or 0
     if config.text.model_type not in SHARING or not sharing:
         return False
     return 0 < size(config, "num_hidden_layers") - sharing <= index
@@ -45,11 +45,11 @@ def layer_extras(config: ModelConfig, layer: Layer) -> Iterator[Module]:
 
 def model_extras(config: ModelConfig) -> Iterator[Module]:
     """Yield what a family has once, beside its embedding and its layers."""
-    kind, hidden = config.text.model_type or "", config.whole("hidden_size")
+    kind, hidden = config.text.model_type or "", config.first_integer("hidden_size")
     if kind in encoder_decoder.FAMILIES:
         yield from encoder_decoder.encoder_decoder_extras(config)
     if kind == "zamba2" and hidden:
-        for _ in range(config.whole("num_mem_blocks") or 1):
+        for _ in range(config.first_integer("num_mem_blocks") or 1):
             yield from _shared_block(config, hidden)
     if kind in SHARING and hidden:
         yield from _per_layer_embedding(config, hidden)
@@ -63,7 +63,7 @@ def model_extras(config: ModelConfig) -> Iterator[Module]:
 
 def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
     """Return the table of positions; encoders split it like a vocabulary."""
-    rows = config.whole("max_position_embeddings") or 0
+    rows = config.first_integer("max_position_embeddings") or 0
     if kind in ENCODERS:
         return Vocabulary(name="embed_positions", rows=rows, columns=hidden)
     return replicated("embed_positions", hidden, rows)
@@ -71,30 +71,30 @@ def _positions(config: ModelConfig, kind: str, hidden: int) -> Module:
 
 def _per_layer_embedding(config: ModelConfig, hidden: int) -> Iterator[Module]:
     """Yield the table of embeddings per layer and its projections."""
-    channels, layers = config.whole("hidden_size_per_layer_input"), size(config, "num_hidden_layers")
+    channels, layers = config.first_integer("hidden_size_per_layer_input"), size(config, "num_hidden_layers")
     if not channels:
         return
     rows = size(config, "vocab_size_per_layer_input", "vocab_size")
     yield Vocabulary(name="embed_tokens_per_layer", rows=rows, columns=layers * channels)
     yield column("per_layer_model_projection", hidden, layers * channels)
-    for _ in range(2 * ((config.whole("altup_num_inputs") or 1) - 1)):
+    for _ in range(2 * ((config.first_integer("altup_num_inputs") or 1) - 1)):
         yield column("altup_projection", hidden, hidden)
 
 
 def _per_layer_input(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
     """Yield the projections of an embedding per layer."""
-    channels, hidden = config.whole("hidden_size_per_layer_input"), size(config, "hidden_size")
+    channels, hidden = config.first_integer("hidden_size_per_layer_input"), size(config, "hidden_size")
     if channels:
         yield replicated("per_layer_input_gate", hidden, channels)
         yield replicated("per_layer_projection", channels, hidden)
-    if rank := config.whole("laurel_rank"):
+    if rank := config.first_integer("laurel_rank"):
         yield column("laurel.linear_left", hidden, rank)
         yield row("laurel.linear_right", rank, hidden)
 
 
 def _hyper_connections(config: ModelConfig, _layer: Layer) -> Iterator[Module]:
     """Yield DeepSeek V4's mixers of residual streams before attention and feed-forward network."""
-    streams, hidden = config.whole("hc_mult") or 0, size(config, "hidden_size")
+    streams, hidden = config.first_integer("hc_mult") or 0, size(config, "hidden_size")
     for name in ("hc_attn_fn", "hc_ffn_fn"):
         yield replicated(name, streams * hidden, streams * (streams + 2), bits=_MIX_BITS)
 
@@ -103,7 +103,7 @@ def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
     """Yield Zamba 2's adapters of the shared block for one layer."""
     if layer.kind != LayerKind.HYBRID:
         return
-    hidden, rank = size(config, "hidden_size"), config.whole("adapter_rank") or 128
+    hidden, rank = size(config, "hidden_size"), config.first_integer("adapter_rank") or 128
     width = size(config, "intermediate_size")
     yield replicated("linear", hidden, hidden)
     yield column("gate_up_proj_adapter.A", hidden, rank)
@@ -113,10 +113,10 @@ def _adapters(config: ModelConfig, layer: Layer) -> Iterator[Module]:
 def _shared_block(config: ModelConfig, hidden: int) -> Iterator[Module]:
     """Yield Zamba 2's shared block: attention on twice the channels, and a feed-forward network."""
     heads, width = size(config, "num_attention_heads"), size(config, "intermediate_size")
-    attended = config.whole("attention_hidden_size") or 2 * hidden
-    share = Share(heads, config.whole("attention_head_dim") or attended // heads, ATTENTION_HEADS)
-    yield Linear(name="qkv_proj", inputs=whole(attended), outputs=(share, share, share))
-    yield Linear(name="o_proj", inputs=share, outputs=(whole(hidden),))
+    attended = config.first_integer("attention_hidden_size") or 2 * hidden
+    share = Share(heads, config.first_integer("attention_head_dim") or attended // heads, ATTENTION_HEADS)
+    yield Linear(name="qkv_proj", inputs=undivided(attended), outputs=(share, share, share))
+    yield Linear(name="o_proj", inputs=share, outputs=(undivided(hidden),))
     yield column("gate_up_proj", hidden, width, width)
     yield row("down_proj", width, hidden)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from nim.models.config import ModelConfig, as_size
-from nim.models.weights.modules import Experts, Linear, Module, replicated
-from nim.models.weights.parts.families import Family
 from nim.models.weights.parts.family_extras import shares_keys
-from nim.models.weights.parts.sizes import UnknownSizeError, size
-from nim.models.weights.shares import Share, whole
+from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.required_sizes import UnknownSizeError, size
+from nim.models.weights.tensor_parallel_split import Share, undivided
+from nim.models.weights.weight_matrices import Experts, Linear, Module, replicated
 
 _COUNTS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
 _WIDTHS = ("moe_intermediate_size", "expert_ffn_hidden_size", "moe_ffn_hidden_size", "intermediate_size")
@@ -59,7 +59,7 @@ def feed_forward_modules(
 
 def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Module]:
     """Yield a block of Nemotron-NAS, whose width is stated or a multiple of the model's."""
-    block = (config.listed("block_configs") or ())[index].get("ffn") or {}
+    block = (config.first_list("block_configs") or ())[index].get("ffn") or {}
     width, multiple = as_size(block.get("intermediate_size")), block.get("ffn_mult")
     if isinstance(multiple, int | float) and multiple > 0:
         width = ceil(int(2 * multiple * size(config, "hidden_size") / 3) / 256) * 256
@@ -69,18 +69,18 @@ def _searched(config: ModelConfig, family: Family, index: int) -> Iterator[Modul
 
 def dense(config: ModelConfig, family: Family, prefix: str, width: Share) -> Iterator[Linear]:
     """Yield a dense network: up (merged with its gate) and down."""
-    hidden, up = whole(size(config, "hidden_size")), "gate_up_proj" if family.gated else "up_proj"
+    hidden, up = undivided(size(config, "hidden_size")), "gate_up_proj" if family.gated else "up_proj"
     yield Linear(name=f"{prefix}.{up}", inputs=hidden, outputs=(width,) * (1 + family.gated))
     yield Linear(name=f"{prefix}.down_proj", inputs=width, outputs=(hidden,))
 
 
 def dense_width(config: ModelConfig, index: int) -> int:
     """Return the width of a dense layer; four times the model's where a family leaves that open."""
-    listed = config.listed(*_DENSE_WIDTHS) or ()
+    listed = config.first_list(*_DENSE_WIDTHS) or ()
     own = as_size(listed[index]) if index < len(listed) else None
     if config.flag("use_double_wide_mlp") and shares_keys(config, index):
         return 2 * size(config, *_DENSE_WIDTHS)
-    return own or config.whole(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
+    return own or config.first_integer(*_DENSE_WIDTHS) or 4 * size(config, "hidden_size")
 
 
 def _sparse(config: ModelConfig, family: Family, mixture: Mixture) -> Iterator[Module]:
@@ -113,14 +113,14 @@ def read_mixture(config: ModelConfig) -> Mixture | None:
     width = _first_whole(config, _WIDTHS) or as_size(inner.get("ffn_hidden_size"))
     if width is None:
         raise UnknownSizeError("moe_intermediate_size")
-    latent = config.whole("moe_latent_size", "routed_expert_hidden_size")
+    latent = config.first_integer("moe_latent_size", "routed_expert_hidden_size")
     return Mixture(count=count, width=width, shared_width=_shared_width(config, width), latent=latent)
 
 
 def _first_whole(config: ModelConfig, names: tuple[str, ...]) -> int | None:
     """Return the first of these keys with a whole number, or the largest of a list; None without."""
-    found = config.whole(*names)
-    listed = config.listed(*names) if found is None else None
+    found = config.first_integer(*names)
+    listed = config.first_list(*names) if found is None else None
     wholes = [value for each in listed or () if (value := as_size(each))]
     return found or (max(wholes) if wholes else None)
 
@@ -129,9 +129,9 @@ def _shared_width(config: ModelConfig, width: int) -> int:
     """Return the width of the shared experts together."""
     if config.text.model_type == "llama4_text":
         return width
-    count = config.whole(*_SHARED_COUNTS)
-    own = config.whole("moe_shared_expert_intermediate_size")
+    count = config.first_integer(*_SHARED_COUNTS)
+    own = config.first_integer("moe_shared_expert_intermediate_size")
     if own is not None:
         return own * (1 if count is None else count)
-    stated = config.whole(*_SHARED_WIDTHS)
+    stated = config.first_integer(*_SHARED_WIDTHS)
     return stated if stated is not None else (count or 0) * width

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nim.models.config import as_size, as_whole
-from nim.models.weights.storage.layout import Rule, Storage
+from nim.models.config import as_integer, as_size
+from nim.models.weights.storage.bits_and_scales import Rule, Storage
 
 FP8_TENSOR = Storage(bits=8)
 FP8_CHANNEL = Storage(bits=8, scale_bits=32, tile_rows=1)
@@ -54,7 +54,7 @@ def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
 
 def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
     """Return the format of a `weights` object of compressed-tensors; `kind` is its group's format."""
-    bits, size = as_size(weights.get("num_bits")), as_whole(weights.get("group_size"))
+    bits, size = as_size(weights.get("num_bits")), as_integer(weights.get("group_size"))
     size = size if size and size > 0 else None
     if weights.get("type") == "float":
         return _floats(weights, bits, size)

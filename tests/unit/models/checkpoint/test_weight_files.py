@@ -14,7 +14,7 @@ from nim.models.checkpoint.weight_files import (
     needs_weights,
     weight_files,
 )
-from nim.models.download import ORIGINALS
+from nim.models.hub.repositories import ORIGINALS
 
 BESIDE = ("config.json", "tokenizer.json", "README.md", "modeling_mine.py", "original/params.json")
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from nim.models.config import model_config
-from nim.models.weights.modules import Linear
-from nim.models.weights.parts.families import family_of
 from nim.models.weights.parts.feed_forward import dense_width, feed_forward_modules, read_mixture
+from nim.models.weights.parts.model_families import family_of
+from nim.models.weights.weight_matrices import Linear
 from tests.unit.models.weights.configs import DENSE
 
 

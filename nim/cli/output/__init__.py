@@ -1,0 +1,1 @@
+"""What subcommands print: text for people, and JSON objects."""

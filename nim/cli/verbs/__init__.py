@@ -1,0 +1,1 @@
+"""The subcommands of `nim`, one module each."""

@@ -1,0 +1,151 @@
+"""`nim routes`: every route, whether it is open and why; optionally compared with a running engine."""
+
+import argparse
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nim.cli.http_json import fetch_document, fetch_engine_document
+from nim.cli.warnings import write_warnings
+from nim.engine import load_options
+from nim.engine.arguments.split_line import read_line
+from nim.errors import PreflightError
+from nim.options.nginx_settings import route_groups
+from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
+from nim.plan import PLAN_FILE, Plan
+from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
+from nim.planning.host_facts import run_directory
+from nim.redact import known_secrets
+from nim.regular_files import read_text
+from nim.routes import ROUTES, Group, describe_routes, open_instead
+from nim.settings import Settings, read_settings
+
+# The gateway's own routes, which no engine has.
+OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The data to print. `strays` is None if no engine was asked; `instead`: closed path → open one."""
+
+    states: tuple[RouteState, ...]
+    strays: tuple[Stray, ...] | None
+    instead: Mapping[str, str]
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run `nim routes`: print the routes; `--running` and `--url` compare them with an engine; return 0."""
+    parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="compare with the engine at this address, such as http://127.0.0.1:8001")
+    where.add_argument(
+        "--running", action="store_true", help="compare with the engine of the service in NIM_RUN_DIR"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--markdown", action="store_true", help="print the reference page of docs/")
+    options = parser.parse_args(arguments)
+    if options.markdown:
+        print(describe_routes(), end="")
+        return 0
+    settings = read_settings(environ)
+    write_warnings(settings, settings.warnings, known_secrets(environ))
+    found = _of_running(settings) if options.running else _of_settings(settings, options.url)
+    print(json.dumps(_data(found), indent=1) if options.json else _text(found))
+    return 0
+
+
+def _of_settings(settings: Settings, url: str | None) -> Found:
+    """Return the routes for the groups that a start with these settings would open."""
+    lora = _lora(settings)
+    return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
+
+
+def _of_running(settings: Settings) -> Found:
+    """Return the routes for the groups that the running service of this run directory has opened."""
+    run_dir = run_directory(settings)
+    try:
+        plan = Plan.from_json(read_text(Path(run_dir, PLAN_FILE)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PreflightError(
+            f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',
+            hint="NIM_RUN_DIR=… the value that the service has",
+        ) from None
+    lora = "enable_lora" in plan.config and bool(plan.config["enable_lora"].value)
+    return _found(plan.gateway.route_groups, lora=lora, document=fetch_engine_document(plan.engine))
+
+
+def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
+    """Return the state of every route, compared with an engine's OpenAPI document if given."""
+    if document is None:
+        return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise PreflightError("cannot compare: the answer is no OpenAPI document", hint="nim routes -h")
+    if not OUR_PATHS.isdisjoint(document["paths"]):
+        raise PreflightError(
+            "cannot compare: this is the address of the gateway, whose document lists only open routes",
+            hint="nim routes --running, or --url with the engine's own address",
+        )
+    states = route_states(groups, lora=lora, engine_paths=document["paths"])
+    return Found(states=states, strays=strays(document), instead=open_instead(groups))
+
+
+def _lora(settings: Settings) -> bool:
+    """Return whether NIM_PASSTHROUGH_ARGS enables LoRA."""
+    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
+    said = read_arguments(line, PASSTHROUGH, settings, load_options())
+    return bool(said.parsed.values.get("enable_lora"))
+
+
+def _text(found: Found) -> str:
+    """Return the routes as a table in text."""
+    rows = [_row(state) for state in found.states]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if found.strays is not None:
+        kept = {state.route.path: state.because for state in hidden_in(found.states)}
+        lines += ["", f"Of the engine's routes, {len(kept)} are kept back:"]
+        lines += [f"  {path}: {because}" for path, because in kept.items()] or ["  none"]
+        lines += ["", "In no group, so closed:"]
+        lines += [f"  {', '.join(stray.methods)} {stray.path}" for stray in found.strays] or ["  none"]
+    return "\n".join(lines)
+
+
+def _row(state: RouteState) -> tuple[str, ...]:
+    """Return the table row of a route."""
+    route = state.route
+    method = "WebSocket" if route.websocket else ", ".join(route.methods)
+    why = [state.because]
+    if state.opened_by:
+        why.append(f"{state.opened_by} opens it")
+    if route.note and route.note != state.because:
+        why.append(route.note)
+    engine = {True: "engine has it", False: "engine lacks it", None: ""}[state.in_engine]
+    word = "open" if state.is_open else "hidden" if route.group is Group.HIDDEN else "closed"
+    return word, method, route.path, route.group.value, engine, "; ".join(why)
+
+
+def _data(found: Found) -> dict[str, Any]:
+    """Return the routes as JSON values."""
+    rows = [
+        {
+            "path": state.route.path,
+            "methods": list(state.route.methods),
+            "websocket": state.route.websocket,
+            "group": state.route.group.value,
+            "answered_by": state.route.target.value,
+            "open": state.is_open,
+            "because": state.because,
+            "opened_by": state.opened_by,
+            "note": state.route.note,
+            "instead": None if state.is_open else found.instead.get(state.route.path),
+            "in_engine": state.in_engine,
+        }
+        for state in found.states
+    ]
+    unknown = None
+    if found.strays is not None:
+        unknown = [{"path": stray.path, "methods": list(stray.methods)} for stray in found.strays]
+    return {"routes": rows, "in_no_group": unknown}

@@ -1,0 +1,139 @@
+"""`nim store`: write a model as a plain directory of real files, served by its path (NIM_MODEL_PATH)."""
+
+import argparse
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
+from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
+from nim.errors import WeightsError
+from nim.fetch.format_size import format_size
+from nim.fetch.model_store import NOTE, Note, check_store, make_store
+from nim.log_format import printable
+from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.repository_files import files_to_fetch
+from nim.models.checkpoint.shards import read_index
+from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, weights_among
+from nim.models.hub.repositories import ORIGINALS
+from nim.planning.local_model_files import why_offline
+from nim.planning.mount_probe import probe_mounts
+from nim.planning.plan_request import Request
+from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
+from nim.settings import Settings, read_settings
+
+ABOUT = f"""\
+{__doc__}
+
+Files that are not in the cache are fetched first, as by `nim fetch`. Weights in the cache are hard-linked if
+the store is on the same disk: do not edit those. Other files, and all files of a model in a directory, are
+copied. An incomplete store is not served, since `config.json` comes last; the same command completes it."""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run `nim store`: create or complete a directory with a model's files; return the exit code."""
+    options = _parser().parse_args(arguments)
+    settings = read_settings(environ)
+    end_at_signals(settings)
+    directory = Path(options.model_store).absolute()
+    request = Request(
+        settings=settings,
+        environ=environ,
+        hardware=find_hardware(options, environ),
+        other_machine=is_other_machine(options),
+    )
+    probe_mounts(request, model_repo=options.model_repo, model_store=str(directory))
+    names = (options.profile,) if options.profile else ()
+    sources = find_sources(
+        request, Choice(names=names, model=options.model_repo, model_option="--model-repo")
+    )
+    log = logger(settings, environ)
+    for warning in sources.warnings:
+        log("WARNING", warning)
+    if sources.directories:
+        files, note = _from_directory(Path(sources.directories[0]))
+        added, linked = make_store(directory, files, note)
+    else:
+        files, note = _from_cache(sources, settings, environ, directory)
+        added, linked = make_store(directory, files, note, links=weights_among(files))
+    data = {
+        "directory": str(directory),
+        "source": note.source,
+        "commit": note.commit,
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files.values()),
+        "added": added,
+        "linked": linked,
+    }
+    print(json.dumps(data, indent=1) if options.json else printable(_text(data)))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of `nim store`."""
+    parser = argparse.ArgumentParser(
+        prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-p", "--profile", metavar="ID", help="the model of this profile, by id or label")
+    parser.add_argument(
+        *("-m", "--model-store", "--workspace-path"),
+        dest="model_store",
+        required=True,
+        metavar="DIR",
+        help="the directory: empty, to be created, or a store of the same model",
+    )
+    parser.add_argument(
+        "--model-repo", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_machine_options(parser)
+    return parser
+
+
+def _from_cache(
+    sources: Sources, settings: Settings, environ: Mapping[str, str], directory: Path
+) -> tuple[dict[str, Path], Note]:
+    """Return the model's files in the cache, fetched if that is allowed, and the store's record."""
+    log = logger(settings, environ)
+    wanted, *others = sources.wanted
+    for other in others:
+        log("WARNING", f"{other.uri} is not written to the store; a start looks for it in the cache")
+    hub = Hub(log, environ, sources.env)
+    if name := why_offline(settings, environ):
+        probe_cache([wanted], settings)
+        found = hub.cached(wanted)
+        if found is None:
+            raise WeightsError(
+                f"cannot make a store of {wanted.uri}: '{wanted.directory}' has not all of it, "
+                f"and {name} says to fetch nothing",
+                hint=f"unset {name}",
+            )
+        judge_fetched(found)
+    else:
+        check_cache([wanted], settings)
+        found = hub.needed(wanted)
+        check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
+        hub.check_room([found])
+        hub.fetch(found)
+    note = Note(source=wanted.uri, commit=found.commit, complete=True)
+    return {name: found.snapshot / name for name in found.files}, note
+
+
+def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
+    """Return the files of a model in a directory, and the store's record."""
+    names = [str(path.relative_to(origin)) for path in sorted(origin.rglob("*")) if path.is_file()]
+    index: Collection[str] = ()
+    if has_index(names, AUTO):
+        index = read_index(origin / INDEX, origin_of(origin))
+    chosen = [name for name in files_to_fetch(f"'{origin}'", names, AUTO, ORIGINALS, index) if name != NOTE]
+    return {name: origin / name for name in chosen}, Note(source=str(origin), commit=None, complete=True)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    """Return the result as text."""
+    size, directory, added = format_size(data["bytes"]), data["directory"], data["added"]
+    how = f"{added} of them added, {data['linked']} as links" if added else "all were there already"
+    return (
+        f"{directory} has {data['source']}: {data['files']} files, {size}; {how}\nNIM_MODEL_PATH={directory}"
+    )

@@ -1,0 +1,102 @@
+"""Render option values as engine tokens, the inverse of parsing: canonical spelling, given order."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments.json_values import write_json
+from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.option_values import read_value
+from nim.engine.option_table import Count, Kind, Option, OptionTable
+
+_NEGATIVE_INTEGER = re.compile(r"-\d+")
+_VALUES = "the options to render"
+
+
+def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str, ...]:
+    """Return the tokens for these options by name. SettingsError for values that no argument can express."""
+    tokens: list[str] = []
+    for name, value in values.items():
+        option = table.named(name)
+        if option is None:
+            raise argument_refusals.refuse_all(
+                [argument_refusals.unknown_name(name, table, _VALUES)], _VALUES
+            )
+        tokens.extend(option_tokens(option, value))
+    return tuple(tokens)
+
+
+def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
+    """Return the tokens for one option.
+
+    true gives the flag, false its `--no-` form (nothing if it has none), null nothing, an object one JSON
+    token, a list the flag and its items. A value that begins with a dash is joined with `=`.
+    """
+    try:
+        return _tokens(option, read_value(option, value).value)
+    except MisfitError as why:
+        raise argument_refusals.refuse_all(
+            [argument_refusals.misfit(option.name, option, why, _VALUES)], _VALUES
+        ) from None
+
+
+def _tokens(option: Option, value: Any) -> tuple[str, ...]:
+    """Return the tokens of an option's value."""
+    if value is None:
+        # Omitting the option means null, unless the engine's default differs.
+        return (option.flag, "None") if option.nullable and option.default is not None else ()
+    if isinstance(value, bool):
+        return _yes_or_no(option, value)
+    if option.repeats:
+        return tuple(token for item in value for token in _with_value(option, _text(option, item)))
+    if option.count is Count.MANY:
+        return _with_items(option, [_text(option, item) for item in value])
+    return _with_value(option, _text(option, value))
+
+
+def _yes_or_no(option: Option, value: bool) -> tuple[str, ...]:
+    """Return the flag, or its negative, for a boolean."""
+    if value:
+        return (option.flag,)
+    return option.negatives[:1]
+
+
+def _with_value(option: Option, text: str) -> tuple[str, ...]:
+    """Return flag and value, joined by = if the value begins with a dash."""
+    _check_sayable(text)
+    return (f"{option.flag}={text}",) if text.startswith("-") else (option.flag, text)
+
+
+def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
+    """Return the flag followed by all items of a list."""
+    if not texts:
+        if option.default:
+            raise MisfitError("an empty list cannot be said", allowed=("one item or more",))
+        return ()
+    if len(texts) == 1:
+        return _with_value(option, texts[0])
+    for text in texts:
+        _check_sayable(text)
+        if text.startswith("-") and not _NEGATIVE_INTEGER.fullmatch(text):
+            raise MisfitError(f'"{text}" begins with a dash, which an item of a list cannot')
+    return (option.flag, *texts)
+
+
+def _check_sayable(text: str) -> None:
+    """Raise MisfitError for a value that no argument can express."""
+    if text == "--":
+        raise MisfitError('"--" cannot be a value: it ends the options')
+    if "\0" in text:
+        raise MisfitError("an argument cannot hold a zero byte")
+
+
+def _text(option: Option, value: Any) -> str:
+    """Return a value as the text of an argument."""
+    if value is None:
+        return "None"
+    if option.kind is Kind.COMMA_LIST:
+        return ",".join(str(item) for item in value)
+    if isinstance(value, str):
+        return value
+    return repr(value) if isinstance(value, int | float) else write_json(value)

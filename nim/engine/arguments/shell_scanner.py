@@ -1,0 +1,194 @@
+"""One pass over a line of arguments by the shell's rules; `split_line` has the exceptions."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from nim.engine.arguments.quoting import joined
+from nim.errors import SettingsError
+from nim.redact import mask_argv
+
+BLANKS = " \t\r\n"
+# Blanks from word processors and web pages: no-break, figure, narrow, ideographic and the like.
+_ODD_BLANKS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u0085\u2028\u2029") | {
+    chr(n) for n in range(0x2000, 0x200B)
+}
+_INVISIBLE = frozenset("\u200b\u200c\u200d\u2060\ufeff")
+# Opening quote → what closes it.
+_TYPOGRAPHIC = {"“": "”", "„": "“”", "”": "”", "‘": "’", "‚": "‘’", "’": "’", "«": "»"}
+_JSON = json.JSONDecoder()
+_LINE_END = re.compile(r"[ \t\r]*\n")
+_FOLDED = re.compile(r"[ \t]+(?=-)")
+_COMMENT = re.compile(r"#[ \t][^\n]*")
+
+
+@dataclass(slots=True, kw_only=True)
+class Scanner:
+    """A position in the text and the words read so far. `word` is None between words.
+
+    `place` names the setting the text came from, for errors.
+    """
+
+    text: str
+    place: str
+    at: int = 0
+    word: str | None = None
+    found: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def tokens(self) -> tuple[str, ...]:
+        """Return the words. SettingsError for an unclosed quote."""
+        while self.at < len(self.text):
+            self._step(self.text[self.at])
+        self._end_word()
+        return tuple(self.found)
+
+    def _step(self, char: str) -> None:
+        """Read one character of the line."""
+        if char in BLANKS or char in _ODD_BLANKS:
+            self._take_blank(char)
+        elif char in "{[" and self._take_json():
+            pass
+        elif char in "'\"":
+            self._take_quoted(char)
+        elif char in _TYPOGRAPHIC and self._take_typographic(_TYPOGRAPHIC[char]):
+            pass
+        elif char == "\\":
+            self._take_backslash()
+        elif char == "#" and self._take_comment():
+            pass
+        elif char in _INVISIBLE:
+            self.at += 1
+            self._note(f"the invisible character U+{ord(char):04X} is left out")
+        else:
+            self._add(char)
+            self.at += 1
+
+    def _take_blank(self, char: str) -> None:
+        """End the word at a blank."""
+        self._end_word()
+        self.at += 1
+        if char in _ODD_BLANKS:
+            self._note(f"the character U+{ord(char):04X} is read as a blank")
+
+    def _take_comment(self) -> bool:
+        """Skip a comment: a # with a blank or nothing before it, and a blank after it."""
+        comment = _COMMENT.match(self.text, self.at)
+        if self.word is not None or comment is None:
+            return False
+        self.at = comment.end()
+        self._note(f"'{comment.group().rstrip()}' is left out as a comment")
+        return True
+
+    def _take_json(self) -> bool:
+        """Read a whole JSON value that begins here and ends at white space."""
+        if not self._at_value():
+            return False
+        try:
+            _, end = _JSON.raw_decode(self.text, self.at)
+        except (ValueError, RecursionError):
+            return False
+        if self.text[end : end + 1].strip(BLANKS):
+            return False
+        self._add(self.text[self.at : end])
+        self.at = end
+        return True
+
+    def _at_value(self) -> bool:
+        """Return whether a value begins here: at the start of a word or after =."""
+        return self.word is None or self.word.endswith("=")
+
+    def _take_quoted(self, quote: str) -> None:
+        """Read a quoted part of a word."""
+        opened = self.at
+        self._add("")
+        self.at += 1
+        while self.at < len(self.text) and self.text[self.at] != quote:
+            if quote == '"' and self.text[self.at] == "\\":
+                self._take_escaped(only='"\\')
+            else:
+                self._add(self.text[self.at])
+                self.at += 1
+        if self.at == len(self.text):
+            raise self._unclosed(opened)
+        self.at += 1
+
+    def _take_typographic(self, closing: str) -> bool:
+        """Read a value between typographic quotes."""
+        ends = [end for char in closing if (end := self.text.find(char, self.at + 1)) > 0]
+        if not ends or not self._at_value():
+            return False
+        inside = self.text[self.at + 1 : min(ends)]
+        self._note(f"the typographic quotes around '{inside}' are read as plain ones")
+        self._add(inside)
+        self.at = min(ends) + 1
+        return True
+
+    def _take_backslash(self) -> None:
+        """Read a backslash. At a line's end, or before a blank where lines were joined, it is dropped."""
+        if line_end := _LINE_END.match(self.text, self.at + 1):
+            self.at = line_end.end()
+            return
+        if self.word is None:
+            if not self.text[self.at + 1 :].strip(BLANKS):
+                self.at = len(self.text)
+                return
+            if folded := _FOLDED.match(self.text, self.at + 1):
+                self.at = folded.end()
+                self._note("a backslash between blanks is left out")
+                return
+        self._take_escaped()
+
+    def _take_escaped(self, only: str | None = None) -> None:
+        """Read a backslash and the next character. In double quotes it protects `only` and a line's end."""
+        following = self.text[self.at + 1 : self.at + 2]
+        if not following:
+            raise SettingsError(
+                f"cannot split {self.place}: nothing follows the backslash at {self._where(self.at)}",
+                hint="a backslash itself is written twice: \\\\",
+            )
+        if following != "\n":
+            self._add(following if only is None or following in only else "\\" + following)
+        self.at += 2
+
+    def _unclosed(self, opened: int) -> SettingsError:
+        """Return the error for an unclosed quote."""
+        within_word = opened > 0 and self.text[opened - 1] not in BLANKS + "="
+        if within_word:  # an apostrophe, not the start of a quoted value
+            mended = f"{self.text[:opened]}\\{self.text[opened:]}"
+        else:
+            mended = self.text + self.text[opened]
+        return SettingsError(
+            f"cannot split {self.place}: the {self.text[opened]} at {self._where(opened)} is never closed",
+            hint=_as_typed(mended, self.place),
+        )
+
+    def _where(self, index: int) -> str:
+        """Return line and column of an index, as text."""
+        line = self.text.count("\n", 0, index) + 1
+        column = index - self.text.rfind("\n", 0, index)
+        return f"column {column}" if "\n" not in self.text else f"line {line}, column {column}"
+
+    def _add(self, part: str) -> None:
+        """Add text to the present word."""
+        self.word = (self.word or "") + part
+
+    def _end_word(self) -> None:
+        """Finish the present word."""
+        if self.word is not None:
+            self.found.append(self.word)
+        self.word = None
+
+    def _note(self, words: str) -> None:
+        """Add a note, once."""
+        if words not in self.notes:
+            self.notes.append(words)
+
+
+def _as_typed(mended: str, place: str) -> str | None:
+    """Return the arguments with typographic quotes replaced; None where that makes no valid line."""
+    try:
+        tokens = Scanner(text=mended, place=place).tokens()
+    except SettingsError:
+        return None
+    return joined(mask_argv(tokens))

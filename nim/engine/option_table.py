@@ -1,0 +1,191 @@
+"""The engine's options as data: one row per option, found by exact spelling; names of earlier releases."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nim.engine.value_limits import Limits, limits_from
+from nim.errors import SettingsError
+
+OPTIONS_DIR = Path(__file__).resolve().parent / "options"
+HISTORY = "history.json"
+
+
+class Kind(StrEnum):
+    """The type of one value of an option, which decides how its text is read."""
+
+    FLAG = "flag"  # present or absent, no negative form
+    BOOLEAN = "boolean"  # --x and --no-x
+    INTEGER = "integer"
+    HUMAN_INTEGER = "human integer"  # 1k = 1000, 1K = 1024
+    AUTO_INTEGER = "human integer or auto"  # auto = -1
+    NUMBER = "number"
+    STRING = "string"
+    FOLDED = "folded string"  # lower case, dashes as underscores
+    OBJECT = "JSON object"
+    ARRAY = "JSON array"
+    CONFIG = "JSON object of known keys"  # bare numbers may be 80m
+    OBJECT_OR_STRING = "JSON object or string"
+    COMMA_LIST = "comma list"  # of whole numbers and names
+    LORA = "LoRA module"  # name=path, or a JSON object
+
+
+JSON_KINDS = frozenset({Kind.OBJECT, Kind.ARRAY, Kind.CONFIG, Kind.OBJECT_OR_STRING})
+KEYED_KINDS = JSON_KINDS - {Kind.ARRAY}
+
+
+class Count(StrEnum):
+    """How many values follow the option's name."""
+
+    NONE = "none"
+    ONE = "one"
+    OPTIONAL = "optional"  # true if it stands alone
+    MANY = "many"  # one or more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option of the engine."""
+
+    name: str
+    flag: str  # the canonical spelling
+    spellings: tuple[str, ...]
+    negatives: tuple[str, ...]
+    kind: Kind
+    count: Count
+    repeats: bool  # each occurrence adds a value; otherwise the last wins
+    nullable: bool  # "" and None mean null
+    choices: tuple[Any, ...]  # empty: not limited
+    suggested: tuple[str, ...]  # values the engine names but does not require
+    keys: tuple[str, ...]  # the top-level keys of a JSON object; empty: unknown
+    limits: Limits  # of a number, in addition to its type
+    key_limits: Mapping[str, Limits]  # of the values of a JSON object
+    default: Any  # None if it is null or cannot be written as JSON
+    deprecated: str | None
+    help: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """An option or variable of an earlier release."""
+
+    last_seen: str  # the last release known to have it
+    use: str | None  # what to write instead, if the engine or a plain renaming gives it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionTable:
+    """All options and variables of one release. `spellings` maps to the option and whether it is negated."""
+
+    version: str
+    build: str
+    options: Mapping[str, Option]
+    spellings: Mapping[str, tuple[Option, bool]]
+    variables: Mapping[str, Any]
+    variable_values: Mapping[str, Mapping[str, Any]]  # of those that do not take any text
+    gone: Mapping[str, Gone]
+    gone_variables: Mapping[str, Gone]
+
+    def find(self, spelling: str) -> tuple[Option, bool] | None:
+        """Return the option of this exact spelling, and True for `--x`, False for `--no-x`; or None."""
+        return self.spellings.get(dashed(spelling))
+
+    def named(self, name: str) -> Option | None:
+        """Return the option of this name, with underscores or dashes; None if unknown."""
+        return self.options.get(name.replace("-", "_"))
+
+    def starting_with(self, prefix: str) -> tuple[str, ...]:
+        """Return the long spellings that begin with `prefix`."""
+        prefix = dashed(prefix)
+        return tuple(s for s in self.spellings if s.startswith("--") and s.startswith(prefix))
+
+
+def dashed(spelling: str) -> str:
+    """Return `--max_model_len` as `--max-model-len`; short forms are unchanged."""
+    return spelling.replace("_", "-") if spelling.startswith("--") else spelling
+
+
+def table_versions() -> tuple[str, ...]:
+    """Return the releases that have a table, oldest first."""
+    found = (path.stem.removeprefix("vllm-") for path in OPTIONS_DIR.glob("vllm-*.json"))
+    return tuple(sorted(found, key=_release))
+
+
+@cache
+def load_options(version: str | None = None) -> OptionTable:
+    """Return the table of this engine release; of the newest available if none is named."""
+    known = table_versions()
+    wanted = version.partition("+")[0] if version else known[-1]
+    if wanted not in known:
+        raise SettingsError(
+            f'cannot check arguments for vLLM "{wanted}": there is no option table for it',
+            allowed=known,
+            hint="make engine-options",
+        )
+    table = json.loads((OPTIONS_DIR / f"vllm-{wanted}.json").read_bytes())
+    return table_from(table, json.loads((OPTIONS_DIR / HISTORY).read_bytes()))
+
+
+def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTable:
+    """Return the table from these two parsed files."""
+    options = {name: _option(name, row) for name, row in raw["options"].items()}
+    spellings = {s: (option, True) for option in options.values() for s in option.spellings}
+    spellings.update({s: (option, False) for option in options.values() for s in option.negatives})
+    return OptionTable(
+        version=raw["version"],
+        build=raw["build"],
+        options=MappingProxyType(options),
+        spellings=MappingProxyType(spellings),
+        variables=MappingProxyType(raw["variables"]),
+        variable_values=MappingProxyType(raw.get("variable_values", {})),
+        gone=_gone(history["options"]),
+        gone_variables=_gone(history["variables"]),
+    )
+
+
+def canonical_flag(name: str, spellings: tuple[str, ...]) -> str:
+    """Return `--name` if the option has it, else its first long spelling."""
+    plain = "--" + name.replace("_", "-")
+    return plain if plain in spellings else next(s for s in spellings if s.startswith("--"))
+
+
+def _option(name: str, row: Mapping[str, Any]) -> Option:
+    """Return the option of one row."""
+    spellings = tuple(row["flags"])
+    return Option(
+        name=name,
+        flag=canonical_flag(name, spellings),
+        spellings=spellings,
+        negatives=tuple(row.get("negatives", ())),
+        kind=Kind(row["kind"]),
+        count=Count(row["count"]),
+        repeats=row.get("repeats", False),
+        nullable=row.get("nullable", False),
+        choices=tuple(row.get("choices", ())),
+        suggested=tuple(row.get("suggested", ())),
+        keys=tuple(row.get("keys", ())),
+        limits=limits_from(row.get("limits", {})),
+        key_limits={key: limits_from(limits) for key, limits in row.get("key_limits", {}).items()},
+        default=row.get("default"),
+        deprecated=row.get("deprecated"),
+        help=row.get("help", ""),
+        group=row["group"],
+    )
+
+
+def _gone(rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Gone]:
+    """Return the removed names from rows of the history."""
+    return MappingProxyType(
+        {name: Gone(last_seen=row["last_seen"], use=row.get("use")) for name, row in rows.items()}
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return a version as numbers, for comparison."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

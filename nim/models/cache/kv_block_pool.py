@@ -1,0 +1,184 @@
+"""Group the layers' caches into one block pool as the engine does, and size a sequence in it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import lcm
+
+from nim.models.cache.kv_page_size import CacheSettings, Page
+from nim.models.types import LayerKind
+
+# Kinds of layers with up to this many times the layers of the rarest kind are padded, not split.
+_PADDING_RATIO = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Layers that share a block table: a block holds a page of each."""
+
+    pages: tuple[Page, ...]
+
+    def blocks(self, settings: CacheSettings) -> int:
+        """Return the blocks that one sequence takes."""
+        return max(page.blocks(settings) for page in self.pages)
+
+    def page_bytes(self, layers: range) -> int:
+        """Return the bytes of a block for those of its layers that are in `layers`."""
+        return sum(page.bytes for page in self.pages if page.layers & frozenset(layers))
+
+
+def group_pages(pages: Sequence[Page], *, block_outermost: bool) -> tuple[Group, ...]:
+    """Return the groups that the engine makes of all layers' pages; none where there are no pages."""
+    if not pages:
+        return ()
+    if _is_one_type(pages):
+        return (Group(tuple(pages)),)
+    if block_outermost and len({page.bytes for page in pages}) > 1:
+        return _packed(pages)
+    return _equal_groups(_unified(pages))
+
+
+def sequence_bytes(
+    groups: Sequence[Group], settings: CacheSettings, layers: range, *, alignment: int = 1
+) -> int:
+    """Return the bytes that one sequence takes on the rank that has `layers`."""
+    blocks = sum(group.blocks(settings) for group in groups)
+    return blocks * block_bytes(groups, layers, alignment=alignment)
+
+
+def block_bytes(groups: Sequence[Group], layers: range, *, alignment: int = 1) -> int:
+    """Return the bytes of a block of the pool: those of the widest group."""
+    widest = max((group.page_bytes(layers) for group in groups), default=0)
+    return -(-widest // alignment) * alignment
+
+
+def _is_one_type(pages: Sequence[Page]) -> bool:
+    """Return whether all layers always need the same number of blocks."""
+    first = pages[0]
+    if any(page.block != first.block for page in pages):
+        return False
+    if first.is_full:
+        return all(page.is_full for page in pages)
+    if first.kind == LayerKind.STATE:
+        return all(page.kind == first.kind and page.bytes == first.bytes for page in pages)
+    if first.kind in (LayerKind.SLIDING, LayerKind.CHUNKED):
+        return all((p.kind, p.window, p.latent) == (first.kind, first.window, first.latent) for p in pages)
+    return all(page.kind == first.kind and page.ring == first.ring for page in pages)
+
+
+def _unified(pages: Sequence[Page]) -> list[Page]:
+    """Return pages of equal size: smaller ones get larger blocks, or padding where that does not divide."""
+    largest = max(page.bytes for page in pages)
+    return [_enlarged(page, largest) for page in pages]
+
+
+def _enlarged(page: Page, size: int) -> Page:
+    """Return a page enlarged to `size` bytes, by a larger block or by padding."""
+    if page.bytes == size:
+        return page
+    if page.kind != LayerKind.STATE and size % page.bytes == 0:
+        return replace(page, block=page.block * (size // page.bytes), padded=None)
+    return replace(page, padded=size)
+
+
+def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
+    """Return cache groups of equally many layers of one kind; the last one of a kind may be short."""
+    buckets: dict[Page, list[Page]] = defaultdict(list)
+    for page in pages:
+        buckets[_merged_key(page)].append(page)
+    fewest, most = min(map(len, buckets.values())), max(map(len, buckets.values()))
+    size = most if most < fewest * _PADDING_RATIO else fewest
+    return tuple(
+        Group(tuple(bucket[start :: -(-len(bucket) // size)]))
+        for bucket in buckets.values()
+        for start in range(-(-len(bucket) // size))
+    )
+
+
+def _merged_key(page: Page) -> Page:
+    """Return the page without its layers: equal for pages that can share a group."""
+    return replace(page, layers=frozenset())
+
+
+def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
+    """Return groups of pages of different sizes, placed side by side in a block."""
+    buckets: list[list[Page]] = []
+    for page in pages:
+        bucket = next((b for b in buckets if _is_one_type([*b, page])), None)
+        if bucket is None:
+            buckets.append([page])
+        else:
+            bucket.append(page)
+    repeats = _repeats(buckets)
+    anchor = max(_widest(b, len(b) if _is_state(b, repeats) else _parts(b, repeats)) for b in buckets)
+    return tuple(chain.from_iterable(_split(b, _count(b, repeats, anchor)) for b in buckets))
+
+
+def _count(bucket: Sequence[Page], repeats: int | None, anchor: int) -> int:
+    """Return the number of groups made of a bucket of pages."""
+    count = _parts(bucket, repeats)
+    if not _is_state(bucket, repeats):
+        return count
+    fitting = max(anchor // bucket[0].bytes, 1)
+    return max(count, -(-len(bucket) // fitting))
+
+
+def _sizes(bucket: Sequence[Page]) -> dict[int, list[Page]]:
+    """Return bytes → pages of that size."""
+    sizes: dict[int, list[Page]] = defaultdict(list)
+    for page in bucket:
+        sizes[page.bytes].append(page)
+    return sizes
+
+
+def _is_balanced(bucket: Sequence[Page]) -> bool:
+    """Return whether a bucket has equally many pages of each size."""
+    return len({len(pages) for pages in _sizes(bucket).values()}) == 1
+
+
+def _most_of_a_size(bucket: Sequence[Page]) -> int:
+    """Return the largest number of pages of one size."""
+    return max(len(pages) for pages in _sizes(bucket).values())
+
+
+def _repeats(buckets: Sequence[Sequence[Page]]) -> int | None:
+    """Return how often the pattern of layers repeats in a group: the number that needs least padding."""
+    balanced = [bucket for bucket in buckets if _is_balanced(bucket)]
+    fewest = max((_most_of_a_size(bucket) for bucket in balanced if len(_sizes(bucket)) > 1), default=0)
+    if not fewest:
+        return None
+    counts = [_most_of_a_size(bucket) for bucket in balanced]
+    candidates = range(fewest, max(fewest, *counts) + 1)
+    return min(candidates, key=lambda d: (sum(-count % d for count in counts), -d))
+
+
+def _parts(bucket: Sequence[Page], repeats: int | None) -> int:
+    """Return the number of parts into which a bucket is split."""
+    return -(-_most_of_a_size(bucket) // repeats) if repeats and _is_balanced(bucket) else 1
+
+
+def _is_state(bucket: Sequence[Page], repeats: int | None) -> bool:
+    """Return whether a bucket's pages do not grow with the context."""
+    first = bucket[0]
+    return (
+        first.kind == LayerKind.STATE or first.ring or (repeats is None and first.kind == LayerKind.SLIDING)
+    )
+
+
+def _widest(bucket: Sequence[Page], parts: int) -> int:
+    """Return the bytes of the largest part of a bucket."""
+    return sum(-(-len(pages) // parts) * size for size, pages in _sizes(bucket).items())
+
+
+def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
+    """Return a bucket's pages as groups."""
+    if parts == 1:
+        return (Group(tuple(bucket)),)
+    repeats = list(zip(*_sizes(bucket).values(), strict=True))
+    return tuple(Group(tuple(chain.from_iterable(repeats[start::parts]))) for start in range(parts))
+
+
+def common_alignment(pages: Iterable[Page]) -> int:
+    """Return the bytes that a block's stride must be a multiple of."""
+    return lcm(*(page.alignment for page in pages)) if pages else 1

@@ -1,0 +1,55 @@
+"""Judge a local model before the start: what the engine would load, and whether it can."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.explain_missing_weights import missing_files
+from nim.models.checkpoint.explain_wrong_path import refuse_directory, refuse_path
+from nim.models.checkpoint.find_weights import read_weights
+from nim.models.checkpoint.findings import Finding
+from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, list_files, read_config
+from nim.models.checkpoint.loaded_weights import Weights
+from nim.models.checkpoint.weight_files import AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel:
+    """A model's directory. `config` is empty if a hub's cache does not have it yet.
+
+    `weights` are None where it is not known what the engine loads, or where not all of that is there.
+    """
+
+    files: ModelFiles
+    load_format: str
+    config: Mapping[str, Any]
+    weights: Weights | None
+    findings: tuple[Finding, ...]
+
+
+def read_local_model(directory: Path, place: str, load_format: str = AUTO) -> LocalModel:
+    """Return the model in `directory`; `place` says where it was named. WeightsError if there is no model."""
+    refuse_path(directory, place)
+    files = list_files(directory)
+    refuse_directory(files, place)
+    return _judged(files, load_format)
+
+
+def read_snapshot(directory: Path, load_format: str = AUTO) -> LocalModel:
+    """Return the model as far as it is in a hub cache; missing files are among the findings."""
+    return _judged(list_files(directory), load_format)
+
+
+def _judged(files: ModelFiles, load_format: str) -> LocalModel:
+    """Return the model with its weights and findings."""
+    directory, origin = files.directory, origin_of(files.directory)
+    config: Mapping[str, Any] = {}
+    if files.config:
+        config = read_config(directory / files.config, origin)
+        origin = origin_of(directory, config)
+    weights, findings = read_weights(files, config, load_format, origin)
+    if not files.config:
+        findings = (missing_files(files, (CONFIG,), "the model", origin), *findings)
+    return LocalModel(files=files, load_format=load_format, config=config, weights=weights, findings=findings)

@@ -1,0 +1,54 @@
+"""Choose the files of a hub repository to fetch, and check that they make a model the engine loads."""
+
+from collections.abc import Collection, Sequence
+
+from nim.errors import WeightsError
+from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG
+from nim.models.checkpoint.list_directory import CONFIG, has_config
+from nim.models.checkpoint.other_formats import find_format
+from nim.models.checkpoint.weight_files import INDEX, engine_files, needs_weights, weight_files
+
+
+def files_to_fetch(
+    source: str,
+    names: Collection[str],
+    load_format: str | None,
+    ignored: Sequence[str],
+    index: Collection[str],
+) -> tuple[str, ...]:
+    """Return the files of `source` that the engine takes. WeightsError where they do not make a model.
+
+    `index` are the weights that its index names. Without a load format no model is wanted.
+    """
+    if absent := sorted(set(index) - set(names)):
+        raise WeightsError(
+            f"cannot use {source}: its {INDEX} names {absent[0]}, which is not there",
+            hint="NIM_MODEL_PATH=… a whole copy of the model",
+        )
+    if needs_weights(load_format):
+        _refuse_other(source, names, has_weights=bool(weight_files(names, load_format, ignored, index)))
+    return tuple(engine_files(names, load_format, ignored, index))
+
+
+def _refuse_other(source: str, names: Collection[str], *, has_weights: bool) -> None:
+    """Raise WeightsError for a repository without a configuration or without weights, saying what it is."""
+    if has_weights and has_config(names):
+        return
+    if ADAPTER_CONFIG in names:
+        flags = f"--enable-lora --lora-modules NAME={source.removeprefix('hf://')}"
+        raise WeightsError(
+            f"cannot use {source}: it is an adapter, not a model",
+            hint=f'NIM_MODEL_PATH=hf://… its base model, NIM_PASSTHROUGH_ARGS="{flags}"',
+        )
+    found = find_format(names)
+    what = f"; it holds {found[0].what} ({found[1]})" if found else ""
+    lacks = (
+        f"no weights among its {len(names)} files that vLLM loads"
+        if not has_weights
+        else f"it has no {CONFIG}"
+    )
+    raise WeightsError(
+        f"cannot use {source}: {lacks}{what}",
+        allowed=() if found else ("*.safetensors", "*.bin", "*.pt"),
+        hint=found[0].hint if found else "hf://… the repository of the same model that has such files",
+    )

@@ -1,0 +1,1 @@
+"""The Hugging Face hub: the variables of its client, and the repositories in its cache."""

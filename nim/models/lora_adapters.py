@@ -1,0 +1,152 @@
+"""Read the LoRA adapters of a start from their files, and find why the engine would refuse them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from nim.models.config import as_integer
+from nim.regular_files import read_bytes
+
+CONFIG = "adapter_config.json"
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
+_REQUIRED = ("r", "lora_alpha", "target_modules")
+# Kinds of adapter that vLLM 0.32 does not have: lora/peft_helper.py, PEFTHelper._validate_features.
+_UNSUPPORTED: Mapping[str, str] = {
+    "use_dora": "it is a DoRA",
+    "lora_bias": "it has biases (lora_bias)",
+    "alora_invocation_tokens": "it is an activated LoRA (alora_invocation_tokens)",
+    "layer_replication": "it repeats layers (layer_replication)",
+    "use_bdlora": "it is a block-diagonal LoRA (use_bdlora)",
+    "use_qalora": "it is a QALoRA",
+}
+_MOST_SHOWN = 40
+_PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
+_SAVED_WHOLE = frozenset({"classifier", "score"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One adapter. `rank` is the largest of its ranks, `base` the model that it was trained on.
+
+    `fault` is why the engine would not load it; `is_missing` says that its directory does not exist. None is
+    unknown: only the engine reads an adapter of the hub.
+    """
+
+    name: str
+    path: str
+    rank: int | None = None
+    base: str | None = None
+    fault: str | None = None
+    is_missing: bool = False
+
+
+def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
+    """Return the adapters of `--lora-modules`, each `name=path` or a JSON object."""
+    return tuple(_read(name, path) for name, path in map(_named, modules))
+
+
+def is_of_this_machine(path: str) -> bool:
+    """Return whether it can only be a path: a relative one of one or two parts may be one of the hub."""
+    return path.startswith(("/", "~", ".")) or path.count("/") > 1
+
+
+def _named(module: Any) -> tuple[str, str]:
+    """Return name and path of an adapter, written as `name=path` or a JSON object."""
+    if isinstance(module, Mapping):
+        return str(module.get("name", "")), str(module.get("path", ""))
+    name, _, path = str(module).partition("=")
+    return name, path
+
+
+def _read(name: str, path: str) -> Adapter:
+    """Return an adapter as far as its files describe it."""
+    try:
+        directory = Path(path).expanduser()
+        if not directory.is_dir():
+            return Adapter(name=name, path=path, is_missing=is_of_this_machine(path))
+        config = json.loads(read_bytes(directory / CONFIG))
+    except FileNotFoundError:
+        return Adapter(name=name, path=path, fault=f"it has no {CONFIG}")
+    except (OSError, RuntimeError, ValueError) as error:
+        return Adapter(name=name, path=path, fault=f"{_unreadable(error)} ({error})")
+    if not isinstance(config, dict):
+        return Adapter(name=name, path=path, fault=f"its {CONFIG} is not a JSON object")
+    return Adapter(
+        name=name,
+        path=path,
+        rank=_rank(config),
+        base=_word(config.get("base_model_name_or_path")),
+        fault=next(_faults(config, directory), None),
+    )
+
+
+def _unreadable(error: Exception) -> str:
+    """Return what an error means; a RecursionError is of a file nested too deeply, which is no JSON to us."""
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
+        return f"its {CONFIG} is not JSON"
+    return f"its {CONFIG} cannot be read"
+
+
+def _faults(config: Mapping[str, Any], directory: Path) -> Iterator[str]:
+    """Yield why the engine would refuse an adapter's configuration."""
+    if kind := _word(config.get("peft_type")):
+        yield from [f"it is no LoRA (peft_type {kind})"] if kind.upper() != "LORA" else []
+    missing = [name for name in _REQUIRED if name not in config]
+    yield from [f'its {CONFIG} has no "{missing[0]}"'] if missing else _number_faults(config)
+    yield from (why for name, why in _UNSUPPORTED.items() if config.get(name))
+    if (bias := config.get("bias", "none")) != "none":
+        yield f"it has biases (bias {bias})"
+    init = config.get("init_lora_weights", True)
+    if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
+        yield f"it changes the model's own weights (init_lora_weights {init})"
+    yield from _saved(config.get("modules_to_save"))
+    if not any((directory / name).is_file() for name in WEIGHTS):
+        yield f"it has no weights ({WEIGHTS[0]})"
+
+
+def _number_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield ranks and scalings that the engine cannot use: PEFTHelper.__post_init__."""
+    rank, alpha, pattern = config["r"], config["lora_alpha"], config.get("rank_pattern")
+    if not isinstance(rank, int | float) or rank <= 0 or rank == inf:
+        yield f'its "r" is {_shown(rank)}, not a whole number above 0'
+    if not isinstance(alpha, int | float):
+        yield f'its "lora_alpha" is {_shown(alpha)}, not a number'
+    if pattern and not isinstance(pattern, Mapping):
+        yield f'its "rank_pattern" is {_shown(pattern)}, not an object'
+    elif pattern:
+        wrong = [one for one in pattern.values() if not isinstance(one, int) or one <= 0]
+        yield from [f'a rank of its "rank_pattern" is {_shown(wrong[0])}'] if wrong else []
+
+
+def _saved(modules: Any) -> Iterator[str]:
+    """Yield modules that an adapter brings whole."""
+    if not modules:
+        return
+    if not isinstance(modules, list | str | Mapping):
+        yield f'its "modules_to_save" is {_shown(modules)}, not a list'
+        return
+    # The engine takes a text for a list of its letters.
+    whole = {modules} if isinstance(modules, str) else set(map(str, modules)) - _SAVED_WHOLE
+    if whole:
+        yield f"it brings whole modules (modules_to_save {min(whole)})"
+
+
+def _rank(config: Mapping[str, Any]) -> int | None:
+    """Return the largest rank; None if it is not stated."""
+    pattern = config.get("rank_pattern")
+    ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else ())]
+    whole = [rank for rank in map(as_integer, ranks) if rank is not None]
+    return max(whole) if whole else None
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a JSON value."""
+    return json.dumps(value)[:_MOST_SHOWN]
+
+
+def _word(value: Any) -> str | None:
+    """Return the value if it is a non-empty string, else None."""
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,45 @@
+"""Read the other files in a model's directory: `runtime_config.json`, templates, parser plugins."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nim.errors import SettingsError
+from nim.regular_files import read_bytes
+
+RUNTIME_CONFIG = "runtime_config.json"
+RESERVED = "NIM_PASSTHROUGH_ARGS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """Engine options by name, and the flags under the reserved key, which the options override."""
+
+    place: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    passthrough: str = ""
+
+
+def read_runtime_config(directory: Path) -> RuntimeConfig:
+    """Return the model's `runtime_config.json`; without options if there is no file."""
+    path = directory / RUNTIME_CONFIG
+    if not path.is_file():
+        return RuntimeConfig(place=str(path))
+    try:
+        values = json.loads(read_bytes(path))
+        if not isinstance(values, dict):
+            raise ValueError("it is not a JSON object")
+        passthrough = values.pop(RESERVED, "")
+        if not isinstance(passthrough, str):
+            raise ValueError(f"{RESERVED} must be text")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read '{path}': {error}", hint=f"python3 -m json.tool {path}") from None
+    return RuntimeConfig(place=str(path), options=values, passthrough=passthrough)
+
+
+def find_beside(directory: Path, name: str) -> str | None:
+    """Return the absolute path of a file in the model's directory; None if it does not exist."""
+    path = directory / name
+    return str(path.absolute()) if name and not Path(name).is_absolute() and path.is_file() else None

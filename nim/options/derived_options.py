@@ -1,0 +1,140 @@
+"""Values that follow from others: the engine's address, its name for the model, its environment.
+
+The user may override all of them except the address and the choice of GPUs, which the launcher sets.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from nim.models.requested_model import Source
+from nim.options.option_layers import VISIBLE_DEVICES, Entry, entries
+from nim.plan import ENGINE_SOCKET
+from nim.selection.memory import ENGINE_UTILIZATION
+from nim.selection.select import Selection
+from nim.value_origins import Layer, Origin
+
+# vLLM must keep idle connections longer than nginx, or a request meets one that was just closed.
+ENGINE_KEEPALIVE_SECONDS = 3600
+
+# The first provides `/inference/v1/generate` and the render routes; the second reports cache hits in `usage`;
+# with the third, `/docs` needs no internet; the fourth is set because nginx logs the requests; the last
+# admits pages of any origin, as NIM does (an API key is sent by the page, not by the browser).
+DEFAULT_OPTIONS = {
+    "enable_scale_out": True,
+    "enable_prompt_tokens_details": True,
+    "enable_offline_docs": True,
+    "disable_uvicorn_access_log": True,
+    "allowed_origins": ["*"],
+}
+DEFAULT_VARIABLES = {
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(ENGINE_KEEPALIVE_SECONDS),
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+# Whoever sets one of these has processes on other machines, perhaps.
+SEVERAL_NODES = frozenset(
+    {"data_parallel_address", "distributed_executor_backend", "master_addr", "nnodes", "node_rank"}
+)
+LOOPBACK = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """The environment of the service. Paths are absolute; `user` is set if it runs as root.
+
+    `nginx_modules`: paths of the modules that check API keys, in the order of loading; empty without them.
+    `has_home` and `has_name`: the user has a home directory, and an entry in /etc/passwd.
+    """
+
+    run_dir: str
+    cache_dir: str
+    runtime_cache_dir: str
+    offline: bool
+    user: str | None
+    has_ipv6: bool
+    worker_processes: int
+    open_files: int
+    has_home: bool = True
+    has_name: bool = True
+    can_compile: bool = True
+    nginx_modules: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def default_entries() -> Iterator[Entry]:
+    """Yield this project's defaults, the weakest layer."""
+    yield from entries(Layer.DEFAULT, "nim", DEFAULT_OPTIONS)
+    yield from entries(Layer.DEFAULT, "nim", DEFAULT_VARIABLES)
+
+
+def derived_entries(
+    environment: HostFacts, source: Source, model_name: str, log_level: str, selection: Selection
+) -> Iterator[Entry]:
+    """Yield the layer between the defaults and the profile."""
+    yield _derived("served_model_name", [model_name], "the model's name")
+    yield from revision_entries(source)
+    if selection.utilization is not None:
+        yield _derived("gpu_memory_utilization", selection.utilization, _why_share(selection.utilization))
+    yield from cache_entries(environment)
+    yield _derived("VLLM_LOGGING_LEVEL", log_level, "NIM_LOG_LEVEL")
+
+
+def revision_entries(source: Source) -> Iterator[Entry]:
+    """Yield the revision of the repository, if one is set."""
+    if source.revision:
+        yield _derived("revision", source.revision, "the revision in the model's URI")
+
+
+def cache_entries(environment: HostFacts) -> Iterator[Entry]:
+    """Yield the directories for downloads and compiled kernels, and whether downloads are disabled."""
+    yield _derived("HF_HOME", f"{environment.cache_dir}/huggingface", "NIM_CACHE_PATH")
+    yield _derived("VLLM_CACHE_ROOT", environment.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
+    if environment.offline:
+        yield _derived("HF_HUB_OFFLINE", "1", "NIM_DISABLE_MODEL_DOWNLOAD")
+
+
+def address_entries(environment: HostFacts, server_port: int, backend_port: int | None) -> Iterator[Entry]:
+    """Yield the engine's address. On a unix socket it still needs a port, which it checks when it stops."""
+    if backend_port is None:
+        yield _derived("uds", f"{environment.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
+        yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
+        return
+    yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
+    origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
+    yield Entry(name="port", value=backend_port, origin=origin)
+
+
+def loopback_entries(said: Collection[str]) -> Iterator[Entry]:
+    """Yield where the engine's processes listen for each other, unless an option of `said` has other nodes.
+
+    By default vLLM, gloo and NCCL take the interface of the default route or of the host's name.
+    """
+    if not SEVERAL_NODES.isdisjoint(said):
+        return
+    for name, value in LOOPBACK.items():
+        yield _derived(name, value, "the engine's processes are on one machine")
+
+
+def device_entries(selection: Selection) -> Iterator[Entry]:
+    """Yield the GPUs that the engine may use: those the profile was chosen for, in the user's order."""
+    if not selection.devices:
+        return
+    yield _derived("CUDA_DEVICE_ORDER", "PCI_BUS_ID", "the order in which GPUs are counted")
+    uuids = [device.uuid for device in selection.devices]
+    if all(uuids):
+        names = ",".join(uuid for uuid in uuids if uuid)
+        yield _derived(VISIBLE_DEVICES, names, f"the GPUs of {selection.chosen.label}")
+
+
+def _why_share(utilization: float) -> str:
+    """Return why the engine's default utilization is not used: it is more than is free, or too little."""
+    if utilization < ENGINE_UTILIZATION:
+        return f"what is free on the GPUs: the engine's {ENGINE_UTILIZATION} is more"
+    return f"what the weights need: the engine's {ENGINE_UTILIZATION} is less"
+
+
+def _derived(name: str, value: object, place: str) -> Entry:
+    """Return an entry of the derived layer."""
+    return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -1,0 +1,78 @@
+"""The locations of nginx: one for each open route, with what nginx needs to know about it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nim.plan import Gateway
+from nim.render.nginx_words import Verbatim, quote
+from nim.routes import ALWAYS_OPEN, Route, Target
+
+_SEGMENT = "[A-Za-z0-9._:-]+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """An engine route in nginx: its path, and where requests are sent."""
+
+    match: Verbatim
+    upstream: Verbatim
+    websocket: bool
+    readable: bool
+    allow: str
+    asks_for_key: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddlewareRoute:
+    """A route of the middleware in nginx."""
+
+    path: str
+    asks_for_key: bool
+
+
+def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[MiddlewareRoute]:
+    """Return the open routes that the middleware answers."""
+    return [
+        MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
+        for route in routes
+        if route.target is Target.MIDDLEWARE
+    ]
+
+
+def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
+    """Return one location for each open path of the engine, whatever its methods."""
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        if route.target is Target.ENGINE:
+            by_path.setdefault(route.path, []).append(route)
+    return [_location(same, gateway) for same in by_path.values()]
+
+
+def _location(same: Sequence[Route], gateway: Gateway) -> Location:
+    """Return the location of one path. The upstream path is the table's, never the client's spelling."""
+    route = same[0]
+    methods = {method for each in same for method in each.methods}
+    readable = "GET" in methods and not route.websocket
+    allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
+    if "{" not in route.path:
+        match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+    else:
+        pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
+        path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
+        match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
+    return Location(
+        match=Verbatim(match),
+        upstream=Verbatim(upstream),
+        websocket=route.websocket,
+        readable=readable,
+        allow=", ".join(allowed),
+        asks_for_key=_asks_for_key(route, gateway),
+    )
+
+
+def _asks_for_key(route: Route, gateway: Gateway) -> bool:
+    """Return whether a request to this route needs an API key; health never does."""
+    if gateway.api_keys is None or route.group in ALWAYS_OPEN:
+        return False
+    return not {route.path, route.group.value} & {*gateway.api_keys.exempt}

@@ -1,0 +1,111 @@
+"""Engine options of a start with one profile: the user's override the profile's."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nim.manifest import Profile
+from nim.value_origins import Layer, Origin, Value
+
+JSON_ARGS_TAG = "nim_json_args"
+VARIABLES = {
+    "max_model_len": "NIM_MAX_MODEL_LEN",
+    "tensor_parallel_size": "NIM_TENSOR_PARALLEL_SIZE",
+    "pipeline_parallel_size": "NIM_PIPELINE_PARALLEL_SIZE",
+    "gpu_memory_utilization": "NIM_KVCACHE_PERCENT",
+}
+AUTOMATIC_LENGTH = (-1, "auto")  # the engine takes the longest context that its memory holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Engine options by name (`max_model_len`), and the engine's environment variables.
+
+    Reading methods return None for an option that is not set, and for a value of another kind.
+    """
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def get(self, name: str) -> Any:
+        """Return an option's value; None if it is not set."""
+        value = self.values.get(name)
+        return None if value is None else value.value
+
+    def integer(self, name: str) -> int | None:
+        """Return an option's value if it is a whole number above 0, else None."""
+        value = self.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+    def number(self, name: str) -> float | None:
+        """Return an option's value if it is a number above 0, else None."""
+        value = self.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number and value > 0 else None
+
+    def text(self, name: str) -> str | None:
+        """Return an option's text; None if it is empty, `auto` or not set."""
+        value = self.get(name)
+        return value if isinstance(value, str) and value not in ("", "auto") else None
+
+    def flag(self, name: str) -> bool:
+        """Return whether an option or variable is on."""
+        value = self.get(name)
+        return value.strip().lower() in ("1", "true") if isinstance(value, str) else bool(value)
+
+    def place(self, name: str) -> str | None:
+        """Return where an option was set: a variable, a file, a flag."""
+        value = self.values.get(name)
+        return None if value is None else value.origin.place
+
+    def is_written(self, name: str) -> bool:
+        """Return whether the user set an option, rather than the profile."""
+        value = self.values.get(name)
+        return value is not None and value.origin.layer > Layer.PROFILE
+
+    def to_set(self, name: str, value: object) -> str:
+        """Return what to type to change an option: its variable, or the flag if a flag overrides that."""
+        old = self.values.get(name)
+        layer = old.origin.layer if old else Layer.DEFAULT
+        if name in VARIABLES and layer not in (Layer.PASSTHROUGH, Layer.CLI):
+            return f"{VARIABLES[name]}={value}"
+        return f"--{name.replace('_', '-')} {value}"
+
+    @property
+    def speculative_tokens(self) -> int:
+        """Return the number of tokens drafted per step."""
+        config = self.get("speculative_config")
+        tokens = config.get("num_speculative_tokens") if isinstance(config, Mapping) else None
+        return tokens if isinstance(tokens, int) else 0
+
+    @property
+    def context(self) -> int | None:
+        """Return the requested context length in tokens; None if it is not set."""
+        return self.integer("max_model_len")
+
+    @property
+    def fits_context(self) -> bool:
+        """Return whether the engine picks the longest context that fits in memory."""
+        return self.get("max_model_len") in AUTOMATIC_LENGTH
+
+
+def options_of(profile: Profile, written: Mapping[str, Value]) -> EngineOptions:
+    """Return the options of a start with `profile`; `written`, the user's, override the profile's."""
+    origin = Origin(layer=Layer.PROFILE, place=f"profile {profile.label}")
+    own = {name: Value(value=value, origin=origin) for name, value in _own(profile).items()}
+    return EngineOptions(values=own | dict(written))
+
+
+def _own(profile: Profile) -> dict[str, Any]:
+    """Return the profile's own options and variables."""
+    args = _json_args(profile.tags.get(JSON_ARGS_TAG, "")) | dict(profile.engine.args)
+    return {name.replace("-", "_"): value for name, value in args.items()} | dict(profile.engine.env)
+
+
+def _json_args(text: str) -> dict[str, Any]:
+    """Return the options in the tag `nim_json_args`; empty if it is not valid JSON."""
+    try:
+        values = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}

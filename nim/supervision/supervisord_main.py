@@ -1,0 +1,34 @@
+"""The program of supervisord's process: wait on stdin for what to run, then run the stock supervisord.
+
+Started early, so that Python and supervisord are imported while the launcher still decides."""
+
+import json
+import os
+import sys
+
+import supervisor.http
+import supervisor.rpcinterface
+import supervisor.supervisord
+
+
+def main() -> None:
+    """Read the configuration from stdin, then run supervisord with its log in its pipe."""
+    text = sys.stdin.buffer.read()
+    if not text:
+        return
+    os.umask(0o077)
+    word = json.loads(text)
+    os.environ.clear()
+    os.environ.update(word["environ"])
+    for path in word[
+        "pipes"
+    ]:  # held open, so that a program started before PID 1 reads its log does not block
+        os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(word["log"], os.O_RDWR)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    supervisor.supervisord.main(["-n", "-c", word["configuration"]])
+
+
+if __name__ == "__main__":
+    main()
