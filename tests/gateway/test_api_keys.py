@@ -163,6 +163,27 @@ async def test_the_refusal_has_the_form_of_the_client_s_api(guarded: GatewayStac
 async def test_a_browser_s_preflight_request_needs_no_key(guarded: GatewayStack) -> None:
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     assert (await guarded.ask("/v1/models", method="OPTIONS", headers=asked)).status != 401
+    assert len(guarded.engine.received) == 1
+
+
+async def test_a_preflight_request_brings_no_body_without_a_key(guarded: GatewayStack) -> None:
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    path = "/v1/chat/completions"
+    assert (await guarded.ask(path, method="OPTIONS", headers=asked, body=b"{}")).status == 401
+    head = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+    request = f"OPTIONS {path} HTTP/1.1\r\nHost: a\r\n{head}Transfer-Encoding: chunked\r\n\r\n"
+    assert (
+        await tell(guarded.port, request.encode() + b"2\r\n{}\r\n0\r\n\r\n", method="OPTIONS")
+    ).status == 401
+    assert guarded.engine.received == []
+    assert (await guarded.ask(path, method="OPTIONS", headers=asked | BEARER, body=b"{}")).status != 401
+
+
+async def test_no_other_header_passes_for_the_name_of_a_key(guarded: GatewayStack) -> None:
+    for value in ("1:alice", "chunked:alice", ":alice", "alice"):
+        request = f"POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n"
+        assert (await tell(guarded.port, request.encode(), method="POST")).status in (400, 401, 501)
+    assert guarded.engine.received == []
 
 
 async def test_exempt_routes_need_no_key(build: Build, directory: Path) -> None:

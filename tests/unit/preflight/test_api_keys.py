@@ -47,7 +47,7 @@ def test_a_line_is_read_however_it_was_written(tmp_path: Path, text: str) -> Non
         (f"{LINE}\nbob sha256:{digest_of('one')}".encode(), "line 2 repeats the key of alice"),
         (f"{LINE}\nalice sha256:{digest_of('two')}".encode(), "line 2 repeats the name alice"),
         (LINE.encode("utf-16"), "it is not UTF-8 text"),
-        (b"#" * (LARGEST_FILE + 1), "it is not a file of at most 4 MiB"),
+        (b"#" * (LARGEST_FILE + 1), "it is larger than 4 MiB"),
     ],
 )
 def test_an_unusable_file_is_refused_without_showing_its_lines(tmp_path: Path, data: bytes, why: str) -> None:
@@ -59,7 +59,7 @@ def test_an_unusable_file_is_refused_without_showing_its_lines(tmp_path: Path, d
 def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="No such file"):
         read_api_keys(str(tmp_path / "none"))
-    with pytest.raises(PreflightError, match="it is not a file"):
+    with pytest.raises(PreflightError, match="Is a directory"):
         read_api_keys(str(tmp_path))
 
 
