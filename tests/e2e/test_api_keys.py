@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.timeout(2 * READY_SECONDS),
     pytest.mark.skipif(not _lua_modules(), reason="nginx's Lua module is not installed"),
 ]
-EXAMPLES = 8
+EXAMPLES = 4
 # A generated path parameter may make a path of no route, a generated header none of HTTP.
 REFUSALS = (400, 401, 404, 405)
 MODEL = "nim/demo"
