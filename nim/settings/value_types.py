@@ -46,7 +46,7 @@ def _port(text: str) -> int:
 
 
 def _limit(text: str) -> int:
-    """Return a limit that nginx can count up to; ValueError otherwise."""
+    """Return the whole number, 1 to 65535 (most that nginx counts), in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError("expected a whole number between 1 and 65535")
     return int(text)
