@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
+from nim.engine.hf_config_defaults import UNKNOWN, ConfigClass, config_class, default_architecture
 from nim.log_format import visible
 
 # Names that old files have, and the classes turn into others where they read a file.
@@ -168,8 +168,8 @@ def model_config(
 ) -> ModelConfig:
     """Return the `ModelConfig` of these parsed files: `config.json`, and the others where there are any.
 
-    `params.json` of Mistral goes through `convert_mistral_params` first, and is `classless`: the engine reads it
-    without a class of its model type, so that nothing has a default.
+    `params.json` of Mistral goes through `convert_mistral_params` first, and is `classless`: the engine reads
+    it without a class of its model type, so that nothing has a default.
     """
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else None

@@ -11,6 +11,7 @@ from nim.settings.value_types import (
     DURATION,
     DURATION_OR_OFF,
     LEVEL,
+    LIMIT,
     NAMES,
     OPTION_COUNT,
     OPTION_LENGTH,
@@ -122,14 +123,14 @@ class Settings:
         ours=True,
     )
     max_requests: int | None = setting(
-        "NIM_MAX_REQUESTS", WHOLE, None, "The most requests to the engine at once; others get 429.", ours=True
+        "NIM_MAX_REQUESTS", LIMIT, None, "The most requests to the engine at once; others get 429.", ours=True
     )
     max_requests_per_key: int | None = setting(
-        "NIM_MAX_REQUESTS_PER_KEY", WHOLE, None, "The most requests of one API key at once.", ours=True
+        "NIM_MAX_REQUESTS_PER_KEY", LIMIT, None, "The most requests of one API key at once.", ours=True
     )
     rate_per_key: int | None = setting(
         "NIM_RATE_PER_KEY",
-        WHOLE,
+        LIMIT,
         None,
         "Requests of one API key per second; as many again are accepted in a burst.",
         ours=True,
@@ -457,12 +458,12 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     def given(self, name: str) -> bool:
-        """Return whether the field was set in the environment."""
+        """Return True if the field was set in the environment."""
         return name in self.names_used
 
 
 def declared() -> dict[str, Setting]:
-    """Return field name → declaration, in the order of the table."""
+    """Return a dict: field name → Setting (its declaration), in the order of the table."""
     return {f.name: f.metadata["setting"] for f in fields(Settings) if "setting" in f.metadata}
 
 

@@ -99,7 +99,7 @@ def stored_dtype(config: ModelConfig) -> str:
 
 
 def served_dtype(config: ModelConfig, dtype: str | None = None) -> str:
-    """Return the type of unquantized weights as served: `dtype` if set, else the stored one (32 → 16 bits)."""
+    """Return the type of unquantized weights as served: `dtype` if set, else the stored (32 as 16 bits)."""
     if dtype is not None and dtype != "auto":
         return _SYNONYMS.get(dtype, dtype)
     stored = stored_dtype(config)

@@ -26,7 +26,7 @@ class Formats:
         return self.by_name is not None or self.left_out.names_layers
 
     def of(self, module: Module, layer: int | None = None) -> Storage:
-        """Return the `Storage` of `module`, in layer `layer` if one is given; `plain` if it is unquantized."""
+        """Return the `Storage` of `module`, in layer `layer` if it has one; `plain` if unquantized."""
         bits = None if isinstance(module, Experts) else module.bits
         if bits is not None:
             return plain(bits)
