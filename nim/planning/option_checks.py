@@ -11,6 +11,7 @@ from nim.models.check_lora_adapters import read_adapters
 from nim.models.facts import ModelFacts
 from nim.models.hub.check_environment import check_timeouts, hub_problems
 from nim.models.requested_model import Source
+from nim.models.warn_implausible_sizes import odd_sizes
 from nim.options.check_option_combinations import check_combinations
 from nim.options.lora_adapter_checks import check_adapters
 from nim.options.rule_types import Said
