@@ -1,4 +1,4 @@
-"""Read the LoRA adapters of a start from their files, and find why the engine would refuse them."""
+"""Read the LoRA adapters of `--lora-modules` from disk, and record why the engine would refuse each."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Read the other files in a model's directory: `runtime_config.json`, templates, parser plugins."""
+"""Read `runtime_config.json` from a model's directory, and find other files in it by name."""
 
 import json
 from collections.abc import Mapping

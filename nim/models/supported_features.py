@@ -1,4 +1,4 @@
-"""What the engine's implementation of a model supports, as its catalog has it."""
+"""Look up which features the engine's class for a model has, in the engine's model catalog."""
 
 from nim.engine.supported_names_catalog import Feature, load_catalog
 from nim.models.config import ModelConfig

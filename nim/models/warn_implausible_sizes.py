@@ -1,4 +1,4 @@
-"""Warnings about sizes in a configuration that no model has; the reading treats them as unknown."""
+"""Warn about sizes in a configuration that no model has; the reading treats them as unknown."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The repositories that the engine downloads by itself, and the cache directories they go to."""
+"""List the repositories that the engine will download, and the hub cache directories they go to."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Caches of attention layers: keys and values in most models, and families that differ."""
+"""The KV caches that each attention layer keeps: keys and values in most models, and families that differ."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
