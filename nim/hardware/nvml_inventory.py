@@ -70,7 +70,7 @@ def _inventory(nvml: Any) -> Inventory:
 
 
 def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
-    """Return the handles of the GPUs this process may open, and notes on the others; HardwareError."""
+    """Return handles of the GPUs this process may open, and notes on others; HardwareError if NVML fails."""
     handles: list[Any] = []
     notes: list[str] = []
     with _refusing(nvml, "count the GPUs"):

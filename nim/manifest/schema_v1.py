@@ -10,7 +10,7 @@ from nim.manifest.yaml_nodes import Place, items, raw_text_of, text_of
 
 
 def is_v1(keys: Sequence[str]) -> bool:
-    """Return whether every top-level key is a profile id."""
+    """Return whether every top-level key is a profile id (64 hex digits); False without keys."""
     return bool(keys) and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
 
 

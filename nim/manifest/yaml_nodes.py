@@ -141,7 +141,7 @@ def _kind(node: Node) -> str:
 
 
 def _parse(text: str) -> Node | None:
-    """Return the document's root node, None if empty; parsed by libyaml if PyYAML has it. YAMLError."""
+    """Return the document's root node, None if empty, by libyaml if PyYAML has it; YAMLError if invalid."""
     try:
         from yaml._yaml import CParser
     except ImportError:

@@ -199,7 +199,7 @@ def as_size(value: object) -> int | None:
 
 
 def as_string(value: object) -> str | None:
-    """Return `value`, control characters escaped, if it is a non-empty string; else None."""
+    """Return `value` with control characters escaped if it is a non-empty string; else None."""
     return visible(value) if isinstance(value, str) and value else None
 
 
@@ -226,7 +226,7 @@ def _text_path(root: Section) -> Sequence[str]:
 
 
 def _guessed_path(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys that lead to the innermost part that looks like a language model."""
+    """Yield the keys, outermost first, that lead to the innermost part like a language model; maybe none."""
     for name in _TEXT_PARTS:
         inner = values.get(name)
         if isinstance(inner, Mapping) and inner:

@@ -23,7 +23,7 @@ class RuntimeConfig:
 
 
 def read_runtime_config(directory: Path) -> RuntimeConfig:
-    """Return `directory`'s runtime_config.json as `RuntimeConfig`; no options if missing. SettingsError."""
+    """Return the directory's file as `RuntimeConfig`; no options if missing, SettingsError if broken."""
     path = directory / RUNTIME_CONFIG
     if not path.is_file():
         return RuntimeConfig(place=str(path))

@@ -42,7 +42,7 @@ class Setting:
 
 
 def strategy_of(recipe: Recipe) -> str:
-    """Return the recipe's default single-machine strategy: expert parallel, else tensor parallel."""
+    """Return the recipe's default strategy if it is tensor or expert parallel; else tensor parallel."""
     named = recipe.default_strategy
     return named if named in (TENSOR_PARALLEL, EXPERT_PARALLEL) else TENSOR_PARALLEL
 

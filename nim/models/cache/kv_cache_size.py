@@ -156,7 +156,7 @@ def _hybrid_block(reading: ModelReading, block: int, state: int, token: int) -> 
 
 
 def _token_bytes(caches: list[Cache], settings: CacheSettings, *, sparse: bool) -> int:
-    """Return the bytes of one token in one attention layer; 0 without such a layer."""
+    """Return the bytes of one token in one attention layer on one rank; 0 if no layer has plain attention."""
     plain = next((c for c in caches if c.kind in (LayerKind.FULL, LayerKind.MLA) and c.dtype is None), None)
     if plain is None:
         return 0

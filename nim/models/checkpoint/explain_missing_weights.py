@@ -79,7 +79,7 @@ def other_engine(files: ModelFiles, config: Mapping[str, Any]) -> Finding | None
 
 
 def is_mlx(config: Mapping[str, Any]) -> bool:
-    """Return whether the configuration shows weights quantized by MLX: groups and bits, but no method."""
+    """Return whether the configuration shows MLX quantization: groups and bits, but no method."""
     said = config.get("quantization")
     has_groups = isinstance(said, Mapping) and {"group_size", "bits"} <= set(said)
     own = config.get("quantization_config")

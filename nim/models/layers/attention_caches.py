@@ -98,7 +98,7 @@ def _minicpm3(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) 
 
 
 def _minimax_m3(config: ModelConfig, heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Return MiniMax M3's cache of keys and values, and for sparse layers the index's cache; or None."""
+    """Return MiniMax M3's cache of keys and values, and in sparse layers the index's; None if unknown."""
     cache = full_cache(heads)
     if cache is None:
         return None

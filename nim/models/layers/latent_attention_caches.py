@@ -90,7 +90,7 @@ def _glm5_next(config: ModelConfig, _index: int) -> tuple[Cache, ...] | None:
 
 
 def _deepseek_v4(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return DeepSeek V4's caches: window, and where compressed: states, entries and index. Or None."""
+    """Return DeepSeek V4's caches: window, and where compressed states, entries, index; None if unknown."""
     size, window = config.first_integer("head_dim"), config.first_integer("sliding_window")
     ratios = config.first_list("compress_ratios")
     if size is None or window is None or ratios is None:

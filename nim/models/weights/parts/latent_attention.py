@@ -13,7 +13,7 @@ _UNQUANTIZED = 16
 
 
 def latent_attention(config: ModelConfig, layer: Layer, prefix: str, index: int) -> Iterator[Linear]:
-    """Yield the matrices of one MLA layer, with its indexer if it has one; raise UnknownSizeError."""
+    """Yield the matrices of one MLA layer and of its indexer; UnknownSizeError if a size is missing."""
     own = _FAMILIES.get(config.text.model_type or "", _plain)
     yield from own(config, prefix, index)
     if len(layer.caches) > 1 and config.text.model_type != "deepseek_v4":

@@ -65,7 +65,7 @@ class Storage:
             raise CannotSplitError(f"{share.name} in {tiles} of {size}")
 
     def for_experts(self, inner: Share, hidden: int, ranks: int) -> "Storage":
-        """Return the `Storage` of a rank's experts: tiles refined if they do not divide, CannotSplitError."""
+        """Return the `Storage` of a rank's experts, tiles refined to fit; CannotSplitError if none fits."""
         width = inner.on_rank(ranks)
         match self.rule:
             case Rule.GROUPS:

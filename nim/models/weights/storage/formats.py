@@ -53,7 +53,7 @@ def groups(bits: int, size: int | None, *, zero_points: bool) -> Storage:
 
 
 def of_weights(weights: Mapping[str, Any], kind: str) -> Storage | None:
-    """Return the `Storage` of a compressed-tensors `weights` object of group format `kind`, or None."""
+    """Return the `Storage` of a compressed-tensors `weights` object (`kind`: its format); None if unknown."""
     bits, size = as_size(weights.get("num_bits")), as_integer(weights.get("group_size"))
     size = size if size and size > 0 else None
     if weights.get("type") == "float":
