@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.format_size import format_size
-from nim.fetch.partial_downloads import abandoned, drop_open
+from nim.fetch.remove_partial_downloads import abandoned, drop_open
 from nim.health.download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
 from nim.models.checkpoint.check_model_directory import read_snapshot
@@ -28,7 +28,7 @@ from nim.models.checkpoint.weight_files import AUTO, INDEX, has_index, needs_wei
 from nim.models.hub.environment import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_model_files import why_offline
-from nim.preflight.directories import check_directory
+from nim.preflight.directory_checks import check_directory
 from nim.preflight.mount_checks import Place, probe
 from nim.redact import known_secrets, without
 from nim.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
-from nim.cli.standard_streams import open_closed_streams
+from nim.cli.open_closed_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
 from nim.redact import known_secrets, without
@@ -37,7 +37,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "routes": ("nim.cli.verbs.routes", "list the routes of the gateway, open and closed"),
     "key": ("nim.cli.verbs.key", "make an API key for NIM_API_KEYS_FILE"),
     "doctor": (
-        "nim.cli.verbs.doctor_options",
+        "nim.cli.verbs.doctor_option_table",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
     "drain": ("nim.cli.verbs.drain", "shut a running service down gracefully, and wait until it has ended"),

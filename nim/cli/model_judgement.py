@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from nim.cli.find_model_config import FoundModel
 from nim.cli.machine_options import find_hardware, is_other_machine
-from nim.cli.model_source import FoundModel
 from nim.errors import HardwareError
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts

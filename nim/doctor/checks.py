@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from nim.doctor.body_limits import check_body
 from nim.doctor.check_context import CheckContext, Limits
-from nim.doctor.disconnects import check_disconnects
+from nim.doctor.disconnect_checks import check_disconnects
 from nim.doctor.event_timing import check_timing
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.header_checks import check_errors, check_headers, check_health

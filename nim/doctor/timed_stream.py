@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.clock_lag import ClockLag
+from nim.doctor.event_loop_lag import ClockLag
 from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.identify_service import Service
 from nim.errors import PreflightError

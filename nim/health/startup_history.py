@@ -14,7 +14,7 @@ from typing import Any
 
 from nim.log_format import severity
 from nim.plan import Plan
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 from nim.service_state import Phase
 
 FILE = "startup-times.v1.json"

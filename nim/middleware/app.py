@@ -8,14 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from nim.middleware import metrics, response_bodies
+from nim.middleware.cached_file import Watched
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
 from nim.middleware.gpu_usage import Gpus
 from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
-from nim.middleware.upstreams import UPSTREAMS, Connected
-from nim.middleware.watched_file import Watched
+from nim.middleware.upstream_clients import UPSTREAMS, Connected
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.service_state import Phase, State
 

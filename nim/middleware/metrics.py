@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nim.middleware.gpu_usage import GpuReading, Gpus
-from nim.middleware.nginx_connections import Connections
-from nim.middleware.upstreams import Upstreams, fetch
+from nim.middleware.nginx_stub_status import Connections
+from nim.middleware.upstream_clients import Upstreams, fetch
 from nim.plan import Plan
 from nim.service_state import State
 

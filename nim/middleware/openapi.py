@@ -5,9 +5,9 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nim.middleware import openapi_paths
+from nim.middleware import management_openapi
 from nim.middleware.response_bodies import API_VERSION
-from nim.middleware.upstreams import Upstreams, fetch
+from nim.middleware.upstream_clients import Upstreams, fetch
 from nim.routes import let_through
 from nim.service_state import State
 
@@ -66,9 +66,9 @@ def _ours(groups: Collection[str]) -> Document:
     """Return the document of the management routes."""
     return {
         "info": {"title": "nim", "version": API_VERSION},
-        "tags": [{"name": openapi_paths.TAG, "description": "What the service says about itself"}],
-        "paths": _open(openapi_paths.paths(), groups),
-        "components": {"schemas": openapi_paths.schemas()},
+        "tags": [{"name": management_openapi.TAG, "description": "What the service says about itself"}],
+        "paths": _open(management_openapi.paths(), groups),
+        "components": {"schemas": management_openapi.schemas()},
     }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from nim import data_paths
 from nim.plan import Model, Plan
+from nim.read_regular_file import read_bytes
 from nim.redact import mask_value
-from nim.regular_files import read_bytes
 from nim.service_state import Failure, State
 from nim.value_origins import Value
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from nim.errors import PreflightError
 from nim.plan import ApiKeys
-from nim.regular_files import read_text
+from nim.read_regular_file import read_text
 
 VARIABLE = "NIM_API_KEYS_FILE"
 NAME_OF_VLLM_KEY = "VLLM_API_KEY"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, PLAN_FILE, Plan
-from nim.preflight.tcp_sockets import Listener, find_listener
+from nim.preflight.proc_net_sockets import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"

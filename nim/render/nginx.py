@@ -8,7 +8,7 @@ from nim.data_paths import NGINX_TEMPLATES
 from nim.plan import Gateway
 from nim.render.jinja import environment
 from nim.render.nginx_locations import engine_locations, middleware_routes
-from nim.render.nginx_words import Verbatim, write
+from nim.render.nginx_quoting import Verbatim, write
 from nim.routes import (
     LIVE,
     READY,

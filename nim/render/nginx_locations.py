@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nim.plan import Gateway
-from nim.render.nginx_words import Verbatim, quote
+from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import ALWAYS_OPEN, Route, Target
 
 _SEGMENT = "[A-Za-z0-9._:-]+"

@@ -41,6 +41,6 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 def drain(run_dir: str) -> int:
     """Tell the service of a run directory to shut down; returns its pid. PreflightError if none runs."""
-    from nim.preflight.drain import ask_to_drain
+    from nim.preflight.drain_signal import ask_to_drain
 
     return ask_to_drain(run_dir)

@@ -13,15 +13,15 @@ from nim.cleanup.process_table import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
-from nim.failures.cut_streams import CutStreams
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
+from nim.failures.find_cut_streams import CutStreams
 from nim.failures.program_exit import ProgramExit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.tcp_sockets import count_connections
+from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter

@@ -12,9 +12,9 @@ from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
-from nim.health.engine_processes import EngineProcesses
+from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
-from nim.health.readiness import Readiness, ask_health
+from nim.health.readiness_poller import Readiness, ask_health
 from nim.health.ready_message import ready_lines
 from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.health.startup_phases import Start

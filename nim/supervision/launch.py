@@ -19,7 +19,7 @@ from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
-from nim.preflight.directories import check_directories
+from nim.preflight.directory_checks import check_directories
 from nim.preflight.port_claims import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
@@ -34,7 +34,7 @@ NEEDED = frozenset(
     {"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"}
     | {"LD_LIBRARY_PATH", "LD_PRELOAD", "OPENSSL_CONF"}
 )
-INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
+INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.pid1_main")
 
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
@@ -93,7 +93,7 @@ def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, st
     """Return the file of digests that nginx loads, with its name and mode; empty without API keys."""
     if not plan.gateway.api_keys:
         return []
-    from nim.preflight.api_keys import digests_for_nginx
+    from nim.preflight.api_key_digests import digests_for_nginx
 
     return [(API_KEYS_FILE, digests_for_nginx(plan.gateway.api_keys, environ), 0o600)]
 
@@ -101,7 +101,7 @@ def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, st
 def _check_tls(plan: Plan) -> None:
     """Refuse unusable certificate files."""
     if plan.gateway.tls:
-        from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+        from nim.preflight.certificate_checks import check_certificates  # OpenSSL is loaded only with TLS
 
         check_certificates(plan.gateway.tls)
 

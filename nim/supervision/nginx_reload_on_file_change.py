@@ -69,11 +69,13 @@ class GatewayReload:
         """Return whether the files can be used, and prepare them for nginx. A refusal is reported."""
         try:
             if self._tls:
-                from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+                from nim.preflight.certificate_checks import (
+                    check_certificates,  # OpenSSL is loaded only with TLS
+                )
 
                 self._status.certificate(check_certificates(self._tls))
             if self._keys:
-                from nim.preflight.api_keys import digests_for_nginx
+                from nim.preflight.api_key_digests import digests_for_nginx
 
                 path = Path(self._plan.run_dir, API_KEYS_FILE)
                 write_file(path, digests_for_nginx(self._keys, self._environ))
@@ -97,7 +99,7 @@ class GatewayReload:
     def _remind(self) -> None:
         """Warn once a day of a certificate that expires soon."""
         if self._tls and self._loop.now() >= self._remind_at:
-            from nim.preflight.certificates import expiry_warning
+            from nim.preflight.certificate_checks import expiry_warning
 
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
             if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:

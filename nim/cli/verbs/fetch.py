@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.fetch_manifest_file import check_place, write_manifest
 from nim.cli.hub_downloads import (
     Done,
     Hub,
@@ -19,6 +18,7 @@ from nim.cli.hub_downloads import (
     refuse_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
+from nim.cli.write_model_manifest import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.log_format import printable

@@ -5,9 +5,9 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from nim.cli.find_model_config import find_model
 from nim.cli.machine_options import add_machine_options
 from nim.cli.model_judgement import Judgement, judge, machine_of
-from nim.cli.model_source import find_model
 from nim.cli.output.model import model_data, model_text
 from nim.engine.arguments.numbers import MisfitError, human_integer
 from nim.engine.model_catalog import load_catalog

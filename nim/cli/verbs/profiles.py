@@ -32,13 +32,13 @@ from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.option_layers_from_user import read_written
 from nim.planning.plan_request import Request
+from nim.read_regular_file import read_bytes
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
 from nim.recipes.recipe_file import load_recipe
 from nim.redact import known_secrets
-from nim.regular_files import read_bytes
 from nim.selection.profile_fit import Wishes
 from nim.selection.profile_listing import list_profiles, listing_data, listing_text
 from nim.selection.rejected_profiles import NoProfileFits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.cli.http_json import fetch_document, fetch_engine_document
+from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
 from nim.cli.warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.arguments.split_line import read_line
@@ -17,8 +17,8 @@ from nim.options.route_states import RouteState, Stray, hidden_in, route_states,
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import run_directory
+from nim.read_regular_file import read_text
 from nim.redact import known_secrets
-from nim.regular_files import read_text
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 

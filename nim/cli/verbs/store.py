@@ -9,8 +9,8 @@ from typing import Any
 from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
+from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
 from nim.fetch.format_size import format_size
-from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.log_format import printable
 from nim.models.checkpoint.download_origin import origin_of
 from nim.models.checkpoint.repository_files import files_to_fetch

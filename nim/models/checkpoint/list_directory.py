@@ -14,7 +14,7 @@ from nim.models.checkpoint.file_contents import not_the_file, unreadable
 from nim.models.checkpoint.findings import error_of
 from nim.models.checkpoint.other_formats import partial_files
 from nim.models.checkpoint.weight_files import is_mistral
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 CONFIG = "config.json"
 # Mistral's own, which counts where its consolidated weights lie beside.
