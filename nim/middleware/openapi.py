@@ -34,7 +34,7 @@ class Description:
         return self._merged or _encoded(alone(self._groups))
 
     async def _ask(self, upstreams: Upstreams) -> bytes | None:
-        """Return the merged document; None if the engine does not answer."""
+        """Fetch the engine's document; return it merged with ours as JSON bytes, None if that fails."""
         text = await fetch(upstreams.engine, "/openapi.json", ENGINE_TIMEOUT_SECONDS)
         try:
             return _encoded(merged(json.loads(text), self._groups)) if text else None
@@ -44,12 +44,12 @@ class Description:
 
 
 def alone(groups: Collection[str]) -> Document:
-    """Return the document of the management routes alone, until the engine answers."""
+    """Return the OpenAPI document, a dict, of the management routes alone, while the engine is down."""
     return {"openapi": "3.1.0", "x-engine": "not up"} | _ours(groups)
 
 
 def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """Return the engine's document without closed routes, with the management routes added."""
+    """Return the engine's document, a dict, without closed routes, with the management routes added."""
     ours = _ours(groups)
     components = engine.get("components", {})
     schemas = components.get("schemas", {}) | ours["components"]["schemas"]
@@ -63,7 +63,7 @@ def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
 
 
 def _ours(groups: Collection[str]) -> Document:
-    """Return the document of the management routes."""
+    """Return the document's parts on the open management routes: info, tags, paths, components."""
     return {
         "info": {"title": "nim", "version": API_VERSION},
         "tags": [{"name": management_openapi.TAG, "description": "What the service says about itself"}],
@@ -73,10 +73,10 @@ def _ours(groups: Collection[str]) -> Document:
 
 
 def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """Return the paths that the gateway lets through."""
+    """Return {path: item} of the paths that the gateway lets through for these groups."""
     return {path: item for path, item in paths.items() if let_through(path, groups)}
 
 
 def _encoded(document: Document) -> bytes:
-    """Return a document as compact JSON."""
+    """Return a document as compact JSON bytes."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

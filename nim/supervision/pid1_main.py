@@ -12,7 +12,7 @@ from nim.supervision.run_service import serve
 
 
 def main(run_dir: Path, policies: RestartPolicies | None = None) -> int:
-    """Run the service described by the run directory; returns the exit code."""
+    """Run the service of the run directory until it has stopped; return its exit code."""
     os.umask(0o077)
     os.set_inheritable(
         int(os.environ.pop("NIM_LOCK_FD")), False
