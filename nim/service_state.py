@@ -67,7 +67,7 @@ class State:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Parse what `to_json` wrote."""
+        """Return the State in text that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         data["phase"] = Phase(data["phase"])
         data["done"] = tuple(PhaseDone(phase=Phase(d["phase"]), seconds=d["seconds"]) for d in data["done"])

@@ -38,7 +38,7 @@ class Record:
         return self._fd >= 0
 
     def open(self, *, create: bool) -> bool:
-        """Open and lock the record; False if it is locked, not private, or (without `create`) missing."""
+        """Open and lock the record's file; False if locked, not private or (without `create`) missing."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with suppress(OSError):
             fd = os.open(self._path, flags, 0o600)

@@ -27,7 +27,7 @@ CHECKS: tuple[tuple[str, Callable[[CheckContext], AsyncIterator[Finding]]], ...]
 
 
 async def examine(client: ServiceClient, service: Service, limits: Limits) -> AsyncIterator[Finding]:
-    """Yield each finding as soon as it is known."""
+    """Run all checks in order, yielding each Finding at once; a check that breaks off yields a failure."""
     context = CheckContext(client=client, service=service, limits=limits)
     for name, check in CHECKS:
         try:

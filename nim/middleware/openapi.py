@@ -28,7 +28,7 @@ class Description:
         self._life: tuple[tuple[str, int], ...] = ()
 
     async def read(self, state: State, upstreams: Upstreams) -> bytes:
-        """Return the merged document, or the management routes alone, marked by `x-engine`."""
+        """Return the merged document as JSON bytes, cached until a restart; only ours without an engine."""
         if self._merged is None or self._life != state.restarts:
             self._life, self._merged = state.restarts, await self._ask(upstreams)
         return self._merged or _encoded(alone(self._groups))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Plan
-from nim.preflight.mount_checks import Place, touch
+from nim.preflight.mount_checks import Place, run_path_steps
 
 TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
 
@@ -24,13 +24,13 @@ class Directory(Place):
 
 
 def check_directories(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Create each directory and write to it; PreflightError names the first failure and its remedy."""
-    touch(_tried(_written(plan, environ)), plan.cache_probe_seconds)
+    """Create the directories that the service writes to, try each; PreflightError for a failure."""
+    run_path_steps(_tried(_written(plan, environ)), plan.cache_probe_seconds)
 
 
 def check_directory(path: Path, variable: str, seconds: float = 0) -> None:
     """Create a directory and a temporary file in it, within `seconds`; PreflightError if that fails."""
-    touch(_tried([_cache(str(path), variable)]), seconds)
+    run_path_steps(_tried([_cache(str(path), variable)]), seconds)
 
 
 def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:

@@ -16,7 +16,7 @@ class Place:
     variable: str
 
 
-def touch(steps: Iterator[Place], seconds: float) -> None:
+def run_path_steps(steps: Iterator[Place], seconds: float) -> None:
     """Run steps that access paths, all within `seconds` (0: no limit); PreflightError if one blocks.
 
     The steps run in a daemon thread, so a blocked one does not delay the exit of this process.
@@ -49,7 +49,7 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
 
 def probe(places: Iterator[Place], seconds: float) -> None:
     """Test whether each path exists; PreflightError for one that does not respond within `seconds`."""
-    touch(_accessed(places), seconds)
+    run_path_steps(_accessed(places), seconds)
 
 
 def _accessed(places: Iterator[Place]) -> Iterator[Place]:

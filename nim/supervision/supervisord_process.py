@@ -45,7 +45,7 @@ class Supervisord:
             os._exit(127)
 
     def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
-        """Make supervisord run the programs of a run directory with this environment; return its pid."""
+        """Send the waiting process its configuration and `environ`; return the pid of this supervisord."""
         logs = run_dir / LOG_DIR
         word = {
             "configuration": str(SUPERVISORD_CONF),
