@@ -23,7 +23,7 @@ test: lint pytest ## run lint and the everyday tests; takes minutes
 
 test-all: lint pytest-all soak-short ## run all that CI runs, including slow tests and faults under load
 
-lint: $(READY) ## run ruff, mypy, import contracts, shellcheck, hadolint, yamllint (.pre-commit-config.yaml)
+lint: $(READY) ## run ruff, mypy, import contracts, bandit, gixy, shellcheck, hadolint, yamllint (.pre-commit-config.yaml)
 	$(BIN)/pre-commit run --all-files
 
 # Most tests mainly wait for processes, so three run at once. Tests of the real engine need the machine alone.

@@ -173,6 +173,7 @@ class Gateway:
     send_timeout_seconds: int
     keepalive_timeout_seconds: int
     route_groups: tuple[str, ...]
+    tokenizer_body_size: str = "4m"
     header_timeout_seconds: int = 20
     client_timeout_seconds: int = 60
     upstream_keepalive_timeout_seconds: int = 60

@@ -60,6 +60,8 @@ LIVE = "/v1/health/live"
 READY = "/v1/health/ready"
 STARTUP = "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
+# The engine tokenizes in one piece, during which it serves nobody else.
+TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
 
 _SCALE_OUT = "the engine needs --enable-scale-out, which the launcher sets"
 _DEV_MODE = "the engine needs VLLM_SERVER_DEV_MODE=1"

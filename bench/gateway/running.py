@@ -40,7 +40,11 @@ class Target:
 def post(target: Target, body: bytes) -> tuple[int, bytes]:
     """Return one request and its whole answer."""
     host, _, port = target.address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_SECONDS)
+    connection: http.client.HTTPConnection
+    if context := target.peer.context if target.peer else None:
+        connection = http.client.HTTPSConnection(host, int(port), timeout=ANSWER_SECONDS, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_SECONDS)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     try:
         connection.request("POST", CHAT, body, headers)

@@ -5,9 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.peers.peer import Command, Peer, Site
 from nim.plan import ENGINE_SOCKET
@@ -16,13 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 LIVE = "/v1/health/live"
 
 
-def nginx_conf(site: Site, *, tcp: bool) -> str:
+def nginx_conf(site: Site, *, tcp: bool, settings: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the text that the launcher would write for this machine, with one worker instead of several."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("NIM_")}
     env |= {
         "NIM_RUN_DIR": str(site.directory),
         "NIM_SERVER_PORT": str(site.port),
         "NIM_ENGINE_COMMAND": "true",
+        **settings,
     }
     if tcp:
         env["NIM_BACKEND_PORT"] = str(site.upstream_port)
@@ -34,14 +36,20 @@ def nginx_conf(site: Site, *, tcp: bool) -> str:
     return text
 
 
-def command(site: Site, *, tcp: bool = False, change: Callable[[str], str] = str) -> Command:
-    """Return the gateway's command; `change` may alter its configuration."""
+def command(
+    site: Site,
+    *,
+    tcp: bool = False,
+    change: Callable[[str], str] = str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """Return the gateway's command. `settings` are more variables; `change` may alter its configuration."""
     (site.directory / "log").mkdir()
     for name in ("nginx", "access"):
         os.mkfifo(site.directory / "log" / name)
     if not tcp:
         (site.directory / ENGINE_SOCKET).symlink_to(site.upstream_socket)
-    conf = site.write("nginx.conf", change(nginx_conf(site, tcp=tcp)))
+    conf = site.write("nginx.conf", change(nginx_conf(site, tcp=tcp, settings=settings)))
     log = site.directory / "log"
     argv = ["nginx", "-p", str(site.directory), "-c", conf, "-e", f"{log}/nginx"]
     # Both pipes are held open for both, as PID 1 does, so that neither ever has no reader.

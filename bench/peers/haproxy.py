@@ -1,5 +1,6 @@
 """HAProxy, as a proxy of HTTP and as a forwarder of TCP."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from bench.peers.peer import Command, Peer, Site
@@ -24,7 +25,8 @@ defaults
     timeout client 4h
     timeout server 4h
 frontend clients
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {bind}
+    {frontend}
     default_backend engine
 backend engine
     {reuse}
@@ -32,12 +34,15 @@ backend engine
 """
 
 
-def _command(site: Site, *, mode: str, unix: bool) -> Command:
+def command(site: Site, *, mode: str, unix: bool, bind: str = "", frontend: Sequence[str] = ()) -> Command:
+    """Return HAProxy's command; `bind` and `frontend` add to the line and the section of these names."""
     program = PROGRAM.found()
     assert program
     conf = CONF.format(
         mode=mode,
         port=site.port,
+        bind=bind,
+        frontend="\n    ".join(frontend),
         http="option abortonclose\n    option http-no-delay" if mode == "http" else "",
         reuse="http-reuse always" if mode == "http" else "",
         address=f"unix@{site.upstream_socket}" if unix else f"127.0.0.1:{site.upstream_port}",
@@ -51,7 +56,7 @@ def _peer(name: str, title: str, mode: str, *, unix: bool) -> Peer:
     return Peer(
         name=name,
         title=title,
-        command=partial(_command, mode=mode, unix=unix),
+        command=partial(command, mode=mode, unix=unix),
         missing=PROGRAM.missing,
         transport="unix" if unix else "tcp",
         floor=mode == "tcp",

@@ -1,5 +1,6 @@
 """The class that describes one proxy to the benchmarks."""
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ class Peer:
 
     `transport` is how it reaches the engine. `floor` is what looks at nothing of what it forwards.
     `slow`: thousands of times the work, so it gets fewer streams. `live` is a path that it answers by itself.
+    `context` is for a client of one that asks for TLS.
     """
 
     name: str
@@ -53,3 +55,4 @@ class Peer:
     floor: bool = False
     slow: bool = False
     live: str | None = None
+    context: ssl.SSLContext | None = None

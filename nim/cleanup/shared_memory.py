@@ -16,7 +16,7 @@ from typing import Any
 
 from nim.cleanup.process_table import all_processes
 
-SHM = Path("/dev/shm")  # noqa: S108 (only a file of our own is created there)
+SHM = Path("/dev/shm")  # noqa: S108 (only a file of our own is created there)  # nosec B108
 MOST_SEGMENTS = 4096
 
 Segments = Mapping[str, int]

@@ -22,7 +22,7 @@ def fetch_document(url: str) -> Any:
         )
     address = url.rstrip("/").removesuffix("/openapi.json") + "/openapi.json"
     try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 (checked above)
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 (checked above)  # nosec B310
             return json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unread(address, error, f"curl -i {address}") from None

@@ -9,6 +9,9 @@ _VLLM = re.compile(rf"({_SPEAKER})([A-Z]+) \d\d-\d\d \d\d:\d\d:\d\d (.*)", re.DO
 _UVICORN = re.compile(r"([A-Z]+):\s+(.*)", re.DOTALL)
 _GLOG = re.compile(r"\[?([IWEF])\d{4} \d\d:\d\d:\d\d")
 _WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+# A query has no spaces: it ends before the quote that closes the address, the version, or with the line.
+_QUERY = re.compile(r"(?<=[\w/.~%-])\?\S*?(?=\", |\"$| HTTP/|$)")
+_REFERRER = re.compile(r", referrer: .*$")
 _NGINX = re.compile(r"(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|nginx:) \[(\w+)\] (.*)", re.DOTALL)
 _LOGGING = re.compile(r"([A-Z]+) ([\w.]+: .*)", re.DOTALL)
 _ACCESS = re.compile(r'([A-Z]+) |.*?"level":"([A-Z]+)"')
@@ -96,7 +99,11 @@ class EngineLines:
 
 
 def read_nginx(line: str) -> Record:
-    """Return the Record of a line of nginx's error log; ERROR for a line in another form."""
+    """Return the Record of a line of nginx's error log; ERROR for a line in another form.
+
+    Queries and the referring page, which may contain keys, are removed, as from the access log.
+    """
+    line = _REFERRER.sub("", _QUERY.sub("", line))
     if match := _NGINX.match(line):
         if _LEFT.match(match[2]) or _BUFFERED.match(match[2]):
             return Record(level="DEBUG", message=match[2])

@@ -9,7 +9,7 @@ from nim.plan import Model
 
 # The browser enforces that nothing is loaded from elsewhere.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:",
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
 

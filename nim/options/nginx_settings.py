@@ -34,6 +34,7 @@ def decide_gateway(
         user=environment.user,
         worker_processes=environment.worker_processes,
         max_body_size=settings.max_body_size,
+        tokenizer_body_size=settings.tokenizer_body_size,
         read_timeout_seconds=settings.proxy_read_timeout,
         send_timeout_seconds=settings.proxy_send_timeout,
         header_timeout_seconds=settings.proxy_header_timeout,

@@ -20,7 +20,7 @@ def default_cache(home: Path, runtime: str) -> tuple[Path, str | None]:
     why = next(_faults(cache.parent, cache, cache / runtime), None)
     if why is None:
         return cache, None
-    private = Path(f"/tmp/nim-cache-{os.geteuid()}")  # noqa: S108 (checked here)
+    private = Path(f"/tmp/nim-cache-{os.geteuid()}")  # noqa: S108 (checked here)  # nosec B108
     if fault := next(_faults(private, private / runtime), None):
         raise PreflightError(
             f"cannot use a cache: {why}, and {fault}",

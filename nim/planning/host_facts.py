@@ -26,7 +26,7 @@ _AS_ROOT = (
 def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts:
     """Return the user, directories and limits of this service."""
     uid = os.geteuid()
-    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108
+    home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108  # nosec B108
     cache, warning = _cache(settings, home)
     ipv6 = Path("/proc/net/if_inet6")
     return HostFacts(
@@ -57,7 +57,7 @@ def _lua_modules() -> tuple[str, ...]:
 
 def run_directory(settings: Settings) -> str:
     """Return the run directory of the service with these settings."""
-    own = f"/tmp/nim-{os.geteuid()}-{settings.server_port}"  # noqa: S108 (made private there)
+    own = f"/tmp/nim-{os.geteuid()}-{settings.server_port}"  # noqa: S108 (made private there)  # nosec B108
     return str(Path(settings.run_dir or own).absolute())
 
 

@@ -16,6 +16,8 @@ VARIABLE = "NIM_API_KEYS_FILE"
 NAME_OF_VLLM_KEY = "VLLM_API_KEY"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+BYTE_ORDER_MARK = "\ufeff"  # as some editors write it
+LONGEST_KEY = 1024  # as in nginx/api_keys.lua
 LARGEST_FILE = 4 << 20
 
 
@@ -28,7 +30,7 @@ def digests_for_nginx(keys: ApiKeys, environ: Mapping[str, str]) -> str:
     """Return `name digest` lines for nginx from the key file and VLLM_API_KEY; PreflightError if bad."""
     digests = read_api_keys(keys.file) if keys.file else {}
     if keys.from_environment:
-        digests = {digest_of(environ[NAME_OF_VLLM_KEY]): NAME_OF_VLLM_KEY} | digests
+        digests = {digest_of(check_length(environ[NAME_OF_VLLM_KEY])): NAME_OF_VLLM_KEY} | digests
     return "".join(f"{name} {digest}\n" for digest, name in digests.items())
 
 
@@ -50,10 +52,20 @@ def read_api_keys(path: str) -> dict[str, str]:
     return digests
 
 
+def check_length(key: str) -> str:
+    """Return the key. PreflightError if nginx would not look for it among the digests."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    raise PreflightError(
+        f"cannot use an API key of {len(key)} characters: expected at most {LONGEST_KEY}",
+        hint="nim key NAME makes one of 47",
+    )
+
+
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each line that is not blank, without comments; PreflightError if unreadable."""
     try:
-        text = read_text(path, LARGEST_FILE)
+        text = read_text(path, LARGEST_FILE).removeprefix(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise _cannot(path, str(why), f"ls -l {path}") from None

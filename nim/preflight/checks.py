@@ -19,7 +19,7 @@ from nim.preflight.proc_net_sockets import Listener, find_listener
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 # Containers get 64 MiB of shared memory by default. Each vLLM worker process uses 10 chunks of 24 MiB to
 # answer; if they do not fit, the start fails after a minute.
-SHM = Path("/dev/shm")  # noqa: S108 (only read)
+SHM = Path("/dev/shm")  # noqa: S108 (only read)  # nosec B108
 SHM_BYTES = 256 * 1024 * 1024
 WORKER_SHM_BYTES = 241 * 1024 * 1024
 NGINX_TEST_SECONDS = 20.0
@@ -148,9 +148,9 @@ def _capabilities() -> int:
 def ports(plan: Plan) -> Iterator[Port]:
     """Yield each TCP port of the service as Port: the gateway's, and those of health and engine if set."""
     gateway = plan.gateway
-    yield Port(number=gateway.server_port, variable="NIM_SERVER_PORT", host="0.0.0.0")  # noqa: S104 (as nginx does)
+    yield Port(number=gateway.server_port, variable="NIM_SERVER_PORT", host="0.0.0.0")  # noqa: S104 (as nginx does)  # nosec B104
     if gateway.health_port is not None:
-        yield Port(number=gateway.health_port, variable="NIM_HEALTH_PORT", host="0.0.0.0")  # noqa: S104
+        yield Port(number=gateway.health_port, variable="NIM_HEALTH_PORT", host="0.0.0.0")  # noqa: S104  # nosec B104
     if plan.engine.port is not None:
         yield Port(number=plan.engine.port, variable="NIM_BACKEND_PORT", host="127.0.0.1")
 

@@ -11,7 +11,7 @@ from nim.errors import PreflightError
 from nim.plan import Plan
 from nim.preflight.mount_checks import Place, run_path_steps
 
-TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)
+TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)  # nosec B108
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def environment(write: Write) -> Environment:
         loader=FileSystemLoader([NGINX_TEMPLATES, ENGINE_TEMPLATES]),
         undefined=StrictUndefined,
         finalize=finalize,
-        autoescape=False,  # noqa: S701 - not HTML; `write` quotes
+        autoescape=False,  # noqa: S701 (not HTML; `write` quotes)  # nosec B701
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nim.plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
-from nim.routes import ALWAYS_OPEN, Route, Target
+from nim.routes import ALWAYS_OPEN, TOKENIZER_ROUTES, Route, Target
 
 _SEGMENT = "[A-Za-z0-9._:-]+"
 
@@ -21,6 +21,7 @@ class Location:
     readable: bool
     allow: str
     asks_for_key: bool
+    max_body_size: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         readable=readable,
         allow=", ".join(allowed),
         asks_for_key=_asks_for_key(route, gateway),
+        max_body_size=gateway.tokenizer_body_size if route.path in TOKENIZER_ROUTES else None,
     )
 
 

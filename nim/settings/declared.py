@@ -11,6 +11,7 @@ from nim.settings.value_types import (
     DURATION,
     DURATION_OR_OFF,
     LEVEL,
+    LIMIT,
     NAMES,
     OPTION_COUNT,
     OPTION_LENGTH,
@@ -122,14 +123,14 @@ class Settings:
         ours=True,
     )
     max_requests: int | None = setting(
-        "NIM_MAX_REQUESTS", WHOLE, None, "The most requests to the engine at once; others get 429.", ours=True
+        "NIM_MAX_REQUESTS", LIMIT, None, "The most requests to the engine at once; others get 429.", ours=True
     )
     max_requests_per_key: int | None = setting(
-        "NIM_MAX_REQUESTS_PER_KEY", WHOLE, None, "The most requests of one API key at once.", ours=True
+        "NIM_MAX_REQUESTS_PER_KEY", LIMIT, None, "The most requests of one API key at once.", ours=True
     )
     rate_per_key: int | None = setting(
         "NIM_RATE_PER_KEY",
-        WHOLE,
+        LIMIT,
         None,
         "Requests of one API key per second; as many again are accepted in a burst.",
         ours=True,
@@ -144,8 +145,16 @@ class Settings:
     max_body_size: str = setting(
         "NIM_PROXY_CLIENT_MAX_BODY_SIZE",
         SIZE,
-        "0",
+        "100m",
         "The largest request body: `500m`, `2g`, or `0` for no limit.",
+    )
+    tokenizer_body_size: str = setting(
+        "NIM_TOKENIZER_MAX_BODY_SIZE",
+        SIZE,
+        "4m",
+        "The largest body for `/tokenize` and `/detokenize`, whose work the engine cannot interrupt: tens of "
+        "megabytes would keep every other request waiting.",
+        ours=True,
     )
     proxy_read_timeout: int = setting(
         "NIM_PROXY_READ_TIMEOUT",

@@ -45,6 +45,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _limit(text: str) -> int:
+    """Return a limit that nginx can count up to; ValueError otherwise."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError("expected a whole number between 1 and 65535")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     """Return the number of seconds in the text; ValueError otherwise."""
     try:
@@ -130,6 +137,7 @@ ARGUMENTS = Kind(name="arguments", read=_text)
 PATH = Kind(name="path", read=_path)
 BOOLEAN = Kind(name="boolean", read=_boolean)
 WHOLE = Kind(name="whole number", read=_whole)
+LIMIT = Kind(name="whole number up to 65535", read=_limit)
 PORT = Kind(name="port", read=_port)
 SECONDS = Kind(name="seconds", read=_seconds)
 DURATION = Kind(name="duration", read=_duration)

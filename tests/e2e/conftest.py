@@ -30,10 +30,11 @@ class Service:
     run_dir: Path
     log: Path
     process: subprocess.Popen[bytes]
+    scheme: str = "http"
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Return status and body of one GET."""
@@ -90,7 +91,14 @@ def begin(directory: Path, **settings: str) -> Service:
     log = directory / "log"
     with log.open("wb") as out:
         process = subprocess.Popen([str(ROOT / "entrypoint.sh")], env=env, stdout=out, stderr=out)
-    return Service(port=port, health_port=health_port, run_dir=directory / "run", log=log, process=process)
+    return Service(
+        port=port,
+        health_port=health_port,
+        run_dir=directory / "run",
+        log=log,
+        process=process,
+        scheme="https" if "NIM_SSL_MODE" in settings else "http",
+    )
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from nim.plan import ApiKeys, Limits
 from nim.planning.host_facts import _lua_modules
 from nim.preflight.api_key_digests import digest_of
 from nim.routes import ALWAYS_OPEN, open_routes
-from tests.gateway.client import Answer
+from tests.gateway.client import Answer, connected, tell
 from tests.gateway.conftest import Build, GatewayStack
-from tests.gateway.nginx import ALL_GROUPS, until
+from tests.gateway.nginx import ALL_GROUPS, PATIENCE_SECONDS, until
 from tests.gateway.upstream import Received, answer_ok
 
 MODULES = _lua_modules()
@@ -33,6 +33,10 @@ REFUSED: dict[str, dict[str, str]] = {
     "empty": {"Authorization": "Bearer ", "x-api-key": ""},
     "name": {"x-api-key": "alice"},
     "not ASCII": {"x-api-key": "cl\u00e9"},
+    "tab for a space": {"Authorization": f"Bearer\t{KEY}"},
+    "tab after it": {"Authorization": f"Bearer {KEY}\t"},
+    "two in one header": {"Authorization": f"Bearer {WRONG_KEY}, Bearer {KEY}"},
+    "underscores": {"x_api_key": KEY},
 }
 ACCEPTED: dict[str, dict[str, str]] = {
     "bearer": BEARER,
@@ -95,6 +99,44 @@ async def test_a_known_key_opens_every_route(guarded: GatewayStack, headers: dic
         assert answer.status == 200, (method, path)
 
 
+async def test_a_header_of_spaces_does_not_occupy_the_gateway(guarded: GatewayStack) -> None:
+    """A pattern that tries again from each of 60,000 places took eight seconds, and nginx is one process."""
+    spaces = "Bearer x" + " " * 60_000 + "x"
+    async with asyncio.timeout(PATIENCE_SECONDS):  # two minutes, if it is tried again each time
+        for _ in range(15):
+            assert (await guarded.ask("/v1/models", headers={"Authorization": spaces})).status == 401
+
+
+async def test_of_two_authorization_headers_none_is_chosen(guarded: GatewayStack) -> None:
+    for first, second in ((KEY, WRONG_KEY), (WRONG_KEY, KEY)):
+        pair = f"Authorization: Bearer {first}\r\nAuthorization: Bearer {second}\r\n"
+        request = f"GET /v1/models HTTP/1.1\r\nHost: gateway.test\r\n{pair}\r\n"
+        assert (await tell(guarded.port, request.encode())).status in (400, 401)
+    assert guarded.engine.received == []
+
+
+async def test_a_key_serves_its_own_request_only(guarded: GatewayStack) -> None:
+    """Two requests in one write, the second without a key, and once as the body of the first."""
+    lines = f"Host: gateway.test\r\nAuthorization: Bearer {KEY}\r\n"
+    second = b"GET /v1/models HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+    async with connected(guarded.port) as client:
+        await client.send(f"GET /v1/models HTTP/1.1\r\n{lines}\r\n".encode() + second)
+        assert [(await client.answer()).status, (await client.answer()).status] == [200, 401]
+    head = f"POST /v1/chat/completions HTTP/1.1\r\n{lines}Content-Length: {len(second)}\r\n\r\n"
+    await tell(guarded.port, head.encode() + second, method="POST")
+    assert [request.target for request in guarded.engine.received] == ["/v1/models", "/v1/chat/completions"]
+
+
+async def test_the_websocket_route_needs_a_key(guarded: GatewayStack) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert (await guarded.ask("/v1/realtime", headers=upgrade)).status == 401
+    assert guarded.engine.received == []
+    await guarded.ask("/v1/realtime", headers=upgrade | BEARER)
+    (received,) = guarded.engine.received
+    assert ("upgrade", "websocket") in received.headers
+    assert "authorization" not in dict(received.headers)
+
+
 async def test_health_needs_no_key(guarded: GatewayStack) -> None:
     for path in ("/v1/health/live", "/v1/health/ready", "/v1/health/startup"):
         assert (await guarded.ask(path)).status == 200
@@ -121,6 +163,27 @@ async def test_the_refusal_has_the_form_of_the_client_s_api(guarded: GatewayStac
 async def test_a_browser_s_preflight_request_needs_no_key(guarded: GatewayStack) -> None:
     asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     assert (await guarded.ask("/v1/models", method="OPTIONS", headers=asked)).status != 401
+    assert len(guarded.engine.received) == 1
+
+
+async def test_a_preflight_request_brings_no_body_without_a_key(guarded: GatewayStack) -> None:
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    path = "/v1/chat/completions"
+    assert (await guarded.ask(path, method="OPTIONS", headers=asked, body=b"{}")).status == 401
+    head = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+    request = f"OPTIONS {path} HTTP/1.1\r\nHost: a\r\n{head}Transfer-Encoding: chunked\r\n\r\n"
+    assert (
+        await tell(guarded.port, request.encode() + b"2\r\n{}\r\n0\r\n\r\n", method="OPTIONS")
+    ).status == 401
+    assert guarded.engine.received == []
+    assert (await guarded.ask(path, method="OPTIONS", headers=asked | BEARER, body=b"{}")).status != 401
+
+
+async def test_no_other_header_passes_for_the_name_of_a_key(guarded: GatewayStack) -> None:
+    for value in ("1:alice", "chunked:alice", ":alice", "alice"):
+        request = f"POST /v1/models HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {value}\r\n\r\n"
+        assert (await tell(guarded.port, request.encode(), method="POST")).status in (400, 401, 501)
+    assert guarded.engine.received == []
 
 
 async def test_exempt_routes_need_no_key(build: Build, directory: Path) -> None:

@@ -219,5 +219,18 @@ async def test_a_full_disk_is_an_error_in_json_and_small_bodies_pass(build: Buil
     assert (answer.status, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "has written only" in stack.nginx.errors()
     assert stack.engine.received == []
-    small = await stack.ask("/v1/chat/completions", method="POST", body=b"x" * (2 * MEGABYTE))
+    small = await stack.ask("/v1/chat/completions", method="POST", body=b"x" * (MEGABYTE // 2))
     assert small.status == 200
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize", "//tokenize", "/tokenize/"])
+async def test_the_tokenizer_has_a_limit_of_its_own(build: Build, path: str) -> None:
+    stack = await build(max_body_size="2m", tokenizer_body_size="1m")
+    body = b" " * (3 << 19)
+    refused = await stack.ask(path, method="POST", body=body)
+    assert refused.status == 413
+    assert "NIM_TOKENIZER_MAX_BODY_SIZE" in refused.json()["error"]["message"]
+    assert stack.engine.received == []
+    assert (await stack.ask("/v1/chat/completions", method="POST", body=body)).status == 200
+    refused = await stack.ask("/v1/chat/completions", method="POST", body=body * 2)
+    assert "NIM_PROXY_CLIENT_MAX_BODY_SIZE" in refused.json()["error"]["message"]

@@ -24,10 +24,15 @@ PIPE_BUF = 4096
 async def test_a_sane_id_is_taken_everywhere(stack: GatewayStack, sane: str) -> None:
     for path, side in (("/v1/models", stack.engine), ("/v1/metadata", stack.middleware)):
         answer = await stack.ask(path, headers={"X-Request-Id": sane})
-        assert answer.header("x-request-id") == sane
+        assert answer.header("x-request-id") == answer.header("request-id") == sane
         assert side.received[-1].header("x-request-id") == sane
     missing = await stack.ask("/none", headers={"X-Request-Id": sane})
-    assert missing.header("x-request-id") == missing.json()["error"]["request_id"] == sane
+    assert (
+        missing.header("x-request-id")
+        == missing.header("request-id")
+        == missing.json()["error"]["request_id"]
+        == sane
+    )
     assert [line["request_id"] for line in await stack.nginx.logged_json(3)] == [sane] * 3
 
 

@@ -1,18 +1,28 @@
 """TLS of a real nginx, judged by OpenSSL: protocols, ciphers, HTTP/2, client certificates."""
 
 import asyncio
+import shutil
+import signal
+import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from nim.plan import Tls
+from nim.cleanup.process_table import all_processes
+from nim.plan import ApiKeys, Tls
+from nim.planning.host_facts import _lua_modules
+from nim.preflight.api_key_digests import digest_of
 from tests.certificates import Authority, Pair
 from tests.gateway.conftest import Build, GatewayStack
-from tests.gateway.nginx import free_port
+from tests.gateway.nginx import PATIENCE_SECONDS, free_port, until
+from tests.gateway.upstream import Received
 
 OLD = ("tls1", "tls1_1")
+SLOW_CLIENTS = 1000
+READY = "/v1/health/ready"
 WEAK_CIPHERS = ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA", "NULL", "aNULL")
 
 
@@ -143,3 +153,143 @@ async def test_a_session_is_not_resumed_with_a_ticket(encrypted: GatewayStack, a
     context = ssl.create_default_context(cafile=authority.certificate)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert "TLS session ticket:" not in await handshake(encrypted.port, "-tls1_2")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_of_a_replaced_authority_cannot_resume_its_session(
+    mutual: GatewayStack, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """The new authority has the name of the old one, as after the loss of its key."""
+    context = ssl.create_default_context(cafile=authority.certificate)
+    context.maximum_version = version
+    client = authority.issue("client")
+    context.load_cert_chain(client.certificate, client.key)
+    answer, session = await asyncio.to_thread(_ask_within, context, mutual.port, None)
+    assert b" 200 " in answer
+    _replace(authority, tmp_path / "new")
+    await reload(mutual)
+    answer, _ = await asyncio.to_thread(_ask_within, context, mutual.port, session)
+    assert b" 400 " in answer
+    assert b"client_certificate" in answer
+    assert len(mutual.engine.received) == 1
+
+
+def _replace(authority: Authority, directory: Path) -> None:
+    """Write the certificate of a new authority, with another key and the same name, over that of this one."""
+    directory.mkdir()
+    old = Path(authority.certificate)
+    shutil.copy(Authority(directory / old.parent.name).certificate, old)
+
+
+def _ask_within(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None
+) -> tuple[bytes, ssl.SSLSession | None]:
+    """The answer to one request, in a session that is resumed if the gateway does so, and the session."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", session=session) as link,
+    ):
+        link.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with link.makefile("rb") as file:
+            return file.read(), link.session
+
+
+async def reload(stack: GatewayStack) -> None:
+    """Have nginx read its files again, and wait until its former workers accept no more connections."""
+    program = stack.nginx.program
+    assert program
+    before = _workers(program.pid)
+    program.send_signal(signal.SIGHUP)
+    await until(lambda: bool(_workers(program.pid)) and not before & _workers(program.pid))
+
+
+def _workers(master: int) -> set[int]:
+    """The worker processes that accept connections: others are renamed when they begin to shut down."""
+    found = all_processes().values()
+    pids = [process.pid for process in found if process.parent == master]
+    return {pid for pid in pids if b"worker process is" not in _command_line(pid)}
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b"worker process is"
+
+
+async def test_streams_of_one_connection_are_judged_each_by_its_key(build: Build, tmp_path: Path) -> None:
+    if not _lua_modules():
+        pytest.skip("nginx's Lua module is not installed")
+    (tmp_path / "api_keys").write_text(f"alice {digest_of('right')}\n")
+    authority = Authority(tmp_path / "tls")
+    pair = authority.issue("service")
+    keys = ApiKeys(file="/unread", from_environment=False, nginx_modules=_lua_modules())
+    stack = await build(api_keys=keys, tls=Tls(certificates=pair.certificate, key=pair.key))
+    url = f"https://localhost:{stack.port}/v1/models"
+    requests: list[str] = []
+    for key in ("right", "wrong", None, "right"):
+        header = ("-H", f"Authorization: Bearer {key}") if key else ()
+        requests += ["--next", "-s", "--http2", "--cacert", authority.certificate, *header, url]
+    await _run(["curl", *requests[1:]])
+    lines = await stack.nginx.logged_json(4)
+    assert [line["status"] for line in lines] == [200, 401, 401, 200]
+    assert len({line["connection"] for line in lines}) == 1
+
+
+async def test_a_thousand_half_handshakes_leave_room_for_health_and_for_a_client(
+    encrypted: GatewayStack, authority: Authority
+) -> None:
+    hello = _first_message_of_a_client()
+    slow = [await asyncio.open_connection("127.0.0.1", encrypted.port) for _ in range(SLOW_CLIENTS)]
+    for number, (_, writer) in enumerate(slow):
+        writer.write(hello if number % 2 else hello[: len(hello) // 2])
+        await writer.drain()
+    trusting = ("--cacert", authority.certificate)
+    for port, path in ((encrypted.nginx.gateway.health_port, READY), (encrypted.port, "/v1/models")):
+        status, _ = await curl(f"https://localhost:{port}{path}", *trusting)
+        assert status == "200 2"
+    for _, writer in slow:
+        writer.close()
+
+
+def _first_message_of_a_client() -> bytes:
+    sent = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(
+            ssl.MemoryBIO(), sent, server_hostname="localhost"
+        ).do_handshake()
+    return sent.read()
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["close_notify", "TCP only"])
+async def test_a_client_that_closes_its_connection_is_noticed(
+    encrypted: GatewayStack, authority: Authority, polite: bool
+) -> None:
+    """As both SDKs do. One that ends TLS and keeps the TCP connection is not noticed: docs/operate.md."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def stay_silent(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        begun.set()
+        await reader.read(1)
+        left.set()
+
+    encrypted.engine.answering = stay_silent
+    context = ssl.create_default_context(cafile=authority.certificate)
+    link = await asyncio.to_thread(_begin, context, encrypted.port)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await begun.wait()
+        if polite:
+            with suppress(ssl.SSLWantReadError):
+                link.unwrap()
+        link.close()
+        await left.wait()
+
+
+def _begin(context: ssl.SSLContext, port: int) -> ssl.SSLSocket:
+    """A connection on which a request has been sent."""
+    link = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+    link.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    link.setblocking(False)
+    return link

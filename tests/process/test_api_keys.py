@@ -1,9 +1,14 @@
 """API keys that change while the service runs, and what of them is seen from outside."""
 
 import http.client
+import json
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -17,6 +22,8 @@ from tests.process.service import Service
 
 MODULES = _lua_modules()
 FIRST, SECOND, FROM_ENVIRONMENT = "nim-first-key", "nim-second-key", "nim-key-of-the-environment"
+STREAMS, TOKENS, INTERVAL_MS = 64, 900, 20
+"""18 seconds of streaming, which is longer than it takes to notice two changes."""
 
 pytestmark = pytest.mark.skipif(not MODULES, reason="nginx's Lua module is not installed")
 
@@ -41,11 +48,16 @@ def status(service: Service, key: str, path: str = "/v1/models") -> int:
 @pytest.fixture
 def service(start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
     """A ready service with a key in a file and one in the environment."""
+    return serve(start, directory, monkeypatch)
+
+
+def serve(start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch, **engine_options: Any) -> Service:
+    """A ready service with both keys, whose engine has these options."""
     monkeypatch.setenv("VLLM_API_KEY", FROM_ENVIRONMENT)
     file = directory / "keys"
     write(file, alice=FIRST)
     keys = ApiKeys(file=str(file), from_environment=True, nginx_modules=MODULES)
-    plan = make_plan(directory)
+    plan = make_plan(directory, **engine_options)
     engine = replace(plan.engine, unset=("VLLM_API_KEY",))
     return start(rendered(plan, gateway=replace(plan.gateway, api_keys=keys), engine=engine)).wait_ready()
 
@@ -60,6 +72,59 @@ def test_a_changed_file_of_keys_is_reread(service: Service, directory: Path) -> 
     assert "line 1 is not a name and a digest" in service.wait_said("nginx keeps the files")
     assert status(service, SECOND) == 200
     assert (service.state().reloads, service.state().refused_reloads) == (1, 1)
+    assert service.stop() == 0
+
+
+@pytest.mark.slow
+def test_keys_change_while_streams_run_and_none_is_cut(
+    start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams that a removed key has begun go on to their end; it begins no more."""
+    service = serve(start, directory, monkeypatch, tokens=TOKENS, interval_ms=INTERVAL_MS)
+    with ThreadPoolExecutor(STREAMS) as pool:
+        begun = Barrier(STREAMS + 1)
+        streams = [pool.submit(count_events, service, FIRST, begun) for _ in range(STREAMS)]
+        begun.wait(60)
+        write(directory / "keys", alice=FIRST, bob=SECOND)
+        wait_until(lambda: status(service, SECOND) == 200, "the new key")
+        write(directory / "keys", bob=SECOND)
+        wait_until(lambda: status(service, FIRST) == 401, "the end of the removed key")
+        assert not any(stream.done() for stream in streams)
+        # The last event has the reason to finish.
+        assert {stream.result() for stream in streams} == {TOKENS + 1}
+    assert service.stop() == 0
+
+
+def count_events(service: Service, key: str, begun: Barrier) -> int:
+    """Return the events of one whole stream; fails if it is cut."""
+    link = http.client.HTTPConnection("127.0.0.1", service.plan.gateway.server_port, timeout=60)
+    body = json.dumps({"prompt": "x", "stream": True, "max_tokens": TOKENS})
+    headers = {"Content-Type": "application/json", "x-api-key": key}
+    link.request("POST", "/v1/completions", body, headers)
+    with link.getresponse() as answer:
+        begun.wait(60)
+        text = answer.read()
+    link.close()
+    assert text.endswith(b"data: [DONE]\n\n")
+    return text.count(b"data: {")
+
+
+def make_directory(file: Path) -> None:
+    """Put a directory in the place of a file, which root cannot read either."""
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, make_directory], ids=["gone", "directory"])
+def test_a_file_that_cannot_be_read_any_more_changes_nothing(
+    service: Service, directory: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(directory / "keys")
+    assert "cannot use NIM_API_KEYS_FILE" in service.wait_said("nginx keeps the files")
+    assert [status(service, key) for key in (FIRST, SECOND)] == [200, 401]
+    service.kill(service.nginx)
+    wait_until(lambda: service.get("/v1/health/ready")[0] == 200, "nginx")
+    assert [status(service, key) for key in (FIRST, SECOND)] == [200, 401]
     assert service.stop() == 0
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from nim.errors import SettingsError
-from nim.preflight.api_key_digests import NAME, digest_of
+from nim.preflight.api_key_digests import NAME, check_length, digest_of
 
 PREFIX = "nim-"
 KEY_BYTES = 32
@@ -39,4 +39,4 @@ def _from_stdin() -> str:
             "cannot use the key on stdin: expected printable ASCII characters",
             hint="printf %s KEY | nim key NAME --stdin",
         )
-    return key
+    return check_length(key)

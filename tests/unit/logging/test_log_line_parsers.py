@@ -32,6 +32,25 @@ def test_lines_of_the_engine(line: str, level: str, message: str) -> None:
     assert (record.level, record.message) == (level, message)
 
 
+@pytest.mark.parametrize("query", ["?api_key=secret", '?a="secret",b=secret', "?secret?secret/secret"])
+def test_queries_and_referrers_are_not_in_the_log_of_nginx(query: str) -> None:
+    line = (
+        "2026/11/28 03:00:00 [error] 5#5: *7 connect() to unix:/r/engine.sock failed (111: Refused) "
+        "while connecting to upstream, client: 127.0.0.1, server: localhost, "
+        f'request: "GET /v1/models{query} HTTP/1.1", '
+        f'upstream: "http://unix:/r/engine.sock:/v1/models{query}", host: "localhost:8000", '
+        f'referrer: "http://a.example/x{query}"'
+    )
+    message = read_nginx(line).message
+    assert "secret" not in message
+    assert (
+        'request: "GET /v1/models HTTP/1.1", upstream: "http://unix:/r/engine.sock:/v1/models", host'
+        in message
+    )
+    cut_off = line[: line.index("secret") + 3]
+    assert "sec" not in read_nginx(cut_off).message
+
+
 @pytest.mark.timeout(10)
 def test_a_long_line_of_anything_is_read_in_no_time() -> None:
     lines = EngineLines()

@@ -14,7 +14,7 @@ def test_the_defaults_are_generous_and_say_nothing() -> None:
     assert gateway.read_timeout_seconds >= 3600
     assert gateway.send_timeout_seconds >= 3600
     assert gateway.keepalive_timeout_seconds >= 600
-    assert (gateway.max_body_size, gateway.connections) == ("0", 16_384)
+    assert (gateway.max_body_size, gateway.connections) == ("100m", 16_384)
     assert gateway.upstream_keepalive_timeout_seconds == 60
     assert (gateway.route_groups, warnings) == (USUAL, ())
 
