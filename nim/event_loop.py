@@ -30,7 +30,7 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Prevent the callback from running."""
+        """Prevent the timer's callback from running."""
         self.callback = None
 
 
@@ -49,7 +49,7 @@ class EventLoop:
         self._selector.register(fd, selectors.EVENT_WRITE if writable else selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Stop watching `fd`. Call this before closing it."""
+        """Stop watching `fd` in the loop; it stays open. Call this before closing it."""
         self._selector.unregister(fd)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:

@@ -110,7 +110,7 @@ def known_secrets(environ: Mapping[str, str], argv: Sequence[str] = ()) -> tuple
 
 
 def without(secrets: Iterable[str], text: str) -> str:
-    """Return the text with each of the secrets masked, and whatever `mask_text` finds."""
+    """Return the text with each of these secrets replaced by ****, and whatever `mask_text` finds."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return mask_text(text)

@@ -225,7 +225,7 @@ def open_instead(groups: Collection[str]) -> dict[str, str]:
 
 
 def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
-    """Return a tuple of the Routes in these groups and in those that are always open.
+    """Return a tuple of the Routes of these and the always open groups; SettingsError for unknown ones.
 
     A group that does not exist, or stays hidden, is a SettingsError.
     """

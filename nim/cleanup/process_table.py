@@ -143,6 +143,6 @@ class Watch:
             self._gone()
 
     def _gone(self) -> None:
-        """Stop watching and call back."""
+        """Stop watching the process and run the callback."""
         self.close()
         self._callback()

@@ -112,7 +112,7 @@ async def _idle(context: CheckContext) -> Counts | None:
 
 
 async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
-    """Poll until `true(running requests)`; return an Observation, None after `seconds`."""
+    """Poll until `true(running requests)`; return an Observation, None after `seconds` without one."""
     began, looked = time.monotonic(), False
     while True:
         counts = await context.counts(METRICS_TIMEOUT_SECONDS)

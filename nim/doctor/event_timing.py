@@ -46,7 +46,7 @@ class TimedStream:
 
     @property
     def inconclusive(self) -> bool:
-        """Return whether merged events can be explained by this process reading late."""
+        """Return whether the merged events are explained by this process having read late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 

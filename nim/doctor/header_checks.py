@@ -94,7 +94,7 @@ def _if_ours(context: CheckContext) -> Verdict:
 
 
 def _is_json(answer: Answer) -> bool:
-    """Return whether an answer's body is JSON."""
+    """Return whether an answer's body parses as JSON."""
     try:
         json.loads(answer.body)
     except ValueError:

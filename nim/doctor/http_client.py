@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def is_html(self) -> bool:
-        """Return whether the answer is HTML."""
+        """Return whether the answer's Content-Type is text/html."""
         return self.headers.get("Content-Type", "").startswith("text/html")
 
     def __str__(self) -> str:

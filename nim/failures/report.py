@@ -31,7 +31,7 @@ def failure_text(failure: Failure, what: str, end: ProgramExit) -> str:
 
 
 def failure_text_for_kubernetes(failure: Failure, what: str, end: ProgramExit) -> str:
-    """Return the failure as text with fewer log lines, at most 4096 bytes."""
+    """Return the failure as text of at most 4096 bytes, with as many of its log lines as fit."""
     for first in range(len(failure.log) + 1):
         fewer = Failure(**asdict(failure) | {"log": failure.log[first:]})
         text = failure_text(fewer, what, end)

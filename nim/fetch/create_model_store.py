@@ -60,7 +60,7 @@ def make_store(
 
 
 def check_store(directory: Path, note: Note) -> Note | None:
-    """Return the Note of an existing store, complete or not; None for an empty or missing directory.
+    """Return the Note of an existing store; None for no or an empty directory, SettingsError for others.
 
     Raises an error for any other directory.
     """

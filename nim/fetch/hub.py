@@ -83,7 +83,7 @@ def find_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """Download one file into the cache unless it is there; return its path."""
+    """Download one file of the repository into the cache unless it is there; return its path."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))

@@ -126,7 +126,7 @@ def _page(error: errors.HfHubHTTPError) -> str | None:
 
 
 def _instead(status: int) -> str:
-    """Return the hint for a server that is not the hub."""
+    """Return the hint, as text, for an answer from a server that is not the hub."""
     asked = shown_endpoint()
     if status == BAD_REQUEST and asked.startswith("http://"):
         return f"{ENDPOINT}={asked.replace('http://', 'https://', 1)}: it seems to speak TLS"

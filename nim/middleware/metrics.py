@@ -32,7 +32,7 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """Return the metrics of engine and service as Prometheus text; what does not answer is left out."""
+    """Return engine's and service's metrics as bytes of Prometheus text; what is silent is left out."""
     engine, page, counts, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
         fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
@@ -50,7 +50,7 @@ async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus)
 
 
 async def _fetch_key_counts(plan: Plan, upstreams: Upstreams) -> bytes | None:
-    """Return nginx's page of requests by API key; None without keys, or if nginx does not answer."""
+    """Return nginx's page of requests by API key as bytes; None without keys or an answer."""
     if not plan.gateway.api_keys:
         return None
     return await fetch(upstreams.gateway, "/api_keys", ENGINE_TIMEOUT_SECONDS)
@@ -69,7 +69,7 @@ def of_api_keys(page: bytes | None) -> Iterator[Metric]:
 
 
 def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
-    """Return the engine's metrics text unchanged, then ours, without families that the engine has too."""
+    """Return the engine's bytes unchanged, then our families as bytes, without those the engine has."""
     engine = engine or b""
     taken = {name.decode() for name in _OUR_NAMES.findall(engine)}
     registry = CollectorRegistry()

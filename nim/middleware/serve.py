@@ -65,7 +65,7 @@ async def serve(plan: Plan) -> None:
 
 
 def listener(path: Path) -> socket.socket:
-    """Return a unix socket bound to `path` for this user only; a left one is replaced."""
+    """Return a unix socket bound to `path` for this user only, replacing a left one; or PreflightError."""
     if path.is_socket():
         path.unlink()
     taken = socket.socket(socket.AF_UNIX)

@@ -48,7 +48,7 @@ class Connected:
 
 
 async def fetch(session: ClientSession, path: str, timeout_seconds: float) -> bytes | None:
-    """Return the body of a GET that is answered 200; None if the other side is down, slow or refuses."""
+    """Return the body, as bytes, of a GET that is answered 200; None if down, slow or refused."""
     try:
         async with session.get(path, timeout=ClientTimeout(total=timeout_seconds)) as answer:
             if answer.status == web.HTTPOk.status_code:

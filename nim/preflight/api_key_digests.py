@@ -53,7 +53,7 @@ def read_api_keys(path: str) -> dict[str, str]:
 
 
 def check_length(key: str) -> str:
-    """Return the key. PreflightError if nginx would not look for it among the digests."""
+    """Return the key unchanged; PreflightError if it is longer than nginx looks up."""
     if len(key) <= LONGEST_KEY:
         return key
     raise PreflightError(

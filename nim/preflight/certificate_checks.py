@@ -26,7 +26,7 @@ class _Encrypted(Exception):
 
 
 def check_certificates(tls: Tls) -> float | None:
-    """Check the TLS files; return the certificate's expiry in Unix seconds, None if unknown.
+    """Check the TLS files; return the expiry in Unix seconds, None if unknown, or PreflightError.
 
     PreflightError for a file that is unreadable, is no PEM, does not belong to the key, or is out of date.
     """

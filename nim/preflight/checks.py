@@ -38,7 +38,7 @@ class Port:
 
 
 def check(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Run all checks; return the path of nginx. PreflightError for the first check that fails."""
+    """Check nginx, supervisor, engine, /dev/shm and ports; return nginx's path, or PreflightError."""
     nginx = _find_nginx(environ)
     if find_spec("supervisor") is None:
         raise PreflightError(
@@ -53,7 +53,7 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
 
 
 def check_shared_memory(plan: Plan, shm: Path) -> None:
-    """Raise PreflightError if vLLM needs /dev/shm for workers and has no access or below 241 MiB."""
+    """Raise PreflightError if workers need /dev/shm and cannot write in it or less than 241 MiB are free."""
     tags = plan.profile.tags
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):

@@ -28,7 +28,7 @@ _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
 
 
 def take(path: Path) -> int:
-    """Create and lock the run directory, remove leftovers; return the lock's descriptor."""
+    """Create and lock the run directory, remove leftovers; return the lock's fd, or PreflightError."""
     _check_path(path)
     _make(path)
     check_owner(path, path.lstat())

@@ -58,7 +58,7 @@ class Supervisor:
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program unless it runs; return its pid, None if it has already ended."""
+        """Start a program unless it runs; return its pid, None if it has ended, or SupervisorError."""
         self._ends.pop(name, None)
         try:
             self._call("startProcess", name, False)
