@@ -340,8 +340,9 @@ def test_an_engine_that_is_stopped_does_not_hold_up_the_stop(start: Start, direc
     service.assert_nothing_left()
 
 
-def test_live_is_200_at_every_moment(start: Start) -> None:
-    service: Service = start(fast_restarts=True).wait_ready()
+def test_live_is_200_at_every_moment(start: Start, directory: Path) -> None:
+    plan = rendered(make_plan(directory), shutdown_timeout_seconds=20.0)
+    service: Service = start(plan, fast_restarts=True).wait_ready()
     service.kill(service.api_server)
     while service.state().phase is not Phase.READY or not service.state().restarts:
         assert service.live()

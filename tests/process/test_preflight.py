@@ -137,7 +137,7 @@ def test_a_second_service_is_refused_with_the_pid_of_the_first(start: Start, dir
 
 @pytest.mark.slow
 def test_the_lock_of_a_killed_service_does_not_delay_the_next_start(start: Start) -> None:
-    first = start().wait_live()
+    first = start().wait_ready()  # now it starts nothing more, which the list would lack
     tree = first.processes()
     first.kill(first.process.pid)
     first.wait()
