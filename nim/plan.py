@@ -85,7 +85,7 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Return the engine's address in the form of an nginx upstream server."""
+        """Return the engine's address as text for nginx: `unix:PATH` or `127.0.0.1:PORT`."""
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
 
@@ -255,7 +255,7 @@ class Plan:
         return Path(self.run_dir) / name
 
     def to_json(self) -> str:
-        """Return the plan as one JSON object, readable by `from_json`."""
+        """Return the plan as the text of one JSON object, readable by `from_json`."""
         return json.dumps({"format": FORMAT, "hash": self.hash} | asdict(self), ensure_ascii=False, indent=1)
 
     @classmethod

@@ -77,7 +77,7 @@ class State:
         return cls(**data)
 
     def health(self) -> str:
-        """Return the compact JSON body of a readiness answer that is not 200."""
+        """Return the JSON text of a readiness answer that is not 200."""
         body = {
             "object": "health.response",
             "message": self.message,

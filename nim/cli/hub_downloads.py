@@ -47,7 +47,7 @@ def logger(settings: Settings, environ: Mapping[str, str]) -> Log:
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
 
     def log(level: str, message: str) -> None:
-        """Write a line to stderr if its level is wanted."""
+        """Write a line to stderr, secrets masked, if its level is wanted."""
         if form.wants(level):
             sys.stderr.write(form.line(level, "nim", without(secrets, message), at=time.time()))
             sys.stderr.flush()
@@ -175,7 +175,7 @@ class Hub:
 
     @contextmanager
     def _refusing(self, wanted: Wanted) -> Iterator[None]:
-        """Convert errors of the hub's client within the block to this project's."""
+        """Turn exceptions of the hub's client in the block into NimErrors (a context manager)."""
         from nim.fetch.hub_errors import RAISED, refusal
 
         try:
@@ -185,7 +185,7 @@ class Hub:
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:
-        """Log the download's progress at intervals while the block runs, from the bytes on disk."""
+        """Log the download's progress, by the bytes on disk, while the block runs (a context manager)."""
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)

@@ -144,7 +144,7 @@ def usage() -> str:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    """Run the subcommand in `arguments`; return its exit code."""
+    """Run the subcommand in `arguments`, or print help or version; return the exit code."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(usage())
         return 0

@@ -80,7 +80,7 @@ def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
 
 
 async def _is_ours(client: ServiceClient, models: Answer) -> bool:
-    """Return whether this project's gateway answers, by a header or its health body."""
+    """Return whether this project's gateway answers: by a header, else by one request for its health."""
     if "engine;dur=" in models.headers.get("Server-Timing", ""):
         return True
     try:

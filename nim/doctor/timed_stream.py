@@ -82,7 +82,7 @@ class GenerationApi:
 
     @property
     def path(self) -> str:
-        """Return the path of the generation route."""
+        """Return the path of the generation route in use: chat completions, or completions."""
         return "/v1/chat/completions" if self._ways[0][0] else "/v1/completions"
 
     @asynccontextmanager

@@ -48,7 +48,7 @@ def run_path_steps(steps: Iterator[Place], seconds: float) -> None:
 
 
 def probe(places: Iterator[Place], seconds: float) -> None:
-    """Test whether each path exists; PreflightError for one that does not respond within `seconds`."""
+    """Test whether each path exists; PreflightError if that takes longer than `seconds` in all."""
     run_path_steps(_accessed(places), seconds)
 
 

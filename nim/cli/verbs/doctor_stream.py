@@ -42,7 +42,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim doctor stream`."""
+    """Return the ArgumentParser of `nim doctor stream`."""
     parser = argparse.ArgumentParser(
         prog="nim doctor stream", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )

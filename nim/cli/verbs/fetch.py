@@ -85,7 +85,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim fetch`."""
+    """Return the ArgumentParser of `nim fetch`."""
     parser = argparse.ArgumentParser(
         prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim model`."""
+    """Return the ArgumentParser of `nim model`."""
     parser = argparse.ArgumentParser(
         prog="nim model",
         description=ABOUT,

@@ -149,7 +149,7 @@ class _Import:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim profiles`."""
+    """Return the ArgumentParser of `nim profiles`."""
     epilog = "`nim profiles import -h` describes how public vLLM recipes are converted to manifests."
     parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _import_parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim profiles import`."""
+    """Return the ArgumentParser of `nim profiles import`."""
     parser = argparse.ArgumentParser(
         prog="nim profiles import", description="Convert public vLLM recipes to manifests."
     )

@@ -93,7 +93,7 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
-    """Return whether NIM_PASSTHROUGH_ARGS enables LoRA."""
+    """Return whether LoRA is enabled by the flags in NIM_PASSTHROUGH_ARGS."""
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
     said = read_arguments(line, PASSTHROUGH, settings, load_options())
     return bool(said.parsed.values.get("enable_lora"))

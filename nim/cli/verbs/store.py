@@ -71,7 +71,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim store`."""
+    """Return the ArgumentParser of `nim store`."""
     parser = argparse.ArgumentParser(
         prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
