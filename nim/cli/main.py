@@ -16,7 +16,7 @@ from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
 from nim.redact import known_secrets, without
 from nim.settings import with_secrets
-from nim.settings.utf8 import refuse_other_text
+from nim.settings.refuse_non_utf8 import refuse_other_text
 from nim.settings.value_types import BOOLEAN
 
 Verb = Callable[[Sequence[str], Mapping[str, str]], int]

@@ -12,8 +12,8 @@ from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
 from nim.models.refused_models import model_fault
-from nim.selection.profile_fit import Fit, Kind, Miss, Wishes
-from nim.selection.profile_names import Asked
+from nim.selection.find_named_profile import Asked
+from nim.selection.fit_types import Fit, Kind, Miss, Wishes
 from nim.selection.profile_ranking import sort_key
 from nim.selection.select import compare_all, order_fitting
 from nim.value_origins import Layer, Origin, Value

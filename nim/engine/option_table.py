@@ -93,33 +93,33 @@ class OptionTable:
     gone_variables: Mapping[str, Gone]
 
     def find(self, spelling: str) -> tuple[Option, bool] | None:
-        """Return the option of this exact spelling, and True for `--x`, False for `--no-x`; or None."""
+        """Return (option, True for --x or False for --no-x) of an exact spelling; None if unknown."""
         return self.spellings.get(dashed(spelling))
 
     def named(self, name: str) -> Option | None:
-        """Return the option of this name, with underscores or dashes; None if unknown."""
+        """Return the Option of this name, written with underscores or dashes; None if unknown."""
         return self.options.get(name.replace("-", "_"))
 
     def starting_with(self, prefix: str) -> tuple[str, ...]:
-        """Return the long spellings that begin with `prefix`."""
+        """Return a tuple of the `--` spellings that begin with `prefix`; () if none does."""
         prefix = dashed(prefix)
         return tuple(s for s in self.spellings if s.startswith("--") and s.startswith(prefix))
 
 
 def dashed(spelling: str) -> str:
-    """Return `--max_model_len` as `--max-model-len`; short forms are unchanged."""
+    """Return a long option with dashes for underscores, as `--max-model-len`; other text unchanged."""
     return spelling.replace("_", "-") if spelling.startswith("--") else spelling
 
 
 def table_versions() -> tuple[str, ...]:
-    """Return the releases that have a table, oldest first."""
+    """Return the vLLM releases that have a table file, as texts, oldest first."""
     found = (path.stem.removeprefix("vllm-") for path in OPTIONS_DIR.glob("vllm-*.json"))
     return tuple(sorted(found, key=_release))
 
 
 @cache
 def load_options(version: str | None = None) -> OptionTable:
-    """Return the table of this engine release; of the newest available if none is named."""
+    """Return the OptionTable of a vLLM release (default: the newest), from JSON; SettingsError if none."""
     known = table_versions()
     wanted = version.partition("+")[0] if version else known[-1]
     if wanted not in known:
@@ -133,7 +133,7 @@ def load_options(version: str | None = None) -> OptionTable:
 
 
 def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTable:
-    """Return the table from these two parsed files."""
+    """Return the OptionTable built from the parsed table file `raw` and the parsed history file."""
     options = {name: _option(name, row) for name, row in raw["options"].items()}
     spellings = {s: (option, True) for option in options.values() for s in option.spellings}
     spellings.update({s: (option, False) for option in options.values() for s in option.negatives})
@@ -150,13 +150,13 @@ def table_from(raw: Mapping[str, Any], history: Mapping[str, Any]) -> OptionTabl
 
 
 def canonical_flag(name: str, spellings: tuple[str, ...]) -> str:
-    """Return `--name` if the option has it, else its first long spelling."""
+    """Return `--name` with dashes if it is among `spellings`, else the first long spelling."""
     plain = "--" + name.replace("_", "-")
     return plain if plain in spellings else next(s for s in spellings if s.startswith("--"))
 
 
 def _option(name: str, row: Mapping[str, Any]) -> Option:
-    """Return the option of one row."""
+    """Return the Option built from one row of the table file."""
     spellings = tuple(row["flags"])
     return Option(
         name=name,
@@ -180,12 +180,12 @@ def _option(name: str, row: Mapping[str, Any]) -> Option:
 
 
 def _gone(rows: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Gone]:
-    """Return the removed names from rows of the history."""
+    """Return removed name → Gone (last release, replacement), from rows of the history file."""
     return MappingProxyType(
         {name: Gone(last_seen=row["last_seen"], use=row.get("use")) for name, row in rows.items()}
     )
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return a version as numbers, for comparison."""
+    """Return a version as a tuple of numbers, for comparison: (0, 32, 0)."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())

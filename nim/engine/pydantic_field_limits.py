@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def limits_of(cls: Any) -> dict[str, Row]:
-    """Return field name → limits under JSON schema's names, for those of a pydantic class that have any.
+    """Return field name → limits (minimum, enum …) of a pydantic class; fields without are left out.
 
     Choices are omitted for a field whose validator runs first, since it may accept other spellings.
     """
@@ -28,7 +28,7 @@ def limits_of(cls: Any) -> dict[str, Row]:
 
 
 def _bounds(metadata: list[Any]) -> Row:
-    """Return the limits in a field's metadata under JSON schema's names."""
+    """Return the limits in a field's metadata as a dict such as {"minimum": 1}; {} if none."""
     return {
         theirs: getattr(item, ours)
         for item in metadata
@@ -38,7 +38,7 @@ def _bounds(metadata: list[Any]) -> Row:
 
 
 def _literals(hint: Any) -> Iterator[Any]:
-    """Return the values of a Literal, or of an optional one; nothing for a union with another type."""
+    """Yield the values of a type hint that is a Literal or optional Literal; nothing for other hints."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         for argument in arguments:
@@ -50,7 +50,7 @@ def _literals(hint: Any) -> Iterator[Any]:
 
 
 def _validated_first(cls: Any) -> Iterator[str]:
-    """Yield the fields that a validator may change before the limits apply."""
+    """Yield the names of fields whose validator runs before the type check."""
     decorators = getattr(cls, "__pydantic_decorators__", None)
     for decorator in decorators.field_validators.values() if decorators else ():
         if decorator.info.mode != "after":

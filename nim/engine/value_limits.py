@@ -21,7 +21,7 @@ class Limits:
     enum: tuple[Any, ...] = ()
 
     def check(self, value: Any) -> None:
-        """Raise MisfitError for a value outside the limits. Null and other types are not checked."""
+        """Raise MisfitError for a number or word outside the limits; None, bool and others pass."""
         if self.enum and isinstance(value, str | int) and value not in self.enum:
             raise self._no_choice(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and not self._holds(value):
@@ -29,7 +29,7 @@ class Limits:
             raise MisfitError(reason, allowed=(self.range_text(),), write=self._meant(value))
 
     def range_text(self) -> str:
-        """Return the range in words, such as "1 or more" or "above 0 and at most 1"."""
+        """Return the range as text, "1 or more" or "above 0 and at most 1"; "" without limits."""
         low = [f"above {self.exclusive_minimum:g}"] if self.exclusive_minimum is not None else []
         if self.minimum is not None:
             bounded = self.maximum is not None or self.exclusive_maximum is not None
@@ -39,7 +39,7 @@ class Limits:
         return " and ".join([*low, *high])
 
     def _holds(self, value: float) -> bool:
-        """Return whether a number is within the limits."""
+        """Return True if the number is within the limits."""
         return (
             (self.minimum is None or value >= self.minimum)
             and (self.exclusive_minimum is None or value > self.exclusive_minimum)
@@ -48,13 +48,13 @@ class Limits:
         )
 
     def _meant(self, value: float) -> str | None:
-        """Return the share that a percentage means, such as 0.8 for 80; None for any other value."""
+        """Return 80 as "0.8" if the limit is a share up to 1 and the result is valid; else None."""
         share = self.maximum == 1 or self.exclusive_maximum == 1
         meant = value / _PERCENT
         return f"{meant:g}" if share and value > 1 and self._holds(meant) else None
 
     def _no_choice(self, value: Any) -> MisfitError:
-        """Return the error for a value that is not one of the choices."""
+        """Return (not raise) the MisfitError for a value that is not in `enum`."""
         names = [str(choice) for choice in self.enum]
         near = nearest(str(value), names, 1)
         shown = f'"{value}"' if isinstance(value, str) else str(value)
@@ -64,7 +64,7 @@ class Limits:
 
 
 def limits_from(row: Mapping[str, Any]) -> Limits:
-    """Return the limits that a row of a table gives under JSON schema's names."""
+    """Return the Limits in a row with JSON schema's names (minimum, exclusiveMaximum, enum …)."""
     return Limits(
         minimum=row.get("minimum"),
         exclusive_minimum=row.get("exclusiveMinimum"),

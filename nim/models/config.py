@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nim.engine.config_classes import UNKNOWN, ConfigClass, config_class, default_architecture
+from nim.engine.hf_config_defaults import UNKNOWN, ConfigClass, config_class, default_architecture
 from nim.log_format import visible
 
 # Names that old files have, and the classes turn into others where they read a file.

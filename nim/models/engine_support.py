@@ -1,6 +1,6 @@
 """What the engine's implementation of a model supports, as its catalog has it."""
 
-from nim.engine.model_catalog import Feature, load_catalog
+from nim.engine.supported_names_catalog import Feature, load_catalog
 from nim.models.config import ModelConfig
 
 

@@ -1,6 +1,6 @@
 """Whether a model generates text or pools, and which inputs it accepts besides text."""
 
-from nim.engine.model_catalog import Architecture, Catalog, Feature, load_catalog
+from nim.engine.supported_names_catalog import Architecture, Catalog, Feature, load_catalog
 from nim.models.config import ModelConfig, Section
 
 _SIGNS = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nim.engine.model_catalog import Feature
+from nim.engine.supported_names_catalog import Feature
 from nim.models.attention_heads import read_heads
 from nim.models.config import ModelConfig
 from nim.models.engine_support import supports

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.models.config import ModelConfig
 from nim.models.parallel_sizes import has_experts
 from nim.models.precision import weight_groups

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nim.engine.model_catalog import Way, load_catalog
+from nim.engine.supported_names_catalog import Way, load_catalog
 from nim.models.config import ModelConfig
 from nim.models.quantization import quantization_mapping
 from nim.models.quantization_faults import quantization_fault

@@ -17,7 +17,7 @@ PROGRAMS_BYTES = 3 * GIB
 def cpu_entries(
     selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
 ) -> Iterator[Entry]:
-    """Yield the default options on a CPU; options set by the user (`said`) are kept."""
+    """Yield Entries for a CPU profile: KV cache size, and eager mode without a compiler; else nothing."""
     if not selection.profile.on_cpu:
         return
     if not SIZES & {*said}:
@@ -27,10 +27,10 @@ def cpu_entries(
 
 
 def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
-    """Yield half of the memory that the weights leave: vLLM would take nearly all of the machine's, despite a
-    limit.
+    """Yield the Entry of VLLM_CPU_KVCACHE_SPACE: half of the memory the weights leave; nothing if unknown.
 
-    More if the context needs more, since the engine does not start with less.
+    vLLM would take nearly all of the machine's, despite a limit. More if the context needs more, since the
+    engine does not start with less.
     """
     sizes = {"what is free": hardware.host_memory_available_bytes, "the limit": hardware.memory_limit_bytes}
     known = [(size, name) for name, size in sizes.items() if size is not None]
@@ -49,5 +49,5 @@ def _cache(selection: Selection, hardware: Hardware) -> Iterator[Entry]:
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
-    """Return an entry of the derived layer."""
+    """Return an Entry of the derived layer whose origin is the reason `place`."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

@@ -64,7 +64,7 @@ class HostFacts:
 
 
 def default_entries() -> Iterator[Entry]:
-    """Yield this project's defaults, the weakest layer."""
+    """Yield an Entry for each of this project's own defaults, the weakest layer."""
     yield from entries(Layer.DEFAULT, "nim", DEFAULT_OPTIONS)
     yield from entries(Layer.DEFAULT, "nim", DEFAULT_VARIABLES)
 
@@ -72,7 +72,7 @@ def default_entries() -> Iterator[Entry]:
 def derived_entries(
     environment: HostFacts, source: Source, model_name: str, log_level: str, selection: Selection
 ) -> Iterator[Entry]:
-    """Yield the layer between the defaults and the profile."""
+    """Yield Entries for served name, revision, GPU memory share, cache directories and log level."""
     yield _derived("served_model_name", [model_name], "the model's name")
     yield from revision_entries(source)
     if selection.utilization is not None:
@@ -82,13 +82,13 @@ def derived_entries(
 
 
 def revision_entries(source: Source) -> Iterator[Entry]:
-    """Yield the revision of the repository, if one is set."""
+    """Yield an Entry for `--revision` if the source names one; nothing otherwise."""
     if source.revision:
         yield _derived("revision", source.revision, "the revision in the model's URI")
 
 
 def cache_entries(environment: HostFacts) -> Iterator[Entry]:
-    """Yield the directories for downloads and compiled kernels, and whether downloads are disabled."""
+    """Yield Entries for HF_HOME and VLLM_CACHE_ROOT, and HF_HUB_OFFLINE if downloads are disabled."""
     yield _derived("HF_HOME", f"{environment.cache_dir}/huggingface", "NIM_CACHE_PATH")
     yield _derived("VLLM_CACHE_ROOT", environment.runtime_cache_dir, "NIM_RUNTIME_CACHE_PATH, NIM_CACHE_PATH")
     if environment.offline:
@@ -96,7 +96,7 @@ def cache_entries(environment: HostFacts) -> Iterator[Entry]:
 
 
 def address_entries(environment: HostFacts, server_port: int, backend_port: int | None) -> Iterator[Entry]:
-    """Yield the engine's address. On a unix socket it still needs a port, which it checks when it stops."""
+    """Yield Entries for the engine's address: `uds` and a spare `port`, or `host` and `port`."""
     if backend_port is None:
         yield _derived("uds", f"{environment.run_dir}/{ENGINE_SOCKET}", "nothing but the gateway reaches it")
         yield _derived("port", server_port + 1 if server_port < 65535 else 1, "not the gateway's")
@@ -107,7 +107,7 @@ def address_entries(environment: HostFacts, server_port: int, backend_port: int 
 
 
 def loopback_entries(said: Collection[str]) -> Iterator[Entry]:
-    """Yield where the engine's processes listen for each other, unless an option of `said` has other nodes.
+    """Yield Entries that keep the engine's processes on loopback; nothing if `said` has other nodes.
 
     By default vLLM, gloo and NCCL take the interface of the default route or of the host's name.
     """
@@ -118,7 +118,7 @@ def loopback_entries(said: Collection[str]) -> Iterator[Entry]:
 
 
 def device_entries(selection: Selection) -> Iterator[Entry]:
-    """Yield the GPUs that the engine may use: those the profile was chosen for, in the user's order."""
+    """Yield Entries for CUDA_DEVICE_ORDER and CUDA_VISIBLE_DEVICES; nothing on a CPU."""
     if not selection.devices:
         return
     yield _derived("CUDA_DEVICE_ORDER", "PCI_BUS_ID", "the order in which GPUs are counted")
@@ -129,12 +129,12 @@ def device_entries(selection: Selection) -> Iterator[Entry]:
 
 
 def _why_share(utilization: float) -> str:
-    """Return why the engine's default utilization is not used: it is more than is free, or too little."""
+    """Return as text why the memory utilization differs from the engine's default."""
     if utilization < ENGINE_UTILIZATION:
         return f"what is free on the GPUs: the engine's {ENGINE_UTILIZATION} is more"
     return f"what the weights need: the engine's {ENGINE_UTILIZATION} is less"
 
 
 def _derived(name: str, value: object, place: str) -> Entry:
-    """Return an entry of the derived layer."""
+    """Return an Entry of the derived layer whose origin is the reason `place`."""
     return Entry(name=name, value=value, origin=Origin(layer=Layer.DERIVED, place=place))

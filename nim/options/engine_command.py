@@ -9,7 +9,7 @@ PLACEHOLDER = "{engine}"
 
 
 def engine_command(own: Sequence[str], replacement: str | None) -> tuple[str, ...]:
-    """Return the command that starts the engine: vLLM's own, or NIM_ENGINE_COMMAND with vLLM's verb.
+    """Return the command as a tuple: `own`, or NIM_ENGINE_COMMAND with vLLM's verb; SettingsError if blank.
 
     In a replacement, `{engine}` stands for all before the verb: `numactl -N 0 {engine}` wraps vLLM. A
     replacement without that word is used instead of vLLM.

@@ -24,7 +24,7 @@ class Entry:
 
 
 def entries(layer: Layer, place: str, values: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """Return entries for several values from one place."""
+    """Return a tuple with one Entry for each name and value, all of the same layer and place."""
     origin = Origin(layer=layer, place=place)
     return tuple(Entry(name=name, value=value, origin=origin) for name, value in values.items())
 
@@ -47,7 +47,7 @@ def profile_entries(
     *,
     strict: bool = True,
 ) -> Layered:
-    """Return a profile's tags, its `nim_json_args`, its engine's arguments and environment, weakest first.
+    """Return the Layered options of a profile: tags, JSON args, args, env. ManifestError if invalid.
 
     Values get the checks of the engine's flags. ManifestError for a value that the engine would not take.
     """
@@ -66,7 +66,7 @@ def profile_entries(
 
 
 def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, strict: bool) -> ParsedArguments:
-    """Return a profile's options after the check; ManifestError if it fails."""
+    """Return a profile's options as ParsedArguments; ManifestError if the engine would refuse one."""
     try:
         return check_values(values, table, place=place, strict=strict)
     except SettingsError as error:
@@ -76,7 +76,7 @@ def _checked(values: Mapping[str, Any], table: OptionTable, place: str, *, stric
 def environment_entries(
     environ: Mapping[str, str], weaker: Iterable[Entry], strays: Collection[str]
 ) -> Iterator[Entry]:
-    """Yield the engine's own variables, and those that weaker layers set, from the environment.
+    """Yield an Entry for each VLLM_* variable in `environ`, and each variable that `weaker` sets.
 
     `strays` are left out, and so is CUDA_VISIBLE_DEVICES, which the detection of the hardware has read.
     """
@@ -87,12 +87,12 @@ def environment_entries(
 
 
 def option_name(flag: str) -> str:
-    """Return the option's name with underscores: `max_model_len` for `--max-model-len`."""
+    """Return a flag as an option's name: `max_model_len` for `--max-model-len`."""
     return flag.removeprefix("--").replace("-", "_")
 
 
 def _json_args(label: str, text: str) -> dict[str, Any]:
-    """Return the options in a profile's tag; ManifestError if it is no JSON object."""
+    """Return the options in a profile's nim_json_args tag as a dict; ManifestError if it is no JSON dict."""
     try:
         values = json.loads(text)
     except ValueError as error:

@@ -8,7 +8,7 @@ from nim.value_origins import Value
 
 
 def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
-    """Return one value per option. The strongest layer wins; within a layer, the later entry.
+    """Return a dict: option → Value with origin and overridden values. The strongest layer wins.
 
     JSON objects are merged key by key. `previous` holds the values that each entry overrode, strongest first.
     Names are sorted, so that equal input gives equal plans.
@@ -20,7 +20,7 @@ def resolve(layered: Iterable[Entry]) -> dict[str, Value]:
 
 
 def merge(weak: Any, strong: Any) -> Any:
-    """Return two JSON objects merged key by key, deeply; for other values, the strong one."""
+    """Return two dicts merged deeply, `strong` winning; `strong` alone if either is no dict."""
     if not isinstance(weak, Mapping) or not isinstance(strong, Mapping):
         return strong
     merged = dict(weak)
@@ -30,7 +30,7 @@ def merge(weak: Any, strong: Any) -> Any:
 
 
 def _over(old: Value | None, entry: Entry) -> Value:
-    """Return an entry's value merged over the old one, with the history."""
+    """Return a Value: the entry's value merged over the old Value, which is kept in `previous`."""
     if old is None:
         return Value(value=entry.value, origin=entry.origin)
     was = Value(value=old.value, origin=old.origin)

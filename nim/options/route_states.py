@@ -31,7 +31,7 @@ class Stray:
 def route_states(
     groups: Collection[str], *, lora: bool, engine_paths: Collection[str] | None = None
 ) -> tuple[RouteState, ...]:
-    """Return the state of every route, for these open groups and the paths in the engine's document."""
+    """Return a RouteState for every known route, given the open groups and the engine's paths."""
     states = []
     for route in ROUTES:
         is_open = route.group in (*ALWAYS_OPEN, *groups)
@@ -49,7 +49,7 @@ def route_states(
 
 
 def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
-    """Return the paths of an OpenAPI document that belong to no group."""
+    """Return a Stray for each path of an OpenAPI document (dict) that no known route has."""
     known = {route.path for route in ROUTES}
     paths: Mapping[str, Any] = document["paths"]
     return tuple(
@@ -60,12 +60,12 @@ def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
 
 
 def hidden_in(states: Iterable[RouteState]) -> tuple[RouteState, ...]:
-    """Return the routes that the engine has and the gateway closes."""
+    """Return the RouteStates of routes that the engine has and the gateway closes."""
     return tuple(state for state in states if state.in_engine and not state.is_open)
 
 
 def _open(group: Group) -> tuple[str, None]:
-    """Return why an open group is open; None, because nothing need open it."""
+    """Return (why the group is open, None); None since no setting is needed to open it."""
     if group in ALWAYS_OPEN:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
@@ -74,7 +74,7 @@ def _open(group: Group) -> tuple[str, None]:
 
 
 def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:
-    """Return why a route is closed, and the setting that opens it."""
+    """Return (why the route is closed, the setting that opens it or None)."""
     group = route.group
     if group is Group.HIDDEN:
         return route.note, None
@@ -86,7 +86,7 @@ def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, 
 
 
 def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
-    """Return the NIM_ROUTES value that also opens `group`: additions to the defaults, or all groups."""
+    """Return the NIM_ROUTES value that opens `group` besides the open `groups`, as text."""
     wanted = {*groups, *ALWAYS_OPEN, group}
     usual = {*OPEN_BY_DEFAULT, Group.ADAPTERS} if lora else {*OPEN_BY_DEFAULT}
     if usual <= wanted:
@@ -95,7 +95,7 @@ def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
 
 
 def _in_engine(route: Route, engine_paths: Collection[str] | None) -> bool | None:
-    """Return whether the engine has the route; None for websockets and page files, which OpenAPI omits."""
+    """Return whether the engine has the route; None if not asked or OpenAPI cannot say."""
     if engine_paths is None or route.target is not Target.ENGINE:
         return None
     if route.path in engine_paths:

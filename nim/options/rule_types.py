@@ -30,18 +30,18 @@ class Said:
     gpu: Gpu | None = None
 
     def get(self, name: str) -> Any:
-        """Return the option's value, or the engine's default."""
+        """Return the option's resolved value, else the engine's default; None for an unknown option."""
         if name in self.config:
             return self.config[name].value
         option = self.table.options.get(name)
         return option.default if option else None
 
     def given(self, name: str) -> bool:
-        """Return whether a layer sets the option."""
+        """Return True if some layer sets the option to a value other than None."""
         return name in self.config and self.config[name].value is not None
 
     def number(self, name: str) -> float | None:
-        """Return the option's value if it is a number, else None; "auto", which is -1, gives None."""
+        """Return the option's value if it is a number; None otherwise and for "auto"."""
         value = self.get(name)
         option = self.table.options.get(name)
         if option and option.kind is Kind.AUTO_INTEGER and value == -1:
@@ -49,11 +49,11 @@ class Said:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def item(self, name: str, key: str) -> Any:
-        """Return a value of an option that is a JSON object; None if it is not set."""
+        """Return the value of `key` in an option that is a JSON object; None if it is not set."""
         return self.items(name).get(key)
 
     def items(self, name: str) -> dict[str, Any]:
-        """Return an option that is a JSON object, with underscores in its keys; empty if it is not set."""
+        """Return an option's JSON object as a dict with underscores in its keys; {} if it is not set."""
         value = self.get(name)
         return (
             {str(key).replace("-", "_"): one for key, one in value.items()}
@@ -62,7 +62,7 @@ class Said:
         )
 
     def flag(self, name: str) -> str:
-        """Return an option as text, with value and origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
+        """Return an option as text with value and origin: `--max-loras 4 (NIM_MAX_GPU_LORAS)`."""
         option = self.table.options[name]
         value = self.get(name)
         shown = "" if isinstance(value, bool | Mapping | list) or value is None else f" {value}"
@@ -72,7 +72,7 @@ class Said:
         return f"{written}{shown} ({self.config[name].origin.place})"
 
     def write(self, name: str, value: object, beside: str) -> str:
-        """Return what to type for an option: its variable if a variable set `beside`, else its flag."""
+        """Return what to type to set an option: NAME=value if a variable set `beside`, else the flag."""
         origin = self.config[beside].origin if beside in self.config else None
         if origin and origin.layer is Layer.ENV and name in VARIABLES:
             return f"{VARIABLES[name]}={value}"
@@ -97,10 +97,10 @@ class Rule:
 
 
 def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
-    """Return the rule that the first option requires the second."""
+    """Return a Rule that option `name`, if on, requires option `other`."""
 
     def find(said: Said) -> Clash | None:
-        """Return the clash of the first option without the second; None if there is none."""
+        """Return the Clash of the first option without the second; None if there is none."""
         if not said.get(name) or said.get(other):
             return None
         flag = said.table.options[other].flag
@@ -110,10 +110,10 @@ def needs(name: str, other: str, value: object = "", *, source: str) -> Rule:
 
 
 def excludes(name: str, other: str, *, source: str) -> Rule:
-    """Return the rule that at most one of the two options is on."""
+    """Return a Rule that at most one of the two options is on."""
 
     def find(said: Said) -> Clash | None:
-        """Return the clash of two options that are both on; None if there is none."""
+        """Return the Clash of two options that are both on; None otherwise."""
         if not said.get(name) or not said.get(other):
             return None
         return Clash(message=f"{said.flag(name)} with {said.flag(other)}", hint="one of the two")
@@ -122,7 +122,7 @@ def excludes(name: str, other: str, *, source: str) -> Rule:
 
 
 def at_least(name: str, least: int, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
-    """Return the rule that a number that was set is not below `least`."""
+    """Return a Rule that a number set for option `name` is not below `least`."""
 
     def find(said: Said) -> Clash | None:
         value = said.number(name)
@@ -134,10 +134,10 @@ def at_least(name: str, least: int, *, source: str, where: Callable[[Said], bool
 
 
 def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool] | None = None) -> Rule:
-    """Return the rule that the first number is not above the second, where both are known."""
+    """Return a Rule that the number of option `name` is not above that of option `other`."""
 
     def find(said: Said) -> Clash | None:
-        """Return the clash of a number above the other; None if there is none."""
+        """Return the Clash of a number above the other; None otherwise."""
         low, high = said.number(name), said.number(other)
         if low is None or high is None or low <= high or not (said.given(name) or said.given(other)):
             return None
@@ -152,10 +152,10 @@ def at_most(name: str, other: str, *, source: str, where: Callable[[Said], bool]
 
 
 def once(option: str, whole: str, key: str, *, source: str) -> Rule:
-    """Return the rule that a value is not set both by its option and by a key of a JSON object."""
+    """Return a Rule that a value is not set both by `option` and by `key` of JSON option `whole`."""
 
     def find(said: Said) -> Clash | None:
-        """Return the clash of a value set twice; None if there is none."""
+        """Return the Clash of a value that is set twice; None otherwise."""
         if not said.given(option) or said.item(whole, key) is None:
             return None
         message = f'{said.flag(option)} and "{key}" of {said.flag(whole)}: they say the same'
@@ -165,5 +165,5 @@ def once(option: str, whole: str, key: str, *, source: str) -> Rule:
 
 
 def found(message: str, hint: str | None = None) -> Clash:
-    """Return a clash with this message and hint."""
+    """Return a Clash with this message and hint."""
     return Clash(message=message, hint=hint)

@@ -13,7 +13,7 @@ from nim.value_origins import Layer, Origin
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
-    """Return the options that NIM_* variables set. SettingsError names every variable with a refused value.
+    """Return the engine options that NIM_* variables set, as Layered; SettingsError lists bad values.
 
     Without a strict check such a value becomes a warning, and is passed on to the engine under its flag.
     """
@@ -38,7 +38,7 @@ class _Reading:
     rest: list[str] = field(default_factory=list)
 
     def add(self, variable: str, option: Option, value: Any) -> None:
-        """Check one variable's value and add its entry or its refusal."""
+        """Check one variable's value; append its Entry and warnings, or its Refusal, to this object."""
         words = list(value) if isinstance(value, tuple) else [str(value)]
         try:
             reading = read_value(option, words if isinstance(value, tuple) else value)

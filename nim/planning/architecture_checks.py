@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from nim.engine.arguments.refusals import Refusal
-from nim.engine.catalog_checks import (
+from nim.engine.check_names_against_catalog import (
     OTHER_WEIGHTS,
     needless_quantization,
     refuse,
@@ -13,7 +13,7 @@ from nim.engine.catalog_checks import (
     unknown_architecture,
     unknown_quantization,
 )
-from nim.engine.model_catalog import Catalog
+from nim.engine.supported_names_catalog import Catalog
 from nim.manifest.types import merged
 from nim.models.checkpoint.check_model_directory import LocalModel
 from nim.models.checkpoint.list_directory import CONFIG
@@ -33,7 +33,7 @@ _SPECULATORS = "speculators_config"
 def check_model_names(
     model: LocalModel, values: Mapping[str, Value], catalog: Catalog, *, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings; with `strict`, raise WeightsError for names that the engine does not support."""
+    """Return warnings; if `strict`, WeightsError for an architecture or quantization vLLM lacks."""
     said = {name: value.value for name, value in values.items()}
     config = _configuration(model, said)
     if config is None:
@@ -48,7 +48,7 @@ def check_model_names(
 
 
 def _configuration(model: LocalModel, said: Mapping[str, Any]) -> ModelConfig | None:
-    """Return the configuration from `config.json` with overrides applied; None if another file decides."""
+    """Read config.json, apply --hf-overrides, return ModelConfig; None if another file counts."""
     if model.files.config != CONFIG or any(said.get(name) for name in _OTHER_CONFIG):
         return None
     config = read_config(model.files.directory)
@@ -64,7 +64,7 @@ def _configuration(model: LocalModel, said: Mapping[str, Any]) -> ModelConfig | 
 def _check_architecture(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings about the architecture; with `strict`, raise WeightsError for an unsupported one."""
+    """Return warnings; if `strict`, WeightsError for an architecture that vLLM cannot load."""
     implementation = str(said.get("model_impl") or "auto")
     auto_map = config.root.mapping("auto_map")
     refusal = unknown_architecture(
@@ -83,7 +83,7 @@ def _check_architecture(
 def _check_layers(
     config: ModelConfig, said: Mapping[str, Any], place: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings about the layers; with `strict`, raise WeightsError for unsupported ones."""
+    """Return warnings; if `strict`, WeightsError for layers of the model that vLLM cannot run."""
     fault = layers_fault(config)
     if fault is None or said.get("model_impl") in ("transformers", "terratorch"):
         return ()
@@ -94,7 +94,7 @@ def _check_layers(
 def _check_quantization(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, place: str, *, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings about the quantization; with `strict`, raise WeightsError for an unsupported one."""
+    """Return warnings; if `strict`, WeightsError for a quantization that vLLM cannot load."""
     method = quantization_name(config)
     if not method:
         return ()
@@ -120,7 +120,7 @@ def _check_quantization(
 def _check_unquantized(
     config: ModelConfig, said: Mapping[str, Any], catalog: Catalog, model: LocalModel, *, strict: bool
 ) -> tuple[str, ...]:
-    """Check `--quantization` for weights that are not quantized; what lies elsewhere may say how they are."""
+    """Return warnings; if `strict`, WeightsError for --quantization on unquantized weights."""
     elsewhere = said.get("quantization_config") or said.get("hf_overrides") or model.weights is None
     if quantization_name(config) or quantization_mapping(config) or elsewhere:
         return ()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from nim import __version__
 from nim.engine import OptionTable
-from nim.options.api_keys import KEY_VARIABLE
 from nim.options.derived_options import HostFacts
-from nim.options.nginx_settings import decide_gateway
+from nim.options.resolve_api_keys import KEY_VARIABLE
+from nim.options.resolve_nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
@@ -54,7 +54,7 @@ class Decided:
 
 
 def assemble(decided: Decided) -> Plan:
-    """Return the plan. Its argument list is parsed from the rendered file: what is printed is what runs."""
+    """Return the Plan with rendered nginx and argument texts; writes nothing. SettingsError for secrets."""
     settings, host = decided.settings, decided.host
     refuse_secrets(decided.config, decided.verbatim, decided.command)
     args = _render_args(decided)
@@ -99,7 +99,7 @@ def assemble(decided: Decided) -> Plan:
 
 
 def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:
-    """Return the plan's engine: command, arguments, environment."""
+    """Return the plan's Engine: command line, environment variables, socket or port."""
     port = decided.settings.backend_port
     return Engine(
         name="vllm",
@@ -113,6 +113,6 @@ def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:
 
 
 def _render_args(decided: Decided) -> str:
-    """Return the text of `vllm.args`."""
+    """Return the text of the file `vllm.args`: command, model and options."""
     options = {name: value.value for name, value in decided.config.items() if not is_variable(name)}
     return render_args(decided.command, decided.weights, options, decided.table, decided.verbatim)

@@ -13,14 +13,14 @@ from nim.models.requested_model import HUB, ModelWish
 from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
 from nim.options.resolve_layers import resolve
-from nim.planning.facts_of_local_sources import facts_by_source, read_facts
 from nim.planning.local_model_files import KnownFiles, judge_model, known_files, probe_hub_cache
 from nim.planning.option_layers_from_files import runtime_config_entries
 from nim.planning.option_layers_from_user import Written
 from nim.planning.plan_request import Request
-from nim.selection.adapters import takes_adapters
+from nim.planning.read_model_facts import facts_by_source, read_facts
 from nim.selection.effective_options import EngineOptions
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
+from nim.selection.lora_support import takes_adapters
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Facts, Selection, select
 
@@ -42,7 +42,7 @@ def find_candidates(
     host: HostFacts,
     engine: InstalledEngine | None,
 ) -> Candidates:
-    """Return the profiles to choose from, with the user's requirements and the model facts."""
+    """Return the Candidates: manifest, user's requirements and facts read from local model files."""
     said = said_entries(request, written, wish)
     cache = tuple(cache_entries(host))
     own = environment_entries(request.environ, cache, service_links(request.environ))
@@ -67,7 +67,7 @@ def find_candidates(
 def read_manifest_for(
     wish: ModelWish, wishes: Wishes, files: KnownFiles, facts: ModelFacts | None = None
 ) -> Manifest:
-    """Return the requested manifest, or a generic one made from the files of a model without one."""
+    """Return the requested Manifest, read from a file, or a generic one for a model without one."""
     if wish.manifest_file:
         return load_manifest(Path(wish.manifest_file))
     if wish.is_default and data_paths.IMAGE_MANIFEST.exists():
@@ -87,7 +87,7 @@ def read_manifest_for(
 
 
 def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selection:
-    """Return the chosen profile. If none fits, files that no machine could load are refused first."""
+    """Return the Selection of one profile; NoProfileFits, or WeightsError for files nothing can load."""
     try:
         return select(candidates.manifest, request.hardware, candidates.wishes, candidates.facts)
     except NoProfileFits:
@@ -98,7 +98,7 @@ def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selecti
 
 
 def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
-    """Return the option entries set before a profile is chosen: all layers above the profile."""
+    """Return the Entries of all layers above the profile; reads the model's runtime_config.json."""
     source = wish.source if wish.source and wish.source.path else None
     beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
     own = environment_entries(request.environ, (), service_links(request.environ))
@@ -106,7 +106,7 @@ def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[E
 
 
 def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
-    """Return the user's requirements that affect the choice of a profile, from every layer."""
+    """Return the user's requirements on the profile as Wishes, from settings and option entries."""
     settings = request.settings
     return Wishes(
         profile=settings.model_profile,

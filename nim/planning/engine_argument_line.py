@@ -12,7 +12,7 @@ from nim.engine.arguments.split_line import Line
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.requested_model import HUB
 from nim.settings import Settings
-from nim.settings.pasted_values import reference
+from nim.settings.clean_pasted_values import reference
 
 PASSTHROUGH = "NIM_PASSTHROUGH_ARGS"
 COMMAND_LINE = "the command line"
@@ -30,12 +30,12 @@ class Read:
 
     @property
     def model_place(self) -> str:
-        """Return where the model was named, as error messages write it."""
+        """Return, for error messages, where the model was named: a variable or the command line."""
         return MODEL_ARGUMENT if self.place == COMMAND_LINE else self.place
 
 
 def read_arguments(line: Line, place: str, settings: Settings, table: OptionTable) -> Read:
-    """Return the options and model in a line. SettingsError for a refused argument or an invalid model."""
+    """Return the options and model in a tokenized line as Read; SettingsError for refused arguments."""
     arguments = without_command(line.tokens, place=place)
     parsed = parse_arguments(arguments.tokens, table, place=place, strict=settings.strict_args)
     model, note = _model(parsed.model_tag, pasted=bool(arguments.notes), place=place, table=table)
@@ -45,7 +45,7 @@ def read_arguments(line: Line, place: str, settings: Settings, table: OptionTabl
 
 
 def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> tuple[str | None, str | None]:
-    """Return the model name and a note on it; after `vllm serve` it may be a hub repository."""
+    """Return (model name or None, note or None) for the line's first word; SettingsError if no model."""
     if tag is None or Path(tag).exists():
         return tag, None
     if "/" not in tag:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim import data_paths
 from nim.options.derived_options import HostFacts
-from nim.planning.cache_place import default_cache
+from nim.planning.default_cache_directory import default_cache
 from nim.settings import Settings
 
 IMAGE_ROOT = Path("/opt/nim")
@@ -24,7 +24,7 @@ _AS_ROOT = (
 
 
 def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts:
-    """Return the user, directories and limits of this service."""
+    """Return the HostFacts of this machine: user, directories, limits. Reads /proc; creates nothing."""
     uid = os.geteuid()
     home = IMAGE_ROOT if data_paths.ROOT == IMAGE_ROOT else Path(environ.get("HOME") or "/tmp")  # noqa: S108  # nosec B108
     cache, warning = _cache(settings, home)
@@ -47,7 +47,7 @@ def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts
 
 
 def _lua_modules() -> tuple[str, ...]:
-    """Return the paths of nginx's Lua module and of the module it needs; empty if they are not installed."""
+    """Return the paths of nginx's Lua module and the one it needs; () if not installed."""
     for directory in MODULE_DIRECTORIES:
         paths = [directory / name for name in ("ndk_http_module.so", "ngx_http_lua_module.so")]
         if all(path.exists() for path in paths):
@@ -56,13 +56,13 @@ def _lua_modules() -> tuple[str, ...]:
 
 
 def run_directory(settings: Settings) -> str:
-    """Return the run directory of the service with these settings."""
+    """Return the run directory's absolute path: NIM_RUN_DIR, else in /tmp. Creates nothing."""
     own = f"/tmp/nim-{os.geteuid()}-{settings.server_port}"  # noqa: S108 (made private there)  # nosec B108
     return str(Path(settings.run_dir or own).absolute())
 
 
 def _cache(settings: Settings, home: Path) -> tuple[str, str | None]:
-    """Return the cache directory and a warning. One that was named is used as it is: it may be shared."""
+    """Return (cache directory, warning or None): the configured one, else a default below `home`."""
     if settings.cache_path:
         return settings.cache_path, None
     if home == IMAGE_ROOT:
@@ -72,13 +72,13 @@ def _cache(settings: Settings, home: Path) -> tuple[str, str | None]:
 
 
 def _has_home(home: str) -> bool:
-    """Return whether the user has a writable home: not the image's shared one, and not `/`."""
+    """Return True if the user has a writable home: not the image's shared one, and not `/`."""
     own = home not in ("", "/", str(IMAGE_ROOT))
     return own and (not Path(home).exists() or os.access(home, os.W_OK | os.X_OK))
 
 
 def _has_name(uid: int) -> bool:
-    """Return whether the user id has an entry in /etc/passwd."""
+    """Return True if the user id has an entry in /etc/passwd."""
     try:
         pwd.getpwuid(uid)
     except KeyError:
@@ -87,6 +87,6 @@ def _has_name(uid: int) -> bool:
 
 
 def _open_files() -> int:
-    """Return the maximum number of files that a process of this service may have open."""
+    """Return the hard limit on open files of this process, at most 1048576."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.download_origin import find_snapshot
@@ -30,7 +30,7 @@ Values = Mapping[str, Value]
 
 
 def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """Return the name of the variable that forbids downloads; None if they are allowed."""
+    """Return the name of the variable that forbids downloads; None if downloads are allowed."""
     if settings.disable_model_download:
         return settings.names_used["disable_model_download"]
     return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
@@ -50,12 +50,12 @@ class KnownFiles:
 
     @property
     def config(self) -> Mapping[str, Any] | None:
-        """Return the model's parsed configuration."""
+        """Return the model's parsed config.json; None if no files are known."""
         return self.model.config if self.model else None
 
 
 def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles:
-    """Return the local files of the model that the user named; empty for a model with a manifest."""
+    """Return the KnownFiles of the model the user named; empty if it has a manifest or is not here."""
     if wish.source is None or wish.manifest_file or wish.manifest_name:
         return KnownFiles()
     model = read_source(request, wish.source, wish.place, values)
@@ -68,7 +68,7 @@ def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles
 def judge_model(
     request: Request, source: Source, place: str, values: Values, known: LocalModel | None = None
 ) -> tuple[str, ...]:
-    """Return warnings about a model's files; WeightsError if the engine certainly cannot load them.
+    """Return warnings about a model's local files; WeightsError if the engine cannot load them.
 
     `known` was read before, with the load format that was known then. Of a repository whose download is
     allowed, what lacks is not counted: the engine fetches it.
@@ -89,7 +89,7 @@ def judge_model(
 
 
 def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
-    """Return warnings about the tokenizer and remote code."""
+    """Yield warnings about the tokenizer's files and the model's own code."""
     if not any(_option(values, name) for name in ("tokenizer", "skip_tokenizer_init")):
         yield from tokenizer_warnings(model.files)
     if _option(values, "trust_remote_code"):
@@ -97,14 +97,14 @@ def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
 
 
 def _only_warned_of(request: Request, source: Source) -> set[Fault]:
-    """Return the faults that are only warned of: another engine or another machine may load the files."""
+    """Return the set of Faults that are warnings here, since another engine or machine loads."""
     if request.settings.engine_command or (request.other_machine and source.repository):
         return set(Fault)
     return {Fault.PLACEHOLDER} if request.other_machine else set()
 
 
 def _refuse_uncached(request: Request, source: Source, values: Values, why: str | None) -> None:
-    """Raise WeightsError if downloads are forbidden and the cache does not have the model."""
+    """Raise WeightsError if downloads are forbidden (`why`) for a model not in the hub cache."""
     only_warned_of = request.other_machine or request.settings.engine_command or _uses_other_hub(values)
     if why and source.repository and not only_warned_of:
         raise WeightsError(
@@ -115,7 +115,7 @@ def _refuse_uncached(request: Request, source: Source, values: Values, why: str 
 
 
 def read_source(request: Request, source: Source, place: str, values: Values) -> LocalModel | None:
-    """Return a model's files on this machine; None if its repository is not in the hub cache."""
+    """Return the LocalModel read from a directory or the hub cache; None if it is not in the cache."""
     if source.path:
         return read_local_model(Path(source.path), place, _load_format(values))
     if _uses_other_hub(values):
@@ -127,21 +127,21 @@ def read_source(request: Request, source: Source, place: str, values: Values) ->
 
 
 def probe_hub_cache(request: Request, values: Values) -> None:
-    """Raise PreflightError if the hub cache is on a mount that does not respond."""
+    """Raise PreflightError if the hub cache is on a mount that does not respond; else return None."""
     cache = Place(path=Path(cache_of(values, request.environ)), variable="NIM_CACHE_PATH")
     probe(iter((cache,)), request.settings.cache_probe_timeout)
 
 
 def _uses_other_hub(values: Values) -> bool:
-    """Return whether the engine takes models from ModelScope instead of Hugging Face."""
+    """Return True if VLLM_USE_MODELSCOPE is on: models then come from ModelScope."""
     return _option(values, OTHER_HUB).upper() in TRUE
 
 
 def _load_format(values: Values) -> str:
-    """Return the value of --load-format; `auto` if it is not set."""
+    """Return the value of --load-format in lower case; "auto" if it is not set."""
     return _option(values, "load_format").lower() or AUTO
 
 
 def _option(values: Values, name: str) -> str:
-    """Return an option's value as text; an empty string if it is not set."""
+    """Return an option's value as text; "" if it is not set."""
     return str(values[name].value or "") if name in values else ""

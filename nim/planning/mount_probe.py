@@ -11,13 +11,13 @@ READ = ("manifest_path", "model_path", "model_name")
 
 
 def probe_mounts(request: Request, **options: str | None) -> None:
-    """Raise PreflightError for the first path that does not respond. `options` are a command's own flags."""
+    """Raise PreflightError if a path in settings or arguments is on a mount that does not respond."""
     named = [(text, f"--{name.replace('_', '-')}") for name, text in options.items() if text]
     probe(_places(request, named), request.settings.cache_probe_timeout)
 
 
 def _places(request: Request, named: list[tuple[str, str]]) -> Iterator[Place]:
-    """Yield the directories and files that are read while planning."""
+    """Yield a Place for each path in settings, `named` options and arguments."""
     settings = request.settings
     named += [
         (getattr(settings, field), name) for field, name in settings.names_used.items() if field in READ

@@ -12,10 +12,10 @@ from nim.models.hub.environment import check_timeouts, hub_problems
 from nim.models.lora_adapters import read_adapters
 from nim.models.odd_sizes import odd_sizes
 from nim.models.requested_model import Source
-from nim.options.adapter_rules import check_adapters
-from nim.options.option_combinations import check_combinations
+from nim.options.check_option_combinations import check_combinations
+from nim.options.lora_adapter_checks import check_adapters
 from nim.options.rule_types import Said
-from nim.planning.named_paths import absent_paths, missing_paths
+from nim.planning.check_option_paths import absent_paths, missing_paths
 from nim.planning.plan_request import Request
 from nim.value_origins import Value
 
@@ -38,7 +38,7 @@ class CheckedModel:
 def check_options(
     config: Mapping[str, Value], table: OptionTable, model: CheckedModel, request: Request
 ) -> tuple[str, ...]:
-    """Return warnings about resolved options. SettingsError for those that the engine will refuse."""
+    """Return warnings about resolved options; SettingsError for those that the engine will refuse."""
     check_timeouts(request.environ)
     strict = request.settings.strict_args
     experts = _experts(model.facts) if model.facts else None
@@ -58,7 +58,7 @@ def check_options(
 def _adapter_warnings(
     said: Said, model: CheckedModel, *, other_machine: bool, strict: bool
 ) -> tuple[str, ...]:
-    """Return warnings about the LoRA adapters; SettingsError for those that the engine will refuse."""
+    """Read the LoRA adapters' files; return warnings, or raise SettingsError for unusable ones."""
     modules = said.get("lora_modules")
     if not isinstance(modules, list) or not modules:
         return ()
@@ -71,7 +71,7 @@ def _adapter_warnings(
 
 
 def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[str, ...]:
-    """Return warnings of paths that are not here. SettingsError for those that the engine needs."""
+    """Return warnings about missing paths in options; SettingsError for those the engine needs."""
     missing = tuple(missing_paths(said))
     if missing and strict and not other_machine:
         raise refuse_all([one.refusal for one in missing], "the options")
@@ -80,14 +80,14 @@ def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[st
 
 
 def _experts(facts: ModelFacts) -> int | None:
-    """Return the number of routed experts: 0 for none, None if it differs by layer."""
+    """Return the number of routed experts; 0 for a dense model, None if it differs by layer."""
     if facts.reading.experts:
         return facts.reading.experts.count
     return None if facts.config.get("block_configs") else 0
 
 
 def _names(model: CheckedModel) -> tuple[str, ...]:
-    """Return the model's names: its repository, its manifest's name, the name in its own files."""
+    """Return the model's known names as a tuple: repository, manifest's name, name in config.json."""
     manifest = model.manifest
     known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]
     if model.facts:
@@ -96,7 +96,7 @@ def _names(model: CheckedModel) -> tuple[str, ...]:
 
 
 def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return warnings about variables that will prevent the engine from downloading the model."""
+    """Return warnings about variables that prevent a download from the hub; no network access."""
     said = config.get("HF_HUB_OFFLINE")
     offline = str(said.value) if said else environ.get("HF_HUB_OFFLINE", "")
     if source.repository is None or offline.upper() in ("1", "TRUE", "YES", "ON"):
@@ -105,6 +105,6 @@ def hub_warnings(source: Source, config: Mapping[str, Value], environ: Mapping[s
 
 
 def _open_service(config: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return a warning if the API key is empty, as from `-e VLLM_API_KEY=$KEY` with an unset KEY."""
+    """Return one warning if VLLM_API_KEY is set and empty; () otherwise."""
     key = config.get("VLLM_API_KEY")
     return () if key is None or key.value else ("VLLM_API_KEY is empty: requests need no key",)

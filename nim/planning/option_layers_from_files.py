@@ -13,7 +13,7 @@ from nim.value_origins import Layer
 
 
 def file_layers(selection: Selection, source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """Return the entries of both files, the profile's first."""
+    """Return the Layered entries of the profile and of the model's runtime_config.json."""
     brought = chosen_entries(selection, table, settings)
     beside = runtime_config_entries(source, table, settings)
     return Layered(
@@ -22,7 +22,7 @@ def file_layers(selection: Selection, source: Source, table: OptionTable, settin
 
 
 def chosen_entries(selection: Selection, table: OptionTable, settings: Settings) -> Layered:
-    """Return the entries of the chosen profile."""
+    """Return the Layered entries of the chosen profile's options; reads no file."""
     engine, label = selection.profile.engine, selection.chosen.label
     return profile_entries(
         label, selection.profile.tags, engine.args, engine.env, table, strict=settings.strict_args
@@ -30,7 +30,7 @@ def chosen_entries(selection: Selection, table: OptionTable, settings: Settings)
 
 
 def runtime_config_entries(source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """Return the entries of `runtime_config.json`; its flags are weaker than its options."""
+    """Return the Layered entries read from the model's runtime_config.json; empty without one."""
     if source.path is None:
         return Layered(entries=())
     config = read_runtime_config(Path(source.path))

@@ -25,7 +25,7 @@ class Written:
 
 
 def read_written(request: Request, table: OptionTable) -> Written:
-    """Return the three user layers. SettingsError lists everything that is invalid in one of them."""
+    """Return the user's three layers as Written; SettingsError lists all that is invalid in one of them."""
     settings = request.settings
     variables = settings_entries(settings, table)
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
@@ -53,7 +53,7 @@ def read_written(request: Request, table: OptionTable) -> Written:
 
 
 def _two_models(passed: str | None, settings: Settings) -> tuple[str, ...]:
-    """Return a warning if two variables name different models."""
+    """Return one warning if NIM_MODEL_PATH and NIM_PASSTHROUGH_ARGS name different models; else ()."""
     if passed is None or settings.model_path in (None, passed):
         return ()
     name = settings.names_used["model_path"]

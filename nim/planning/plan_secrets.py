@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nim.engine import OptionTable
-from nim.engine.variables import PREFIX
+from nim.engine.check_environment_names import PREFIX
 from nim.errors import SettingsError
 from nim.redact import MASK, mask_argv, mask_value, secret_in
 from nim.value_origins import Layer, Value
@@ -19,7 +19,7 @@ SECRET_VARIABLES = {
 
 
 def refuse_secrets(config: Mapping[str, Value], verbatim: Sequence[str], command: Sequence[str]) -> None:
-    """Every process of the machine can read another's arguments; a variable only its own user's."""
+    """Raise SettingsError if an option, unchecked argument or engine command contains a secret."""
     for name, value in config.items():
         if not is_variable(name) and (found := secret_in(name, value.value)):
             flag = f"--{name.replace('_', '-')}"
@@ -34,7 +34,7 @@ def refuse_secrets(config: Mapping[str, Value], verbatim: Sequence[str], command
 
 
 def _refusal(what: str, variable: str | None) -> SettingsError:
-    """Return the error for a secret that would be an argument, with the variable to use instead."""
+    """Return (not raise) the SettingsError for a secret in an argument, with the variable to use instead."""
     return SettingsError(
         f"cannot pass {what}: any user who lists the processes can read it",
         hint=f"{variable or 'a variable that its reader takes instead, such as VLLM_*'}=…",
@@ -42,7 +42,7 @@ def _refusal(what: str, variable: str | None) -> SettingsError:
 
 
 def engine_env(config: Mapping[str, Value], table: OptionTable) -> dict[str, str]:
-    """What is added to the inherited environment. What is masked in it is inherited, not written down."""
+    """Return a dict of variables to add to the engine's environment; secrets it inherits are left out."""
     return {
         name: str(value.value)
         for name, value in config.items()
@@ -51,28 +51,28 @@ def engine_env(config: Mapping[str, Value], table: OptionTable) -> dict[str, str
 
 
 def shown_config(config: Mapping[str, Value], table: OptionTable) -> dict[str, Value]:
-    """Return the resolved values as they may be shown."""
+    """Return the resolved values with secrets masked, as a new dict."""
     return {name: _shown(name, value, table) for name, value in config.items()}
 
 
 def is_variable(name: str) -> bool:
-    """Whether the name is that of an environment variable and not of an option."""
+    """Return True if the name is an environment variable's (upper case), not an option's."""
     return name.isupper()
 
 
 def _is_masked(name: str, value: Value, table: OptionTable) -> bool:
-    """Whether a value is shown otherwise than it is."""
+    """Return True if masking would change the value."""
     return bool(_masked(name, value, table) != value.value)
 
 
 def _shown(name: str, value: Value, table: OptionTable) -> Value:
-    """Return a resolved value with secrets masked, also in what it overrode."""
+    """Return the Value with secrets masked, also in the values it overrode."""
     previous = tuple(_shown(name, older, table) for older in value.previous)
     return Value(value=_masked(name, value, table), origin=value.origin, previous=previous)
 
 
 def _masked(name: str, value: Value, table: OptionTable) -> Any:
-    """Return the value as it may be shown. What an undeclared variable holds is unknown, so it is masked."""
+    """Return the bare value with secrets masked; unknown VLLM_* variables are masked whole."""
     known = table.variables.keys() | table.gone_variables.keys()
     stray = name.startswith(PREFIX) and name not in known
     if stray and value.origin.layer is Layer.ENV and value.value:

@@ -25,7 +25,7 @@ from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories import download_of
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.models.runtime_files import find_beside
-from nim.options.cache_dirs import home_entries, place_entries
+from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import (
     HostFacts,
@@ -46,11 +46,11 @@ from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.candidate_profiles import choose, find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.local_model_files import judge_model
-from nim.planning.model_code import without_models_own_word
 from nim.planning.option_checks import CheckedModel, check_options
 from nim.planning.option_layers_from_files import file_layers
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
+from nim.planning.remove_untrusted_code_options import without_untrusted_code
 from nim.redact import known_secrets, mask_value
 from nim.selection.effective_options import EngineOptions
 from nim.selection.select import Selection
@@ -62,7 +62,7 @@ FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin"
 
 
 def decide(request: Request) -> tuple[Plan, Selection]:
-    """Return the plan of a start and the selected profile. NimError for everything known to fail."""
+    """Return (Plan of a start, Selection of its profile); NimError for everything known to fail."""
     settings = request.settings
     table = load_options()
     request, blank = without_blank_variables(request, table)
@@ -79,7 +79,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     derived = derived_entries(host, source, name, settings.log_level, selection)
     machine = machine_entries(request, host, selection, written)
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
-    config, left_out = without_models_own_word(config)
+    config, left_out = without_untrusted_code(config)
     about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
@@ -109,34 +109,34 @@ def decide(request: Request) -> tuple[Plan, Selection]:
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
-    """Return the request without variables that the engine would refuse because they are blank, and those."""
+    """Return (request without blank variables the engine would refuse, their names)."""
     blank = blank_variables(request.environ, table)
     kept = {name: value for name, value in request.environ.items() if name not in blank}
     return replace(request, environ=kept), blank
 
 
 def published(manifest: Manifest, profile: Profile) -> str:
-    """Return the manifest as the service shows it, as JSON with secrets masked."""
+    """Return the manifest as JSON text with secrets masked, as /v1/manifest shows it."""
     return json.dumps(mask_value("", manifest_to_json(manifest, profile)), ensure_ascii=False)
 
 
 def resolve_all(
     request: Request, weaker: Sequence[Entry], written: Written, host: HostFacts
 ) -> dict[str, Value]:
-    """Return the options resolved over all layers. `weaker`: the layers between defaults and user's."""
+    """Return option → Value, resolved over all layers; `weaker` are those below the user's."""
     below = (*default_entries(), *weaker)
     own = environment_entries(request.environ, below, service_links(request.environ))
     return resolve((*below, *home_entries(host), *own, *written.entries))
 
 
 def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> ModelFacts | None:
-    """Return the facts of the model with `--hf-overrides`."""
+    """Return the ModelFacts with --hf-overrides applied; unchanged without; None for None."""
     overrides = config["hf_overrides"].value if "hf_overrides" in config else None
     return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
 def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
-    """Return the source of the weights: the one the user set, else the profile's."""
+    """Return the Source of the weights, with an absolute path: the user's, else the profile's."""
     if wish.source:
         source = wish.source
     else:
@@ -151,7 +151,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
 def machine_entries(
     request: Request, host: HostFacts, selection: Selection, written: Written
 ) -> Iterator[Entry]:
-    """Yield options that follow from the machine: addresses, devices, CPU memory, writable directories."""
+    """Yield Entries that follow from the machine: addresses, devices, CPU memory, directories."""
     yield from address_entries(host, request.settings.server_port, request.settings.backend_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
@@ -162,7 +162,7 @@ def machine_entries(
 
 
 def beside_the_model(config: dict[str, Value], source: Source, request: Request) -> dict[str, Value]:
-    """Return the options with names of template and plugin files replaced by paths in the model's directory.
+    """Return `config`, changed in place: template and plugin files as full paths; or SettingsError.
 
     SettingsError for one that is nowhere, unless the machine is made up.
     """
@@ -179,7 +179,7 @@ def beside_the_model(config: dict[str, Value], source: Source, request: Request)
 
 
 def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
-    """Raise SettingsError for a template or plugin file that does not exist. Templates may be inline text."""
+    """Raise SettingsError if a template or plugin file named in `config` does not exist."""
     for name in FILES_BESIDE:
         text = str(config[name].value) if name in config else ""
         if text and not set(text) & set("{}\n") and not Path(text).is_file():
@@ -192,7 +192,7 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
 
 
 def refuse_missing_engine(settings: Settings) -> None:
-    """Raise PreflightError if vLLM is not installed and no other engine command is set."""
+    """Raise PreflightError if vLLM is not installed and NIM_ENGINE_COMMAND is not set."""
     if settings.engine_command is None and find_engine() is None:
         raise PreflightError(
             "cannot start the engine: vLLM is not installed in this Python",
@@ -201,7 +201,7 @@ def refuse_missing_engine(settings: Settings) -> None:
 
 
 def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
-    """Return the served model with its names. Its context is None if the engine takes what fits in memory."""
+    """Return the plan's Model: names, source, license and context (None if the engine fits it to memory)."""
     license_ = manifest.model.license if manifest.model else None
     context = EngineOptions(values=config)
     derived = None if context.fits_context else selection.estimate.max_model_len

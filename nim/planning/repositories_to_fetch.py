@@ -18,7 +18,7 @@ from nim.planning.local_model_files import read_source
 from nim.planning.option_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
 from nim.planning.planner import source_of
-from nim.selection.profile_names import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
+from nim.selection.find_named_profile import PROFILE_VARIABLE, find_asked, parse_tags, with_variants
 from nim.selection.select import select
 from nim.value_origins import Value
 
@@ -48,7 +48,7 @@ class Sources:
 
 
 def find_sources(request: Request, choice: Choice) -> Sources:
-    """Return the repositories that a start would download, for each chosen profile, without duplicates."""
+    """Return the Sources (hub repositories, directories) of the chosen profiles; downloads nothing."""
     finder = _Finder(request, choice)
     wanted: dict[Wanted, float | None] = {}
     directories: dict[str, None] = {}
@@ -92,7 +92,7 @@ class _Finder:
         self._files = found.files
 
     def profiles(self, choice: Choice) -> tuple[Profile, ...]:
-        """Return the profiles selected by `choice`."""
+        """Return the profiles that `choice` names, or all, or the one for this machine."""
         if choice.every:
             return self.manifest.profiles
         if choice.names:
@@ -100,11 +100,11 @@ class _Finder:
         return (self._profile(self._wishes.profile, PROFILE_VARIABLE),)
 
     def source(self, profile: Profile) -> Source:
-        """Return the source of a profile's weights."""
+        """Return the Source of a profile's weights."""
         return source_of(self._wish, self.manifest, profile)
 
     def config(self, profile: Profile) -> dict[str, Value]:
-        """Return the resolved options as far as they do not depend on the machine."""
+        """Return option → Value, resolved as far as it does not depend on the machine."""
         environ, settings = self._request.environ, self._request.settings
         engine = profile.engine
         weaker = (
@@ -118,12 +118,12 @@ class _Finder:
         return resolve((*weaker, *environment_entries(environ, weaker, ()), *self.written.entries))
 
     def refuse_incomplete(self, source: Source, config: Mapping[str, Value]) -> None:
-        """Raise WeightsError if a model's directory lacks files that the engine needs."""
+        """Raise WeightsError if a local model directory lacks files the engine needs."""
         model = read_source(self._request, source, self._wish.place, config)
         refuse(model.findings if model else (), *Fault)
 
     def _profile(self, name: str | None, place: str) -> Profile:
-        """Return the named profile. Hardware decides only if the profiles differ in what they download."""
+        """Return the named Profile; for None or default, the one selected for this hardware."""
         tags = parse_tags(self._wishes.tags_selector, self.manifest)
         asked = find_asked(self.manifest, name, tags, place)
         if asked.profile:
@@ -135,6 +135,6 @@ class _Finder:
         return select(self.manifest, self._request.hardware, wishes, self._facts).profile
 
     def _needs(self, profile: Profile) -> tuple[Source, tuple[Wanted, ...]]:
-        """Return a profile's source and the repositories that it downloads, to compare profiles."""
+        """Return (Source, repositories to download) of a profile, to compare profiles."""
         source = self.source(profile)
         return source, wanted_of(source, self.config(profile), self._request.environ)

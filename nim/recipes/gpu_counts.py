@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nim.engine.gpu_capabilities import SUPPORT
+from nim.engine.compute_capability_requirements import SUPPORT
 from nim.hardware.gpu_products import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
 from nim.recipes.hardware_names import Target, is_family, machine_size

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from nim.selection.find_named_profile import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
+from nim.selection.fit_types import Fit, Kind
 from nim.selection.memory.memory_fit import gigabytes
-from nim.selection.profile_fit import Fit, Kind
-from nim.selection.profile_names import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
 from nim.selection.rejected_profiles import describe
 from nim.selection.select import Selection, found_words
 
@@ -33,7 +33,7 @@ _OPTIONS = {
 
 
 def explain(selection: Selection) -> str:
-    """Return the steps of the selection in order, then every rejected profile, nearest first."""
+    """Return the selection as text of several lines: each step, GPUs, warnings, rejected profiles."""
     lines = ["how the profile was chosen", *(f"  {name:<10} {text}" for name, text in steps(selection))]
     if selection.devices:
         lines.append(f"  devices    GPU {', '.join(str(gpu.index) for gpu in selection.devices)}")
@@ -44,7 +44,7 @@ def explain(selection: Selection) -> str:
 
 
 def steps(selection: Selection) -> Iterator[tuple[str, str]]:
-    """Yield the steps: the machine, the user's requirements, what each test left, the winner."""
+    """Yield (step, text): hardware, requirements, profiles left by each test, ranking, chosen profile."""
     yield "hardware", found_words(selection.hardware)
     yield "asked", _asked(selection)
     left = list(selection.fits)
@@ -59,12 +59,12 @@ def steps(selection: Selection) -> Iterator[tuple[str, str]]:
 
 
 def _misses(fit: Fit, kinds: tuple[Kind, ...]) -> bool:
-    """Return whether a profile misses a requirement of one of these kinds."""
+    """Return True if the profile misses a requirement of one of these kinds."""
     return any(miss.kind in kinds for miss in fit.misses)
 
 
 def _asked(selection: Selection) -> str:
-    """Return the user's requirements as text."""
+    """Return the user's requirements as one line of text; "nothing" without any."""
     wishes = selection.wishes
     said: dict[str, object] = {
         PROFILE_VARIABLE: wishes.profile if wishes.profile != AUTOMATIC else None,
@@ -79,7 +79,7 @@ def _asked(selection: Selection) -> str:
 
 
 def _size(fit: Fit) -> str:
-    """Return the memory estimate as text, with what is unknown."""
+    """Return the memory estimate as the end of a sentence; "" if nothing is known."""
     need = fit.estimate.need_bytes
     words = f", about {gigabytes(need)}{'' if fit.profile.on_cpu else ' per GPU'}" if need else ""
     if fit.estimate.fits_context and fit.memory_fit.context:

@@ -15,7 +15,7 @@ class Group:
 
     @property
     def smallest(self) -> Gpu | None:
-        """Return the GPU with the least memory, the oldest of several; None without GPUs."""
+        """Return the Gpu with the least memory, the oldest of several; None without GPUs."""
         return min(
             self.gpus,
             key=lambda gpu: (gpu.memory_total_bytes or 0, gpu.compute_capability or (0, 0)),
@@ -29,7 +29,7 @@ class Group:
 
 
 def groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return the GPUs by kind, the best kind first: most memory on one GPU, then newest, then most GPUs.
+    """Return one Group per kind of GPU, best kind first; one empty Group on a machine without GPUs.
 
     Memory does not divide a kind: what matters is whether enough of its GPUs have enough of it.
     """
@@ -38,7 +38,7 @@ def groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def all_groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return the groups by kind, and last one of all whole GPUs, which runs at the pace of the slowest."""
+    """Return one Group per kind of GPU, and last a mixed one of all whole GPUs if there are several."""
     kinds = groups(hardware)
     whole = tuple(gpu for gpu in hardware.gpus if gpu.mig is None)
     several = sum(bool(group.gpus) and group.gpus[0].mig is None for group in kinds) > 1
@@ -46,7 +46,7 @@ def all_groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def _by_kind(gpus: Sequence[Gpu]) -> Sequence[Sequence[Gpu]]:
-    """Return the GPUs grouped by kind."""
+    """Return the GPUs as sequences of one kind each, in order of first appearance."""
     kinds: dict[tuple[object, ...], list[Gpu]] = {}
     for gpu in gpus:
         kinds.setdefault(_kind(gpu), []).append(gpu)
@@ -54,19 +54,19 @@ def _by_kind(gpus: Sequence[Gpu]) -> Sequence[Sequence[Gpu]]:
 
 
 def _kind(gpu: Gpu) -> tuple[object, ...]:
-    """Return the properties that GPUs of one kind share: product, compute capability, MIG profile."""
+    """Return the tuple that GPUs of one kind share: product, compute capability, MIG profile."""
     return gpu.pci_id or gpu.name, gpu.compute_capability, gpu.mig is None, gpu.mig and gpu.mig.profile
 
 
 def _words(gpus: Sequence[Gpu]) -> str:
-    """Return the number and name of the GPUs as text."""
+    """Return the number and name of GPUs of one kind as text: "2 × NVIDIA H100"."""
     first = gpus[0]
     part = f" (MIG {first.mig.profile or 'slice'})" if first.mig else ""
     return f"{len(gpus)} × {first.name or 'a GPU of unknown name'}{part}"
 
 
 def _best_first(group: Group) -> tuple[int, ...]:
-    """Return a group's sort key: most memory, newest, most GPUs."""
+    """Return a group's sort key: most memory, then newest, then most GPUs."""
     # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
     memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
     major, minor = group.gpus[0].compute_capability or (0, 0)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from nim.engine.gpu_capabilities import (
+from nim.engine.compute_capability_requirements import (
     SUPPORT,
     Capability,
     Verdict,
@@ -11,12 +11,12 @@ from nim.engine.gpu_capabilities import (
     judge_cache,
     judge_precision,
 )
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.models.types import LayerKind, ModelReading
 from nim.selection.effective_options import EngineOptions
-from nim.selection.profile_fit import Case, Kind, Miss
+from nim.selection.fit_types import Case, Kind, Miss
 
 # Formats that a value of `--quantization` makes of unquantized weights, by how it begins.
 _MADE = ("nvfp4", "mxfp8", "mxfp4", "fp8", "int8")
@@ -27,7 +27,7 @@ _OF_DTYPE = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield what the GPU lacks. A profile that names it was made for it, whatever backend a person names."""
+    """Yield a Miss for each number format, cache type or backend that this GPU does not support."""
     if gpu.compute_capability is None:
         return
     yield from _backend_misses(case, gpu)
@@ -45,7 +45,7 @@ def capability_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def fallback(case: Case, gpu: Gpu) -> str | None:
-    """Return how the engine runs a format that the GPU has no arithmetic for; None if it needs none."""
+    """Return how the engine runs a format that this GPU lacks, as text; None if it needs no fallback."""
     if case.profile.names_gpu:
         return None
     notes = {
@@ -57,7 +57,7 @@ def fallback(case: Case, gpu: Gpu) -> str | None:
 
 
 def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu | None) -> str:
-    """Return the 16- or 32-bit type in which the engine computes, whatever the weights are stored in."""
+    """Return the type in which the engine computes, "bfloat16", "float16" or "float32", never None."""
     if configured := options.text("dtype"):
         return _DTYPES.get(configured, configured)
     has = gpu.compute_capability if gpu else None
@@ -69,7 +69,7 @@ def served_dtype(options: EngineOptions, reading: ModelReading | None, gpu: Gpu 
 
 
 def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
-    """Yield whether the GPU supports the format quantized to at load, and the checkpoint's format."""
+    """Yield (precision, Verdict) of this GPU for the format made at load and the checkpoint's format."""
     catalog, reading = load_catalog(), case.facts.reading if case.facts else None
     dtype = _DTYPES.get(case.options.text("dtype") or "auto", case.options.text("dtype") or "auto")
     method = case.options.text("quantization")
@@ -91,7 +91,7 @@ def _verdicts(case: Case, gpu: Gpu) -> Iterator[tuple[str, Verdict]]:
 
 
 def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield a miss if no attention kernel supports the KV cache's type."""
+    """Yield a Miss if no attention backend on this GPU supports the KV cache's type."""
     reading = case.facts.reading if case.facts else None
     stored = reading.quantization.kv_cache_dtype if reading and reading.quantization else None
     configured = case.options.get("kv_cache_dtype")
@@ -106,7 +106,7 @@ def _cache_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def _backend_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
-    """Yield a miss where the attention backend that is asked for does not take the GPU."""
+    """Yield a Miss if the configured attention backend does not run on this GPU."""
     name = case.options.text("attention_backend")
     whole = case.options.get("attention_config")
     named = name or (whole.get("backend") if isinstance(whole, Mapping) else None)
@@ -124,13 +124,13 @@ def _backend_misses(case: Case, gpu: Gpu) -> Iterator[Miss]:
 
 
 def _attends(facts: ModelFacts | None) -> bool:
-    """Return False where no layer of the model has an attention backend."""
+    """Return False if no layer of the model has attention; True if one has, or if unknown."""
     layers = facts.reading.layers if facts else None
     return layers is None or any(layer.kind not in (LayerKind.STATE, LayerKind.NONE) for layer in layers)
 
 
 def _attention(reading: ModelReading | None) -> str:
-    """Return the kind of attention, by the catalog's name."""
+    """Return the model's kind of attention: "attention", "mla" or "sparse mla"."""
     caches = [cache for layer in (reading and reading.layers) or () for cache in layer.caches]
     if any(cache.dtype == "uint8" for cache in caches):
         return SPARSE
@@ -138,17 +138,17 @@ def _attention(reading: ModelReading | None) -> str:
 
 
 def _may_emulate(case: Case) -> bool:
-    """Return whether NVFP4 may be emulated: if allowed, or if the model has no manifest."""
+    """Return True if NVFP4 may be emulated: allowed by the user, or the manifest is generic."""
     return case.wishes.allow_nvfp4_emulation or case.generic
 
 
 def _words(needed: Capability, what: str) -> str:
-    """Return a required compute capability as text."""
+    """Return a required compute capability as text: "compute capability 8.9 for fp8"."""
     return f"compute capability {needed[0]}.{needed[1]} for {what}"
 
 
 def _miss(needed: str, gpu: Gpu, *, change: str | None, certain: bool) -> Miss:
-    """Return the miss for a number format that this GPU does not support."""
+    """Return the Miss for a compute capability that this GPU does not have."""
     has = gpu.compute_capability or (0, 0)
     found = f"{has[0]}.{has[1]} ({gpu.name or 'unknown name'})"
     return Miss(kind=Kind.CAPABILITY, needed=needed, found=found, change=change, certain=certain)

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from nim.models.facts import ModelFacts
 from nim.models.types import LARGEST, LayerKind, ModelReading
+from nim.selection.fit_types import Case, Kind, Miss
 from nim.selection.memory.estimate import ENGINE_UTILIZATION
 from nim.selection.parallel_sizes import Parallel
-from nim.selection.profile_fit import Case, Kind, Miss
 
 
 def split_misses(case: Case) -> Iterator[Miss]:
-    """Yield the first reason why the engine refuses the parallel sizes for this model."""
+    """Yield one Miss if the engine refuses the parallel sizes for this model; nothing otherwise."""
     if case.facts is None or case.profile.on_cpu:
         return
     words, why = next(_problems(case, case.facts), ("", ""))
@@ -26,7 +26,7 @@ def split_misses(case: Case) -> Iterator[Miss]:
 
 
 def too_long(case: Case) -> Iterator[Miss]:
-    """Yield a miss if the context is longer than the engine allows for this model."""
+    """Yield one Miss if the set context is longer than the engine allows; nothing otherwise."""
     context = case.facts.reading.context if case.facts else None
     asked = case.options.context
     if context is None or context.limit is None or asked is None or asked <= context.limit:
@@ -44,7 +44,7 @@ def too_long(case: Case) -> Iterator[Miss]:
 
 
 def _problems(case: Case, facts: ModelFacts) -> Iterator[tuple[str, str]]:
-    """Yield each refused size with its origin, and the reason."""
+    """Yield (size with its origin, reason) for each parallel size that the engine refuses."""
     parallel, reading = case.parallel, facts.reading
     name, words = "pipeline_parallel_size", f"pp{parallel.pipeline}"
     if parallel.pipeline == 1:
@@ -59,12 +59,12 @@ def _problems(case: Case, facts: ModelFacts) -> Iterator[tuple[str, str]]:
 
 
 def _place(case: Case, name: str) -> str:
-    """Return the origin of an option: where the user wrote it, else the profile."""
+    """Return where an option was set, as text: the user's place, else the profile."""
     return case.options.place(name) or f"profile {case.profile.label}"
 
 
 def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
-    """Return why ranks cannot share a context (vLLM's `ModelConfig.verify_with_parallel_config`)."""
+    """Return why ranks cannot share a context (decode context parallel); None if they can."""
     shared, tensor, added = parallel.decode_context, parallel.tensor, parallel.prefill_context
     if shared == 1:
         return None
@@ -84,7 +84,7 @@ def _context_problem(reading: ModelReading, parallel: Parallel) -> str | None:
 
 
 def _others(case: Case) -> Iterator[str]:
-    """Yield settings that work on these GPUs: the largest tensor-parallel size, and all GPUs in stages."""
+    """Yield settings, as texts to type, whose parallel sizes work on these GPUs."""
     found, stages = len(case.group.gpus) // case.parallel.data, case.parallel.pipeline
     here = next(
         (size for size in _sizes(case, found // stages, stages) if _has_room(case, size * stages)), None
@@ -103,18 +103,18 @@ def _others(case: Case) -> Iterator[str]:
 
 
 def _sizes(case: Case, most: int, stages: int) -> Iterator[int]:
-    """Yield the tensor-parallel sizes that the engine accepts, largest first."""
+    """Yield the tensor-parallel sizes up to `most` that the engine accepts, largest first."""
     return (size for size in range(min(most, LARGEST), 0, -1) if _takes(case, size, stages))
 
 
 def _takes(case: Case, size: int, stages: int) -> bool:
-    """Return whether the engine accepts these sizes; True if unknown."""
+    """Return True if the engine accepts these parallel sizes, or if that is unknown."""
     parallel = replace(case.parallel, tensor=size, pipeline=stages)
     return case.facts is None or not any(_problems(replace(case, parallel=parallel), case.facts))
 
 
 def _setting(case: Case, size: int, stages: int) -> str:
-    """Return what to type for these sizes."""
+    """Return what to type for these parallel sizes, as text."""
     tensor = case.options.to_set("tensor_parallel_size", size)
     if stages == case.parallel.pipeline:
         return tensor
@@ -122,7 +122,7 @@ def _setting(case: Case, size: int, stages: int) -> str:
 
 
 def _has_room(case: Case, ranks: int) -> bool:
-    """Return whether this many GPUs hold the weights; True if that is unknown."""
+    """Return True if this many GPUs hold the weights, or if that is unknown."""
     smallest, weights = case.group.smallest, case.estimate.weights_bytes
     memory = smallest.memory_total_bytes if smallest else None
     if memory is None or weights is None:

@@ -29,12 +29,12 @@ class Parallel:
 
     @property
     def replica_ranks(self) -> int:
-        """Return the number of GPUs of one replica, over all nodes."""
+        """Return the number of GPUs of one data-parallel replica, over all nodes."""
         return self.tensor * self.pipeline * self.prefill_context
 
     @property
     def ranks(self) -> int:
-        """Return the number of GPUs of all replicas, over all nodes."""
+        """Return the number of GPUs of all replicas together, over all nodes."""
         return self.replica_ranks * self.data
 
     @property
@@ -44,13 +44,13 @@ class Parallel:
 
     @property
     def weight_ranks(self) -> Ranks:
-        """Return the parallel sizes by which the weights are divided."""
+        """Return the parallel sizes by which the weights are divided, as Ranks."""
         replicas = self.data * self.prefill_context
         return Ranks(tensor=self.tensor, pipeline=self.pipeline, data=replicas, expert_parallel=self.expert)
 
     @property
     def local_ranks(self) -> int:
-        """Return the number of GPUs on this node."""
+        """Return the number of GPUs needed on this node, at least 1 if derived from nodes."""
         if self.local_replicas is not None and self.nodes == 1:
             return self.replica_ranks * self.local_replicas
         return max(self.ranks // self.nodes, 1)
@@ -61,7 +61,7 @@ class Parallel:
 
 
 def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) -> Parallel:
-    """Return the parallel sizes of a start with `profile`.
+    """Return the Parallel sizes of a start with `profile`: the options', else the profile's.
 
     `own_sizes` keeps the profile's TP and PP where the user set others: then it is not what was asked for.
     """
@@ -82,7 +82,7 @@ def parallel_of(profile: Profile, options: EngineOptions, *, own_sizes: bool) ->
 
 
 def _local_replicas(options: EngineOptions) -> int | None:
-    """Return the replicas on this node: 1 with an external load balancer, None if not set."""
+    """Return the number of replicas on this node; None if it is not set."""
     if options.get("data_parallel_rank") is not None or options.flag("data_parallel_external_lb"):
         return 1
     return options.integer("data_parallel_size_local")

@@ -8,9 +8,9 @@ from typing import Any
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
+from nim.selection.find_named_profile import find_asked, parse_tags
+from nim.selection.fit_types import Fit, Wishes
 from nim.selection.memory.choose_gpus import free_bytes, is_busy, total_bytes
-from nim.selection.profile_fit import Fit, Wishes
-from nim.selection.profile_names import find_asked, parse_tags
 from nim.selection.rejected_profiles import refuse
 from nim.selection.select import Facts, compare_all
 
@@ -66,7 +66,7 @@ class Listing:
 def list_profiles(
     manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None
 ) -> Listing:
-    """Return every profile compared with the machine; the user's requirements exclude some."""
+    """Return the Listing of GPUs and of all profiles as compatible, low memory or incompatible."""
     tags = parse_tags(wishes.tags_selector, manifest)
     fits = compare_all(manifest, hardware, wishes, find_asked(manifest, None, tags), tags, facts)
     rest = sorted((fit for fit in fits if not fit.fits and not fit.low_memory), key=lambda fit: fit.distance)
@@ -82,12 +82,12 @@ def list_profiles(
 
 
 def listing_data(listing: Listing) -> dict[str, Any]:
-    """Return the list as JSON values."""
+    """Return the Listing as a dict of JSON values."""
     return asdict(listing)
 
 
 def listing_text(listing: Listing) -> str:
-    """Return the list as text in NVIDIA NIM's format."""
+    """Return the Listing as text of several lines in NVIDIA NIM's format."""
     lines = ["SYSTEM INFO", *_section("- Free GPUs", _gpus(listing.free_gpus))]
     lines += _section("- Non-free GPUs", _gpus(listing.busy_gpus, used=True))
     lines += ["MODEL PROFILES"]
@@ -101,7 +101,7 @@ def listing_text(listing: Listing) -> str:
 
 
 def _gpu(gpu: Gpu, hardware: Hardware) -> ListedGpu:
-    """Return one GPU's row."""
+    """Return the ListedGpu of one GPU."""
     total, free = total_bytes(gpu, hardware), free_bytes(gpu, hardware)
     used = None if not total or free is None else round(100 * (total - free) / total)
     return ListedGpu(
@@ -116,7 +116,7 @@ def _gpu(gpu: Gpu, hardware: Hardware) -> ListedGpu:
 
 
 def _profile(fit: Fit) -> ListedProfile:
-    """Return one profile's row."""
+    """Return the ListedProfile of one fit, with the reason if it does not run."""
     profile, size = fit.profile, fit.estimate
     refusal = None if fit.fits else refuse(fit)
     reduced = size.need_with(fit.memory_fit.context) if fit.low_memory and fit.memory_fit.context else None
@@ -137,23 +137,23 @@ def _profile(fit: Fit) -> ListedProfile:
 
 
 def _note(fit: Fit) -> str | None:
-    """Return what differs when the profile runs here: a fallback, mixed GPUs; None for nothing."""
+    """Return as text what differs when the profile runs here: a fallback or mixed GPUs; else None."""
     mixed = f"on {fit.group}" if fit.group.mixed and not fit.profile.on_cpu else None
     return "; ".join(note for note in (fit.fallback, mixed) if note) or None
 
 
 def _gb(size: int | None) -> float | None:
-    """Return bytes in GB, rounded up to a tenth; None if unknown."""
+    """Return bytes as GB (10⁹ bytes), rounded up to a tenth; None if unknown."""
     return None if size is None else ceil(round(size / GB * 10, 6)) / 10
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
-    """Return a section's lines: its title and the indented lines, or `<None>`."""
+    """Return a section as lines: title and indented lines, or the title with `<None>`."""
     return [f"{title}:", *(f"  {line}" for line in lines)] if lines else [f"{title}: <None>"]
 
 
 def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
-    """Return lines such as `[2335:10de] (0) NVIDIA H200`, with memory utilization if `used`."""
+    """Return one line of text per GPU: `- [2335:10de] (0) NVIDIA H200`, with utilization if `used`."""
     lines = []
     for gpu in gpus:
         percent = "unknown" if gpu.memory_used_percent is None else f"{gpu.memory_used_percent}%"
@@ -163,14 +163,14 @@ def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
 
 
 def _with_lora(profiles: Sequence[ListedProfile]) -> list[str]:
-    """Return the lines of the profiles, those for LoRA in a section of their own."""
+    """Return one line per profile, those for LoRA last under a title of their own."""
     plain = [_line(profile) for profile in profiles if not profile.lora]
     lora = [_line(profile) for profile in profiles if profile.lora]
     return plain + _section("- With LoRA support", lora) if lora else plain
 
 
 def _line(profile: ListedProfile) -> str:
-    """Return a profile's line: id, label with memory suffix, requirement."""
+    """Return a profile's line of text: id, label with memory, requirement."""
     suffix = f"-{profile.memory_gb}" if profile.memory_gb else ""
     label, _, variants = profile.label.partition("+")
     name = f"{label}{suffix}{'+' if variants else ''}{variants}"
@@ -178,7 +178,7 @@ def _line(profile: ListedProfile) -> str:
 
 
 def _requirement(profile: ListedProfile) -> str:
-    """Return `[requires >=34 GB/gpu]`, or why the profile does not run."""
+    """Return a profile's ` [requires >=34 GB/gpu]`, or why it does not run, as text."""
     if profile.needed and profile.max_model_len is None:
         return f" [needs {profile.needed}; found {profile.found}]"
     if profile.memory_gb is None:

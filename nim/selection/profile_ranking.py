@@ -1,6 +1,6 @@
 """Rank two profiles that both fit, and state the reason."""
 
-from nim.selection.profile_fit import Fit
+from nim.selection.fit_types import Fit
 
 # Lower precision before higher; of four bits, what the hardware calculates in before what it unpacks.
 PRECISIONS = ("nvfp4", "mxfp4", "int4", "mxfp8", "fp8", "int8", "bf16", "fp16", "fp32")
@@ -8,12 +8,12 @@ GOALS = ("latency", None, "throughput")
 
 
 def sort_key(fit: Fit) -> tuple[object, ...]:
-    """Return the sort key of a fit, best first. It ends in the id, so the order is total."""
+    """Return the sort key (tuple) of a Fit, best first; it ends in the id, so the order is total."""
     return (*_merits(fit), fit.profile.label, fit.profile.id)
 
 
 def reason(first: Fit, second: Fit) -> str:
-    """Return why `first` ranks before `second`, as text."""
+    """Return why fit `first` ranks before `second`, as text."""
     for ours, theirs, words in zip(_merits(first), _merits(second), _words(first, second), strict=True):
         if ours != theirs:
             return words
@@ -21,7 +21,7 @@ def reason(first: Fit, second: Fit) -> str:
 
 
 def _merits(fit: Fit) -> tuple[int, ...]:
-    """Return the criteria of the ranking, most important first, each with its text."""
+    """Return the ranking criteria of a fit as numbers, most important first; smaller is better."""
     profile = fit.profile
     precision, goal = profile.precision or "", profile.goal
     return (
@@ -36,7 +36,7 @@ def _merits(fit: Fit) -> tuple[int, ...]:
 
 
 def _words(one: Fit, other: Fit) -> tuple[str, ...]:
-    """Return a reason for each criterion of the ranking, in the same order."""
+    """Return a tuple of texts: one reason for each ranking criterion, in the same order."""
     first, second = one.profile, other.profile
     precisions = f"{first.precision or 'unknown'} before {second.precision or 'unknown'}"
     return (

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from nim.errors import ProfileError
 from nim.manifest import Manifest
 from nim.plan import Refusal
-from nim.selection.profile_fit import Fit, Kind
-from nim.selection.profile_names import PROFILE_VARIABLE
+from nim.selection.find_named_profile import PROFILE_VARIABLE
+from nim.selection.fit_types import Fit, Kind
 from nim.selection.profile_ranking import reason, sort_key
 
 
@@ -19,7 +19,7 @@ class NoProfileFits(ProfileError):
 
 
 def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> NoProfileFits:
-    """Return the error for no fitting profile: a table of reasons, or the one reason shared by all."""
+    """Return (not raise) the NoProfileFits error, with the shared reason or a table of all reasons."""
     model = manifest.name or "the model"
     elsewhere = (Kind.WISH, Kind.SIZE, Kind.ENGINE)
     asked = [fit for fit in fits if not any(miss.kind in elsewhere for miss in fit.misses)]
@@ -34,7 +34,7 @@ def no_profile_fits(fits: Sequence[Fit], manifest: Manifest, machine: str) -> No
 
 
 def _resized(nearest: Fit) -> str | None:
-    """Return how to run a profile with the requested parallel sizes, if it lacks nothing else."""
+    """Return how to run a profile that misses only the requested parallel sizes, as text; else None."""
     sizes = [miss for miss in nearest.misses if miss.kind is Kind.SIZE]
     ranks = nearest.options.integer("tensor_parallel_size") or nearest.profile.tensor_parallel_size
     ranks *= nearest.options.integer("pipeline_parallel_size") or nearest.profile.pipeline_parallel_size
@@ -45,7 +45,7 @@ def _resized(nearest: Fit) -> str | None:
 
 
 def describe(refusal: Refusal) -> str:
-    """Return one line of the table of rejected profiles."""
+    """Return a Refusal as one indented line of text: profile, needed, found, change."""
     change = f"; to change that: {refusal.change}" if refusal.change else ""
     return (
         f"  {refusal.label} ({refusal.profile[:12]}): needs {refusal.needed}; found {refusal.found}{change}"
@@ -53,12 +53,12 @@ def describe(refusal: Refusal) -> str:
 
 
 def refuse_all(fits: Sequence[Fit], winner: Fit | None = None) -> tuple[Refusal, ...]:
-    """Return the rejected profiles: first those that fit but rank lower, then the others, nearest first."""
+    """Return a Refusal for each fit, nearest to fitting first. Raises nothing."""
     return tuple(refuse(fit, winner) for fit in sorted(fits, key=lambda fit: (fit.distance, sort_key(fit))))
 
 
 def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
-    """Return all unmet requirements of a profile, needed against found, the most important change first."""
+    """Return a profile's Refusal: needed, found, and what to change (None if nothing helps)."""
     worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
     needed, found = (", ".join(words) for words in _words(fit, winner))
     changes = [miss.change for miss in worst_first if miss.change]
@@ -70,7 +70,7 @@ def refuse(fit: Fit, winner: Fit | None = None) -> Refusal:
 
 
 def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
-    """Return what a profile needed and what was found, worst first."""
+    """Return (what the profile needed, what was found) as two lists of texts, worst first."""
     if not fit.misses and winner is not None:
         return ["to rank first"], [f"{winner.profile.label} before it: {why_first(winner, fit)}"]
     worst_first = sorted(fit.misses, key=lambda miss: -miss.kind)
@@ -78,7 +78,7 @@ def _words(fit: Fit, winner: Fit | None) -> tuple[list[str], list[str]]:
 
 
 def why_first(winner: Fit, other: Fit) -> str:
-    """Return why `winner` was chosen before `other`, if both fit."""
+    """Return why fit `winner` was chosen before fit `other`, as text."""
     if other.memory_fit.crowded and not winner.memory_fit.crowded:
         return "other processes hold most of a GPU that it would use"
     if winner.group != other.group:

@@ -8,6 +8,8 @@ from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
 from nim.selection.effective_options import EngineOptions, options_of
+from nim.selection.find_named_profile import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
+from nim.selection.fit_types import Case, Fit, Kind, Miss, Wishes
 from nim.selection.gpu_groups import Group, all_groups
 from nim.selection.gpu_precision_support import fallback, served_dtype
 from nim.selection.memory.choose_gpus import is_crowded
@@ -15,11 +17,9 @@ from nim.selection.memory.estimate import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.profile_fit import Case, Fit, Kind, Miss, Wishes
-from nim.selection.profile_names import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.profile_ranking import sort_key
-from nim.selection.profile_requirements import misses
 from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
+from nim.selection.unmet_requirements import misses
 
 Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""
@@ -49,7 +49,7 @@ class Selection:
 
 
 def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
-    """Return exactly one profile; ProfileError if none fits, or the requested one does not."""
+    """Return the Selection of one profile; ProfileError if none fits, or the requested one cannot run."""
     tags = parse_tags(wishes.tags_selector, manifest)
     asked = find_asked(manifest, wishes.profile, tags)
     fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
@@ -83,7 +83,7 @@ def compare_all(
     tags: Mapping[str, str],
     facts: Facts | None = None,
 ) -> tuple[Fit, ...]:
-    """Return every profile's fit on the group of GPUs that suits it best, in order of rank."""
+    """Return each profile's Fit on the GPU group that suits it best, in order of rank."""
     comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
     fits = [comparison.best_fit(profile) for profile in manifest.profiles]
     return tuple(sorted(fits, key=sort_key))
@@ -106,7 +106,7 @@ class _Comparison:
         self._groups = all_groups(hardware)
 
     def best_fit(self, profile: Profile) -> Fit:
-        """Return the fit on the first group that holds the profile without crowded GPUs; else the nearest."""
+        """Return the Fit on the first group that holds the profile uncrowded; else the nearest."""
         profile = with_variants(self._manifest, profile, self._asked.variants)
         tried = []
         for group in self._groups:
@@ -116,7 +116,7 @@ class _Comparison:
         return min(tried, key=lambda fit: fit.distance)
 
     def _case(self, profile: Profile, group: Group) -> Case:
-        """Return the inputs of comparing a profile with a group."""
+        """Return the Case: all inputs of comparing a profile with a group of GPUs."""
         asked = self._asked.profile
         named = asked is not None and asked.id == profile.id
         options = options_of(profile, self._wishes.options)
@@ -149,7 +149,7 @@ class _Comparison:
         )
 
     def _facts_with(self, profile: Profile, options: EngineOptions) -> ModelFacts | None:
-        """Return the facts of the profile's model with `--hf-overrides` applied to its configuration."""
+        """Return the model's facts with --hf-overrides applied; None if unknown."""
         facts, overrides = self._facts.get(profile.source), options.get("hf_overrides")
         if facts is None or not isinstance(overrides, Mapping) or not overrides:
             return facts
@@ -157,7 +157,7 @@ class _Comparison:
 
 
 def _fit(case: Case) -> Fit:
-    """Return the result of one comparison."""
+    """Return the Fit of one Case: unmet requirements, memory, fallback."""
     found = tuple(misses(case))
     memory_fit = fit_memory(case)
     lacking = (memory_fit.miss,) if memory_fit.miss and (case.group.gpus or case.profile.on_cpu) else ()
@@ -175,11 +175,11 @@ def _fit(case: Case) -> Fit:
 
 
 def order_fitting(fits: Sequence[Fit], hardware: Hardware) -> list[Fit]:
-    """Return those that fit on the best kind of GPU for which one fits, idle GPUs first, by rank."""
+    """Return the fits that run on the best GPU group with any, idle GPUs first, by rank; [] if none."""
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
-        """Return the rank of a fit's group: uncrowded first, then the order of groups."""
+        """Return a fit's sort key: uncrowded first, then the order of its group."""
         return fit.memory_fit.crowded, order.index(fit.group)
 
     runnable = [fit for fit in fits if fit.fits]
@@ -188,7 +188,7 @@ def order_fitting(fits: Sequence[Fit], hardware: Hardware) -> list[Fit]:
 
 
 def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tuple[Fit, str]:
-    """Return the first in rank, and why; NoProfileFits if none fits."""
+    """Return (highest-ranked Fit, reason as text); NoProfileFits if none fits."""
     there = order_fitting(fits, hardware)
     if not there:
         raise no_profile_fits(fits, manifest, found_words(hardware))
@@ -198,7 +198,7 @@ def _the_best(fits: Sequence[Fit], manifest: Manifest, hardware: Hardware) -> tu
 
 
 def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) -> Fit:
-    """Return the named profile's fit; NoProfileFits only if the engine is certain to refuse it."""
+    """Return the named profile's Fit; NoProfileFits if the engine certainly refuses it."""
     fit = next(fit for fit in fits if fit.profile.id == asked.id)
     if not any(miss.certain for miss in fit.misses):
         return fit
@@ -212,26 +212,26 @@ def _the_one_asked_for(fits: Sequence[Fit], asked: Profile, hardware: Hardware) 
 
 
 def found_words(hardware: Hardware) -> str:
-    """Return a short description of the machine."""
+    """Return the machine's GPUs as text: "2 × NVIDIA H100", or "no GPU"."""
     return ", ".join(str(group) for group in all_groups(hardware) if not group.mixed)
 
 
 def _warnings(winner: Fit, hardware: Hardware) -> tuple[str, ...]:
-    """Return warnings about the chosen profile."""
+    """Return warnings about the chosen profile as a tuple of texts."""
     estimated = [_overruled(miss) for miss in winner.misses]
     fallback = [winner.fallback] if winner.fallback else []
     return (*estimated, *_resized(winner), *_unused(winner, hardware), *fallback, *winner.memory_fit.notes)
 
 
 def _overruled(miss: Miss) -> str:
-    """Return the warning for a miss of a profile that was asked for by name."""
+    """Return the warning for one Miss of a profile that runs because it was asked for by name."""
     estimated = miss.kind in (Kind.CONTEXT, Kind.BUSY, Kind.MEMORY)
     words = f"{'by estimate ' if estimated else ''}the profile needs {miss.needed}, and {miss.found}"
     return words + (" is found" if not estimated else f": {miss.change}" if miss.change else "")
 
 
 def _resized(winner: Fit) -> list[str]:
-    """Return warnings for sizes that differ from those of the named profile."""
+    """Return a warning for each parallel size that differs from the profile's own."""
     own = {"tp": winner.profile.tensor_parallel_size, "pp": winner.profile.pipeline_parallel_size}
     now = {"tp": winner.parallel.tensor, "pp": winner.parallel.pipeline}
     names = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
@@ -243,7 +243,7 @@ def _resized(winner: Fit) -> list[str]:
 
 
 def _unused(winner: Fit, hardware: Hardware) -> list[str]:
-    """Return warnings about GPUs that are not used, and about different kinds that run together."""
+    """Return warnings about GPUs that are not used, or of different kinds used together."""
     if winner.profile.on_cpu:
         return []
     if winner.group.mixed:
@@ -256,5 +256,5 @@ def _unused(winner: Fit, hardware: Hardware) -> list[str]:
 
 
 def _names(gpus: Sequence[Gpu]) -> str:
-    """Return the GPUs' indexes and names as text."""
+    """Return the GPUs' indexes and names as text: "0 (NVIDIA H100), 1 (…)"."""
     return ", ".join(f"{gpu.index} ({gpu.name or 'unknown'})" for gpu in gpus)

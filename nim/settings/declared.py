@@ -458,12 +458,12 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     def given(self, name: str) -> bool:
-        """Return whether the field was set in the environment."""
+        """Return True if the field was set in the environment."""
         return name in self.names_used
 
 
 def declared() -> dict[str, Setting]:
-    """Return field name → declaration, in the order of the table."""
+    """Return a dict: field name → Setting (its declaration), in the order of the table."""
     return {f.name: f.metadata["setting"] for f in fields(Settings) if "setting" in f.metadata}
 
 

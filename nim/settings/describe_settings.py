@@ -28,7 +28,7 @@ client can send are refused. An empty one counts as unset, with a warning for `V
 
 
 def settings_markdown() -> str:
-    """Return the whole of `docs/reference/settings.md`."""
+    """Return the text of docs/reference/settings.md; writes no file."""
     lines = [
         "# Settings",
         "",
@@ -57,13 +57,13 @@ def settings_markdown() -> str:
 
 
 def _instead(replaced: Replaced) -> str:
-    """Return the replacement of a variable as text."""
+    """Return the replacement of a variable as text for the page."""
     off = f"; to switch it off, {replaced.off}" if replaced.off else ""
     return (replaced.use + off).replace("{}", "…")
 
 
 def settings_data() -> list[dict[str, Any]]:
-    """Return the settings as JSON values, for `nim settings --json`."""
+    """Return one dict per setting (name, kind, default …), as JSON values, in a list."""
     return [
         {
             "name": setting.name,
@@ -80,7 +80,7 @@ def settings_data() -> list[dict[str, Any]]:
 
 
 def _row(setting: Setting) -> str:
-    """Return the table row of a setting."""
+    """Return a setting as one row of a Markdown table."""
     flag = f"`{_flag(setting)}`" if setting.option else ""
     name = f"`{setting.name}`" + ("\\*" if setting.ours else "")
     cells = (name, setting.kind.name, _default(setting), flag, setting.since, setting.help)
@@ -88,7 +88,7 @@ def _row(setting: Setting) -> str:
 
 
 def _default(setting: Setting) -> str:
-    """Return a setting's default as Markdown."""
+    """Return a setting's default as Markdown text; "unset" for None."""
     if setting.default_text:
         return setting.default_text
     if setting.default is None or setting.default == ():
@@ -99,5 +99,5 @@ def _default(setting: Setting) -> str:
 
 
 def _flag(setting: Setting) -> str | None:
-    """Return the engine flag that a setting sets; None without one."""
+    """Return the engine flag that a setting sets, as `--max-model-len`; None if it sets none."""
     return f"--{setting.option.replace('_', '-')}" if setting.option else None

@@ -7,8 +7,8 @@ from typing import Any
 
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name
+from nim.settings.clean_pasted_values import cleaned, is_blank, reference
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED, Settings, declared
-from nim.settings.pasted_values import cleaned, is_blank, reference
 from nim.settings.types import Absent, Setting
 from nim.settings.value_types import ARGUMENTS
 from nim.settings.variables_of_other_releases import OTHER_RELEASES
@@ -18,7 +18,7 @@ _ALIKE = 0.7
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Return the settings in `environ`; SettingsError for invalid values. Blank variables count as unset."""
+    """Return the Settings in `environ`; SettingsError for an invalid value. Blank ones count as unset."""
     values: dict[str, Any] = {}
     names_used: dict[str, str] = {}
     warnings: list[str] = []
@@ -36,7 +36,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _name_given(declaration: Setting, environ: Mapping[str, str], warnings: list[str]) -> str | None:
-    """Return the name by which a setting was given; of two with different values the newer, and warn."""
+    """Return the variable that sets a setting, None if none does; append warnings of aliases."""
     given = [name for name in declaration.names if not is_blank(environ.get(name, ""))]
     for name in given:
         if name in declaration.aliases:
@@ -61,7 +61,7 @@ def _read(declaration: Setting, name: str, text: str) -> Any:
 
 
 def _probes_too_seldom(settings: Settings) -> Iterator[str]:
-    """Yield a warning if the probe interval is too long to detect a stalled idle engine in time."""
+    """Yield a warning if NIM_PROBE_INTERVAL does not suit NIM_STALL_TIMEOUT."""
     timeout, interval = settings.stall_timeout, settings.probe_interval
     if not timeout and settings.given("probe_interval") and interval:
         yield "NIM_PROBE_INTERVAL does nothing: NIM_STALL_TIMEOUT=0 looks for no stalls"
@@ -77,7 +77,7 @@ def _probes_too_seldom(settings: Settings) -> Iterator[str]:
 
 
 def _refuse_shared_ports(settings: Settings) -> None:
-    """Refuse an engine port that is also the API's or the health port.
+    """Raise SettingsError if NIM_BACKEND_PORT is also the API's or the health port.
 
     A health port equal to the API's port is allowed: it makes no second listener.
     """
@@ -91,7 +91,7 @@ def _refuse_shared_ports(settings: Settings) -> None:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    """Return warnings for unsupported or misspelt NIM_* variables; SettingsError for refused ones."""
+    """Return warnings about unsupported or misspelt NIM_* variables; SettingsError for refused ones."""
     known = [name for declaration in declared().values() for name in declaration.names]
     warnings = []
     for name in sorted(environ):

@@ -27,7 +27,7 @@ MOST_BYTES = 64 * 1024
 
 
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with each secret's value stripped of white space and one pair of quotes.
+    """Return a copy of `environ` with secrets cleaned and NAME_FILE files read; SettingsError if bad.
 
     `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. SettingsError for a file
     that cannot be read, and, without showing it, for a value that no HTTP header can carry.
@@ -80,7 +80,7 @@ def _cleaned(name: str, text: str) -> str:
 
 
 def _fault(secret: str) -> str | None:
-    """Return why the text cannot be a secret; None if it can. Placeholders would leave the service open."""
+    """Return why the text cannot be a secret (blank, placeholder, Bearer), as text; None if it can."""
     if not secret:
         return "its value is blank"
     if _PLACEHOLDER.fullmatch(secret):

@@ -34,7 +34,7 @@ class Setting:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return all accepted names, the preferred one first."""
+        """Return all accepted variable names as a tuple, the preferred one first."""
         return (self.name, *self.quiet_aliases, *self.aliases)
 
 
@@ -48,6 +48,6 @@ class Absent:
 
 
 def setting(name: str, kind: Kind, default: Any, about: str, **more: Any) -> Any:
-    """Return a dataclass field that carries its declaration."""
+    """Return a dataclass field with this default and a Setting in its metadata."""
     declaration = Setting(name=name, kind=kind, default=default, help=about, **more)
     return field(default=default, metadata={"setting": declaration})

@@ -4,7 +4,7 @@ import json
 import re
 from contextlib import suppress
 
-from nim.settings.route_groups import read_groups
+from nim.settings.read_route_groups import read_groups
 from nim.settings.types import Kind
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -23,7 +23,7 @@ def _text(text: str) -> str:
 
 
 def _boolean(text: str) -> bool:
-    """Return the boolean in the text; ValueError otherwise."""
+    """Return True for 1, true, yes, on; False for 0, false, no, off; ValueError otherwise."""
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
@@ -32,28 +32,28 @@ def _boolean(text: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    """Return the whole number in the text; ValueError otherwise."""
+    """Return the whole number above 0 in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise ValueError("expected a whole number above 0")
     return int(text)
 
 
 def _port(text: str) -> int:
-    """Return the port number in the text; ValueError otherwise."""
+    """Return the port number, 1 to 65535, in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError("expected a port between 1 and 65535")
     return int(text)
 
 
 def _limit(text: str) -> int:
-    """Return a limit that nginx can count up to; ValueError otherwise."""
+    """Return the whole number, 1 to 65535 (most that nginx counts), in the text; ValueError otherwise."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
         raise ValueError("expected a whole number between 1 and 65535")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    """Return the number of seconds in the text; ValueError otherwise."""
+    """Return the seconds in the text as a float, 0 or more; ValueError otherwise."""
     try:
         seconds = float(text)
     except ValueError:
@@ -64,7 +64,7 @@ def _seconds(text: str) -> float:
 
 
 def _duration(text: str) -> int:
-    """Return the seconds in a duration such as 600, 10m or 4h; ValueError otherwise."""
+    """Return the whole seconds in 600, 10m or 4h, from 1 to a week; ValueError otherwise."""
     number = text.rstrip("smhSMH")
     unit = text[len(number) :].lower()
     if not number.isascii() or not number.isdigit() or len(unit) > 1:
@@ -78,7 +78,7 @@ def _duration(text: str) -> int:
 
 
 def _duration_or_off(text: str) -> float:
-    """Return the seconds in a duration, 0 for off; ValueError otherwise."""
+    """Return the seconds in 600, 10m or 4h as a float, 0.0 for 0; ValueError otherwise."""
     if _FRACTION_OF_A_SECOND.fullmatch(text):
         if text.strip("0."):
             raise ValueError("expected 0, or at least 1 second")
@@ -87,7 +87,7 @@ def _duration_or_off(text: str) -> float:
 
 
 def _size(text: str) -> str:
-    """Return a size such as 0, 500m or 2g in nginx's notation; ValueError otherwise."""
+    """Return nginx's size, such as 0, 500m or 2g, as lower-case text; ValueError otherwise."""
     number = text.rstrip("kKmMgG")
     if not number.isascii() or not number.isdigit() or len(text) - len(number) > 1:
         raise ValueError("expected a size such as 0 (no limit), 500m or 2g")
@@ -97,7 +97,7 @@ def _size(text: str) -> str:
 
 
 def _level(text: str) -> str:
-    """Return the log level in the text; ValueError otherwise."""
+    """Return the Python log level's name in upper case, WARN as WARNING; ValueError otherwise."""
     level = _OTHER_LEVELS.get(text.upper(), text.upper())
     if level not in LOG_LEVELS:
         raise ValueError(f"expected one of {', '.join(LOG_LEVELS)}")
@@ -114,14 +114,14 @@ def _ssl_mode(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    """Return the path in the text; ValueError otherwise."""
+    """Return the path unchanged; ValueError if it begins with ~. The file is not looked at."""
     if text.startswith("~"):
         raise ValueError("expected a path that begins with / or a name: ~ is replaced by shells alone")
     return text
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Return the names in a comma-separated list or a JSON array of strings."""
+    """Return the names in a comma-separated list or JSON array as a tuple; ValueError if there is none."""
     words = text.split(",")
     if text.startswith("["):
         with suppress(ValueError):

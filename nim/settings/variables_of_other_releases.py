@@ -24,7 +24,7 @@ class Replaced:
     release: str = "NIM 1.x"
 
     def warning(self, name: str, text: str) -> str | None:
-        """Return the warning for this variable; None if its value needs no action."""
+        """Return the warning that this variable has no effect, as text; None if none is needed."""
         value = text.strip()
         use = self.use
         if self.switch and value.lower() in OFF:
@@ -40,7 +40,7 @@ def _switch(use: str, off: str | None = None) -> Replaced:
 
 
 def _flag(flag: str) -> Replaced:
-    """Return the replacement by an engine option that takes the same value."""
+    """Return the Replaced whose text sets engine flag `flag` by NIM_PASSTHROUGH_ARGS."""
     return Replaced(use=f"NIM_PASSTHROUGH_ARGS='{flag}'")
 
 

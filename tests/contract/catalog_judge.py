@@ -31,7 +31,7 @@ def _catalog(capabilities: list[list[int]]) -> Any:
 
 def _kernels(major: int, minor: int) -> Any:
     """Return the first kernel of each kind, dtypes, and what its platform says of FP8."""
-    from nim.engine.inspection.gpu_build import set_capability
+    from nim.engine.inspection.pretend_gpu_build import set_capability
 
     set_capability((major, minor))
     from vllm.model_executor.kernels import linear

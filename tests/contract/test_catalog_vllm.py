@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.gpu_capabilities import SUPPORT, Capability
+from nim.engine.compute_capability_requirements import SUPPORT, Capability
 from nim.engine.installed_engine import find_engine
-from nim.engine.model_catalog import Way, load_catalog
+from nim.engine.supported_names_catalog import Way, load_catalog
 
 ENGINE = find_engine()
 CATALOG = load_catalog()

@@ -18,8 +18,8 @@ from nim.engine.arguments.render import render_arguments
 from nim.engine.option_table import Kind, Option
 from nim.errors import SettingsError
 from nim.models.lora_adapters import read_adapters
-from nim.options.adapter_rules import check_adapters
-from nim.options.option_combinations import check_combinations
+from nim.options.check_option_combinations import check_combinations
+from nim.options.lora_adapter_checks import check_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
 from nim.options.rule_types import Said

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.config_classes import FILE
+from nim.engine.hf_config_defaults import FILE
 from nim.engine.installed_engine import find_engine
 
 pytestmark = [
@@ -20,7 +20,7 @@ PROGRAM = """
 import json, os, sys
 answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)  # whatever vLLM prints
-from nim.engine.inspection.config_classes import class_rows
+from nim.engine.inspection.hf_config_defaults import class_rows
 json.dump(class_rows(), answers)
 answers.close()
 """

@@ -1,6 +1,6 @@
 """The GPUs on which the oracle judges."""
 
-from nim.engine.inspection.gpu_build import H100, Gpu
+from nim.engine.inspection.pretend_gpu_build import H100, Gpu
 
 GPUS = {
     "7.5": Gpu(name="Tesla T4", capability=(7, 5), memory=16 << 30, processors=40),

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nim.engine.inspection.gpu_build import QUIET, pretend_gpu_build
+from nim.engine.inspection.pretend_gpu_build import QUIET, pretend_gpu_build
 from tests.oracle import stand_ins
 from tests.oracle.build import (
     ARGUMENTS,

@@ -13,7 +13,7 @@ import tempfile
 from functools import partial
 from typing import Any
 
-from nim.engine.inspection.gpu_build import pretend_gpu_build
+from nim.engine.inspection.pretend_gpu_build import pretend_gpu_build
 from tests.oracle import judge
 from tests.oracle.build import build_model, import_model
 from tests.oracle.forks import run_forked

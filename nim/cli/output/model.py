@@ -8,7 +8,7 @@ from nim.cli.model_judgement import Judgement, fits, lacks
 from nim.fetch.format_size import format_size
 from nim.log_format import visible
 from nim.models.types import ModelReading, Quantization
-from nim.selection.profile_fit import Fit
+from nim.selection.fit_types import Fit
 
 _WIDTH = 15
 

@@ -10,7 +10,7 @@ from nim.cli.machine_options import add_machine_options
 from nim.cli.model_judgement import Judgement, judge, machine_of
 from nim.cli.output.model import model_data, model_text
 from nim.engine.arguments.numbers import MisfitError, human_integer
-from nim.engine.model_catalog import load_catalog
+from nim.engine.supported_names_catalog import load_catalog
 from nim.log_format import visible
 from nim.models.facts import facts_of
 from nim.models.odd_sizes import odd_sizes

@@ -39,7 +39,7 @@ from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
 from nim.recipes.recipe_file import load_recipe
 from nim.redact import known_secrets
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
 from nim.selection.profile_listing import list_profiles, listing_data, listing_text
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select

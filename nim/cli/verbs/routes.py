@@ -12,7 +12,7 @@ from nim.cli.warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.arguments.split_line import read_line
 from nim.errors import PreflightError
-from nim.options.nginx_settings import route_groups
+from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments

@@ -20,7 +20,7 @@ class Keyed:
 
 
 def keyed_value(text: str) -> Reading:
-    """Return the value after `--option.key`: JSON, a number such as 80g, repaired JSON, or a string."""
+    """Return the text after `--option.key` as a Reading: JSON, 80g, repaired JSON, else a string."""
     try:
         return Reading(value=read_json(text))
     except NotJSONError:
@@ -37,14 +37,14 @@ def keyed_value(text: str) -> Reading:
 
 
 def nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
-    """Return {a: {b: value}} for the keys a and b."""
+    """Return nested dicts: {"a": {"b": value}} for the keys a and b."""
     for key in reversed(keys):
         value = {key: value}
     return dict(value)
 
 
 def merge(whole: dict[str, Any], given: Mapping[str, Any], path: str = "") -> list[str]:
-    """Merge `given` into `whole`: objects merge, lists grow, else replace. Return the replaced keys."""
+    """Merge `given` into `whole` in place, extending lists; return the dotted keys of replaced values."""
     replaced: list[str] = []
     for key, value in given.items():
         there = whole.get(key)

@@ -29,7 +29,7 @@ class NotJSONError(ValueError):
 
 
 def read_json(text: str) -> Any:
-    """Return the value of strict JSON: no duplicate keys, NaN or Infinity. Raises NotJSONError."""
+    """Return the parsed value of strict JSON; NotJSONError for duplicate keys, NaN, Infinity or no JSON."""
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -43,7 +43,7 @@ def read_json(text: str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """Return the value as one compact token, escaped where an argument cannot carry a character."""
+    """Return the value as compact JSON text; non-ASCII characters stay where UTF-8 can encode them."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         text.encode("utf-8")
@@ -53,7 +53,7 @@ def write_json(value: Any) -> str:
 
 
 def read_loosely(text: str) -> Any:
-    """Return the only object or array that damaged JSON can have been. Raises NotJSONError."""
+    """Return the dict or list that JSON damaged by a shell stands for; NotJSONError if none or several."""
     straight = text.strip().translate(_SMART_QUOTES)
     for candidate in (_unwrapped(straight), straight.replace('\\"', '"')):
         try:
@@ -64,7 +64,7 @@ def read_loosely(text: str) -> Any:
 
 
 def guess(text: str) -> Any:
-    """Return the object or array that was probably meant, to be shown and not used; None if there is none."""
+    """Return the dict or list that invalid JSON text probably means, for a hint; None without a guess."""
     straight = text.strip().translate(_SMART_QUOTES)
     if not straight.startswith(("{", "[")):
         straight = "{" + _ASSIGNED.sub(r"\1\2:", straight) + "}"
@@ -75,7 +75,7 @@ def guess(text: str) -> Any:
 
 
 def is_open(text: str) -> bool:
-    """Return whether text that begins like an object or array lacks closing brackets."""
+    """Return True if text beginning with { or [ has more opening than closing brackets."""
     if not text.lstrip().startswith(("{", "[")):
         return False
     found = _BRACKETS.findall(_QUOTED.sub("", text))
@@ -83,7 +83,7 @@ def is_open(text: str) -> bool:
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; NotJSONError for a duplicate key."""
+    """Return the pairs of a JSON object as a dict; NotJSONError for a duplicate key."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -93,25 +93,25 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """Return the number in the text; NotJSONError if it is infinite."""
+    """Return the text as a float; NotJSONError if it is infinite, as 1e999 is."""
     number = float(text)
     return number if isfinite(number) else _no_constant(text)
 
 
 def _no_constant(name: str) -> NoReturn:
-    """Raise NotJSONError for NaN and Infinity."""
+    """Raise NotJSONError always; `name` is NaN, Infinity or a number too large."""
     raise NotJSONError(f"{name} is not a JSON number")
 
 
 def _container(value: Any) -> Any:
-    """Return an object or array; NotJSONError for other values."""
+    """Return `value` unchanged if it is a dict or list; NotJSONError otherwise."""
     if isinstance(value, dict | list):
         return value
     raise NotJSONError("neither an object nor an array")
 
 
 def _unwrapped(text: str) -> str:
-    """Return the text without the pair of quotes around it that a shell should have removed."""
+    """Return the text without one pair of equal quotes around it; unchanged if there is none."""
     inside = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
     return text[1:-1] if inside else text
 
@@ -125,7 +125,7 @@ class _Reader:
         self._guessing = guessing
 
     def read_whole(self) -> Any:
-        """Return the value of the whole text."""
+        """Parse the whole text and return its value; NotJSONError if it is invalid or goes on."""
         try:
             value = self._value()
         except RecursionError:
@@ -135,7 +135,7 @@ class _Reader:
         return value
 
     def _value(self) -> Any:
-        """Return the value at the present position."""
+        """Parse and return the value at the current position: dict, list, string, number or constant."""
         opening = self._peek()
         if opening == "{":
             return self._items("}", self._pair, _unique)
@@ -144,7 +144,7 @@ class _Reader:
         return self._word(_GUESSED_VALUE if self._guessing else _BARE_VALUE, key=False)
 
     def _items(self, closing: str, read: Callable[[], Any], build: Callable[[list[Any]], Any]) -> Any:
-        """Return an object or array, read item by item."""
+        """Parse items up to the bracket `closing`, each by `read`; return them passed to `build`."""
         self._at += 1
         found: list[Any] = []
         ends = (closing, "") if self._guessing else (closing,)
@@ -158,14 +158,14 @@ class _Reader:
         return build(found)
 
     def _pair(self) -> tuple[str, Any]:
-        """Return a key and its value."""
+        """Parse `key: value` at the current position; return (key, value)."""
         self._peek()
         key = self._word(_BARE_KEY, key=True)
         self._expect(":")
         return key, self._value()
 
     def _word(self, bare: re.Pattern[str], *, key: bool) -> Any:
-        """Return a quoted or bare word."""
+        """Parse a quoted or bare word and return its value; a key always stays a string."""
         if quoted := _QUOTED.match(self._text, self._at):
             self._at = quoted.end()
             return _unquoted(quoted.group())
@@ -176,7 +176,7 @@ class _Reader:
         return found.group() if key else self._literal(found.group())
 
     def _literal(self, word: str) -> Any:
-        """Return the value of a bare word: a number, a constant or text."""
+        """Return a bare word as number, constant or string; NotJSONError for Python's `True`."""
         if word in _PYTHON and not self._guessing:
             raise self._stop()  # the JSON literal, or its Python spelling
         if _NUMBER.fullmatch(word):
@@ -184,22 +184,22 @@ class _Reader:
         return (_LITERALS | _PYTHON).get(word, word)
 
     def _peek(self) -> str:
-        """Return the next character that is not a blank; "" at the end."""
+        """Skip white space; return the next character without consuming it, "" at the end."""
         while self._text[self._at : self._at + 1].isspace():
             self._at += 1
         return self._text[self._at : self._at + 1]
 
     def _expect(self, char: str) -> None:
-        """Read this character; NotJSONError for another."""
+        """Skip white space and consume the character `char`; NotJSONError for another."""
         if self._peek() != char:
             raise self._stop()
         self._at += 1
 
     def _stop(self) -> NotJSONError:
-        """Return the error at the present position."""
+        """Return (not raise) a NotJSONError that names the current position."""
         return NotJSONError(f"it stops being JSON at character {self._at + 1}")
 
 
 def _unquoted(text: str) -> str:
-    """Return the text inside quotes."""
+    """Return the content of a quoted string, with escapes resolved if the quotes are double."""
     return str(read_json(text)) if text[0] == '"' else text[1:-1]

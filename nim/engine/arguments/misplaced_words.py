@@ -13,7 +13,7 @@ _NO = ("false", "no", "off", "0")
 
 
 def stray(token: str, previous: Option | None, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of a word in place of an option; `previous` is the word before it."""
+    """Return the Refusal of a word that is no option and no value; `previous` is the option before it."""
     shown = MASK if previous is not None and is_secret_name(previous.name) else token
     message = f'cannot use "{shown}" from {place}: '
     if token.startswith("-") and " " in token:
@@ -29,7 +29,7 @@ def stray(token: str, previous: Option | None, table: OptionTable, place: str) -
 
 
 def _stray_hint(token: str, table: OptionTable) -> str:
-    """Return what to type instead of the word."""
+    """Return as text what to type instead of the misplaced word `token`."""
     name, equals, value = token.partition("=")
     if equals and (option := table.named(name)):
         return joined(mask_argv((f"{option.flag}={value}",)))
@@ -45,7 +45,7 @@ def _stray_hint(token: str, table: OptionTable) -> str:
 
 
 def _named_values(token: str, table: OptionTable) -> list[str]:
-    """Return the options in a JSON object with their names as keys."""
+    """Return the arguments equivalent to a JSON object whose keys are option names; [] for other text."""
     try:
         values = json.loads(token)
     except ValueError:
@@ -60,20 +60,20 @@ def _named_values(token: str, table: OptionTable) -> list[str]:
 
 
 def _set(option: Option, text: str) -> tuple[str, ...]:
-    """Return the arguments that set the option to this value."""
+    """Return the arguments that set `option` to this value, such as ("--x=1",) or ("--no-x",)."""
     if option.count is not Count.NONE:
         return (f"{option.flag}={text}",)
     return option.negatives[:1] if text.lower() in _NO else (option.flag,)
 
 
 def _as_two(token: str) -> str:
-    """Return the refusal of an option and its value in one token, as lists in YAML have it."""
+    """Return the hint to split "--flag value", written as one token, into two arguments."""
     flag, _, value = token.partition(" ")
     shown = MASK if is_secret_name(flag) else value.strip()
     return f'"{flag}", "{shown}" as two arguments'
 
 
 def yaml_key(token: str, option: Option, values: Sequence[str], place: str) -> Refusal:
-    """Return the refusal of `name: value` in place of an option."""
+    """Return the Refusal of the YAML spelling `name: value` in place of `--name value`."""
     message = f'cannot use "{token}" from {place}: it is a key of YAML, and not an option'
     return Refusal(message=message, hint=joined(mask_argv(_set(option, " ".join(values)))))

@@ -23,7 +23,7 @@ class MisfitError(ValueError):
 
 
 def integer(text: str) -> int:
-    """Return a whole number; 1.8e+06 is refused, because the engine would cut it to 1."""
+    """Return the text as an int; MisfitError for any other notation, such as 1.8e+06."""
     try:
         return int(text)
     except ValueError:
@@ -32,7 +32,7 @@ def integer(text: str) -> int:
 
 
 def human_integer(text: str) -> int:
-    """Return a whole number with a suffix: 8k is 8000 and 8K is 8192."""
+    """Return the text as an int, 8k as 8000 and 8K as 8192; MisfitError for other text."""
     stripped = text.strip()
     match = _HUMAN.fullmatch(stripped)
     if not match:
@@ -50,12 +50,12 @@ def human_integer(text: str) -> int:
 
 
 def auto_integer(text: str) -> int:
-    """Return the same, or -1 for auto."""
+    """Return the text as an int with suffix k, K, m …, and `auto` as -1; MisfitError for other text."""
     return -1 if text.strip().lower() in ("-1", "auto") else human_integer(text)
 
 
 def number(text: str) -> float:
-    """Return a finite number."""
+    """Return the text as a finite float; MisfitError for other text, NaN and infinity."""
     try:
         found = float(text)
     except ValueError:
@@ -66,18 +66,18 @@ def number(text: str) -> float:
 
 
 def folded(text: str) -> str:
-    """Return the text in lower case with underscores."""
+    """Return the text in lower case with dashes replaced by underscores."""
     return text.lower().replace("-", "_")
 
 
 def comma_list(text: str) -> list[int | str]:
-    """Return device numbers and names from a text with commas."""
+    """Return the comma-separated parts of the text as a list: digits as int, others as string."""
     parts = [part.strip() for part in text.split(",")]
     return [int(part) if part.isdigit() else part for part in parts]
 
 
 def _whole(text: str) -> str | None:
-    """Return the whole number that another notation means."""
+    """Return the whole number that 1.8e6 or 8k means, as text for a hint; None if it means none."""
     try:
         return str(human_integer(text)) if _HUMAN.fullmatch(text.strip()) else _integral(float(text))
     except (MisfitError, ValueError):
@@ -85,13 +85,13 @@ def _whole(text: str) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return the text without quotes, a second =, trailing signs and commas between thousands."""
+    """Return the text without surrounding quotes, blanks, = , ; and without thousands separators."""
     bare = text.strip(" \t\r\n\"'`“”‘’=;,")
     return bare.replace(",", "") if _THOUSANDS.fullmatch(bare) else bare
 
 
 def _decimal(text: str) -> str | None:
-    """Return the number with a point for its comma, or the fraction for a percentage."""
+    """Return the decimal number that 0,9 or 90% or a quoted 0.9 means, as text for a hint; None if none."""
     bare = _bare(text)
     if _COMMA.fullmatch(bare):
         return bare.replace(",", ".")
@@ -102,5 +102,5 @@ def _decimal(text: str) -> str | None:
 
 
 def _integral(number: float) -> str | None:
-    """Return a whole number as text; None for other numbers."""
+    """Return a float that is a whole number as text without a point; None for other floats."""
     return str(int(number)) if math.isfinite(number) and number.is_integer() else None

@@ -23,8 +23,8 @@ from nim.engine.arguments.numbers import (
     number,
 )
 from nim.engine.arguments.quoting import joined
-from nim.engine.model_catalog import NAMED, load_catalog
 from nim.engine.option_table import JSON_KINDS, Count, Kind, Option
+from nim.engine.supported_names_catalog import NAMED, load_catalog
 from nim.engine.value_limits import Limits
 from nim.errors import nearest
 from nim.redact import mask_value
@@ -44,7 +44,7 @@ class Reading:
 
 
 def read_text(option: Option, text: str) -> Reading:
-    """Return the value that the engine's own parser makes of `text`. Raises MisfitError."""
+    """Return the Reading (value, note) of an option's text, as the engine parses it; or MisfitError."""
     if option.nullable and text in ("", "None"):
         return Reading(value=None)
     if option.kind in JSON_KINDS and not _is_plain_string(option, text):
@@ -56,7 +56,7 @@ def read_text(option: Option, text: str) -> Reading:
 
 
 def read_value(option: Option, value: Any) -> Reading:
-    """Return the canonical form of a JSON value from a file. Raises MisfitError."""
+    """Return the Reading (value, note) of an option's value from a JSON or YAML file; or MisfitError."""
     if value is None or (option.count is Count.OPTIONAL and value is True):
         return Reading(value=value)
     if option.count is not Count.MANY and not option.repeats:
@@ -68,7 +68,7 @@ def read_value(option: Option, value: Any) -> Reading:
 
 
 def _read_item(option: Option, value: Any) -> Reading:
-    """Return one value from a file as the option's kind."""
+    """Return the Reading of one value from a file, converted to the option's kind; or MisfitError."""
     if value is None and option.nullable:
         return Reading(value=None)
     if option.count is Count.NONE:
@@ -83,7 +83,7 @@ def _read_item(option: Option, value: Any) -> Reading:
 
 
 def _structured(option: Option, value: Any) -> Any:
-    """Return a list or object from a file as the option's kind."""
+    """Return a list or dict from a file, converted to the option's kind; MisfitError if it cannot be."""
     if option.kind is Kind.COMMA_LIST and isinstance(value, list | tuple):
         return comma_list(",".join(str(item) for item in value))
     plain = dict(value) if isinstance(value, Mapping) else list(value)
@@ -98,7 +98,7 @@ def _structured(option: Option, value: Any) -> Any:
 
 
 def _read_number(option: Option, value: Any) -> Reading:
-    """Return a number from a file as the option's kind."""
+    """Return the Reading of a number from a file; MisfitError if the option takes no number."""
     if isinstance(value, float) and option.kind in _INTEGERS and value.is_integer():
         value = int(value)  # 1.8e+06 in YAML is a whole number
     number_like = isinstance(value, int | float) and not isinstance(value, bool)
@@ -108,7 +108,7 @@ def _read_number(option: Option, value: Any) -> Reading:
 
 
 def _lora(text: str) -> str | dict[str, Any]:
-    """Return a LoRA module: `name=path`, or the object in JSON text."""
+    """Return a LoRA module: the text `name=path` unchanged, or a dict from JSON; else MisfitError."""
     if "=" in text and "," not in text:
         return text
     try:
@@ -123,7 +123,7 @@ def _lora(text: str) -> str | dict[str, Any]:
 
 
 def _read_json_text(option: Option, text: str) -> Reading:
-    """Return the object or array in JSON text."""
+    """Return the Reading of JSON text (dict or list), repaired if a shell damaged it; or MisfitError."""
     written = _expanded(text) if option.kind is Kind.CONFIG else text
     try:
         return Reading(value=_check_keys(option, _shaped(option, read_json(written))))
@@ -132,7 +132,7 @@ def _read_json_text(option: Option, text: str) -> Reading:
 
 
 def _read_damaged(option: Option, text: str, why: str) -> Reading:
-    """Return the only value that damaged JSON can mean, with a note."""
+    """Return the Reading of invalid JSON that has one possible meaning, with a note; else MisfitError."""
     try:
         value = _check_keys(option, _shaped(option, read_loosely(text)))
     except NotJSONError:
@@ -141,13 +141,13 @@ def _read_damaged(option: Option, text: str, why: str) -> Reading:
 
 
 def understood(value: Any) -> str:
-    """Return the note on damaged JSON: its repaired form."""
+    """Return the note about repaired JSON: `understood as …; write it so`, with secrets masked."""
     shown = write_json(mask_value("", value))
     return f"understood as {joined([shown])}; write it so"
 
 
 def _not_json(option: Option, text: str, why: str) -> MisfitError:
-    """Return the error for text that is not JSON, with what was probably meant."""
+    """Return (not raise) the MisfitError for text that is no JSON, with the probable meaning as a hint."""
     meant = guess(text)
     fits = isinstance(meant, list) if option.kind is Kind.ARRAY else isinstance(meant, dict)
     write = write_json(mask_value("", meant)) if fits and meant else None
@@ -155,7 +155,7 @@ def _not_json(option: Option, text: str, why: str) -> MisfitError:
 
 
 def _shaped(option: Option, value: Any) -> Any:
-    """Return a value that is an object or array, as the option requires; MisfitError otherwise."""
+    """Return `value` unchanged if it is a list or dict, as the option's kind requires; or MisfitError."""
     wanted = list if option.kind is Kind.ARRAY else dict
     if isinstance(value, wanted):
         return value
@@ -163,7 +163,7 @@ def _shaped(option: Option, value: Any) -> Any:
 
 
 def _check_keys(option: Option, value: Any) -> Any:
-    """Return the object after checking its top-level keys and their values. Raises MisfitError."""
+    """Return `value` unchanged; MisfitError if it is a dict with an unknown key or a value out of limits."""
     if not isinstance(value, dict) or not option.keys:
         return value
     for key, item in value.items():
@@ -179,7 +179,7 @@ def _check_keys(option: Option, value: Any) -> Any:
 
 
 def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -> None:
-    """Raise MisfitError for a key's value outside its limits."""
+    """Raise MisfitError if the value `item` of key `key` is outside `limits`; else return None."""
     try:
         limits.check(item)
     except MisfitError as why:
@@ -188,7 +188,7 @@ def _check_item(limits: Limits, whole: Mapping[str, Any], key: Any, item: Any) -
 
 
 def _chosen(option: Option, value: Any) -> Any:
-    """Return a value within the option's choices and limits; MisfitError otherwise."""
+    """Return `value` unchanged if it is among the option's choices and limits; MisfitError otherwise."""
     option.limits.check(value)
     if not option.choices or value in option.choices:
         return value
@@ -198,7 +198,7 @@ def _chosen(option: Option, value: Any) -> Any:
 
 
 def _elsewhere(option: Option, value: Any) -> str:
-    """Return which release has a cache type that this one lacks, or an empty string."""
+    """Return which vLLM release has an unknown --kv-cache-dtype, as text; "" for other options."""
     if option.name != "kv_cache_dtype":
         return ""
     catalog = load_catalog()
@@ -207,7 +207,7 @@ def _elsewhere(option: Option, value: Any) -> str:
 
 
 def _near_choice(option: Option, value: Any) -> str | None:
-    """Return the smallest sufficient number, or the most similar word."""
+    """Return as text the next larger choice for a number, the most similar for a word; None if none."""
     if isinstance(value, int | float):
         enough = [choice for choice in option.choices if isinstance(choice, int | float) and choice > value]
         return str(min(enough)) if enough else None
@@ -216,7 +216,7 @@ def _near_choice(option: Option, value: Any) -> str | None:
 
 
 def _unusual(option: Option, value: Any) -> str | None:
-    """Return a warning of a value that looks like a misspelling of a name the engine knows.
+    """Return a warning if a value resembles one of the option's suggested names; None otherwise.
 
     Names of the catalog are checked after all layers are resolved: another option may add the name.
     """
@@ -229,12 +229,12 @@ def _unusual(option: Option, value: Any) -> str | None:
 
 
 def _is_plain_string(option: Option, text: str) -> bool:
-    """Return whether the text is a string for an option that also accepts objects."""
+    """Return True if the text is a string, not JSON, for an option that accepts both."""
     return option.kind is Kind.OBJECT_OR_STRING and not _WHOLE_OBJECT.fullmatch(text) and not is_open(text)
 
 
 def _expanded(text: str) -> str:
-    """Return JSON text with bare 80m and 1K replaced by the numbers they mean; strings stay."""
+    """Return JSON text with bare numbers such as 80m and 1K replaced by plain digits."""
     parts = _JSON_STRINGS.split(text)
     for index in range(0, len(parts), 2):
         parts[index] = _HUMAN_IN_JSON.sub(lambda match: str(human_integer(match.group())), parts[index])
@@ -242,7 +242,7 @@ def _expanded(text: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as text for messages, with secrets masked."""
+    """Return a value as text for error messages: quoted if a string, else JSON with secrets masked."""
     if isinstance(value, str):
         return f'"{value}"'
     try:

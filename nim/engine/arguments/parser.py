@@ -40,7 +40,7 @@ class ParsedArguments:
 def parse_arguments(
     tokens: Sequence[str], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """Return the options in the tokens. SettingsError, naming `place`, for everything that is wrong.
+    """Return the engine options in `tokens` as ParsedArguments; SettingsError lists all that is wrong.
 
     Without `strict` each error becomes a warning, and its tokens go to `rest`.
     """
@@ -50,7 +50,7 @@ def parse_arguments(
 def check_values(
     values: Mapping[str, Any], table: OptionTable, *, place: str, strict: bool = True
 ) -> ParsedArguments:
-    """Return the canonical values of options that a file gives by name. SettingsError as above.
+    """Return option values from a file, by name, as ParsedArguments; SettingsError lists all faults.
 
     Without `strict` each error becomes a warning and its option is left out.
     """
@@ -95,7 +95,7 @@ class _Parse:
         self._rest: list[str] = []
 
     def run(self) -> ParsedArguments:
-        """Read all tokens; return the options, or raise SettingsError."""
+        """Parse all tokens and return ParsedArguments; SettingsError lists all refused arguments."""
         while self._at < len(self._tokens):
             self._step()
         self._merge_keyed()
@@ -177,7 +177,7 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """Return the values after the option's name, as many as it takes."""
+        """Consume and return the values after an option, as many as it takes; [] if none follows."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])
@@ -187,13 +187,13 @@ class _Parse:
         return [self._whole(option, taken[0])] if taken and option.kind in JSON_KINDS else taken
 
     def _whole(self, option: Option, text: str) -> str:
-        """Return the value with the tokens that belong to it, if it is JSON."""
+        """Return `text`; for a JSON option, joined with the following tokens that belong to it."""
         if option.kind not in JSON_KINDS:
             return text
         return self._closed(text) if is_open(text) else self._braced(option, text)
 
     def _closed(self, text: str) -> str:
-        """Return JSON that a shell has split at its blanks, joined until its brackets are closed."""
+        """Return JSON text joined with the next tokens until brackets close; unchanged if never."""
         joined, end = text, self._at
         while is_open(joined) and end < len(self._tokens) and is_value(self._tokens[end]):
             joined, end = f"{joined} {self._tokens[end]}", end + 1
@@ -203,7 +203,7 @@ class _Parse:
         return text
 
     def _braced(self, option: Option, text: str) -> str:
-        """Return all words of `key:value key:value` or `key=value`, so that they are refused as a whole.
+        """Return `k:v` joined by commas with the following `k:v` tokens, to be refused as one.
 
         Brace expansion makes the former of JSON; earlier releases of vLLM took the latter.
         """
@@ -215,7 +215,7 @@ class _Parse:
         return ",".join(pairs)
 
     def _keyed_option(self, option: Option, word: Word) -> None:
-        """Read one `--option.key value`."""
+        """Consume `--option.key value` and record its value, or a refusal."""
         text = word.inline
         if text is None and (following := self._peek()) is not None and not following.startswith("--"):
             text = following
@@ -236,7 +236,7 @@ class _Parse:
             self._warn(f'"{option.flag}.{key}" {_LAST_WINS} {self._place}; the last wins')
 
     def _merge_keyed(self) -> None:
-        """Merge the `--option.key` parts into one object each, after all other options, as vLLM does."""
+        """Set each option given as `--option.key` parts to one merged object, or refuse it."""
         for flag, keyed in self._keyed.items():
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
@@ -255,12 +255,12 @@ class _Parse:
         self._values[option.name] = value
 
     def _note(self, word: Word, readings: Sequence[Reading]) -> None:
-        """Warn of each value whose text was not plain."""
+        """Record a warning for each Reading that has a note."""
         for note in (reading.note for reading in readings if reading.note):
             self._warn(f'the value of "{word.said}" in {self._place}: {note}')
 
     def _refuse_missing(self, option: Option, word: Word) -> None:
-        """Refuse an option without a value; a next token with one dash may have been meant as it."""
+        """Record the refusal of an option without a value; a next `-word` may be it."""
         dashing = self._peek()
         if dashing is not None and self._is_dashing_value(dashing):
             self._at += 1
@@ -272,7 +272,7 @@ class _Parse:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
 
     def _refuse_owned(self, option: Option, word: Word) -> None:
-        """Refuse an option that the launcher owns, also without a strict check."""
+        """Record the refusal of an option that the launcher sets; not strict: warn and drop it."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
         refusal = argument_refusals.owned(option, word.said, self._place)
@@ -282,7 +282,7 @@ class _Parse:
             self._warn(f"{refusal.one_line()}; it is left out")
 
     def _refuse(self, refusal: Refusal, raw: Sequence[str] | None = None) -> None:
-        """Record an error, or a warning without a strict check; then pass on `raw`, by default this word."""
+        """Record a Refusal; not strict: record a warning and pass the tokens `raw` on unchecked."""
         if self._strict:
             self._refused.append(refusal)
             return

@@ -32,14 +32,14 @@ class Arguments:
 
 
 def is_command(word: str) -> bool:
-    """Return whether a command with this first word may be one that starts the engine elsewhere."""
+    """Return True if `word` begins a command: vllm, python, a shell, docker or NAME=value."""
     name = _program(word)
     known = name in _WRAPPERS | _SHELLS | _CONTAINERS
     return known or bool(_PYTHON.fullmatch(name)) or _sets_variable(word)
 
 
 def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
-    """Return the arguments after the command that starts the engine. SettingsError for other commands."""
+    """Return the Arguments left after dropping a pasted `vllm serve`; SettingsError for docker run."""
     rest, dropped = list(tokens), list[str]()
     while rest and (count := _leading(rest)):
         dropped += rest[:count]
@@ -60,7 +60,7 @@ def without_command(tokens: Sequence[str], *, place: str) -> Arguments:
 
 
 def _leading(words: Sequence[str]) -> int:
-    """Return the number of words at the front that only name the program to start."""
+    """Return how many words at the front only start the program, such as 3 for `python -m vllm`; or 0."""
     name = _program(words[0])
     if name in _SHELLS:
         return 2 if len(words) > 1 and _SHELL_COMMAND.fullmatch(words[1]) else 0
@@ -71,18 +71,18 @@ def _leading(words: Sequence[str]) -> int:
 
 
 def _program(word: str) -> str:
-    """Return a program's name without its directory, if that is a bin; any other path may be a model's."""
+    """Return the word without its directory if that is a bin directory; else the word unchanged."""
     directory, slash, name = word.rpartition("/")
     return name if slash and directory.rpartition("/")[2] == "bin" else word
 
 
 def _sets_variable(word: str) -> bool:
-    """Return whether a word sets an environment variable."""
+    """Return True if the word is `export`, `env` or NAME=value."""
     return word in ("export", "env") or bool(ASSIGNMENT.fullmatch(word))
 
 
 def _model_first(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments with the value of `--model` as the first word."""
+    """Return the words with the value of `--model` moved to the front; unchanged without `--model`."""
     for at, word in enumerate(words):
         flag, equals, value = word.partition("=")
         if flag == "--model" and (equals or at + 1 < len(words)):
@@ -92,7 +92,7 @@ def _model_first(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _container(words: Sequence[str], place: str) -> SettingsError:
-    """Return the error for a command that starts a container, with the arguments behind its image."""
+    """Return (not raise) the SettingsError for `docker run …`, with the arguments after the image as hint."""
     image = next((n for n, word in enumerate(words) if _is_image(word, words[n - 1])), len(words))
     behind = joined(mask_argv(words[image + 1 :]))
     return SettingsError(
@@ -102,19 +102,19 @@ def _container(words: Sequence[str], place: str) -> SettingsError:
 
 
 def _is_image(word: str, before: str) -> bool:
-    """Return whether a word of a container command is the image."""
+    """Return True if `word` of a docker command is the image's name, judged also by the word before it."""
     is_value = before.startswith("-") and "=" not in before and before not in _SWITCHES
     return bool(_IMAGE.fullmatch(word)) and not is_value
 
 
 def _variable(words: Sequence[str], place: str) -> SettingsError:
-    """Return the error for a variable among the arguments."""
+    """Return (not raise) the SettingsError for the first NAME=value among the words."""
     word = next((word for word in words if ASSIGNMENT.fullmatch(word)), words[0])
     return variable_among_arguments(word, place)
 
 
 def variable_among_arguments(word: str, place: str) -> SettingsError:
-    """Return the error for `NAME=value` in place of an argument."""
+    """Return (not raise) the SettingsError for `NAME=value` in place of an argument."""
     name = word.partition("=")[0]
     return SettingsError(
         f'cannot use "{name}=…" from {place}: it sets a variable of the environment, and is no argument',

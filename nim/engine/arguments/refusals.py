@@ -68,14 +68,14 @@ class Refusal:
         return str(SettingsError(self.message, allowed=self.allowed, hint=self.hint))
 
     def one_line(self) -> str:
-        """Return the refusal as one line for a warning."""
+        """Return the refusal as one line of text for a warning: message, allowed values, hint."""
         allowed = f"; allowed here: {', '.join(self.allowed)}" if self.allowed else ""
         hint = f"; hint: {self.hint}" if self.hint and _UNCHECKED not in self.hint else ""
         return f"{self.message}{allowed}{hint}"
 
 
 def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
-    """Return one error for all refusals of one place."""
+    """Return (not raise) one SettingsError that lists all `refusals` of arguments from one place."""
     if len(refusals) == 1:
         only = refusals[0]
         return SettingsError(only.message, allowed=only.allowed, hint=only.hint)
@@ -86,14 +86,14 @@ def refuse_all(refusals: Sequence[Refusal], place: str) -> SettingsError:
 
 
 def owned(option: Option, said: str, place: str) -> Refusal:
-    """Return the refusal of an option that the launcher sets itself."""
+    """Return the Refusal of an option that the launcher sets itself, with the setting to use instead."""
     return Refusal(
         message=f'cannot set "{said}" in {place}: the launcher sets it itself', hint=OWNED[option.name]
     )
 
 
 def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of an option that does not exist: removed, abbreviated or misspelled."""
+    """Return the Refusal of an option that vLLM does not have: removed, abbreviated or misspelled."""
     if gone := table.gone.get(flag):
         return _removed(said, gone, table, place)
     if longer := table.starting_with(flag) if len(flag) > len("--") else ():
@@ -115,7 +115,7 @@ def unknown(said: str, flag: str, table: OptionTable, place: str) -> Refusal:
 
 
 def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
-    """Return the same for an option's name as a key."""
+    """Return the Refusal of an unknown option's name (max_model_len), as a key of a file gives it."""
     if gone := table.gone.get("--" + name.replace("_", "-")):
         return _removed(name, gone, table, place)
     near = _alike(name.replace("-", "_"), table.options)
@@ -126,7 +126,7 @@ def unknown_name(name: str, table: OptionTable, place: str) -> Refusal:
 
 
 def misfit(said: str, option: Option, why: MisfitError, place: str, text: str = "") -> Refusal:
-    """Return the refusal of a value. `said` is a flag, or a key of a file; `text` is the argument."""
+    """Return the Refusal of an option's invalid value; `said` is the option as written, flag or key."""
     return Refusal(
         message=f'cannot use the value of "{said}" from {place}: {why.reason}',
         allowed=why.allowed,
@@ -135,7 +135,7 @@ def misfit(said: str, option: Option, why: MisfitError, place: str, text: str = 
 
 
 def _apart(said: str, text: str) -> str | None:
-    """Return the hint for two options without a blank between them, or blanks around a =."""
+    """Return a hint if `text` is `8--other` or `=`, with a blank missing or too many; None otherwise."""
     if text == "=":
         return f"{said}=…, without blanks around the ="
     value, glued, other = text.partition("--")
@@ -144,7 +144,7 @@ def _apart(said: str, text: str) -> str | None:
 
 
 def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
-    """Return the refusal of a variable's value that the option it sets does not take."""
+    """Return the Refusal of a NIM_* variable's value that its engine option does not take."""
     return Refusal(
         message=f"cannot use {name} '{text}' (from the environment): {why.reason}",
         allowed=why.allowed,
@@ -153,7 +153,7 @@ def variable_misfit(name: str, text: str, why: MisfitError) -> Refusal:
 
 
 def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refusal:
-    """Return the refusal of an option without its value, or before a value that begins with a dash."""
+    """Return the Refusal of an option without a value; `dashing` is a next token with one dash, or None."""
     meant = MASK if is_secret_name(option.name) else dashing
     hint = f"{said} {placeholder(option)}" if dashing is None else joined([f"{said}={meant}"])
     return Refusal(
@@ -164,7 +164,7 @@ def no_value(said: str, option: Option, dashing: str | None, place: str) -> Refu
 
 
 def needless_value(said: str, option: Option, place: str) -> Refusal:
-    """Return the refusal of `--flag=value` for an option that takes no value."""
+    """Return the Refusal of `--flag=value` for an option that takes no value."""
     return Refusal(
         message=f'cannot use "{said}" from {place} with a value: its presence is its value',
         allowed=(option.flag, *option.negatives[:1]),
@@ -172,7 +172,7 @@ def needless_value(said: str, option: Option, place: str) -> Refusal:
 
 
 def no_keys(said: str, option: Option, place: str) -> Refusal:
-    """Return the refusal of `--option.key` for an option that is no JSON object."""
+    """Return the Refusal of `--option.key` for an option whose value is no JSON object."""
     return Refusal(
         message=f'cannot set "{said}" in {place}: {option.flag} is not a JSON object',
         hint=f"{option.flag} {placeholder(option)}".rstrip(),
@@ -180,12 +180,12 @@ def no_keys(said: str, option: Option, place: str) -> Refusal:
 
 
 def placeholder(option: Option) -> str:
-    """Return the name for the value in a usage line."""
+    """Return the word for the value in a usage line, such as INTEGER; "" for a flag."""
     return {Kind.FLAG: "", Kind.BOOLEAN: ""}.get(option.kind, str(option.kind).upper().replace(" ", "_"))
 
 
 def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
-    """Return the refusal of an option that an earlier release had."""
+    """Return the Refusal of an option that only earlier vLLM releases have, with its replacement."""
     return Refusal(
         message=(
             f'cannot pass "{said}" from {place}: vLLM {table.version} no longer has it'
@@ -196,7 +196,7 @@ def _removed(said: str, gone: Gone, table: OptionTable, place: str) -> Refusal:
 
 
 def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
-    """Return the refusal of an abbreviation, which another release may complete to another option."""
+    """Return the Refusal of an abbreviated option; `longer` are the options it may stand for."""
     one = len(longer) == 1
     return Refusal(
         message=f'cannot pass "{said}" from {place}: options must be written in full',
@@ -206,7 +206,7 @@ def _cut_short(said: str, longer: Sequence[str], place: str) -> Refusal:
 
 
 def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the option that is spelled most like this, if one slip makes the difference."""
+    """Return a tuple with the one known name most similar to `name`; empty if none is similar enough."""
     from difflib import SequenceMatcher  # slow to import, and needed only when something is wrong
 
     near = nearest(name, tuple(known), 1)
@@ -214,13 +214,13 @@ def _alike(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _by_words(flag: str, table: OptionTable) -> tuple[str, ...]:
-    """Return an option made of the same words in another order."""
+    """Return the flags of options with the same words as `flag` in another order; () if none."""
     words = set(flag.strip("-").split("-"))
     return tuple(o.flag for o in table.options.values() if words == set(o.name.split("_")))
 
 
 def _written(said: str, option: Option, value: str | None) -> str | None:
-    """Return the corrected argument in the form in which it was written; None without a value."""
+    """Return the corrected argument as text, `--flag value` or `key: value`; None if `value` is None."""
     if value is None:
         return None
     if not said.startswith("-"):

@@ -15,7 +15,7 @@ _VALUES = "the options to render"
 
 
 def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str, ...]:
-    """Return the tokens for these options by name. SettingsError for values that no argument can express."""
+    """Return options (name → value) as command-line tokens; SettingsError if one cannot be written."""
     tokens: list[str] = []
     for name, value in values.items():
         option = table.named(name)
@@ -28,7 +28,7 @@ def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str
 
 
 def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
-    """Return the tokens for one option.
+    """Return the command-line tokens of one option; () for None; SettingsError for an invalid value.
 
     true gives the flag, false its `--no-` form (nothing if it has none), null nothing, an object one JSON
     token, a list the flag and its items. A value that begins with a dash is joined with `=`.
@@ -42,7 +42,7 @@ def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
 
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:
-    """Return the tokens of an option's value."""
+    """Return the command-line tokens of an option's checked value; () for None."""
     if value is None:
         # Omitting the option means null, unless the engine's default differs.
         return (option.flag, "None") if option.nullable and option.default is not None else ()
@@ -56,20 +56,20 @@ def _tokens(option: Option, value: Any) -> tuple[str, ...]:
 
 
 def _yes_or_no(option: Option, value: bool) -> tuple[str, ...]:
-    """Return the flag, or its negative, for a boolean."""
+    """Return ("--x",) for True, ("--no-x",) for False; () if the option has no negative form."""
     if value:
         return (option.flag,)
     return option.negatives[:1]
 
 
 def _with_value(option: Option, text: str) -> tuple[str, ...]:
-    """Return flag and value, joined by = if the value begins with a dash."""
+    """Return (flag, text), or ("flag=text",) if the text begins with a dash; MisfitError for `--`."""
     _check_sayable(text)
     return (f"{option.flag}={text}",) if text.startswith("-") else (option.flag, text)
 
 
 def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
-    """Return the flag followed by all items of a list."""
+    """Return the flag followed by the items; () for an empty list; MisfitError if it cannot be said."""
     if not texts:
         if option.default:
             raise MisfitError("an empty list cannot be said", allowed=("one item or more",))
@@ -84,7 +84,7 @@ def _with_items(option: Option, texts: list[str]) -> tuple[str, ...]:
 
 
 def _check_sayable(text: str) -> None:
-    """Raise MisfitError for a value that no argument can express."""
+    """Raise MisfitError if the text is `--` or contains a zero byte; else return None."""
     if text == "--":
         raise MisfitError('"--" cannot be a value: it ends the options')
     if "\0" in text:
@@ -92,7 +92,7 @@ def _check_sayable(text: str) -> None:
 
 
 def _text(option: Option, value: Any) -> str:
-    """Return a value as the text of an argument."""
+    """Return one value as argument text: a string as it is, None as "None", other values as JSON."""
     if value is None:
         return "None"
     if option.kind is Kind.COMMA_LIST:

@@ -37,14 +37,14 @@ class Scanner:
     notes: list[str] = field(default_factory=list)
 
     def tokens(self) -> tuple[str, ...]:
-        """Return the words. SettingsError for an unclosed quote."""
+        """Split the whole text and return its words as a tuple; SettingsError for an open quote."""
         while self.at < len(self.text):
             self._step(self.text[self.at])
         self._end_word()
         return tuple(self.found)
 
     def _step(self, char: str) -> None:
-        """Read one character of the line."""
+        """Consume the character `char` and all that belongs to it."""
         if char in BLANKS or char in _ODD_BLANKS:
             self._take_blank(char)
         elif char in "{[" and self._take_json():
@@ -65,14 +65,14 @@ class Scanner:
             self.at += 1
 
     def _take_blank(self, char: str) -> None:
-        """End the word at a blank."""
+        """End the current word and skip one blank; add a note if the blank is not ASCII."""
         self._end_word()
         self.at += 1
         if char in _ODD_BLANKS:
             self._note(f"the character U+{ord(char):04X} is read as a blank")
 
     def _take_comment(self) -> bool:
-        """Skip a comment: a # with a blank or nothing before it, and a blank after it."""
+        """Skip `# …` up to the line's end and return True; False if no comment begins here."""
         comment = _COMMENT.match(self.text, self.at)
         if self.word is not None or comment is None:
             return False
@@ -81,7 +81,7 @@ class Scanner:
         return True
 
     def _take_json(self) -> bool:
-        """Read a whole JSON value that begins here and ends at white space."""
+        """Add a whole JSON value to the word and return True; False if none begins here."""
         if not self._at_value():
             return False
         try:
@@ -95,11 +95,11 @@ class Scanner:
         return True
 
     def _at_value(self) -> bool:
-        """Return whether a value begins here: at the start of a word or after =."""
+        """Return True at the start of a word or directly after `=`."""
         return self.word is None or self.word.endswith("=")
 
     def _take_quoted(self, quote: str) -> None:
-        """Read a quoted part of a word."""
+        """Add the text in plain quotes to the word; SettingsError if they are never closed."""
         opened = self.at
         self._add("")
         self.at += 1
@@ -114,7 +114,7 @@ class Scanner:
         self.at += 1
 
     def _take_typographic(self, closing: str) -> bool:
-        """Read a value between typographic quotes."""
+        """Add the text in typographic quotes and return True; False if no value begins here."""
         ends = [end for char in closing if (end := self.text.find(char, self.at + 1)) > 0]
         if not ends or not self._at_value():
             return False
@@ -125,7 +125,7 @@ class Scanner:
         return True
 
     def _take_backslash(self) -> None:
-        """Read a backslash. At a line's end, or before a blank where lines were joined, it is dropped."""
+        """Add the character a backslash protects; drop it at a line's end and between blanks."""
         if line_end := _LINE_END.match(self.text, self.at + 1):
             self.at = line_end.end()
             return
@@ -140,7 +140,7 @@ class Scanner:
         self._take_escaped()
 
     def _take_escaped(self, only: str | None = None) -> None:
-        """Read a backslash and the next character. In double quotes it protects `only` and a line's end."""
+        """Add the character after a backslash, with it unless in `only`; SettingsError at the end."""
         following = self.text[self.at + 1 : self.at + 2]
         if not following:
             raise SettingsError(
@@ -152,7 +152,7 @@ class Scanner:
         self.at += 2
 
     def _unclosed(self, opened: int) -> SettingsError:
-        """Return the error for an unclosed quote."""
+        """Return (not raise) the SettingsError for the quote opened at index `opened`."""
         within_word = opened > 0 and self.text[opened - 1] not in BLANKS + "="
         if within_word:  # an apostrophe, not the start of a quoted value
             mended = f"{self.text[:opened]}\\{self.text[opened:]}"
@@ -164,29 +164,29 @@ class Scanner:
         )
 
     def _where(self, index: int) -> str:
-        """Return line and column of an index, as text."""
+        """Return a text index as "column 3", or "line 2, column 3" in several lines."""
         line = self.text.count("\n", 0, index) + 1
         column = index - self.text.rfind("\n", 0, index)
         return f"column {column}" if "\n" not in self.text else f"line {line}, column {column}"
 
     def _add(self, part: str) -> None:
-        """Add text to the present word."""
+        """Append `part` to the current word; begin a word if there is none."""
         self.word = (self.word or "") + part
 
     def _end_word(self) -> None:
-        """Finish the present word."""
+        """Append the current word, if any, to `found`."""
         if self.word is not None:
             self.found.append(self.word)
         self.word = None
 
     def _note(self, words: str) -> None:
-        """Add a note, once."""
+        """Append a note about the text unless it is there already."""
         if words not in self.notes:
             self.notes.append(words)
 
 
 def _as_typed(mended: str, place: str) -> str | None:
-    """Return the arguments with typographic quotes replaced; None where that makes no valid line."""
+    """Return `mended` split and quoted again as one line; None if it has an open quote, too."""
     try:
         tokens = Scanner(text=mended, place=place).tokens()
     except SettingsError:

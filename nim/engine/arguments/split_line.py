@@ -32,12 +32,12 @@ class Line:
 
 
 def tokenize(text: str, *, place: str) -> tuple[str, ...]:
-    """Return the tokens of `text`, without the notes. See `read_line`."""
+    """Split a line of arguments as a shell does; return the tokens. SettingsError for an open quote."""
     return read_line(text, place=place).tokens
 
 
 def read_line(text: str, *, place: str) -> Line:
-    """Return the tokens of `text` and notes. SettingsError, naming `place`, for an open quote."""
+    """Split shell words, a JSON array or a YAML list; return a Line (tokens, notes) or SettingsError."""
     stripped = text.strip(BLANKS)
     if stripped.startswith("["):
         line = _read_array(stripped, place)
@@ -52,7 +52,7 @@ def read_line(text: str, *, place: str) -> Line:
 
 
 def _read_words(text: str, place: str) -> Line:
-    """Return the tokens of a line of shell words."""
+    """Split shell words; return a Line (tokens, notes). Quotes around the whole line are dropped."""
     scanner = Scanner(text=text, place=place)
     tokens = scanner.tokens()
     stripped = text.strip(BLANKS)
@@ -65,20 +65,20 @@ def _read_words(text: str, place: str) -> Line:
 
 
 def _is_line(token: str) -> bool:
-    """Return whether quotes hold several arguments together, or a JSON array of them."""
+    """Return True if a quoted token holds several arguments or a JSON array."""
     if token.startswith("-"):
         return bool(set(token.partition("=")[0]) & set(BLANKS)) or bool(_NEXT_OPTION.search(token))
     return token.startswith("[")
 
 
 def _is_yaml_list(text: str) -> bool:
-    """Return whether the text is a YAML list of several lines."""
+    """Return True if the text has several lines and each begins with `- `."""
     lines = [line for line in text.splitlines() if line.strip()]
     return len(lines) > 1 and all(_LIST_ITEM.match(line) for line in lines)
 
 
 def _read_array(text: str, place: str) -> Line:
-    """Return the tokens in a JSON array."""
+    """Return the items of a JSON array as a Line of tokens; SettingsError if it is no array."""
     try:
         # Numbers keep their spelling, so that 1800000 does not become 1.8e+06.
         written = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
@@ -92,7 +92,7 @@ def _read_array(text: str, place: str) -> Line:
 
 
 def _read_loose_array(text: str, why: str, place: str) -> Line:
-    """Return the items of an array with Python's quotes, with none, or with a trailing comma."""
+    """Return the items of an invalid JSON array as a Line with a note; SettingsError if unreadable."""
     try:
         items = read_loosely(text.rstrip("," + BLANKS))
     except NotJSONError:
@@ -103,7 +103,7 @@ def _read_loose_array(text: str, why: str, place: str) -> Line:
 
 
 def _array_token(item: Any, written: Any, place: str) -> str:
-    """Return one item of an array as a token."""
+    """Return one item of a JSON array as an argument; SettingsError for true, false, null and arrays."""
     if isinstance(item, dict):
         return json.dumps(item, ensure_ascii=False, separators=(",", ":"))
     if isinstance(written, str) and not isinstance(item, bool) and item is not None:
@@ -116,7 +116,7 @@ def _array_token(item: Any, written: Any, place: str) -> str:
 
 
 def _not_an_array(why: str, place: str) -> SettingsError:
-    """Return the error for text that is no JSON array."""
+    """Return (not raise) the SettingsError for text that is no JSON array."""
     return SettingsError(
         f"cannot read {place} as a JSON array: {why}",
         hint=f"""{place}='["--max-model-len", "8192"]', or the arguments as a shell takes them""",
@@ -124,7 +124,7 @@ def _not_an_array(why: str, place: str) -> SettingsError:
 
 
 def _check_passable(token: str, place: str) -> None:
-    """Raise a SettingsError for a zero byte or a lone surrogate: no process can be given either."""
+    """Raise SettingsError if the token has a zero byte or a lone surrogate; else return None."""
     if "\0" in token:
         raise SettingsError(f"cannot use {place}: an argument in it holds a zero byte")
     try:

@@ -21,14 +21,14 @@ class Word:
 
 
 def is_value(token: str) -> bool:
-    """Return whether the token must be a value: no dash, a dash alone, a negative number, or with a blank."""
+    """Return True if the token is a value, not an option: no dash, only `-`, a number, or with a blank."""
     if not token.startswith("-") or len(token) == 1 or _NEGATIVE_NUMBER.fullmatch(token):
         return True
     return " " in token.partition("=")[0]
 
 
 def read_word(token: str, table: OptionTable) -> Word:
-    """Return the option in a token that is not a value."""
+    """Return the Word (flag, keys, inline value) in a token that begins with a dash."""
     said, equals, after = token.partition("=")
     inline = after if equals else None
     if said.startswith("-O"):
@@ -41,19 +41,19 @@ def read_word(token: str, table: OptionTable) -> Word:
 
 
 def _level(token: str) -> Word:
-    """Return the optimization level in -O3, -O=3 or -O 3."""
+    """Return the Word for the optimization level in -O3, -O=3 or -O."""
     attached = token[2:]
     return Word(said="-O", flag=_LEVEL, inline=attached.removeprefix("=") if attached else None)
 
 
 def _keyed(said: str, inline: str | None) -> Word:
-    """Return the word for `--flag.key.key`."""
+    """Return the Word for `--flag.key.key`; a trailing + on the last key sets `adds`."""
     path = said.removesuffix("+")
     flag, *keys = path.split(".")
     return Word(said=said, flag=dashed(flag), keys=tuple(keys), adds=path != said, inline=inline)
 
 
 def _attached(said: str, table: OptionTable) -> str | None:
-    """Return a one-letter option with its value attached, such as -n2."""
+    """Return the flag -n if `said` is a short option with its value attached, as -n2; else None."""
     short = said[:2]
     return short if not said.startswith("--") and len(said) > len(short) and table.find(short) else None

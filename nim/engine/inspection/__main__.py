@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nim.engine.inspection.catalog import catalog_text, installed_catalog, remember
-from nim.engine.inspection.config_classes import class_rows
+from nim.engine.inspection.hf_config_defaults import class_rows
 from nim.engine.option_table import OPTIONS_DIR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write both files, and add removed names to the catalog's history; return the exit code."""
+    """Write the catalog and configs JSON files and update the history; return exit code 0. Imports vLLM."""
     parser = argparse.ArgumentParser(prog="python -m nim.engine.inspection", description=__doc__)
     parser.add_argument("--out", type=Path, default=OPTIONS_DIR, metavar="DIR")
     out: Path = parser.parse_args(arguments).out

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.engine.model_catalog import Feature
+from nim.engine.supported_names_catalog import Feature
 
 Row = dict[str, Any]
 
@@ -39,28 +39,28 @@ _FEATURES = {
 
 
 def architecture_rows() -> dict[str, Row]:
-    """Return one row per architecture of the registry, by name."""
+    """Return a dict: architecture → row (class, tables, features), from vLLM's model registry."""
     from vllm.model_executor.models import registry
 
     return {name: _row(registry, name) for name in sorted(registry._VLLM_MODELS)}  # noqa: SLF001
 
 
 def removed_architectures() -> dict[str, str]:
-    """Return architectures that the engine lists as removed, with the last release that had them."""
+    """Return a dict: architecture that vLLM lists as removed → the last release that had it."""
     from vllm.model_executor.models.registry import _PREVIOUSLY_SUPPORTED_MODELS
 
     return dict(sorted(_PREVIOUSLY_SUPPORTED_MODELS.items()))
 
 
 def plugin_architectures() -> dict[str, str]:
-    """Return architectures that a plugin serves, with the plugin's address."""
+    """Return a dict: architecture that only a vLLM plugin serves → the plugin's URL."""
     from vllm.model_executor.models.registry import _OOT_SUPPORTED_MODELS
 
     return dict(sorted(_OOT_SUPPORTED_MODELS.items()))
 
 
 def convertible_suffixes() -> list[list[str]]:
-    """Return the name suffixes that the engine replaces to find a convertible architecture.
+    """Return [suffix, runner, conversion] for each architecture suffix that vLLM can convert.
 
     Each comes with the runner and the conversion of a model with that suffix.
     """
@@ -70,7 +70,7 @@ def convertible_suffixes() -> list[list[str]]:
 
 
 def transformers_architectures(own: Mapping[str, Row]) -> Iterator[str]:
-    """Yield Transformers classes that the engine's backend accepts and `own` does not contain."""
+    """Yield names of Transformers classes that vLLM's Transformers backend accepts, but `own`."""
     import transformers
 
     modules = transformers._class_to_module  # noqa: SLF001 - importing all classes takes twice as long
@@ -82,14 +82,14 @@ def transformers_architectures(own: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _is_taken(found: Any, model: type) -> bool:
-    """Return whether it is a model whose attention the engine can replace by its own."""
+    """Return True if `found` is a model class whose attention vLLM can replace by its own."""
     if model not in getattr(found, "__mro__", ()):
         return False
     return bool(found.is_backend_compatible() or found._can_set_attn_implementation())  # noqa: SLF001
 
 
 def _row(registry: Any, name: str) -> Row:
-    """Return where it is defined and what it supports, by the engine's inspection and its interfaces."""
+    """Return the catalog row of one architecture: class, tables, features. Imports its vLLM module."""
     from vllm.model_executor.models import interfaces
 
     module, class_name = registry._VLLM_MODELS[name]  # noqa: SLF001

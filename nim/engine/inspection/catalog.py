@@ -14,11 +14,11 @@ from nim.engine.inspection.architectures import (
     removed_architectures,
     transformers_architectures,
 )
-from nim.engine.inspection.gpu_build import pretend_gpu_build
-from nim.engine.inspection.kv_cache import backend_rows, cache_rows
+from nim.engine.inspection.attention_backends_by_gpu import backend_rows, cache_rows
+from nim.engine.inspection.pretend_gpu_build import pretend_gpu_build
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
 from nim.engine.installed_engine import find_engine
-from nim.engine.model_catalog import CATALOG_HISTORY, NAMES, SECTIONS
+from nim.engine.supported_names_catalog import CATALOG_HISTORY, NAMES, SECTIONS
 
 _BUILD = (
     "made with {name} {version} ({build}), its CUDA classes imported without a GPU; the Python source of the "
@@ -27,7 +27,7 @@ _BUILD = (
 
 
 def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
-    """Return the catalog of the installed engine, in the form of the file.
+    """Return the installed engine's catalog as a dict, by importing vLLM; SystemExit without vLLM.
 
     Without `with_transformers`, the classes of Transformers are omitted: importing them takes half a minute.
     """
@@ -65,12 +65,12 @@ def installed_catalog(*, with_transformers: bool = True) -> dict[str, Any]:
 
 
 def catalog_text(catalog: Mapping[str, Any]) -> str:
-    """Return the catalog as JSON with one row per line, so that releases can be compared by line."""
+    """Return the catalog as JSON text with one row per line."""
     return "{" + ",\n".join(f"{_json(key)}:{_section(value)}" for key, value in catalog.items()) + "}\n"
 
 
 def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
-    """Add names that older catalogs in this directory have and the new one lacks to the history."""
+    """Add names that older catalogs in directory `out` have, and the new one lacks, to the history file."""
     file = out / CATALOG_HISTORY
     if not file.is_file():
         return
@@ -84,7 +84,7 @@ def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
 def remembering(
     history: Mapping[str, Any], older: Mapping[str, Any], newer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the history plus the names that `older` has and `newer` lacks, minus those that `newer` has."""
+    """Return a new history: plus names only `older` has, minus names `newer` has. No file is touched."""
     merged = dict(history)
     for section in SECTIONS:
         rows = {name: row for name, row in history[section].items() if name not in newer[section]}
@@ -94,7 +94,7 @@ def remembering(
 
 
 def _plain_names() -> dict[str, list[str]]:
-    """Return the sections that are plain lists of names."""
+    """Return section → sorted list of names (parsers, load formats, dtypes …), imported from vLLM."""
     from vllm.config.lora import MaxLoRARanks
     from vllm.config.model import _FLOAT16_NOT_SUPPORTED_MODELS, _STR_DTYPE_TO_TORCH_DTYPE
     from vllm.model_executor.model_loader import LoadFormats
@@ -116,7 +116,7 @@ def _plain_names() -> dict[str, list[str]]:
 
 
 def _section(value: Any) -> str:
-    """Return a section of the catalog as JSON, one row per line."""
+    """Return one section of the catalog as JSON text, one row per line."""
     if isinstance(value, str):
         return _json(value)
     if isinstance(value, Mapping):
@@ -127,5 +127,5 @@ def _section(value: Any) -> str:
 
 
 def _json(value: object) -> str:
-    """Return a value as compact JSON."""
+    """Return a value as compact JSON text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

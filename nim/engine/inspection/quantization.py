@@ -14,7 +14,7 @@ _COMMON = {"bits": 4, "group_size": 128, "desc_act": False, "sym": True, "zero_p
 
 
 def method_rows() -> dict[str, Row]:
-    """Return one row per value of `--quantization`, by name."""
+    """Return a dict: value of `--quantization` → row (class, capability, dtypes …), asked of vLLM."""
     from vllm.config.quantization import _ONLINE_SHORTHANDS
     from vllm.model_executor.layers import quantization
 
@@ -36,7 +36,7 @@ def method_rows() -> dict[str, Row]:
 
 
 def checkpoint_rows(methods: dict[str, Row]) -> dict[str, Row]:
-    """Return how a checkpoint is loaded, by the `quant_method` of its configuration.
+    """Return `quant_method` → row (loading method, accepted --quantization values), asked of vLLM.
 
     If more than the method decides, the key has a second word: ModelOpt's `quant_algo`, or the `model_type`.
     The engine refuses a method that no row names. `asked` lists the values of `--quantization` that it
@@ -58,20 +58,20 @@ def checkpoint_rows(methods: dict[str, Row]) -> dict[str, Row]:
 
 
 def _needs_config(found: Any) -> bool:
-    """Return whether it loads nothing without a configuration: vllm's weight_utils.py, get_quant_config."""
+    """Return True if quantization class `found` cannot be built without a configuration."""
     parameters = inspect.signature(found).parameters.values()
     required = any(one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
     return bool(_ask(found, "get_config_filenames")) or required
 
 
 def _ask(found: Any, method: str) -> Any:
-    """Return the result of a method that some classes define on instances and most on the class."""
+    """Return the result of calling a method of class `found`, with the class as self if it needs one."""
     function = getattr(found, method)
     return function(found) if len(inspect.signature(function).parameters) else function()
 
 
 def _checkpoints(methods: dict[str, Row]) -> Iterator[tuple[str, Row, str]]:
-    """Yield each kind of checkpoint: its key, its configuration, its model type."""
+    """Yield (key, quantization config, model type) for each kind of quantized checkpoint."""
     from transformers.utils.quantization_config import QuantizationMethod
     from vllm.model_executor.layers.quantization.modelopt import QUANT_ALGOS
 
@@ -84,7 +84,7 @@ def _checkpoints(methods: dict[str, Row]) -> Iterator[tuple[str, Row, str]]:
 
 
 def _loaded(config: Row, asked: str | None, model_type: str) -> str | None:
-    """Return the method that loads it when `--quantization` is `asked`; None if the engine refuses."""
+    """Return the method vLLM loads a checkpoint by with `--quantization asked`; None if it refuses."""
     from vllm.config import ModelConfig
 
     asking = types.SimpleNamespace(

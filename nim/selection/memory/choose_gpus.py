@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest.types import GB
+from nim.selection.fit_types import Case
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
-from nim.selection.profile_fit import Case
-from nim.selection.profile_requirements import gpu_misses
+from nim.selection.unmet_requirements import gpu_misses
 
 DRIVER_BYTES = int(1.2 * GB)
 """What an idle GPU's driver may hold for itself without anyone using the GPU."""
@@ -30,45 +30,45 @@ class Choice:
 
 
 def total_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's total memory in bytes; the host's for a GPU that shares it."""
+    """Return a GPU's total memory in bytes, the host's if it shares that; None if unknown."""
     return hardware.host_memory_bytes if draws_on_host(gpu) else gpu.memory_total_bytes
 
 
 def free_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's free memory in bytes."""
+    """Return a GPU's free memory in bytes, the host's if it shares that; None if unknown."""
     return hardware.host_memory_available_bytes if draws_on_host(gpu) else gpu.memory_free_bytes
 
 
 def takeable_bytes(gpu: Gpu, hardware: Hardware) -> int | None:
-    """Return a GPU's free memory in bytes, minus what the engine cannot allocate."""
+    """Return a GPU's free memory in bytes minus a reserve the engine cannot use; None if unknown."""
     free = free_bytes(gpu, hardware)
     return None if free is None else free - (HOST_RESERVE_BYTES if draws_on_host(gpu) else CONTEXT_BYTES)
 
 
 def is_busy(gpu: Gpu) -> bool:
-    """Return whether other processes hold a noticeable part of a GPU's own memory."""
+    """Return True if other processes hold over 2 % of the GPU's memory; False if unknown."""
     total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
     return total is not None and free is not None and total - free > max(0.02 * total, DRIVER_BYTES)
 
 
 def is_crowded(gpu: Gpu) -> bool:
-    """Return whether other processes hold more than half of a GPU's own memory."""
+    """Return True if other processes hold more than half of the GPU's memory; False if unknown."""
     total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
     return total is not None and free is not None and 2 * free < total
 
 
 def draws_on_host(gpu: Gpu) -> bool:
-    """Return whether the GPU uses the host's memory and has none of its own."""
+    """Return True if the GPU shares the host's memory and has none of its own."""
     return gpu.memory_total_bytes is None and bool(gpu.unified_memory) and gpu.mig is None
 
 
 def configured_share(case: Case) -> float | None:
-    """Return the GPU memory utilization set by the user or the profile, from 0 to 1."""
+    """Return gpu_memory_utilization as set by user or profile, from 0 to 1; None if not set."""
     return case.options.number("gpu_memory_utilization")
 
 
 def choose_devices(case: Case, count: int) -> Choice:
-    """Return the first `count` GPUs in the user's order that together hold the profile, idle ones first.
+    """Return a Choice of `count` GPUs that hold the profile, idle ones first; else those with most room.
 
     The engine takes the same share of each, so a busy GPU lowers the share of all: the highest share with
     which enough GPUs hold the profile wins. Where there is none, the GPUs with most available are returned.
@@ -89,11 +89,11 @@ def choose_devices(case: Case, count: int) -> Choice:
 
 
 def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) -> Sequence[int]:
-    """Return the indexes of the GPUs with most usable memory, first those that suffice and are idle."""
+    """Return the indexes of `count` GPUs, first those that hold the profile and are idle."""
     gpus, need = case.group.gpus, case.estimate.need_bytes or 0
 
     def rank(place: int) -> tuple[int, bool, int]:
-        """Return a GPU's sort key: sufficient, unknown, insufficient; idle; the user's order."""
+        """Return a GPU's sort key: sufficient, unknown, insufficient; idle; user's order."""
         available = _usable(case, gpus[place], shares[place])
         return 1 if available is None else 0 if available >= need else 2, is_busy(gpus[place]), place
 
@@ -101,14 +101,14 @@ def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) 
 
 
 def _choice(case: Case, places: Sequence[int], share: float | None) -> Choice:
-    """Return the choice of these GPUs at this share."""
+    """Return the Choice of the GPUs at these indexes, with this share of memory."""
     gpus = tuple(case.group.gpus[place] for place in sorted(places))
     usable = [size for gpu in gpus if (size := _usable(case, gpu, share)) is not None]
     return Choice(gpus=gpus, share=share, usable_bytes=min(usable, default=None))
 
 
 def _most(case: Case, gpu: Gpu) -> float | None:
-    """Return the largest share of this GPU that the engine could take; more for a profile made for it."""
+    """Return the largest share, 0 to 1, of this GPU that the engine may take; None if memory is unknown."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if not total:
         return None
@@ -119,7 +119,7 @@ def _most(case: Case, gpu: Gpu) -> float | None:
 
 
 def _holds(case: Case, gpu: Gpu, most: float | None, share: float) -> bool:
-    """Return whether a GPU holds its part of the profile at this share; True if unknown."""
+    """Return True if a GPU holds its part of the profile at this share, or if that is unknown."""
     usable = _usable(case, gpu, share)
     if usable is None or most is None:
         return usable is None or usable >= (case.estimate.need_bytes or 0)
@@ -127,7 +127,7 @@ def _holds(case: Case, gpu: Gpu, most: float | None, share: float) -> bool:
 
 
 def _usable(case: Case, gpu: Gpu, share: float | None) -> int | None:
-    """Return the bytes the engine may take: its share, or all that is free with a cache of fixed size."""
+    """Return the bytes of this GPU that the engine may take at this share; None if unknown."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     if case.estimate.reserved_bytes is not None:
         return free if free is not None else None if total is None else total - CONTEXT_BYTES

@@ -51,7 +51,7 @@ class Estimate:
 
     @property
     def context_bytes(self) -> int:
-        """Return the bytes of the full context's KV cache; 0 if unknown or chosen by the engine."""
+        """Return the bytes of KV cache for the full context; 0 if unknown or chosen by the engine."""
         if self.cost is None or self.max_model_len is None or self.fits_context:
             return 0
         return self.cost.bytes_for(self.max_model_len) or 0
@@ -65,14 +65,14 @@ class Estimate:
         return None if length is None else min(length, self.max_model_len or length)
 
     def need_with(self, max_model_len: int) -> int | None:
-        """Return the bytes needed with a context of `max_model_len` tokens."""
+        """Return the bytes needed with a context of `max_model_len` tokens; None if unknown."""
         if self.least_bytes is None:
             return None
         return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
 
 
 def estimate(start: Start) -> Estimate:
-    """Return the memory estimate of one start."""
+    """Return the memory Estimate of one start: bytes per GPU, or of the host. Reads no hardware."""
     profile, options = start.profile, start.options
     weights, workspace = weights_bytes(start), _workspace_bytes(start)
     cost = _cost(start)
@@ -93,7 +93,7 @@ def estimate(start: Start) -> Estimate:
 
 
 def _workspace_bytes(start: Start) -> int:
-    """Return the allowance for activations and CUDA graphs in bytes."""
+    """Return the assumed bytes for activations, CUDA context and graphs per GPU."""
     if start.profile.on_cpu:
         return CPU_WORKSPACE_BYTES
     options, facts = start.options, start.facts
@@ -105,7 +105,7 @@ def _workspace_bytes(start: Start) -> int:
 
 
 def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
-    """Return the bytes of weights and workspace, or the manifest's figure for the profile's own sizes."""
+    """Return the bytes needed without KV cache: weights and workspace; None if unknown."""
     profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
@@ -116,7 +116,7 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
-    """Return the KV cache's size in bytes if an option or variable fixes it, else None; 0 if negative."""
+    """Return the KV cache's bytes if an option or variable fixes them; None otherwise."""
     told = str(options.get("VLLM_CPU_KVCACHE_SPACE") or "")
     if profile.on_cpu and told.isdecimal() and int(told):
         return int(told) * GIB
@@ -125,7 +125,7 @@ def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:
 
 
 def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> int | None:
-    """Return the bytes of a full context's KV cache, or of the shortest if the engine takes what fits."""
+    """Return the bytes of KV cache to count for the context or the fixed size; None if unknown."""
     length = SHORTEST_CONTEXT if start.options.fits_context else start.context
     if reserved is not None:
         # What a manifest states of a CPU profile was measured with the cache.
@@ -134,7 +134,7 @@ def _cache_bytes(start: Start, cost: CacheCost | None, reserved: int | None) -> 
 
 
 def _cost(start: Start) -> CacheCost | None:
-    """Return the cost of a context by the model's own files, else by the manifest's figures."""
+    """Return the CacheCost of the model, by its own files or the manifest; None if unknown."""
     reading = start.facts.reading if start.facts else None
     stated = start.model.kv_cache if start.model else None
     if stated is not None and (reading is None or reading.layers is None):
@@ -152,6 +152,6 @@ def _cost(start: Start) -> CacheCost | None:
 
 
 def _unknown(weights: int | None, cache: int | None) -> tuple[str, ...]:
-    """Return the names of the missing facts."""
+    """Return names of the missing facts, as a tuple of texts; () if both figures are known."""
     missing = [] if weights is not None else ["the size of the weights"]
     return tuple(missing + ([] if cache is not None else ["what a token of context costs"]))

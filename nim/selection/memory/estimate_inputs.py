@@ -29,18 +29,18 @@ class Start:
 
     @property
     def context(self) -> int | None:
-        """Return the context length in tokens: the requested one, else the one the engine derives."""
+        """Return the context length in tokens: the set one, else the model's; None if unknown."""
         derived = self.facts.reading.context if self.facts else None
         stated = self.model.max_model_len if self.model else None
         return self.options.context or (derived.tokens if derived else stated)
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the weights are stored unquantized."""
+        """Return True if the weights are stored unquantized, in 16 or 32 bits."""
         quantization = self.facts.reading.quantization if self.facts else None
         return quantization is None and self.profile.precision in _PLAIN
 
     @property
     def quantize(self) -> str | None:
-        """Return the method by which the engine quantizes weights at load; None for none."""
+        """Return the method by which the engine quantizes weights at load; None if it does not."""
         return self.options.text("quantization") if self.is_plain else None

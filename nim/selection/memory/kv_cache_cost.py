@@ -32,16 +32,16 @@ class CacheCost:
     shared: int = 1
 
     def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for a context of `tokens`, including the engine's spare block."""
+        """Return the bytes of KV cache for `tokens`, with the engine's spare block; None if unknown."""
         needed, spare = self.sequence_bytes(tokens), spare_block_bytes(self.reading, self.settings)
         return None if needed is None else needed + (spare or 0)
 
     def sequence_bytes(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for one sequence of `tokens`."""
+        """Return the bytes of KV cache for one sequence of `tokens`; None if unknown."""
         return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
 
     def longest(self, available: int) -> int | None:
-        """Return the longest context that fits `available` bytes, in steps below the limit; None if none."""
+        """Return the longest context in tokens that fits `available` bytes; None if none fits."""
         length = longest_context(self.reading, available, self.settings)
         if not length or length == self.settings.context:
             return None if not length else length * self.shared
@@ -57,7 +57,7 @@ def read_cost(
     longest: int,
     gpu: Gpu | None,
 ) -> CacheCost | None:
-    """Return the cost of a context; None if the reading does not determine it.
+    """Return the CacheCost of a model's context on one rank; None if `reading` does not determine it.
 
     `dtype` is what the model is served in. `gpu` is the smallest: the engine's defaults depend on it. Where
     there is none, or its memory is not known, they are those on an H100.
@@ -83,7 +83,7 @@ def read_cost(
 
 
 def stated_reading(kv: KvCache) -> ModelReading:
-    """Return a reading with the layers that a manifest states."""
+    """Return a ModelReading with equal layers, as a manifest's `kv_cache` states them."""
     plain = Cache(kind=LayerKind.FULL, kv_heads=kv.heads, key_size=kv.head_dim, value_size=kv.head_dim)
     layer = Layer(kind=LayerKind.FULL, caches=(plain,))
     if kv.index_dim is not None:

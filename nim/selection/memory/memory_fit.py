@@ -2,6 +2,7 @@
 
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import GB
+from nim.selection.fit_types import Case, Kind, MemoryFit, Miss
 from nim.selection.memory.choose_gpus import (
     Choice,
     choose_devices,
@@ -12,11 +13,10 @@ from nim.selection.memory.choose_gpus import (
     total_bytes,
 )
 from nim.selection.memory.estimate import ENGINE_UTILIZATION, MOST_UTILIZATION
-from nim.selection.profile_fit import Case, Kind, MemoryFit, Miss
 
 
 def fit_memory(case: Case) -> MemoryFit:
-    """Return the GPUs to use and what prevents them from holding the profile; the host's memory for a CPU."""
+    """Return the MemoryFit: GPUs to use, their share, and a Miss if memory does not suffice."""
     if case.profile.on_cpu:
         return _on_host(case)
     choice = choose_devices(case, min(case.parallel.local_ranks, len(case.group.gpus) or 1))
@@ -36,12 +36,12 @@ def fit_memory(case: Case) -> MemoryFit:
 
 
 def gigabytes(size: float) -> str:
-    """Return a number of bytes as text in GB."""
+    """Return a number of bytes as text, such as "1.5 GB" (10⁹ bytes)."""
     return f"{size / GB:.1f} GB"
 
 
 def _utilization(case: Case, choice: Choice) -> float | None:
-    """Return the memory share to set: less than the default on busy GPUs, more if the weights need it."""
+    """Return the gpu_memory_utilization to set; None if the default or the user's value applies."""
     totals = [total for gpu in choice.gpus if (total := total_bytes(gpu, case.hardware))]
     share, need = choice.share, case.estimate.need_bytes
     if share is None or need is None or not totals or configured_share(case) is not None:
@@ -54,7 +54,7 @@ def _utilization(case: Case, choice: Choice) -> float | None:
 
 
 def _miss(case: Case, choice: Choice) -> Miss | None:
-    """Return the memory miss: context too long, memory held by other processes, or too little memory."""
+    """Return the Miss if the chosen GPUs' memory does not hold the profile; None if it does or unknown."""
     need, least, usable = case.estimate.need_bytes, case.estimate.least_bytes, choice.usable_bytes
     if need is None or least is None or usable is None:
         return None
@@ -76,7 +76,7 @@ def _miss(case: Case, choice: Choice) -> Miss | None:
 
 
 def _too_long_for_reserve(case: Case) -> Miss | None:
-    """Return a miss if a KV cache of fixed size does not hold one sequence of full length."""
+    """Return a Miss if a KV cache of fixed size cannot hold the full context; else None."""
     size, length, cost = case.estimate.reserved_bytes, case.estimate.max_model_len, case.estimate.cost
     need = cost.bytes_for(length) if size is not None and cost is not None and length is not None else None
     if size is None or need is None or cost is None or need <= size or case.estimate.fits_context:
@@ -89,12 +89,12 @@ def _too_long_for_reserve(case: Case) -> Miss | None:
 
 
 def _estimated(kind: Kind, needed: str, found: str, change: str | None, shortfall: float) -> Miss:
-    """Return a miss that is an estimate, not certain."""
+    """Return a Miss with `certain` False."""
     return Miss(kind=kind, needed=needed, found=found, change=change, shortfall=shortfall, certain=False)
 
 
 def _on_host(case: Case) -> MemoryFit:
-    """Return whether the host's memory holds a CPU profile."""
+    """Return the MemoryFit of a CPU profile in the host's memory, with a Miss if it is too little."""
     hardware, size = case.hardware, case.estimate
     limits = (hardware.host_memory_available_bytes, hardware.memory_limit_bytes)
     host = min((limit for limit in limits if limit is not None), default=None)
@@ -108,7 +108,7 @@ def _on_host(case: Case) -> MemoryFit:
 
 
 def _host_miss(case: Case, host: int, context: int | None) -> Miss:
-    """Return the miss of a CPU profile: too little host memory."""
+    """Return the Miss of a CPU profile that needs more than `host` bytes."""
     least, need = case.estimate.least_bytes or 0, case.estimate.need_bytes or 0
     found, shortfall = f"{gigabytes(host)} to be had", need / max(host, 1)
     if context is not None:
@@ -125,19 +125,19 @@ def _host_miss(case: Case, host: int, context: int | None) -> Miss:
 
 
 def _notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Return warnings about these GPUs' memory."""
+    """Return warnings about these GPUs' memory as a tuple of texts."""
     unknown = [str(gpu.index) for gpu in choice.gpus if total_bytes(gpu, case.hardware) is None]
     measured = () if not unknown else (_unmeasured(f"GPU {', '.join(unknown)}"),)
     return (*measured, *_share_notes(case, choice), *_offload_notes(case, choice))
 
 
 def _unmeasured(what: str) -> str:
-    """Return the warning for memory of unknown size."""
+    """Return the warning that the memory of `what` is unknown, as text."""
     return f"the memory of {what} is unknown: whether it suffices was not checked"
 
 
 def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Return a warning if less memory is free than the share that is set: the engine would not start."""
+    """Return one warning if less memory is free than gpu_memory_utilization asks for; else ()."""
     share = configured_share(case)
     if share is None or case.estimate.reserved_bytes is not None:
         return ()
@@ -152,13 +152,13 @@ def _share_notes(case: Case, choice: Choice) -> tuple[str, ...]:
 
 
 def _largest_share(case: Case, gpu: Gpu) -> float:
-    """Return the largest share at which the engine starts; 0.98 if the GPU's memory is unknown."""
+    """Return the share of a GPU's memory that is free, from 0; 0.98 if unknown."""
     total, free = total_bytes(gpu, case.hardware), takeable_bytes(gpu, case.hardware)
     return MOST_UTILIZATION if not total or free is None else max(free / total, 0.0)
 
 
 def _offload_notes(case: Case, choice: Choice) -> tuple[str, ...]:
-    """Return a warning if the host's memory does not hold the weights offloaded by all GPUs."""
+    """Return one warning if the host's memory does not hold offloaded weights; else ()."""
     offload = (case.options.number("cpu_offload_gb") or 0) * GIB * len(choice.gpus)
     host = case.hardware.host_memory_available_bytes
     if not offload or host is None or offload <= host:

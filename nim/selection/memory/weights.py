@@ -21,7 +21,7 @@ BYTES_PER_PARAMETER = {
 
 
 def weights_bytes(start: Start) -> int | None:
-    """Return the bytes of weights on each GPU; on a CPU, those of all replicas. None is unknown."""
+    """Return the bytes of weights on each GPU, or on the host for a CPU profile; None if unknown."""
     rank = _rank_bytes(start)
     if rank is None:
         return None
@@ -31,7 +31,7 @@ def weights_bytes(start: Start) -> int | None:
 
 
 def _rank_bytes(start: Start) -> int | None:
-    """Return a rank's bytes of weights by the configuration, else the stored bytes divided by the ranks."""
+    """Return the bytes of weights of one rank, from model facts or the manifest; None if unknown."""
     parallel, stored = start.parallel, _stored_bytes(start.profile, start.model)
     if start.facts is not None:
         counted = start.facts.rank_bytes(
@@ -50,7 +50,7 @@ def _rank_bytes(start: Start) -> int | None:
 
 
 def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
-    """Return the bytes of the stored weights by the manifest; None if unknown."""
+    """Return the bytes of all stored weights, by the manifest's figures; None if unknown."""
     if profile.weights_gb is not None:
         return profile.weights_gb * GB
     size = BYTES_PER_PARAMETER.get(profile.precision or "")
@@ -60,7 +60,7 @@ def _stored_bytes(profile: Profile, model: Model | None) -> float | None:
 
 
 def _offloaded_bytes(start: Start, rank: int) -> int:
-    """Return the bytes of a rank's weights kept on the host: some GiB, or some layers of each group."""
+    """Return the bytes of a rank's weights kept in host memory by offloading options; or 0."""
     options = start.options
     group, layers = (
         options.integer("offload_group_size"),

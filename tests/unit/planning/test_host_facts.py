@@ -9,11 +9,11 @@ import pytest
 from nim.hardware import Hardware
 from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
-from nim.options.cache_dirs import CACHES, home_entries, place_entries
+from nim.options.cache_dir_variables import CACHES, home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import HostFacts
 from nim.planning.host_facts import read_host_facts, run_directory
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
 from nim.selection.select import Selection, select
 from nim.settings import read_settings
 from tests.unit.selection.machines import NOTHING, machine

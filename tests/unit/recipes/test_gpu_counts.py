@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.engine.gpu_capabilities import SUPPORT
+from nim.engine.compute_capability_requirements import SUPPORT
 from nim.hardware.gpu_products import PRODUCTS, Product, find_product
 from nim.recipes.gpu_counts import (
     MOST_STAGES,

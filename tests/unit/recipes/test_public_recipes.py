@@ -15,7 +15,7 @@ from nim.manifest.json_schema import manifest_schema
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
 from nim.recipes.recipe_file import load_recipe
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
 from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 

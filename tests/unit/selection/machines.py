@@ -7,7 +7,7 @@ from typing import Any
 from nim.hardware.synthetic import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
 from nim.manifest import Manifest, find_manifest, read_manifest
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
 from nim.value_origins import Layer, Origin, Value
 
 PROFILES = Path(__file__).parents[3] / "profiles"

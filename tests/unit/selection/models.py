@@ -7,7 +7,7 @@ from nim.hardware.types import Hardware
 from nim.models.config import model_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.generic_manifest import manifest_for_model
-from nim.selection.profile_fit import Wishes
+from nim.selection.fit_types import Wishes
 from nim.selection.select import Selection, select
 from tests.unit.selection.machines import wishing
 

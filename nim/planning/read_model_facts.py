@@ -1,0 +1,60 @@
+"""Read facts of the models that a manifest's profiles serve, from directories and the hub cache."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.manifest import Manifest
+from nim.manifest.load import local_path
+from nim.models.checkpoint.download_origin import find_snapshot
+from nim.models.config_files import read_config
+from nim.models.facts import ModelFacts, facts_of
+from nim.models.hub.repositories import wanted_of
+from nim.models.requested_model import HUB, Source
+from nim.value_origins import Value
+
+Values = Mapping[str, Value]
+
+
+def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> ModelFacts | None:
+    """Return the ModelFacts read from a source's local files; None if they are not on this machine.
+
+    `values` are the options that are known so far: they say where the hub's cache lies.
+    """
+    if source.path:
+        return _read(Path(source.path))
+    wanted = wanted_of(source, values, environ)[0]
+    directory = find_snapshot(wanted.directory, wanted.revision)
+    return _read(directory) if directory else None
+
+
+def facts_by_source(
+    manifest: Manifest, values: Values, environ: Mapping[str, str]
+) -> dict[str | None, ModelFacts]:
+    """Return a dict: source → ModelFacts, for each profile's source with files on this machine."""
+    found = {}
+    for text in dict.fromkeys(profile.source for profile in manifest.profiles):
+        source = _source(manifest, text or "")
+        if source is not None and (facts := read_facts(source, values, environ)):
+            found[text] = facts
+    return found
+
+
+def _source(manifest: Manifest, text: str) -> Source | None:
+    """Return a profile's source text as a Source; None if it is neither a path nor hf://."""
+    path = local_path(manifest, text) if text else None
+    return Source(path=path) if path else _repository(text)
+
+
+def _repository(source: str) -> Source | None:
+    """Return the Source of an hf:// URI; None for other text."""
+    name, _, revision = source.removeprefix(HUB).partition(":")
+    return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
+
+
+def _read(directory: Path) -> ModelFacts | None:
+    """Return the ModelFacts read from a directory's config.json; None if it is missing or invalid."""
+    try:
+        config = read_config(directory)
+    except (OSError, ValueError):
+        return None
+    return facts_of(config) if config.root.values else None
