@@ -37,7 +37,7 @@ class BackgroundTasks:
         self._more.release()
 
     def _start(self) -> None:
-        """Start the thread. Where no more may run, the work waits for the next call."""
+        """Start the daemon thread; where no more may run, the work waits for the next call of `run`."""
         thread = threading.Thread(target=self._work, daemon=True)
         with suppress(RuntimeError):
             thread.start()

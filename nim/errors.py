@@ -75,7 +75,7 @@ STOPPED_UNCLEANLY = 143
 
 
 def nearest(name: str, known: Sequence[str], count: int = 3, *, cutoff: float = 0.5) -> tuple[str, ...]:
-    """Return the known names most similar to `name`, best first; empty if none is as similar as `cutoff`."""
+    """Return a tuple of at most `count` known names similar to `name`, best first; empty without any."""
     from difflib import get_close_matches  # slow to import, needed only for errors
 
     return tuple(get_close_matches(name, known, n=count, cutoff=cutoff))

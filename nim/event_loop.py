@@ -30,7 +30,7 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Prevent the callback from running."""
+        """Prevent the timer's callback from running."""
         self.callback = None
 
 
@@ -49,11 +49,11 @@ class EventLoop:
         self._selector.register(fd, selectors.EVENT_WRITE if writable else selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Stop watching `fd`. Call this before closing it."""
+        """Stop watching `fd` in the loop; it stays open. Call this before closing it."""
         self._selector.unregister(fd)
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Run `callback` once, `seconds` from now."""
+        """Run `callback` once, `seconds` from now; return the Timer, which can be cancelled."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (self.now() + seconds, next(self._numbers), timer))
         return timer
@@ -78,7 +78,7 @@ class EventLoop:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
     def run(self) -> None:
-        """Run until `stop` is called."""
+        """Run callbacks until `stop` is called."""
         while not self._over:
             self.turn()
 
@@ -93,7 +93,7 @@ class EventLoop:
                 timer.callback()
 
     def stop(self) -> None:
-        """Return from `run` after this turn."""
+        """Make `run` return after this turn."""
         self._over = True
 
     def _timeout(self) -> float | None:
@@ -111,13 +111,13 @@ class Task:
         self._timer: Timer | None = loop.after(0, self._go)
 
     def wake(self) -> None:
-        """End the current sleep and continue the generator now."""
+        """End the task's current sleep and continue it at once; nothing if it has ended."""
         if self._timer:
             self._timer.cancel()
             self._timer = self._loop.after(0, self._go)
 
     def cancel(self) -> None:
-        """Stop the generator where it is."""
+        """Stop the task: its generator is never continued."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -129,7 +129,7 @@ class Task:
 
 
 def until(loop: EventLoop, true: Callable[[], bool], seconds: float) -> Generator[float, None, bool]:
-    """Sleep until `true()` holds or `seconds` have passed; returns whether it holds (checked on `wake`)."""
+    """Sleep until `true()` holds or `seconds` have passed (a generator); return whether it holds."""
     deadline = loop.now() + seconds
     while not true():
         if (left := deadline - loop.now()) <= 0:

@@ -16,27 +16,27 @@ _IN_JSON = {code: f"\\u{code:04x}" for code in (*range(127, 160), *_MARKS)}
 
 
 def severity(level: str) -> int:
-    """Return the rank of a level; unknown levels rank as INFO."""
+    """Return the rank of a level as int, from 0 for DEBUG; unknown levels rank as INFO."""
     return LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
 
 
 def visible_json(value: Any) -> str:
-    """Return the value as JSON on one line, with the same characters escaped."""
+    """Return the value as JSON on one line, with control and bidirectional characters escaped."""
     return escape_in_json(json.dumps(value, ensure_ascii=False))
 
 
 def escape_in_json(text: str) -> str:
-    """Return JSON text with the same characters escaped; its own control characters are escaped already."""
+    """Return JSON text with DEL, C1 control and bidirectional characters escaped."""
     return text.translate(_IN_JSON)
 
 
 def visible(text: str) -> str:
-    """Return the text with line breaks and control characters escaped: it stays on one line."""
+    """Return the text on one line, with line breaks and control characters escaped."""
     return text.translate(_VISIBLE)
 
 
 def printable(text: str) -> str:
-    """Return a text of several lines with control characters escaped."""
+    """Return a text with control characters escaped, except for tabs and line breaks."""
     return text.translate(_PRINTABLE)
 
 
@@ -53,7 +53,7 @@ class Form:
         return severity(level) >= severity("DEBUG" if least == "TRACE" else least)
 
     def line(self, level: str, component: str, message: str, *, at: float, **more: Any) -> str:
-        """Return one record as a line. `at` is in Unix seconds; `more` is written only in JSON."""
+        """Return one record as a line of text, newline included; `more` fields are written only in JSON."""
         moment, thousandths = time.localtime(at), int(at * 1000) % 1000
         if not self.as_json:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", moment)

@@ -85,7 +85,7 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Return the engine's address in the form of an nginx upstream server."""
+        """Return the engine's address as text for nginx: `unix:PATH` or `127.0.0.1:PORT`."""
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
 
@@ -112,12 +112,12 @@ class Wanted:
 
     @property
     def directory(self) -> Path:
-        """Return the directory in which the hub's client keeps the repository."""
+        """Return the path of this repository's directory in the hub cache."""
         return Path(self.cache) / f"models--{self.repository.replace('/', '--')}"
 
     @property
     def uri(self) -> str:
-        """Return the URI as written in NIM_MODEL_PATH."""
+        """Return the text `hf://org/name[:revision]`, as in NIM_MODEL_PATH."""
         return f"hf://{self.repository}" + (f":{self.revision}" if self.revision else "")
 
 
@@ -131,7 +131,7 @@ class Tls:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Return the paths of all files."""
+        """Return a tuple of the paths of certificates, key and, if set, client authorities."""
         return tuple(filter(None, (self.certificates, self.key, self.client_authorities)))
 
 
@@ -185,17 +185,17 @@ class Gateway:
 
     @property
     def rereads_files(self) -> bool:
-        """Return whether nginx serves with files that may change while it runs."""
+        """Return whether nginx uses certificate or key files, which may change while it runs."""
         return bool(self.tls or (self.api_keys and self.api_keys.file))
 
     @property
     def scheme(self) -> str:
-        """Return the scheme of the service's URLs."""
+        """Return "https" with TLS, else "http"."""
         return "https" if self.tls else "http"
 
 
 def most_connections(open_files: int) -> int:
-    """Return the connections a worker can hold if every second one has a body on disk."""
+    """Return how many connections an nginx worker may hold with `open_files` open files: 5/8 of it."""
     return open_files * 5 // 8
 
 
@@ -237,7 +237,7 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Return 64 hex digits over everything that decides how the service behaves."""
+        """Return a SHA-256, 64 hex digits, over what decides how the service behaves."""
         import hashlib  # not loaded by PID 1, which needs no hash
 
         decided = {
@@ -251,16 +251,16 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def file(self, name: str) -> Path:
-        """Return the path of a file in the run directory."""
+        """Return the path of the file `name` in the run directory."""
         return Path(self.run_dir) / name
 
     def to_json(self) -> str:
-        """Return the plan as one JSON object, readable by `from_json`."""
+        """Return the plan as the text of one JSON object, readable by `from_json`."""
         return json.dumps({"format": FORMAT, "hash": self.hash} | asdict(self), ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Parse what `to_json` wrote. A plan of another format is a bug, not a user's error."""
+        """Return the Plan in text that `to_json` wrote; ValueError for a plan of another format."""
         data = json.loads(text)
         if data.pop("format") != FORMAT:
             raise ValueError("the plan was written by another release")
@@ -278,7 +278,7 @@ class Plan:
 
 
 def _gateway_from_json(data: dict[str, Any]) -> Gateway:
-    """Return the gateway from its JSON form."""
+    """Return the Gateway in its JSON values."""
     data = _tuples(data, "route_groups", "allowed_origins")
     keys = data["api_keys"]
     data["api_keys"] = ApiKeys(**_tuples(keys, "exempt", "nginx_modules")) if keys else None
@@ -288,12 +288,12 @@ def _gateway_from_json(data: dict[str, Any]) -> Gateway:
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:
-    """Return a value with its history from its JSON form."""
+    """Return the Value, with its history, in its JSON values."""
     origin = Origin(layer=Layer(data["origin"]["layer"]), place=data["origin"]["place"])
     previous = tuple(value_from_json(older) for older in data["previous"])
     return Value(value=data["value"], origin=origin, previous=previous)
 
 
 def _tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return the data with the named fields as tuples: JSON only has lists."""
+    """Return a copy of the data in which the named fields are tuples instead of lists."""
     return {key: tuple(value) if key in names else value for key, value in data.items()}

@@ -46,7 +46,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """Return the text with users and passwords of addresses masked, and quoted values of secret names."""
+    """Return the text with users and passwords of URLs masked, and quoted values of secret names."""
     for search in _searches(text):
         text = _replaced(text, search(text))
     return text
@@ -68,7 +68,7 @@ def mask_value(name: str, value: Any) -> Any:
 
 
 def mask_argv(argv: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments with values of secret flags, and secrets in other values, masked."""
+    """Return a tuple of the arguments, with values of secret flags and secrets in others masked."""
     masked: list[str] = []
     hiding = False
     for token in argv:
@@ -82,7 +82,7 @@ def mask_argv(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def secret_in(name: str, value: Any) -> str | None:
-    """Return which part of an option's value is secret: its name, a key in it, its address. None: no part."""
+    """Return text on which part of an option's value is secret (name, key, address); None if none."""
     if is_secret_name(name) and mask_value(name, value) != value:
         return name
     if isinstance(value, Mapping):
@@ -96,7 +96,7 @@ def secret_in(name: str, value: Any) -> str | None:
 
 
 def known_secrets(environ: Mapping[str, str], argv: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the secrets of environment and arguments in every form a log can show, longest first."""
+    """Return a tuple of the secret texts of 6 characters or more in environment and arguments."""
     found = {value for name, value in environ.items() if is_secret_name(name)}
     for name, value in environ.items():
         found.update(_inside(value))
@@ -110,14 +110,14 @@ def known_secrets(environ: Mapping[str, str], argv: Sequence[str] = ()) -> tuple
 
 
 def without(secrets: Iterable[str], text: str) -> str:
-    """Return the text with each of the secrets masked, and whatever `mask_text` finds."""
+    """Return the text with each of these secrets replaced by ****, and whatever `mask_text` finds."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return mask_text(text)
 
 
 def _searches(text: str) -> Iterator[Callable[[str], Iterator[re.Match[str]]]]:
-    """Yield the searches that can find anything, so that an ordinary log line costs next to nothing."""
+    """Yield the search functions that can find anything in this text."""
     if "://" in text and "@" in text:
         yield _USERINFO.finditer
     if "'" in text or '"' in text:
@@ -129,7 +129,7 @@ def _searches(text: str) -> Iterator[Callable[[str], Iterator[re.Match[str]]]]:
 
 
 def _quoted(text: str) -> Iterator[re.Match[str]]:
-    """Yield the quoted values of secret names. Text within quotes is searched, too."""
+    """Yield a match for each quoted value of a secret name in the text."""
     end = 0
     for before in _BEFORE_QUOTED.finditer(text):
         if before.start() < end or not is_secret_name(before["name"]):

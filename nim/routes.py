@@ -75,19 +75,19 @@ _SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
 
 
 def _engine(group: Group, method: str, *paths: str, note: str = "") -> tuple[Route, ...]:
-    """Return routes of the engine that share group, methods and note."""
+    """Return a tuple of Routes of the engine that share group, method and note."""
     return tuple(
         Route(methods=(method,), path=path, group=group, target=Target.ENGINE, note=note) for path in paths
     )
 
 
 def _websocket(group: Group, path: str, note: str) -> Route:
-    """Return a websocket route of the engine."""
+    """Return the Route of a websocket of the engine."""
     return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
 
 
 def _ours(group: Group, target: Target, *paths: str) -> tuple[Route, ...]:
-    """Return routes of a group that nginx or the middleware answers."""
+    """Return a tuple of GET Routes that nginx or the middleware answers."""
     return tuple(Route(methods=("GET",), path=path, group=group, target=target) for path in paths)
 
 
@@ -215,7 +215,7 @@ _ELSEWHERE = {
 
 
 def open_instead(groups: Collection[str]) -> dict[str, str]:
-    """Return paths that are not open → the open route that clients who ask for them mean."""
+    """Return {path that is not open: open route that clients who ask for it mean}."""
     known = {route.path for route in open_routes(groups)}
     versioned = [path for path in known if path.startswith("/v1/") and "{" not in path]
     bare = {path.removeprefix("/v1"): path for path in versioned}
@@ -225,7 +225,7 @@ def open_instead(groups: Collection[str]) -> dict[str, str]:
 
 
 def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
-    """Return the routes of these groups and those that are always open.
+    """Return a tuple of the Routes of these and the always open groups; SettingsError for unknown ones.
 
     A group that does not exist, or stays hidden, is a SettingsError.
     """
@@ -241,12 +241,12 @@ def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
 
 
 def let_through(path: str, groups: Collection[str]) -> bool:
-    """Return whether the gateway passes a path, in the table's notation, if these groups are open."""
+    """Return whether the route table has `path` in an open group; path variables as in the table."""
     return any(route.path == path and route.group in (*ALWAYS_OPEN, *groups) for route in ROUTES)
 
 
 def describe_routes() -> str:
-    """Return the reference page as Markdown, one table a group."""
+    """Return the Markdown text of docs/reference/routes.md, one table per group."""
     page = ["# Routes", "", _INTRODUCTION]
     for group in Group:
         page += ["", f"## {group.value}", "", f"{ABOUT[group]} {_default(group)}".rstrip(), ""]
@@ -256,7 +256,7 @@ def describe_routes() -> str:
 
 
 def _default(group: Group) -> str:
-    """Return whether a group is open by default, as the reference page writes it."""
+    """Return a sentence on whether a group is open by default; "" for hidden routes."""
     if group is Group.HIDDEN:
         return ""
     if group in ALWAYS_OPEN:

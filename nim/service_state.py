@@ -67,7 +67,7 @@ class State:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Parse what `to_json` wrote."""
+        """Return the State in text that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         data["phase"] = Phase(data["phase"])
         data["done"] = tuple(PhaseDone(phase=Phase(d["phase"]), seconds=d["seconds"]) for d in data["done"])
@@ -77,7 +77,7 @@ class State:
         return cls(**data)
 
     def health(self) -> str:
-        """Return the compact JSON body of a readiness answer that is not 200."""
+        """Return the JSON text of a readiness answer that is not 200."""
         body = {
             "object": "health.response",
             "message": self.message,

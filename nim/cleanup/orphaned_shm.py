@@ -29,7 +29,7 @@ class OrphanedSharedMemory:
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """Remove the previous engine's segments and snapshot those that belong to others."""
+        """Remove the previous engine's segments in the background, list those of others, scan every 5 s."""
         if not self._record.held and self._record.open(create=False):
             self._ours = dict(self._record.read())
         old = dict(self._ours)
@@ -40,7 +40,7 @@ class OrphanedSharedMemory:
             self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
 
     def end(self) -> None:
-        """Remove the engine's segments. Call when none of its processes runs."""
+        """Stop scanning and remove the engine's segments. Call this when none of its processes runs."""
         if self._timer:
             self._timer.cancel()
         if self._record.held:
@@ -48,14 +48,14 @@ class OrphanedSharedMemory:
             self._record.close(remove=not self._present(self._ours))
 
     def _scan(self) -> None:
-        """Scan process maps, only if there is an unknown segment."""
+        """List the directory, and read the process maps in the background if there is a new segment."""
         self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
         known = {*self._others, *self._ours.values()}
         if any(inode not in known for inode in listed(self._directory).values()):
             self._background.run(self._read_maps, self._add)
 
     def _read_maps(self) -> Segments:
-        """Return new segments mapped by our descendants; other new segments count as foreign later."""
+        """Return {name: inode} of segments mapped by our descendants; others count as foreign later."""
         present = listed(self._directory)
         used = mapped((process.pid for process in below(getpid(), all_processes())), self._directory)
         ours = {name: inode for name, inode in present.items() if inode in used - self._others}
@@ -64,18 +64,18 @@ class OrphanedSharedMemory:
         return ours
 
     def _add(self, found: Segments) -> None:
-        """Record new segments, dropping those that have disappeared."""
+        """Add new segments to the record on disk, and drop those that have disappeared."""
         if found.keys() - self._ours.keys() and (self._record.held or self._record.open(create=True)):
             self._ours = self._present(self._ours | dict(found))
             self._record.write(self._ours)
 
     def _present(self, segments: Segments) -> dict[str, int]:
-        """Return the segments that still exist."""
+        """Return {name: inode} of those of the segments that still exist."""
         present = listed(self._directory)
         return {name: inode for name, inode in segments.items() if present.get(name) == inode}
 
     def _swept(self, swept: tuple[list[str], int]) -> None:
-        """Log the removed segments."""
+        """Log the removed segments and take them out of the record; nothing if there are none."""
         gone, size = swept
         if not gone:
             return

@@ -28,26 +28,26 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Return whether it still runs: not gone, not a zombie, not another process with its pid."""
+        """Return whether this process still runs: not gone, not a zombie, not another with its pid."""
         now = read_process(self.pid)
         return now is not None and now.started == self.started and now.state not in "ZX"
 
     @property
     def tidies_up(self) -> bool:
-        """Return whether it is Python's resource tracker, which removes shared memory of ended processes."""
+        """Return whether this process is Python's resource tracker, which removes shared memory."""
         with suppress(OSError):
             return TRACKER in Path(f"/proc/{self.pid}/cmdline").read_bytes()
         return False
 
     def send(self, number: int) -> None:
-        """Send a signal to this process."""
+        """Send signal `number` to this process; nothing if it has ended."""
         if self.alive:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
 
 def read_process(pid: int) -> Process | None:
-    """Return the process with this pid, or None."""
+    """Return the Process with this pid, read from /proc; None if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -67,7 +67,7 @@ def read_process(pid: int) -> Process | None:
 
 
 def _whole(name: str, pid: int) -> str:
-    """Return the name from the command line if it extends the truncated one."""
+    """Return the full name from the command line if it extends the truncated `name`, else `name`."""
     with suppress(OSError):
         title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
         if title.startswith(name):
@@ -76,13 +76,13 @@ def _whole(name: str, pid: int) -> str:
 
 
 def all_processes() -> dict[int, Process]:
-    """Return all processes by pid."""
+    """Return {pid: Process} of all processes in /proc, zombies included."""
     found = (read_process(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 (only names are needed)
     return {process.pid: process for process in found if process}
 
 
 def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
-    """Return all descendants of the process `root`, parents before children."""
+    """Return a tuple of the descendants of process `root`, parents first, without `root` itself."""
     children: dict[int, list[Process]] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process)
@@ -93,7 +93,7 @@ def below(root: int, table: Mapping[int, Process]) -> tuple[Process, ...]:
 
 
 def strays(parent: int, kept: Collection[int]) -> tuple[Process, ...]:
-    """Return processes reparented to `parent` and their descendants; `kept` are its own children."""
+    """Return a tuple of processes reparented to `parent` and their descendants, no zombies, not `kept`."""
     table = all_processes()
     adopted = [p for p in table.values() if p.parent == parent and p.pid not in kept]
     found = [process for root in adopted for process in (root, *below(root.pid, table))]
@@ -101,7 +101,7 @@ def strays(parent: int, kept: Collection[int]) -> tuple[Process, ...]:
 
 
 def send_group(group: int, number: int) -> None:
-    """Send a signal to a process group, which may be gone."""
+    """Send signal `number` to a process group; nothing if it is gone or not permitted."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
@@ -127,7 +127,7 @@ class Watch:
     _timer: Timer | None
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching the process; the callback will not run."""
         if self._fd >= 0:
             self._loop.unwatch(self._fd)
             os.close(self._fd)
@@ -136,13 +136,13 @@ class Watch:
         self._fd, self._timer = -1, None
 
     def _scan(self) -> None:
-        """Check whether the process still runs, where the kernel offers no descriptor for it."""
+        """Call back if the process has ended, else check again in 0.2 s; used without pidfd_open."""
         if self._process.alive:
             self._timer = self._loop.after(SCAN_INTERVAL_SECONDS, self._scan)
         else:
             self._gone()
 
     def _gone(self) -> None:
-        """Stop watching and call back."""
+        """Stop watching the process and run the callback."""
         self.close()
         self._callback()

@@ -34,11 +34,11 @@ class Record:
 
     @property
     def held(self) -> bool:
-        """Return whether the record is open and locked."""
+        """Return whether the record's file is open and locked by this object."""
         return self._fd >= 0
 
     def open(self, *, create: bool) -> bool:
-        """Open and lock the record; False if it is locked, not private, or (without `create`) missing."""
+        """Open and lock the record's file; False if locked, not private or (without `create`) missing."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with suppress(OSError):
             fd = os.open(self._path, flags, 0o600)
@@ -53,21 +53,21 @@ class Record:
         return self.held
 
     def read(self) -> Segments:
-        """Return the segments recorded last; empty if unreadable."""
+        """Return {name: inode} of the segments recorded last; empty if unreadable."""
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             data: dict[str, Any] = json.loads(os.pread(self._fd, 1 << 20, 0).partition(b"\n")[0])
             return {name: int(inode) for name, inode in data.items() if "/" not in name}
         return {}
 
     def write(self, segments: Segments) -> None:
-        """Write one line; text after it is ignored, so a kill in between leaves a valid record."""
+        """Write the segments to the open record as one line of JSON; errors are ignored."""
         text = json.dumps(segments).encode() + b"\n"
         with suppress(OSError):
             os.pwrite(self._fd, text, 0)
             os.ftruncate(self._fd, len(text))
 
     def close(self, *, remove: bool) -> None:
-        """Release the record."""
+        """Close the record's file, which unlocks it, and with `remove` delete it."""
         if self.held:
             if remove:
                 self._path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ class Record:
 
 
 def listed(directory: Path) -> dict[str, int]:
-    """Return this user's segments in the directory."""
+    """Return {name: inode} of this user's regular files in the directory, at most 4096."""
     found: dict[str, int] = {}
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
@@ -90,7 +90,7 @@ def listed(directory: Path) -> dict[str, int]:
 
 
 def mapped(pids: Iterable[int], directory: Path) -> set[int]:
-    """Return the inodes of segments mapped by these processes."""
+    """Return the set of inodes in the directory that these processes have mapped, by /proc/PID/maps."""
     device, place = directory.stat().st_dev, f"{directory}/"
     known = f"{os.major(device):02x}:{os.minor(device):02x}"
     found: set[int] = set()
@@ -103,7 +103,7 @@ def mapped(pids: Iterable[int], directory: Path) -> set[int]:
 
 
 def in_use(directory: Path) -> set[int]:
-    """Return the inodes of segments that any process has mapped or open."""
+    """Return the set of inodes in the directory that any process has mapped or open."""
     pids = tuple(all_processes())
     found = mapped(pids, directory)
     for pid in pids:
@@ -114,7 +114,7 @@ def in_use(directory: Path) -> set[int]:
 
 
 def _opened(link: Path, place: str) -> set[int]:
-    """Return the inode behind an open file if it is in the directory, else an empty set."""
+    """Return {inode} of the file behind a descriptor link if it is in the directory, else an empty set."""
     with suppress(OSError):
         if str(link.readlink()).startswith(place):
             return {link.stat().st_ino}
@@ -122,7 +122,7 @@ def _opened(link: Path, place: str) -> set[int]:
 
 
 def sweep(segments: Segments, directory: Path) -> tuple[list[str], int]:
-    """Remove the segments that still exist and are unused; return their names and total bytes."""
+    """Delete the segments that still exist and are unused; return (their names, total bytes)."""
     present = listed(directory)
     left = {name: inode for name, inode in segments.items() if present.get(name) == inode}
     if not left:

@@ -9,12 +9,12 @@ class StoppedEarly(BaseException):
 
 
 def stop_early() -> None:
-    """Turn SIGTERM and SIGINT into the exception StoppedEarly until PID 1 takes over."""
+    """Make SIGTERM and SIGINT raise StoppedEarly in this process until PID 1 takes over."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    """Raise StoppedEarly."""
+    """Raise StoppedEarly with the signal's name (a signal handler)."""
     raise StoppedEarly(f"stopped by {signal.Signals(number).name} before anything was started, exit code 0")

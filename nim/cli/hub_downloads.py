@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.format_size import format_size
-from nim.fetch.partial_downloads import abandoned, drop_open
+from nim.fetch.remove_partial_downloads import abandoned, drop_open
 from nim.health.download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
 from nim.models.checkpoint.check_model_directory import read_snapshot
@@ -28,7 +28,7 @@ from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, ne
 from nim.models.hub.check_environment import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_model_files import why_offline
-from nim.preflight.directories import check_directory
+from nim.preflight.directory_checks import check_directory
 from nim.preflight.mount_checks import Place, probe
 from nim.redact import known_secrets, without
 from nim.settings import Settings
@@ -42,12 +42,12 @@ Log = Callable[[str, str], None]
 
 
 def logger(settings: Settings, environ: Mapping[str, str]) -> Log:
-    """Return a function that writes a line with a level to stderr, in the log's format, secrets masked."""
+    """Return a function (level, message) that writes a log line to stderr, with secrets masked."""
     secrets = known_secrets(environ)
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
 
     def log(level: str, message: str) -> None:
-        """Write a line to stderr if its level is wanted."""
+        """Write a line to stderr, secrets masked, if its level is wanted."""
         if form.wants(level):
             sys.stderr.write(form.line(level, "nim", without(secrets, message), at=time.time()))
             sys.stderr.flush()
@@ -56,11 +56,11 @@ def logger(settings: Settings, environ: Mapping[str, str]) -> Log:
 
 
 def end_at_signals(settings: Settings) -> None:
-    """Make SIGTERM and SIGINT end this process at once with a log line, also as PID 1 of a container."""
+    """Make SIGTERM and SIGINT end this process at once with a log line and exit code 128 + number."""
     form = Form(as_json=settings.jsonl_logging)
 
     def stop(number: int, _: FrameType | None) -> None:
-        """Remove open partial files, log, and exit with 128 + the signal's number."""
+        """Delete open partial files, log, and exit with 128 + the signal's number."""
         drop_open()
         what = f"stopped by {signal.Signals(number).name}: whole files are kept"
         line = form.line("ERROR", "nim", f"{what}, and the same command continues from there", at=time.time())
@@ -73,7 +73,7 @@ def end_at_signals(settings: Settings) -> None:
 
 
 def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Sequence[Wanted]) -> None:
-    """Raise SettingsError if files are to be fetched and downloads are disabled."""
+    """Raise SettingsError if repositories are wanted and a variable forbids downloads."""
     if wanted and (name := why_offline(settings, environ)):
         message = f"cannot fetch {wanted[0].uri}: {name}={environ[name]} says to fetch nothing"
         raise SettingsError(message, hint=f"unset {name}")
@@ -105,7 +105,7 @@ class Hub:
         hub.check_answers()
 
     def needed(self, wanted: Wanted, *, dry: bool = False) -> "Repository":
-        """Return the files that the engine loads from a repository. A dry run leaves nothing in the cache."""
+        """Ask the hub; return a Repository of only the files that the engine loads. Downloads no weights."""
         with self._refusing(wanted):
             found = self._hub.look_up(wanted)
             if not has_index(found.files, wanted.load_format):
@@ -114,7 +114,7 @@ class Hub:
                 return narrowed(found, _indexed(wanted, self._hub.fetch_file(found, INDEX, elsewhere)))
 
     def cached(self, wanted: Wanted) -> "Repository | None":
-        """Return the cached files that the engine loads; None if any is missing."""
+        """Return a Repository of the cached files that the engine loads; None if any is missing."""
         found = self._hub.find_in_cache(wanted)
         if found is None:
             return None
@@ -129,7 +129,7 @@ class Hub:
         return None if found is None else found.snapshot
 
     def fetch_small(self, wanted: Wanted, names: Sequence[str], elsewhere: str) -> Path | None:
-        """Return a directory below `elsewhere` with the files that the hub has; None if it has none.
+        """Download the named files below `elsewhere`; return their directory, None if the hub has none.
 
         The cache stays unchanged: files in it would make a start take the model for a partly fetched one.
         """
@@ -139,7 +139,7 @@ class Hub:
         return paths[0].parent if paths else None
 
     def check_room(self, repositories: Sequence["Repository"]) -> None:
-        """Raise PreflightError for downloads larger than the free disk space; remove partial files first."""
+        """Delete old partial files; raise PreflightError for downloads larger than the free disk space."""
         for cache in dict.fromkeys(one.wanted.cache for one in repositories):
             here = [one for one in repositories if one.wanted.cache == cache]
             self._remove_partial_files(here)
@@ -153,7 +153,7 @@ class Hub:
                 )
 
     def fetch(self, repository: "Repository") -> Done:
-        """Download one repository into the cache, logging progress, and check the result."""
+        """Download one repository into the cache, log progress, check it; return Done (bytes, seconds)."""
         wanted, missing = repository.wanted, repository.missing
         began = time.monotonic()
         size = self._hub.bytes_of(missing)
@@ -167,7 +167,7 @@ class Hub:
         return Done(fetched_bytes=size or 0, seconds=time.monotonic() - began)
 
     def _remove_partial_files(self, repositories: Sequence["Repository"]) -> None:
-        """Remove partial files of killed downloads, logging each."""
+        """Delete partial files of killed downloads, logging each."""
         for path in [path for one in repositories for path in abandoned(one.wanted)]:
             size = path.stat().st_blocks * 512
             path.unlink(missing_ok=True)
@@ -175,7 +175,7 @@ class Hub:
 
     @contextmanager
     def _refusing(self, wanted: Wanted) -> Iterator[None]:
-        """Convert errors of the hub's client within the block to this project's."""
+        """Turn exceptions of the hub's client in the block into NimErrors (a context manager)."""
         from nim.fetch.hub_errors import RAISED, refusal
 
         try:
@@ -185,7 +185,7 @@ class Hub:
 
     @contextmanager
     def _progress(self, repository: "Repository") -> Iterator[None]:
-        """Log the download's progress at intervals while the block runs, from the bytes on disk."""
+        """Log the download's progress, by the bytes on disk, while the block runs (a context manager)."""
         directory, over = repository.wanted.directory, Event()
         total = self._hub.bytes_of(repository.files)
         download = Download(directory=str(directory), total_bytes=total)
@@ -207,35 +207,35 @@ class Hub:
 
 
 def judge_fetched(repository: "Repository") -> None:
-    """Raise WeightsError if the files in the cache cannot be loaded."""
+    """Read the cached files of a repository; raise WeightsError if the engine cannot load them."""
     load_format = repository.wanted.load_format
     if needs_weights(load_format):
         refuse(read_snapshot(repository.snapshot, load_format or AUTO).findings, *Fault)
 
 
 def narrowed(found: "Repository", index: Collection[str]) -> "Repository":
-    """Return only the files that the engine loads. WeightsError if no weights are among them."""
+    """Return the Repository with only the files that the engine loads; WeightsError without weights."""
     wanted = found.wanted
     return found.only(files_to_fetch(wanted.uri, found.files, wanted.load_format, wanted.ignored, index))
 
 
 def _indexed(wanted: Wanted, file: Path) -> Collection[str]:
-    """Return the weight files named by an index."""
+    """Return the names of the weight files in an index file on disk."""
     return read_index(file, Origin(download=f"nim fetch --model-uri {wanted.uri}"))
 
 
 def check_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Raise PreflightError for a cache that cannot be written, before any request to the hub."""
+    """Write to the cache directories; PreflightError if that fails. Nothing is asked of the hub."""
     for place in _caches(repositories):
         check_directory(place.path, place.variable, settings.cache_probe_timeout)
 
 
 def probe_cache(repositories: Iterable[Wanted], settings: Settings) -> None:
-    """Raise PreflightError for a cache on a mount that does not respond. It is only read."""
+    """Raise PreflightError for a cache on a mount that does not respond; nothing is written."""
     probe(_caches(repositories), settings.cache_probe_timeout)
 
 
 def _caches(repositories: Iterable[Wanted]) -> Iterator[Place]:
-    """Yield the caches of the repositories, each once."""
+    """Yield the cache directory of each repository as a Place, without repeats."""
     for cache in dict.fromkeys(one.cache for one in repositories):
         yield Place(path=Path(cache), variable="NIM_CACHE_PATH")

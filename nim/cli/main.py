@@ -11,7 +11,7 @@ from typing import Any
 
 from nim import __version__
 from nim.cli.early_signals import StoppedEarly, stop_early
-from nim.cli.standard_streams import open_closed_streams
+from nim.cli.open_closed_streams import open_closed_streams
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
 from nim.redact import known_secrets, without
@@ -37,7 +37,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "routes": ("nim.cli.verbs.routes", "list the routes of the gateway, open and closed"),
     "key": ("nim.cli.verbs.key", "make an API key for NIM_API_KEYS_FILE"),
     "doctor": (
-        "nim.cli.verbs.doctor_options",
+        "nim.cli.verbs.doctor_option_table",
         "check whether the option table matches the engine, or whether a proxy passes streams",
     ),
     "drain": ("nim.cli.verbs.drain", "shut a running service down gracefully, and wait until it has ended"),
@@ -59,7 +59,7 @@ ABSENT = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand and return the exit code; errors are printed to stderr."""
+    """Run one subcommand and return the exit code; a NimError is printed to stderr, not raised."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_refusal(refusal: NimError) -> None:
-    """Print a refusal, secrets masked, in the log's format: JSON if NIM_JSONL_LOGGING asks for it."""
+    """Print a NimError to stderr, secrets masked; as JSON if NIM_JSONL_LOGGING asks for it."""
     secrets = known_secrets(os.environ, sys.argv)
     if not _as_json():
         print(printable(f"nim: {without(secrets, str(refusal))}"), file=sys.stderr)
@@ -100,39 +100,39 @@ def _print_refusal(refusal: NimError) -> None:
 
 
 def _write_line(level: str, message: str, **more: Any) -> None:
-    """Write a line to stderr in the log's format."""
+    """Write one line in the log's format to stderr."""
     sys.stderr.write(Form(as_json=_as_json()).line(level, "nim", message, at=time.time(), **more))
 
 
 def _as_json() -> bool:
-    """Return whether the log is JSON; False for an invalid NIM_JSONL_LOGGING."""
+    """Return whether NIM_JSONL_LOGGING asks for JSON; False for an invalid value."""
     with suppress(ValueError):
         return bool(BOOLEAN.read(os.environ.get("NIM_JSONL_LOGGING", "").strip()))
     return False
 
 
 def nim_serve() -> int:
-    """Run `nim-serve …`, NIM's name of `nim serve`."""
+    """Run `nim serve` under NIM's name `nim-serve`; return the exit code."""
     return main(["serve", *sys.argv[1:]])
 
 
 def list_model_profiles() -> int:
-    """Run `list-model-profiles …`, NIM's name of `nim profiles`."""
+    """Run `nim profiles` under NIM's name `list-model-profiles`; return the exit code."""
     return main(["profiles", *sys.argv[1:]])
 
 
 def download_to_cache() -> int:
-    """Run `download-to-cache …`, NIM's name of `nim fetch`."""
+    """Run `nim fetch` under NIM's name `download-to-cache`; return the exit code."""
     return main(["fetch", *sys.argv[1:]])
 
 
 def create_model_store() -> int:
-    """Run `create-model-store …`, NIM's name of `nim store`."""
+    """Run `nim store` under NIM's name `create-model-store`; return the exit code."""
     return main(["store", *sys.argv[1:]])
 
 
 def usage() -> str:
-    """Return the list of subcommands, one per line."""
+    """Return the usage text of `nim`: its subcommands, one per line."""
     lines = ["usage: nim [VERB] …", ""]
     lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
     lines += [
@@ -144,7 +144,7 @@ def usage() -> str:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    """Run the subcommand in `arguments`; return its exit code."""
+    """Run the subcommand in `arguments`, or print help or version; return the exit code."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(usage())
         return 0
@@ -163,7 +163,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the subcommand and the arguments after it. A flag or a model in its place means `serve`."""
+    """Return (subcommand, arguments after it); `serve` for a flag or model, SettingsError for others."""
     if not arguments:
         return "serve", ()
     first = ALIASES.get(arguments[0], arguments[0])

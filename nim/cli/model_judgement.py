@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from nim.cli.find_model_config import FoundModel
 from nim.cli.machine_options import find_hardware, is_other_machine
-from nim.cli.model_source import FoundModel
 from nim.errors import HardwareError
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
@@ -36,28 +36,28 @@ class Judgement:
 
     @property
     def refusal(self) -> str | None:
-        """Return why the engine refuses the model or these sizes."""
+        """Return text on why the engine refuses the model or these sizes; None if it does not."""
         return self.fault or self.split_refusal
 
     @property
     def split_refusal(self) -> str | None:
-        """Return why the engine refuses these sizes; bytes of a rank are then unknown."""
+        """Return text on why the engine refuses these parallel sizes; None if it does not."""
         found = (miss for miss in self.fit.misses if miss.kind is Kind.SPLIT)
         return next((miss.found.partition(": ")[2] for miss in found), None)
 
     @property
     def context(self) -> int | None:
-        """Return the context that was asked for, or that the engine derives."""
+        """Return the context in tokens that was asked for or that the engine derives; None if unknown."""
         return self.fit.estimate.max_model_len
 
     @property
     def parameter_bytes(self) -> int | None:
-        """Return the bytes of the weights."""
+        """Return the bytes of the weights on one rank; None if unknown."""
         return None if self.split_refusal else self.fit.estimate.weights_bytes
 
     @property
     def cache_bytes(self) -> int | None:
-        """Return the bytes of the cache of one sequence of the context."""
+        """Return the bytes of KV cache, on one rank, for a sequence of the whole context; None if unknown."""
         cost, context = self.fit.estimate.cost, self.context
         if self.split_refusal or cost is None or context is None:
             return None
@@ -70,13 +70,13 @@ class Judgement:
 
     @property
     def free_bytes(self) -> int | None:
-        """Return the bytes that are left for the cache; negative where the weights do not fit."""
+        """Return the bytes left for the cache, negative if the weights do not fit; None if unknown."""
         usable, least = self.usable_bytes, self.fit.estimate.least_bytes
         return None if usable is None or least is None or self.refusal else usable - least
 
     @property
     def longest(self) -> int | None:
-        """Return the longest context that the memory holds; 0 if none, None if unknown."""
+        """Return the longest context in tokens that the memory holds; 0 if none, None if unknown."""
         estimate, usable = self.whole.estimate, self.usable_bytes
         if usable is None or estimate.cost is None or estimate.least_bytes is None or self.refusal:
             return None
@@ -84,19 +84,19 @@ class Judgement:
 
 
 def lacks(fit: Fit) -> tuple[Miss, ...]:
-    """Return what is missing to run so; a context that the engine does not derive is warned of instead."""
+    """Return a tuple of the Misses of a Fit, without those about the context's length."""
     return tuple(miss for miss in fit.misses if miss.kind is not Kind.LENGTH)
 
 
 def fits(fit: Fit) -> bool | None:
-    """Return whether it fits; None where its memory or the machine's is not known."""
+    """Return whether the model fits: False if something is missing, None if memory is unknown."""
     if lacks(fit):
         return False
     return None if fit.memory_fit.usable_bytes is None or fit.estimate.unknown else True
 
 
 def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardware:
-    """Return the requested machine, or this one; without GPUs if none can be detected."""
+    """Return the Hardware in the options, or detect this machine's; without GPUs if none is found."""
     if is_other_machine(options):
         return find_hardware(options, environ)
     with suppress(HardwareError):
@@ -105,7 +105,7 @@ def machine_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Hardw
 
 
 def judge(model: FoundModel, facts: ModelFacts, options: argparse.Namespace, machine: Hardware) -> Judgement:
-    """Return the memory that the model takes, and whether it fits the machine."""
+    """Return a Judgement: how the model fits the machine, with the sizes asked for or chosen."""
     compared = _compare(model, facts, machine, options, options.max_model_len)
     stages, asked = options.pipeline_parallel_size, options.tensor_parallel_size
     here = {size: fit for size, fit in compared.items() if size * stages <= len(machine.gpus)}
@@ -122,7 +122,7 @@ def judge(model: FoundModel, facts: ModelFacts, options: argparse.Namespace, mac
 
 
 def _best(fits: Mapping[int, Fit], machine: Hardware) -> Fit | None:
-    """Return what the planner chooses, else what is nearest to fitting; None where there are no GPUs."""
+    """Return the Fit that the planner chooses, else the nearest to fitting; None for no fits."""
     fitting = order_fitting(tuple(fits.values()), machine)
     return next(iter(fitting), None) or min(
         fits.values(), key=lambda fit: (fit.distance, sort_key(fit)), default=None
@@ -136,7 +136,7 @@ def _compare(
     options: argparse.Namespace,
     max_model_len: int | None,
 ) -> dict[int, Fit]:
-    """Return how the model fits with each tensor-parallel size."""
+    """Return {tensor-parallel size: Fit} of the model on the machine."""
     stages = options.pipeline_parallel_size
     manifest = manifest_for_model(
         model.name,
@@ -156,6 +156,6 @@ def _compare(
 
 
 def _wishes(**said: object) -> Wishes:
-    """Return these engine options as given on the command line."""
+    """Return Wishes with these engine options, as if from the command line; empty ones are left out."""
     origin = Origin(layer=Layer.CLI, place="the command line")
     return Wishes(options={name: Value(value=value, origin=origin) for name, value in said.items() if value})

@@ -20,7 +20,7 @@ REFERENCE = ROOT / "docs" / "reference"
 
 
 def references() -> Mapping[str, str]:
-    """Return the text of each page by file name."""
+    """Return {file name: Markdown text} of the generated reference pages."""
     return {
         "settings.md": settings_markdown(),
         "routes.md": describe_routes(),
@@ -68,13 +68,13 @@ def losses_markdown() -> str:
 
 
 def _loss(kind: FailureClass) -> str:
-    """Return the table row of a failure class."""
+    """Return the Markdown table row of a failure class."""
     again = "yes" if kind.retry else "no"
     return f"| `{kind.name}` | {kind.message} | {kind.hint} | {again} |"
 
 
 def main() -> int:
-    """Write all generated reference pages; return 0."""
+    """Write all generated reference pages to docs/reference; return 0."""
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, text in references().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")

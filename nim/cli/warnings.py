@@ -11,7 +11,7 @@ from nim.settings import Settings, read_settings
 
 
 def write_warnings(settings: Settings, warnings: Iterable[str], secrets: Iterable[str] = ()) -> None:
-    """Write each warning once, `secrets` masked, unless NIM_LOG_LEVEL excludes warnings."""
+    """Write each warning to stderr once, `secrets` masked, unless NIM_LOG_LEVEL excludes them."""
     form = Form(as_json=settings.jsonl_logging, level=settings.log_level)
     for warning in dict.fromkeys(warnings):
         if form.wants("WARNING"):
@@ -20,7 +20,7 @@ def write_warnings(settings: Settings, warnings: Iterable[str], secrets: Iterabl
 
 
 def warn_of_environment(environ: Mapping[str, str]) -> None:
-    """Write warnings about NIM_* variables to stderr. Invalid ones are left to the commands that use them."""
+    """Write warnings about NIM_* variables to stderr; nothing if a variable is invalid."""
     try:
         settings = read_settings(environ)
     except SettingsError:

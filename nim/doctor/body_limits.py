@@ -27,7 +27,7 @@ class Refusal:
 
 
 async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield the finding on request bodies: sizes up to the limit are tried, then bisected."""
+    """Yield one Finding on the largest body that passes: sends sizes up to the limit, then bisects."""
     limit = context.limits.max_body_bytes
     small = await _send(context, SMALLEST)
     if isinstance(small, ConnectionCut) or not 400 <= small.status < 500:
@@ -53,7 +53,7 @@ async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _too_small(passed: int, refused: int, refusal: Refusal) -> Finding:
-    """Return the finding for a limit below the one to pass."""
+    """Return the failing Finding for a limit on bodies that is below the required size."""
     whose = ", by the service's own limit" if refusal.by_service else ""
     seen = f"{_size_text(passed)} pass, {_size_text(refused)} do not: {refusal.how}{whose}"
     facts = {"passed_bytes": passed, "refused_bytes": refused}
@@ -61,7 +61,7 @@ def _too_small(passed: int, refused: int, refusal: Refusal) -> Finding:
 
 
 async def _send(context: CheckContext, size: int) -> Answer | ConnectionCut:
-    """Send a body of this size; return the answer, or the cut."""
+    """POST a padded body of `size` bytes; return the Answer, or the ConnectionCut if there is none."""
     fields = {"Content-Type": "application/json", "Content-Length": str(size)}
     try:
         return await context.client.ask(
@@ -74,7 +74,7 @@ async def _send(context: CheckContext, size: int) -> Answer | ConnectionCut:
 
 
 async def _padded(size: int) -> AsyncIterator[bytes]:
-    """Return a request body of this size: JSON that ends in spaces."""
+    """Yield pieces of a request body of `size` bytes: JSON that the engine rejects, then spaces."""
     yield REQUEST
     left = size - len(REQUEST)
     while left > 0:
@@ -83,7 +83,7 @@ async def _padded(size: int) -> AsyncIterator[bytes]:
 
 
 def _refusal(small: Answer, answer: Answer | ConnectionCut) -> Refusal | None:
-    """Return the refusal, or None if the large body is answered like the small one."""
+    """Return the Refusal of a large body; None if it is answered like the small one."""
     if isinstance(answer, ConnectionCut):
         return Refusal(how=answer.how)
     if answer.status == small.status and not answer.is_html:
@@ -92,5 +92,5 @@ def _refusal(small: Answer, answer: Answer | ConnectionCut) -> Refusal | None:
 
 
 def _size_text(size: int) -> str:
-    """Return a size in bytes as text in kB or MB."""
+    """Return a size in bytes as text in KB or MB."""
     return f"{size / MB:.3g} MB" if size >= MB else f"{size / 1024:.3g} KB"

@@ -34,14 +34,14 @@ class CheckContext:
 
     @property
     def most_tokens(self) -> int:
-        """Return the number of tokens that fit the model's context."""
+        """Return the number of tokens that an answer may have, so that it fits the model's context."""
         return max(16, self.service.context - RESERVED_FOR_PROMPT)
 
     def tokens_for(self, seconds: float) -> int:
-        """Return the number of tokens that take the engine this many seconds, limited by the context."""
+        """Return how many tokens the engine generates in `seconds`, at most `most_tokens`."""
         return min(self.most_tokens, ceil(seconds / self.token_seconds))
 
     async def counts(self, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
-        """Return the engine's metrics now; None if they cannot be read."""
+        """Fetch the engine's metrics and return them as Counts; None if they cannot be read."""
         page = self.service.metrics_page
         return await scrape(self.client, page, seconds) if page else None

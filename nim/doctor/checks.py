@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from nim.doctor.body_limits import check_body
 from nim.doctor.check_context import CheckContext, Limits
-from nim.doctor.disconnects import check_disconnects
+from nim.doctor.disconnect_checks import check_disconnects
 from nim.doctor.event_timing import check_timing
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.header_checks import check_errors, check_headers, check_health
@@ -27,7 +27,7 @@ CHECKS: tuple[tuple[str, Callable[[CheckContext], AsyncIterator[Finding]]], ...]
 
 
 async def examine(client: ServiceClient, service: Service, limits: Limits) -> AsyncIterator[Finding]:
-    """Yield each finding as soon as it is known."""
+    """Run all checks in order, yielding each Finding at once; a check that breaks off yields a failure."""
     context = CheckContext(client=client, service=service, limits=limits)
     for name, check in CHECKS:
         try:

@@ -22,28 +22,28 @@ class Counts:
 
     @property
     def running(self) -> float:
-        """Return the number of requests that the engine has accepted and not finished."""
+        """Return the number of requests that run or wait in the engine; 0.0 if the metrics lack it."""
         return self.values.get(RUNNING, 0.0) + self.values.get(WAITING, 0.0)
 
     @property
     def generated(self) -> float:
-        """Return the number of tokens generated so far for all clients."""
+        """Return the number of tokens generated so far for all clients; 0.0 if the metrics lack it."""
         return self.values.get(GENERATED, 0.0)
 
     def mean_since(self, before: "Counts", name: str, at_most: float) -> float | None:
-        """Return the mean of a histogram since an earlier scrape; None if other requests were counted too."""
+        """Return a histogram's mean since an earlier scrape; None for no, or over `at_most`, new values."""
         number = self._since(before, f"{name}_count")
         if not 0 < number <= at_most:
             return None
         return self._since(before, f"{name}_sum") / number
 
     def _since(self, before: "Counts", name: str) -> float:
-        """Return a counter's increase since an earlier scrape."""
+        """Return by how much a counter has grown since an earlier scrape."""
         return self.values.get(name, 0.0) - before.values.get(name, 0.0)
 
 
 async def scrape(client: ServiceClient, path: str, seconds: float = REQUEST_TIMEOUT_SECONDS) -> Counts | None:
-    """Return the engine's metrics; None if there is no such page or it has none of them."""
+    """Fetch the page of metrics and return Counts; None without an answer or without vLLM's metrics."""
     try:
         accept = {"Accept": "text/plain;version=0.0.4"}
         answer = await client.ask("GET", path, headers=accept, seconds=seconds)
@@ -53,7 +53,7 @@ async def scrape(client: ServiceClient, path: str, seconds: float = REQUEST_TIME
 
 
 def _counts(answer: Answer) -> Counts | None:
-    """Return the metrics in an answer; None if it has none of the engine's."""
+    """Return the Counts in an answer's text; None if it has no metrics of vLLM."""
     values: dict[str, float] = {}
     try:
         for family in text_string_to_metric_families(answer.body.decode()):
@@ -66,7 +66,7 @@ def _counts(answer: Answer) -> Counts | None:
 
 
 async def find_metrics_path(client: ServiceClient) -> str | None:
-    """Return the path of the engine's metrics on this service, or None."""
+    """Return the first path of PATHS at which the service has vLLM's metrics; None if none has."""
     for path in PATHS:
         if await scrape(client, path):
             return path

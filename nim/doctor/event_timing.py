@@ -46,12 +46,12 @@ class TimedStream:
 
     @property
     def inconclusive(self) -> bool:
-        """Return whether merged events can be explained by this process reading late."""
+        """Return whether the merged events are explained by this process having read late."""
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
 async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield findings on the timing and framing of streams."""
+    """Measure streams; yield Findings on buffering, merged events and framing."""
     timed = await _best_of(context)
     for finding in _findings(context, timed):
         yield finding
@@ -60,7 +60,7 @@ async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
-    """Yield the findings on buffering, merged events and framing of a stream."""
+    """Return the Findings on buffering and merged events; set `context.token_seconds` by the way."""
     stream = timed.stream
     if len(stream.arrivals) < FEWEST_EVENTS:
         return _unknown(f"too few events to judge: {len(stream.arrivals)} of {TOKENS} tokens")
@@ -72,7 +72,7 @@ def _findings(context: CheckContext, timed: TimedStream) -> Sequence[Finding]:
 
 
 async def _best_of(context: CheckContext) -> TimedStream:
-    """Return the best of several streams: a suspicious one is repeated, longer each time."""
+    """Return the best TimedStream of up to five: a suspicious one is repeated, longer each time."""
     timed, tokens = [await _measure(context, min(TOKENS, context.most_tokens))], TOKENS
     while timed[-1].looks_bad and len(timed) < ATTEMPTS:
         if sum(each.stream.late_share < CLEARLY for each in timed) == ENOUGH:
@@ -83,7 +83,7 @@ async def _best_of(context: CheckContext) -> TimedStream:
 
 
 async def _measure(context: CheckContext, tokens: int) -> TimedStream:
-    """Return one stream of this many tokens with the engine's timing."""
+    """Request a stream of this many tokens; return the TimedStream with the engine's own timing."""
     before = await context.counts()
     stream = await context.api.listen(tokens)
     after = await context.counts()
@@ -93,12 +93,12 @@ async def _measure(context: CheckContext, tokens: int) -> TimedStream:
 
 
 def _unknown(seen: str) -> Sequence[Finding]:
-    """Return a buffering finding that could not be determined."""
+    """Return two Findings with verdict unknown, on buffering and on events, for the reason `seen`."""
     return [Finding(check=check, verdict=Verdict.UNKNOWN, seen=seen) for check in ("buffering", "events")]
 
 
 def _buffering(timed: TimedStream) -> Finding:
-    """Return the finding on buffering of the whole answer."""
+    """Return the Finding on whether the whole answer arrives at once at its end."""
     stream, made = timed.stream, timed.engine_first_seconds
     said = f" (made after {milliseconds(made)})" if made is not None else ""
     first, end = milliseconds(stream.arrivals[0]), milliseconds(stream.seconds)
@@ -116,7 +116,7 @@ def _buffering(timed: TimedStream) -> Finding:
 
 
 def _events(timed: TimedStream) -> Finding:
-    """Return the finding on events that arrive merged."""
+    """Return the Finding on events that arrive merged: OK, WARN or FAIL by their share."""
     stream, made = timed.stream, timed.engine_gap_seconds
     median, late, most = stream.gap_percentile(50), stream.gap_percentile(99), max(stream.gaps)
     facts: dict[str, Fact] = {

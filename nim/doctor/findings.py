@@ -32,5 +32,5 @@ class Finding:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a duration in seconds as text, in ms or s."""
+    """Return a duration in seconds as text: below one second in ms, else in s."""
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

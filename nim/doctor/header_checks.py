@@ -14,7 +14,7 @@ NO_ROUTE = "/v1/nim-doctor-no-such-route"
 
 
 async def check_headers(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield findings on request ids, timing headers and the API key."""
+    """Send requests; yield three Findings: on request ids, Server-Timing and the API key."""
     sent = f"nim-doctor-{secrets.token_hex(8)}"
     answer = await context.client.ask("GET", MODELS, headers={"X-Request-Id": sent})
     yield _request_id(context, sent, answer.headers.get("X-Request-Id"))
@@ -23,7 +23,7 @@ async def check_headers(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 def _request_id(context: CheckContext, sent: str, got: str | None) -> Finding:
-    """Return the finding on the X-Request-Id header."""
+    """Return the Finding on whether the X-Request-Id that was sent came back."""
     if got == sent:
         return Finding(check="request-id", verdict=Verdict.OK, seen="X-Request-Id goes in and comes back")
     seen = f"X-Request-Id {sent} was sent, {'none' if got is None else got} came back"
@@ -31,7 +31,7 @@ def _request_id(context: CheckContext, sent: str, got: str | None) -> Finding:
 
 
 def _server_timing(context: CheckContext, headers: Mapping[str, str]) -> Finding:
-    """Return the finding on the Server-Timing header."""
+    """Return the Finding on whether the engine's Server-Timing header came back."""
     timing = headers.get("Server-Timing", "")
     if "engine;dur=" in timing:
         return Finding(check="server-timing", verdict=Verdict.OK, seen=timing)
@@ -41,7 +41,7 @@ def _server_timing(context: CheckContext, headers: Mapping[str, str]) -> Finding
 
 
 async def _authorization(context: CheckContext) -> Finding:
-    """Return the finding on the API key: whether requests without it are refused."""
+    """Return the Finding on whether a request without the API key is refused; unknown without a key."""
     if not context.client.target.key:
         seen = "no key to try: VLLM_API_KEY is not set"
         return Finding(check="authorization", verdict=Verdict.UNKNOWN, seen=seen)
@@ -53,7 +53,7 @@ async def _authorization(context: CheckContext) -> Finding:
 
 
 async def check_health(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield findings on whether a load balancer's probe reaches the service itself, uncached."""
+    """Yield Findings on whether GET /v1/health/ready reaches the service itself, uncached."""
     ready = await context.client.ask("GET", READY)
     if _is_health(ready):
         seen = f"GET {READY} answers {ready.status}"
@@ -64,7 +64,7 @@ async def check_health(context: CheckContext) -> AsyncIterator[Finding]:
 
 
 async def _freshness(context: CheckContext) -> Finding:
-    """Return the finding on caching of health answers."""
+    """Return the Finding on whether health answers come from a cache or lack Cache-Control."""
     headers = (await context.client.ask("GET", LIVE)).headers
     control, age = headers.get("Cache-Control", ""), headers.get("Age")
     if age is not None:
@@ -77,7 +77,7 @@ async def _freshness(context: CheckContext) -> Finding:
 
 
 async def check_errors(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield the finding on HTML answers; last, so that all earlier answers count."""
+    """Yield one Finding on HTML among all answers of this run; sends one more request, to no route."""
     answer = await context.client.ask("GET", NO_ROUTE)
     if context.client.pages:
         seen = f"HTML where clients expect JSON: {'; '.join(dict.fromkeys(context.client.pages))}"
@@ -94,7 +94,7 @@ def _if_ours(context: CheckContext) -> Verdict:
 
 
 def _is_json(answer: Answer) -> bool:
-    """Return whether an answer's body is JSON."""
+    """Return whether an answer's body parses as JSON."""
     try:
         json.loads(answer.body)
     except ValueError:
@@ -103,7 +103,7 @@ def _is_json(answer: Answer) -> bool:
 
 
 def _is_health(answer: Answer) -> bool:
-    """Return whether an answer is this project's health body."""
+    """Return whether an answer's body is this project's health JSON."""
     try:
         return bool(json.loads(answer.body)["object"] == "health.response")
     except (ValueError, LookupError, TypeError):

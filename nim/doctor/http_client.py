@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def is_html(self) -> bool:
-        """Return whether the answer is HTML."""
+        """Return whether the answer's Content-Type is text/html."""
         return self.headers.get("Content-Type", "").startswith("text/html")
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class ServiceClient:
         seconds: float = REQUEST_TIMEOUT_SECONDS,
         **body: Any,
     ) -> Answer:
-        """Return the answer to a request; ConnectionCut if it breaks off, TimeoutError after `seconds`."""
+        """Send a request, return its Answer; ConnectionCut if it breaks off, TimeoutError after `seconds`."""
         began = time.monotonic()
         fields = {**self.authorization(with_key), **(headers or {})}
         try:
@@ -84,13 +84,13 @@ class ServiceClient:
         return whole
 
     def authorization(self, with_key: bool = True) -> dict[str, str]:
-        """Return the header with the API key, if there is one."""
+        """Return the Authorization header as a dict; empty without an API key or `with_key`."""
         return {"Authorization": f"Bearer {self.target.key}"} if self.target.key and with_key else {}
 
 
 @asynccontextmanager
 async def open_client(target: Target) -> AsyncIterator[ServiceClient]:
-    """Return a client for as long as the context lasts."""
+    """Yield a ServiceClient whose session is closed at the end (an async context manager)."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -101,7 +101,7 @@ async def open_client(target: Target) -> AsyncIterator[ServiceClient]:
 
 
 def unreachable(target: Target, cause: BaseException | None) -> NimError:
-    """Return the error for a failed first request, with what to type."""
+    """Return the PreflightError for a failed first request, with a command to type as its hint."""
     root = str(target.root).rstrip("/")
     message, hint = f"cannot reach {root}: {reason(cause)}", f"curl -v {root}/v1/models"
     match cause:
@@ -115,7 +115,7 @@ def unreachable(target: Target, cause: BaseException | None) -> NimError:
 
 
 def reason(error: BaseException | None) -> str:
-    """Return the cause of a client error as text, without aiohttp's wrapping."""
+    """Return the cause of a client error as short text, without aiohttp's wrapping."""
     match error:
         case TimeoutError():
             return "nothing came in time"

@@ -30,7 +30,7 @@ class Service:
 
 
 async def identify(client: ServiceClient, model: str | None) -> Service:
-    """Return the service and its model; SettingsError if it cannot be identified."""
+    """Ask for models, health and metrics; return the Service, or raise Settings- or PreflightError."""
     answer = await _first(client)
     cards = _model_cards(answer)
     if cards is None:
@@ -47,7 +47,7 @@ async def identify(client: ServiceClient, model: str | None) -> Service:
 
 
 async def _first(client: ServiceClient) -> Answer:
-    """Return the answer of the first request, a list of models; SettingsError if none comes."""
+    """Return the Answer to the first request, GET /v1/models; PreflightError if none comes."""
     try:
         return await client.ask("GET", MODELS)
     except ConnectionCut as cut:
@@ -57,7 +57,7 @@ async def _first(client: ServiceClient) -> Answer:
 
 
 def _model_cards(answer: Answer) -> list[Any] | None:
-    """Return the list of models in an answer; None if it is not one."""
+    """Return the list of model cards (dicts) in an answer; None if it has none."""
     try:
         data = json.loads(answer.body)["data"] if answer.status == 200 else None
         return data if data and all(isinstance(card["id"], str) for card in data) else None
@@ -66,7 +66,7 @@ def _model_cards(answer: Answer) -> list[Any] | None:
 
 
 def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
-    """Return the requested model, or the first."""
+    """Return the card of the requested model, or the first card; SettingsError for an unknown model."""
     if model is None:
         return cards[0]
     names = [card["id"] for card in cards]
@@ -80,7 +80,7 @@ def _chosen(target: Target, cards: list[Any], model: str | None) -> Any:
 
 
 async def _is_ours(client: ServiceClient, models: Answer) -> bool:
-    """Return whether this project's gateway answers, by a header or its health body."""
+    """Return whether this project's gateway answers: by a header, else by one request for its health."""
     if "engine;dur=" in models.headers.get("Server-Timing", ""):
         return True
     try:
@@ -91,7 +91,7 @@ async def _is_ours(client: ServiceClient, models: Answer) -> bool:
 
 
 def _no_service(target: Target, answer: Answer) -> NimError:
-    """Return why this answer is not a list of models."""
+    """Return the NimError that says why an answer is no list of models, by its status."""
     root = str(target.root).rstrip("/")
     message = f"cannot examine {root}: GET {MODELS} answered {answer}"
     moved = answer.headers.get("Location", "")

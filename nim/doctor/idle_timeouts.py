@@ -18,14 +18,14 @@ USUAL_IDLE_TIMEOUT_SECONDS = 60
 
 
 async def check_idle_timeouts(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield findings on both idle times, measured concurrently."""
+    """Yield two Findings, measured at the same time: a silent request, an idle connection."""
     waited, kept = await asyncio.gather(_idle_request(context), _idle_connection(context))
     yield waited
     yield kept
 
 
 async def _idle_request(context: CheckContext) -> Finding:
-    """Return whether a request without data for the idle time is cut; one answered too soon is repeated."""
+    """Return the Finding on whether a request is cut that gets no data for the idle time."""
     idle, tokens = context.limits.idle_seconds, context.tokens_for(context.limits.idle_seconds * MARGIN)
     answer: Answer | None = None
     for _ in range(ATTEMPTS):
@@ -49,18 +49,18 @@ async def _idle_request(context: CheckContext) -> Finding:
 
 
 def _and_longer(idle: float) -> str:
-    """Return a hint if the wait was too short to detect the usual time-out of a minute; else ""."""
+    """Return a hint as text if the wait was too short for the usual time-out of 60 s; else ""."""
     return "" if idle > USUAL_IDLE_TIMEOUT_SECONDS else "; --idle 90 tells of the usual 60 s"
 
 
 def _cut(seconds: float, how: str) -> Finding:
-    """Return the finding for a cut request."""
+    """Return the failing Finding for a silent request that was cut after `seconds`."""
     seen = f"a silent request was cut after {milliseconds(seconds)}: {how}"
     return Finding(check="silence", verdict=Verdict.FAIL, seen=seen, facts={"seconds": seconds})
 
 
 async def _idle_connection(context: CheckContext) -> Finding:
-    """Return whether an idle connection is kept; without a client library, which would hide a reconnect."""
+    """Return the Finding on whether an idle connection takes another request; uses a raw socket."""
     url, idle = context.client.target.url(MODELS), context.limits.idle_seconds
     tls = ssl.create_default_context() if url.scheme == "https" else None
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=tls)
@@ -85,7 +85,7 @@ async def _idle_connection(context: CheckContext) -> Finding:
 
 
 async def _head(context: CheckContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Send a HEAD request; return the answer's status line and headers."""
+    """Send a HEAD request on an open connection; return the status line and headers as bytes."""
     url = context.client.target.url(MODELS)
     fields = {"Host": url.authority, "User-Agent": "nim-doctor", **context.client.authorization()}
     lines = [f"HEAD {url.raw_path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -95,5 +95,5 @@ async def _head(context: CheckContext, reader: asyncio.StreamReader, writer: asy
 
 
 def _closed(seconds: float, seen: str) -> Finding:
-    """Return the finding for a closed connection."""
+    """Return the warning Finding for an idle connection that was closed after `seconds`."""
     return Finding(check="keep-alive", verdict=Verdict.WARN, seen=seen, facts={"seconds": seconds})

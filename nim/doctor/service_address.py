@@ -17,12 +17,12 @@ class Target:
     key: str | None = None
 
     def url(self, path: str) -> URL:
-        """Return the URL of a path of the service."""
+        """Return the URL of `path` below the root of the service."""
         return self.root.with_path(self.root.path.rstrip("/") + path)
 
 
 def read_target(text: str, key: str | None = None) -> Target:
-    """Return the parsed address; SettingsError if it is not http(s). A final `/v1` is accepted."""
+    """Return the Target for a URL, less a final `/v1`; SettingsError if it is unusable. No request."""
     try:
         url = URL(text)
         port = url.port

@@ -8,14 +8,14 @@ from nim.doctor.timed_stream import Stream
 
 
 def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:
-    """Yield findings on framing and encoding from a stream's headers."""
+    """Yield Findings on compression, framing and X-Accel-Buffering from a stream's headers."""
     yield _compression(stream)
     yield _framing(stream)
     yield _accel(service, stream)
 
 
 def _compression(stream: Stream) -> Finding:
-    """Return the finding on compression."""
+    """Return the Finding on compression, by the stream's Content-Encoding."""
     coding = stream.headers.get("Content-Encoding", "identity")
     if coding == "identity":
         return Finding(check="compression", verdict=Verdict.OK, seen="streams come as they were made")
@@ -24,7 +24,7 @@ def _compression(stream: Stream) -> Finding:
 
 
 def _framing(stream: Stream) -> Finding:
-    """Return the finding on chunked encoding and the connection."""
+    """Return the Finding on HTTP version, Content-Type and chunked encoding of the stream."""
     headers, kind = stream.headers, stream.headers.get("Content-Type", "")
     faults = [f"HTTP/{stream.version}"] if stream.version != "1.1" else []
     if not kind.startswith("text/event-stream"):
@@ -39,7 +39,7 @@ def _framing(stream: Stream) -> Finding:
 
 
 def _accel(service: Service, stream: Stream) -> Finding:
-    """Return the finding on X-Accel-Buffering; an nginx in front consumes that header."""
+    """Return the Finding on X-Accel-Buffering, which an nginx in front consumes."""
     value = stream.headers.get("X-Accel-Buffering")
     if value == "no":
         seen = "X-Accel-Buffering: no is there for a proxy further out"

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.clock_lag import ClockLag
+from nim.doctor.event_loop_lag import ClockLag
 from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.identify_service import Service
 from nim.errors import PreflightError
@@ -37,32 +37,32 @@ class Stream:
 
     @property
     def gaps(self) -> list[float]:
-        """Return the seconds between arrivals."""
+        """Return the list of seconds between successive events."""
         return [after - before for before, after in pairwise(self.arrivals)]
 
     @property
     def pieces(self) -> int:
-        """Return the number of groups in which events arrived."""
+        """Return the number of groups in which the events arrived."""
         mean = self.seconds / len(self.arrivals)
         return 1 + sum(gap >= min(LEAST_GAP_SECONDS, mean / 4) for gap in self.gaps)
 
     @property
     def merged_share(self) -> float:
-        """Return the share of events that arrived with another."""
+        """Return the share, 0 to 1, of events that arrived together with another."""
         return 1 - self.pieces / len(self.arrivals)
 
     @property
     def late_share(self) -> float:
-        """Return the share of time in which this process was late."""
+        """Return the share, 0 to 1, of the stream's time by which this process read late."""
         return min(1.0, self.late_seconds / self.seconds)
 
     @property
     def unexplained_share(self) -> float:
-        """Return merged events minus those explained by this process being late."""
+        """Return the share of merged events minus the share explained by this process reading late."""
         return self.merged_share - self.late_share
 
     def gap_percentile(self, percent: int) -> float:
-        """Return a percentile of the gaps in seconds."""
+        """Return a percentile, 1 to 99, of the gaps between events, in seconds."""
         return quantiles(self.gaps, n=100, method="inclusive")[percent - 1]
 
 
@@ -74,7 +74,7 @@ class GenerationApi:
         self._ways = [(True, True), (True, False), (False, True), (False, False)]
 
     def request(self, tokens: int, *, stream: bool) -> dict[str, Any]:
-        """Return the body of a request for this many tokens."""
+        """Return the JSON body, a dict, of a generation request for this many tokens."""
         chat, to_the_end = self._ways[0]
         body: dict[str, Any] = {"model": self.service.model, "max_tokens": tokens, "stream": stream}
         body |= {"messages": [{"role": "user", "content": PROMPT}]} if chat else {"prompt": PROMPT}
@@ -82,12 +82,12 @@ class GenerationApi:
 
     @property
     def path(self) -> str:
-        """Return the path of the generation route."""
+        """Return the path of the generation route in use: chat completions, or completions."""
         return "/v1/chat/completions" if self._ways[0][0] else "/v1/completions"
 
     @asynccontextmanager
     async def begun(self, tokens: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield a stream's response after its headers; the connection closes with the context."""
+        """Request a stream, in another form if refused, and yield its response (async context manager)."""
         fields = {**self.client.authorization(), "Accept-Encoding": "gzip, deflate"}
         while True:
             url, body = self.client.target.url(self.path), self.request(tokens, stream=True)
@@ -105,7 +105,7 @@ class GenerationApi:
                 self._ways.pop(0)
 
     async def listen(self, tokens: int) -> Stream:
-        """Read a whole stream of this many tokens; return its arrival times."""
+        """Read a whole stream of this many tokens; return a Stream of arrival times, or ConnectionCut."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(STREAM_SECONDS), ClockLag() as watch, self.begun(tokens) as answer:
@@ -125,7 +125,7 @@ class GenerationApi:
 
 
 async def _arrivals(answer: aiohttp.ClientResponse) -> AsyncIterator[float]:
-    """Yield the time at which each token event became complete."""
+    """Yield the monotonic time at which each event with a token became complete."""
     rest = b""
     async for data in answer.content.iter_any():
         now = time.monotonic()
@@ -136,7 +136,7 @@ async def _arrivals(answer: aiohttp.ClientResponse) -> AsyncIterator[float]:
 
 
 def _has_token(event: bytes) -> bool:
-    """Return whether an event carries a token; first, last and final events may arrive together."""
+    """Return whether an event of a stream carries a token and no finish reason."""
     try:
         choices = json.loads(event.partition(b"data:")[2])["choices"]
         return bool(choices) and choices[0].get("finish_reason") is None

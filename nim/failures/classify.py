@@ -41,7 +41,7 @@ class Loss:
 
 
 def classify(loss: Loss) -> tuple[FailureClass, Failure]:
-    """Return the class of a loss and its report."""
+    """Return the FailureClass of a loss, and a Failure that reports it with the last log lines."""
     kind, sign = _class_of_loss(loss)
     failure = Failure(
         kind=kind.name,
@@ -55,14 +55,14 @@ def classify(loss: Loss) -> tuple[FailureClass, Failure]:
 
 
 def _class_of_loss(loss: Loss) -> tuple[FailureClass, Record | None]:
-    """Return the class of a loss, and the log record that shows it."""
+    """Return the FailureClass of a loss, and the log Record that shows it or None."""
     if loss.stalled:
         return STALLED, None
     return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)
 
 
 def kernel_kills(directory: Path = Path("/")) -> int | None:
-    """Return how many processes the kernel killed for lack of memory, in this container or machine."""
+    """Return the kernel's count of OOM kills, read from the cgroup or /proc/vmstat; None if unreadable."""
     for name in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
         try:
             lines = (directory / name).read_text(encoding="ascii").splitlines()
@@ -73,7 +73,7 @@ def kernel_kills(directory: Path = Path("/")) -> int | None:
 
 
 def _out_of_memory(loss: Loss) -> bool:
-    """Return whether the kernel killed a process of this engine for lack of memory."""
+    """Return whether the kernel killed a process of the lost engine for lack of memory."""
     if not loss.kernel_killed:
         return False
     logged_kill = any(_KILLED.search(record.message) for record in loss.log)
@@ -81,7 +81,7 @@ def _out_of_memory(loss: Loss) -> bool:
 
 
 def _message(loss: Loss) -> str:
-    """Return the message of a stalled engine or an unknown loss."""
+    """Return a sentence on why the engine was lost, for a stalled engine or an unknown loss."""
     if loss.stalled:
         return f"{STALLED.message}: {loss.stalled}"
     if loss.end.why is not None:
@@ -94,7 +94,7 @@ def _message(loss: Loss) -> str:
 
 
 def _find(loss: Loss) -> tuple[FailureClass, Record | None]:
-    """Return the class and the log record that shows it.
+    """Return the first FailureClass with a sign in the log, and that Record; (UNKNOWN, None) without any.
 
     After a successful start, classes that prevent any start are ruled out: their signs then come from log
     lines about client requests, or from errors during shutdown.
@@ -113,7 +113,7 @@ def _is_informational(record: Record) -> bool:
 
 
 def _report_lines(log: Sequence[Record], sign: Record | None) -> Iterator[str]:
-    """Yield the last meaningful log lines, preceded by the one that shows the class."""
+    """Yield the last 12 meaningful log lines as text, preceded by the one that shows the class."""
     said = [record for record in log if not _NOISE.match(record.message)]
     if any(record.level in ("ERROR", "CRITICAL") for record in said):
         said = [record for record in said if not _is_informational(record)]

@@ -15,7 +15,7 @@ class FailureClass:
     signs: tuple[str, ...] = ()
 
     def matches(self, text: str) -> bool:
-        """Return whether a log line matches one of the signs."""
+        """Return whether a log line matches one of the signs of this class."""
         return any(re.search(sign, text) for sign in self.signs)
 
 

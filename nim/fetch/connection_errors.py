@@ -24,7 +24,7 @@ class Cause:
 
 
 def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping[str, str]) -> Cause:
-    """Return the cause of a failed connection; `causes` are the HTTP library's error and those behind it."""
+    """Return the Cause (reason, hint) of a failed connection; `causes`: the HTTP error and those behind."""
     names = {kind.__name__ for error in causes[:1] for kind in type(error).__mro__}
     text = " ".join(str(causes[0]).split())
     proxy = proxy_for(url, environ)
@@ -48,18 +48,18 @@ def connection_cause(causes: Sequence[BaseException], url: str, environ: Mapping
 
 
 def _host(url: str) -> str:
-    """Return a URL's scheme and host, without user and password."""
+    """Return a URL's scheme and host as text, without user and password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _asked(url: str, proxy: Proxy | None) -> str:
-    """Return the text naming the hub's address, and the proxy used for it."""
+    """Return the URL as text, with the proxy used for it if there is one."""
     return f"{url} through the proxy {proxy.address} ({proxy.variable})" if proxy else url
 
 
 def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
-    """Return the cause behind an error answer of the proxy, such as 407."""
+    """Return the Cause for an error answer of the proxy, such as 407."""
     name, address = (proxy.variable, proxy.address) if proxy else ("HTTPS_PROXY", "the proxy")
     status = found.group() if (found := _PROXY_ANSWER.search(text)) else ""
     if status == "407":
@@ -79,7 +79,7 @@ def _proxy_refusal(text: str, proxy: Proxy | None, url: str) -> Cause:
 
 
 def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]) -> Cause:
-    """Return the cause of a rejected certificate."""
+    """Return the Cause for a rejected TLS certificate."""
     host = urlsplit(url).hostname
     why = f"the certificate of {_asked(_host(url), proxy)} is not accepted: {said}"
     if any(words in said for words in _UNTRUSTED):
@@ -95,7 +95,7 @@ def _certificate(said: str, url: str, proxy: Proxy | None, environ: Mapping[str,
 
 
 def _trust(environ: Mapping[str, str]) -> str:
-    """Return what to set for the certificate to be trusted."""
+    """Return the hint which variable to set so that the certificate is trusted."""
     other = next((name for name in OTHER_CERTIFICATES if environ.get(name)), None)
     if other:
         return f"{CERTIFICATES}={environ[other]}: {other} is not read any more"
@@ -105,7 +105,7 @@ def _trust(environ: Mapping[str, str]) -> str:
 
 
 def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
-    """Return the cause of a failed TLS handshake."""
+    """Return the Cause for a failed TLS handshake."""
     plain = any(
         words in text.lower() for words in ("wrong version number", "wrong_version", "unknown protocol")
     )
@@ -124,7 +124,7 @@ def _handshake(text: str, url: str, proxy: Proxy | None) -> Cause:
 
 
 def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
-    """Return the cause of a time-out while connecting or reading."""
+    """Return the Cause for a time-out while connecting or reading."""
     if "ConnectTimeout" in names:
         what = f"the proxy {proxy.address} ({proxy.variable})" if proxy else url
         hint = (
@@ -142,7 +142,7 @@ def _timeout(names: set[str], url: str, proxy: Proxy | None) -> Cause:
 def _unreachable(
     causes: Sequence[BaseException], text: str, url: str, proxy: Proxy | None, environ: Mapping[str, str]
 ) -> Cause:
-    """Return the cause of a failed connection: unknown host, refused port, no route."""
+    """Return the Cause for an unknown host, a refused port or no route."""
     target = proxy.address if proxy else _host(url)
     host = urlsplit(target).hostname
     unknown = any(isinstance(one, socket.gaierror) for one in causes)
@@ -166,7 +166,7 @@ def _unreachable(
 
 
 def _bypassed(url: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the proxy that NO_PROXY prevented the client from using."""
+    """Yield text on the proxy that NO_PROXY kept the client from using; nothing if there is none."""
     others = {name: value for name, value in environ.items() if name.lower() != "no_proxy"}
     if found := proxy_for(url, others):
         yield f"{found.variable} has {found.address}"

@@ -31,34 +31,34 @@ class Repository:
 
     @property
     def snapshot(self) -> Path:
-        """Return the directory with the files under their own names."""
+        """Return the path of the cache directory with the files of this commit under their own names."""
         return self.wanted.directory / "snapshots" / self.commit
 
     def only(self, names: tuple[str, ...]) -> "Repository":
-        """Return the repository with some of its files."""
+        """Return a Repository with only the named files."""
         return Repository(
             wanted=self.wanted, commit=self.commit, files={name: self.files[name] for name in names}
         )
 
     @property
     def missing(self) -> dict[str, int | None]:
-        """Return the files that are not in the cache."""
+        """Return {name: size} of the files that are not in the cache on disk."""
         return {name: size for name, size in self.files.items() if not (self.snapshot / name).exists()}
 
 
 def bytes_of(files: Mapping[str, int | None]) -> int | None:
-    """Return the sum of the sizes; None where one is unknown."""
+    """Return the sum of the files' sizes; None where one is unknown."""
     sizes = [size for size in files.values() if size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
 
 def shown_endpoint() -> str:
-    """Return the hub's address without user and password."""
+    """Return the hub's address as text, without user and password."""
     return _USER.sub("://", constants.ENDPOINT)
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """Return the repository's files as listed by the hub. Nothing is written."""
+    """Ask the hub for the commit and the files; return a Repository. Nothing is written."""
     found = HfApi().model_info(
         wanted.repository,
         revision=wanted.revision,
@@ -70,7 +70,7 @@ def look_up(wanted: Wanted) -> Repository:
 
 
 def find_in_cache(wanted: Wanted) -> Repository | None:
-    """Return the repository's cached files without a request; they may be incomplete."""
+    """Return the Repository in the cache on disk, perhaps incomplete; None if nothing is cached."""
     snapshot = find_snapshot(wanted.directory, wanted.revision)
     if snapshot is None:
         return None
@@ -83,14 +83,14 @@ def find_in_cache(wanted: Wanted) -> Repository | None:
 
 
 def fetch_file(repository: Repository, name: str, cache: str | None = None) -> Path:
-    """Download one file into the cache unless it is there; return its path."""
+    """Download one file of the repository into the cache unless it is there; return its path."""
     wanted = repository.wanted
     cache = cache or wanted.cache
     return Path(hf_hub_download(wanted.repository, name, revision=repository.commit, cache_dir=cache))
 
 
 def fetch(repository: Repository) -> None:
-    """Download every missing file, several at once; the first error stops further downloads and is raised."""
+    """Download all missing files, eight at once; the first error cancels the others and is raised."""
     _refer(repository)
     with ThreadPoolExecutor(WORKERS) as pool:
         jobs = [pool.submit(fetch_file, repository, name) for name in repository.missing]
@@ -104,7 +104,7 @@ def fetch(repository: Repository) -> None:
 
 
 def _refer(repository: Repository) -> None:
-    """Record in the cache which commit the revision's name means, for use offline."""
+    """Ask the hub for the commit that the revision names, and record it in the cache for use offline."""
     wanted = repository.wanted
     HfApi().resolve_revision(wanted.repository, revision=wanted.revision, cache_dir=wanted.cache)
 
@@ -118,10 +118,10 @@ class NotTheHubError(Exception):
 
 
 def check_answers() -> None:
-    """Make the client check every answer: it would accept a log-in page as the hub's."""
+    """Make every new HTTP client raise NotTheHubError for web pages, such as a log-in page."""
 
     def client() -> Any:
-        """Return an HTTP client that checks each answer."""
+        """Return an HTTP client that checks each answer by `_check_answer`."""
         made = default_client_factory()
         made.event_hooks["response"].append(_check_answer)
         return made
@@ -130,7 +130,7 @@ def check_answers() -> None:
 
 
 def _check_answer(answer: Any) -> None:
-    """Raise NotTheHubError for a page without the headers of the hub."""
+    """Raise NotTheHubError for an HTML answer with status 200 that lacks the hub's headers."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_page = kind in ("text/html", "application/xhtml+xml") and answer.status_code == OK
     if is_page and constants.HUGGINGFACE_HEADER_X_REPO_COMMIT not in answer.headers:
@@ -140,11 +140,11 @@ def _check_answer(answer: Any) -> None:
 
 
 def forward_log(log: Callable[[str], None]) -> None:
-    """Log the hub client's messages as this project's."""
+    """Replace the log handlers of the hub's client by one that calls `log` for each warning."""
 
     class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            """Log a record on one line, without signatures and passwords in URLs."""
+            """Call `log` with the record on one line, without signatures and passwords in URLs."""
             log(_USER.sub("://", _SIGNATURE.sub("", " ".join(record.getMessage().split()))))
 
     logger = logging.getLogger("huggingface_hub")

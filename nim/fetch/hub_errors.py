@@ -39,7 +39,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def refusal(error: BaseException, wanted: Wanted, environ: Mapping[str, str]) -> NimError:
-    """Return the error for a failed fetch. `environ` is the environment that the client was given."""
+    """Return the NimError, with a hint, for an exception of a failed fetch. Raises nothing."""
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, NotTheHubError):
@@ -64,7 +64,7 @@ def refusal(error: BaseException, wanted: Wanted, environ: Mapping[str, str]) ->
 
 
 def _failed_at(error: BaseException) -> str:
-    """Return the address that failed: the hub's, or that of its file storage."""
+    """Return the scheme and host that failed, as text: the hub's, or those of its file storage."""
     try:
         url = error.request.url  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):
@@ -74,7 +74,7 @@ def _failed_at(error: BaseException) -> str:
 
 
 def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
-    """Return the error for a web page instead of the hub's answer: a log-in, a firewall, a wrong address."""
+    """Return the OutOfReach error for a web page, such as a log-in, instead of the hub's answer."""
     what = f"{error.url} answered {error.content_type}: that is not the hub"
     if error.redirected:
         what = f"{shown_endpoint()} redirected to {error.url}, which answered {error.content_type}"
@@ -84,7 +84,7 @@ def _not_the_hub(error: NotTheHubError, wanted: Wanted) -> NimError:
 
 
 def _answered(error: errors.HfHubHTTPError, wanted: Wanted, environ: Mapping[str, str]) -> NimError:
-    """Return the error for an HTTP status, from the hub or from a proxy in front of it."""
+    """Return the WeightsError or OutOfReach for an HTTP status, from the hub or a proxy."""
     status = error.response.status_code
     how = _whose_token(environ)
     if page := _page(error):
@@ -126,7 +126,7 @@ def _page(error: errors.HfHubHTTPError) -> str | None:
 
 
 def _instead(status: int) -> str:
-    """Return the hint for a server that is not the hub."""
+    """Return the hint, as text, for an answer from a server that is not the hub."""
     asked = shown_endpoint()
     if status == BAD_REQUEST and asked.startswith("http://"):
         return f"{ENDPOINT}={asked.replace('http://', 'https://', 1)}: it seems to speak TLS"
@@ -134,7 +134,7 @@ def _instead(status: int) -> str:
 
 
 def _whose_token(environ: Mapping[str, str]) -> str:
-    """Return which token the request had, or which variable was mistaken for one with a token."""
+    """Return a clause on which token the request had, or which variable with one is not read."""
     if found := next((name for name in TOKENS if environ.get(name)), None):
         return f"it was asked with the {found} that is set"
     other = next((name for name in OTHER_TOKENS if environ.get(name)), None)
@@ -142,7 +142,7 @@ def _whose_token(environ: Mapping[str, str]) -> str:
 
 
 def _after(error: errors.HfHubHTTPError, environ: Mapping[str, str]) -> str:
-    """Return the hint after a refusal of too many requests."""
+    """Return the hint after status 429 (too many requests): when to try again."""
     after = error.response.headers.get("retry-after", "")
     when = f"in {after} s" if after.isdigit() else "later"
     has_token = any(environ.get(name) for name in TOKENS)
@@ -151,7 +151,7 @@ def _after(error: errors.HfHubHTTPError, environ: Mapping[str, str]) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and the errors behind it."""
+    """Yield the error and the errors behind it, by __cause__ or __context__."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

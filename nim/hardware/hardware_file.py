@@ -9,7 +9,7 @@ from typing import Any
 
 from nim.errors import HardwareError, nearest
 from nim.hardware.types import Gpu, Hardware, Mig
-from nim.regular_files import read_text
+from nim.read_regular_file import read_text
 
 FORMAT = 1
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")

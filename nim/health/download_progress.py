@@ -33,7 +33,7 @@ class Found:
 
 
 def scan_download(directory: Path) -> Found:
-    """Return the bytes in `directory`; of a sparse file only the allocated blocks count."""
+    """Return a Found of a hub cache directory: allocated bytes, any partial file, total size if known."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:
         for entry in islice(entries, MOST_FILES):
@@ -45,7 +45,7 @@ def scan_download(directory: Path) -> Found:
 
 
 def _indexed_bytes(directory: Path) -> int | None:
-    """Return the size of all weights from the index file, which arrives before them."""
+    """Return `total_size` in the newest weight index below `directory`; None without one."""
     with suppress(OSError):
         indexes = islice((directory / "snapshots").glob("*/*.safetensors.index.json"), MOST_FILES)
         newest = max(indexes, key=lambda path: path.stat().st_mtime, default=None)
@@ -74,12 +74,12 @@ class DownloadProgress:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds during which bytes arrived."""
+        """Return the seconds from the first to the last growth of the download; 0.0 if it has not grown."""
         return 0.0 if self._grew_from is None else self._grew_to - self._grew_from
 
     @property
     def have_bytes(self) -> int:
-        """Return the bytes present at the last scan."""
+        """Return the bytes present at the last scan; 0 before the first."""
         return self._looks[-1][1] if self._looks else 0
 
     @property
@@ -97,21 +97,21 @@ class DownloadProgress:
 
     @property
     def rate(self) -> float | None:
-        """Return the recent bytes per second; None after fewer than two scans."""
+        """Return the bytes per second of the last 30 s; None after fewer than two scans."""
         if len(self._looks) < 2:
             return None
         (then, before), (now, after) = self._looks[0], self._looks[-1]
         return (after - before) / (now - then) if now > then else None
 
     def rest(self, now: float) -> float | None:
-        """Return the seconds left at the present rate, or None if unknown or complete."""
+        """Return the seconds left after `now` at the present rate; None if unknown or complete."""
         total, rate = self.total_bytes, self.rate
         if not total or not rate or not self.needed or self.have_bytes >= total * (1 - TOLERANCE):
             return None
         return max((total - self.have_bytes) / rate - (now - self._looks[-1][0]), 0)
 
     def add_scan(self, found: Found, now: float) -> None:
-        """Record one scan of the download directory."""
+        """Record one scan of the download directory at time `now`; log the progress every 15 s."""
         if self.needed is None:
             self._begin(found, now)
         if found.have_bytes > self.have_bytes:
@@ -135,7 +135,7 @@ class DownloadProgress:
         return ", ".join(parts)
 
     def _begin(self, found: Found, now: float) -> None:
-        """Record the first scan, and whether a download is needed."""
+        """Record the first scan of the directory, and whether a download is needed."""
         if total := found.total_bytes or self._total:
             self.needed = found.have_bytes < total * (1 - TOLERANCE)
         else:
@@ -144,7 +144,7 @@ class DownloadProgress:
         self._looks.append((now, found.have_bytes))
 
     def _grew(self, have: int, now: float) -> None:
-        """Record growth: the download runs from the scan before the first growth to the last growth."""
+        """Record the times of the first and the last growth of the download, once it exceeds 1 MB."""
         if have - self._first_bytes >= LEAST_BYTES:
             if self._grew_from is None:
                 self._grew_from = self._looks[-1][0]

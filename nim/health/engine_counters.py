@@ -32,7 +32,7 @@ class EngineCounters:
 
 
 def read_counters(text: bytes) -> EngineCounters | None:
-    """Return the counters in /metrics; None if it has none (another engine, or statistics are off)."""
+    """Return the EngineCounters in the text of /metrics; None if it lacks them (another engine)."""
     cores: dict[bytes, Core] = defaultdict(Core)
     asleep = False
     for name, labels, value in _SIGN.findall(text):

@@ -16,7 +16,7 @@ Answered = Callable[[int, bytes], None]
 
 
 def address_of(engine: Engine) -> Address:
-    """Return the engine's address: the path of a unix socket, or host and port."""
+    """Return the engine's address: the path of a unix socket as str, or a tuple (host, port)."""
     return engine.socket or ("127.0.0.1", engine.port or 0)
 
 
@@ -26,7 +26,7 @@ def get(path: str) -> bytes:
 
 
 def post(path: str, body: str, key: str | None) -> bytes:
-    """Return the bytes of a POST request with a JSON body, and the engine's API key if it has one."""
+    """Return the bytes of a POST request with a JSON body; `key` is sent as bearer token unless None."""
     lines = [f"POST {path} HTTP/1.0", "Host: localhost", "Connection: close"]
     lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
     lines += [f"Authorization: Bearer {key}"] if key else []
@@ -48,12 +48,12 @@ class HttpRequest:
         loop.watch(self._link.fileno(), self._send, writable=True)
 
     def cancel(self) -> None:
-        """Drop the request; `answered` will not be called."""
+        """Close the connection and drop the request; `answered` will not be called."""
         self._answered = lambda *_: None
         self._end(0)
 
     def _send(self) -> None:
-        """Send the request once connected."""
+        """Send the request once connected and wait for the answer; end with status 0 if that fails."""
         self._loop.unwatch(self._link.fileno())
         self._loop.watch(self._link.fileno(), self._on_readable)
         try:
@@ -62,7 +62,7 @@ class HttpRequest:
             self._end(0)
 
     def _on_readable(self) -> None:
-        """Read a piece of the answer."""
+        """Read a piece of the answer; end the request when it is complete, broken or too long."""
         try:
             piece = self._link.recv(READ_BYTES)
         except OSError:
@@ -82,6 +82,6 @@ class HttpRequest:
 
 
 def _status(answer: bytes) -> int:
-    """Return the HTTP status of an answer; 0 if it has none."""
+    """Return the HTTP status of an answer as int; 0 if it has none."""
     word = answer[9:12]
     return int(word) if answer.startswith(b"HTTP/1.") and word.isdigit() else 0

@@ -24,7 +24,7 @@ def ready_lines(plan: Plan) -> Iterator[str]:
 
 
 def _example(plan: Plan, name: str) -> tuple[str, dict[str, object]]:
-    """Return the path and body of a request to try, an embedding for pooling models."""
+    """Return (path, JSON body) of a request to try: an embedding for pooling models, else a chat."""
     runner = plan.config.get("runner")
     if runner and runner.value == "pooling":
         return EMBEDDINGS, {"model": name, "input": "Hello"}

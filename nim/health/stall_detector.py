@@ -57,7 +57,7 @@ class StallDetector:
         self._pending_probe: HttpRequest | None = None
 
     def begin(self) -> None:
-        """Start watching: the engine is ready."""
+        """Start watching a ready engine for stalls; nothing if the stall timeout is 0."""
         self.end()
         self._has_counters = False
         if self._timeout:
@@ -71,14 +71,14 @@ class StallDetector:
             self._timer = self._loop.after(0, self._turn)
 
     def end(self) -> None:
-        """Stop watching."""
+        """Stop watching: cancel pending requests and forget a stall, without calling back."""
         for pending in (self._timer, self._reading, self._pending_probe):
             if pending:
                 pending.cancel()
         self._timer = self._reading = self._pending_probe = self.why = None
 
     def _turn(self) -> None:
-        """Judge the latest observations and start another reading."""
+        """Schedule the next turn; request the counters, or judge the engine if a request is unanswered."""
         now = self._loop.now()
         if now - self._last_turn_at > MISSED_READINGS * self._interval:
             self._rule.reset(now)
@@ -96,7 +96,7 @@ class StallDetector:
         return min([self._interval, *(max(at - now, ANSWER_SECONDS) for at in due if at > now)])
 
     def _on_metrics(self, status: int, body: bytes) -> None:
-        """Record the counters in an answer of /metrics, or that there was an answer, or none."""
+        """Record the counters in an answer of /metrics, judge the engine, and send a probe if one is due."""
         self._reading = None
         if not status:  # a refused connection is silence, too: an engine without its socket serves nobody
             self._judge()
@@ -115,13 +115,13 @@ class StallDetector:
             self._probe(counters)
 
     def _watch_answers_only(self, status: int) -> None:
-        """From now on read /health: without counters, only silence shows."""
+        """Request /health instead of /metrics from now on, and log why: only silence shows then."""
         self._path = HEALTH
         why = f"its metrics ({status}) lack the counters"
         self._callbacks.say("INFO", f"stalls cannot be detected, only whether the engine answers: {why}")
 
     def _probe(self, counters: EngineCounters) -> None:
-        """Send a probe if no work was seen for the probe interval: the engine is idle or in a long step."""
+        """Send a one-token request if no work was seen for the probe interval and none is pending."""
         now = self._loop.now()
         due = self._rule.progress_at + self._probe_interval
         if self._probes and self._pending_probe is None and not counters.asleep and now >= due:
@@ -132,7 +132,7 @@ class StallDetector:
             self._pending_probe = HttpRequest(self._loop, self._address, request, longest, self._on_probed)
 
     def _on_probed(self, status: int, _: bytes) -> None:
-        """Record the answer to a probe; stop probing if the engine cannot answer probes."""
+        """Record the answer to a probe and judge the engine; stop probing if it answers with an error."""
         self._pending_probe = None
         if not status:  # no answer: the probe stays pending
             return
@@ -146,7 +146,7 @@ class StallDetector:
         self._judge()
 
     def _judge(self) -> None:
-        """Apply the stall rule and report a stall, its end, or a stall that lasted too long."""
+        """Apply the stall rule; call `stalled`, `recovered`, or `given_up` if a stall lasted too long."""
         before, now = self.why, self._loop.now()
         self.why = self._rule.verdict(now)
         if self.why and not before:

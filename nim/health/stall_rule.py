@@ -26,13 +26,13 @@ class StallRule:
         self.reset(self.began_at)
 
     def reset(self, now: float) -> None:
-        """Forget earlier observations: nothing was observed for a while."""
+        """Set all times to `now`, as if work had just been seen: nothing was observed for a while."""
         self.answered_at = self.progress_at = now
         self.probed_at = None if self.probed_at is None else now
         self._busy_since = dict.fromkeys(self._busy_since, now)
 
     def observe(self, counters: EngineCounters, now: float) -> None:
-        """Record one reading of the counters."""
+        """Record one reading of the counters at `now`; a counter that has changed is a sign of work."""
         self.answered_at = now
         for name, core in counters.cores.items():
             moved = core.signs != self._signs.get(name)
@@ -43,7 +43,7 @@ class StallRule:
                 self._busy_since[name] = now
 
     def probe_sent(self, now: float) -> None:
-        """Record that a probe was sent."""
+        """Record that a probe was sent at `now`."""
         self.probed_at = now
 
     def probe_answered(self, now: float, *, by_the_model: bool) -> None:
@@ -53,16 +53,16 @@ class StallRule:
             self.progress_at = now
 
     def due(self) -> tuple[float, ...]:
-        """Return the times at which a verdict is due if nothing else is observed."""
+        """Return a tuple of the times at which a verdict is due if nothing else is observed."""
         asked = () if self.probed_at is None else (self._probe_due(self.probed_at),)
         return (self.answered_at + self.limit, *asked, *(at + self.limit for at in self._busy_since.values()))
 
     def _probe_due(self, probed_at: float) -> float:
-        """Return when an unanswered probe counts as a stall: work seen just before it extends the time."""
+        """Return the time from which an unanswered probe counts as a stall; recent work extends it."""
         return max(self.progress_at + self.limit, probed_at + self.grace)
 
     def verdict(self, now: float) -> str | None:
-        """Return why the engine is stalled at time `now`, or None."""
+        """Return a sentence on why the engine is stalled at time `now`; None if it is not."""
         if now - self.answered_at >= self.limit:
             return f"the engine has not answered for {now - self.answered_at:.0f} s"
         asked = self.probed_at

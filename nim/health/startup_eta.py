@@ -16,14 +16,14 @@ _CACHED = (Phase.COMPILE, Phase.WARM_UP)
 
 
 def median(values: Iterable[float]) -> float:
-    """Return the median, which one slow start does not move."""
+    """Return the median of `values`, of which there must be at least one."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return (ordered[middle] + ordered[~middle]) / 2
 
 
 def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, float]:
-    """Return the expected seconds of each phase that most earlier starts went through.
+    """Return {phase: expected seconds} from earlier starts; phases that most of them lacked are left out.
 
     The fetch phase of a start that downloads comes from earlier starts that did; infinite without any.
     """
@@ -42,7 +42,7 @@ def expect(runs: Sequence[Run], *, warm: bool, downloads: bool) -> dict[Phase, f
 
 
 def _without_download(run: Run, phase: Phase) -> float:
-    """Return a phase's seconds in an earlier start, without its download."""
+    """Return the seconds of a phase in an earlier start, without its download, at least 0."""
     return max(run.seconds[phase] - (run.download_seconds if phase is Phase.FETCH else 0), 0)
 
 
@@ -58,7 +58,7 @@ class Estimate:
 
     @property
     def total(self) -> float | None:
-        """Return the expected seconds of the whole start; None without history."""
+        """Return the expected seconds of the whole start; None without history, or if infinite."""
         total = sum(self.expected.values())
         return total if self.expected and isfinite(total) else None
 
@@ -73,7 +73,7 @@ class Estimate:
             self._first = self._first or self._last
 
     def seconds(self, now: float) -> dict[Phase, float]:
-        """Return the seconds spent in each phase, the present one so far."""
+        """Return {phase: seconds spent in it so far}, the present phase included."""
         present = self._passed.get(self._phase, 0) + now - self._since
         return {phase: s for phase, s in (self._passed | {self._phase: present}).items() if phase in STARTING}
 
@@ -92,7 +92,7 @@ class Estimate:
         return rest if isfinite(rest) else None
 
     def _here(self, now: float) -> float | None:
-        """Return the seconds left in this phase: the usual duration corrected by its progress."""
+        """Return the seconds left in this phase: its usual duration and progress; None if unknown."""
         elapsed = now - self._since
         usual = self.expected.get(self._phase)
         counted = self._by_progress(now)
@@ -104,7 +104,7 @@ class Estimate:
         return left if counted is None else max(left, counted)
 
     def _by_progress(self, now: float) -> float | None:
-        """Return the seconds left at the pace since the first count: a lower bound for the phase.
+        """Return the seconds left in this phase at the pace of its progress; None without pace or if overdue.
 
         None if the next count is overdue: progress has stopped.
         """

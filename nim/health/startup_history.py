@@ -14,7 +14,7 @@ from typing import Any
 
 from nim.log_format import severity
 from nim.plan import Plan
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 from nim.service_state import Phase
 
 FILE = "startup-times.v1.json"
@@ -67,7 +67,7 @@ class StartupHistory:
 
 
 def key_of(plan: Plan) -> str:
-    """Return the key of comparable starts: model, profile, machine, engine and its options."""
+    """Return the text that comparable starts share: model, profile, machine, engine, CRC of its options."""
     options = {name: value.value for name, value in plan.config.items() if name not in _IRRELEVANT}
     options_crc = zlib.crc32(json.dumps(options, sort_keys=True, default=str).encode())
     engine = f"{plan.engine.name} {plan.engine.version}"
@@ -89,7 +89,7 @@ def _shows_phases(plan: Plan) -> bool:
 
 
 def recall(cache_dir: Path, key: str) -> StartupHistory:
-    """Return the earlier starts with this key, oldest first, or why they could not be read."""
+    """Return a StartupHistory of earlier starts with this key, read from disk; `problem` if that failed."""
     try:
         return StartupHistory(runs=_read(cache_dir / FILE).get(key, ()))
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def recall(cache_dir: Path, key: str) -> StartupHistory:
 
 
 def remember(cache_dir: Path, key: str, run: Run) -> str | None:
-    """Add a start to the history file; return None, or why that failed."""
+    """Add a start to the history file, under a lock; return None, or a sentence on why that failed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir):
@@ -131,7 +131,7 @@ def _read(path: Path) -> dict[str, tuple[Run, ...]]:
 
 
 def _run(data: dict[str, Any]) -> Run:
-    """Return a start from its JSON values."""
+    """Return the Run in its JSON values; an exception of `_DAMAGE` if they are damaged."""
     seconds = {Phase(name): _seconds(value) for name, value in data["seconds"].items()}
     return Run(
         at=float(data["at"]),
@@ -142,7 +142,7 @@ def _run(data: dict[str, Any]) -> Run:
 
 
 def _seconds(value: Any) -> float:
-    """Return a duration in seconds; ValueError if it is implausible."""
+    """Return `value` as seconds; ValueError below 0 or above a week."""
     seconds = float(value)
     if not 0 <= seconds <= LONGEST_SECONDS:
         raise ValueError(f"{value} is no duration")
@@ -150,7 +150,7 @@ def _seconds(value: Any) -> float:
 
 
 def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
-    """Write the file atomically, with the permissions of its directory: users can share a cache."""
+    """Write the history to `path` atomically, with the permissions of its directory: users can share it."""
     starts = {key: [_data(run) for run in runs] for key, runs in kept.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
@@ -164,7 +164,7 @@ def _write(path: Path, kept: Mapping[str, tuple[Run, ...]]) -> None:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    """Return a start as JSON values."""
+    """Return a Run as a dict of JSON values, with seconds rounded to milliseconds."""
     seconds = {phase.value: round(seconds, 3) for phase, seconds in run.seconds.items()}
     downloaded = round(run.download_seconds, 3)
     return {"at": round(run.at, 3), "seconds": seconds, "download_seconds": downloaded, "warm": run.warm}
@@ -172,7 +172,7 @@ def _data(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def _locked(cache_dir: Path) -> Iterator[None]:
-    """Hold the lock of the file. On file systems without locks the last writer wins."""
+    """Hold the lock file of the history during the block; BlockingIOError if it is taken for 10 s."""
     fd = os.open(cache_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with suppress(PermissionError):  # created by another user, with these same permissions
@@ -184,7 +184,7 @@ def _locked(cache_dir: Path) -> Iterator[None]:
 
 
 def _lock(fd: int) -> None:
-    """Lock the file within 10 s; on file systems without locks, go on."""
+    """Lock the open file; BlockingIOError if it is taken for 10 s. Without support for locks, go on."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

@@ -70,14 +70,14 @@ class Start:
         self.phase = Phase.SELECT if (release or "").startswith(RELEASES) else Phase.UNKNOWN
 
     def begin(self) -> Step:
-        """Return the first step. Until its first known line the engine is importing and parsing arguments."""
+        """Return the first Step: the engine is starting; for an unknown release that progress is unknown."""
         if self.phase is Phase.UNKNOWN:
             message = f"{DOING[Phase.SELECT]}; progress is not known for release {self._release}"
             return Step(phase=Phase.UNKNOWN, message=message)
         return Step(phase=self.phase, message=DOING[self.phase])
 
     def read(self, line: str) -> Step | None:
-        """Return the step a line reports, if any. Phases only advance: workers report them unevenly."""
+        """Return the Step that a log line of vLLM shows; None if it shows none, or a phase already over."""
         self.serving = self.serving or _SERVING in line
         if self.phase is Phase.UNKNOWN:
             return None
@@ -88,7 +88,7 @@ class Start:
         return None
 
     def _step(self, phase: Phase, match: re.Match[str]) -> Step | None:
-        """Return the step for a phase, with its progress; None if the phase lies behind."""
+        """Return the Step for a phase, with the progress counted in `match`; None if the phase is over."""
         if IN_ORDER.index(phase) < IN_ORDER.index(self.phase):
             return None
         self.phase = phase

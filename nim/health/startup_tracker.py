@@ -47,14 +47,14 @@ class StartupTracker:
         status.eta = self._eta
 
     def begin(self) -> None:
-        """Reset for a start of the engine."""
+        """Begin to track a start: read the history in the background, update the ETA every second."""
         self._reset()
         number = self._number
         self._background.run(self._read_history, lambda before: self._on_history(before, number))
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
 
     def ready(self, seconds: float) -> None:
-        """Log the duration of the start and add it to the history."""
+        """Log how long the start took, add it to the history in the background, and stop tracking."""
         passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._status.state.done)
         expected = self._expected
         usual = "" if expected is None else f" (expected {expected:.1f} s, error {seconds - expected:+.1f} s)"
@@ -78,14 +78,14 @@ class StartupTracker:
         self._number += 1
 
     def _reset(self) -> None:
-        """Forget the previous start."""
+        """Forget the previous start: its estimate, download progress and times."""
         self._estimate = Estimate({}, Phase.SELECT, self._loop.now())
         self._expected: float | None = None
         self._fetching = DownloadProgress(self._download, self._log_download) if self._download else None
         self._scanned_at, self._warm = self._loop.now(), False
 
     def _read_history(self) -> Before:
-        """Return history, state of the compile cache and downloaded bytes; runs in the background thread."""
+        """Return a Before read from disk: history, compile cache, downloaded bytes (background thread)."""
         warm = False
         with suppress(OSError), os.scandir(self._compiled) as entries:
             warm = next(entries, None) is not None
@@ -93,7 +93,7 @@ class StartupTracker:
         return Before(kept=recall(self._cache, self._key), warm=warm, found=found)
 
     def _on_history(self, before: Before, number: int) -> None:
-        """Take the history into the estimate, unless another start has begun."""
+        """Put the history into the estimate and publish the ETA, unless another start has begun."""
         if number != self._number:
             return
         if before.kept.problem:
@@ -107,12 +107,12 @@ class StartupTracker:
         self._status.tick()
 
     def _on_remembered(self, problem: str | None) -> None:
-        """Log why the start could not be added to the history."""
+        """Log at DEBUG why the start could not be added to the history; nothing if it could."""
         if problem:
             self._say("DEBUG", problem)
 
     def _tick(self) -> None:
-        """Publish a new ETA; rescan the download directory at most every two seconds."""
+        """Publish a new ETA and schedule the next tick; rescan the download at most every two seconds."""
         now = self._loop.now()
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
         # Also before the fetch phase: the first bytes can be dated only to the scan before them.
@@ -124,7 +124,7 @@ class StartupTracker:
         self._status.tick()
 
     def _on_scan(self, found: Found, number: int) -> None:
-        """Publish the download's progress, unless another start has begun."""
+        """Record a scan of the download directory, publish its progress; nothing if a new start has begun."""
         if number != self._number or self._fetching is None:
             return
         self._scanned_at = self._loop.now()
@@ -136,12 +136,12 @@ class StartupTracker:
             self._status.step(step)
 
     def _log_download(self, text: str) -> None:
-        """Log the download's progress during the fetch phase."""
+        """Log the text about the download, only during the fetch phase."""
         if self._status.state.phase is Phase.FETCH:
             self._say("INFO", text)
 
     def _eta(self, state: State) -> float | None:
-        """Return the ETA in seconds for a state; called by the publisher for each state."""
+        """Record the state's phase, and return its ETA in seconds; None if ready, stopping or unknown."""
         now = self._loop.now()
         self._estimate.note(state.phase, state.progress if state.phase is not Phase.FETCH else None, now)
         if state.ready or state.phase not in STARTING or self._timer is None:

@@ -62,7 +62,7 @@ class Record:
 
 
 def is_routine(record: Record) -> bool:
-    """Return whether an engine's record of a start needs no attention: INFO, or a harmless warning."""
+    """Return whether an engine's Record of a start needs no attention: INFO, or a harmless warning."""
     routine = record.level == "WARNING" and _ROUTINE_WARNING.search(record.message)
     return record.level == "INFO" or bool(routine)
 
@@ -74,7 +74,7 @@ class EngineLines:
         self._in_traceback = False
 
     def read(self, line: str) -> Record:
-        """Return the record of a line, given those before it."""
+        """Return the Record of a line of the engine; the lines before it decide a missing level."""
         line = _COLOUR.sub("", line)
         if _PARTING.match(line):
             return Record(level="DEBUG", message=line)
@@ -87,7 +87,7 @@ class EngineLines:
         return Record(level=self._level_of_bare(line), message=line)
 
     def _level_of_bare(self, line: str) -> str:
-        """Return the level of a line without one: ERROR within a traceback, WARNING or INFO otherwise."""
+        """Return the level of a line that names none: ERROR within a traceback, else WARNING or INFO."""
         if _TRACEBACK in line:
             self._in_traceback = True
         elif self._in_traceback and not line.startswith(" "):
@@ -99,7 +99,7 @@ class EngineLines:
 
 
 def read_nginx(line: str) -> Record:
-    """Return level and message of a line of nginx's error log, or of its output before the log is open.
+    """Return the Record of a line of nginx's error log; ERROR for a line in another form.
 
     Queries and the referring page, which may contain keys, are removed, as from the access log.
     """
@@ -116,13 +116,13 @@ def read_nginx(line: str) -> Record:
 
 
 def read_middleware(line: str) -> Record:
-    """Return level and message of "LEVEL name: message"; any other output is an error."""
+    """Return the Record of a line `LEVEL name: message`; ERROR for a line in another form."""
     if (match := _LOGGING.match(line)) and match[1] in _SAME:
         return Record(level=match[1], message=match[2])
     return Record(level="ERROR", message=line)
 
 
 def read_access(line: str) -> Record:
-    """Return the level of an access log line, which nginx has already formatted."""
+    """Return the Record of an access log line: the level in it, else INFO, and the whole line."""
     match = _ACCESS.match(line)
     return Record(level=(match[1] or match[2]) if match else "INFO", message=line)

@@ -17,7 +17,7 @@ LINE_BYTES = 32768
 
 
 def make_pipes(run_dir: Path) -> None:
-    """Create the missing pipes, replacing anything else of that name."""
+    """Create the missing named pipes in the run directory, replacing anything else of that name."""
     directory = run_dir / LOG_DIR
     directory.mkdir(mode=0o700, exist_ok=True)
     for name in NAMES:
@@ -28,13 +28,13 @@ def make_pipes(run_dir: Path) -> None:
 
 
 def remove_pipes(run_dir: Path) -> None:
-    """Remove all pipes."""
+    """Delete all named pipes of the run directory."""
     for name in NAMES:
         (run_dir / LOG_DIR / name).unlink(missing_ok=True)
 
 
 def open_pipe(run_dir: Path, name: str) -> int:
-    """Return a descriptor of a pipe opened for reading and writing, so that it never reaches its end."""
+    """Return a descriptor of a named pipe opened for reading and writing, so that it never ends."""
     fd = os.open(run_dir / LOG_DIR / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     with suppress(OSError):  # the user's limit of memory for pipes may be reached
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CAPACITY_BYTES)
@@ -50,7 +50,7 @@ class Pipe:
         self._rest = b""
 
     def read(self) -> bool:
-        """Pass on the lines that have arrived; return whether there were any."""
+        """Read from the pipe once, call back with each whole line; return whether anything had arrived."""
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
@@ -68,13 +68,13 @@ class Pipe:
         return True
 
     def catch_up(self) -> None:
-        """Pass on everything written so far, without waiting for more."""
+        """Read all that was written to the pipe so far, and call back with its lines, without waiting."""
         for _ in range(CAPACITY_BYTES // READ_BYTES + 1):
             if not self.read():
                 break
 
     def _hand_on(self, line: bytes) -> None:
-        """Pass on a line, of a redrawn progress bar only its last state."""
+        """Call back with a line as text, of a redrawn progress bar only its last state, unless blank."""
         shown = line.rstrip(b"\r").rpartition(b"\r")[2]
         if shown.strip():
             self._line(shown.decode(errors="replace"))

@@ -22,18 +22,18 @@ class LogWriter:
         self._sink = StderrQueue(fd, loop, self._dropped)
 
     def say(self, level: str, message: str) -> None:
-        """Log a record of this process."""
+        """Write a record of this process to the log."""
         self.record(OURS, Record(level=level, message=message))
 
     def record(self, component: str, record: Record, **more: str | Sequence[str]) -> None:
-        """Write a program's record if its level is wanted. Masked before formatting: JSON escapes it."""
+        """Write a program's Record, secrets masked, if its level is wanted; `more` are fields of JSON."""
         if self._form.wants(record.level):
             more = {name: self._masked(value) for name, value in more.items()}
             line = self._form.line(record.level, component, self.mask(record.message), at=time.time(), **more)
             self._sink.put(line, always=record.level == "CRITICAL" and component == OURS)
 
     def access(self, line: str) -> str:
-        """Write a line that nginx has already formatted, masked; returns it."""
+        """Write a line that nginx has formatted, if its level is wanted; return it with secrets masked."""
         masked = escape_in_json(line) if self._form.as_json else line
         for secret in self._secrets_as_nginx_writes:
             masked = masked.replace(secret, MASK)
@@ -42,7 +42,7 @@ class LogWriter:
         return masked
 
     def block(self, text: str, record: Record, **more: str | Sequence[str]) -> None:
-        """Write several lines below a record's head for a person, or one JSON record."""
+        """Write a text of several lines below a record's head, or in JSON one record; secrets masked."""
         if self._form.as_json:
             self.record(OURS, record, **more)
         elif self._form.wants(record.level):
@@ -51,24 +51,24 @@ class LogWriter:
             self._sink.put(line + rest, always=record.level == "CRITICAL")
 
     def mask(self, text: str) -> str:
-        """Return the text with secrets masked."""
+        """Return the text with the known secrets masked."""
         return without(self._secrets, text)
 
     def _masked(self, value: str | Sequence[str]) -> str | Sequence[str]:
-        """Return a JSON value with secrets masked."""
+        """Return a text, or a list of texts, with the known secrets masked."""
         return self.mask(value) if isinstance(value, str) else [self.mask(text) for text in value]
 
     def close(self, seconds: float) -> None:
-        """Flush for at most `seconds` if the reader is slow."""
+        """Write what is queued, for at most `seconds`, and close the log."""
         self._sink.close(seconds)
 
     def _dropped(self, count: int) -> str:
-        """Log how many lines were dropped."""
+        """Return the log line that says how many records were dropped."""
         message = f"dropped {count} records: the reader of stderr is too slow"
         return self._form.line("WARNING", OURS, message, at=time.time())
 
 
 def _as_nginx_writes(secret: str) -> tuple[str, ...]:
-    """Return a secret as written, as in JSON, and line by line."""
+    """Return the three forms in which nginx may write a secret: as it is, and escaped in two ways."""
     plain = secret.replace("\\", "\\x5C").replace('"', "\\x22")
     return secret, json.dumps(secret, ensure_ascii=False)[1:-1], plain

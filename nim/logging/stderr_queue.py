@@ -44,7 +44,7 @@ class StderrQueue:
             self._flush()
 
     def close(self, seconds: float) -> None:
-        """Write what is queued, for at most `seconds`."""
+        """Write what is queued, for at most `seconds`, and release the descriptor; later lines are lost."""
         deadline = time.monotonic() + seconds
         self._log_dropped()
         while self._queue and not self._broken and (left := deadline - time.monotonic()) > 0:
@@ -55,18 +55,18 @@ class StderrQueue:
         self._broken = True
 
     def _add(self, data: bytes) -> None:
-        """Append data to the queue."""
+        """Append data to the queue without writing it."""
         self._queue.append(data)
         self._bytes += len(data)
 
     def _log_dropped(self) -> None:
-        """Queue a line with the number of lines dropped."""
+        """Append a line with the number of dropped lines to the queue; nothing if none was dropped."""
         if self._dropped:
             self._add(self._report(self._dropped).encode())
             self._dropped = 0
 
     def _flush(self) -> None:
-        """Write until the queue is empty or the reader blocks."""
+        """Write until the queue is empty or the reader blocks; an error drops the queue."""
         try:
             while self._queue:
                 self._write_piece()
@@ -81,14 +81,14 @@ class StderrQueue:
             self._wait(False)
 
     def _failed(self, error: OSError) -> None:
-        """Handle a write error: a closed reader is final, a full disk may recover."""
+        """Drop the queue after a write error; a closed reader is final, a full disk may recover."""
         self._broken = error.errno in (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
         self._dropped += len(self._queue)
         self._queue.clear()
         self._bytes = 0
 
     def _write_piece(self) -> None:
-        """Write one piece of the queue."""
+        """Write at most PIPE_BUF bytes of the first queued line; BlockingIOError if that would block."""
         piece = self._queue[0]
         written = self._write(piece[:PIECE_BYTES])
         self._bytes -= written
@@ -98,7 +98,7 @@ class StderrQueue:
             self._queue.popleft()
 
     def _wait(self, wanted: bool) -> None:
-        """Have the loop call back when the descriptor is writable, or stop that."""
+        """Have the loop call `_flush` when the descriptor is writable if `wanted`, else stop that."""
         if wanted and not self._waiting:
             self._loop.watch(self._fd, self._flush, writable=True)
         elif self._waiting and not wanted:
@@ -107,7 +107,7 @@ class StderrQueue:
 
 
 def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
-    """Return a descriptor for the same file, a non-blocking write function, and a function that closes it."""
+    """Return (descriptor, non-blocking write function, close function) for the file behind `fd`."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         link = socket.socket(fileno=os.dup(fd))
@@ -122,7 +122,7 @@ def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
 
 
 def _write_if_ready(fd: int, data: bytes) -> int:
-    """Write to a descriptor without blocking; return the bytes written."""
+    """Write data if the descriptor is writable; return the bytes written, or BlockingIOError."""
     if not select.select([], [fd], [], 0)[1]:
         raise BlockingIOError
     return os.write(fd, data)

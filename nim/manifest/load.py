@@ -11,7 +11,7 @@ from nim.manifest.schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read
-from nim.regular_files import read_text
+from nim.read_regular_file import read_text
 
 MAX_BYTES = 16 * 1024**2
 PLACEHOLDER_ID = "0" * 64

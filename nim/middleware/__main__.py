@@ -5,7 +5,7 @@ import sys
 
 
 def run() -> int:
-    """Run the program; returns its exit code. The run directory is the argument or from the environment."""
+    """Serve until a stop signal, return the exit code; the run directory is an argument or NIM_RUN_DIR."""
     # This process never speaks TLS, but aiohttp loads all certificates at import: 2 MB and 50 ms.
     os.environ["SSL_CERT_FILE"] = os.devnull  # noqa: TID251 - must be set before that import
     from nim.middleware.serve import main

@@ -8,14 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from nim.middleware import metrics, response_bodies
+from nim.middleware.cached_file import Watched
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
 from nim.middleware.gpu_usage import Gpus
 from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
-from nim.middleware.upstreams import UPSTREAMS, Connected
-from nim.middleware.watched_file import Watched
+from nim.middleware.upstream_clients import UPSTREAMS, Connected
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.service_state import Phase, State
 
@@ -30,7 +30,7 @@ GPUS = web.AppKey("gpus", Gpus)
 
 
 def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
-    """Return the application of one start. Its files are read on request, as they change during the start."""
+    """Return the aiohttp Application of one start; files are read again on request when they change."""
     app = web.Application(middlewares=[in_openai_shape])
     app[PLAN] = Watched(plan.file(PLAN_FILE), Plan.from_json, plan)
     app[STATE] = Watched(plan.file(STATE_FILE), State.from_json, _before_any_state())
@@ -51,7 +51,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
 
 
 async def root(request: web.Request) -> web.Response:
-    """Answer with the index: HTML for browsers, JSON otherwise."""
+    """Answer GET / with the index: HTML for browsers, JSON otherwise."""
     plan, state = request.app[PLAN].value(), request.app[STATE].value()
     if "text/html" in request.headers.get("Accept", ""):
         text = index_page(plan, state)
@@ -62,7 +62,7 @@ async def root(request: web.Request) -> web.Response:
 
 
 async def startup(request: web.Request) -> web.Response:
-    """Answer 200 when ready, else 503; both include the progress of the start."""
+    """Answer GET /v1/health/startup with JSON on the start's progress: status 200 when ready, else 503."""
     state = request.app[STATE].value()
     status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
     answer = _json(response_bodies.startup(state), status)
@@ -71,22 +71,22 @@ async def startup(request: web.Request) -> web.Response:
 
 
 async def metadata(request: web.Request) -> web.Response:
-    """Answer with model, profile, engine and configuration."""
+    """Answer GET /v1/metadata with JSON on model, profile, engine and configuration."""
     return _json(response_bodies.metadata(request.app[PLAN].value(), request.app[STATE].value()))
 
 
 async def version(request: web.Request) -> web.Response:
-    """Answer with the release and the API version."""
+    """Answer GET /v1/version with JSON: the release and the API version."""
     return _json(response_bodies.version(request.app[PLAN].value()))
 
 
 async def license_text(request: web.Request) -> web.Response:
-    """Answer with the licence and its text."""
+    """Answer GET /v1/license with JSON on the model's licence, its text included."""
     return _json(response_bodies.licence(request.app[PLAN].value().model))
 
 
 async def manifest(request: web.Request) -> web.Response:
-    """Answer with the manifest, or 404 for a model served without one."""
+    """Answer GET /v1/manifest with the manifest as JSON; 404 for a model served without one."""
     document = request.app[MANIFEST].value()
     if document is None:
         message = "cannot show a manifest: this model is served without one; GET /v1/metadata has its profile"
@@ -96,33 +96,33 @@ async def manifest(request: web.Request) -> web.Response:
 
 
 async def exposition(request: web.Request) -> web.Response:
-    """Answer with Prometheus text, within a second even if the engine does not answer."""
+    """Answer GET /v1/metrics with Prometheus text, within a second even without the engine."""
     app = request.app
     text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS])
     return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """Answer with the OpenAPI document of the service."""
+    """Answer GET /openapi.json with the OpenAPI document of the service."""
     app = request.app
     text = await app[DESCRIPTION].read(app[STATE].value(), app[UPSTREAMS])
     return web.Response(body=text, content_type="application/json")
 
 
 async def docs(request: web.Request) -> web.Response:
-    """Answer with the page that shows the OpenAPI document."""
+    """Answer GET /docs with the HTML page that shows the OpenAPI document."""
     text = docs_page(request.app[PLAN].value().model)
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
 
 def _json(body: response_bodies.Body, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """Return a JSON response."""
+    """Return an aiohttp Response with `body` as JSON."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, body=text.encode(), content_type="application/json")
 
 
 def _document(text: str) -> dict[str, Any]:
-    """Return the manifest parsed from JSON."""
+    """Return the manifest parsed from JSON as a dict; TypeError if it is not an object."""
     document = json.loads(text)
     if not isinstance(document, dict):
         raise TypeError("a manifest is an object")
@@ -130,6 +130,6 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _before_any_state() -> State:
-    """Return the state to report before the controller has written one."""
+    """Return the State to report before the controller has written one: phase unknown."""
     now = time.time()
     return State(phase=Phase.UNKNOWN, message="starting", started_at=now, phase_since=now)

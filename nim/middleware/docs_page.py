@@ -41,5 +41,5 @@ if (window.SwaggerUIBundle) SwaggerUIBundle({{
 
 
 def docs_page(model: Model) -> str:
-    """Return the page for a model. Its addresses are relative, since a proxy may add a prefix."""
+    """Return the HTML of Swagger UI with the model's name; addresses are relative for proxies."""
     return _PAGE.format(title=escape(model.served_names[0] if model.served_names else model.name))

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def refusal(status: HTTPStatus, message: str, code: str, request_id: str | None = None) -> web.Response:
-    """Return an error answer; `code` is for programs."""
+    """Return an aiohttp Response with an error in OpenAI's JSON shape; `code` is for programs."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     error = {"message": message, "type": kind, "param": None, "code": code, "request_id": request_id}
     body = json.dumps({"error": error}, ensure_ascii=False).encode()
@@ -20,7 +20,7 @@ def refusal(status: HTTPStatus, message: str, code: str, request_id: str | None 
 
 @web.middleware
 async def in_openai_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Convert exceptions of aiohttp and of handlers into error answers with the request id."""
+    """Return the handler's answer; turn exceptions into JSON errors with the request id (middleware)."""
     request_id = request.headers.get("X-Request-Id")
     try:
         return await handler(request)

@@ -29,7 +29,7 @@ class GpuReading:
 
 
 def load_nvml() -> Any | None:
-    """Return NVML, initialised; None on a machine without NVIDIA's driver."""
+    """Return the module pynvml, initialised; None without NVIDIA's driver or if it fails."""
     import ctypes
 
     try:
@@ -57,7 +57,7 @@ class Gpus:
         self._read_at = 0.0
 
     async def read(self) -> tuple[GpuReading, ...]:
-        """Return one reading per GPU; empty without GPUs or if the driver does not answer in time."""
+        """Return a tuple of one GpuReading per GPU; empty without GPUs or if the driver is too slow."""
         if self._absent:
             return ()
         loop = asyncio.get_running_loop()
@@ -72,11 +72,11 @@ class Gpus:
     def _read_into(
         self, loop: asyncio.AbstractEventLoop, reading: asyncio.Future[tuple[GpuReading, ...]]
     ) -> None:
-        """Read the GPUs in the thread, and deliver the result to the event loop if it still runs."""
+        """Read all GPUs in the thread, and set the future `reading` in the event loop if it still runs."""
         gpus = self._read_all()
 
         def settle() -> None:
-            """Set the result in the event loop."""
+            """Set the future's result in the event loop."""
             self._read_at = loop.time()
             reading.set_result(gpus)
 
@@ -84,7 +84,7 @@ class Gpus:
             loop.call_soon_threadsafe(settle)
 
     def _read_all(self) -> tuple[GpuReading, ...]:
-        """Return a reading of every GPU; empty if the driver fails."""
+        """Return a tuple of one GpuReading per GPU; empty if the driver fails."""
         try:
             self._nvml = self._nvml or self._load()
             if self._nvml is None:
@@ -98,14 +98,14 @@ class Gpus:
 
 
 def _read(nvml: Any, index: int) -> GpuReading | None:
-    """Return one GPU's reading; None if it no longer responds, so that the others are still reported."""
+    """Return the GpuReading of the GPU at `index`; None if it no longer responds."""
     try:
         gpu = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError:
         return None
 
     def read_value(function: str, *arguments: Any) -> Any | None:
-        """Return NVML's answer to one function; None if it has none."""
+        """Return what NVML's named function answers for this GPU; None if it has no answer."""
         try:
             return getattr(nvml, function)(gpu, *arguments)
         except nvml.NVMLError:

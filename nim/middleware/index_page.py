@@ -50,7 +50,7 @@ th {{ text-align: left; padding-right: 2em; font-weight: 600 }}
 
 
 def index(plan: Plan, state: State) -> dict[str, Any]:
-    """Return the index as JSON values: release, models, state and the links to open routes."""
+    """Return the index as a dict of JSON values: release, models, state and links to open routes."""
     return {
         "object": "service",
         "name": "nim",
@@ -63,7 +63,7 @@ def index(plan: Plan, state: State) -> dict[str, Any]:
 
 
 def index_page(plan: Plan, state: State) -> str:
-    """Return the same as HTML. Its addresses are relative, since a proxy may add a prefix."""
+    """Return the index as an HTML page, with relative addresses, since a proxy may add a prefix."""
     rows = [
         f'<tr><th>{name}</th><td><a href="{path.lstrip("/")}">{path}</a></td></tr>'
         for name, path in _links(plan).items()
@@ -76,5 +76,5 @@ def index_page(plan: Plan, state: State) -> str:
 
 
 def _links(plan: Plan) -> dict[str, str]:
-    """Return name → path of the open routes for the index."""
+    """Return {name: path} of the index's links whose routes are open."""
     return {name: path for name, path in _LINKS.items() if let_through(path, plan.gateway.route_groups)}

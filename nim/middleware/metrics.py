@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nim.middleware.gpu_usage import GpuReading, Gpus
-from nim.middleware.nginx_connections import Connections
-from nim.middleware.upstreams import Upstreams, fetch
+from nim.middleware.nginx_stub_status import Connections
+from nim.middleware.upstream_clients import Upstreams, fetch
 from nim.plan import Plan
 from nim.service_state import State
 
@@ -32,7 +32,7 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 
 
 async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """Return the metrics text. All sources are read concurrently; those that do not answer are omitted."""
+    """Return engine's and service's metrics as bytes of Prometheus text; what is silent is left out."""
     engine, page, counts, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
         fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
@@ -50,14 +50,14 @@ async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus)
 
 
 async def _fetch_key_counts(plan: Plan, upstreams: Upstreams) -> bytes | None:
-    """Return nginx's page of requests by API key; None without keys, or if nginx does not answer."""
+    """Return nginx's page of requests by API key as bytes; None without keys or an answer."""
     if not plan.gateway.api_keys:
         return None
     return await fetch(upstreams.gateway, "/api_keys", ENGINE_TIMEOUT_SECONDS)
 
 
 def of_api_keys(page: bytes | None) -> Iterator[Metric]:
-    """Yield requests by the name of their API key and their end: ok, failed or limited."""
+    """Yield the counter of requests by API key, parsed from nginx's page; nothing for None."""
     if page is None:
         return
     about = "Requests by the name of their API key (`-`: none that is known) and their end."
@@ -69,7 +69,7 @@ def of_api_keys(page: bytes | None) -> Iterator[Metric]:
 
 
 def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
-    """Return the engine's bytes unchanged, plus those of our families whose names it does not use."""
+    """Return the engine's bytes unchanged, then our families as bytes, without those the engine has."""
     engine = engine or b""
     taken = {name.decode() for name in _OUR_NAMES.findall(engine)}
     registry = CollectorRegistry()
@@ -79,7 +79,7 @@ def joined(engine: bytes | None, ours: Iterable[Metric]) -> bytes:
 
 
 def of_service(plan: Plan, state: State) -> Iterator[Metric]:
-    """Yield metrics from plan and state, available from the first second."""
+    """Yield the metric families that plan and state alone give, such as nim_ready."""
     info = GaugeMetricFamily(
         "nim_info", "What is served; always 1.", labels=("release", "profile", "model", "plan")
     )
@@ -102,7 +102,7 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
 
 
 def _of_reloads(state: State) -> Iterator[Metric]:
-    """Yield how often nginx reread changed files, and when the certificate expires."""
+    """Yield the counters of nginx's reloads and refused reloads, and the certificate's expiry if known."""
     yield CounterMetricFamily("nim_gateway_reloads", "How often nginx reread changed files.", state.reloads)
     yield CounterMetricFamily(
         "nim_gateway_reloads_refused",
@@ -115,7 +115,7 @@ def _of_reloads(state: State) -> Iterator[Metric]:
 
 
 def of_gateway(connections: Connections | None) -> Iterator[Metric]:
-    """Yield nginx's connection metrics; nothing if it does not answer."""
+    """Yield the metric families of nginx's connections; nothing for None."""
     if connections is None:
         return
     now = GaugeMetricFamily("nim_gateway_connections", "Client connections by activity.", labels=("state",))
@@ -132,7 +132,7 @@ def of_gateway(connections: Connections | None) -> Iterator[Metric]:
 
 
 def of_gpus(readings: Sequence[GpuReading]) -> Iterator[Metric]:
-    """Yield one series per GPU and value; nothing without GPUs."""
+    """Yield a gauge family for each kind of value, with a sample per GPU; nothing without GPUs."""
     for name, about, read in _GPU_GAUGES:
         gauge = GaugeMetricFamily(name, about, labels=("gpu", "uuid", "name"))
         for gpu in readings:
@@ -148,17 +148,17 @@ class _Families(Collector):
         self._families = families
 
     def collect(self) -> list[Metric]:
-        """Return the metric families."""
+        """Return the list of metric families that the collector was given."""
         return self._families
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:
-    """Return a gauge with one value."""
+    """Return a gauge family with one value and no labels."""
     return GaugeMetricFamily(name, about, float(value))
 
 
 def _phases(state: State) -> Metric:
-    """Return the seconds of each phase; repeated phases are added up."""
+    """Return the gauge family of each finished phase's seconds; repeated phases are added up."""
     family = GaugeMetricFamily(
         "nim_startup_phase_seconds", "Duration of each phase of the start that is over.", labels=("phase",)
     )
@@ -171,5 +171,5 @@ def _phases(state: State) -> Metric:
 
 
 def _names(family: Metric) -> set[str]:
-    """Return every metric name in the text of a family."""
+    """Return the set of names under which a metric family may appear in the text."""
     return {family.name, *(f"{family.name}{suffix}" for suffix in ("_total", "_created"))}

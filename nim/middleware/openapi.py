@@ -5,9 +5,9 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nim.middleware import openapi_paths
+from nim.middleware import management_openapi
 from nim.middleware.response_bodies import API_VERSION
-from nim.middleware.upstreams import Upstreams, fetch
+from nim.middleware.upstream_clients import Upstreams, fetch
 from nim.routes import let_through
 from nim.service_state import State
 
@@ -28,13 +28,13 @@ class Description:
         self._life: tuple[tuple[str, int], ...] = ()
 
     async def read(self, state: State, upstreams: Upstreams) -> bytes:
-        """Return the merged document, or the management routes alone, marked by `x-engine`."""
+        """Return the merged document as JSON bytes, cached until a restart; only ours without an engine."""
         if self._merged is None or self._life != state.restarts:
             self._life, self._merged = state.restarts, await self._ask(upstreams)
         return self._merged or _encoded(alone(self._groups))
 
     async def _ask(self, upstreams: Upstreams) -> bytes | None:
-        """Return the merged document; None if the engine does not answer."""
+        """Fetch the engine's document; return it merged with ours as JSON bytes, None if that fails."""
         text = await fetch(upstreams.engine, "/openapi.json", ENGINE_TIMEOUT_SECONDS)
         try:
             return _encoded(merged(json.loads(text), self._groups)) if text else None
@@ -44,12 +44,12 @@ class Description:
 
 
 def alone(groups: Collection[str]) -> Document:
-    """Return the document of the management routes alone, until the engine answers."""
+    """Return the OpenAPI document, a dict, of the management routes alone, while the engine is down."""
     return {"openapi": "3.1.0", "x-engine": "not up"} | _ours(groups)
 
 
 def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """Return the engine's document without closed routes, with the management routes added."""
+    """Return the engine's document, a dict, without closed routes, with the management routes added."""
     ours = _ours(groups)
     components = engine.get("components", {})
     schemas = components.get("schemas", {}) | ours["components"]["schemas"]
@@ -63,20 +63,20 @@ def merged(engine: Mapping[str, Any], groups: Collection[str]) -> Document:
 
 
 def _ours(groups: Collection[str]) -> Document:
-    """Return the document of the management routes."""
+    """Return the document's parts on the open management routes: info, tags, paths, components."""
     return {
         "info": {"title": "nim", "version": API_VERSION},
-        "tags": [{"name": openapi_paths.TAG, "description": "What the service says about itself"}],
-        "paths": _open(openapi_paths.paths(), groups),
-        "components": {"schemas": openapi_paths.schemas()},
+        "tags": [{"name": management_openapi.TAG, "description": "What the service says about itself"}],
+        "paths": _open(management_openapi.paths(), groups),
+        "components": {"schemas": management_openapi.schemas()},
     }
 
 
 def _open(paths: Mapping[str, Any], groups: Collection[str]) -> Document:
-    """Return the paths that the gateway lets through."""
+    """Return {path: item} of the paths that the gateway lets through for these groups."""
     return {path: item for path, item in paths.items() if let_through(path, groups)}
 
 
 def _encoded(document: Document) -> bytes:
-    """Return a document as compact JSON."""
+    """Return a document as compact JSON bytes."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

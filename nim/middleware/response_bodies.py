@@ -8,8 +8,8 @@ from typing import Any
 
 from nim import data_paths
 from nim.plan import Model, Plan
+from nim.read_regular_file import read_bytes
 from nim.redact import mask_value
-from nim.regular_files import read_bytes
 from nim.service_state import Failure, State
 from nim.value_origins import Value
 
@@ -22,7 +22,7 @@ Body = dict[str, Any]
 
 
 def metadata(plan: Plan, state: State) -> Body:
-    """Return the body of /v1/metadata: model, profile, engine, licence, resolved options, state."""
+    """Return the body of /v1/metadata, a dict: model, profile, engine, licence, options, state."""
     facts = licence(plan.model)
     return {
         "version": plan.release,
@@ -44,24 +44,24 @@ def metadata(plan: Plan, state: State) -> Body:
 
 
 def version(plan: Plan) -> Body:
-    """Return the body of /v1/version: release and version of the management API."""
+    """Return the body of /v1/version, a dict: release and version of the management API."""
     return {"release": plan.release, "api": API_VERSION}
 
 
 def startup(state: State) -> Body:
-    """Return the body of the readiness answer, with the finished phases."""
+    """Return the body of /v1/health/startup, a dict: phase, progress, ETA and the finished phases."""
     body: Body = json.loads(state.health())
     phases = [{"phase": done.phase.value, "seconds": done.seconds} for done in state.done]
     return body | {"status": "ready" if state.ready else "not_ready", "phases": phases}
 
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:
-    """Return the manifest with the id of the chosen profile."""
+    """Return the manifest, a dict, with secrets masked and the id of the chosen profile added."""
     return {**mask_value("", document), "selected_profile": plan.profile.id}
 
 
 def licence(model: Model) -> Body:
-    """Return the model's licence, or the service's; unreadable parts are None."""
+    """Return a dict on the model's licence file, else on this project's; unreadable parts are None."""
     if model.license_file:
         return _licence(model.license_name, Path(model.license_file), None)
     if model.license_name:
@@ -70,17 +70,17 @@ def licence(model: Model) -> Body:
 
 
 def _short_name(model: Model) -> str:
-    """Return the served name; the NIM operator reads it, up to a colon, as the model's name."""
+    """Return the model's first served name, else its name; the NIM operator reads it."""
     return model.served_names[0] if model.served_names else model.name
 
 
 def _option(name: str, value: Value) -> Body:
-    """Return one resolved option: `source` is its layer, `place` the origin, `previous` what it overrode."""
+    """Return a dict on a resolved option: `value`, `source` (layer), `place` (origin), `previous`."""
     return _origin(name, value) | {"previous": [_origin(name, older) for older in value.previous]}
 
 
 def _origin(name: str, value: Value) -> Body:
-    """Return a value with its layer and place, masked if it is secret."""
+    """Return a dict of a value, masked if secret, with its layer and place."""
     return {
         "value": mask_value(name, value.value),
         "source": value.origin.layer.name,
@@ -89,7 +89,7 @@ def _origin(name: str, value: Value) -> Body:
 
 
 def _state(state: State) -> Body:
-    """Return the state as JSON values."""
+    """Return the state as a dict of JSON values."""
     return {
         "phase": state.phase.value,
         "message": state.message,
@@ -102,7 +102,7 @@ def _state(state: State) -> Body:
 
 
 def _failure(failure: Failure) -> Body:
-    """Return a failure as JSON values."""
+    """Return a failure as a dict of JSON values."""
     return {
         "class": failure.kind,
         "message": failure.message,
@@ -114,7 +114,7 @@ def _failure(failure: Failure) -> Body:
 
 
 def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
-    """Return name, size in bytes, SHA-256 in hex and text of a licence file."""
+    """Return a dict with name, path, size, SHA-256 and text of a licence file; absent parts are None."""
     content = _content(path)
     return {
         "name": name or (path.name if path else None),
@@ -128,7 +128,7 @@ def _licence(name: str | None, path: Path | None, url: str | None) -> Body:
 
 
 def _content(path: Path | None) -> bytes | None:
-    """Return the bytes of a file, or None if absent: a model's licence arrives with the model."""
+    """Return the bytes of a file; None without a path or if it cannot be read."""
     try:
         return read_bytes(path, LICENCE_BYTES) if path else None
     except OSError:

@@ -22,7 +22,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 0.3
 
 
 def main(arguments: Sequence[str], run_dir: str | None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code. The argument overrides the environment."""
+    """Serve until SIGTERM or SIGINT; return the exit code. The first argument overrides `run_dir`."""
     try:
         plan = read_plan(arguments[0] if arguments else run_dir)
         level = logging.getLevelNamesMapping().get(plan.log_level.upper(), logging.INFO)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], run_dir: str | None) -> int:
 
 
 def read_plan(run_dir: str | None) -> Plan:
-    """Return the plan written by the launcher."""
+    """Return the Plan in plan.json of the run directory; PreflightError if it cannot be read."""
     if not run_dir:
         raise PreflightError("cannot serve without a run directory", hint="python -m nim.middleware RUN_DIR")
     path = Path(run_dir) / PLAN_FILE
@@ -47,7 +47,7 @@ def read_plan(run_dir: str | None) -> Plan:
 
 
 async def serve(plan: Plan) -> None:
-    """Serve on the socket in the run directory until a stop signal."""
+    """Serve the management API on the unix socket in the run directory until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -65,7 +65,7 @@ async def serve(plan: Plan) -> None:
 
 
 def listener(path: Path) -> socket.socket:
-    """Return a listening socket that only this user can access, replacing one left by a killed process."""
+    """Return a unix socket bound to `path` for this user only, replacing a left one; or PreflightError."""
     if path.is_socket():
         path.unlink()
     taken = socket.socket(socket.AF_UNIX)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.models.config import as_integer
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")

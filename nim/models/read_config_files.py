@@ -8,7 +8,7 @@ from typing import Any
 
 from nim.models.config import ModelConfig, model_config
 from nim.models.convert_mistral_params import as_config
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 CONFIG, PARAMS = "config.json", "params.json"
 # What a reading takes beside these two; each may be absent.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 RUNTIME_CONFIG = "runtime_config.json"
 RESERVED = "NIM_PASSTHROUGH_ARGS"

@@ -22,7 +22,7 @@ from nim.plan import (
 from nim.planning.plan_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without
 from nim.render.nginx import render_nginx
-from nim.render.vllm import read_args, render_args
+from nim.render.vllm_args import read_args, render_args
 from nim.selection.select import Selection
 from nim.settings import Settings
 from nim.value_origins import Value

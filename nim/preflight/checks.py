@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, PLAN_FILE, Plan
-from nim.preflight.tcp_sockets import Listener, find_listener
+from nim.preflight.proc_net_sockets import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -38,7 +38,7 @@ class Port:
 
 
 def check(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Run all checks; return the path of nginx. PreflightError for the first check that fails."""
+    """Check nginx, supervisor, engine, /dev/shm and ports; return nginx's path, or PreflightError."""
     nginx = _find_nginx(environ)
     if find_spec("supervisor") is None:
         raise PreflightError(
@@ -53,7 +53,7 @@ def check(plan: Plan, environ: Mapping[str, str]) -> str:
 
 
 def check_shared_memory(plan: Plan, shm: Path) -> None:
-    """Raise PreflightError if /dev/shm is too small for several workers or for a CPU."""
+    """Raise PreflightError if workers need /dev/shm and cannot write in it or less than 241 MiB are free."""
     tags = plan.profile.tags
     workers = [plan.config.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline")]
     if tags.get("gpu") != "cpu" and all(value is None or value.value == 1 for value in workers):
@@ -76,7 +76,7 @@ def check_shared_memory(plan: Plan, shm: Path) -> None:
 
 
 def warnings(shm: Path = SHM) -> Iterator[str]:
-    """Yield warnings about shared memory that may run short later."""
+    """Yield a warning as text if /dev/shm is smaller than 256 MiB; nothing otherwise."""
     with suppress(OSError):
         stats = os.statvfs(shm)
         if (size := stats.f_frsize * stats.f_blocks) < SHM_BYTES:
@@ -87,7 +87,7 @@ def warnings(shm: Path = SHM) -> Iterator[str]:
 
 
 def check_nginx(nginx: str, run_dir: Path) -> None:
-    """Run `nginx -t` on the rendered files; PreflightError with its message."""
+    """Run `nginx -t` on the rendered files; PreflightError with nginx's message if it fails."""
     command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / NGINX_FILE))
     try:
         test = subprocess.run(
@@ -116,7 +116,7 @@ def _find_nginx(environ: Mapping[str, str]) -> str:
 
 
 def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Raise PreflightError if the engine's program does not exist."""
+    """Raise PreflightError if the engine's program is not found on the engine's PATH."""
     program = plan.engine.argv[0]
     path = plan.engine.env.get("PATH") or environ.get("PATH", os.defpath)
     if shutil.which(program, path=path) is None:
@@ -127,7 +127,7 @@ def _check_engine(plan: Plan, environ: Mapping[str, str]) -> None:
 
 
 def _check_group() -> None:
-    """Refuse groups that nginx cannot keep: as root, its workers switch to root's group or exit."""
+    """Raise PreflightError if root's nginx could not change to group 0 (SETGID was dropped)."""
     groups = os.getresgid()
     if 0 in groups or _capabilities() >> CAP_SETGID & 1:
         return
@@ -139,14 +139,14 @@ def _check_group() -> None:
 
 
 def _capabilities() -> int:
-    """Return the effective capabilities as bits."""
+    """Return this process's effective capabilities as a bit mask, read from /proc; 0 if not listed."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     found = re.search(r"^CapEff:\s*(\w+)$", status, re.MULTILINE)
     return int(found[1], 16) if found else 0
 
 
 def ports(plan: Plan) -> Iterator[Port]:
-    """Yield the ports on which the service will listen."""
+    """Yield each TCP port of the service as Port: the gateway's, and those of health and engine if set."""
     gateway = plan.gateway
     yield Port(number=gateway.server_port, variable="NIM_SERVER_PORT", host="0.0.0.0")  # noqa: S104 (as nginx does)  # nosec B104
     if gateway.health_port is not None:
@@ -156,7 +156,7 @@ def ports(plan: Plan) -> Iterator[Port]:
 
 
 def _check_ports(ports: tuple[Port, ...]) -> None:
-    """Bind each port for a moment, all at the same time; PreflightError for one in use."""
+    """Bind all ports for a moment, at the same time; PreflightError for one in use or given twice."""
     seen: dict[int, Port] = {}
     with ExitStack() as taken:
         for port in ports:
@@ -171,7 +171,7 @@ def _check_ports(ports: tuple[Port, ...]) -> None:
 
 
 def _take(port: Port) -> socket.socket:
-    """Return a socket bound to a port; PreflightError if the port is in use or not permitted."""
+    """Return a listening socket on a port; PreflightError if the port is in use or not permitted."""
     link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,7 +196,7 @@ def _take(port: Port) -> socket.socket:
 
 
 def _end(holder: Listener) -> str:
-    """Return the command that ends the process on a port; a gateway of this service would be restarted."""
+    """Return the command that ends the process on a port: `nim drain` for a service of ours, else `kill`."""
     ours = _OUR_NGINX.match(holder.command)
     if ours and Path(ours[1], PLAN_FILE).exists():
         return f"NIM_RUN_DIR={ours[1]} nim drain"

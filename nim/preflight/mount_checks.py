@@ -16,8 +16,8 @@ class Place:
     variable: str
 
 
-def touch(steps: Iterator[Place], seconds: float) -> None:
-    """Run steps that access paths, each within `seconds` (0: no limit); PreflightError for one that blocks.
+def run_path_steps(steps: Iterator[Place], seconds: float) -> None:
+    """Run steps that access paths, all within `seconds` (0: no limit); PreflightError if one blocks.
 
     The steps run in a daemon thread, so a blocked one does not delay the exit of this process.
     """
@@ -25,7 +25,7 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
     failed: list[BaseException] = []
 
     def take() -> None:
-        """Run the steps in the thread and keep the first error."""
+        """Run the steps in the thread; keep the present place and the first error."""
         nonlocal at
         try:
             for place in steps:
@@ -48,19 +48,19 @@ def touch(steps: Iterator[Place], seconds: float) -> None:
 
 
 def probe(places: Iterator[Place], seconds: float) -> None:
-    """Access each path; PreflightError for one that does not respond within `seconds`."""
-    touch(_accessed(places), seconds)
+    """Test whether each path exists; PreflightError if that takes longer than `seconds` in all."""
+    run_path_steps(_accessed(places), seconds)
 
 
 def _accessed(places: Iterator[Place]) -> Iterator[Place]:
-    """Yield each path before accessing it."""
+    """Yield each place, then test whether its path exists, which blocks on a dead mount."""
     for place in places:
         yield place
         place.path.exists()
 
 
 def _nothing_tried(seconds: float) -> PreflightError:
-    """Return the error for a step that hung before naming a place."""
+    """Return the PreflightError for steps that hung before naming a place."""
     return PreflightError(
         f"cannot check the directories: nothing has answered for {seconds:g} s (NIM_CACHE_PROBE_TIMEOUT)",
         hint="NIM_CACHE_PROBE_TIMEOUT=… longer, if this machine is only slow",
@@ -68,7 +68,7 @@ def _nothing_tried(seconds: float) -> PreflightError:
 
 
 def _no_answer(place: Place, seconds: float) -> PreflightError:
-    """Return the error for a path that does not respond."""
+    """Return the PreflightError for a path that does not respond."""
     return PreflightError(
         f'cannot use "{place.path}" ({place.variable}): it has not answered for {seconds:g} s '
         "(NIM_CACHE_PROBE_TIMEOUT), as when the server of a network mount is gone",

@@ -13,7 +13,7 @@ from nim.preflight.checks import Port
 
 
 def claim_ports(ports: Iterable[Port]) -> tuple[int, ...]:
-    """Return a descriptor for each port; while one is open, no other service can claim that port.
+    """Bind an abstract unix socket named after each port; return their descriptors, or PreflightError.
 
     The descriptors survive exec. The names that they hold are, like ports, those of this network namespace.
     PreflightError for a port that another service has claimed.
@@ -30,7 +30,7 @@ def claim_ports(ports: Iterable[Port]) -> tuple[int, ...]:
 
 
 def release(held: Iterable[int]) -> None:
-    """Give up the claims."""
+    """Close the descriptors of the claims, so that others can claim the ports."""
     for fd in held:
         os.close(fd)
 

@@ -28,7 +28,7 @@ _TROUBLE = frozenset("\"'\\$%;#{}\n\r\t")
 
 
 def take(path: Path) -> int:
-    """Create the run directory and lock it; return the lock's descriptor. PreflightError if it is in use."""
+    """Create and lock the run directory, remove leftovers; return the lock's fd, or PreflightError."""
     _check_path(path)
     _make(path)
     check_owner(path, path.lstat())
@@ -42,14 +42,14 @@ def take(path: Path) -> int:
 
 
 def release(path: Path, lock: int) -> None:
-    """Release the lock of the run directory and remove its files."""
+    """Remove the lock file of the run directory and close its descriptor."""
     with suppress(OSError):
         (path / LOCK_FILE).unlink(missing_ok=True)
     os.close(lock)
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory of files and sockets if it exists; anything else in it stays."""
+    """Delete a directory with the files in it; errors are ignored, such as for a directory in it."""
     with suppress(OSError):
         for entry in path.iterdir():
             entry.unlink()
@@ -57,7 +57,7 @@ def remove_directory(path: Path) -> None:
 
 
 def _check_path(path: Path) -> None:
-    """Raise PreflightError for a path that is relative, too long for its sockets, or not plain text."""
+    """Raise PreflightError for a path that is relative, too long for sockets or not plain text."""
     socket_path = str(path / LONGEST_SOCKET_NAME)
     if len(os.fsencode(socket_path)) > SOCKET_PATH_BYTES:
         raise PreflightError(
@@ -73,7 +73,7 @@ def _check_path(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """Create the directory, readable by this user only."""
+    """Create the directory with mode 700 unless it exists; PreflightError if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -90,7 +90,7 @@ def _make(path: Path) -> None:
 
 
 def check_owner(path: Path, found: os.stat_result) -> None:
-    """Refuse a directory others can reach: its sockets accept commands from anyone who can connect."""
+    """Raise PreflightError unless the path is a directory of this user that others cannot enter."""
     if not stat.S_ISDIR(found.st_mode):
         raise PreflightError(
             f'cannot use "{path}" as the run directory: it is not a directory', hint="NIM_RUN_DIR=… elsewhere"
@@ -110,7 +110,7 @@ def check_owner(path: Path, found: os.stat_result) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Lock the directory and write this process's pid. A lock file removed meanwhile no longer counts."""
+    """Lock the lock file, write this process's pid to it, return its descriptor; PreflightError if held."""
     while True:
         fd = _open_lock(path)
         try:
@@ -130,7 +130,7 @@ def _lock(path: Path) -> int:
 
 
 def _wait_for_leftovers(path: Path, lock: int) -> None:
-    """Wait for the supervisord of a killed PID 1, which holds the socket until its programs have ended."""
+    """Wait up to 15 s for a killed service's supervisord to end; PreflightError if it does not."""
     deadline = time.monotonic() + LEFTOVER_SECONDS
     while (pid := _supervisord(path)) is not None:
         if time.monotonic() > deadline:
@@ -144,7 +144,7 @@ def _wait_for_leftovers(path: Path, lock: int) -> None:
 
 
 def _supervisord(path: Path) -> int | None:
-    """Return the pid of a supervisord that still belongs to this directory."""
+    """Return the pid of a running supervisord of this directory; None if there is none."""
     with suppress(OSError, ValueError):
         pid = int((path / SUPERVISORD_PID_FILE).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -155,7 +155,7 @@ def _supervisord(path: Path) -> int | None:
 
 
 def _open_lock(path: Path) -> int:
-    """Return a descriptor of the lock file."""
+    """Open or create the lock file; return its descriptor, PreflightError if that fails."""
     try:
         return os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -173,6 +173,6 @@ def _is_current(lock: Path, fd: int) -> bool:
 
 
 def lock_holder(fd: int) -> int | None:
-    """Return the pid in an open lock file."""
+    """Return the pid written in an open lock file; None if there is none."""
     text = os.pread(fd, 32, 0).decode(errors="replace").strip()
     return int(text) if text.isdecimal() else None

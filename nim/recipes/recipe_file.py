@@ -15,8 +15,8 @@ from nim.errors import ManifestError
 from nim.manifest.types import about
 from nim.manifest.yaml_nodes import Place, compose
 from nim.manifest.yaml_to_dataclass import read
+from nim.read_regular_file import read_text
 from nim.recipes.hardware_names import CPU_KEYS, EVERY_GPU, find_target
-from nim.regular_files import read_text
 
 MAX_BYTES = 4 * 1024**2
 # The unconverted text: YAML would read dates and versions as numbers.

@@ -12,8 +12,7 @@ Write = Callable[[Any], str]
 
 
 def environment(write: Write) -> Environment:
-    """Return an environment in which each `{{ … }}` passes through `write`, so that quoting cannot be
-    forgotten.
+    """Return a Jinja Environment in which `write` quotes every `{{ … }}` and undefined names raise.
 
     Templates share text by `include`: the result of a macro would be quoted as one value.
     """

@@ -8,7 +8,7 @@ from nim.data_paths import NGINX_TEMPLATES
 from nim.plan import Gateway
 from nim.render.jinja import environment
 from nim.render.nginx_locations import engine_locations, middleware_routes
-from nim.render.nginx_words import Verbatim, write
+from nim.render.nginx_quoting import Verbatim, write
 from nim.routes import (
     LIVE,
     READY,
@@ -38,7 +38,7 @@ def render_nginx(
     json_logs: bool,
     open_files: int = 4_096,
 ) -> str:
-    """Return the text of nginx.conf. `engine_address` has the form of `plan.Engine.address`.
+    """Return the text of nginx.conf, rendered from its template; `engine_address` is an upstream server.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     """
@@ -77,18 +77,18 @@ def render_nginx(
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
-    """Return patterns for the allowed origins; keys of nginx's maps must be short and unique."""
+    """Return nginx map patterns, as texts, for the allowed origins; malformed ones are left out."""
     return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:
-    """Return the text that lists the open routes for a client."""
+    """Return text for a client on where the open routes are listed."""
     document = "/openapi.json"
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
 
 def _run_paths(run_dir: str) -> dict[str, str]:
-    """Return the paths nginx reads and writes in the run directory."""
+    """Return {name in the template: path} of what nginx reads and writes in the run directory."""
     names = {
         "pid": "nginx.pid",
         "lock": "nginx.lock",

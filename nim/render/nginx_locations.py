@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nim.plan import Gateway
-from nim.render.nginx_words import Verbatim, quote
+from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import ALWAYS_OPEN, TOKENIZER_ROUTES, Route, Target
 
 _SEGMENT = "[A-Za-z0-9._:-]+"
@@ -33,7 +33,7 @@ class MiddlewareRoute:
 
 
 def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[MiddlewareRoute]:
-    """Return the open routes that the middleware answers."""
+    """Return a list with a MiddlewareRoute for each of the routes that the middleware answers."""
     return [
         MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
         for route in routes
@@ -42,7 +42,7 @@ def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[Middlew
 
 
 def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
-    """Return one location for each open path of the engine, whatever its methods."""
+    """Return a list with one Location for each path of the engine, whatever its methods."""
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         if route.target is Target.ENGINE:
@@ -51,7 +51,7 @@ def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location
 
 
 def _location(same: Sequence[Route], gateway: Gateway) -> Location:
-    """Return the location of one path. The upstream path is the table's, never the client's spelling."""
+    """Return the Location of routes with the same path; the upstream path is the route table's."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
     readable = "GET" in methods and not route.websocket
@@ -74,7 +74,7 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
 
 
 def _asks_for_key(route: Route, gateway: Gateway) -> bool:
-    """Return whether a request to this route needs an API key; health never does."""
+    """Return whether nginx asks for an API key on this route; health routes never do."""
     if gateway.api_keys is None or route.group in ALWAYS_OPEN:
         return False
     return not {route.path, route.group.value} & {*gateway.api_keys.exempt}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
-from nim.regular_files import read_text
+from nim.read_regular_file import read_text
 
 # Passed on to the engine. Each may be given as NAME_FILE instead.
 SECRETS = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoReturn:
-    """Check the plan, write the run directory and replace this process by PID 1.
+    """Make and check the plan, write the run directory, become PID 1 by exec; NimError if refused.
 
     Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
     process while `make_plan` runs, and is dismissed if the plan is refused.
@@ -40,7 +40,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 
 def drain(run_dir: str) -> int:
-    """Tell the service of a run directory to shut down; returns its pid. PreflightError if none runs."""
-    from nim.preflight.drain import ask_to_drain
+    """Send SIGUSR1 to the service that runs in `run_dir`; return its pid, PreflightError if none runs."""
+    from nim.preflight.drain_signal import ask_to_drain
 
     return ask_to_drain(run_dir)

@@ -13,15 +13,15 @@ from nim.cleanup.process_table import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
-from nim.failures.cut_streams import CutStreams
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
+from nim.failures.find_cut_streams import CutStreams
 from nim.failures.program_exit import ProgramExit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
 from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
-from nim.preflight.tcp_sockets import count_connections
+from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter
@@ -105,7 +105,7 @@ class Controller:
         )
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
-        """Log the loss of an engine that will be restarted."""
+        """Log at ERROR how the engine was lost and what it logged last; restarts nothing itself."""
         report.log_failure(self._context.log_writer, "ERROR", failure, "engine", end)
 
     def _program(self, name: str) -> Program:
@@ -115,24 +115,24 @@ class Controller:
         self._loop.after(0, self._start_programs)
 
     def _start_programs(self) -> None:
-        """Start nginx first: it answers the liveness probe."""
+        """Start nginx, the engine and the middleware, in this order, unless the service is stopping."""
         if not self._ending:
             self.nginx.program.start()
             self.engine.start()
             self.middleware.program.start()
 
     def _strays(self) -> tuple[Process, ...]:
-        """Return the processes that outlived their parent."""
+        """Return a tuple of the Processes adopted by this one because their parent ended, no zombies."""
         return strays(os.getpid(), {self._context.supervisor_pid})
 
     def on_gateway_record(self, record: Record, least: str) -> None:
-        """Keep the last lines of nginx and supervisord from a level on, should one of them be lost."""
+        """Pass a record of nginx or supervisord to the cut-stream report; keep it from level `least` on."""
         self.cut_streams.read_error(record.message)
         if severity(record.level) >= severity(least):
             self._gateway_log.append(record.message)
 
     def on_signal(self, number: int) -> None:
-        """Start the shutdown on any stop signal. A repeated SIGINT shortens it."""
+        """Start the shutdown at the first stop signal; each further SIGINT shortens it, others do nothing."""
         if self._ending is None:
             self._say("INFO", f"stopping: {signal.Signals(number).name}")
             self.stopping_since = self._loop.now()
@@ -142,7 +142,7 @@ class Controller:
             self._ending.wake()
 
     def on_children(self) -> None:
-        """Reap ended children: supervisord, and orphans adopted by this process."""
+        """Reap all ended children without blocking; if supervisord is one of them, end the service."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self._context.supervisor_pid:
@@ -151,7 +151,7 @@ class Controller:
             self._ending.wake()
 
     def _supervisor_gone(self, status: int) -> None:
-        """End the service because supervisord has ended."""
+        """End the service with the exit code of GatewayLost because supervisord has ended."""
         self._supervisor_lives = False
         if not self._ending:
             code = os.waitstatus_to_exitcode(status)
@@ -166,7 +166,7 @@ class Controller:
         self._fail(GatewayLost.exit_code, self._failure_of(NGINX_LOST, end), "nginx", end)
 
     def _failure_of(self, kind: FailureClass, end: ProgramExit) -> Failure:
-        """Return the failure for a report: class, log lines and exit."""
+        """Return a Failure with the class, the last lines of nginx and supervisord, and the exit."""
         return Failure(
             kind=kind.name,
             message=kind.message,
@@ -177,7 +177,7 @@ class Controller:
         )
 
     def _fail(self, code: int, failure: Failure, what: str, end: ProgramExit) -> None:
-        """Publish and log the failure, and end the service with this exit code."""
+        """Publish and log the failure, write the termination log, and end the service with this exit code."""
         if self._ending:
             return
         self.exit_code, self._failure = code, failure
@@ -189,12 +189,12 @@ class Controller:
         self._ending = Task(self._loop, self._end_service())
 
     def _streams_lost(self) -> str:
-        """Return a clause with the number of open connections; orphaned workers do not log theirs."""
+        """Return a clause for the log with the number of open client connections, lost with nginx."""
         count = count_connections(self._plan.gateway.server_port)
         return f", and with it its streams ({count} connections were open and cannot be identified)"
 
     def _stop(self) -> Steps:
-        """Shut down in order: not ready, settle, drain nginx, stop the engine, then everything else."""
+        """Shut down in steps (a generator): not ready, settle, drain nginx, stop the engine, the rest."""
         budget = ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=self.status.state.ready)
         began, was_serving = self._loop.now(), self.engine.program.alive
         self._expect_exits()
@@ -215,7 +215,7 @@ class Controller:
         yield from self._end_service()
 
     def _drain(self, deadline: float) -> Steps:
-        """Stop nginx gracefully: no new requests, running ones may finish until the deadline."""
+        """Stop nginx gracefully (a generator); kill it if running requests have not ended by `deadline`."""
         nginx = self.nginx.program
         cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
@@ -244,19 +244,19 @@ class Controller:
     def _wait(
         self, true: Callable[[], bool], seconds: float, interrupts: int = 1
     ) -> Generator[float, None, bool]:
-        """Wait as `until` does, but stop early after `interrupts` further Ctrl-C."""
+        """Wait up to `seconds` until `true()` holds, return whether it does; further Ctrl-C cut it short."""
         yield from until(self._loop, lambda: true() or self._interrupts >= interrupts, max(seconds, 0))
         return (
             yield from until(self._loop, true, HURRIED_STOP_SECONDS if self._interrupts >= interrupts else 0)
         )
 
     def _running(self) -> list[str]:
-        """Return the names of the programs that run."""
+        """Return the list of names of those of nginx, engine and middleware that run."""
         programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
         return [program.name for program in programs if program.alive]
 
     def _end_service(self) -> Steps:
-        """Kill what still runs, end supervisord, remove leftovers, write the verdict and stop the loop."""
+        """Kill what still runs, end supervisord, write verdict.json and stop the loop (a generator)."""
         self._expect_exits()
         if self.engine.program.process:
             self.engine.program.process.send(signal.SIGKILL)

@@ -12,9 +12,9 @@ from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
-from nim.health.engine_processes import EngineProcesses
+from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
-from nim.health.readiness import Readiness, ask_health
+from nim.health.readiness_poller import Readiness, ask_health
 from nim.health.ready_message import ready_lines
 from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.health.startup_phases import Start
@@ -87,7 +87,7 @@ class EngineRestarter:
         program.on_exit = self._on_exit
 
     def start(self) -> None:
-        """Start the engine and poll its readiness."""
+        """Start the engine through supervisord, and begin to track its start and to poll its readiness."""
         self._begin()
         self._startup.begin()
         self._orphans.begin()
@@ -96,14 +96,14 @@ class EngineRestarter:
         self._readiness.begin()
 
     def read(self, record: Record) -> None:
-        """Process one log record of the engine."""
+        """Keep one log record of the engine for a failure report, and update the start phase from it."""
         self._log.append(record)
         if self.program.process and not self._exit_expected:
             self._processes.meet(record, self.program.process)
         self.progress(record.message)
 
     def progress(self, text: str) -> None:
-        """Update the start phase from a log line or the text of a progress bar."""
+        """Publish the start phase that a log line or progress bar shows; nothing once ready or ended."""
         if self._ready_at is not None or self._exit_expected or not self.program.alive:
             return
         if step := self._start.read(text):
@@ -119,17 +119,17 @@ class EngineRestarter:
         return self.program.alive and self._ready_at is None
 
     def expect_exit(self) -> None:
-        """Treat the next exit as intended."""
+        """Treat the engine's next exit as intended: no restart follows; cancel all its checks and watches."""
         self.program.on_exit = lambda _: None
         self._exit_expected = True
         self._forget()
 
     def clear_up(self) -> None:
-        """Remove shared memory left by the engine, once none of its processes runs."""
+        """Remove the shared memory that the engine left; call this when none of its processes runs."""
         self._orphans.end()
 
     def _begin(self) -> None:
-        """Start the program and reset what is known of the start."""
+        """Reset what is known of a start: phase, log lines, lost process, OOM kills. Starts nothing."""
         self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
         self._lost_process: str | None = None
@@ -140,7 +140,7 @@ class EngineRestarter:
     # while the engine runs
 
     def _is_ready(self) -> None:
-        """Publish ready and start watching for stalls."""
+        """Publish and log ready, watch all processes of the engine, and begin to detect stalls."""
         self._served = True
         self._ready_at = self._loop.now()
         if self.program.process:  # first, so that no exit after this goes unnoticed
@@ -152,7 +152,7 @@ class EngineRestarter:
         self._stalls.begin()
 
     def _on_process_lost(self, process: Process) -> None:
-        """Report not ready until it is clear whether the engine survives without this process."""
+        """Publish not ready because a process of the engine ended; schedule whether to kill the engine."""
         name = f"{process.name} (pid {process.pid})"
         if self._task:
             return
@@ -163,7 +163,7 @@ class EngineRestarter:
         self._task = Task(self._loop, self._decide_after_loss())
 
     def _decide_after_loss(self) -> Steps:
-        """Wait for the engine to exit by itself; else check its health, and kill it if it does not answer."""
+        """Wait for the engine to exit by itself; then kill it, or first ask /health if it had been ready."""
         yield PROCESS_LOST_WHILE_STARTING_SECONDS if self._ready_at is None else PROCESS_LOST_SECONDS
         self._task = None
         if self._ready_at is None:
@@ -185,38 +185,38 @@ class EngineRestarter:
             self._kill()
 
     def _stalled(self, why: str) -> None:
-        """Publish that the engine is stalled, and log it."""
+        """Publish not ready with `why` the engine is stalled, count the stall and log it."""
         self._callbacks.say("ERROR", f"not ready: {why}")
         self._status.count_stall()
         self._status.stalled(why)
 
     def _recovered(self) -> None:
-        """Publish ready again after a stall."""
+        """Log that the stalled engine works again; publish ready, unless a lost process is being judged."""
         self._callbacks.say("WARNING", "the engine works again")
         if not (self._task or self._health_check):
             self._status.ready()
 
     def _given_up(self, why: str) -> None:
-        """Kill an engine that has been stalled for too long."""
+        """Log and send SIGKILL to an engine that has been stalled for too long."""
         self._kill_reason = why
         self._stalls.end()
         self._callbacks.say("ERROR", f"{why}; it is killed")
         self._kill_now()
 
     def _kill(self) -> None:
-        """Kill the engine because it does not exit by itself."""
+        """Log that the engine does not exit by itself, and send SIGKILL to it."""
         self._callbacks.say("WARNING", "the engine does not end by itself and is killed")
         self._kill_now()
 
     def _kill_now(self) -> None:
-        """Send SIGKILL to the engine."""
+        """Send SIGKILL to the engine's process; nothing if it does not run."""
         if self.program.process:
             self.program.process.send(SIGKILL)
 
     # after the engine has ended
 
     def _forget(self) -> None:
-        """Cancel every pending check, watch and restart."""
+        """Cancel every pending check, watch and restart of the engine."""
         self._readiness.end()
         self._startup.end()
         self._stalls.end()
@@ -227,7 +227,7 @@ class EngineRestarter:
         self._task = self._health_check = self._ready_at = None
 
     def _on_exit(self, end: ProgramExit) -> None:
-        """Handle an exit that was not requested: a loss, whatever the exit code."""
+        """Handle an exit that was not requested: report and classify the loss, then restart or give up."""
         was_ready = self._ready_at is not None
         well_until = self._stalls.since if self._kill_reason else self._loop.now()
         well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
@@ -260,12 +260,12 @@ class EngineRestarter:
         return self._restarts.lost(well_seconds)
 
     def _kernel_killed(self) -> bool:
-        """Return whether the kernel has killed a process for lack of memory since the start."""
+        """Return whether the kernel's count of OOM kills, read from /sys or /proc, has grown meanwhile."""
         now = kernel_kills()
         return now is not None and self._kills is not None and now > self._kills
 
     def _restart(self, delay: float) -> Steps:
-        """Kill leftovers of the old engine (they hold memory), wait for the delay, start again."""
+        """Kill leftovers of the old engine, wait `delay` seconds, start the engine again (a generator)."""
         yield from clear_strays(self._loop, self._callbacks.strays)
         yield from until(self._loop, lambda: False, delay)
         self._task = None
@@ -274,7 +274,7 @@ class EngineRestarter:
 
 
 def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
-    """Kill processes that outlived their parent and wait until they are gone."""
+    """Send SIGKILL to the processes of `strays()` until there are none, for at most 30 s (a generator)."""
     began = loop.now()
     while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
         for process in left:

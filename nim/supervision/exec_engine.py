@@ -22,7 +22,7 @@ UUID_BYTES = 36
 
 
 def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the engine; errors go to stderr."""
+    """Replace this process by the engine, its command read from the run directory; exit if that fails."""
     # Downloads may be shared with other users; the run directory is private by its own mode.
     os.umask(int(environ.get(UMASK, "077"), 8))
     # Not SIGTERM: on SIGTERM vLLM marks the answers it breaks off as complete, and nginx would pass that on.
@@ -43,7 +43,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
 
 
 def _parts_directory(directory: Path) -> dict[str, str]:
-    """Return the variable that names a directory for the sockets between vLLM's processes; {} if too long.
+    """Recreate a directory for sockets of vLLM; return {variable: path}, or {} if the path is too long.
 
     A path that is too long for them leaves them in the temporary directory, where vLLM would have them.
     """
@@ -55,7 +55,7 @@ def _parts_directory(directory: Path) -> dict[str, str]:
 
 
 def _log_into(pipe: Path) -> None:
-    """Redirect stdout and stderr to the log pipe directly; without a reader, change nothing."""
+    """Redirect stdout and stderr to the named pipe at `pipe`; change nothing if nobody reads from it."""
     with suppress(OSError):
         fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(fd, True)

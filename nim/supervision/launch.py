@@ -19,7 +19,7 @@ from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
-from nim.preflight.directories import check_directories
+from nim.preflight.directory_checks import check_directories
 from nim.preflight.port_claims import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
@@ -34,11 +34,11 @@ NEEDED = frozenset(
     {"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"}
     | {"LD_LIBRARY_PATH", "LD_PRELOAD", "OPENSSL_CONF"}
 )
-INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.init")
+INIT: tuple[str, ...] = ("-I", "-m", "nim.supervision.pid1_main")
 
 
 def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> NoReturn:
-    """Start a planned service by replacing this process with PID 1. PreflightError if nothing was started."""
+    """Check the plan, write the run directory, start nginx and exec PID 1; PreflightError if refused."""
     check_directories(plan, environ)  # with the user's own umask: a cache may be shared
     umask = os.umask(0o077)
     run_dir = Path(plan.run_dir)
@@ -76,7 +76,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
 
 
 def _for_supervisord(plan: Plan, nginx: str, umask: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that supervisord.conf reads."""
+    """Return the environment variables, as a dict, that supervisord.conf reads."""
     return {
         "NIM_RUN_DIR": plan.run_dir,
         "NIM_PYTHON": sys.executable,
@@ -90,24 +90,24 @@ def _for_supervisord(plan: Plan, nginx: str, umask: int, environ: Mapping[str, s
 
 
 def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, str, int]]:
-    """Return the file of digests that nginx loads, with its name and mode; empty without API keys."""
+    """Return [(name, text, mode)] of the file of API key digests for nginx; [] without API keys."""
     if not plan.gateway.api_keys:
         return []
-    from nim.preflight.api_keys import digests_for_nginx
+    from nim.preflight.api_key_digests import digests_for_nginx
 
     return [(API_KEYS_FILE, digests_for_nginx(plan.gateway.api_keys, environ), 0o600)]
 
 
 def _check_tls(plan: Plan) -> None:
-    """Refuse unusable certificate files."""
+    """Raise PreflightError for unusable certificate files; do nothing without TLS."""
     if plan.gateway.tls:
-        from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+        from nim.preflight.certificate_checks import check_certificates  # OpenSSL is loaded only with TLS
 
         check_certificates(plan.gateway.tls)
 
 
 def clean_environment(environ: Mapping[str, str]) -> str:
-    """Return the words before a program that start it without the user's secrets, by `env -i`."""
+    """Return the text `env -i NAME=value …`, shell-quoted, that starts a program without secrets."""
     needed = (name for name in environ if name in NEEDED or name.startswith("LC_"))
     words = [f"{name}={environ[name]}" for name in needed]
     return shlex.join([shutil.which("env") or "/usr/bin/env", "-i", *words])
@@ -125,7 +125,7 @@ def _drain_ms(plan: Plan) -> int:
 
 
 def _start_gateway(run_dir: Path) -> None:
-    """Start nginx at once, before PID 1 is imported. PID 1 retries and reports a failure."""
+    """Ask supervisord to start nginx, after at most 0.5 s for its socket; failures are ignored."""
     deadline = time.monotonic() + GATEWAY_START_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -134,7 +134,7 @@ def _start_gateway(run_dir: Path) -> None:
 
 
 def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
-    """Write all files of the run directory, each atomically."""
+    """Create the log pipes and write all files of the run directory; PreflightError if that fails."""
     state = first_state(time.time())
     files = [*more, *((file.path, file.text, file.mode) for file in plan.files)]
     files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
@@ -152,7 +152,7 @@ def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
 
 
 def _check_nginx(nginx: str, run_dir: Path) -> None:
-    """Run `nginx -t` with the log pipes open: the test opens them too and would block without a reader."""
+    """Run `nginx -t` while holding the log pipes open, else it would block; PreflightError if it fails."""
     held = [open_pipe(run_dir, name) for name in NAMES]
     try:
         checks.check_nginx(nginx, run_dir)
@@ -162,7 +162,7 @@ def _check_nginx(nginx: str, run_dir: Path) -> None:
 
 
 def _warn(plan: Plan) -> None:
-    """Log warnings about shared memory."""
+    """Write warnings about a small /dev/shm to stderr, if the log level admits warnings."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     for warning in checks.warnings():
         if form.wants("WARNING"):

@@ -36,13 +36,13 @@ class Restarter:
         program.on_exit = self._on_exit
 
     def expect_exit(self) -> None:
-        """Treat the next exit as intended."""
+        """Treat the program's next exit as intended: do not restart it, and cancel a pending restart."""
         self.program.on_exit = lambda _: None
         if self._restart_task:
             self._restart_task.cancel()
 
     def _on_exit(self, end: ProgramExit) -> None:
-        """Schedule a restart, or give up after too many consecutive losses."""
+        """Log the loss and schedule a restart; after too many consecutive losses call `give_up` instead."""
         delay = self._restarts.lost(self._loop.now() - self.program.started_at)
         lost = f"{self.program.name} lost ({end})"
         if delay is None:
@@ -54,7 +54,7 @@ class Restarter:
         self._restart_task = Task(self._loop, self._restart(delay))
 
     def _restart(self, delay: float) -> Steps:
-        """Kill the old process group, wait for the delay, remove leftover files, start the program."""
+        """Kill the old process group, wait `delay` seconds, remove leftover files, start the program."""
         yield from clear_group(self._loop, self.program)
         yield from until(self._loop, lambda: False, delay)
         for path in self._leftovers:
@@ -63,7 +63,7 @@ class Restarter:
 
 
 def clear_group(loop: EventLoop, program: Program) -> Steps:
-    """Kill the process group of a program and wait until it is gone."""
+    """Send SIGKILL to the program's process group and wait until it is gone, at most 5 s (a generator)."""
     program.signal(SIGKILL)
     deadline = loop.now() + GROUP_GONE_SECONDS
     while program.group is not None and group_lives(program.group) and loop.now() < deadline:

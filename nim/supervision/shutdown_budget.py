@@ -19,7 +19,7 @@ class ShutdownBudget:
 
     @classmethod
     def of(cls, total: float, *, serving: bool) -> Self:
-        """Return the budget for `total` seconds. A service never ready needs no settling and draining."""
+        """Return the ShutdownBudget for `total` seconds; not `serving`, it has no time to settle."""
         settle = min(3.0, total * 0.12)
         engine = min(7.5, total * 0.4)
         kill = min(1.5, total * 0.1)
@@ -30,5 +30,5 @@ class ShutdownBudget:
 
     @property
     def cut(self) -> float:
-        """Return the seconds after which nginx cuts running streams, in time to log them."""
+        """Return the seconds from the start of the drain until nginx cuts streams, in time to log them."""
         return self.drain - min(0.5, self.drain * 0.1)

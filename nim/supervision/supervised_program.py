@@ -27,7 +27,7 @@ class Program:
         return self.process is not None
 
     def start(self) -> None:
-        """Start the program. A failure to start is reported through `on_exit`."""
+        """Start the program through supervisord and watch its process; `on_exit` gets a failure to start."""
         self.started_at = self._loop.now()
         try:
             pid = self._supervisor.start(self.name)
@@ -44,7 +44,7 @@ class Program:
         Watch(self._loop, self.process, self._ended)
 
     def stop(self) -> None:
-        """Send the stop signal configured for the program."""
+        """Have supervisord send the program its stop signal, without waiting; nothing if it does not run."""
         if self.process is None:
             return
         try:
@@ -53,12 +53,12 @@ class Program:
             self._say("WARNING", str(error))
 
     def signal(self, number: int) -> None:
-        """Signal the process group of the program, which can outlive the program itself."""
+        """Send a signal to the program's process group, which can outlive it; nothing if there is none."""
         if self.group is not None:
             send_group(self.group, number)
 
     def _ended(self) -> None:
-        """Ask supervisord for the exit and call `on_exit`."""
+        """Ask supervisord how the program ended, forget its process, call `on_exit` with a ProgramExit."""
         try:
             end = self._supervisor.end_of(self.name)
         except SupervisorError as error:

@@ -47,7 +47,7 @@ class Supervisor:
         self.on_up: Callable[[], None] = lambda: None
 
     def note(self, line: str) -> tuple[str, str]:
-        """Return level and message of a line of supervisord's log, routine lines at DEBUG."""
+        """Return (level, message) of a line of supervisord's log; record exits, call `on_up` at its start."""
         match = _LINE.fullmatch(line)
         level, message = (_LEVELS.get(match[1], "DEBUG"), match[2]) if match else ("ERROR", line)
         if match and (end := _ENDED.match(message)):
@@ -58,7 +58,7 @@ class Supervisor:
         return "DEBUG" if match and _ROUTINE.search(message) else level, message
 
     def start(self, name: str) -> int | None:
-        """Start a program unless it runs; return its pid, or None if it has already ended."""
+        """Start a program unless it runs; return its pid, None if it has ended, or SupervisorError."""
         self._ends.pop(name, None)
         try:
             self._call("startProcess", name, False)
@@ -68,15 +68,15 @@ class Supervisor:
         return int(self._call("getProcessInfo", name)["pid"]) or None
 
     def stop(self, name: str) -> None:
-        """Send a program its stop signal without waiting."""
+        """Have supervisord send a program its stop signal, without waiting; SupervisorError if that fails."""
         self._call("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Make supervisord stop everything and exit."""
+        """Call supervisord's `shutdown`: it stops all programs and exits. SupervisorError if unreachable."""
         self._call("shutdown")
 
     def end_of(self, name: str) -> ProgramExit:
-        """Return how a program that has just ended did so. The call makes supervisord reap and log it."""
+        """Return the ProgramExit of a program that has just ended, within 3 s; an empty one if unknown."""
         deadline = monotonic() + ANSWER_SECONDS
         while name not in self._ends and monotonic() < deadline:
             alive = int(self._call("getProcessInfo", name)["pid"])
@@ -86,7 +86,7 @@ class Supervisor:
         return self._ends.pop(name, ProgramExit())
 
     def _call(self, method: str, *arguments: str | bool) -> dict[str, str]:
-        """Return the members of the answer if it is a struct, else an empty mapping."""
+        """Call a method of supervisord; return the answer's struct as a dict, else {}. Or SupervisorError."""
         try:
             answer = self._exchange(_request(method, arguments))
         except OSError as error:
@@ -97,7 +97,7 @@ class Supervisor:
         return members
 
     def _exchange(self, request: bytes) -> str:
-        """Return supervisord's answer to a request over its socket."""
+        """Send an HTTP request to supervisord's unix socket; return the answer as text, or OSError."""
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(ANSWER_SECONDS)
             link.connect(self._socket)
@@ -109,7 +109,7 @@ class Supervisor:
 
 
 def _request(method: str, arguments: tuple[str | bool, ...]) -> bytes:
-    """Return an XML-RPC call as an HTTP request."""
+    """Return an XML-RPC call as the bytes of an HTTP request."""
     values = "".join(
         f"<param><value><boolean>{argument:d}</boolean></value></param>"
         if isinstance(argument, bool)

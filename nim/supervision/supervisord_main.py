@@ -14,7 +14,7 @@ import supervisor.supervisord
 
 
 def main() -> None:
-    """Read the configuration from stdin, then run supervisord with its log in its pipe."""
+    """Read the configuration from stdin as JSON, then run supervisord; return at once if stdin is empty."""
     text = sys.stdin.buffer.read()
     if not text:
         return

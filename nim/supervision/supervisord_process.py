@@ -27,7 +27,7 @@ class Supervisord:
 
     @classmethod
     def prepare(cls) -> Self:
-        """Start the process in its own session. It exits when its parent does or sends nothing."""
+        """Fork a process that imports supervisord and waits for its configuration; return a Supervisord."""
         ear, word = os.pipe()
         if pid := os.fork():
             os.close(ear)
@@ -45,7 +45,7 @@ class Supervisord:
             os._exit(127)
 
     def begin(self, run_dir: Path, environ: Mapping[str, str]) -> int:
-        """Make supervisord run the programs of a run directory with this environment; return its pid."""
+        """Send the waiting process its configuration and `environ`; return the pid of this supervisord."""
         logs = run_dir / LOG_DIR
         word = {
             "configuration": str(SUPERVISORD_CONF),
@@ -60,7 +60,7 @@ class Supervisord:
         return self.pid
 
     def dismiss(self) -> None:
-        """End the process without a configuration."""
+        """Kill the process, with SIGTERM once it has its configuration, and wait until it has ended."""
         waits = self.word is not None
         if self.word is not None:
             os.close(self.word)
@@ -70,13 +70,13 @@ class Supervisord:
 
 
 def adopt_orphans() -> None:
-    """Become the subreaper of all descendants (survives exec; PID 1 already is one)."""
+    """Make this process the subreaper of all its descendants (survives exec); nothing as PID 1."""
     if os.getpid() != 1:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(number: int) -> None:
-    """Have the kernel signal this process when its parent dies. Not needed below PID 1."""
+    """Have the kernel send this process signal `number` when its parent dies; nothing below PID 1."""
     parent = os.getppid()
     if parent > 1:
         _prctl(PR_SET_PDEATHSIG, number)
@@ -85,7 +85,7 @@ def die_with_parent(number: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    """Call prctl(2); OSError if it fails."""
+    """Call prctl(2) of the C library; a failure is ignored."""
     import ctypes  # takes 5 ms, which the launcher saves
 
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

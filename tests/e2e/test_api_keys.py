@@ -20,7 +20,7 @@ from schemathesis import Case, GenerationMode
 
 from nim.cleanup.process_table import all_processes, below
 from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_keys import digest_of
+from nim.preflight.api_key_digests import digest_of
 from tests.certificates import Authority
 from tests.e2e.conftest import READY_SECONDS, Service, serving
 from tests.e2e.test_generated_requests import ANSWERED_BEHIND, Operation

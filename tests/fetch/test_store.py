@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import SettingsError, WeightsError
-from nim.fetch.model_store import NOTE, Note, make_store
+from nim.fetch.create_model_store import NOTE, Note, make_store
 from nim.models.checkpoint.check_model_directory import read_local_model
 from tests.fetch.conftest import FILES, SHARD, Commands
 

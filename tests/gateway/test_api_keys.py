@@ -8,7 +8,7 @@ import pytest
 
 from nim.plan import ApiKeys, Limits
 from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_keys import digest_of
+from nim.preflight.api_key_digests import digest_of
 from nim.routes import ALWAYS_OPEN, open_routes
 from tests.gateway.client import Answer, connected, tell
 from tests.gateway.conftest import Build, GatewayStack

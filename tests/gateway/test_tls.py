@@ -14,7 +14,7 @@ import pytest
 from nim.cleanup.process_table import all_processes
 from nim.plan import ApiKeys, Tls
 from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_keys import digest_of
+from nim.preflight.api_key_digests import digest_of
 from tests.certificates import Authority, Pair
 from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import PATIENCE_SECONDS, free_port, until

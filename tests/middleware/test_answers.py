@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from nim import data_paths
-from nim.middleware import openapi_paths
+from nim.middleware import management_openapi
 from nim.plan import STATE_FILE, Plan
 from nim.redact import MASK
 from nim.service_state import Failure, Phase, PhaseDone
@@ -51,13 +51,13 @@ async def test_answers_as_documented_before_anything_else_runs(
     service = await serve(plan)
     async with service.get(path) as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
-        jsonschema.validate(await answer.json(), openapi_paths.schemas()[schema])
+        jsonschema.validate(await answer.json(), management_openapi.schemas()[schema])
 
 
 GATEWAY_S = {"/v1/health/live", "/v1/health/ready"}
 
 
-@pytest.mark.parametrize("path", [*sorted(openapi_paths.paths().keys() - GATEWAY_S), "/openapi.json"])
+@pytest.mark.parametrize("path", [*sorted(management_openapi.paths().keys() - GATEWAY_S), "/openapi.json"])
 async def test_head_is_get_without_the_body(plan: Plan, serve: Serve, path: str) -> None:
     put_manifest(plan, DOCUMENT)
     service = await serve(plan)
@@ -125,7 +125,7 @@ async def test_nothing_secret_is_served(plan: Plan, serve: Serve) -> None:
 async def test_metadata_has_the_last_failure(plan: Plan, serve: Serve) -> None:
     put_state(plan, state(phase=Phase.RESTARTING, restarts=(("gpu-out-of-memory", 2),), failure=FAILURE))
     body = await metadata(plan, serve)
-    jsonschema.validate(body, openapi_paths.schemas()["NimMetadata"])
+    jsonschema.validate(body, management_openapi.schemas()["NimMetadata"])
     assert (body["state"]["phase"], body["state"]["ready"]) == ("restarting", False)
     assert body["state"]["restarts"] == {"gpu-out-of-memory": 2}
     assert body["state"]["failure"] == {
@@ -253,7 +253,7 @@ async def test_refusals_have_openai_s_shape(
         assert (answer.status, answer.content_type) == (status, "application/json")
         assert answer.headers.get("Allow") == ("GET, HEAD" if status == 405 else None)
         body = await answer.json()
-    jsonschema.validate(body, openapi_paths.schemas()["NimError"])
+    jsonschema.validate(body, management_openapi.schemas()["NimError"])
     assert body["error"]["code"] == code
     assert body["error"]["type"] == "invalid_request_error"
     assert body["error"]["request_id"] == "r-2"

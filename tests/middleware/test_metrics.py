@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nim.middleware import gpu_usage, metrics
 from nim.middleware.gpu_usage import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_service
-from nim.middleware.nginx_connections import Connections
+from nim.middleware.nginx_stub_status import Connections
 from nim.plan import STATUS_SOCKET, Plan
 from nim.service_state import Phase, PhaseDone
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve, Upstream, client, put_state, state, wait_for

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
-from nim.middleware import openapi_paths
+from nim.middleware import management_openapi
 from nim.plan import Plan
 from nim.routes import HEALTH, ROUTES, Group, Target, let_through
 from tests.middleware.conftest import Serve, Upstream, put_state, state
@@ -69,16 +69,18 @@ async def test_our_part_alone_before_the_engine_is_up(plan: Plan, serve: Serve) 
     assert set(body["paths"]) == OURS
     operations = [item["get"]["operationId"] for item in body["paths"].values()]
     assert len(set(operations)) == len(OURS)
-    assert set(references(body)) == {f"#/components/schemas/{name}" for name in openapi_paths.schemas()}
+    assert set(references(body)) == {f"#/components/schemas/{name}" for name in management_openapi.schemas()}
 
 
-@pytest.mark.parametrize("name", openapi_paths.schemas())
+@pytest.mark.parametrize("name", management_openapi.schemas())
 def test_our_schemas_are_schemas(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(openapi_paths.schemas()[name])
+    jsonschema.Draft202012Validator.check_schema(management_openapi.schemas()[name])
 
 
 def test_every_management_route_of_the_table_is_described() -> None:
-    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(openapi_paths.paths())
+    assert {route.path for route in ROUTES if route.group in OURS_TO_DESCRIBE} == set(
+        management_openapi.paths()
+    )
 
 
 async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
@@ -97,7 +99,7 @@ async def test_the_engine_s_open_routes_come_with_ours(plan: Plan, serve: Serve,
     assert body["info"] == {"title": "nim", "version": "1.0.0"}
     assert [tag["name"] for tag in body["tags"]] == ["chat", "management"]
     assert body["components"]["securitySchemes"] == {"key": KEY}
-    assert set(body["components"]["schemas"]) == {"Chat", *openapi_paths.schemas()}
+    assert set(body["components"]["schemas"]) == {"Chat", *management_openapi.schemas()}
     assert "x-engine" not in body
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nim.cli.model_source import find_model
+from nim.cli.find_model_config import find_model
 from nim.cli.verbs import model
 from nim.models.facts import facts_of
 from nim.models.weights.weight_matrices import Ranks

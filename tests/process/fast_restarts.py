@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nim.failures import report
 from nim.supervision import engine_restarter
-from nim.supervision.init import main
+from nim.supervision.pid1_main import main
 from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
 ENGINE = RestartPolicy(first_delay_seconds=0.05, longest_delay_seconds=0.2, tries=2, healthy_seconds=3600)

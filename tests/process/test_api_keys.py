@@ -14,7 +14,7 @@ import pytest
 
 from nim.plan import ApiKeys
 from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_keys import digest_of
+from nim.preflight.api_key_digests import digest_of
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

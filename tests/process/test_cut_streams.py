@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
-from nim.failures.cut_streams import KEPT_SECONDS, LOGGED, CutStreams
+from nim.failures.find_cut_streams import KEPT_SECONDS, LOGGED, CutStreams
 from nim.logging.log_line_parsers import EngineLines, read_nginx
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start

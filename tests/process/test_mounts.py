@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.preflight.mount_checks import Place, probe, touch
+from nim.preflight.mount_checks import Place, probe, run_path_steps
 from tests.process.dead_mount import NO_MOUNT
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_the_place_that_does_not_answer_is_named(tmp_path: Path) -> None:
         answered.wait(60)
 
     with pytest.raises(PreflightError) as refused:
-        touch(steps(), 0.2)
+        run_path_steps(steps(), 0.2)
     answered.set()
     assert refused.value.message == (
         f'cannot use "{tmp_path}/dead" (NIM_CACHE_PATH): it has not answered for 0.2 s '
@@ -47,7 +47,7 @@ def test_what_is_held_before_the_first_place_is_not_well(tmp_path: Path) -> None
         yield from places(tmp_path)
 
     with pytest.raises(PreflightError, match=r"nothing has answered for 0\.2 s"):
-        touch(steps(), 0.2)
+        run_path_steps(steps(), 0.2)
     answered.set()
 
 
@@ -57,7 +57,7 @@ def test_what_is_found_wrong_there_is_raised_here(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        touch(steps(), 60)
+        run_path_steps(steps(), 60)
 
 
 @pytest.mark.parametrize("seconds", [0, 60])

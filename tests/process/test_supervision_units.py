@@ -21,10 +21,10 @@ from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit
 from nim.failures.report import TERMINATION_BYTES, failure_text_for_kubernetes
-from nim.health.readiness import ask_health
+from nim.health.readiness_poller import ask_health
 from nim.logging.log_pipes import CAPACITY_BYTES, LINE_BYTES, Pipe, make_pipes, open_pipe
 from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
-from nim.preflight.tcp_sockets import count_connections, find_listener
+from nim.preflight.proc_net_sockets import count_connections, find_listener
 from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
 from nim.supervision.run_cpu_build import answering

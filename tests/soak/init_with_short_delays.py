@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nim.supervision import engine_restarter
-from nim.supervision.init import main
+from nim.supervision.pid1_main import main
 from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
 # What has run so long was well: the next loss begins a new row.

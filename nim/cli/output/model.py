@@ -14,7 +14,7 @@ _WIDTH = 15
 
 
 def model_data(reading: ModelReading, judgement: Judgement) -> dict[str, Any]:
-    """Return the reading as `nim model --json` prints it: null is unknown."""
+    """Return the dict that `nim model --json` prints; None is unknown."""
     context, quantization, experts = reading.context, reading.quantization, reading.experts
     parallel = judgement.fit.parallel
     return {
@@ -45,18 +45,18 @@ def model_data(reading: ModelReading, judgement: Judgement) -> dict[str, Any]:
 
 
 def model_text(reading: ModelReading, judgement: Judgement) -> str:
-    """Return the reading for people, one fact per line."""
+    """Return the text that `nim model` prints for people, one fact per line."""
     rows = (*_facts(reading), *_sizes(reading, judgement), *_verdict(judgement))
     return "".join(f"{name:<{_WIDTH}}{visible(value)}\n" for name, value in rows)
 
 
 def _quantized(quantization: Quantization) -> dict[str, Any]:
-    """Return the quantization as JSON values."""
+    """Return the quantization as a dict of JSON values."""
     return {name: value for name, value in asdict(quantization).items() if name not in ("method", "ignored")}
 
 
 def _fit_data(judgement: Judgement) -> dict[str, Any]:
-    """Return the JSON object about memory: bytes of one rank, contexts in tokens."""
+    """Return a dict about memory: whether the model fits, bytes of one rank, contexts in tokens."""
     estimate = judgement.fit.estimate
     needed = estimate.cost.bytes_for(judgement.context) if estimate.cost and judgement.context else None
     return {
@@ -74,7 +74,7 @@ def _fit_data(judgement: Judgement) -> dict[str, Any]:
 
 
 def _longest(fit: Fit) -> int | None:
-    """Return the longest context up to the one that was asked for; 0 if none, None if unknown."""
+    """Return the longest context in tokens of a Fit, up to the one asked for; 0 if none, None if unknown."""
     estimate, usable = fit.estimate, fit.memory_fit.usable_bytes
     if usable is None or estimate.cost is None or estimate.least_bytes is None:
         return None
@@ -82,7 +82,7 @@ def _longest(fit: Fit) -> int | None:
 
 
 def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
-    """Yield label and text of each fact."""
+    """Yield (label, text) of each fact about the model."""
     kind = f" ({reading.model_type})" if reading.model_type else ""
     yield "Architecture", f"{reading.architecture or 'unknown'}{kind}"
     yield "Serves", f"{_task(reading.generates)} from {', '.join(reading.modalities)}"
@@ -97,7 +97,7 @@ def _facts(reading: ModelReading) -> Iterator[tuple[str, str]]:
 
 
 def _precision(reading: ModelReading) -> str:
-    """Return precision and quantization as text."""
+    """Return precision and quantization as text; "unknown" if they are."""
     quantization = reading.quantization
     if quantization is None:
         return reading.precision or "unknown"
@@ -111,7 +111,7 @@ def _precision(reading: ModelReading) -> str:
 
 
 def _sizes(reading: ModelReading, judgement: Judgement) -> Iterator[tuple[str, str]]:
-    """Yield label and text of context, weights and cache."""
+    """Yield (label, text) of context, parallel sizes, weights and cache."""
     context = reading.context
     if context:
         yield "Context", f"{context.tokens} tokens: {context.why}"
@@ -127,13 +127,13 @@ def _sizes(reading: ModelReading, judgement: Judgement) -> Iterator[tuple[str, s
 
 
 def _verdict(judgement: Judgement) -> Iterator[tuple[str, str]]:
-    """Yield label and text of whether the model fits."""
+    """Yield (label, text) of whether the model fits, and with which longest context."""
     fit = judgement.fit
     if judgement.refusal:
         yield "Fits", f"no: {judgement.refusal}"
     elif judgement.has_gpus:
         machine = f"{fit.parallel.ranks} × {(fit.group.gpus and fit.group.gpus[0].name) or 'GPU'}"
-        words = f"{_task_of(fits(fit))} with {_flags(fit)} on {machine}{_room(judgement)}{_why(fit)}"
+        words = f"{_yes_no(fits(fit))} with {_flags(fit)} on {machine}{_room(judgement)}{_why(fit)}"
         other = next((size for size, each in judgement.by_size.items() if fits(each)), None)
         yield "Fits", words + (f"; fits with --tensor-parallel-size {other}" if lacks(fit) and other else "")
         if judgement.longest is not None:
@@ -144,7 +144,7 @@ def _verdict(judgement: Judgement) -> Iterator[tuple[str, str]]:
 
 
 def _flags(fit: Fit) -> str:
-    """Return the flags for the judged parallel sizes."""
+    """Return the vLLM flags for the judged parallel sizes as text."""
     stages = fit.parallel.pipeline
     return f"--tensor-parallel-size {fit.parallel.tensor}" + (
         f" --pipeline-parallel-size {stages}" if stages > 1 else ""
@@ -152,7 +152,7 @@ def _flags(fit: Fit) -> str:
 
 
 def _room(judgement: Judgement) -> str:
-    """Return the memory left for the cache as text; empty if unknown."""
+    """Return text on the memory left for the cache; "" if unknown."""
     free = judgement.free_bytes
     if free is None:
         return ""
@@ -162,24 +162,24 @@ def _room(judgement: Judgement) -> str:
 
 
 def _why(fit: Fit) -> str:
-    """Return the unmet requirements as text; empty if there are none."""
+    """Return text on the unmet requirements of a Fit; "" if there are none."""
     words = [f"needs {miss.needed}; found {miss.found}" for miss in lacks(fit)]
     return f": {', '.join(words)}" if words else ""
 
 
 def _brief(fit: Fit) -> str:
-    """Return `yes`, `no`, `unknown`, or the context with which it fits."""
+    """Return "yes", "no", "unknown", or text on the context with which the model fits."""
     shorter = _longest(fit) if fit.low_memory else None
-    return f"up to {shorter} tokens" if shorter else _task_of(fits(fit))
+    return f"up to {shorter} tokens" if shorter else _yes_no(fits(fit))
 
 
 def _task(generates: bool | None) -> str:
-    """Return what the model is served for, as text."""
+    """Return text on what the model is served for: generation, pooling or unknown."""
     return {True: "generation", False: "pooling (embeddings, scores)", None: "unknown"}[generates]
 
 
-def _task_of(fits: bool | None) -> str:
-    """Return "yes", "no" or "unknown"."""
+def _yes_no(fits: bool | None) -> str:
+    """Return "yes", "no" or, for None, "unknown"."""
     return {True: "yes", False: "no", None: "unknown"}[fits]
 
 

@@ -12,7 +12,7 @@ from nim.value_origins import Value
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """Return the plan as printed by `nim plan --json`."""
+    """Return the dict that `nim plan --json` prints."""
     return {
         "release": plan.release,
         "hash": plan.hash,
@@ -28,12 +28,12 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def config_data(plan: Plan) -> dict[str, Any]:
-    """Return each resolved value with source and overridden values, in the form of NIM's event."""
+    """Return {option: dict of value, source and overridden values}, in the form of NIM's event."""
     return {name: _value_data(value) for name, value in plan.config.items()}
 
 
 def dry_run_text(plan: Plan) -> str:
-    """Return the dry-run output of NIM: profile, resolved configuration, engine command."""
+    """Return the text of a dry run, as of NIM: profile, resolved configuration, engine command."""
     event = {"event": "nim_config_resolved", "config": config_data(plan)}
     parts = [
         f"Selected profile: {plan.profile.id} ({plan.profile.label}): {plan.profile.because}",
@@ -52,7 +52,7 @@ def dry_run_text(plan: Plan) -> str:
 
 
 def command_text(plan: Plan) -> str:
-    """Return the engine's command, one flag a line, with secrets masked."""
+    """Return the engine's command as shell text, one flag a line, with secrets masked."""
     lines: list[list[str]] = [[]]
     for word in mask_argv(plan.engine.argv):
         if word.startswith("-") and lines[-1]:
@@ -62,7 +62,7 @@ def command_text(plan: Plan) -> str:
 
 
 def _value_data(value: Value) -> dict[str, Any]:
-    """Return a value with its origin and the values it overrode as JSON values."""
+    """Return a dict of a value, its origin and the values it overrode."""
     data: dict[str, Any] = {
         "value": value.value,
         "source": value.origin.layer.name,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:
-    """Return the parts of a file written by `nim plan --json` that are compared."""
+    """Return profile, config and engine of a file written by `nim plan --json`; or SettingsError."""
     try:
         data = json.loads(read_bytes(path))
         return {"profile": data["profile"], "config": data["config"], "engine": data["engine"]}
@@ -20,7 +20,7 @@ def read_plan_data(path: Path) -> dict[str, Any]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return one line for each value that differs between plans: before, after, and the origin of each."""
+    """Return text with a line for each value that differs between plans, or "no difference"."""
     lines = []
     if old["profile"]["id"] != new["profile"]["id"]:
         lines.append(f"profile: {old['profile']['label']} → {new['profile']['label']}")
@@ -35,10 +35,10 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _value(entry: Mapping[str, Any] | None) -> str:
-    """Return an entry's value as JSON, or "unset"."""
+    """Return an entry's value as JSON text, or "unset" for None."""
     return "unset" if entry is None else json.dumps(entry["value"], ensure_ascii=False, sort_keys=True)
 
 
 def _with_origin(entry: Mapping[str, Any] | None) -> str:
-    """Return an entry's value with its origin, or "unset"."""
+    """Return an entry's value and origin as text, or "unset" for None."""
     return "unset" if entry is None else f"{_value(entry)} ({entry['source']}: {entry['place']})"

@@ -10,7 +10,7 @@ from nim.selection.profile_listing import ListedProfile, Listing
 
 
 def print_listing(listing: Listing) -> None:
-    """Print the GPUs on one line, then one row per profile, best first."""
+    """Print the GPUs on one line of stdout, then a table with one row per profile, best first."""
     console = Console()
     gpus = [*listing.free_gpus, *listing.busy_gpus]
     busy = {gpu.index for gpu in listing.busy_gpus}
@@ -25,7 +25,7 @@ def print_listing(listing: Listing) -> None:
 
 
 def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
-    """Yield each profile with its state as coloured text."""
+    """Yield (profile, state as coloured text) of each profile, those that run here first."""
     for profile in listing.compatible:
         yield profile, f"[green]runs[/green]{f', {profile.note}' if profile.note else ''}"
     for profile in listing.low_memory:
@@ -35,5 +35,5 @@ def _states(listing: Listing) -> Iterator[tuple[ListedProfile, str]]:
 
 
 def _size(gigabytes: float | None) -> str:
-    """Return a size in GB as text; "unknown" for None."""
+    """Return a size in GB as text without unit; "unknown" for None."""
     return "unknown" if gigabytes is None else f"{gigabytes:g}"

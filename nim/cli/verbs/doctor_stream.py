@@ -30,7 +30,7 @@ from VLLM_API_KEY, or from the file that VLLM_API_KEY_FILE names. Exit code 0: n
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim doctor stream`: print findings as they are made, then advice; return 1 if there are any."""
+    """Run `nim doctor stream`: print findings as they are made, then advice; return 1 if any is bad."""
     options = _parser().parse_args(arguments)
     target = read_target(options.url, environ.get("VLLM_API_KEY"))
     if not 0 < options.idle <= 86400:
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim doctor stream`."""
+    """Return the ArgumentParser of `nim doctor stream`."""
     parser = argparse.ArgumentParser(
         prog="nim doctor stream", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _examine(target: Target, model: str | None, limits: Limits, as_json: bool) -> int:
-    """Examine the service, print the result, and return the exit code."""
+    """Check the service, print findings and advice; return 1 if a finding is bad, else 0."""
     async with open_client(target) as client:
         service = await identify(client, model)
         if not as_json:
@@ -73,7 +73,7 @@ async def _examine(target: Target, model: str | None, limits: Limits, as_json: b
 async def _print_as_found(
     client: ServiceClient, service: Service, limits: Limits, *, quietly: bool
 ) -> AsyncIterator[Finding]:
-    """Yield the findings, printing each unless `quietly`."""
+    """Run the checks and yield each Finding, printing it unless `quietly`."""
     async for finding in examine(client, service, limits):
         if not quietly:
             print(f"{finding.verdict.value:<8} {finding.check:<18} {finding.seen}", flush=True)
@@ -81,7 +81,7 @@ async def _print_as_found(
 
 
 def _conclusion(findings: Iterable[Finding]) -> str:
-    """Return the effect of each finding on clients and the settings that fix it, once per cause."""
+    """Return text on the effects of bad findings and the settings that fix them, once per cause."""
     bad = [finding.check for finding in findings if finding.is_bad]
     lines = [""] if bad else ["", "nothing found that would hurt a stream"]
     for advice in dict.fromkeys(ADVICE[check] for check in bad):
@@ -92,7 +92,7 @@ def _conclusion(findings: Iterable[Finding]) -> str:
 
 
 def _data(target: Target, service: Service, findings: Sequence[Finding]) -> dict[str, object]:
-    """Return the result as data; a check without a finding has no advice."""
+    """Return the result as a dict for JSON; a check without a bad finding has no advice."""
     checks = [
         {
             **asdict(finding),

@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _wait(pid: int, seconds: float) -> int:
-    """Wait for the process to end, for its shutdown budget plus 5 seconds; return 0."""
+    """Wait for the process to end, at most `seconds` + 5; return 0, PreflightError if it still runs."""
     deadline = time.monotonic() + seconds + 5
     while time.monotonic() < deadline:
         try:

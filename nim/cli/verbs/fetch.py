@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.fetch_manifest_file import check_place, write_manifest
 from nim.cli.hub_downloads import (
     Done,
     Hub,
@@ -19,6 +18,7 @@ from nim.cli.hub_downloads import (
     refuse_offline,
 )
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
+from nim.cli.write_model_manifest import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim fetch`."""
+    """Return the ArgumentParser of `nim fetch`."""
     parser = argparse.ArgumentParser(
         prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fetch(
     sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log, file: Path | None
 ) -> Iterator[Row]:
-    """Download all repositories and yield a row for each, after all checks have passed."""
+    """Download all repositories, yield a row (dict) for each, then write the manifest to `file` if given."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
     repositories: list[Repository] = []
@@ -140,7 +140,7 @@ def _fetch(
 
 
 def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log) -> Iterator[Row]:
-    """Yield what would be fetched, from the hub's listing, or else with the manifest's size."""
+    """Yield a row (dict) for each repository that would be fetched, sized by hub or manifest."""
     probe_cache(sources.wanted, settings)
     offline = why_offline(settings, environ)
     hub = None if offline else Hub(log, environ, sources.env)
@@ -159,7 +159,7 @@ def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], l
 
 
 def _row(repository: "Repository", done: Done | None) -> Row:
-    """Return one repository as data; without `done`, as a preview of the download."""
+    """Return one repository as a dict; without `done`, with what would be downloaded."""
     sizes = [size or 0 for size in repository.files.values()]
     row: Row = {
         "source": repository.wanted.uri,
@@ -178,7 +178,7 @@ def _row(repository: "Repository", done: Done | None) -> Row:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    """Return the result as text."""
+    """Return the result of `nim fetch` as text for people."""
     lines = [f"{path}: a directory, nothing is to be fetched" for path in data["directories"]]
     for row in data["sources"]:
         what = (

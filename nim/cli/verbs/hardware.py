@@ -9,7 +9,7 @@ from nim.log_format import printable
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim hardware`: print the hardware as text or JSON; return 0."""
+    """Run `nim hardware`: print this machine's or the given hardware as text or JSON; return 0."""
     parser = argparse.ArgumentParser(prog="nim hardware", description=__doc__)
     parser.add_argument("--json", action="store_true", help="as data, to keep or to send")
     add_machine_options(parser)

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from nim.errors import SettingsError
-from nim.preflight.api_keys import NAME, check_length, digest_of
+from nim.preflight.api_key_digests import NAME, check_length, digest_of
 
 PREFIX = "nim-"
 KEY_BYTES = 32
 
 
 def run(arguments: Sequence[str], _environ: Mapping[str, str]) -> int:
-    """Run `nim key`: print the line of a new key, or of one read from stdin; return the exit code."""
+    """Run `nim key`: print the line for a new key, or for one read from stdin; return 0."""
     parser = argparse.ArgumentParser(prog="nim key", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="the name that logs and metrics show; such as alice")
     parser.add_argument("--stdin", action="store_true", help="read an existing key from stdin")
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str], _environ: Mapping[str, str]) -> int:
 
 
 def _from_stdin() -> str:
-    """Return the key on stdin without the line's end. SettingsError for one that no header can carry."""
+    """Read a key from stdin and return it stripped; SettingsError if no header can carry it."""
     key = sys.stdin.read().strip()
     if not key or not key.isascii() or not key.isprintable():
         raise SettingsError(

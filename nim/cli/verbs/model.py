@@ -5,9 +5,9 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from nim.cli.find_model_config import find_model
 from nim.cli.machine_options import add_machine_options
 from nim.cli.model_judgement import Judgement, judge, machine_of
-from nim.cli.model_source import find_model
 from nim.cli.output.model import model_data, model_text
 from nim.engine.arguments.numbers import MisfitError, human_integer
 from nim.engine.supported_names_catalog import load_catalog
@@ -26,7 +26,7 @@ this machine's GPUs are used."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim model`: print what was read from the model's files; return 0."""
+    """Run `nim model`: print what the engine reads from a model's files and whether it fits; return 0."""
     options = _parser().parse_args(arguments)
     model = find_model(options.model, read_settings(environ), environ)
     facts = facts_of(model.config)
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim model`."""
+    """Return the ArgumentParser of `nim model`."""
     parser = argparse.ArgumentParser(
         prog="nim model",
         description=ABOUT,
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    """Return a whole number from 1, in the engine's notation: 8k is 8000."""
+    """Return the whole number in `text`, where 8k is 8000; ArgumentTypeError if it is below 1."""
     try:
         number = human_integer(text)
     except MisfitError as misfit:
@@ -84,7 +84,7 @@ def _positive(text: str) -> int:
 
 
 def _warnings(judgement: Judgement, reading: ModelReading) -> Iterator[str]:
-    """Yield warnings about the requested context."""
+    """Yield a warning as text if the context asked for is above what the engine derives."""
     context, asked = reading.context, judgement.context
     if context and context.limit is not None and asked and asked > context.limit:
         yield (

@@ -32,13 +32,13 @@ from nim.planning.candidate_profiles import find_candidates
 from nim.planning.host_facts import read_host_facts
 from nim.planning.option_layers_from_user import read_written
 from nim.planning.plan_request import Request
+from nim.read_regular_file import read_bytes
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
 from nim.recipes.recipe_file import load_recipe
 from nim.redact import known_secrets
-from nim.regular_files import read_bytes
 from nim.selection.fit_types import Wishes
 from nim.selection.profile_listing import list_profiles, listing_data, listing_text
 from nim.selection.rejected_profiles import NoProfileFits
@@ -50,7 +50,7 @@ IMPORT = "import"
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim profiles`: list, check or import manifests, or write their ids; return the exit code."""
+    """Run `nim profiles`: list profiles; check or import manifests, or write ids; return the exit code."""
     if arguments[:1] == [IMPORT]:
         return run_import(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -89,7 +89,7 @@ class _Import:
         self._options, self._output, self._table = options, output, table
 
     def one(self, file: Path) -> int:
-        """Write or print the manifest of one recipe; return 0. Raises RecipeRefused."""
+        """Convert one recipe, print or write its manifest; return 0. Raises RecipeRefused."""
         draft = self._draft(file)
         text = draft_text(draft)
         if self._output is None:
@@ -103,7 +103,7 @@ class _Import:
         return 0
 
     def outcome(self, file: Path, name: str) -> Outcome:
-        """Return the result for one recipe of several; a refusal is part of it."""
+        """Convert one recipe of several, write its manifest if asked; return an Outcome, refused or not."""
         try:
             draft = self._draft(file)
             text = draft_text(draft)
@@ -122,12 +122,12 @@ class _Import:
         )
 
     def _draft(self, file: Path) -> Draft:
-        """Return the manifest draft of a recipe."""
+        """Read a recipe file and return the Draft of its manifest; RecipeRefused if it is refused."""
         choice = Choice(variants=tuple(self._options.variant), drop_unknown=self._options.drop_unknown)
         return import_recipe(load_recipe(file), self._table, name=str(file), choice=choice)
 
     def _write(self, draft: Draft, text: str, output: Path) -> Path:
-        """Write the manifest to the file or directory `output`; return the path."""
+        """Write a manifest to the file or directory `output`; return the path, SettingsError if it exists."""
         path = output / f"{draft.name.rpartition('/')[2].lower()}.yaml" if output.is_dir() else output
         if path.exists() and not self._options.force:
             message = f"cannot write '{path}': it is there already"
@@ -139,7 +139,7 @@ class _Import:
         return path
 
     def _chosen(self, manifest: Manifest) -> str | None:
-        """Return the profile that the GPUs given by --gpus would run, or why there is none."""
+        """Return the profile's label that --gpus would run, or text why none; None without --gpus."""
         if self._options.gpus is None:
             return None
         try:
@@ -149,7 +149,7 @@ class _Import:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim profiles`."""
+    """Return the ArgumentParser of `nim profiles`."""
     epilog = "`nim profiles import -h` describes how public vLLM recipes are converted to manifests."
     parser = argparse.ArgumentParser(prog="nim profiles", description=__doc__, epilog=epilog)
     parser.add_argument("model", nargs="?", help="a directory or hf://org/name, instead of NIM_MODEL_NAME")
@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _import_parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim profiles import`."""
+    """Return the ArgumentParser of `nim profiles import`."""
     parser = argparse.ArgumentParser(
         prog="nim profiles import", description="Convert public vLLM recipes to manifests."
     )
@@ -186,7 +186,7 @@ def _import_parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print the profiles and which of them this machine can run; return the exit code."""
+    """Print the profiles and which of them this machine can run; return 0."""
     settings = read_settings(environ)
     other_machine = is_other_machine(options)
     hardware = find_hardware(options, environ)
@@ -210,7 +210,7 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _check(files: Sequence[Path], *, as_json: bool) -> int:
-    """Print the problems and notes of each manifest; return the exit code."""
+    """Print problems and notes of each manifest file; return 0, or ManifestError's code if any is bad."""
     table = load_options()
     found = [(file, *_problems(file, table)) for file in files]
     if as_json:
@@ -223,7 +223,7 @@ def _check(files: Sequence[Path], *, as_json: bool) -> int:
 
 
 def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
-    """Return the problems of a manifest file, and notes on it."""
+    """Return (problems, notes) of a manifest file, two lists of texts."""
     try:
         manifest = load_manifest(file)
     except ManifestError as error:
@@ -237,7 +237,7 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
 
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:
-    """Yield the errors of an engine section's options."""
+    """Yield the errors in an engine section's options as text; nothing if all are right."""
     values = {option.replace("-", "_"): value for option, value in engine.args.items()}
     origin = Origin(layer=Layer.PROFILE, place=name)
     named = {option: Value(value=value, origin=origin) for option, value in values.items()}
@@ -253,20 +253,20 @@ def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]
 
 
 def _write_ids(files: Sequence[Path]) -> int:
-    """Write correct ids into the files; return 0."""
+    """Write correct profile ids into the manifest files, print how many; return 0."""
     for file in files:
         print(f"{file}: {write_ids(file)} ids written")
     return 0
 
 
 def _manifest_files(names: Sequence[str]) -> Iterator[Path]:
-    """Yield the named files, the manifests in named directories, or all that are shipped."""
+    """Yield the paths of named files, of manifests in named directories, or of all shipped ones."""
     for path in [Path(name) for name in names] or [data_paths.PROFILES]:
         yield from manifest_paths(path) if path.is_dir() else [path]
 
 
 def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """Yield the named files and the recipes in named directories, each with its name in the report."""
+    """Yield (path, name in the report) of named files and of the recipes in named directories."""
     for path in map(Path, names):
         if not path.is_dir():
             yield path, str(path)
@@ -278,6 +278,6 @@ def _recipe_files(names: Sequence[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _is_recipe(file: Path) -> bool:
-    """Return whether the file has the two keys that every recipe has."""
+    """Return whether the text of the file has the keys `model` and `variants`."""
     text = read_bytes(file).decode("utf-8", errors="replace")
     return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("model", "variants"))

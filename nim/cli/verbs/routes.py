@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.cli.http_json import fetch_document, fetch_engine_document
+from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
 from nim.cli.warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.arguments.split_line import read_line
@@ -17,8 +17,8 @@ from nim.options.route_states import RouteState, Stray, hidden_in, route_states,
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.host_facts import run_directory
+from nim.read_regular_file import read_text
 from nim.redact import known_secrets
-from nim.regular_files import read_text
 from nim.routes import ROUTES, Group, describe_routes, open_instead
 from nim.settings import Settings, read_settings
 
@@ -36,7 +36,7 @@ class Found:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim routes`: print the routes; `--running` and `--url` compare them with an engine; return 0."""
+    """Run `nim routes`: print all routes and which are open; compare with an engine if asked; return 0."""
     parser = argparse.ArgumentParser(prog="nim routes", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="compare with the engine at this address, such as http://127.0.0.1:8001")
@@ -58,13 +58,13 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _of_settings(settings: Settings, url: str | None) -> Found:
-    """Return the routes for the groups that a start with these settings would open."""
+    """Return the Found routes for the groups that a start with these settings would open."""
     lora = _lora(settings)
     return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
 
 
 def _of_running(settings: Settings) -> Found:
-    """Return the routes for the groups that the running service of this run directory has opened."""
+    """Return the Found routes of the service in the run directory, compared with its engine."""
     run_dir = run_directory(settings)
     try:
         plan = Plan.from_json(read_text(Path(run_dir, PLAN_FILE)))
@@ -78,7 +78,7 @@ def _of_running(settings: Settings) -> Found:
 
 
 def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
-    """Return the state of every route, compared with an engine's OpenAPI document if given."""
+    """Return the state of every route as Found, compared with an engine's OpenAPI document if given."""
     if document is None:
         return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
@@ -93,14 +93,14 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
 
 
 def _lora(settings: Settings) -> bool:
-    """Return whether NIM_PASSTHROUGH_ARGS enables LoRA."""
+    """Return whether LoRA is enabled by the flags in NIM_PASSTHROUGH_ARGS."""
     line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
     said = read_arguments(line, PASSTHROUGH, settings, load_options())
     return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:
-    """Return the routes as a table in text."""
+    """Return the routes as a table in text, then those of the engine that are closed."""
     rows = [_row(state) for state in found.states]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -114,7 +114,7 @@ def _text(found: Found) -> str:
 
 
 def _row(state: RouteState) -> tuple[str, ...]:
-    """Return the table row of a route."""
+    """Return the table row of a route as a tuple of texts."""
     route = state.route
     method = "WebSocket" if route.websocket else ", ".join(route.methods)
     why = [state.because]
@@ -128,7 +128,7 @@ def _row(state: RouteState) -> tuple[str, ...]:
 
 
 def _data(found: Found) -> dict[str, Any]:
-    """Return the routes as JSON values."""
+    """Return the routes as a dict for JSON."""
     rows = [
         {
             "path": state.route.path,

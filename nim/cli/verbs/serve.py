@@ -41,7 +41,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
-    """Return the plan of a start. NimError for everything that is known to fail."""
+    """Return the Plan of a start and log the chosen profile; NimError for what is known to fail."""
     from nim.hardware import refuse_old_driver
     from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide, refuse_missing_engine
@@ -56,7 +56,7 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 
 
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """Return the plan as text."""
+    """Return the plan of a start as text; nothing is started."""
     from nim.cli.output.plan import dry_run_text
     from nim.planning.mount_probe import probe_mounts
     from nim.planning.planner import decide
@@ -67,7 +67,7 @@ def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
 
 
 def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
-    """Return a request with the environment's settings and this machine's hardware."""
+    """Read the settings, detect this machine's hardware; return a Request with `flags`."""
     from nim.hardware import detect_hardware
     from nim.planning.plan_request import Request
     from nim.settings import read_settings
@@ -77,7 +77,7 @@ def read(flags: tuple[str, ...], environ: Mapping[str, str]) -> "Request":
 
 
 def announce(plan: Plan) -> None:
-    """Log the chosen profile with the reason, and all warnings."""
+    """Write the chosen profile with the reason, and all warnings, to stderr."""
     form = Form(as_json=plan.json_logs, level=plan.log_level)
     profile = plan.profile
     chosen = (
@@ -91,7 +91,7 @@ def announce(plan: Plan) -> None:
 
 
 def _trusted_code(plan: Plan) -> tuple[str, ...]:
-    """Return the remark that code which comes with the model may run, and who said so."""
+    """Return a tuple with a remark that the model's own code may run; () if it may not."""
     trust = plan.config.get("trust_remote_code")
     if not trust or not trust.value:
         return ()

@@ -12,7 +12,7 @@ from nim.settings.variables_of_other_releases import OTHER_RELEASES
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim settings`: print all variables, or only the named ones; return 0."""
+    """Run `nim settings`: print all variables with defaults, or only the named ones; return 0."""
     parser = argparse.ArgumentParser(prog="nim settings", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="show only these variables")
     output = parser.add_mutually_exclusive_group()
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
-    """Return the rows of the named settings, or of all; SettingsError for an unknown name."""
+    """Return the rows (dicts) of the named settings, or of all; SettingsError for an unknown name."""
     rows = settings_data()
     by_name = {name: row for row in rows for name in (row["name"], *row["aliases"])}
     for name in names:
@@ -39,7 +39,7 @@ def _chosen(names: Sequence[str]) -> list[dict[str, object]]:
 
 
 def _absent(name: str, known: Sequence[str]) -> SettingsError:
-    """Return the error for an unknown or unsupported variable, with its replacement as the hint."""
+    """Return the SettingsError for an unknown or unsupported variable, its replacement as hint."""
     if name in REFUSED:
         absent = REFUSED[name]
         return SettingsError(f"cannot describe '{name}': {absent.because}", hint=absent.instead)

@@ -9,8 +9,8 @@ from typing import Any
 from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
+from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
 from nim.fetch.format_size import format_size
-from nim.fetch.model_store import NOTE, Note, check_store, make_store
 from nim.log_format import printable
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
 from nim.models.checkpoint.download_origin import origin_of
@@ -32,7 +32,7 @@ copied. An incomplete store is not served, since `config.json` comes last; the s
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim store`: create or complete a directory with a model's files; return the exit code."""
+    """Run `nim store`: create or complete a directory with a model's files; return 0."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return the parser of `nim store`."""
+    """Return the ArgumentParser of `nim store`."""
     parser = argparse.ArgumentParser(
         prog="nim store", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 def _from_cache(
     sources: Sources, settings: Settings, environ: Mapping[str, str], directory: Path
 ) -> tuple[dict[str, Path], Note]:
-    """Return the model's files in the cache, fetched if that is allowed, and the store's record."""
+    """Return ({name: path in the cache}, Note) of the model's files, downloaded unless offline."""
     log = logger(settings, environ)
     wanted, *others = sources.wanted
     for other in others:
@@ -121,7 +121,7 @@ def _from_cache(
 
 
 def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
-    """Return the files of a model in a directory, and the store's record."""
+    """Return ({name: path}, Note) of the files that the engine loads from a model's directory."""
     names = [str(path.relative_to(origin)) for path in sorted(origin.rglob("*")) if path.is_file()]
     index: Collection[str] = ()
     if has_index(names, AUTO):
@@ -131,7 +131,7 @@ def _from_directory(origin: Path) -> tuple[dict[str, Path], Note]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    """Return the result as text."""
+    """Return the result of `nim store` as text for people."""
     size, directory, added = format_size(data["bytes"]), data["directory"], data["added"]
     how = f"{added} of them added, {data['linked']} as links" if added else "all were there already"
     return (

@@ -8,7 +8,7 @@ from typing import Any
 
 from nim.models.checkpoint.list_directory import ModelFiles
 from nim.models.checkpoint.unsupported_formats import matches
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 # Names of vocabularies, and of files that are called like one but hold none.
 _TOKENIZERS = ("*token*", "*vocab*", "*merges*", "*spiece*", "*bpe*", "tekken.json", "*.model", "*.model.v*")

@@ -14,7 +14,7 @@ from nim.models.checkpoint.download_origin import Origin
 from nim.models.checkpoint.findings import error_of
 from nim.models.checkpoint.select_weight_files import is_mistral
 from nim.models.checkpoint.unsupported_formats import partial_files
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 CONFIG = "config.json"
 # Mistral's own, which counts where its consolidated weights lie beside.

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from nim.errors import SettingsError
-from nim.regular_files import read_bytes
+from nim.read_regular_file import read_bytes
 
 ENDPOINT = "HF_ENDPOINT"
 CERTIFICATES, CERTIFICATE_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"

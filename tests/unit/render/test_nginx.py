@@ -12,7 +12,7 @@ from nim.errors import SettingsError
 from nim.plan import Gateway
 from nim.render.jinja import environment
 from nim.render.nginx import render_nginx
-from nim.render.nginx_words import Verbatim, quote, write
+from nim.render.nginx_quoting import Verbatim, quote, write
 
 GATEWAY = Gateway(
     server_port=8000,

@@ -10,7 +10,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file. OSError for anything else, and for more than `most` bytes."""
+    """Return the bytes of a regular file; OSError for anything else, and for more than `most` bytes."""
     # Opening a pipe for reading would wait for a writer.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
@@ -30,5 +30,5 @@ def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path | str, most: int = MOST_BYTES) -> str:
-    """Return the content as UTF-8 text. OSError as of `read_bytes`; UnicodeDecodeError for other text."""
+    """Return a regular file's UTF-8 text; OSError as of `read_bytes`, UnicodeDecodeError otherwise."""
     return read_bytes(path, most).decode("utf-8")

@@ -1,6 +1,6 @@
-"""PID 1 of the service, `python -I -m nim.supervision.init RUN_DIR`; supervisord is already its child.
+"""Entry point of PID 1, `python -I -m nim.supervision.pid1_main RUN_DIR`; supervisord is already its child.
 
-`python -I -m nim.supervision.init RUN_DIR` needs next to nothing and stays for as long as the service runs.
+It imports as little as possible, since it stays in memory for as long as the service runs.
 """
 
 import os
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from nim.supervision.restart_policy import RestartPolicies
-from nim.supervision.service import serve
+from nim.supervision.run_service import serve
 
 
 def main(run_dir: Path, policies: RestartPolicies | None = None) -> int:
-    """Run the service described by the run directory; returns the exit code."""
+    """Run the service of the run directory until it has stopped; return its exit code."""
     os.umask(0o077)
     os.set_inheritable(
         int(os.environ.pop("NIM_LOCK_FD")), False

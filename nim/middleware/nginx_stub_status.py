@@ -23,7 +23,7 @@ class Connections:
 
     @classmethod
     def from_page(cls, page: bytes | None) -> Self | None:
-        """Parse the page; None if it is not what nginx writes."""
+        """Return the Connections in nginx's stub_status page; None for no page or another text."""
         match = _PAGE.match(page or b"")
         if not match:
             return None

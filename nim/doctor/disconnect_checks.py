@@ -34,17 +34,17 @@ class MetricsUnavailable(Exception):
 
 
 async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
-    """Yield findings on disconnecting during a stream and before a non-streaming answer."""
+    """Yield two Findings: on disconnecting during a stream, and before a non-streaming answer."""
     tokens = context.tokens_for(GENERATION_SECONDS)
 
     async def stream() -> None:
-        """Read a stream until cancelled."""
+        """Start a stream and read it until cancelled."""
         async with context.api.begun(tokens) as answer:
             async for _ in answer.content.iter_any():
                 pass
 
     async def silence() -> None:
-        """Wait for a non-streaming answer until cancelled."""
+        """Send a non-streaming request and wait for its answer until cancelled."""
         body = context.api.request(tokens, stream=False)
         await context.client.ask("POST", context.api.path, json=body)
 
@@ -55,7 +55,7 @@ async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
 async def _checked(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
-    """Return the finding of one disconnect, or an undetermined one without metrics."""
+    """Return the Finding of one disconnect, with verdict unknown if the metrics cannot be read."""
     try:
         return await _leave(context, check, tokens, ask)
     except MetricsUnavailable:
@@ -65,7 +65,7 @@ async def _checked(
 async def _leave(
     context: CheckContext, check: str, tokens: int, ask: Callable[[], Awaitable[None]]
 ) -> Finding:
-    """Start a generation, disconnect once the engine counts it, and return how long it stayed counted."""
+    """Start a generation, disconnect once the engine counts it; return a Finding on how long it went on."""
     before = await _idle(context)
     if before is None:
         return _unknown(check, "the engine's metrics are not available at /v1/metrics")
@@ -93,7 +93,7 @@ async def _leave(
 
 
 def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
-    """Return the finding for a generation that ended; one that ran to its last token was not stopped."""
+    """Return the Finding on a generation that has ended; one that went on `to_the_end` was not stopped."""
     if not to_the_end:
         seen = f"the engine stopped at most {milliseconds(seconds)} after the client left"
         return Finding(check=check, verdict=Verdict.OK, seen=seen, facts={"seconds": seconds})
@@ -104,7 +104,7 @@ def _ended(check: str, seconds: float, *, to_the_end: bool) -> Finding:
 
 
 async def _idle(context: CheckContext) -> Counts | None:
-    """Return the engine's metrics once it is idle, after at most 30 s; None if they cannot be read."""
+    """Wait until the engine is idle, at most 30 s; return its Counts, None if they cannot be read."""
     if await context.counts() is None:
         return None
     await _until(context, lambda running: running == 0, 3 * GENERATION_SECONDS)
@@ -112,7 +112,7 @@ async def _idle(context: CheckContext) -> Counts | None:
 
 
 async def _until(context: CheckContext, true: Callable[[float], bool], seconds: float) -> Observation | None:
-    """Return an observation once `true(running requests)` holds; None if it does not within `seconds`."""
+    """Poll until `true(running requests)`; return an Observation, None after `seconds` without one."""
     began, looked = time.monotonic(), False
     while True:
         counts = await context.counts(METRICS_TIMEOUT_SECONDS)
@@ -129,5 +129,5 @@ async def _until(context: CheckContext, true: Callable[[float], bool], seconds: 
 
 
 def _unknown(check: str, seen: str) -> Finding:
-    """Return a finding that could not be determined."""
+    """Return a Finding with verdict unknown and the reason `seen`."""
     return Finding(check=check, verdict=Verdict.UNKNOWN, seen=f"cannot be determined: {seen}")

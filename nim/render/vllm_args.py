@@ -17,10 +17,10 @@ def render_args(
     table: OptionTable,
     verbatim: Sequence[str] = (),
 ) -> str:
-    """Return the text of `vllm.args`: command, model, options in order, then `verbatim` unchanged."""
+    """Return the text of `vllm.args`, a JSON string per line: command, model, options, `verbatim`."""
 
     def tokens(name: str, value: Any) -> tuple[str, ...]:
-        """Return the tokens of one option."""
+        """Return the command-line words of one option as a tuple."""
         return option_tokens(table.options[name], value)
 
     template = environment(json_word).get_template(TEMPLATE)
@@ -28,12 +28,12 @@ def render_args(
 
 
 def read_args(text: str) -> tuple[str, ...]:
-    """Return the argument list in the text of `vllm.args`."""
+    """Return the arguments in the text of `vllm.args` as a tuple; no file is read."""
     return tuple(json.loads(line) for line in text.splitlines())
 
 
 def json_word(value: Any) -> str:
-    """Return one argument as a JSON string on a single line."""
+    """Return one argument as a JSON string on a single line; TypeError if it is not text."""
     if not isinstance(value, str):
         raise TypeError(f"an argument must be text, not {value!r}")
     return json.dumps(value)

@@ -42,12 +42,12 @@ class GatewayReload:
         self._remind_at = 0.0
 
     def start(self) -> None:
-        """Begin to watch, if there are files to watch."""
+        """Begin to poll certificate and API key files every two seconds; nothing without such files."""
         if self._paths:
             Task(self._loop, self._watch())
 
     def _watch(self) -> Steps:
-        """Publish when the certificate expires, then look at the files every two seconds."""
+        """Check the files once, then poll them every two seconds and warn of expiry (endless generator)."""
         self._check()
         while True:
             self._remind()
@@ -55,7 +55,7 @@ class GatewayReload:
             self._poll()
 
     def _poll(self) -> None:
-        """Judge the files if they have changed since they were last judged, and have stopped changing."""
+        """Send nginx SIGHUP if the files have changed, have stopped changing, and pass the check."""
         before, self._seen = self._seen, self._signature()
         if self._seen == self._judged or self._seen != before:
             return
@@ -66,14 +66,16 @@ class GatewayReload:
             self._say("INFO", f"files changed: nginx rereads {self._contents()}")
 
     def _check(self) -> bool:
-        """Return whether the files can be used, and prepare them for nginx. A refusal is reported."""
+        """Return whether the files can be used; publish the expiry, write the key digests, log a refusal."""
         try:
             if self._tls:
-                from nim.preflight.certificates import check_certificates  # OpenSSL is loaded only with TLS
+                from nim.preflight.certificate_checks import (
+                    check_certificates,  # OpenSSL is loaded only with TLS
+                )
 
                 self._status.certificate(check_certificates(self._tls))
             if self._keys:
-                from nim.preflight.api_keys import digests_for_nginx
+                from nim.preflight.api_key_digests import digests_for_nginx
 
                 path = Path(self._plan.run_dir, API_KEYS_FILE)
                 write_file(path, digests_for_nginx(self._keys, self._environ))
@@ -85,7 +87,7 @@ class GatewayReload:
         return True
 
     def _contents(self) -> str:
-        """Return what nginx rereads, in words."""
+        """Return text on what nginx rereads: the certificate with its expiry, the API keys, or both."""
         words = []
         if self._tls:
             expires_at = self._status.state.certificate_expires_at
@@ -95,16 +97,16 @@ class GatewayReload:
         return " and ".join(words)
 
     def _remind(self) -> None:
-        """Warn once a day of a certificate that expires soon."""
+        """Log a warning, at most once a day, if the certificate expires soon."""
         if self._tls and self._loop.now() >= self._remind_at:
-            from nim.preflight.certificates import expiry_warning
+            from nim.preflight.certificate_checks import expiry_warning
 
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
             if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):
                 self._say("WARNING", warning)
 
     def _signature(self) -> tuple[Any, ...]:
-        """Return what changes with the files: identity, size and time of each, links followed."""
+        """Return a tuple with device, inode, size and mtime of each watched file, None for a missing one."""
         found: list[Any] = []
         for path in self._paths:
             found.append(None)

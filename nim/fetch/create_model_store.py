@@ -34,7 +34,7 @@ class Note:
 def make_store(
     directory: Path, files: Mapping[str, Path], note: Note, links: Collection[str] = ()
 ) -> tuple[int, int]:
-    """Write the files into the store. Return how many were added, and how many of those are hard links.
+    """Copy or hard-link the files into the store; return (number added, of those hard links).
 
     The files in `links` may be hard links to the originals: editing one of those edits the original.
     """
@@ -60,7 +60,7 @@ def make_store(
 
 
 def check_store(directory: Path, note: Note) -> Note | None:
-    """Return the record of an existing store, complete or not; None for an empty or missing directory.
+    """Return the Note of an existing store; None for no or an empty directory, SettingsError for others.
 
     Raises an error for any other directory.
     """
@@ -84,12 +84,12 @@ def check_store(directory: Path, note: Note) -> Note | None:
 
 
 def _named(note: Note) -> str:
-    """Return the source with its commit as text."""
+    """Return a note's source with its commit as text."""
     return note.source + (f" ({note.commit[:12]})" if note.commit else "")
 
 
 def _read(directory: Path) -> Note | None:
-    """Return the record of a store; None if there is none."""
+    """Return the Note in a store's record file; None if there is none or it is unreadable."""
     try:
         return Note(**json.loads((directory / NOTE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -97,14 +97,14 @@ def _read(directory: Path) -> Note | None:
 
 
 def _write(directory: Path, note: Note) -> None:
-    """Write the record of a store atomically."""
+    """Write the Note to the store's record file atomically."""
     partial = directory / (NOTE + PARTIAL)
     partial.write_text(json.dumps(asdict(note)) + "\n", encoding="utf-8")
     partial.replace(directory / NOTE)
 
 
 def _add(origin: Path, place: Path, *, may_link: bool) -> bool:
-    """Write one file under a temporary name, then rename it. Return whether it is a hard link."""
+    """Copy or hard-link one file under a temporary name, then rename it; return whether it is a link."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(place.name + PARTIAL)
     partial.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def _add(origin: Path, place: Path, *, may_link: bool) -> bool:
 
 
 def _link(origin: Path, place: Path) -> bool:
-    """Create a hard link. Return False where the file systems do not allow it."""
+    """Create a hard link; return False where the file systems do not allow it, OSError for a full disk."""
     try:
         place.hardlink_to(origin)
     except OSError as error:
@@ -127,12 +127,12 @@ def _link(origin: Path, place: Path) -> bool:
 
 
 def _same_size(place: Path, origin: Path) -> bool:
-    """Return whether the file is there with its original's size."""
+    """Return whether the file `place` exists with the size of `origin`."""
     return place.is_file() and place.stat().st_size == origin.stat().st_size
 
 
 def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[str]) -> None:
-    """Refuse a store whose copies do not fit on the disk; links take no space."""
+    """Raise PreflightError if the files to be copied do not fit on the disk; links take no space."""
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     device = there.stat().st_dev
     need = sum(
@@ -150,7 +150,7 @@ def _check_room(directory: Path, files: Mapping[str, Path], links: Collection[st
 
 
 def _refusal(directory: Path, error: OSError) -> PreflightError:
-    """Return the error for a store that cannot be written."""
+    """Return the PreflightError for a store that cannot be written."""
     user = f"{os.geteuid()}:{os.getegid()}"
     hint = f"df -h '{directory}'"
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -19,12 +19,12 @@ class EngineProcesses:
         self._watched: dict[int, Watch] = {}
 
     def watch_all(self, top: Process) -> None:
-        """Watch all descendants that exist now. During a start compilers and similar come and go."""
+        """Watch all present descendants of process `top`; `lost` is called with each that ends."""
         for process in below(top.pid, all_processes()):
             self._watch(process)
 
     def meet(self, record: Record, top: Process) -> None:
-        """Watch the process of the engine that logged this record."""
+        """Watch the engine's process that logged this record, by the pid in it; nothing if it has none."""
         match = _SPEAKER.match(record.message)
         if match and int(match[1]) not in self._watched:
             for process in below(top.pid, all_processes()):
@@ -32,17 +32,17 @@ class EngineProcesses:
                     self._watch(process)
 
     def forget(self) -> None:
-        """Stop watching."""
+        """Stop watching all processes; `lost` is not called."""
         for watch in self._watched.values():
             watch.close()
         self._watched.clear()
 
     def _watch(self, process: Process) -> None:
-        """Watch one process."""
+        """Watch one process, unless it is watched already."""
         if process.pid not in self._watched:
             self._watched[process.pid] = Watch(self._loop, process, lambda: self._ended(process))
 
     def _ended(self, process: Process) -> None:
-        """Report an ended process as lost."""
+        """Forget an ended process and call `lost` with it."""
         del self._watched[process.pid]
         self._lost(process)

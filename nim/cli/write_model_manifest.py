@@ -15,7 +15,7 @@ from nim.models.read_config_files import read_config
 
 
 def check_place(file: Path) -> None:
-    """Raise SettingsError for a manifest path that cannot be written. No directory is created."""
+    """Raise SettingsError or PreflightError for a manifest path that cannot be written; keeps nothing."""
     parent = file.absolute().parent
     cannot = f"cannot write the manifest '{file}' (--manifest-file)"
     if file.is_dir():
@@ -34,7 +34,7 @@ def check_place(file: Path) -> None:
 
 
 def write_manifest(file: Path, directory: Path, source: str, name: str) -> None:
-    """Write a manifest with generic profiles for the model whose files are in `directory`."""
+    """Read the model in `directory`, write a manifest with generic profiles for it to `file`."""
     model = read_local_model(directory, source)
     loaded = model.weights.loaded_bytes(quantized=is_quantized(model.config)) if model.weights else None
     facts = facts_of(read_config(directory))

@@ -48,7 +48,7 @@ class Connected:
 
 
 async def fetch(session: ClientSession, path: str, timeout_seconds: float) -> bytes | None:
-    """Return the body of a 200 answer; None if the other side is down, slow or refuses."""
+    """Return the body, as bytes, of a GET that is answered 200; None if down, slow or refused."""
     try:
         async with session.get(path, timeout=ClientTimeout(total=timeout_seconds)) as answer:
             if answer.status == web.HTTPOk.status_code:
@@ -60,17 +60,17 @@ async def fetch(session: ClientSession, path: str, timeout_seconds: float) -> by
 
 
 def _engine(engine: Engine) -> BaseConnector:
-    """Return a connector to the engine's socket or port."""
+    """Return an aiohttp connector to the engine's unix socket or port."""
     return UnixConnector(engine.socket) if engine.socket else TCPConnector()
 
 
 def _base(engine: Engine) -> str:
-    """Return the engine's base URL."""
+    """Return the engine's base URL as text."""
     return "http://engine" if engine.socket else f"http://127.0.0.1:{engine.port}"
 
 
 def _session(connector: BaseConnector, base_url: str) -> ClientSession:
-    """Return a client session without cookies and compression."""
+    """Return an aiohttp ClientSession without cookies and compression."""
     # Ask for the classic text format: only that can be concatenated with ours.
     headers = {"Accept": "text/plain;version=0.0.4, application/json", "Accept-Encoding": "identity"}
     return ClientSession(base_url, connector=connector, cookie_jar=DummyCookieJar(), headers=headers)

@@ -27,7 +27,7 @@ from nim.plan import (
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
 from nim.redact import known_secrets
 from nim.supervision.controller import Controller, ControllerContext
-from nim.supervision.gateway_reload import GatewayReload
+from nim.supervision.nginx_reload_on_file_change import GatewayReload
 from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.supervisor_client import Supervisor
 
@@ -73,7 +73,7 @@ class Service:
         self.pipes = {name: self._pipe(name) for name in NAMES}
 
     def run(self) -> int:
-        """Run until the controller has stopped everything; returns the exit code."""
+        """Run the event loop until the controller has stopped everything; return the exit code."""
         self.loop.on_signals(HANDLED_SIGNALS, self._signalled)
         self.controller.on_children()
         self._gateway_reload.start()
@@ -86,14 +86,14 @@ class Service:
         return code
 
     def _signalled(self, number: int) -> None:
-        """Handle a signal: reap children, or start the shutdown."""
+        """Handle a signal: reap children on SIGCHLD, start the shutdown on any other."""
         if number == signal.SIGCHLD:
             self.controller.on_children()
         else:
             self.controller.on_signal(number)
 
     def _pipe(self, name: str) -> Pipe:
-        """Return the open log pipe of a program."""
+        """Open the log pipe of a program, watch it in the event loop, and return the Pipe."""
         readers: dict[str, Callable[[str], None]] = {
             "engine": self._engine_line,
             "nginx": self._nginx_line,
@@ -107,29 +107,29 @@ class Service:
         return pipe
 
     def _access_line(self, line: str) -> None:
-        """Log a line of nginx's access log and record it for the report of cut streams."""
+        """Write a line of nginx's access log to stderr, and pass it to the report of cut streams."""
         self.controller.cut_streams.read(self.log_writer.access(line))
 
     def _nginx_line(self, line: str) -> None:
-        """Log a line of nginx's error log and pass it to the controller, with secrets masked."""
+        """Mask and parse a line of nginx's error log, write it to stderr and pass it to the controller."""
         record = read_nginx(self.log_writer.mask(line))
         self.log_writer.record("nginx", record)
         self.controller.on_gateway_record(record, "ERROR")
 
     def _engine_line(self, line: str) -> None:
-        """Log a line of the engine and pass it to the controller, with secrets masked."""
+        """Mask and parse a line of the engine, write it to stderr and pass it to the engine's restarter."""
         record = self._engine_lines.read(self.log_writer.mask(line))
         self.log_writer.record("engine", self._quieter(record))
         self.controller.engine.read(record)
 
     def _quieter(self, record: Record) -> Record:
-        """Return the record at DEBUG if it is a routine line of a start in text format."""
+        """Return the Record, at DEBUG if it is a routine line of the engine's start in text format."""
         if self.plan.json_logs or not self.controller.engine.starting or not is_routine(record):
             return record
         return replace(record, level="DEBUG")
 
     def _supervisor_line(self, line: str) -> None:
-        """Log a line of supervisord."""
+        """Parse and mask a line of supervisord's log, write it to stderr and pass it to the controller."""
         level, message = self.supervisor.note(line)
         record = Record(level=level, message=self.log_writer.mask(message))
         self.log_writer.record("supervisord", record)
@@ -146,7 +146,7 @@ def clean(run_dir: Path) -> None:
 
 
 def serve(run_dir: Path, supervisor_pid: int, policies: RestartPolicies) -> int:
-    """Run as PID 1; return the exit code. Supervisord is stopped even if this raises."""
+    """Run the service as PID 1 until it stops; return the exit code. Stops supervisord if this raises."""
     try:
         code = Service(run_dir, supervisor_pid, os.environ, policies).run()
     except BaseException:

@@ -48,19 +48,19 @@ class CutStreams:
         self._broken_off: deque[tuple[float, str]] = deque(maxlen=KEPT)
 
     def read(self, line: str) -> None:
-        """Record a line of the access log."""
+        """Keep a line of nginx's access log for the report of cut streams."""
         self._keep(self._lines, line)
 
     def read_error(self, message: str) -> None:
-        """Record a line of the error log."""
+        """Keep the connection number in an nginx error about an upstream that broke off; else do nothing."""
         if match := _BROKEN_OFF.search(message):
             self._keep(self._broken_off, match[1])
 
     def log_cut_streams_soon(self, why: str, since: float) -> None:
-        """Log the cut streams once nginx has written its log, except those that clients closed."""
+        """Log the streams cut since `since`, one second from now, except those that clients closed."""
 
         def log_settled() -> None:
-            """Log the streams that are now in the log."""
+            """Log the cut streams that nginx has logged by now, except those that clients closed."""
             self._log_each(why, [request for request in self._take(since) if request.status != LEFT])
 
         self._loop.after(SETTLED_SECONDS, log_settled)
@@ -72,19 +72,19 @@ class CutStreams:
         return len(cut)
 
     def forget(self) -> None:
-        """Drop all lines recorded so far."""
+        """Drop all lines of access and error log kept so far."""
         self._lines.clear()
         self._broken_off.clear()
 
     def _keep(self, lately: deque[tuple[float, str]], text: str) -> None:
-        """Add a line with its time, and drop those that are too old."""
+        """Append `text` with the present time to `lately`, and drop entries older than 10 s."""
         now = self._loop.now()
         while lately and lately[0][0] < now - KEPT_SECONDS:
             lately.popleft()
         lately.append((now, text))
 
     def _take(self, since: float) -> list[Request]:
-        """Remove and return the requests since the time `since` that were cut."""
+        """Remove the lines since `since`; return the requests among them that were cut, as a list."""
         broken_off = {connection for _, connection in self._broken_off}
         requests = [_read(line) for at, line in self._lines if at >= since]
         self._lines = deque((kept for kept in self._lines if kept[0] < since), maxlen=KEPT)
@@ -92,7 +92,7 @@ class CutStreams:
         return [r for r in asked if not r.complete or r.connection in broken_off]
 
     def _log_each(self, why: str, cut: list[Request]) -> None:
-        """Log the first streams one by one, and the number of the others."""
+        """Log the first 20 cut streams one by one, and the number of the others."""
         for request in cut[:LOGGED]:
             self._say("WARNING", f"stream cut ({why}): {request}")
         if len(cut) > LOGGED:
@@ -100,7 +100,7 @@ class CutStreams:
 
 
 def _read(line: str) -> Request | None:
-    """Return the request in a line of the access log, text or JSON; None for other lines."""
+    """Return the Request in a line of the access log, text or JSON; None for other lines."""
     if match := _LINE.search(line):
         return Request(
             what=match[1],

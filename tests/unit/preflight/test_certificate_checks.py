@@ -8,7 +8,7 @@ import pytest
 
 from nim.errors import PreflightError
 from nim.plan import Tls
-from nim.preflight.certificates import check_certificates, expiry_warning
+from nim.preflight.certificate_checks import check_certificates, expiry_warning
 from tests.certificates import Authority
 
 DAY_SECONDS = 24 * 3600

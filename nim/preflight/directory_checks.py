@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Plan
-from nim.preflight.mount_checks import Place, touch
+from nim.preflight.mount_checks import Place, run_path_steps
 
 TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)  # nosec B108
 
@@ -24,17 +24,17 @@ class Directory(Place):
 
 
 def check_directories(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Create each directory and write to it; PreflightError names the first failure and its remedy."""
-    touch(_tried(_written(plan, environ)), plan.cache_probe_seconds)
+    """Create the directories that the service writes to, try each; PreflightError for a failure."""
+    run_path_steps(_tried(_written(plan, environ)), plan.cache_probe_seconds)
 
 
 def check_directory(path: Path, variable: str, seconds: float = 0) -> None:
-    """Check one directory. `variable` names it in errors; `seconds` limits the time."""
-    touch(_tried([_cache(str(path), variable)]), seconds)
+    """Create a directory and a temporary file in it, within `seconds`; PreflightError if that fails."""
+    run_path_steps(_tried([_cache(str(path), variable)]), seconds)
 
 
 def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
-    """Yield each directory before creating it and writing to it."""
+    """Yield each directory, then create it and a temporary file in it; PreflightError if that fails."""
     for directory in directories:
         yield directory
         try:
@@ -46,7 +46,7 @@ def _tried(directories: Iterable[Directory]) -> Iterator[Directory]:
 
 
 def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
-    """Yield the directories of the plan. Downloads may be read-only if nothing is fetched."""
+    """Yield each Directory that a start of this plan writes to: for temporary files, caches, home."""
     env = plan.engine.env
     temporary = env.get("TMPDIR") or environ.get("TMPDIR") or TEMPORARY
     yield _temporary(temporary)
@@ -59,20 +59,20 @@ def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
 
 
 def _cache(path: str, variable: str) -> Directory:
-    """Return the description of a cache directory, with the mount option that would make it writable."""
+    """Return a Directory that describes a cache and its mount option. Nothing is accessed."""
     mount = f"--volume nim-cache:'{path}'"
     return Directory(path=Path(path), variable=variable, purpose="cache directory", mount=mount)
 
 
 def _temporary(path: str) -> Directory:
-    """Return the description of the directory for temporary files."""
+    """Return a Directory that describes the place of temporary files. Nothing is accessed."""
     mount = f"--tmpfs {path}, in Kubernetes an emptyDir"
     purpose = "directory for temporary files"
     return Directory(path=Path(path), variable="TMPDIR", purpose=purpose, mount=mount, own=False)
 
 
 def _refusal(directory: Directory, error: OSError) -> PreflightError:
-    """Return the error for a directory that cannot be written, with its remedy."""
+    """Return the PreflightError for a directory that cannot be written, with its remedy."""
     path, variable = directory.path, directory.variable
     there = next(one for one in (path, *path.parents) if one.exists())
     found = there.stat()

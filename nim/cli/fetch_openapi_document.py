@@ -15,7 +15,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def fetch_document(url: str) -> Any:
-    """Return `/openapi.json` of the server at `url`."""
+    """Fetch `/openapi.json` of the server at `url`; return the parsed JSON, or PreflightError."""
     if not url.startswith(("http://", "https://")):
         raise SettingsError(
             f"cannot ask '{url}': it is not an http:// or https:// address", hint=f"http://{url}"
@@ -29,7 +29,7 @@ def fetch_document(url: str) -> Any:
 
 
 def fetch_engine_document(engine: Engine) -> Any:
-    """Return `/openapi.json` of a running service's engine."""
+    """Fetch `/openapi.json` of a running service's engine; return the JSON, or PreflightError."""
     if engine.socket is None:
         return fetch_document(f"http://127.0.0.1:{engine.port}")
     connection = _UnixConnection(engine.socket)
@@ -48,13 +48,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the unix socket."""
+        """Connect to the unix socket, with a time-out of 60 s."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(TIMEOUT_SECONDS)
         self.sock.connect(self._path)
 
 
 def _unread(where: str, error: Exception, hint: str) -> PreflightError:
-    """Return the error for a document that cannot be read."""
+    """Return the PreflightError for a document that cannot be read."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return PreflightError(f"cannot read an OpenAPI document at {where}: {reason}", hint=hint)

@@ -13,7 +13,7 @@ PARTIAL = ".incomplete"
 
 
 def abandoned(wanted: Wanted) -> Iterator[Path]:
-    """Yield partial files left by killed processes."""
+    """Yield the paths of partial files not written to for an hour. Nothing is removed."""
     before = time.time() - ABANDONED_SECONDS
     for path in (wanted.directory / "blobs").glob(f"*{PARTIAL}"):
         with suppress(OSError):
@@ -22,7 +22,7 @@ def abandoned(wanted: Wanted) -> Iterator[Path]:
 
 
 def drop_open() -> None:
-    """Remove the partial files that this process is writing, because it is about to end."""
+    """Delete the partial files that this process has open, because it is about to end."""
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             path = link.readlink()

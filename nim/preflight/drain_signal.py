@@ -13,7 +13,7 @@ from nim.preflight.run_directory import check_owner, lock_holder
 
 
 def ask_to_drain(run_dir: str) -> int:
-    """Send the drain signal to the service that holds the directory; returns its pid.
+    """Send SIGUSR1 to the service that has locked the directory; return its pid, or PreflightError.
 
     PreflightError if the directory is not private to this user: somebody else could name any process in it.
     """
@@ -40,7 +40,7 @@ def _nothing_to_drain(path: Path, why: str | None = None) -> PreflightError:
 
 
 def _signal_holder(directory: int) -> int | None:
-    """Signal the process whose pid is in the locked file, if it has that file open; return its pid."""
+    """Send SIGUSR1 to the process that holds the lock file; return its pid, None if there is none."""
     with suppress(OSError):
         fd = os.open(LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
@@ -70,7 +70,7 @@ def _locked_by(fd: int) -> int | None:
 
 
 def _has_open(pid: int, file: os.stat_result) -> bool:
-    """Whether the process has the file open."""
+    """Return whether the process has the file open, by its descriptors in /proc."""
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
             if os.path.samestat(entry.stat(), file):

@@ -17,12 +17,12 @@ class Listener:
 
 
 def count_connections(port: int) -> int:
-    """Return the number of connections to a local port."""
+    """Return the number of established TCP connections to a local port, read from /proc/net."""
     return sum(1 for _ in _sockets(port, _ESTABLISHED))
 
 
 def find_listener(port: int) -> Listener | None:
-    """Return the process that listens on a port, if this user may see it."""
+    """Return the Listener (pid, command) on a port; None if there is none or it is not visible."""
     inodes = {f"socket:[{inode}]" for inode in _sockets(port, _LISTEN)}
     for entry in Path("/proc").iterdir() if inodes else ():
         if entry.name.isdigit() and _holds(entry, inodes):
@@ -31,7 +31,7 @@ def find_listener(port: int) -> Listener | None:
 
 
 def _sockets(port: int, state: str) -> Iterator[str]:
-    """Return the inodes of sockets in a state with this local port."""
+    """Yield the inodes, as text, of sockets in a state with this local port, read from /proc/net."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
@@ -51,7 +51,7 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 
 
 def _command(process: Path) -> str:
-    """Return a process's command line; "?" if it cannot be read."""
+    """Return a process's command line as text; "?" if it cannot be read."""
     with suppress(OSError):
         words = (process / "cmdline").read_bytes().split(b"\0")
         return b" ".join(words).decode(errors="replace").strip()

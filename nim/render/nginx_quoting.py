@@ -15,7 +15,7 @@ class Verbatim(str):
 
 
 def write(value: Any) -> str:
-    """Return a value as one nginx word; text is quoted."""
+    """Return a value as one word of nginx.conf, text quoted; TypeError for an unknown type."""
     match value:
         case Verbatim():
             return str(value)
@@ -29,7 +29,7 @@ def write(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Return a quoted nginx string. `$` cannot be escaped in nginx, so text with one is refused."""
+    """Return a text as a quoted nginx string; SettingsError if it has a `$` or control character."""
     if _UNWRITABLE.search(text):
         raise SettingsError(
             f'cannot write {text!r} into nginx.conf: nginx has no way to write "$" and control characters',

@@ -8,7 +8,7 @@ TAG = "management"
 
 
 def paths() -> Schema:
-    """Return every management route with its answers."""
+    """Return the OpenAPI `paths` object of the management routes, a dict."""
     return {
         "/": _route("index", "What this service is, and links", _json("NimIndex") | _html()),
         "/v1/health/live": _route("live", "Whether the container runs", _json("NimHealth")),
@@ -23,7 +23,7 @@ def paths() -> Schema:
 
 
 def schemas() -> Schema:
-    """Return the schemas referenced by `paths`."""
+    """Return {name: JSON schema} of the answers that `paths` refers to."""
     return {
         "NimIndex": _object(**_INDEX),
         "NimHealth": _object(**_HEALTH),
@@ -46,42 +46,42 @@ def schemas() -> Schema:
 
 
 def _object(**properties: Schema) -> Schema:
-    """Return the schema of an object that has all of these properties and may have more."""
+    """Return the JSON schema of an object that has all of these properties and may have more."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _list(items: Schema) -> Schema:
-    """Return the schema of an array."""
+    """Return the JSON schema of an array of `items`."""
     return {"type": "array", "items": items}
 
 
 def _map(values: Schema) -> Schema:
-    """Return the schema of an object with arbitrary keys."""
+    """Return the JSON schema of an object with arbitrary keys and these values."""
     return {"type": "object", "additionalProperties": values}
 
 
 def _or_null(schema: Schema) -> Schema:
-    """Return a schema that also allows null."""
+    """Return the JSON schema that allows this one or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _json(schema: str) -> Schema:
-    """Return the description of a JSON answer."""
+    """Return the OpenAPI content of a JSON answer, a reference to the named schema."""
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
 def _html() -> Schema:
-    """Return the description of an HTML answer."""
+    """Return the OpenAPI content of an HTML answer."""
     return {"text/html": {"schema": _STRING}}
 
 
 def _text() -> Schema:
-    """Return the description of a text answer."""
+    """Return the OpenAPI content of a plain text answer."""
     return {"text/plain": {"schema": _STRING}}
 
 
 def _route(name: str, summary: str, content: Schema, not_yet: str | None = None) -> Schema:
-    """Return a GET route; `not_yet` is the schema of its 503."""
+    """Return the OpenAPI path item of a GET route; `not_yet` names the schema of its 503 answer."""
     responses: Schema = {
         "200": {"description": summary, "content": content},
         "4XX": {"description": "Refused", "content": _json("NimError")},

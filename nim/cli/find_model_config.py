@@ -38,7 +38,7 @@ class FoundModel:
 
 
 def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
-    """Return the model that `text` names. WeightsError if it has no readable configuration."""
+    """Return the FoundModel that `text` names, from a directory, the cache or the hub; or WeightsError."""
     source = read_source(text, _PLACE)
     if source.path is not None:
         return _of_directory(Path(source.path))
@@ -46,7 +46,7 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
 
 
 def _of_directory(directory: Path) -> FoundModel:
-    """Return the model in a directory."""
+    """Return the FoundModel read from a directory; WeightsError if its files cannot be read."""
     try:
         config = read_config(directory)
         return FoundModel(
@@ -61,7 +61,7 @@ def _of_directory(directory: Path) -> FoundModel:
 
 
 def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
-    """Return the bytes of the weights that the engine loads. WeightsError if there is no model."""
+    """Return the bytes of the weights that the engine loads; None if unknown."""
     if (directory / PARAMS).is_file() and not (directory / CONFIG).is_file():
         return None  # Mistral's format, with or without its weights
     model = read_local_model(directory, _PLACE)
@@ -73,7 +73,7 @@ def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
-    """Return the model from the cache if that has its configuration, else from the hub, temporarily."""
+    """Return the FoundModel of a repository: from the cache, else downloaded to a temporary directory."""
     environment = read_host_facts(settings, environ)
     cache = tuple(cache_entries(environment))
     config = resolve((*cache, *environment_entries(environ, cache, ())))
@@ -89,7 +89,7 @@ def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str
 
 
 def _fetched(hub: Hub, wanted: Wanted, elsewhere: str) -> FoundModel:
-    """Return the model from small files downloaded to a temporary directory."""
+    """Download the small files to `elsewhere`; return the FoundModel, or WeightsError if there are none."""
     directory = hub.fetch_small(wanted, (*SMALL_FILES, INDEX), elsewhere)
     if directory is None:
         raise WeightsError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from nim.errors import PreflightError
 from nim.plan import ApiKeys
-from nim.regular_files import read_text
+from nim.read_regular_file import read_text
 
 VARIABLE = "NIM_API_KEYS_FILE"
 NAME_OF_VLLM_KEY = "VLLM_API_KEY"
@@ -22,12 +22,12 @@ LARGEST_FILE = 4 << 20
 
 
 def digest_of(key: str) -> str:
-    """Return the SHA-256 digest of a key: 64 hex digits."""
+    """Return the SHA-256 digest of a key as text of 64 hex digits."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def digests_for_nginx(keys: ApiKeys, environ: Mapping[str, str]) -> str:
-    """Return the text that nginx loads: a name and a hex digest per line. PreflightError for a bad file."""
+    """Return `name digest` lines for nginx from the key file and VLLM_API_KEY; PreflightError if bad."""
     digests = read_api_keys(keys.file) if keys.file else {}
     if keys.from_environment:
         digests = {digest_of(check_length(environ[NAME_OF_VLLM_KEY])): NAME_OF_VLLM_KEY} | digests
@@ -35,7 +35,7 @@ def digests_for_nginx(keys: ApiKeys, environ: Mapping[str, str]) -> str:
 
 
 def read_api_keys(path: str) -> dict[str, str]:
-    """Return digest → name of each key in the file. PreflightError for a file or line that is unusable."""
+    """Return {digest: name} of the keys in the file; PreflightError for a bad line or file, or no key."""
     digests: dict[str, str] = {}
     names: set[str] = set()
     for number, line in _lines(path):
@@ -53,7 +53,7 @@ def read_api_keys(path: str) -> dict[str, str]:
 
 
 def check_length(key: str) -> str:
-    """Return the key. PreflightError if nginx would not look for it among the digests."""
+    """Return the key unchanged; PreflightError if it is longer than nginx looks up."""
     if len(key) <= LONGEST_KEY:
         return key
     raise PreflightError(
@@ -63,7 +63,7 @@ def check_length(key: str) -> str:
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and text of each line that is not blank, without comments."""
+    """Yield (number, text) of each line that is not blank, without comments; PreflightError if unreadable."""
     try:
         text = read_text(path, LARGEST_FILE).removeprefix(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
@@ -75,7 +75,7 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def _read_line(path: str, number: int, line: str) -> tuple[str, str]:
-    """Return the name and the hex digest in a line. The line is not shown, since it may hold a key."""
+    """Return (name, hex digest) of a line; PreflightError, which does not show the line, if malformed."""
     name, _, digest = line.partition(" ")
     found = DIGEST.fullmatch(digest.strip())
     if not NAME.fullmatch(name) or found is None:

@@ -14,7 +14,7 @@ from nim.errors import PreflightError
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `nim doctor options`: compare the option table with the installed engine; return 1 if different."""
+    """Run `nim doctor`: compare the option table with the installed vLLM; return 1 if they differ."""
     if arguments[:1] == ["stream"]:
         # imports aiohttp, which the other subcommand does not need
         from nim.cli.verbs.doctor_stream import run as examine_ingress
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _text(drift: Mapping[str, Any]) -> str:
-    """Return the differences as text."""
+    """Return the differences between option table and engine as text."""
     lines = [f"table: vLLM {drift['table']}; installed: vLLM {drift['installed']}"]
     for title in ("added", "removed", "variables_added", "variables_removed"):
         lines += [f"{title.replace('_', ' ')}: {', '.join(drift[title])}"] if drift[title] else []

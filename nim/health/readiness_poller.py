@@ -12,7 +12,7 @@ FAST_POLL_SECONDS, SLOW_POLL_SECONDS = 0.05, 0.5
 
 
 def ask_health(loop: EventLoop, address: Address, answered: Callable[[bool], None]) -> HttpRequest:
-    """Request /health once; call `answered` with True for status 200, else with False."""
+    """Send GET /health, return the HttpRequest; call `answered` later with True for 200, else False."""
     return HttpRequest(
         loop, address, get("/health"), ANSWER_TIMEOUT_SECONDS, lambda status, _: answered(status == 200)
     )
@@ -28,26 +28,26 @@ class Readiness:
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """Start polling."""
+        """Start polling the engine's /health every 0.5 s."""
         self._pause = SLOW_POLL_SECONDS
         self._timer = self._loop.after(self._pause, self._ask)
 
     def hurry(self) -> None:
-        """Poll now: the engine has logged that it serves."""
+        """Poll /health at once and then every 0.05 s: the engine has logged that it serves."""
         self._pause = FAST_POLL_SECONDS
         if self._timer:
             self._timer.cancel()
             self._timer = self._loop.after(0, self._ask)
 
     def end(self) -> None:
-        """Stop polling."""
+        """Stop polling /health and cancel a pending request."""
         for pending in (self._timer, self._probe):
             if pending:
                 pending.cancel()
         self._timer = self._probe = None
 
     def _ask(self) -> None:
-        """Poll once, if the engine's socket exists."""
+        """Poll /health once; without a request, and as unhealthy, if the engine's socket does not exist."""
         self._timer = None
         if isinstance(self._address, str) and not os.path.exists(self._address):  # noqa: PTH110 (called often)
             self._on_answer(False)
@@ -55,7 +55,7 @@ class Readiness:
             self._probe = ask_health(self._loop, self._address, self._on_answer)
 
     def _on_answer(self, well: bool) -> None:
-        """Report ready, or schedule the next poll."""
+        """Call `ready` after a healthy answer, else schedule the next poll."""
         self._probe = None
         if well:
             self._ready()

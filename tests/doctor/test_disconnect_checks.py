@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nim.doctor import Limits, Service, disconnects, open_client, read_target
+from nim.doctor import Limits, Service, disconnect_checks, open_client, read_target
 from nim.doctor.check_context import CheckContext
-from nim.doctor.disconnects import check_disconnects
+from nim.doctor.disconnect_checks import check_disconnects
 
 IDLE_LOOKS = 3
 """So many come before a request is begun."""
@@ -58,7 +58,7 @@ async def test_failed_metrics_requests_do_not_end_the_check() -> None:
 
 
 async def test_unanswered_metrics_requests_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(disconnect_checks, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
         found = await anext(check_disconnects(context))
     assert found.seen == "cannot be determined: no request to /v1/metrics was answered"

@@ -19,7 +19,7 @@ class Watched(Generic[T]):
         self._seen: tuple[int, int, int] | None = None
 
     def value(self) -> T:
-        """Return the newest good value."""
+        """Return the file's parsed content, read again if it changed; the last good one if that fails."""
         try:
             stat = self._path.stat()
             identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)

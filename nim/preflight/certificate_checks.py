@@ -26,7 +26,7 @@ class _Encrypted(Exception):
 
 
 def check_certificates(tls: Tls) -> float | None:
-    """Return the Unix time at which the service's certificate expires; None if OpenSSL does not tell.
+    """Check the TLS files; return the expiry in Unix seconds, None if unknown, or PreflightError.
 
     PreflightError for a file that is unreadable, is no PEM, does not belong to the key, or is out of date.
     """
@@ -39,7 +39,7 @@ def check_certificates(tls: Tls) -> float | None:
 
 
 def expiry_warning(expires_at: float | None, now: float) -> str | None:
-    """Return a sentence about a certificate that expires within two weeks of `now`, in Unix seconds."""
+    """Return a sentence on a certificate that expires within two weeks of `now`; None for others."""
     if expires_at is None or expires_at - now > SOON_SECONDS:
         return None
     days = int((expires_at - now) // DAY_SECONDS)
@@ -48,7 +48,7 @@ def expiry_warning(expires_at: float | None, now: float) -> str | None:
 
 
 def _check_file(path: str, variable: str) -> None:
-    """Refuse what is not a readable file of a plausible size."""
+    """Raise PreflightError unless `path` is a readable regular file of at most 1 MiB."""
     try:
         regular, size = Path(path).is_file(), Path(path).stat().st_size
         if regular and size <= _LARGEST_FILE:
@@ -61,7 +61,7 @@ def _check_file(path: str, variable: str) -> None:
 
 
 def _server_context(tls: Tls) -> ssl.SSLContext:
-    """Return a context that serves with the certificate and its key."""
+    """Return an SSLContext that serves with certificate and key; PreflightError if OpenSSL refuses."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _check_is_certificate(tls.certificates)
     try:
@@ -79,7 +79,7 @@ def _server_context(tls: Tls) -> ssl.SSLContext:
 
 
 def _refused_by_openssl(reason: str | None, tls: Tls) -> PreflightError:
-    """Return the error for OpenSSL's reason not to load a certificate with its key."""
+    """Return the PreflightError for OpenSSL's reason not to load a certificate with its key."""
     if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"):
         return _cannot(
             "NIM_SSL_KEY_PATH",
@@ -108,7 +108,7 @@ def _refuse_passphrase() -> str:
 
 
 def _check_is_certificate(path: str) -> None:
-    """Refuse a file in which OpenSSL finds no certificate."""
+    """Raise PreflightError for a file in which OpenSSL finds no certificate."""
     with suppress(ssl.SSLError):
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
         return
@@ -118,7 +118,7 @@ def _check_is_certificate(path: str) -> None:
 
 
 def _load_authorities(path: str) -> None:
-    """Refuse a file of client authorities in which OpenSSL finds no certificate."""
+    """Raise PreflightError for a file of client authorities without a certificate. Keeps nothing."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
     except ssl.SSLError:
@@ -131,7 +131,7 @@ def _load_authorities(path: str) -> None:
 
 
 def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
-    """Return when the served certificate expires; PreflightError if it is not valid now."""
+    """Return the certificate's expiry in Unix seconds, None if unknown; PreflightError if not valid now."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     # The certificate itself is the trust anchor: only its dates and its signature algorithm are in question.
@@ -158,7 +158,7 @@ def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Return the client's side of a finished handshake between two contexts in memory."""
+    """Return the client's SSLObject after a handshake between two contexts in memory; or SSLError."""
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     serving = server.wrap_bio(up, down, server_side=True)
     asking = client.wrap_bio(down, up)
