@@ -25,6 +25,7 @@ def cores() -> Cores:
 
 
 @pytest.fixture
-def bench(programs: native.Programs, cores: Cores, tmp_path: Path) -> Iterator[Bench]:
-    with bench_at(programs, cores, tmp_path / "bench") as made:
+def bench(programs: native.Programs, cores: Cores, directory: Path) -> Iterator[Bench]:
+    """Yield the bench in a directory whose path is short enough for sockets."""
+    with bench_at(programs, cores, directory / "bench") as made:
         yield made
