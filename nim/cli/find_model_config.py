@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nim.cli.hub_downloads import Hub, logger, refuse_offline
 from nim.errors import WeightsError
-from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.config import ModelConfig
 from nim.models.hub.repositories_to_download import wanted_of

@@ -19,13 +19,13 @@ from nim.fetch.format_size import format_size
 from nim.fetch.remove_partial_downloads import abandoned, drop_open
 from nim.health.download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
-from nim.models.checkpoint.check_model_directory import read_snapshot
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
-from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.download_again_command import Origin
 from nim.models.checkpoint.find_shards import read_index
 from nim.models.checkpoint.findings import Fault, refuse
+from nim.models.checkpoint.read_local_model import read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, needs_weights
-from nim.models.hub.check_environment import check_hub_environment
+from nim.models.hub.check_connection_variables import check_hub_environment
 from nim.plan import Download, Wanted
 from nim.planning.local_model_files import why_offline
 from nim.preflight.directory_checks import check_directory

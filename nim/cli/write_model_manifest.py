@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
 from nim.manifest import manifest_to_json
-from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.facts import facts_of
 from nim.models.generic_manifest import manifest_for_model

@@ -117,17 +117,23 @@ def table_versions() -> tuple[str, ...]:
     return tuple(sorted(found, key=_release))
 
 
-@cache
-def load_options(version: str | None = None) -> OptionTable:
-    """Return the OptionTable of a vLLM release (default: the newest), from JSON; SettingsError if none."""
+def known_release(version: str | None) -> str:
+    """Return `version` without its build, or the newest release; SettingsError if there is no data on it."""
     known = table_versions()
     wanted = version.partition("+")[0] if version else known[-1]
     if wanted not in known:
         raise SettingsError(
-            f'cannot check arguments for vLLM "{wanted}": there is no option table for it',
+            f'cannot check what vLLM "{wanted}" accepts: there is no data on it',
             allowed=known,
             hint="make engine-options",
         )
+    return wanted
+
+
+@cache
+def load_options(version: str | None = None) -> OptionTable:
+    """Return the OptionTable of a vLLM release (default: the newest), from JSON; SettingsError if none."""
+    wanted = known_release(version)
     table = json.loads((OPTIONS_DIR / f"vllm-{wanted}.json").read_bytes())
     return table_from(table, json.loads((OPTIONS_DIR / HISTORY).read_bytes()))
 

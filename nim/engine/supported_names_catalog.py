@@ -12,8 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from nim.engine.option_table import OPTIONS_DIR, table_versions
-from nim.errors import SettingsError
+from nim.engine.option_table import OPTIONS_DIR, known_release
 
 CATALOG_HISTORY = "catalog-history.json"
 
@@ -286,14 +285,7 @@ class Catalog:
 @cache
 def load_catalog(version: str | None = None) -> Catalog:
     """Return the Catalog of a vLLM release (default: the newest), from JSON files; SettingsError if none."""
-    known = table_versions()
-    wanted = version.partition("+")[0] if version else known[-1]
-    if wanted not in known:
-        raise SettingsError(
-            f'cannot say what vLLM "{wanted}" loads: there is no catalog of it',
-            allowed=known,
-            hint="make engine-options",
-        )
+    wanted = known_release(version)
     rows = json.loads((OPTIONS_DIR / f"catalog-{wanted}.json").read_bytes())
     history = json.loads((OPTIONS_DIR / CATALOG_HISTORY).read_bytes())
     return Catalog(version=rows["version"], rows=rows, history=history)

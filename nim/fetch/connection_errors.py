@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from nim.models.hub.check_environment import CERTIFICATES, ENDPOINT, OTHER_CERTIFICATES, Proxy, proxy_for
+from nim.models.hub.check_connection_variables import (
+    CERTIFICATES,
+    ENDPOINT,
+    OTHER_CERTIFICATES,
+    Proxy,
+    proxy_for,
+)
 
 AGAIN = "the same command again goes on where this one ended"
 # OpenSSL's wording for a certificate from an unknown issuer.

@@ -1,4 +1,4 @@
-"""Format a number of bytes as text."""
+"""Format a number of bytes as text, in decimal MB or GB."""
 
 
 def format_size(size: float | None) -> str:

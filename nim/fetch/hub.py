@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import HfApi, constants, hf_hub_download, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-from nim.models.checkpoint.download_origin import find_snapshot
+from nim.models.hub.cache_snapshots import find_snapshot
 from nim.plan import Wanted
 
 WORKERS = 8

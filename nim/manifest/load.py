@@ -100,7 +100,7 @@ def _profiles(document: Document, node: Node, place: Place) -> tuple[Profile, ..
 
 
 def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> None:
-    """Raise ManifestError for an invalid tp, pp or LoRA tag, a variant tag or an unknown checkpoint."""
+    """Raise ManifestError for an invalid tp, pp or LoRA tag, any `variant` tag or an unknown checkpoint."""
     for tag in ("tp", "pp"):
         if not entry.tags.get(tag, "1").isdecimal() or int(entry.tags.get(tag, "1")) < 1:
             place.refuse(

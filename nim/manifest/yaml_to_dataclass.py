@@ -107,7 +107,7 @@ def _refuse_unknown(name: str, key: Node, known: tuple[str, ...], place: Place, 
 
 
 def _joined(what: str, name: str) -> str:
-    """Return the dotted name of a field, for errors."""
+    """Return `what.name` for errors; only `name` directly below the manifest."""
     return name if what == "the manifest" else f"{what}.{name}"
 
 

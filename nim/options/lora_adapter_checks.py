@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from nim.engine.arguments.refusals import Refusal, refuse_all
-from nim.models.check_lora_adapters import Adapter
+from nim.models.read_lora_adapters import Adapter
 from nim.options.rule_types import Said
 
 _OPTION = "lora_modules"

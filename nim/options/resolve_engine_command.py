@@ -1,4 +1,4 @@
-"""The engine's own command, or the one in NIM_ENGINE_COMMAND."""
+"""The command words before the engine's options: vLLM's own or those of NIM_ENGINE_COMMAND."""
 
 from collections.abc import Sequence
 

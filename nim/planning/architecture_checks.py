@@ -15,8 +15,8 @@ from nim.engine.check_names_against_catalog import (
 )
 from nim.engine.supported_names_catalog import Catalog
 from nim.manifest.types import merged
-from nim.models.checkpoint.check_model_directory import LocalModel
 from nim.models.checkpoint.list_directory import CONFIG
+from nim.models.checkpoint.read_local_model import LocalModel
 from nim.models.config import ModelConfig, model_config
 from nim.models.model_faults import layers_fault, quantization_detail, quantization_name
 from nim.models.quantization import quantization_mapping

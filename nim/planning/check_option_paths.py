@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nim.engine.arguments.refusals import Refusal
-from nim.models.check_lora_adapters import is_of_this_machine
 from nim.models.read_config_files import CONFIG, PARAMS
+from nim.models.read_lora_adapters import is_of_this_machine
 from nim.options.rule_types import Said
 from nim.options.speculative_option_clashes import draft_model
 

@@ -42,11 +42,11 @@ def read_host_facts(settings: Settings, environ: Mapping[str, str]) -> HostFacts
         has_name=_has_name(uid),
         warnings=tuple(filter(None, (_AS_ROOT if uid == 0 else None, warning))),
         can_compile=any(map(shutil.which, ("c++", "g++", "clang++"))),
-        nginx_modules=_lua_modules(),
+        nginx_modules=find_lua_modules(),
     )
 
 
-def _lua_modules() -> tuple[str, ...]:
+def find_lua_modules() -> tuple[str, ...]:
     """Return the paths of nginx's Lua module and the one it needs; () if not installed."""
     for directory in MODULE_DIRECTORIES:
         paths = [directory / name for name in ("ndk_http_module.so", "ngx_http_lua_module.so")]

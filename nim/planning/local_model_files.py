@@ -7,12 +7,12 @@ from typing import Any
 
 from nim.engine.supported_names_catalog import load_catalog
 from nim.errors import WeightsError
-from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.check_tokenizer_and_code import remote_code_warnings, tokenizer_warnings
-from nim.models.checkpoint.download_origin import find_snapshot
 from nim.models.checkpoint.findings import Fault, refuse
+from nim.models.checkpoint.read_local_model import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
+from nim.models.hub.cache_snapshots import find_snapshot
 from nim.models.hub.repositories_to_download import cache_of, wanted_of
 from nim.models.requested_model import ModelWish, Source
 from nim.planning.architecture_checks import check_model_names

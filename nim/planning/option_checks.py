@@ -7,9 +7,9 @@ from nim.engine import OptionTable, check_named_values, check_variable_values, l
 from nim.engine.arguments.refusals import refuse_all
 from nim.hardware import Gpu
 from nim.manifest import Manifest
-from nim.models.check_lora_adapters import read_adapters
 from nim.models.facts import ModelFacts
-from nim.models.hub.check_environment import check_timeouts, hub_problems
+from nim.models.hub.check_connection_variables import check_timeouts, hub_problems
+from nim.models.read_lora_adapters import read_adapters
 from nim.models.requested_model import Source
 from nim.models.warn_implausible_sizes import odd_sizes
 from nim.options.check_option_combinations import check_combinations
@@ -71,7 +71,7 @@ def _adapter_warnings(
 
 
 def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[str, ...]:
-    """Return warnings about missing paths in options; SettingsError for those the engine needs."""
+    """Return warnings of missing paths; if `strict`, SettingsError for needed ones of this machine."""
     missing = tuple(missing_paths(said))
     if missing and strict and not other_machine:
         raise refuse_all([one.refusal for one in missing], "the options")

@@ -35,11 +35,11 @@ from nim.options.derived_options import (
     device_entries,
     loopback_entries,
 )
-from nim.options.engine_command import engine_command
 from nim.options.option_layers import (
     Entry,
     environment_entries,
 )
+from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble

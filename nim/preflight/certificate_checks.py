@@ -6,10 +6,10 @@ Used before the start and before each reload, so that nginx is never given files
 import ssl
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import Tls
+from nim.read_regular_file import read_bytes
 
 # In the order of `Tls.files`.
 VARIABLES = ("NIM_SSL_CERTS_PATH", "NIM_SSL_KEY_PATH", "NIM_SSL_CA_CERTS_PATH")
@@ -32,10 +32,10 @@ def check_certificates(tls: Tls) -> float | None:
     """
     for path, variable in zip(tls.files, VARIABLES, strict=False):
         _check_file(path, variable)
-    server = _server_context(tls)
+    _check_has_certificate(tls.certificates, "NIM_SSL_CERTS_PATH")
     if tls.client_authorities:
-        _load_authorities(tls.client_authorities)
-    return _expiry(server, tls)
+        _check_has_certificate(tls.client_authorities, "NIM_SSL_CA_CERTS_PATH")
+    return _expiry(_server_context(tls), tls)
 
 
 def expiry_warning(expires_at: float | None, now: float) -> str | None:
@@ -44,26 +44,21 @@ def expiry_warning(expires_at: float | None, now: float) -> str | None:
         return None
     days = int((expires_at - now) // DAY_SECONDS)
     when = f"in {days} days" if days > 1 else "within two days"
-    return f"the certificate in NIM_SSL_CERTS_PATH expires {when}, at {_date(expires_at)}"
+    return f"the certificate in NIM_SSL_CERTS_PATH expires {when}, at {format_date(expires_at)}"
 
 
 def _check_file(path: str, variable: str) -> None:
     """Raise PreflightError unless `path` is a readable regular file of at most 1 MiB."""
     try:
-        regular, size = Path(path).is_file(), Path(path).stat().st_size
-        if regular and size <= _LARGEST_FILE:
-            with Path(path).open("rb"):
-                return
-        why = f"a PEM file of {size} bytes is too large" if regular else "it is not a file"
+        read_bytes(path, _LARGEST_FILE)
     except OSError as error:
-        why = str(error.strerror)
-    raise _cannot(variable, path, why, f"{variable}=/path/to/file.pem, readable by the service's user")
+        hint = f"{variable}=/path/to/file.pem, readable by the service's user"
+        raise _cannot(variable, path, str(error.strerror), hint) from None
 
 
 def _server_context(tls: Tls) -> ssl.SSLContext:
     """Return an SSLContext that serves with certificate and key; PreflightError if OpenSSL refuses."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _check_is_certificate(tls.certificates)
     try:
         context.load_cert_chain(tls.certificates, tls.key, password=_refuse_passphrase)
     except _Encrypted:
@@ -107,27 +102,13 @@ def _refuse_passphrase() -> str:
     raise _Encrypted
 
 
-def _check_is_certificate(path: str) -> None:
+def _check_has_certificate(path: str, variable: str) -> None:
     """Raise PreflightError for a file in which OpenSSL finds no certificate."""
-    with suppress(ssl.SSLError):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-        return
-    raise _cannot(
-        "NIM_SSL_CERTS_PATH", path, "OpenSSL finds no certificate in it", "a PEM file with CERTIFICATE blocks"
-    )
-
-
-def _load_authorities(path: str) -> None:
-    """Raise PreflightError for a file of client authorities without a certificate. Keeps nothing."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=path)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError:
-        raise _cannot(
-            "NIM_SSL_CA_CERTS_PATH",
-            path,
-            "OpenSSL finds no certificate in it",
-            "a PEM file with the authorities' CERTIFICATE blocks",
-        ) from None
+        hint = "a PEM file with CERTIFICATE blocks"
+        raise _cannot(variable, path, "OpenSSL finds no certificate in it", hint) from None
 
 
 def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
@@ -169,7 +150,8 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
     return asking
 
 
-def _date(seconds: float) -> str:
+def format_date(seconds: float) -> str:
+    """Return Unix seconds as text such as `2026-12-28 02:11 UTC`."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 

@@ -1,4 +1,4 @@
-"""Read a file of API keys, and write the digests that nginx loads.
+"""Read a file of API keys' digests, and make the text that nginx loads.
 
 A line is a name and a SHA-256 digest, `alice sha256:2cf24d…`; a `#` begins a comment. A key that `nim key`
 makes has 256 random bits, so a digest without salt is enough: nobody can try that many.

@@ -144,7 +144,7 @@ def _weights(weights: Weights, billions: float | None) -> float | None:
 
 
 def _checkpoint(recipe: Recipe, weights: Weights, billions: float | None) -> DraftCheckpoint:
-    """Return the `DraftCheckpoint` of one set of weights."""
+    """Return a `DraftCheckpoint`: source, precision, variant; GB only where not as computed."""
     variant = recipe.variants[weights.variant]
     computed = weights_gb(billions, weights.precision)
     return DraftCheckpoint(
@@ -200,7 +200,7 @@ def _is_of_the_recipe(recipe: Recipe, variant: str) -> bool:
 
 
 def _foreign(found: Sequence[Found]) -> frozenset[str]:
-    """Return the hardware keys for which the recipe needs another engine, of all variants."""
+    """Return the hardware keys, of all variants, that are unsupported or run on another engine."""
     return frozenset(key for one in found for key in one.foreign)
 
 

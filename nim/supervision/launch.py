@@ -93,7 +93,7 @@ def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, st
     """Return [(name, text, mode)] of the file of API key digests for nginx; [] without API keys."""
     if not plan.gateway.api_keys:
         return []
-    from nim.preflight.api_key_digests import digests_for_nginx
+    from nim.preflight.read_api_keys_file import digests_for_nginx
 
     return [(API_KEYS_FILE, digests_for_nginx(plan.gateway.api_keys, environ), 0o600)]
 

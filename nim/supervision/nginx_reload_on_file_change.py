@@ -69,13 +69,12 @@ class GatewayReload:
         """Return whether the files can be used; publish the expiry, write the key digests, log a refusal."""
         try:
             if self._tls:
-                from nim.preflight.certificate_checks import (
-                    check_certificates,  # OpenSSL is loaded only with TLS
-                )
+                # OpenSSL is loaded only with TLS.
+                from nim.preflight.certificate_checks import check_certificates
 
                 self._status.certificate(check_certificates(self._tls))
             if self._keys:
-                from nim.preflight.api_key_digests import digests_for_nginx
+                from nim.preflight.read_api_keys_file import digests_for_nginx
 
                 path = Path(self._plan.run_dir, API_KEYS_FILE)
                 write_file(path, digests_for_nginx(self._keys, self._environ))
@@ -90,11 +89,17 @@ class GatewayReload:
         """Return text on what nginx rereads: the certificate with its expiry, the API keys, or both."""
         words = []
         if self._tls:
-            expires_at = self._status.state.certificate_expires_at
-            words.append(f"the certificate{_until(expires_at) if expires_at else ''}")
+            words.append(f"the certificate{self._until()}")
         if self._keys:
             words.append("the API keys")
         return " and ".join(words)
+
+    def _until(self) -> str:
+        """Return a clause with the date on which the certificate expires; empty if that is unknown."""
+        from nim.preflight.certificate_checks import format_date
+
+        expires_at = self._status.state.certificate_expires_at
+        return f" (valid until {format_date(expires_at)})" if expires_at else ""
 
     def _remind(self) -> None:
         """Log a warning, at most once a day, if the certificate expires soon."""
@@ -114,7 +119,3 @@ class GatewayReload:
                 now = Path(path).stat()
                 found[-1] = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
         return tuple(found)
-
-
-def _until(expires_at: float) -> str:
-    return f", valid until {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(expires_at))},"

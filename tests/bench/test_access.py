@@ -11,11 +11,11 @@ from bench.gateway.cores import Cores
 from bench.gateway.running import running
 from bench.peers import access
 from bench.peers.peer import KEY
-from nim.planning.host_facts import _lua_modules
+from nim.planning.host_facts import find_lua_modules
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
-    pytest.mark.skipif(not _lua_modules(), reason="nginx's Lua module is not installed"),
+    pytest.mark.skipif(not find_lua_modules(), reason="nginx's Lua module is not installed"),
 ]
 
 

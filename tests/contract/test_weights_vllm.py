@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from nim.data_paths import ROOT
 from nim.engine.installed_engine import find_engine
-from nim.models.checkpoint.check_model_directory import read_local_model
 from nim.models.checkpoint.findings import Fault
+from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.select_weight_files import ADDED_FILES, OWN_LOADERS
 from tests.unit.models.checkpoint.directories import (
     CONFIG,

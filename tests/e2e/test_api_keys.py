@@ -15,22 +15,22 @@ import anthropic
 import openai
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from schemathesis import Case, GenerationMode
 
 from nim.cleanup.process_table import all_processes, below
-from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_key_digests import digest_of
+from nim.planning.host_facts import find_lua_modules
+from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority
 from tests.e2e.conftest import READY_SECONDS, Service, serving
-from tests.e2e.test_generated_requests import ANSWERED_BEHIND, Operation
+from tests.e2e.test_generated_requests import ANSWERED_BEHIND, REPEATABLE, Operation
 
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.own_engine,
     pytest.mark.slow,
     pytest.mark.timeout(2 * READY_SECONDS),
-    pytest.mark.skipif(not _lua_modules(), reason="nginx's Lua module is not installed"),
+    pytest.mark.skipif(not find_lua_modules(), reason="nginx's Lua module is not installed"),
 ]
 EXAMPLES = 4
 # A generated path parameter may make a path of no route, a generated header none of HTTP.
@@ -187,14 +187,7 @@ def _passed(service: Service, operation: Operation, mode: GenerationMode) -> lis
     """Return what was answered otherwise than with a refusal of nginx's own."""
     found: list[str] = []
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(REPEATABLE, max_examples=EXAMPLES)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
         answer = case.call(base_url=service.root, timeout=30)

@@ -22,6 +22,13 @@ OF_THE_ENGINE = {("/v1/systemone", 501)}
 LIMITS = {"max_tokens": 8, "max_completion_tokens": 8, "max_output_tokens": 8, "n": 2}
 
 
+REPEATABLE = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 Operation = APIOperation[Any, Any, Any, Any]
 
 
@@ -41,14 +48,7 @@ def wrong_answers(service: Service, operation: Operation, mode: GenerationMode) 
     """Return what was answered with a 5xx that it should not have been."""
     wrong: list[str] = []
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(REPEATABLE, max_examples=EXAMPLES)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
         answer = sparing(case).call(base_url=service.root, timeout=ANSWER_SECONDS)

@@ -8,7 +8,7 @@ import pytest
 
 from nim.errors import SettingsError, WeightsError
 from nim.fetch.create_model_store import NOTE, Note, make_store
-from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.read_local_model import read_local_model
 from tests.fetch.conftest import FILES, SHARD, Commands
 
 TAKEN = {name for name, taken in FILES.items() if taken}

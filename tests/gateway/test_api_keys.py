@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from nim.plan import ApiKeys, Limits
-from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_key_digests import digest_of
+from nim.planning.host_facts import find_lua_modules
+from nim.preflight.read_api_keys_file import digest_of
 from nim.routes import ALWAYS_OPEN, open_routes
 from tests.gateway.client import Answer, connected, tell
 from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import ALL_GROUPS, PATIENCE_SECONDS, until
 from tests.gateway.upstream import Received, answer_ok
 
-MODULES = _lua_modules()
+MODULES = find_lua_modules()
 KEY, OTHER_KEY, WRONG_KEY = "nim-right-key", "nim-other-key", "nim-wrong-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
 # A key in each way that must not be accepted.

@@ -233,3 +233,9 @@ async def test_logs_go_through_pipes(tmp_path: Path) -> None:
 def nginx_says_nothing(nginx: Nginx) -> bool:
     nginx.write()
     return nginx.test() == ""
+
+
+async def test_credentials_for_a_proxy_are_not_passed_on(stack: GatewayStack) -> None:
+    for path, side in (("/v1/models", stack.engine), ("/v1/metadata", stack.middleware)):
+        await stack.ask(path, headers={"Proxy-Authorization": "Basic YTpi"})
+        assert side.received[-1].header("proxy-authorization") is None

@@ -217,6 +217,7 @@ async def test_realtime_becomes_a_tunnel(stack: GatewayStack) -> None:
     async def tunnel(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert (request.header("upgrade"), request.header("connection")) == ("websocket", "upgrade")
         assert request.header("sec-websocket-key") == "abc"
+        assert request.header("proxy-authorization") is None
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         while data := await reader.read(100):
             writer.write(data.upper())
@@ -227,7 +228,7 @@ async def test_realtime_becomes_a_tunnel(stack: GatewayStack) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
     writer.write(
         b"GET /v1/realtime?model=m HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\n"
-        b"Upgrade: WebSocket\r\nSec-WebSocket-Key: abc\r\n\r\n"
+        b"Upgrade: WebSocket\r\nSec-WebSocket-Key: abc\r\nProxy-Authorization: Basic YTpi\r\n\r\n"
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         head = await reader.readuntil(b"\r\n\r\n")

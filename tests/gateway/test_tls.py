@@ -13,8 +13,8 @@ import pytest
 
 from nim.cleanup.process_table import all_processes
 from nim.plan import ApiKeys, Tls
-from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_key_digests import digest_of
+from nim.planning.host_facts import find_lua_modules
+from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority, Pair
 from tests.gateway.conftest import Build, GatewayStack
 from tests.gateway.nginx import PATIENCE_SECONDS, free_port, until
@@ -218,12 +218,12 @@ def _command_line(pid: int) -> bytes:
 
 
 async def test_streams_of_one_connection_are_judged_each_by_its_key(build: Build, tmp_path: Path) -> None:
-    if not _lua_modules():
+    if not find_lua_modules():
         pytest.skip("nginx's Lua module is not installed")
     (tmp_path / "api_keys").write_text(f"alice {digest_of('right')}\n")
     authority = Authority(tmp_path / "tls")
     pair = authority.issue("service")
-    keys = ApiKeys(file="/unread", from_environment=False, nginx_modules=_lua_modules())
+    keys = ApiKeys(file="/unread", from_environment=False, nginx_modules=find_lua_modules())
     stack = await build(api_keys=keys, tls=Tls(certificates=pair.certificate, key=pair.key))
     url = f"https://localhost:{stack.port}/v1/models"
     requests: list[str] = []

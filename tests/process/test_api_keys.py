@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from nim.plan import ApiKeys
-from nim.planning.host_facts import _lua_modules
-from nim.preflight.api_key_digests import digest_of
+from nim.planning.host_facts import find_lua_modules
+from nim.preflight.read_api_keys_file import digest_of
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
-MODULES = _lua_modules()
+MODULES = find_lua_modules()
 FIRST, SECOND, FROM_ENVIRONMENT = "nim-first-key", "nim-second-key", "nim-key-of-the-environment"
 STREAMS, TOKENS, INTERVAL_MS = 64, 900, 20
 """18 seconds of streaming, which is longer than it takes to notice two changes."""

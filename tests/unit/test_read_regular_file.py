@@ -13,7 +13,7 @@ from nim.errors import NimError
 from nim.hardware.hardware_file import load_hardware
 from nim.health.startup_history import FILE, recall, remember
 from nim.manifest.load import load_manifest
-from nim.models.hub.check_environment import hub_problems
+from nim.models.hub.check_connection_variables import hub_problems
 from nim.read_regular_file import read_bytes, read_text
 from nim.settings import with_secrets
 from tests.unit.health.test_startup_history import run

@@ -1,4 +1,4 @@
-"""Differences between two plans, with the origin of each value."""
+"""Differences between a plan saved by `nim plan --json` and a new one, with the origin of each value."""
 
 import json
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from nim.errors import SettingsError
-from nim.preflight.api_key_digests import NAME, check_length, digest_of
+from nim.preflight.read_api_keys_file import NAME, check_length, digest_of
 
 PREFIX = "nim-"
 KEY_BYTES = 32

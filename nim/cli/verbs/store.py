@@ -13,7 +13,7 @@ from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
-from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.download_again_command import origin_of
 from nim.models.checkpoint.find_shards import read_index
 from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.hub.repositories_to_download import ORIGINALS

@@ -32,7 +32,7 @@ class CacheSettings:
 
     @property
     def tokens_in_flight(self) -> int:
-        """Return the tokens scheduled at once: a batch for each pipeline stage, and one more."""
+        """Return the tokens scheduled at once: a batch for each pipeline stage, and one batch more."""
         return (self.pipeline_parallel_size + 1) * self.batched_tokens
 
 

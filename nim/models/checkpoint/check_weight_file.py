@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.download_again_command import Origin
 from nim.models.checkpoint.findings import Fault, Finding
 from nim.models.checkpoint.safetensors_header import DamagedFile, read_tensor_bytes
 

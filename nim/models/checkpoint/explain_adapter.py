@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.download_again_command import origin_of
 from nim.models.checkpoint.list_directory import read_config
 
 ADAPTER_CONFIG = "adapter_config.json"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.download_again_command import Origin
 from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG, explain_adapter
 from nim.models.checkpoint.explain_wrong_path import WHOLE_CACHE
 from nim.models.checkpoint.findings import Fault, Finding

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.download_origin import hub_repository, origin_of, snapshots_of
+from nim.models.checkpoint.download_again_command import origin_of
 from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG, explain_adapter
 from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, unfinished
 from nim.models.checkpoint.select_weight_files import weights_among
 from nim.models.checkpoint.unsupported_formats import DIFFUSERS, find_format, format_hint
+from nim.models.hub.cache_snapshots import hub_repository, snapshots_of
 
 WHOLE_CACHE = "mount the whole models--… directory, or copy the snapshot with cp -rL"
 _MOST_LISTED = 4

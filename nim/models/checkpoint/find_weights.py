@@ -8,7 +8,7 @@ from typing import Any
 
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_weight_file import damaged, read_weights_file
-from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.download_again_command import Origin
 from nim.models.checkpoint.explain_adapter import ADAPTER_WEIGHTS
 from nim.models.checkpoint.explain_missing_weights import (
     adapter,

@@ -10,7 +10,7 @@ from typing import Any
 
 from nim.errors import WeightsError
 from nim.models.checkpoint.check_weight_file import not_the_file, unreadable
-from nim.models.checkpoint.download_origin import Origin
+from nim.models.checkpoint.download_again_command import Origin
 from nim.models.checkpoint.findings import error_of
 from nim.models.checkpoint.select_weight_files import is_mistral
 from nim.models.checkpoint.unsupported_formats import partial_files

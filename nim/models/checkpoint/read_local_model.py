@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.models.checkpoint.download_origin import origin_of
+from nim.models.checkpoint.download_again_command import origin_of
 from nim.models.checkpoint.explain_missing_weights import missing_files
 from nim.models.checkpoint.explain_wrong_path import refuse_directory, refuse_path
 from nim.models.checkpoint.find_weights import read_weights

@@ -1,14 +1,18 @@
 """Recognise directories and repositories that hold other things than a vLLM model, by file names."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from nim.models.checkpoint.download_origin import gguf_base
+from nim.models.checkpoint.download_again_command import REPOSITORY
 
 _CONVERTED = "NIM_MODEL_PATH=hf://… the same model in Hugging Face's format, with safetensors"
 DIFFUSERS = "model_index.json"
+_GGUF_BASE = b"general.base_model.0.repo_url"
+_GGUF_HEAD_BYTES = 65_536
+_HUB = "https://huggingface.co/"
 _UNPACK = "unpack it, then NIM_MODEL_PATH=… the directory that holds config.json"
 
 
@@ -89,7 +93,7 @@ def find_format(names: Iterable[str]) -> tuple[Format, str] | None:
 
 def format_hint(found: Format, file: Path) -> str:
     """Return the setting to type instead; for a GGUF file its metadata is read for the base model."""
-    base = gguf_base(file) if file.suffix == ".gguf" else None
+    base = _gguf_base(file) if file.suffix == ".gguf" else None
     return f"NIM_MODEL_PATH=hf://{base}, which the GGUF was made from" if base else found.hint
 
 
@@ -101,3 +105,15 @@ def partial_files(names: Iterable[str]) -> tuple[str, ...]:
 def matches(name: str, patterns: Collection[str]) -> bool:
     """Return whether the path `name` matches a pattern; a star does not match a slash."""
     return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _gguf_base(path: Path) -> str | None:
+    """Read a GGUF file's metadata and return the "org/name" it was converted from; None if unknown."""
+    with suppress(OSError), path.open("rb") as file:
+        _, key, rest = file.read(_GGUF_HEAD_BYTES).partition(_GGUF_BASE)
+        # A value is its type (4 bytes), its length (8 bytes), its text.
+        length = int.from_bytes(rest[4:12], "little")
+        url = rest[12 : 12 + length].decode("utf-8", "replace") if key else ""
+        repository = url.removeprefix(_HUB)
+        return repository if url.startswith(_HUB) and REPOSITORY.fullmatch(repository) else None
+    return None

@@ -1,4 +1,4 @@
-"""Check the variables that give the hub client its address, proxy and certificates."""
+"""Check the variables that give the hub client its address, proxy, certificates and timeouts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.models.check_lora_adapters import Adapter, read_adapters
+from nim.models.read_lora_adapters import Adapter, read_adapters
 
 GOOD = {"r": 16, "lora_alpha": 32, "target_modules": ["q_proj"], "peft_type": "LORA"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from nim.engine import load_options
 from nim.errors import SettingsError
-from nim.models.check_lora_adapters import Adapter
+from nim.models.read_lora_adapters import Adapter
 from nim.options.lora_adapter_checks import check_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve

@@ -74,5 +74,5 @@ def test_a_file_that_is_missing_or_no_pem_is_refused(
 
 def test_a_device_is_not_read(authority: Authority) -> None:
     pair = authority.issue("service")
-    with pytest.raises(PreflightError, match="it is not a file"):
+    with pytest.raises(PreflightError, match="it is not a regular file"):
         check_certificates(Tls(certificates=pair.certificate, key="/dev/zero"))

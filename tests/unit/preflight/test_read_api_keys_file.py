@@ -6,7 +6,7 @@ import pytest
 
 from nim.errors import PreflightError
 from nim.plan import ApiKeys
-from nim.preflight.api_key_digests import LARGEST_FILE, digest_of, digests_for_nginx, read_api_keys
+from nim.preflight.read_api_keys_file import LARGEST_FILE, digest_of, digests_for_nginx, read_api_keys
 
 FROM_ENVIRONMENT = ApiKeys(file=None, from_environment=True, nginx_modules=())
 LINE = f"alice sha256:{digest_of('one')}"

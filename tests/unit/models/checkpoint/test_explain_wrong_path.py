@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.read_local_model import read_local_model
 from tests.unit.models.checkpoint.directories import CONFIG, Content, cached, make, safetensors
 
 ST: Content = safetensors()

@@ -11,8 +11,8 @@ import pytest
 
 from nim.data_paths import PROFILES, ROOT
 from nim.errors import WeightsError
-from nim.models.checkpoint.check_model_directory import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.findings import Fault
+from nim.models.checkpoint.read_local_model import LocalModel, read_local_model, read_snapshot
 from tests.unit.models.checkpoint.directories import (
     CONFIG,
     FOUR_SHARDS,
@@ -341,7 +341,7 @@ def test_what_this_user_cannot_read_is_named(tmp_path: Path, name: str) -> None:
     (model / name).chmod(0)
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
-        "from nim.models.checkpoint.check_model_directory import read_local_model\n"
+        "from nim.models.checkpoint.read_local_model import read_local_model\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "from nim.errors import WeightsError\n"
         "try: print(read_local_model(Path(sys.argv[2]), 'here').findings[0].line)\n"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nim.models.checkpoint.check_model_directory import read_local_model
+from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import Weights, is_quantized
 from tests.unit.models.checkpoint.directories import CONFIG, make, safetensors, sparse
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.models.hub.check_environment import Proxy, hub_problems, proxy_for
+from nim.models.hub.check_connection_variables import Proxy, hub_problems, proxy_for
 
 PASSWORD = "planted-password"
 
