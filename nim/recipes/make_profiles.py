@@ -51,10 +51,7 @@ class Weights:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """The profiles of one variant, and what was not imported.
-
-    `foreign` hardware is unsupported or runs on another engine.
-    """
+    """The profiles of one variant, and what was not imported; `foreign` hardware runs on another engine."""
 
     profiles: list[DraftProfile] = field(default_factory=list)
     refused: list[Reason] = field(default_factory=list)

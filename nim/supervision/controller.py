@@ -228,6 +228,7 @@ class Controller:
             nginx.signal(signal.SIGKILL)
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             return
+        nginx.signal(signal.SIGKILL)  # workers outlive a master that was killed
         self._catch_up_with_nginx()
         if cut := self.cut_streams.log_cut_streams("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")

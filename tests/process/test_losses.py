@@ -340,6 +340,16 @@ def test_an_engine_that_is_stopped_does_not_hold_up_the_stop(start: Start, direc
     service.assert_nothing_left()
 
 
+def test_a_stop_right_after_nginx_was_killed_leaves_none_of_its_workers(start: Start) -> None:
+    service = start().wait_ready()
+    os.kill(service.process.pid, signal.SIGSTOP)  # so that both arrive in one moment
+    service.kill(service.nginx)
+    service.send(signal.SIGTERM)
+    os.kill(service.process.pid, signal.SIGCONT)
+    assert service.wait() == 0
+    service.assert_nothing_left()
+
+
 def test_live_is_200_at_every_moment(start: Start, directory: Path) -> None:
     plan = rendered(make_plan(directory), shutdown_timeout_seconds=20.0)
     service: Service = start(plan, fast_restarts=True).wait_ready()
