@@ -18,8 +18,6 @@ from nim.errors import NimError, PreflightError
 REQUEST_TIMEOUT_SECONDS = 60.0
 """Timeout for answers that the service has at once."""
 
-NEVER_STARTED = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)
-
 
 class ConnectionCut(Exception):
     """The connection ended, or nothing came, before the answer was complete."""

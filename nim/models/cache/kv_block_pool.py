@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import lcm
 
 from nim.models.cache.kv_page_size import CacheSettings, Page
 from nim.models.types import LayerKind
@@ -177,8 +176,3 @@ def _split(bucket: Sequence[Page], parts: int) -> Iterable[Group]:
         return (Group(tuple(bucket)),)
     repeats = list(zip(*_sizes(bucket).values(), strict=True))
     return tuple(Group(tuple(chain.from_iterable(repeats[start::parts]))) for start in range(parts))
-
-
-def common_alignment(pages: Iterable[Page]) -> int:
-    """Return the least common multiple of the pages' alignments in bytes; 1 without pages."""
-    return lcm(*(page.alignment for page in pages)) if pages else 1
