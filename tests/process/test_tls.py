@@ -110,7 +110,7 @@ def test_a_renewed_certificate_is_served_and_no_stream_is_cut(
         # The last event has the reason to finish.
         assert {stream.result() for stream in streams} == {TOKENS + 1}
     assert service.state().reloads == 1
-    assert "files changed: nginx rereads the certificate, valid until" in service.text
+    assert "files changed: nginx rereads the certificate (valid until" in service.text
     assert service.stop() == 0
 
 
