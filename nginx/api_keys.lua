@@ -66,10 +66,27 @@ function api_keys.count_refused(name, status)
   end
 end
 
--- Prints one line per counter: name, class, requests.
+-- Prints one line per counter: name, class, requests. Counters of every name are there from the start, since Prometheus
+-- cannot see the first increase of one that begins at 1; those of removed keys stay.
 function api_keys.print_counts()
   local counts = ngx.shared.api_key_counts
+  local printed = {}
+  local function print_count(counter)
+    if not printed[counter] then
+      printed[counter] = true
+      ngx.say(counter, " ", counts:get(counter) or 0)
+    end
+  end
+  local function print_all_classes(name)
+    for _, class in ipairs({ "ok", "failed", "limited" }) do
+      print_count(name .. " " .. class)
+    end
+  end
+  print_all_classes("-")
+  for _, name in pairs(names) do
+    print_all_classes(name)
+  end
   for _, counter in ipairs(counts:get_keys(0)) do
-    ngx.say(counter, " ", counts:get(counter))
+    print_count(counter)
   end
 end

@@ -153,3 +153,5 @@ FAILURE_CLASSES = (
     HOST_OOM,
     BAD_ARGUMENT,
 )
+ENGINE_LOSS_CLASSES = (*FAILURE_CLASSES, STALLED, UNKNOWN)
+"""Every class that a loss of the engine can have."""

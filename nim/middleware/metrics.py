@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from nim.failures.failure_classes import ENGINE_LOSS_CLASSES
 from nim.middleware.gpu_usage import GpuReading, Gpus
 from nim.middleware.nginx_stub_status import Connections
 from nim.middleware.upstream_clients import Upstreams, fetch
@@ -90,15 +91,25 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
     yield _phases(state)
     if state.eta_seconds is not None:
         yield _gauge("nim_startup_eta_seconds", "Time until ready, as far as known.", state.eta_seconds)
-    restarts = CounterMetricFamily(
-        "nim_engine_restarts", "Restarts of the engine by the class of its loss.", labels=("class",)
-    )
-    for kind, count in state.restarts:
-        restarts.add_metric((kind,), count)
-    yield restarts
+    if plan.model.max_model_len is not None:
+        yield _gauge("nim_context_length_tokens", "Longest context of a request.", plan.model.max_model_len)
+    yield _restarts(state)
     yield CounterMetricFamily("nim_engine_stalls", "How often the engine stood still.", state.stalls)
     if plan.gateway.rereads_files:
         yield from _of_reloads(state)
+
+
+def _restarts(state: State) -> Metric:
+    """Return the counter family of restarts by class; 0 for each class that has not occurred.
+
+    Prometheus cannot count the first increase of a series that begins at 1.
+    """
+    family = CounterMetricFamily(
+        "nim_engine_restarts", "Restarts of the engine by the class of its loss.", labels=("class",)
+    )
+    for kind, count in (dict.fromkeys((loss.name for loss in ENGINE_LOSS_CLASSES), 0) | dict(state.restarts)).items():
+        family.add_metric((kind,), count)
+    return family
 
 
 def _of_reloads(state: State) -> Iterator[Metric]:

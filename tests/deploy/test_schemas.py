@@ -26,7 +26,10 @@ EVERYTHING: Object = {
         "hosts": [{"host": "llm.example.com", "paths": [{"path": "/"}]}],
         "tls": [{"hosts": ["llm.example.com"], "secretName": "tls"}],
     },
-    "metrics": {"serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
+    "metrics": {
+        "serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "additionalLabels": {"release": "prometheus"}},
+    },
     "autoscaling": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
     "imagePullSecrets": [{"name": "registry"}],
@@ -77,12 +80,44 @@ SERVICE_MONITOR: dict[str, Any] = {
         },
     },
 }
+STRINGS = {"type": "object", "additionalProperties": TEXT}
+PROMETHEUS_RULE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["groups"],
+    "properties": {
+        "groups": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "rules"],
+                "properties": {
+                    "name": TEXT,
+                    "rules": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["alert", "expr", "labels", "annotations"],
+                            "properties": dict.fromkeys(("alert", "expr", "for"), TEXT)
+                            | dict.fromkeys(("labels", "annotations"), STRINGS),
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+OPERATORS = {"ServiceMonitor": SERVICE_MONITOR, "PrometheusRule": PROMETHEUS_RULE}
 
 
 def validate(one: Object, release: str) -> None:
     """Raise for an object that an API server of that release would refuse."""
-    if one["kind"] == "ServiceMonitor":
-        jsonschema.validate(one["spec"], SERVICE_MONITOR)
+    if schema := OPERATORS.get(one["kind"]):
+        jsonschema.validate(one["spec"], schema)
     else:
         _validate(json.dumps(one), release)
 
@@ -117,7 +152,7 @@ def test_everything_has_every_kind() -> None:
         for path in (CHART / "templates").rglob("*.yaml")
         for kind in (
             "PersistentVolumeClaim",
-            "ServiceMonitor",
+            *OPERATORS,
             "Ingress",
             "PodDisruptionBudget",
             "ServiceAccount",
