@@ -107,7 +107,8 @@ def _restarts(state: State) -> Metric:
     family = CounterMetricFamily(
         "nim_engine_restarts", "Restarts of the engine by the class of its loss.", labels=("class",)
     )
-    for kind, count in (dict.fromkeys((loss.name for loss in ENGINE_LOSS_CLASSES), 0) | dict(state.restarts)).items():
+    counts = dict.fromkeys((loss.name for loss in ENGINE_LOSS_CLASSES), 0) | dict(state.restarts)
+    for kind, count in counts.items():
         family.add_metric((kind,), count)
     return family
 

@@ -1,5 +1,6 @@
 """/v1/metrics: the engine's bytes followed by ours, read by prometheus-client's parser."""
 
+import re
 import socket
 import time
 from collections import Counter
@@ -17,12 +18,15 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from nim.failures.failure_classes import FAILURE_CLASSES, STALLED, UNKNOWN
 from nim.middleware import gpu_usage, metrics
 from nim.middleware.gpu_usage import Gpus, load_nvml
-from nim.middleware.metrics import joined, of_service
+from nim.middleware.metrics import joined, of_api_keys, of_gateway, of_gpus, of_service
 from nim.middleware.nginx_stub_status import Connections
-from nim.plan import STATUS_SOCKET, Plan
+from nim.plan import STATUS_SOCKET, Plan, Tls
 from nim.service_state import Phase, PhaseDone
+from tests.deploy.metrics import GPU
+from tests.deploy.promtool import promtool
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve, Upstream, client, put_state, state, wait_for
 from tests.middleware.driver import Driver
 
@@ -43,6 +47,8 @@ vllm:e2e_request_latency_seconds_count{engine="0"} 3.0
 vllm:e2e_request_latency_seconds_sum{engine="0"} 4.5
 """
 
+TLS = Tls(certificates="/tls.crt", key="/tls.key", client_authorities=None)
+DONE = PhaseDone(phase=Phase.LOAD, seconds=2.5)
 
 Families = dict[str, Metric]
 
@@ -104,6 +110,47 @@ async def test_phases_and_restarts_come_from_the_state(plan: Plan, serve: Serve)
     assert families["nim_engine_restarts"].type == "counter"
     assert value(families, "nim_engine_restarts", **{"class": "gpu-out-of-memory"}) == 2
     assert value(families, "nim_engine_restarts", **{"class": "unknown"}) == 1
+
+
+async def test_every_class_of_loss_begins_at_zero(plan: Plan, serve: Serve) -> None:
+    """Prometheus cannot see that a series which appears at 1 has grown."""
+    service = await serve(plan)
+    put_state(plan, state())
+    before = parsed(await scrape(service))["nim_engine_restarts"].samples
+    assert {sample.labels["class"]: sample.value for sample in before} == dict.fromkeys(
+        [loss.name for loss in (*FAILURE_CLASSES, STALLED, UNKNOWN)], 0
+    )
+    put_state(plan, state(restarts=(("host_oom", 1),)))
+    after = parsed(await scrape(service))["nim_engine_restarts"].samples
+    assert {s.labels["class"] for s in after} == {s.labels["class"] for s in before}
+    assert [s.labels["class"] for s in after if s.value] == ["host_oom"]
+
+
+async def test_the_context_length_is_exported_where_it_is_known(plan: Plan, serve: Serve) -> None:
+    assert value(parsed(await scrape(await serve(plan))), "nim_context_length_tokens") == 2048
+    unknown = replace(plan, model=replace(plan.model, max_model_len=None), run_dir=f"{plan.run_dir}/2")
+    Path(unknown.run_dir).mkdir()
+    assert "nim_context_length_tokens" not in parsed(await scrape(await serve(unknown)))
+
+
+def test_promtool_has_no_complaint_about_our_metrics(plan: Plan) -> None:
+    """Not about names, units, suffixes or missing texts of any family that the service can export."""
+    reads = replace(plan, gateway=replace(plan.gateway, tls=TLS))
+    known = state(eta_seconds=1.0, done=(DONE,), certificate_expires_at=2e9)
+    counts = Connections(accepted=1, handled=1, requests=1, reading=1, writing=1, waiting=1)
+    families = [
+        *of_service(reads, known),
+        *of_gateway(counts),
+        *of_api_keys(b"alice ok 1\n"),
+        *of_gpus([GPU]),
+    ]
+    text = joined(None, families).decode()
+    names = set(re.findall(r'"(nim_[a-z_]+)"', Path(metrics.__file__).read_text(encoding="utf-8")))
+    elsewhere = {"nim_engine_up"}
+    assert {name for name in names if f"# TYPE {name}" not in text} == elsewhere
+    assert promtool("check", "metrics", text=text) == ""
+    with pytest.raises(AssertionError, match="counter metrics should have"):
+        promtool("check", "metrics", text="# HELP a b\n# TYPE a counter\na 1\n")
 
 
 async def test_the_time_until_ready_is_there_while_it_is_known(plan: Plan, serve: Serve) -> None:
@@ -227,7 +274,7 @@ def test_any_name_survives_as_a_label(texts: list[str]) -> None:
         release=release,
         hash="0",
         profile=SimpleNamespace(label=label),
-        model=SimpleNamespace(name=model),
+        model=SimpleNamespace(name=model, max_model_len=None),
         gateway=SimpleNamespace(rereads_files=False),
     )
     text = joined(None, of_service(plan, state()))  # type: ignore[arg-type]

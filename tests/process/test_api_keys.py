@@ -150,7 +150,8 @@ def test_metrics_and_log_name_keys_and_show_none(service: Service) -> None:
     text = link.getresponse().read().decode()
     link.close()
     counts = dict(re.findall(r'nim_api_key_requests_total\{end="ok",key="([^"]+)"\} ([0-9.]+)', text))
-    assert counts == {"alice": "2.0", "VLLM_API_KEY": "1.0"}
+    assert counts == {"alice": "2.0", "VLLM_API_KEY": "1.0", "-": "0.0"}
+    assert 'nim_api_key_requests_total{end="limited",key="alice"} 0.0' in text, "a counter begins at 0"
     assert 'nim_api_key_requests_total{end="failed",key="-"} 2.0' in text
     assert service.stop() == 0
     assert "api_key=alice" in service.text
