@@ -32,6 +32,7 @@ MIDDLEWARE_SOCKET = "middleware.sock"
 API_KEYS_FILE = "api_keys"
 STATUS_SOCKET = "status.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
+KV_EVENTS_PORT = "NIM_KV_EVENTS_PORT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ class Group(StrEnum):
     DOCS = "docs"
     MANAGEMENT = "management"
     ADAPTERS = "adapters"
+    ROUTER = "router"
     DEBUG = "debug"
     HIDDEN = "hidden"
 
@@ -44,7 +45,7 @@ class Route:
 
 ALWAYS_OPEN = (Group.HEALTH,)
 OPEN_BY_DEFAULT = (Group.HEALTH, Group.INFERENCE, Group.DOCS, Group.MANAGEMENT)
-CAN_BE_OPENED = (*OPEN_BY_DEFAULT, Group.ADAPTERS, Group.DEBUG)
+CAN_BE_OPENED = (*OPEN_BY_DEFAULT, Group.ADAPTERS, Group.ROUTER, Group.DEBUG)
 
 ABOUT = {
     Group.HEALTH: "What probes ask.",
@@ -52,6 +53,7 @@ ABOUT = {
     Group.DOCS: "The API's description, usable without internet.",
     Group.MANAGEMENT: "What the service says about itself.",
     Group.ADAPTERS: "Loading and unloading LoRA adapters at run time. Opened when LoRA is on.",
+    Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers made for a bare engine.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
 }
@@ -60,6 +62,7 @@ LIVE = "/v1/health/live"
 READY = "/v1/health/ready"
 STARTUP = "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
+ROUTER_METRICS = "/metrics"
 # The engine tokenizes in one piece, during which it serves nobody else.
 TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
 
@@ -86,9 +89,9 @@ def _websocket(group: Group, path: str, note: str) -> Route:
     return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
 
 
-def _ours(group: Group, target: Target, *paths: str) -> tuple[Route, ...]:
+def _ours(group: Group, target: Target, *paths: str, note: str = "") -> tuple[Route, ...]:
     """Return a tuple of GET Routes that nginx or the middleware answers."""
-    return tuple(Route(methods=("GET",), path=path, group=group, target=target) for path in paths)
+    return tuple(Route(methods=("GET",), path=path, group=group, target=target, note=note) for path in paths)
 
 
 _INFERENCE = (
@@ -149,6 +152,12 @@ _MANAGEMENT = _ours(
 
 _ADAPTERS = _engine(Group.ADAPTERS, "POST", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", note=_LORA)
 
+_ROUTER = (
+    *_ours(Group.ROUTER, Target.GATEWAY, "/health", note=f"the same as {READY}"),
+    *_ours(Group.ROUTER, Target.MIDDLEWARE, ROUTER_METRICS, note="the same as /v1/metrics"),
+    *_engine(Group.ROUTER, "GET", "/version", note="the engine's own; /v1/version has the service's"),
+)
+
 _DEBUG = (
     *_engine(Group.DEBUG, "GET", "/load", "/kv_event_sources"),
     *_engine(Group.DEBUG, "POST", "/v1/chat/completions/batch"),
@@ -181,10 +190,7 @@ _DEBUG = (
 )
 
 _HIDDEN = (
-    *_engine(Group.HIDDEN, "GET", "/health", note="the engine's own; /v1/health/ready asks it"),
     *_engine(Group.HIDDEN, "GET", "/ready", "/readyz", note="of the engine's data-parallel supervisor"),
-    *_engine(Group.HIDDEN, "GET", "/metrics", note="the engine's own; /v1/metrics has it"),
-    *_engine(Group.HIDDEN, "GET", "/version", note="the engine's own; /v1/version and /v1/metadata have it"),
     *_engine(Group.HIDDEN, "GET", "/redoc", note="needs the internet; /docs does not"),
     *_engine(Group.HIDDEN, "POST", "/collective_rpc", note="calls any method inside the engine's workers"),
     *_engine(Group.HIDDEN, "POST", "/scale_elastic_ep", "/is_scaling_elastic_ep", note="resizes the engine"),
@@ -195,7 +201,16 @@ _HIDDEN = (
     *_engine(Group.HIDDEN, "DELETE", "/adapters/{adapter_name}", note=_SAGEMAKER),
 )
 
-ROUTES: tuple[Route, ...] = (*_HEALTH, *_INFERENCE, *_DOCS, *_MANAGEMENT, *_ADAPTERS, *_DEBUG, *_HIDDEN)
+ROUTES: tuple[Route, ...] = (
+    *_HEALTH,
+    *_INFERENCE,
+    *_DOCS,
+    *_MANAGEMENT,
+    *_ADAPTERS,
+    *_ROUTER,
+    *_DEBUG,
+    *_HIDDEN,
+)
 
 
 # What clients of other servers ask for. Paths without `/v1`, or with two of them, need no row here.
@@ -278,7 +293,7 @@ open (`NIM_ROUTES=inference,management`), or what is different from the usual (`
 
 Paths are compared letter by letter, after percent-decoding and resolving `//`, `.` and `..`; the engine is
 sent the path as it stands here. One slash at the end makes no difference. Of a path that other servers have
-(`/health`, `/metrics`, `/version`, `/chat/completions`) the 404 names the route to use.
+(`/health`, `/metrics`, `/version`, `/chat/completions`) the 404 names the route to use, and the group that has it.
 
 `HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the engine answers the preflight
 of a browser. On engine routes other methods are the engine's to judge (an unknown one: 501; `TRACE` and

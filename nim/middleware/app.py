@@ -17,6 +17,7 @@ from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
 from nim.middleware.upstream_clients import UPSTREAMS, Connected
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.routes import ROUTER_METRICS
 from nim.service_state import Phase, State
 
 # Cache headers of the documented health answers.
@@ -44,7 +45,8 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.router.add_get("/v1/version", version)
     app.router.add_get("/v1/license", license_text)
     app.router.add_get("/v1/manifest", manifest)
-    app.router.add_get("/v1/metrics", exposition)
+    for path in ("/v1/metrics", ROUTER_METRICS):
+        app.router.add_get(path, exposition)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_get("/docs", docs)
     return app

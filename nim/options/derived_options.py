@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nim.models.requested_model import Source
 from nim.options.option_layers import VISIBLE_DEVICES, Entry, entries
-from nim.plan import ENGINE_SOCKET
+from nim.plan import ENGINE_SOCKET, KV_EVENTS_PORT
 from nim.selection.memory import ENGINE_UTILIZATION
 from nim.selection.select import Selection
 from nim.value_origins import Layer, Origin
@@ -104,6 +104,14 @@ def address_entries(environment: HostFacts, server_port: int, backend_port: int 
     yield _derived("host", "127.0.0.1", "nothing beyond this machine reaches it")
     origin = Origin(layer=Layer.ENV, place="NIM_BACKEND_PORT")
     yield Entry(name="port", value=backend_port, origin=origin)
+
+
+def kv_event_entries(port: int | None) -> Iterator[Entry]:
+    """Yield an Entry that lets the engine publish events of its KV cache on `port`; nothing for None."""
+    if port is not None:
+        value = {"enable_kv_cache_events": True, "publisher": "zmq", "endpoint": f"tcp://*:{port}"}
+        origin = Origin(layer=Layer.ENV, place=KV_EVENTS_PORT)
+        yield Entry(name="kv_events_config", value=value, origin=origin)
 
 
 def loopback_entries(said: Collection[str]) -> Iterator[Entry]:

@@ -70,7 +70,7 @@ def _open(group: Group) -> tuple[str, None]:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
         return "open by default", None
-    return "opened by NIM_ROUTES" if group is Group.DEBUG else "LoRA is on", None
+    return "LoRA is on" if group is Group.ADAPTERS else "opened by NIM_ROUTES", None
 
 
 def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:

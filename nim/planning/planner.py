@@ -33,6 +33,7 @@ from nim.options.derived_options import (
     default_entries,
     derived_entries,
     device_entries,
+    kv_event_entries,
     loopback_entries,
 )
 from nim.options.option_layers import (
@@ -153,6 +154,7 @@ def machine_entries(
 ) -> Iterator[Entry]:
     """Yield Entries that follow from the machine: addresses, devices, CPU memory, directories."""
     yield from address_entries(host, request.settings.server_port, request.settings.backend_port)
+    yield from kv_event_entries(request.settings.kv_events_port)
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
     yield from loopback_entries(said)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nim.errors import PreflightError
-from nim.plan import NGINX_FILE, PLAN_FILE, Plan
+from nim.plan import KV_EVENTS_PORT, NGINX_FILE, PLAN_FILE, Plan
 from nim.preflight.proc_net_sockets import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
@@ -153,6 +153,10 @@ def ports(plan: Plan) -> Iterator[Port]:
         yield Port(number=gateway.health_port, variable="NIM_HEALTH_PORT", host="0.0.0.0")  # noqa: S104  # nosec B104
     if plan.engine.port is not None:
         yield Port(number=plan.engine.port, variable="NIM_BACKEND_PORT", host="127.0.0.1")
+    events = plan.config.get("kv_events_config")
+    if events is not None and events.origin.place == KV_EVENTS_PORT:
+        number = int(events.value["endpoint"].rpartition(":")[2])
+        yield Port(number=number, variable=KV_EVENTS_PORT, host="0.0.0.0")  # noqa: S104  # nosec B104
 
 
 def _check_ports(ports: tuple[Port, ...]) -> None:

@@ -135,6 +135,16 @@ class Settings:
         "Requests of one API key per second; as many again are accepted in a burst.",
         ours=True,
     )
+    kv_events_port: int | None = setting(
+        "NIM_KV_EVENTS_PORT",
+        PORT,
+        None,
+        "A TCP port on which the engine publishes what its KV cache holds (ZeroMQ, without keys or encryption), for "
+        "routers that send a prompt to where its beginning is cached. The engine's ranks of data parallelism take "
+        "the ports after it.",
+        default_text="no events",
+        ours=True,
+    )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
         PORT,

@@ -17,7 +17,7 @@ from tests.process.plans import make_plan
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = {
     "/v1/models": {"get": {}},
-    "/metrics": {"get": {}},
+    "/redoc": {"get": {}},
     "/load": {"get": {}},
     "/of/a/later/version": {"post": {}, "get": {}, "parameters": []},
 }
@@ -89,7 +89,8 @@ def test_each_route_says_whether_it_is_open_and_why(nim: Nim) -> None:
     assert said["/v1/models"] == (True, "open by default", None)
     assert said["/load"] == (False, "closed by default", "NIM_ROUTES=+debug")
     assert said["/v1/load_lora_adapter"] == (False, "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora")
-    assert said["/metrics"] == (False, "the engine's own; /v1/metrics has it", None)
+    assert said["/metrics"] == (False, "closed by default", "NIM_ROUTES=+router")
+    assert said["/redoc"] == (False, "needs the internet; /docs does not", None)
     assert all(row["in_engine"] is None for row in found.values())
 
 
@@ -140,7 +141,7 @@ def test_an_engine_is_compared(nim: Nim, engine: str) -> None:
     text = nim("--url", f"{engine}/openapi.json").stdout
     kept, strays = text.split("are kept back:\n")[1].split("In no group, so closed:\n")
     assert kept.split("\n")[:2] == [
-        "  /load: closed by default",
+        "  /redoc: needs the internet; /docs does not",
         "  /metrics: the engine's own; /v1/metrics has it",
     ]
     assert strays == "  GET, POST /of/a/later/version\n"

@@ -75,7 +75,12 @@ CASES: dict[str, Case] = {
         "3 times",
         {"NimEngineRestarts"},
     ),
-    "two losses in an hour": ("46m", [series(RESTARTS, "0x10 1x10 2x120", **{"class": "unknown"})], "", set()),
+    "two losses in an hour": (
+        "46m",
+        [series(RESTARTS, "0x10 1x10 2x120", **{"class": "unknown"})],
+        "",
+        set(),
+    ),
     "a stall": ("15m", [series(STALLS, "0x10 1x120")], POD, {"NimEngineStalled"}),
     "a start as long as it may be": ("20m", [series(READY, "0x120")], "", set()),
     "a start that is longer": ("40m", [series(READY, "0x120")], POD, {"NimNotReady"}),
@@ -87,7 +92,12 @@ CASES: dict[str, Case] = {
         POD,
         {"NimPromptsNearContext"},
     ),
-    "a certificate with a week left": ("1h", [series(EXPIRY, f"{7 * DAY}x120")], POD, {"NimCertificateExpires"}),
+    "a certificate with a week left": (
+        "1h",
+        [series(EXPIRY, f"{7 * DAY}x120")],
+        POD,
+        {"NimCertificateExpires"},
+    ),
     "another release's trouble": (
         "1h",
         [{"series": f'{READY}{{job="other",namespace="{NAMESPACE}"}}', "values": "0x120"}],

@@ -61,13 +61,13 @@ CASES: dict[str, list[Case]] = {
     "Engine answers": [(gauge("nim_engine_up", 0, 1), [("{}", 0)])],
     "Up for": [(gauge("nim_uptime_seconds", 60, 90), [("{}", 60)])],
     "Engine restarts in a day": [([RESTARTS, NEVER], [("{}", 1)])],
-    "Served": [([series("nim_info", "1x120", **INFO)], [('nim_info{instance="a",model="m",profile="p"}', 1)])],
+    "Served": [
+        ([series("nim_info", "1x120", **INFO)], [('nim_info{instance="a",model="m",profile="p"}', 1)])
+    ],
     "The last start, phase by phase": [
         (gauge("nim_startup_phase_seconds", 4, 6, phase="load"), [('{phase="load"}', 6)])
     ],
-    "Engine restarts by class": [
-        ([RESTARTS, NEVER], [('{class="unknown"}', 1), ('{class="stalled"}', 0)])
-    ],
+    "Engine restarts by class": [([RESTARTS, NEVER], [('{class="unknown"}', 1), ('{class="stalled"}', 0)])],
     "In the engine": [
         (gauge("vllm:num_requests_running"), [("{}", 4)]),
         (gauge("vllm:num_requests_waiting"), [("{}", 4)]),
@@ -116,12 +116,16 @@ CASES: dict[str, list[Case]] = {
     "Utilization": [
         (
             gauge("nim_gpu_utilization_ratio", 0.5, 1, **GPU),
-            [(f"nim_gpu_utilization_ratio{{{BOTH[0]}}}", 0.5), (f"nim_gpu_utilization_ratio{{{BOTH[1]}}}", 1)],
+            [
+                (f"nim_gpu_utilization_ratio{{{BOTH[0]}}}", 0.5),
+                (f"nim_gpu_utilization_ratio{{{BOTH[1]}}}", 1),
+            ],
         )
     ],
     "Memory": [
         (
-            gauge("nim_gpu_memory_used_bytes", 1, 2, **GPU) + gauge("nim_gpu_memory_total_bytes", 4, 4, **GPU),
+            gauge("nim_gpu_memory_used_bytes", 1, 2, **GPU)
+            + gauge("nim_gpu_memory_total_bytes", 4, 4, **GPU),
             [(f"{{{BOTH[0]}}}", 0.25), (f"{{{BOTH[1]}}}", 0.5)],
         )
     ],

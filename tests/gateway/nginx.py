@@ -17,7 +17,7 @@ from nim.render.nginx import render_nginx
 PATIENCE_SECONDS = 20.0
 """How long a condition may take on a busy machine before it counts as false."""
 
-ALL_GROUPS = ("inference", "docs", "management", "adapters", "debug")
+ALL_GROUPS = ("inference", "docs", "management", "adapters", "router", "debug")
 
 
 def free_port() -> int:

@@ -117,7 +117,7 @@ async def test_any_user_with_a_run_directory_will_do(directory_of_nobody: Path) 
         assert (await ask(nginx.port, "/v1/completions", method="POST", body=body)).status == 200
         assert engine.received[0].body == body
         assert "buffered to a temporary file" in nginx.errors()
-        assert engine.received[0].header("x-request-id")
+        assert engine.received[0].header("x-request-id") is None, "a body in a file may have an id of its own"
     finally:
         nginx.stop()
         await engine.close()

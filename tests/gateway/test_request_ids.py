@@ -76,6 +76,94 @@ async def test_the_engine_gets_the_same_request_id_as_the_client(stack: GatewayS
     assert line["request_id"] == made
 
 
+UNCERTAIN = [
+    b'{"messages":[],"request_id":"mine","tools":[]}',
+    b'{"request_id":"not well-formed"}',
+    b'{"a":1,"request_id":"%b"}' % (b"x" * 129),
+    b'{"metadata":{"request_id":"theirs"}}',
+    b'{"metadata":{"request_id":"theirs"},"request_id" : "mi\\u006ee"}',
+    b'{"metadata":{"request_id":"theirs"},"a":[{"request_id":"theirs"}]}',
+]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"request_id":"mine"}',
+        b'{"model":"a","request_id":"mine"}',
+        b' {"request_id" :\n"mine" , "model":"a"}',
+        b'{"metadata":{"request_id":"theirs"},"request_id": "mine" }\r\n',
+        b'{"prompt":"say \\"request_id\\": \\"no\\"","request_id":"mine"}',
+    ],
+)
+async def test_an_id_in_the_body_is_taken_everywhere(stack: GatewayStack, body: bytes) -> None:
+    """vLLM uses the body's id only where there is no header, and sends no header itself."""
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=body)
+    assert answer.header("x-request-id") == answer.header("request-id") == "mine"
+    assert stack.engine.received[0].header("x-request-id") in (None, "mine")
+    assert stack.engine.received[0].body == body
+    [line] = await stack.nginx.logged_json(1)
+    assert line["request_id"] == "mine"
+
+
+@pytest.mark.parametrize("body", UNCERTAIN)
+async def test_an_id_that_may_be_the_bodys_is_left_to_the_engine(stack: GatewayStack, body: bytes) -> None:
+    answer = await stack.ask("/v1/chat/completions", method="POST", body=body)
+    made = answer.header("x-request-id")
+    assert made
+    assert MADE.match(made)
+    assert stack.engine.received[0].header("x-request-id") is None
+    [line] = await stack.nginx.logged_json(1)
+    assert line["request_id"] == made
+
+
+async def test_a_header_is_taken_before_any_id_in_the_body(stack: GatewayStack) -> None:
+    for body in (b'{"request_id":"mine"}', *UNCERTAIN, b"x" * 3_000_000):
+        headers = {"X-Request-Id": "sent"}
+        answer = await stack.ask("/v1/completions", method="POST", body=body, headers=headers)
+        assert answer.header("x-request-id") == stack.engine.received[-1].header("x-request-id") == "sent"
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"prompt":"the \\"request_id\\": \\"no\\""}', b'{"request_id":null}', b'"request_id"']
+)
+async def test_a_body_without_an_id_gets_the_generated_one(stack: GatewayStack, body: bytes) -> None:
+    answer = await stack.ask("/v1/completions", method="POST", body=body)
+    assert MADE.match(answer.header("x-request-id") or "")
+    assert stack.engine.received[0].header("x-request-id") == answer.header("x-request-id")
+
+
+async def test_a_body_that_is_in_a_file_is_left_to_the_engine(stack: GatewayStack) -> None:
+    body = b'{"prompt":"%b","request_id":"mine"}' % (b"x" * 3_000_000)
+    answer = await stack.ask("/v1/completions", method="POST", body=body)
+    assert MADE.match(answer.header("x-request-id") or "")
+    assert stack.engine.received[0].header("x-request-id") is None
+    assert stack.engine.received[0].body == body
+
+
+async def test_an_id_in_a_body_that_arrives_in_pieces(stack: GatewayStack) -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [b'{"prompt":"%b",' % (b"x" * 50_000), b'"request', b'_id":"mi', b'ne"}']
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    answer = await tell(stack.port, head + sent + b"0\r\n\r\n")
+    assert answer.header("x-request-id") == "mine"
+    assert stack.engine.received[0].body == b"".join(pieces)
+
+
+async def test_the_middleware_always_gets_the_id(stack: GatewayStack) -> None:
+    await stack.ask("/v1/metadata", method="GET", body=UNCERTAIN[0])
+    assert MADE.match(stack.middleware.received[0].header("x-request-id") or "")
+
+
+async def test_a_refusal_before_the_body_is_read_keeps_one_id(build: Build) -> None:
+    stack = await build(max_body_size="10")
+    body = b'{"prompt":"too long","request_id":"mine"}'
+    answer = await stack.ask("/v1/completions", method="POST", body=body)
+    assert answer.status == 413
+    [line] = await stack.nginx.logged_json(1)
+    assert line["request_id"] == answer.header("x-request-id") == answer.json()["error"]["request_id"]
+
+
 async def test_of_two_ids_at_most_one_arrives(stack: GatewayStack) -> None:
     answer = await tell(
         stack.port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Request-Id: one\r\nX-Request-Id: two\r\n\r\n"

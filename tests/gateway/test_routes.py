@@ -9,6 +9,7 @@ from tests.gateway.nginx import ALL_GROUPS, free_port
 from tests.gateway.upstream import Upstream
 
 USUAL = ("inference", "docs", "management")
+ROUTER = {route.path for route in ROUTES if route.group is Group.ROUTER}
 
 
 def spelled(route: Route) -> str:
@@ -203,7 +204,27 @@ async def test_a_path_of_another_server_is_answered_with_the_one_to_use(
         answer = await stack.ask(target, method=method)
         assert answer.status == 404
         message = answer.json()["error"]["message"]
-        assert message == f"cannot find this path here; use {instead} instead"
+        path = target.partition("?")[0].rstrip("/")
+        group = ", or start the service with NIM_ROUTES=+router" if path in ROUTER else ""
+        assert message == f"cannot find this path here; use {instead} instead{group}"
+
+
+async def test_the_group_router_has_the_engines_names_at_the_root(build: Build) -> None:
+    port = free_port()
+    stack = await build(route_groups=("inference", "management", "router"), health_port=port)
+    ready = await stack.ask("/v1/health/ready")
+    health = await stack.ask("/health")
+    assert (health.status, health.body) == (ready.status, ready.body) == (200, ready.body)
+    for path, side in (("/metrics", stack.middleware), ("/version", stack.engine)):
+        assert (await stack.ask(f"{path}?a")).status == 200
+        assert side.received[-1].target == f"{path}?a"
+    assert (await ask(port, "/health")).status == 404, "of that port only the health routes are known"
+    (stack.nginx.run_dir / "draining").touch()
+    assert (await stack.ask("/health")).status == 503
+    await stack.engine.close()
+    (stack.nginx.run_dir / "draining").unlink()
+    assert (await stack.ask("/health")).status == 503
+    assert (await stack.ask("/ping")).json()["error"]["message"].endswith("use /v1/health/ready instead")
 
 
 async def test_only_what_is_open_is_named(build: Build) -> None:
