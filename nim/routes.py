@@ -53,16 +53,14 @@ ABOUT = {
     Group.DOCS: "The API's description, usable without internet.",
     Group.MANAGEMENT: "What the service says about itself.",
     Group.ADAPTERS: "Loading and unloading LoRA adapters at run time. Opened when LoRA is on.",
-    Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers made for a bare engine.",
+    Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
 }
 
-LIVE = "/v1/health/live"
-READY = "/v1/health/ready"
-STARTUP = "/v1/health/startup"
+LIVE, READY, STARTUP = "/v1/health/live", "/v1/health/ready", "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
-ROUTER_METRICS = "/metrics"
+MODELS, ROUTER_METRICS = "/v1/models", "/metrics"
 # The engine tokenizes in one piece, during which it serves nobody else.
 TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
 
@@ -99,7 +97,7 @@ _INFERENCE = (
     *_engine(Group.INFERENCE, "GET", "/v1/responses/{response_id}"),
     *_engine(Group.INFERENCE, "POST", "/v1/responses/{response_id}/cancel"),
     *_engine(Group.INFERENCE, "POST", "/v1/messages", "/v1/messages/count_tokens"),
-    *_engine(Group.INFERENCE, "GET", "/v1/models"),
+    *_engine(Group.INFERENCE, "GET", MODELS, note="`root` is the base model's id; the engine says a path"),
     *_engine(Group.INFERENCE, "POST", "/tokenize", "/detokenize", "/generative_scoring", "/v1/systemone"),
     *_engine(Group.INFERENCE, "POST", "/inference/v1/generate", note=_SCALE_OUT),
     *_engine(
@@ -293,7 +291,7 @@ open (`NIM_ROUTES=inference,management`), or what is different from the usual (`
 
 Paths are compared letter by letter, after percent-decoding and resolving `//`, `.` and `..`; the engine is
 sent the path as it stands here. One slash at the end makes no difference. Of a path that other servers have
-(`/health`, `/metrics`, `/version`, `/chat/completions`) the 404 names the route to use, and the group that has it.
+(`/health`, `/metrics`, `/chat/completions`) the 404 names the route to use.
 
 `HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the engine answers the preflight
 of a browser. On engine routes other methods are the engine's to judge (an unknown one: 501; `TRACE` and

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from nim.middleware import metrics, response_bodies
+from nim.middleware import metrics, model_list, response_bodies
 from nim.middleware.cached_file import Watched
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
@@ -17,7 +17,7 @@ from nim.middleware.index_page import index, index_page
 from nim.middleware.openapi import Description
 from nim.middleware.upstream_clients import UPSTREAMS, Connected
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
-from nim.routes import ROUTER_METRICS
+from nim.routes import MODELS, ROUTER_METRICS
 from nim.service_state import Phase, State
 
 # Cache headers of the documented health answers.
@@ -47,6 +47,7 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.router.add_get("/v1/manifest", manifest)
     for path in ("/v1/metrics", ROUTER_METRICS):
         app.router.add_get(path, exposition)
+    app.router.add_get(MODELS, models)
     app.router.add_get("/openapi.json", openapi)
     app.router.add_get("/docs", docs)
     return app
@@ -102,6 +103,11 @@ async def exposition(request: web.Request) -> web.Response:
     app = request.app
     text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS])
     return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def models(request: web.Request) -> web.Response:
+    """Answer GET /v1/models with the engine's answer, without paths of the file system."""
+    return await model_list.relay(request, request.app[UPSTREAMS], request.app[PLAN].value().gateway)
 
 
 async def openapi(request: web.Request) -> web.Response:

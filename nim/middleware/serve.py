@@ -53,7 +53,13 @@ async def serve(plan: Plan) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     path = plan.file(MIDDLEWARE_SOCKET)
     taken = listener(path)
-    runner = web.AppRunner(build_app(plan), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS)
+    # Cancelled with the client's connection: a request waits for the engine as long as its client does.
+    runner = web.AppRunner(
+        build_app(plan),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS,
+        handler_cancellation=True,
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, taken).start()

@@ -7,15 +7,12 @@ from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
 from nim.plan import Gateway
 from nim.render.jinja import environment
-from nim.render.nginx_locations import engine_locations, middleware_routes
+from nim.render.nginx_locations import closed_router_paths, engine_locations, middleware_routes, ready_paths
 from nim.render.nginx_quoting import Verbatim, write
 from nim.routes import (
     LIVE,
     READY,
-    ROUTES,
     STARTUP,
-    Group,
-    Target,
     let_through,
     open_instead,
     open_routes,
@@ -46,9 +43,7 @@ def render_nginx(
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     """
     connections = min(gateway.connections, plan.most_connections(open_files))
-    spare = max(connections // 16, 64)
-    streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
-    routes = open_routes(gateway.route_groups)
+    streams, routes = _streams(connections), open_routes(gateway.route_groups)
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
     by_middleware = middleware_routes(routes, gateway)
@@ -72,13 +67,18 @@ def render_nginx(
         open_instead=sorted(open_instead(gateway.route_groups).items()),
         live=LIVE,
         ready=READY,
-        ready_paths=[each.path for each in routes if each.target is Target.GATEWAY and each.path != LIVE],
-        router_paths=[each.path for each in ROUTES if each.group is Group.ROUTER and each not in routes],
+        ready_paths=ready_paths(routes),
+        router_paths=closed_router_paths(routes),
         quiet=(STARTUP,),
         startup_routes=[route for route in by_middleware if route.path == STARTUP],
         middleware_routes=by_middleware,
         engine_routes=engine_locations(routes, gateway),
     )
+
+
+def _streams(connections: int) -> int:
+    """Return the most requests at once; each has two connections, and a sixteenth is kept for probes."""
+    return max((connections - max(connections // 16, 64)) // 2, 1)
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:

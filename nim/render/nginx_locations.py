@@ -1,19 +1,22 @@
 """The locations of nginx: one for each open route, with what nginx needs to know about it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from nim.plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
-from nim.routes import ALWAYS_OPEN, TOKENIZER_ROUTES, Route, Target
+from nim.routes import ALWAYS_OPEN, LIVE, MODELS, ROUTES, TOKENIZER_ROUTES, Group, Route, Target
 
 _SEGMENT = "[A-Za-z0-9._:-]+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """An engine route in nginx: its path, and where requests are sent."""
+    """An engine route in nginx: its path, and where requests are sent.
+
+    `by_middleware`: the middleware asks the engine and changes the answer.
+    """
 
     match: Verbatim
     upstream: Verbatim
@@ -22,6 +25,7 @@ class Location:
     allow: str
     asks_for_key: bool
     max_body_size: str | None
+    by_middleware: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,16 @@ def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[Middlew
     ]
 
 
+def ready_paths(routes: Iterable[Route]) -> list[str]:
+    """Return a list of the paths on which nginx answers whether the service is ready."""
+    return [route.path for route in routes if route.target is Target.GATEWAY and route.path != LIVE]
+
+
+def closed_router_paths(routes: Collection[Route]) -> list[str]:
+    """Return a list of the paths of the group router; empty if it is open."""
+    return [route.path for route in ROUTES if route.group is Group.ROUTER and route not in routes]
+
+
 def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
     """Return a list with one Location for each path of the engine, whatever its methods."""
     by_path: dict[str, list[Route]] = {}
@@ -58,6 +72,8 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
     allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
     if "{" not in route.path:
         match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+        if route.path == MODELS:
+            upstream = f'"http://$models_upstream{route.path}$is_args$args"'
     else:
         pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
         path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
@@ -70,6 +86,7 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         allow=", ".join(allowed),
         asks_for_key=_asks_for_key(route, gateway),
         max_body_size=gateway.tokenizer_body_size if route.path in TOKENIZER_ROUTES else None,
+        by_middleware=route.path == MODELS,
     )
 
 

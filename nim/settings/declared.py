@@ -139,9 +139,9 @@ class Settings:
         "NIM_KV_EVENTS_PORT",
         PORT,
         None,
-        "A TCP port on which the engine publishes what its KV cache holds (ZeroMQ, without keys or encryption), for "
-        "routers that send a prompt to where its beginning is cached. The engine's ranks of data parallelism take "
-        "the ports after it.",
+        "A TCP port on which the engine publishes what its KV cache holds (ZeroMQ, without keys or "
+        "encryption), for routers that send a prompt to where its beginning is cached. The engine's ranks "
+        "of data parallelism take the ports after it.",
         default_text="no events",
         ours=True,
     )

@@ -128,7 +128,7 @@ def test_a_line_for_each_route(nim: Nim) -> None:
 def test_an_engine_is_compared(nim: Nim, engine: str) -> None:
     done = nim("--json", "--url", engine)
     found = rows(done)
-    assert [found[path]["in_engine"] for path in ("/v1/models", "/metrics", "/tokenize")] == [
+    assert [found[path]["in_engine"] for path in ("/v1/models", "/redoc", "/tokenize")] == [
         True,
         True,
         False,
@@ -141,8 +141,8 @@ def test_an_engine_is_compared(nim: Nim, engine: str) -> None:
     text = nim("--url", f"{engine}/openapi.json").stdout
     kept, strays = text.split("are kept back:\n")[1].split("In no group, so closed:\n")
     assert kept.split("\n")[:2] == [
+        "  /load: closed by default",
         "  /redoc: needs the internet; /docs does not",
-        "  /metrics: the engine's own; /v1/metrics has it",
     ]
     assert strays == "  GET, POST /of/a/later/version\n"
 

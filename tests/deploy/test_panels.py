@@ -148,7 +148,7 @@ CASES: dict[str, list[Case]] = {
 
 
 def asked(expression: str) -> str:
-    """Return a query as Grafana sends it, for all pods and an interval of 5 minutes; quantiles are rounded."""
+    """Return a query as Grafana sends it, for all pods and 5 minutes; quantiles are rounded."""
     query = expression.replace("$instance", ".*").replace("$__rate_interval", "5m")
     return f"round({query}, 0.001)" if query.startswith("histogram_quantile") else query
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nim.routes import MODELS
 from tests.gateway.client import Answer, ask
 from tests.gateway.nginx import Nginx, gateway_of
 from tests.gateway.upstream import Upstream
@@ -39,6 +40,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
     async def make(options: dict[str, Any] | None = None, **changes: Any) -> GatewayStack:
         nginx = Nginx(run_dir=tmp_path, gateway=gateway_of(**changes), options=options or {})
         stack = GatewayStack(nginx=nginx, engine=Upstream(), middleware=Upstream())
+        stack.middleware.relay = (MODELS, stack.engine)
         stacks.append(stack)
         await stack.engine.listen(nginx.engine_socket)
         await stack.middleware.listen(nginx.middleware_socket)

@@ -131,12 +131,12 @@ async def test_the_engine_on_a_port(tmp_path: Path) -> None:
     engine = Upstream()
     try:
         await nginx.start()
-        refused = await ask(nginx.port, "/v1/models")
+        refused = await ask(nginx.port, "/tokenizer_info")
         assert (refused.status, refused.json()["error"]["code"]) == (503, "engine_unavailable")
         assert (await ask(nginx.port, "/v1/health/ready")).status == 503
         await engine.listen(port)
         for _ in range(10):
-            assert (await ask(nginx.port, "/v1/models")).status == 200
+            assert (await ask(nginx.port, "/tokenizer_info")).status == 200
         assert (await ask(nginx.port, "/v1/health/ready")).status == 200
         assert engine.connections == 1
     finally:

@@ -233,13 +233,13 @@ async def test_refusals_are_logged_as_the_client_asked_them(stack: GatewayStack)
     await tell(stack.port, b"nonsense\r\n\r\n")
     await stack.engine.close()
     stack.nginx.engine_socket.unlink(missing_ok=True)
-    await stack.ask("/v1/models")
+    await stack.ask("/tokenizer_info")
     lines = await stack.nginx.logged_json(3)
     said = [(line["message"], line["status"], line["level"], line["first_byte_seconds"]) for line in lines]
     assert said == [
         ("DELETE /none", 404, "INFO", None),
         ("-", 400, "INFO", None),
-        ("GET /v1/models", 503, "WARNING", None),
+        ("GET /tokenizer_info", 503, "WARNING", None),
     ]
 
 
@@ -307,7 +307,7 @@ async def test_logs_go_through_pipes(tmp_path: Path) -> None:
     try:
         assert nginx_says_nothing(nginx)
         await nginx.start()
-        answers = await asyncio.gather(*(ask(nginx.port, "/v1/models") for _ in range(40)))
+        answers = await asyncio.gather(*(ask(nginx.port, "/tokenizer_info") for _ in range(40)))
         assert {answer.status for answer in answers} == {200}
         await until(lambda: len(lines) == 40)
     finally:

@@ -46,6 +46,7 @@ async def answer_ok(request: Received, reader: asyncio.StreamReader, writer: asy
 class Upstream:
     """A server that remembers. `malformed` has what its strict parser refused.
 
+    It hands requests for the path of `relay` to another, as the middleware does with those for the models.
     With an `idle_limit_seconds` it closes connections that are idle for so long, and counts them.
     """
 
@@ -56,6 +57,7 @@ class Upstream:
     closed_idle: int = 0
     left_idle: int = 0
     idle_limit_seconds: float | None = None
+    relay: "tuple[str, Upstream] | None" = None
     _server: asyncio.Server | None = None
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -108,8 +110,10 @@ class Upstream:
             if request is None:
                 self.left_idle += 1
                 return
-            self.received.append(request)
-            await self.answering(request, reader, writer)
+            path, other = self.relay or ("", self)
+            answering = other if request.target.partition("?")[0] == path else self
+            answering.received.append(request)
+            await answering.answering(request, reader, writer)
             await writer.drain()
             rest = parser.trailing_data[0]
 

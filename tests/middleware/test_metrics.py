@@ -126,11 +126,15 @@ async def test_every_class_of_loss_begins_at_zero(plan: Plan, serve: Serve) -> N
     assert [s.labels["class"] for s in after if s.value] == ["host_oom"]
 
 
-async def test_the_context_length_is_exported_where_it_is_known(plan: Plan, serve: Serve) -> None:
-    assert value(parsed(await scrape(await serve(plan))), "nim_context_length_tokens") == 2048
-    unknown = replace(plan, model=replace(plan.model, max_model_len=None), run_dir=f"{plan.run_dir}/2")
-    Path(unknown.run_dir).mkdir()
-    assert "nim_context_length_tokens" not in parsed(await scrape(await serve(unknown)))
+@pytest.mark.parametrize("length", [2048, None])
+async def test_the_context_length_is_exported_where_it_is_known(
+    plan: Plan, serve: Serve, length: int | None
+) -> None:
+    model = replace(plan.model, max_model_len=length)
+    families = parsed(await scrape(await serve(replace(plan, model=model))))
+    found = [sample.value for sample in families["nim_context_length_tokens"].samples] if length else []
+    assert found == ([length] if length else [])
+    assert ("nim_context_length_tokens" in families) == (length is not None)
 
 
 def test_promtool_has_no_complaint_about_our_metrics(plan: Plan) -> None:
