@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,7 @@ UNCERTAIN = [
         b'{"request_id":"mine"}',
         b'{"model":"a","request_id":"mine"}',
         b' {"request_id" :\n"mine" , "model":"a"}',
+        b'{"model":"a\\"\\\\","n":-1.5e3,"stream":true,"seed": null ,"request_id":"mine","messages":[{}]}',
         b'{"metadata":{"request_id":"theirs"},"request_id": "mine" }\r\n',
         b'{"prompt":"say \\"request_id\\": \\"no\\"","request_id":"mine"}',
     ],
@@ -115,6 +117,20 @@ async def test_an_id_that_may_be_the_bodys_is_left_to_the_engine(stack: GatewayS
     assert stack.engine.received[0].header("x-request-id") is None
     [line] = await stack.nginx.logged_json(1)
     assert line["request_id"] == made
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b'"request_id":"x",', b'{"request_id":"x"', b'"a":"b",', b'"a":"\\\\', b'"request_id":"', b"{", b", "],
+)
+async def test_no_body_keeps_the_gateway_busy(stack: GatewayStack, piece: bytes) -> None:
+    """Nor makes it write the body into its log, as it would if a pattern ran out of memory."""
+    for beginning in (b"", b"{", b'{"a":"', b'{"messages":[{"request_id":"x"'):
+        body = beginning + piece * (900_000 // len(piece))
+        began = time.monotonic()
+        assert (await stack.ask("/v1/completions", method="POST", body=body)).status == 200
+        assert time.monotonic() - began < 5, "a fraction of a second, if nothing is tried again"
+    assert stack.nginx.errors() == ""
 
 
 async def test_a_header_is_taken_before_any_id_in_the_body(stack: GatewayStack) -> None:
