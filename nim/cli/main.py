@@ -42,6 +42,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "drain": ("nim.cli.verbs.drain", "shut a running service down gracefully, and wait until it has ended"),
 }
+# Commands of others that jobs of the NIM operator call.
+FOREIGN = {"huggingface-cli": "nim.cli.verbs.huggingface_cli"}
 ALIASES = {
     "nim-serve": "serve",
     "list-model-profiles": "profiles",
@@ -131,6 +133,11 @@ def create_model_store() -> int:
     return main(["store", *sys.argv[1:]])
 
 
+def huggingface_cli() -> int:
+    """Run the part of the hub's former command that the NIM operator calls; return the exit code."""
+    return main(["huggingface-cli", *sys.argv[1:]])
+
+
 def usage() -> str:
     """Return the usage text of `nim`: its subcommands, one per line."""
     lines = ["usage: nim [VERB] …", ""]
@@ -158,7 +165,7 @@ def _run(arguments: Sequence[str]) -> int:
     if verb == "serve":
         stop_early()
     refuse_other_text(os.environ, arguments)
-    run: Verb = import_module(VERBS[verb][0]).run
+    run: Verb = import_module(FOREIGN.get(verb) or VERBS[verb][0]).run
     return run(rest, with_secrets(os.environ))
 
 
@@ -167,7 +174,7 @@ def _verb(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     if not arguments:
         return "serve", ()
     first = ALIASES.get(arguments[0], arguments[0])
-    if first in VERBS:
+    if first in VERBS or first in FOREIGN:
         return first, arguments[1:]
     if first.startswith("-") or "/" in first:
         return "serve", arguments

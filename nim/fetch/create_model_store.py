@@ -38,7 +38,7 @@ def make_store(
 
     The files in `links` may be hard links to the originals: editing one of those edits the original.
     """
-    found = check_store(directory, note)
+    found = check_store(directory, note, next(iter(files.values()), None))
     if found and found.complete and all(_same_size(directory / name, path) for name, path in files.items()):
         return 0, 0
     _check_room(directory, files, links)
@@ -59,15 +59,16 @@ def make_store(
     return len(added), sum(added)
 
 
-def check_store(directory: Path, note: Note) -> Note | None:
+def check_store(directory: Path, note: Note, origin: Path | None = None) -> Note | None:
     """Return the Note of an existing store; None for no or an empty directory, SettingsError for others.
 
-    Raises an error for any other directory.
+    A directory counts as empty if it has only the cache that `origin` is in: jobs of the NIM operator have
+    one volume for both.
     """
     if directory.exists() and not directory.is_dir():
         raise SettingsError(f"cannot make a store in '{directory}': it is no directory", hint=ANOTHER)
     try:
-        if not directory.exists() or not any(path.name != "lost+found" for path in directory.iterdir()):
+        if not directory.exists() or not any(_counts(path, origin) for path in directory.iterdir()):
             return None
     except OSError as error:
         raise _refusal(directory, error) from error
@@ -81,6 +82,12 @@ def check_store(directory: Path, note: Note) -> Note | None:
             hint="--model-store … another directory",
         )
     return found
+
+
+def _counts(path: Path, origin: Path | None) -> bool:
+    """Return whether an entry of a directory means that it is in use."""
+    holds_origin = origin is not None and origin.resolve().is_relative_to(path.resolve())
+    return path.name != "lost+found" and not holds_origin
 
 
 def _named(note: Note) -> str:

@@ -33,6 +33,13 @@ copied. An incomplete store is not served, since `config.json` comes last; the s
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `nim store`: create or complete a directory with a model's files; return 0."""
+    data = create(arguments, environ)
+    print(json.dumps(data, indent=1) if "--json" in arguments else printable(_text(data)))
+    return 0
+
+
+def create(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Create or complete a directory with a model's files; return a dict on what was done."""
     options = _parser().parse_args(arguments)
     settings = read_settings(environ)
     end_at_signals(settings)
@@ -57,7 +64,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     else:
         files, note = _from_cache(sources, settings, environ, directory)
         added, linked = make_store(directory, files, note, links=weights_among(files))
-    data = {
+    return {
         "directory": str(directory),
         "source": note.source,
         "commit": note.commit,
@@ -66,8 +73,6 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         "added": added,
         "linked": linked,
     }
-    print(json.dumps(data, indent=1) if options.json else printable(_text(data)))
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,7 +118,7 @@ def _from_cache(
     else:
         check_cache([wanted], settings)
         found = hub.needed(wanted)
-        check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
+        check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True), found.snapshot)
         hub.check_room([found])
         hub.fetch(found)
     note = Note(source=wanted.uri, commit=found.commit, complete=True)
