@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.files import CHART, Object, read_all
 from tests.deploy.helm import render
-from tests.deploy.metrics import of_gpu, recorded
+from tests.deploy.metrics import recorded
 from tests.deploy.promtool import check_rules, promtool
 from tests.deploy.test_dashboard import used
 
@@ -162,7 +162,7 @@ def test_each_alert_asks_for_metrics_of_the_real_service_by_job_and_namespace() 
     for name, rule in by_name().items():
         names = used(rule["expr"])
         assert names, name
-        assert names <= recorded() | of_gpu() | {EXPIRY}, name
+        assert names <= recorded() | {EXPIRY}, name
         assert rule["expr"].count(f'{{job="{JOB}",namespace="{NAMESPACE}"}}') >= len(names)
 
 
