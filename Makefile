@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test test-all test-again test-latest lint pytest pytest-all lock image test-image soak \
-  soak-short docs engine-options model-oracle demo-model bench bench-gateway bench-peers clean
+.PHONY: help setup serve test test-all test-again test-latest test-peers lint pytest pytest-all lock image test-image \
+  soak soak-short docs engine-options model-oracle demo-model bench bench-gateway bench-peers clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,19 +29,23 @@ lint: $(READY) ## run ruff, mypy, import contracts, bandit, gixy, shellcheck, ha
 # Most tests mainly wait for processes, so three run at once. Tests of the real engine need the machine alone.
 pytest: $(READY)
 	status=0; \
-	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not engine and not image and not soak" || status=1; \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not engine and not image and not soak and not peers" || status=1; \
 	$(BIN)/pytest -m "engine and not slow and not own_engine and not soak" || status=1; \
 	exit $$status
 
 pytest-all: $(READY)
 	status=0; \
-	$(BIN)/pytest -n 3 --dist loadfile -m "not engine and not image and not soak" || status=1; \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not engine and not image and not soak and not peers" || status=1; \
 	$(BIN)/pytest -m "engine and not own_engine and not soak" || status=1; \
 	$(BIN)/pytest -m "own_engine and not soak" || status=1; \
 	exit $$status
 
 test-again: $(READY) ## run only the tests that failed last time
-	$(BIN)/pytest -m "not image and not soak" --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -m "not image and not soak and not peers" --last-failed --last-failed-no-failures none
+
+test-peers: $(READY) ## install load generators, a router and a linter into bench/.peers, and run them against the service
+	$(BIN)/python -m tests.peers.tools
+	$(BIN)/pytest -m peers tests/peers
 
 test-latest: $(READY) ## run make test in a clone with the newest packages, to find breakage that the locks hide
 	.ci/test-latest $(BIN)/uv

@@ -15,6 +15,7 @@ class Packages:
     name: str
     pip: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
+    by: str = ALL
 
     @property
     def folder(self) -> Path:
@@ -34,7 +35,7 @@ class Packages:
         if self.done.exists():
             return None
         how = f"pip install {' '.join(self.pip)}" if self.pip else f"apt-get install {' '.join(self.apt)}"
-        return f"not installed: {ALL} ({how})"
+        return f"not installed: {self.by} ({how})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
