@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Service, serving
+from tests.e2e.conftest import ROOT, Service, free_ports, serving
 
 MODEL = ROOT / "profiles/demo/model"
 
@@ -20,12 +20,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Service]]:
+def events_port() -> int:
+    """Return the port on which the first service publishes what its cache holds."""
+    (port,) = free_ports(1)
+    return port
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory, events_port: int) -> Iterator[tuple[Service, Service]]:
+    settings = {"NIM_ROUTES": "+router", "NIM_KV_EVENTS_PORT": str(events_port)}
     with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(serving(tmp_path_factory.mktemp(name), NIM_ROUTES="+router"))
-            for name in ("first", "second")
-        )
+        first = stack.enter_context(serving(tmp_path_factory.mktemp("first"), **settings))
+        second = stack.enter_context(serving(tmp_path_factory.mktemp("second"), NIM_ROUTES="+router"))
         yield first, second
 
 

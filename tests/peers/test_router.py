@@ -5,10 +5,12 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from bench.peers.rust_routers import VLLM
 from tests.e2e.conftest import Service, free_ports
@@ -66,6 +68,28 @@ def test_both_services_are_healthy_and_share_the_requests(
         assert json.loads(events[0])["model"] == "nim/demo"
     after = [_answered(service) for service in services]
     assert [now - earlier for now, earlier in zip(after, before, strict=True)] == [REQUESTS // 2] * 2
+
+
+def test_a_router_can_follow_what_the_cache_holds(service: Service, events_port: int) -> None:
+    """As vLLM describes it: ZeroMQ messages of a topic, a number and a batch of events."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.setsockopt(zmq.RCVTIMEO, 1000)
+        socket.connect(f"tcp://127.0.0.1:{events_port}")
+        for attempt in range(20):
+            _complete(service.root, f"{attempt} " * 400)
+            with suppress(zmq.Again):
+                _topic, _number, batch = socket.recv_multipart()
+                assert b"BlockStored" in batch
+                return
+    pytest.fail("no event came")
+
+
+def _complete(root: str, prompt: str) -> None:
+    body = json.dumps({"model": "nim/demo", "prompt": prompt, "max_tokens": 1}).encode()
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{root}/v1/completions", body, headers), timeout=60):
+        pass
 
 
 def _stream(root: str) -> list[str]:
