@@ -153,10 +153,16 @@ def ports(plan: Plan) -> Iterator[Port]:
         yield Port(number=gateway.health_port, variable="NIM_HEALTH_PORT", host="0.0.0.0")  # noqa: S104  # nosec B104
     if plan.engine.port is not None:
         yield Port(number=plan.engine.port, variable="NIM_BACKEND_PORT", host="127.0.0.1")
-    events = plan.config.get("kv_events_config")
-    if events is not None and events.origin.place == KV_EVENTS_PORT:
-        number = int(events.value["endpoint"].rpartition(":")[2])
+    if number := _kv_events_port(plan):
         yield Port(number=number, variable=KV_EVENTS_PORT, host="0.0.0.0")  # noqa: S104  # nosec B104
+
+
+def _kv_events_port(plan: Plan) -> int | None:
+    """Return the port on which the engine publishes events of its KV cache; None if it is none of TCP."""
+    events = plan.config["kv_events_config"].value if "kv_events_config" in plan.config else None
+    endpoint = str(events.get("endpoint")) if isinstance(events, Mapping) else ""
+    found = re.fullmatch(r"tcp://\*:(\d+)", endpoint)
+    return int(found[1]) if found else None
 
 
 def _check_ports(ports: tuple[Port, ...]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from nim.cleanup.process_table import read_process
 from nim.errors import PreflightError
+from nim.options.derived_options import kv_event_entries
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
 from nim.preflight.port_claims import claim_ports, release
@@ -60,10 +61,17 @@ def test_every_port_has_its_own_variable(directory: Path, listener: socket.socke
     plan = make_plan(directory)
     health = replace(plan, gateway=replace(plan.gateway, health_port=port))
     backend = replace(plan, engine=replace(plan.engine, port=port, socket=None))
+    (events,) = kv_event_entries(port)
+    config = {events.name: Value(value=events.value, origin=events.origin)}
+    wanted = {
+        "NIM_HEALTH_PORT": health,
+        "NIM_BACKEND_PORT": backend,
+        "NIM_KV_EVENTS_PORT": replace(plan, config={**plan.config, **config}),
+    }
     with listener:
-        for wanted, variable in ((health, "NIM_HEALTH_PORT"), (backend, "NIM_BACKEND_PORT")):
+        for variable, changed in wanted.items():
             with pytest.raises(PreflightError, match=variable):
-                checks.check(wanted, os.environ)
+                checks.check(changed, os.environ)
 
 
 def test_one_port_for_two_purposes(directory: Path) -> None:
