@@ -7,7 +7,7 @@ from pathlib import Path
 from yaml import Node
 
 from nim.errors import ManifestError
-from nim.manifest.schema_v1 import is_v1, read_v1
+from nim.manifest.read_schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nim.manifest.types import merged
-from nim.models.config import ModelConfig, model_config
+from nim.models.config.model_config import ModelConfig, model_config
 from nim.models.types import LARGEST, ModelReading
 from nim.models.weights.tensor_parallel_split import CannotSplitError
 from nim.models.weights.weight_matrices import Ranks
@@ -57,13 +57,13 @@ class ModelFacts:
         """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
-        from nim.models.parallel_sizes import check_stages
+        from nim.models.accepted_parallel_sizes import check_stages
 
         return check_stages(self.config, ranks)
 
     def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
         """Return why these ranks cannot share the model (text with accepted sizes); None if they can."""
-        from nim.models.parallel_sizes import check_split
+        from nim.models.accepted_parallel_sizes import check_split
 
         return check_split(self.config, self.split_weights(quantize), ranks)
 
@@ -75,7 +75,7 @@ class ModelFacts:
         weights = self.split_weights()
         if weights is None and self.reading.heads is None:
             return None
-        from nim.models.parallel_sizes import accepted_sizes
+        from nim.models.accepted_parallel_sizes import accepted_sizes
 
         return accepted_sizes(self.config, weights, most, usual_only=weights is None)
 
@@ -114,7 +114,7 @@ def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
     """Return the `ModelFacts` of a configuration, `overrides` (`--hf-overrides`) merged over it first."""
-    from nim.models.interpret_config import read_model
+    from nim.models.config.interpret_config import read_model
 
     if overrides:
         changed = model_config(merged(config.root.values, overrides))

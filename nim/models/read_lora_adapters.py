@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nim.models.config import as_integer
+from nim.models.config.model_config import as_integer
 from nim.read_regular_file import read_bytes
 
 CONFIG = "adapter_config.json"

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
-from nim.recipes.argument_checks import Reason, check_parts
-from nim.recipes.gpu_counts import can_calculate
+from nim.recipes.find_refused_arguments import Reason, check_parts
 from nim.recipes.hardware_names import EVERY_GPU, find_target
 from nim.recipes.manifest_draft import DraftVariant
 from nim.recipes.override_precedence import (
@@ -20,7 +19,8 @@ from nim.recipes.override_precedence import (
     unsupported_on,
     works_with,
 )
-from nim.recipes.recipe_file import FeatureOverride, Mode, Recipe
+from nim.recipes.read_recipe_file import FeatureOverride, Mode, Recipe
+from nim.recipes.required_gpu_counts import can_calculate
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nim.recipes.hardware_names import EVERY_GPU
-from nim.recipes.recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
+from nim.recipes.read_recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
 
 TENSOR_PARALLEL = "single_node_tp"
 EXPERT_PARALLEL = "single_node_tep"

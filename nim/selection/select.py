@@ -8,6 +8,13 @@ from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
 from nim.selection.effective_options import EngineOptions, options_of
+from nim.selection.explain_rejected_profiles import (
+    NoProfileFits,
+    no_profile_fits,
+    refuse,
+    refuse_all,
+    why_first,
+)
 from nim.selection.find_named_profile import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.fit_types import Case, Fit, Kind, Miss, Wishes
 from nim.selection.gpu_groups import Group, all_groups
@@ -17,8 +24,7 @@ from nim.selection.memory.estimate import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.profile_ranking import sort_key
-from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
+from nim.selection.rank_profiles import sort_key
 from nim.selection.unmet_requirements import misses
 
 Facts = Mapping[str | None, ModelFacts]

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
-from nim.supervision.supervisord_process import die_with_parent
+from nim.supervision.supervisord.start_supervisord import die_with_parent
 
 UMASK = "NIM_UMASK"
 UUID_BYTES = 36

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.arguments.json_values import NotJSONError, read_loosely
+from nim.engine.arguments.read_unquoted_json import NotJSONError, read_loosely
 from nim.engine.arguments.shell_scanner import BLANKS, Scanner
 from nim.errors import SettingsError
 from nim.redact import mask_argv

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.inspection.architectures import (
     architecture_rows,
     convertible_suffixes,
@@ -17,7 +18,6 @@ from nim.engine.inspection.architectures import (
 from nim.engine.inspection.attention_backends_by_gpu import backend_rows, cache_rows
 from nim.engine.inspection.pretend_gpu_build import pretend_gpu_build
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
-from nim.engine.installed_engine import find_engine
 from nim.engine.supported_names_catalog import CATALOG_HISTORY, NAMES, SECTIONS
 
 _BUILD = (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.download_again_command import Origin
-from nim.models.checkpoint.list_directory import ModelFiles, read_config
+from nim.models.checkpoint.explanations.download_again_command import Origin
+from nim.models.checkpoint.list_model_directory import ModelFiles, read_config
 from nim.models.checkpoint.select_weight_files import (
     BIN,
     BIN_INDEX,

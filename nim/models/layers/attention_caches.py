@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nim.models.attention_heads import Heads, attends_latently
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
+from nim.models.config.read_attention_heads import Heads, attends_latently
 from nim.models.layers.latent_attention_caches import latent_caches
 from nim.models.layers.layer_kinds import model_window
 from nim.models.types import Cache, LayerKind

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.types import Cache, LayerKind
 
 # The indexer keeps a byte a channel and a 4-byte scale for each 128 of them.

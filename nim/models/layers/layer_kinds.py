@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.layers.layer_kinds_by_family import FAMILIES, LAYER_WORDS
 from nim.models.types import LayerKind
 

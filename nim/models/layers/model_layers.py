@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nim.models.attention_heads import Heads
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
+from nim.models.config.read_attention_heads import Heads
 from nim.models.layers.attention_caches import attention_caches, full_cache
 from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.layers.recurrent_states import state_checkpoints, state_tensors

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.types import Quantization
 from nim.models.weights.decoder_layers import decoder_layers, embedding, head, shares_embedding
 from nim.models.weights.parts.family_extras import model_extras

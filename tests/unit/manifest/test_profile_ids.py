@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.manifest import Engine, Profile, load_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.manifest.profile_ids import content_id, write_ids, wrong_ids
 
 PROFILE = Profile(

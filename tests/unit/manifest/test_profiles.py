@@ -11,7 +11,7 @@ import yaml
 from nim.engine import check_values, load_options
 from nim.hardware.gpu_products import PRODUCTS
 from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.effective_options import options_of

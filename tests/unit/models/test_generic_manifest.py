@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.manifest.types import KvCache
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.generic_manifest import manifest_for_model
 

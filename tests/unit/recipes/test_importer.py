@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.errors import ManifestError
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.recipes.importer import Choice, RecipeRefused
 from tests.unit.recipes.small import (
     EVERYTHING,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nim.manifest import read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.manifest.json_schema import manifest_schema
 from nim.recipes.manifest_text import draft_text, scalar, written
 from tests.unit.recipes.small import drafted, recipe, weights

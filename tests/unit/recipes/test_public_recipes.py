@@ -10,13 +10,13 @@ from nim.cli.main import main
 from nim.engine import check_values, load_options, render_arguments
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import check_manifest
 from nim.manifest.json_schema import manifest_schema
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.recipe_file import load_recipe
+from nim.recipes.read_recipe_file import load_recipe
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.fit_types import Wishes
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.weights.parts.attention import ATTENTION_HEADS
 from nim.models.weights.parts.read_required_sizes import size
 from nim.models.weights.tensor_parallel_split import Share, undivided

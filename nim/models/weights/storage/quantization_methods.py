@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nim.models.config import ModelConfig, as_integer, as_size
-from nim.models.quantization import quantization_mapping
-from nim.models.quantized_precision import weight_groups
+from nim.models.config.model_config import ModelConfig, as_integer, as_size
+from nim.models.quantization.read_precision import weight_groups
+from nim.models.quantization.read_quantization import quantization_mapping
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
