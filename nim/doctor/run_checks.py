@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from nim.doctor.checks.client_disconnects import check_disconnects
+from nim.doctor.checks.client_disconnects import disconnect_findings
 from nim.doctor.checks.context import CheckContext, Limits
-from nim.doctor.checks.find_body_size_limit import check_body
-from nim.doctor.checks.headers_health_and_errors import check_errors, check_headers, check_health
-from nim.doctor.checks.measure_event_timing import check_timing
-from nim.doctor.checks.measure_idle_timeouts import check_idle_timeouts
+from nim.doctor.checks.find_body_size_limit import body_limit_findings
+from nim.doctor.checks.headers_health_and_errors import error_findings, header_findings, health_findings
+from nim.doctor.checks.measure_event_timing import timing_findings
+from nim.doctor.checks.measure_idle_timeouts import idle_timeout_findings
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import ConnectionCut, ServiceClient
 from nim.doctor.identify_service import Service
@@ -16,13 +16,13 @@ __all__ = ["Limits", "examine"]
 
 # Name of a check's finding when its connection breaks before it has found anything.
 CHECKS: tuple[tuple[str, Callable[[CheckContext], AsyncIterator[Finding]]], ...] = (
-    ("events", check_timing),
-    ("request-id", check_headers),
-    ("health", check_health),
-    ("body", check_body),
-    ("disconnect-stream", check_disconnects),
-    ("silence", check_idle_timeouts),
-    ("error-pages", check_errors),
+    ("events", timing_findings),
+    ("request-id", header_findings),
+    ("health", health_findings),
+    ("body", body_limit_findings),
+    ("disconnect-stream", disconnect_findings),
+    ("silence", idle_timeout_findings),
+    ("error-pages", error_findings),
 )
 
 

@@ -19,7 +19,7 @@ def service_links(env: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(name for name, value in env.items() if _is_service_link(name, value)))
 
 
-def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
+def variable_warnings(env: Mapping[str, str], table: OptionTable) -> tuple[str, ...]:
     """Return warnings about unknown, quoted and Kubernetes' VLLM_* variables in `env`; never raises."""
     strays = service_links(env)
     unknown = sorted(set(_engine_names(env)) - table.variables.keys() - set(strays))
@@ -40,7 +40,7 @@ def check_variables(env: Mapping[str, str], table: OptionTable) -> tuple[str, ..
 def unread_variables(config: Mapping[str, Value], table: OptionTable) -> tuple[str, ...]:
     """Return warnings about VLLM_* variables of profile or runtime_config.json that vLLM does not read.
 
-    They may be meant for other releases. `check_variables` covers those of the environment.
+    They may be meant for other releases. `variable_warnings` covers those of the environment.
     """
     unread: dict[str, list[str]] = {}
     for name in sorted(name for name in config if name.startswith(PREFIX) and name not in table.variables):

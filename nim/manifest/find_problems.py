@@ -13,7 +13,7 @@ LABEL = re.compile(
 )
 
 
-def check_manifest(manifest: Manifest) -> tuple[str, ...]:
+def manifest_problems(manifest: Manifest) -> tuple[str, ...]:
     """Return a sentence for each problem of a manifest (ids, labels, patterns); () if there is none."""
     return tuple(_problems(manifest))
 

@@ -18,14 +18,14 @@ from nim.models.weights.tensor_parallel_split import CannotSplitError, Share
 from nim.models.weights.weight_matrices import Ranks
 
 
-def check_stages(config: ModelConfig, ranks: Ranks) -> str | None:
+def stages_fault(config: ModelConfig, ranks: Ranks) -> str | None:
     """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
     if ranks.expert_parallel and has_experts(config) is False:
         return "it has no experts: expert parallelism is for mixtures of experts"
     return _pipeline_refusal(config, ranks.pipeline)
 
 
-def check_split(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
+def split_fault(config: ModelConfig, weights: ModelWeights | None, ranks: Ranks) -> str | None:
     """Return why these ranks cannot share the model (text with accepted sizes); None if they can.
 
     Unknown sizes refuse nothing.

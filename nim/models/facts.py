@@ -53,19 +53,19 @@ class ModelFacts:
         ratio = loaded / whole
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
-    def check_stages(self, ranks: Ranks) -> str | None:
+    def stages_fault(self, ranks: Ranks) -> str | None:
         """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
-        from nim.models.accepted_parallel_sizes import check_stages
+        from nim.models.accepted_parallel_sizes import stages_fault
 
-        return check_stages(self.config, ranks)
+        return stages_fault(self.config, ranks)
 
-    def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
+    def split_fault(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
         """Return why these ranks cannot share the model (text with accepted sizes); None if they can."""
-        from nim.models.accepted_parallel_sizes import check_split
+        from nim.models.accepted_parallel_sizes import split_fault
 
-        return check_split(self.config, self.split_weights(quantize), ranks)
+        return split_fault(self.config, self.split_weights(quantize), ranks)
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
         """Return the accepted tensor-parallel sizes up to `most`, ascending; None if nothing is known.

@@ -62,6 +62,7 @@ def _architecture_fault(config: ModelConfig) -> str | None:
 
 
 def _quantization_fault(config: ModelConfig) -> str | None:
+    """Return why the engine cannot load the checkpoint's quantization (text); None if it can, or has none."""
     name, catalog = quantization_name(config), load_catalog()
     if not name:
         return None

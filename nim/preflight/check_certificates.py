@@ -99,6 +99,7 @@ def _refused_by_openssl(reason: str | None, tls: Tls) -> PreflightError:
 
 
 def _refuse_passphrase() -> str:
+    """Raise _Encrypted always: OpenSSL calls this for a key with a passphrase."""
     raise _Encrypted
 
 
@@ -156,4 +157,5 @@ def format_date(seconds: float) -> str:
 
 
 def _cannot(variable: str, path: str, why: str, hint: str) -> PreflightError:
+    """Return (not raise) the PreflightError "cannot use `variable` '`path`': `why`"."""
     return PreflightError(f"cannot use {variable} '{path}' (from the environment): {why}", hint=hint)

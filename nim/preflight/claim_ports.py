@@ -36,6 +36,7 @@ def release(held: Iterable[int]) -> None:
 
 
 def _claim(port: Port) -> int:
+    """Bind an abstract unix socket named after the port; return its descriptor, PreflightError if taken."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         link.bind(f"\0nim-port-{port.number}")

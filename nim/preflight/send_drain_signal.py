@@ -33,6 +33,7 @@ def ask_to_drain(run_dir: str) -> int:
 
 
 def _nothing_to_drain(path: Path, why: str | None = None) -> PreflightError:
+    """Return (not raise) the PreflightError that no service runs in the directory."""
     return PreflightError(
         f'cannot drain: no service runs in "{path}"' + (f" ({why})" if why else ""),
         hint="NIM_RUN_DIR=… as the service has it",
@@ -60,6 +61,7 @@ def _signal_holder(directory: int) -> int | None:
 
 
 def _locked_by(fd: int) -> int | None:
+    """Return the pid in a lock file that another process has locked; None if it is not locked."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         return None
     try:

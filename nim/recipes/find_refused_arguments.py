@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.engine import OptionTable, check_variables, parse_arguments
+from nim.engine import OptionTable, parse_arguments, variable_warnings
 from nim.engine.arguments.refusals import OWNED
 from nim.engine.arguments.token_reader import is_value, read_word
 from nim.errors import SettingsError
@@ -71,7 +71,7 @@ class Checked:
     served_name: str | None = None
 
 
-def check_parts(parts: Sequence[Part], table: OptionTable) -> Checked:
+def judge_parts(parts: Sequence[Part], table: OptionTable) -> Checked:
     """Return the joined options and the refusals of all parts as `Checked`; later parts win."""
     return _Check(table).run(parts)
 
@@ -150,7 +150,7 @@ class _Check:
                     Reason(key=part.key, text=f"{name} is not a valid variable name in a manifest")
                 )
             else:
-                warnings = check_variables({name: value}, self._table)
+                warnings = variable_warnings({name: value}, self._table)
                 note = warnings[0].removeprefix(f"{name}: ") if warnings else None
                 self._env[name] = Sourced(value=value, key=part.key, note=note)
 

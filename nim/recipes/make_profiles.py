@@ -7,7 +7,7 @@ from math import ceil
 
 from nim.engine import OptionTable
 from nim.manifest.types import GB
-from nim.recipes.find_refused_arguments import Checked, Reason, check_parts
+from nim.recipes.find_refused_arguments import Checked, Reason, judge_parts
 from nim.recipes.hardware_names import (
     CPU_KEYS,
     EVERY_GPU,
@@ -266,7 +266,8 @@ class _Profiles:
         )
 
     def _check(self, setting: Setting, *, quiet: bool = False) -> Checked:
-        checked = check_parts(parts(self._recipe, setting), self._table)
+        """Return the setting's arguments as `Checked`; unless `quiet`, record what was refused."""
+        checked = judge_parts(parts(self._recipe, setting), self._table)
         if not quiet:
             self._found.refused += checked.refused
             self._found.left_out += checked.left_out

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
-from nim.recipes.find_refused_arguments import Reason, check_parts
+from nim.recipes.find_refused_arguments import Reason, judge_parts
 from nim.recipes.hardware_names import EVERY_GPU, find_target
 from nim.recipes.manifest_draft import DraftVariant
 from nim.recipes.override_precedence import (
@@ -51,7 +51,7 @@ def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], 
                 Reason(key=plan.parts[0].key, text=f"its name is empty or in use: '{plan.name}'")
             )
             continue
-        checked = check_parts(plan.parts, table)
+        checked = judge_parts(plan.parts, table)
         named.refused += checked.refused
         named.left_out += checked.left_out
         if checked.options.args or checked.options.env:

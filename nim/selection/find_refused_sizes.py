@@ -49,9 +49,9 @@ def _problems(case: Case, facts: ModelFacts) -> Iterator[tuple[str, str]]:
     name, words = "pipeline_parallel_size", f"pp{parallel.pipeline}"
     if parallel.pipeline == 1:
         name, words = "enable_expert_parallel", "expert parallelism"
-    if why := facts.check_stages(parallel.weight_ranks):
+    if why := facts.stages_fault(parallel.weight_ranks):
         yield f"{words} ({_place(case, name)})", why
-    if why := facts.check_split(parallel.weight_ranks, quantize=case.options.text("quantization")):
+    if why := facts.split_fault(parallel.weight_ranks, quantize=case.options.text("quantization")):
         yield f"{parallel} ({_place(case, 'tensor_parallel_size')})", why
     if why := _context_problem(reading, parallel):
         name = "decode_context_parallel_size"

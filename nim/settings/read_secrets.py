@@ -40,6 +40,7 @@ def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return a copy of `environ` with NAME_FILE files read into NAME; SettingsError if both are set."""
     values = dict(environ)
     for name in SECRETS:
         variable = name + FROM_FILE
@@ -53,6 +54,7 @@ def _with_files(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _file_text(name: str, path: str) -> str:
+    """Return the text of the file that variable `name` names; SettingsError if unreadable or empty."""
     try:
         text = read_text(path, MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
@@ -64,6 +66,7 @@ def _file_text(name: str, path: str) -> str:
 
 
 def _cleaned(name: str, text: str) -> str:
+    """Return the secret without blanks, `NAME=` and quotes; SettingsError if no header can carry it."""
     secret = text.strip().removeprefix("export ").removeprefix(f"{name}=")
     if len(secret) > 1 and secret[0] in _QUOTES and secret[0] == secret[-1]:
         secret = secret[1:-1].strip()

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from nim.doctor import Limits, Service, open_client, read_target
 from nim.doctor.checks import client_disconnects
-from nim.doctor.checks.client_disconnects import check_disconnects
+from nim.doctor.checks.client_disconnects import disconnect_findings
 from nim.doctor.checks.context import CheckContext
 
 IDLE_LOOKS = 3
@@ -54,12 +54,12 @@ async def context_of(blind: Container[int]) -> AsyncIterator[CheckContext]:
 
 async def test_failed_metrics_requests_do_not_end_the_check() -> None:
     async with context_of(range(IDLE_LOOKS + 1, IDLE_LOOKS + 4)) as context:
-        found = [finding async for finding in check_disconnects(context)]
+        found = [finding async for finding in disconnect_findings(context)]
     assert [finding.verdict for finding in found] == ["ok", "ok"], found
 
 
 async def test_unanswered_metrics_requests_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_disconnects, "REQUEST_COUNTED_WITHIN_SECONDS", 0.5)
     async with context_of(range(IDLE_LOOKS + 1, 1_000_000)) as context:
-        found = await anext(check_disconnects(context))
+        found = await anext(disconnect_findings(context))
     assert found.seen == "cannot be determined: no request to /v1/metrics was answered"

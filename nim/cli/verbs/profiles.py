@@ -14,16 +14,16 @@ from nim.engine import (
     OptionTable,
     check_named_values,
     check_values,
-    check_variables,
     find_engine,
     load_catalog,
     load_options,
+    variable_warnings,
 )
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.log_format import printable, visible
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
-from nim.manifest.find_problems import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import schema_text
 from nim.manifest.profile_ids import write_ids
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
@@ -230,10 +230,10 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
         return [" ".join(str(error).split())], []
     engines = {profile.label: profile.engine for profile in manifest.profiles}
     engines |= {f"+{name}": variant.engine for name, variant in manifest.variants.items()}
-    bad = [*check_manifest(manifest)]
+    bad = [*manifest_problems(manifest)]
     bad += [line for name, engine in engines.items() for line in _bad_options(name, engine, table)]
     env = {name: value for engine in engines.values() for name, value in engine.env.items()}
-    return bad, list(check_variables(env, table))
+    return bad, list(variable_warnings(env, table))
 
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:

@@ -33,7 +33,7 @@ class MetricsUnavailable(Exception):
     """The engine's metrics could not be read at all."""
 
 
-async def check_disconnects(context: CheckContext) -> AsyncIterator[Finding]:
+async def disconnect_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Yield two Findings: on disconnecting during a stream, and before a non-streaming answer."""
     tokens = context.tokens_for(GENERATION_SECONDS)
 

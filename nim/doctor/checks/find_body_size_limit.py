@@ -26,7 +26,7 @@ class Refusal:
     by_service: bool = False
 
 
-async def check_body(context: CheckContext) -> AsyncIterator[Finding]:
+async def body_limit_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Yield one Finding on the largest body that passes: sends sizes up to the limit, then bisects."""
     limit = context.limits.max_body_bytes
     small = await _send(context, SMALLEST)

@@ -13,7 +13,7 @@ READY = "/v1/health/ready"
 NO_ROUTE = "/v1/nim-doctor-no-such-route"
 
 
-async def check_headers(context: CheckContext) -> AsyncIterator[Finding]:
+async def header_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Send requests; yield three Findings: on request ids, Server-Timing and the API key."""
     sent = f"nim-doctor-{secrets.token_hex(8)}"
     answer = await context.client.ask("GET", MODELS, headers={"X-Request-Id": sent})
@@ -52,7 +52,7 @@ async def _authorization(context: CheckContext) -> Finding:
     return Finding(check="authorization", verdict=Verdict.UNKNOWN, seen=seen)
 
 
-async def check_health(context: CheckContext) -> AsyncIterator[Finding]:
+async def health_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Yield Findings on whether GET /v1/health/ready reaches the service itself, uncached."""
     ready = await context.client.ask("GET", READY)
     if _is_health(ready):
@@ -76,7 +76,7 @@ async def _freshness(context: CheckContext) -> Finding:
     return Finding(check="health-cache", verdict=_if_ours(context), seen=seen)
 
 
-async def check_errors(context: CheckContext) -> AsyncIterator[Finding]:
+async def error_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Yield one Finding on HTML among all answers of this run; sends one more request, to no route."""
     answer = await context.client.ask("GET", NO_ROUTE)
     if context.client.pages:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from nim.doctor.checks.context import CheckContext
-from nim.doctor.checks.sse_framing import check_framing
+from nim.doctor.checks.sse_framing import framing_findings
 from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
 from nim.doctor.scrape_engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
 from nim.doctor.timed_stream import Stream
@@ -50,12 +50,12 @@ class TimedStream:
         return self.stream.merged_share > MERGED_IS_ODD >= self.stream.unexplained_share
 
 
-async def check_timing(context: CheckContext) -> AsyncIterator[Finding]:
+async def timing_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Measure streams; yield Findings on buffering, merged events and framing."""
     timed = await _best_of(context)
     for finding in _findings(context, timed):
         yield finding
-    for finding in check_framing(context.service, timed.stream):
+    for finding in framing_findings(context.service, timed.stream):
         yield finding
 
 

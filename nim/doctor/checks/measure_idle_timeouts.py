@@ -17,7 +17,7 @@ RESPONSE_HEAD_TIMEOUT_SECONDS = 20.0
 USUAL_IDLE_TIMEOUT_SECONDS = 60
 
 
-async def check_idle_timeouts(context: CheckContext) -> AsyncIterator[Finding]:
+async def idle_timeout_findings(context: CheckContext) -> AsyncIterator[Finding]:
     """Yield two Findings, measured at the same time: a silent request, an idle connection."""
     waited, kept = await asyncio.gather(_idle_request(context), _idle_connection(context))
     yield waited

@@ -7,7 +7,7 @@ from nim.doctor.identify_service import Service
 from nim.doctor.timed_stream import Stream
 
 
-def check_framing(service: Service, stream: Stream) -> Iterator[Finding]:
+def framing_findings(service: Service, stream: Stream) -> Iterator[Finding]:
     """Yield Findings on compression, framing and X-Accel-Buffering from a stream's headers."""
     yield _compression(stream)
     yield _framing(stream)

@@ -47,6 +47,7 @@ def quantization_fault(config: ModelConfig, method: str) -> str | None:
 
 
 def _gptq(raw: Raw, config: ModelConfig) -> Iterator[str]:
+    """Yield why vLLM refuses a GPTQ section (texts): bits, symmetry, order, group size."""
     bits, symmetric, group = raw["bits"], raw["sym"], raw["group_size"]
     if _is_whole(bits) and (bits not in _PACKED_BITS or symmetric is False):
         yield f'"bits" {bits} with "sym" {_shown(symmetric)}: there are kernels for 4 and 8 symmetric bits'
@@ -58,12 +59,14 @@ def _gptq(raw: Raw, config: ModelConfig) -> Iterator[str]:
 
 
 def _awq(raw: Raw, _config: ModelConfig) -> Iterator[str]:
+    """Yield one text if vLLM has no AWQ kernel for the section's number of bits; else nothing."""
     bits = raw.get("w_bit", raw.get("bits"))
     if _is_whole(bits) and bits not in _AWQ_BITS:
         yield f'"bits" {bits}: there are kernels for 4 bits'
 
 
 def _fp8(raw: Raw, _config: ModelConfig) -> Iterator[str]:
+    """Yield why vLLM refuses an FP8 section (texts): activation scheme, block size."""
     scheme, block = raw["activation_scheme"], raw.get("weight_block_size")
     if scheme not in _SCHEMES:
         yield f'"activation_scheme" {_shown(scheme)}: it is static or dynamic'
@@ -74,6 +77,7 @@ def _fp8(raw: Raw, _config: ModelConfig) -> Iterator[str]:
 
 
 def _inc(raw: Raw, config: ModelConfig) -> Iterator[str]:
+    """Yield why vLLM refuses an AutoRound section (texts): packing, symmetry, group size."""
     packing = raw.get("packing_format") or _INC_FORMATS[0]
     if packing not in _INC_FORMATS:
         yield f'"packing_format" {_shown(packing)}: it is one of {", ".join(_INC_FORMATS)}'
@@ -91,6 +95,7 @@ def _inc(raw: Raw, config: ModelConfig) -> Iterator[str]:
 
 
 def _compressed(raw: Raw, _config: ModelConfig) -> Iterator[str]:
+    """Yield why vLLM refuses a compressed-tensors section (texts): sparsity, groups of linear layers."""
     sparsity = raw.get("sparsity_config")
     if isinstance(sparsity, Mapping) and sparsity.get("targets"):
         yield '"sparsity_config": sparse weights are no longer supported'
@@ -117,6 +122,7 @@ def _compressed_group(weights: Raw, group: Raw, stored: str) -> Iterator[str]:
 
 
 def _modelopt(raw: Raw, config: ModelConfig) -> Iterator[str]:
+    """Yield why vLLM refuses a ModelOpt section (texts): no algorithm, an unknown one, no layers."""
     algorithm = raw.get("quant_algo")
     if not algorithm:
         yield 'it does not say "quant_algo"'
@@ -151,27 +157,33 @@ _RULES: Mapping[str, Callable[[Raw, ModelConfig], Iterator[str]]] = MappingProxy
 
 
 def _no_kernel(group: int) -> str:
+    """Return the text that no kernel has this group size, with those that have one."""
     return f'"group_size" {group}: there are kernels for {", ".join(map(str, _GROUP_SIZES))}'
 
 
 def _kind(weights: Raw) -> str:
+    """Return symmetry and strategy of a group's weights as words, such as "asymmetric by channel"."""
     words = ["asymmetric"] if weights.get("symmetric") is False else []
     return " ".join([*words, f"by {weights.get('strategy') or 'tensor'}"])
 
 
 def _shown(value: Any) -> str:
+    """Return a JSON value as text; "a list" for a list or an object."""
     return (
         {True: "true", False: "false", None: "null"}.get(value, str(value)) if _is_plain(value) else "a list"
     )
 
 
 def _is_plain(value: Any) -> bool:
+    """Return whether the value is None, a string, a boolean or a number."""
     return value is None or isinstance(value, str | int | float)
 
 
 def _is_whole(value: Any) -> bool:
+    """Return whether the value is an int and no boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_dense(config: ModelConfig) -> bool:
+    """Return whether the model certainly has no routed experts; False if unknown."""
     return has_experts(config) is False

@@ -188,6 +188,7 @@ def _devices(said: Said) -> Clash | None:
 
 
 def _bound_nodes(said: Said) -> Clash | None:
+    """Return the Clash of a NUMA node below 0; None otherwise."""
     nodes = said.get("numa_bind_nodes")
     below = [node for node in nodes if isinstance(node, int) and node < 0] if isinstance(nodes, list) else []
     if not below:
@@ -196,6 +197,7 @@ def _bound_nodes(said: Said) -> Clash | None:
 
 
 def _graphs(said: Said) -> bool:
+    """Return True if CUDA graphs are on and --compilation-config is not set."""
     return not said.get("enforce_eager") and not said.given("compilation_config")
 
 

@@ -158,6 +158,7 @@ def _media(said: Said) -> Clash | None:
 
 
 def _limit_faults(limit: Any, *, bounded: bool) -> Iterator[str]:
+    """Yield a text for each count in a media limit (number or dict) that is not whole or too small."""
     items = limit if isinstance(limit, Mapping) else {"count": limit}
     for key, value in items.items():
         if not _is_whole(value):
@@ -167,6 +168,7 @@ def _limit_faults(limit: Any, *, bounded: bool) -> Iterator[str]:
 
 
 def _is_whole(value: Any) -> bool:
+    """Return True if the value is a whole number: int, 3.0 or digits as text."""
     if isinstance(value, str):
         return value.strip().lstrip("+-").isdecimal()
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())

@@ -125,6 +125,7 @@ def at_least(name: str, least: int, *, source: str, where: Callable[[Said], bool
     """Return a Rule that a number set for option `name` is not below `least`."""
 
     def find(said: Said) -> Clash | None:
+        """Return the Clash of a set number below `least`; None otherwise."""
         value = said.number(name)
         if not said.given(name) or value is None or value >= least or (where and not where(said)):
             return None

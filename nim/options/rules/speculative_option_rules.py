@@ -61,6 +61,7 @@ def _tokens(said: Said) -> Clash | None:
 
 
 def _positive(said: Said) -> Clash | None:
+    """Return the Clash of num_speculative_tokens below 1; None otherwise, and if it is not set."""
     tokens = drafting(said).get("num_speculative_tokens")
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens > 0:
         return None

@@ -13,7 +13,7 @@ from nim.value_origins import Layer
 
 
 def file_layers(selection: Selection, source: Source, table: OptionTable, settings: Settings) -> Layered:
-    """Return the Layered entries of the profile and of the model's runtime_config.json."""
+    """Return the Layered entries of the profile and, read from disk, of the model's runtime_config.json."""
     brought = chosen_entries(selection, table, settings)
     beside = runtime_config_entries(source, table, settings)
     return Layered(

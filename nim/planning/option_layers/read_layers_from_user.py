@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nim.engine import OptionTable, check_variables
+from nim.engine import OptionTable, variable_warnings
 from nim.engine.arguments.split_line import Line, read_line
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.option_layers import Entry, entries
@@ -46,7 +46,7 @@ def read_written(request: Request, table: OptionTable) -> Written:
         warnings=(
             *variables.warnings,
             *(warning for _, one in parts for warning in one.warnings),
-            *check_variables(request.environ, table),
+            *variable_warnings(request.environ, table),
             *_two_models(parts[0][1].model, settings),
         ),
     )

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from nim.engine.option_table import OptionTable
-from nim.engine.warn_environment_names import check_variables, service_links, unread_variables
+from nim.engine.warn_environment_names import service_links, unread_variables, variable_warnings
 from nim.value_origins import Layer, Origin, Value
 
 
@@ -14,7 +14,7 @@ def test_known_and_foreign_variables_pass(table: OptionTable) -> None:
         "PATH": "/bin",
         "VLL": "x",
     }
-    assert check_variables(env, table) == ()
+    assert variable_warnings(env, table) == ()
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_known_and_foreign_variables_pass(table: OptionTable) -> None:
     ],
 )
 def test_unknown_ones_are_named_with_what_to_use(table: OptionTable, name: str, part: str) -> None:
-    (warning,) = check_variables({name: "planted-secret"}, table)
+    (warning,) = variable_warnings({name: "planted-secret"}, table)
     assert name in warning
     assert part in warning
     assert "planted" not in warning
@@ -36,7 +36,7 @@ def test_unknown_ones_are_named_with_what_to_use(table: OptionTable, name: str, 
 
 @pytest.mark.parametrize("value", ['"DS"', "'DS'", ' "DS" '])
 def test_quotes_that_were_kept_are_a_part_of_the_value(table: OptionTable, value: str) -> None:
-    (warning,) = check_variables({"VLLM_SSM_CONV_STATE_LAYOUT": value}, table)
+    (warning,) = variable_warnings({"VLLM_SSM_CONV_STATE_LAYOUT": value}, table)
     assert warning.startswith("VLLM_SSM_CONV_STATE_LAYOUT: the quotes around its value")
     assert "DS" not in warning.removeprefix("VLLM_SSM_CONV_STATE_LAYOUT")
 
@@ -53,7 +53,7 @@ def test_what_kubernetes_sets_for_services_is_one_warning(table: OptionTable) ->
         "VLLM_GATEWAY_SERVICE_HOST": "10.0.0.2",
     }
     assert service_links(env) == tuple(sorted(env))
-    (warning,) = check_variables(env, table)
+    (warning,) = variable_warnings(env, table)
     assert "enableServiceLinks: false" in warning
 
 

@@ -34,7 +34,7 @@ PHI4 = {
 
 def refusal(config: Config, **sizes: Any) -> str | None:
     facts, ranks = facts_of(model_config(config)), Ranks(**sizes)
-    return facts.check_stages(ranks) or facts.check_split(ranks)
+    return facts.stages_fault(ranks) or facts.split_fault(ranks)
 
 
 def accepted(config: Config) -> tuple[int, ...] | None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from nim.recipes.find_refused_arguments import Checked, check_parts
+from nim.recipes.find_refused_arguments import Checked, judge_parts
 from nim.recipes.override_precedence import Part
 from tests.unit.recipes.small import TABLE
 
 
 def check(*args: str, whole: bool = False, env: dict[str, str] | None = None) -> Checked:
-    return check_parts([Part(key="model.base_args", args=args, env=env or {}, whole=whole)], TABLE)
+    return judge_parts([Part(key="model.base_args", args=args, env=env or {}, whole=whole)], TABLE)
 
 
 def values(checked: Checked) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_the_later_part_wins_and_names_its_key() -> None:
         Part(key="model.base_args", args=("--kv-cache-dtype", "auto", "--max-num-seqs", "8")),
         Part(key="hardware_overrides.hopper", args=("--kv-cache-dtype", "fp8")),
     ]
-    checked = check_parts(parts, TABLE)
+    checked = judge_parts(parts, TABLE)
     assert values(checked) == {"kv-cache-dtype": "fp8", "max-num-seqs": 8}
     assert checked.options.args["kv-cache-dtype"].key == "hardware_overrides.hopper"
 
@@ -53,7 +53,7 @@ def test_keys_of_one_object_are_joined_as_on_one_command_line() -> None:
         Part(key="b", args=("--attention_config.indexer_kv_dtype", "fp8")),
     ]
     both = {"backend": "FLASHINFER", "indexer_kv_dtype": "fp8"}
-    assert values(check_parts(parts, TABLE)) == {"attention-config": both}
+    assert values(judge_parts(parts, TABLE)) == {"attention-config": both}
 
 
 @pytest.mark.parametrize(
