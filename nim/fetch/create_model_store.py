@@ -38,7 +38,7 @@ def make_store(
 
     The files in `links` may be hard links to the originals: editing one of those edits the original.
     """
-    found = read_store_note(directory, note)
+    found = check_store(directory, note)
     if found and found.complete and all(_same_size(directory / name, path) for name, path in files.items()):
         return 0, 0
     _check_room(directory, files, links)
@@ -59,7 +59,7 @@ def make_store(
     return len(added), sum(added)
 
 
-def read_store_note(directory: Path, note: Note) -> Note | None:
+def check_store(directory: Path, note: Note) -> Note | None:
     """Return the Note of an existing store; None for no or an empty directory, SettingsError for others.
 
     Raises an error for any other directory.

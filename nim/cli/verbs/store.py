@@ -9,7 +9,7 @@ from typing import Any
 from nim.cli.download_from_hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
-from nim.fetch.create_model_store import NOTE, Note, make_store, read_store_note
+from nim.fetch.create_model_store import NOTE, Note, make_store, check_store
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
@@ -113,7 +113,7 @@ def _from_cache(
     else:
         check_cache([wanted], settings)
         found = hub.needed(wanted)
-        read_store_note(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
+        check_store(directory, Note(source=wanted.uri, commit=found.commit, complete=True))
         hub.check_room([found])
         hub.fetch(found)
     note = Note(source=wanted.uri, commit=found.commit, complete=True)
