@@ -9,7 +9,7 @@ from typing import Any
 from nim.cli.download_from_hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
-from nim.fetch.create_model_store import NOTE, Note, make_store, check_store
+from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
