@@ -1,12 +1,14 @@
 """Inspect the installed vLLM's model classes at set-up, so that no first start has to.
 
 At the first start of a model, vLLM inspects its class in another process, which takes 8 seconds, and keeps
-the result in its cache. Here, one process inspects all classes, and a start copies the results into that cache
-(nim/preflight/fill_engine_cache.py). vLLM takes a result only if its hash is that of the installed source.
+the result in its cache. Here, one process inspects all classes, and a start copies the results into that
+cache (nim/preflight/fill_engine_cache.py). vLLM takes a result only if its hash is that of the installed
+source.
 """
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("cannot inspect model classes: vLLM is not installed\n")
         return 7
     directory: Path = options.out / engine.version
-    os.environ.update(QUIET, VLLM_LOGGING_LEVEL="CRITICAL", VLLM_CACHE_ROOT=str(directory))
+    os.environ.update(QUIET, VLLM_CACHE_ROOT=str(directory))
+    logging.disable()  # vLLM complains of its own classes
     if engine.command[1] == "-m":
         importlib.import_module(engine.command[2])  # for the CPU build, whose distribution is not named vllm
     failed = _inspect(options.architectures)
