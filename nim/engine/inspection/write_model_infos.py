@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from nim.data_paths import ENGINE_CACHE
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.inspection.pretend_gpu_build import QUIET
-from nim.engine.installed_engine import find_engine
 
 T = TypeVar("T")
 
