@@ -40,7 +40,7 @@ def hiding_variable(environ: Mapping[str, str]) -> str | None:
 def visible_gpus(
     gpus: Sequence[Gpu], environ: Mapping[str, str], notes: Sequence[str] = ()
 ) -> tuple[Gpu, ...]:
-    """Return those of `gpus` that the engine can see, in its order; HardwareError for unknown entries.
+    """Return a tuple of those of `gpus` the engine can see, in its order; HardwareError if one is unknown.
 
     HardwareError where a variable names what does not exist; `notes` then help to say why it does not.
     """
@@ -101,7 +101,7 @@ class _List:
 
 
 def _granted(runtime: _List) -> tuple[Gpu, ...]:
-    """Return the GPUs that NVIDIA_VISIBLE_DEVICES grants: all, unless every entry is a UUID."""
+    """Return a tuple of the GPUs that NVIDIA_VISIBLE_DEVICES grants: all, unless every entry is a UUID."""
     entries = _entries(runtime.value)
     if not all(_kind(entry) in (_GPU_UUIDS, _MIG_NAMES) for entry in entries):
         return runtime.gpus
@@ -149,7 +149,7 @@ def _names(gpu: Gpu) -> Iterator[str]:
 
 
 def _identity(gpu: Gpu, entry: str) -> str | None:
-    """Return the UUID by which an entry must be unique: the parent's for a GPU's name, else the device's."""
+    """Return the UUID by which an entry must be unique (a GPU's name: the parent's); None if unreported."""
     return gpu.mig.parent_uuid if gpu.mig and _kind(entry) == _GPU_UUIDS else gpu.uuid
 
 

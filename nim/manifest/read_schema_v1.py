@@ -15,7 +15,7 @@ def is_v1(keys: Sequence[str]) -> bool:
 
 
 def read_v1(node: Node, place: Place) -> tuple[Profile, ...]:
-    """Return all profiles of a version 1 manifest, with tags and files. Unused keys are ignored."""
+    """Return a tuple of all profiles, with tags and files, of a version 1 manifest; ignores unused keys."""
     return tuple(_profile(name, value, place) for name, _, value in items(node, place, "the manifest"))
 
 

@@ -68,7 +68,7 @@ class ModelFacts:
         return split_fault(self.config, self.split_weights(quantize), ranks)
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
-        """Return the accepted tensor-parallel sizes up to `most`, ascending; None if nothing is known.
+        """Return a tuple of accepted tensor-parallel sizes up to `most`, ascending; None if unknown.
 
         Of a model whose weights are not known, those that its heads allow among the sizes that people use.
         """

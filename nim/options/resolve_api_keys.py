@@ -65,7 +65,7 @@ def _check_unused(settings: Settings) -> None:
 
 
 def _without_module(settings: Settings) -> tuple[str, ...]:
-    """Return a warning that vLLM alone checks VLLM_API_KEY; SettingsError for a file of keys."""
+    """Return (warning that vLLM alone checks VLLM_API_KEY,); SettingsError for a file of keys."""
     if settings.api_keys_file:
         raise SettingsError(
             f"cannot use NIM_API_KEYS_FILE '{settings.api_keys_file}' (from the environment): nginx's Lua "

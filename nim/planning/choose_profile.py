@@ -98,7 +98,7 @@ def choose(request: Request, wish: ModelWish, candidates: Candidates) -> Selecti
 
 
 def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[Entry, ...]:
-    """Return the Entries of all layers above the profile; reads the model's runtime_config.json."""
+    """Return a tuple of the Entries of all layers above the profile; reads runtime_config.json from disk."""
     source = wish.source if wish.source and wish.source.path else None
     beside = runtime_config_entries(source, load_options(), request.settings).entries if source else ()
     own = environment_entries(request.environ, (), service_links(request.environ))

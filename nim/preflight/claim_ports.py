@@ -13,7 +13,7 @@ from nim.preflight.checks import Port
 
 
 def claim_ports(ports: Iterable[Port]) -> tuple[int, ...]:
-    """Bind an abstract unix socket named after each port; return their descriptors, or PreflightError.
+    """Bind an abstract unix socket named after each port; return a tuple of fds, or PreflightError.
 
     The descriptors survive exec. The names that they hold are, like ports, those of this network namespace.
     PreflightError for a port that another service has claimed.

@@ -99,7 +99,7 @@ def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None
 def _choose_variants(
     recipe: Recipe, table: OptionTable, choice: Choice, name: str
 ) -> tuple[list[Weights], list[Reason]]:
-    """Return one `Weights` per precision of the chosen variants, and notes; RecipeRefused if none is left."""
+    """Return ([one `Weights` per precision of the chosen variants], notes); RecipeRefused if none is left."""
     for wanted in choice.variants:
         if wanted not in recipe.variants:
             near = nearest(wanted, tuple(recipe.variants), 1)

@@ -139,7 +139,7 @@ def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
 
 
 def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
-    """Return the mode's overrides for hardware that supports one of its precisions, by key."""
+    """Return {hardware key: the mode's override} for hardware that supports one of its precisions."""
     precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
     return {
         key: override

@@ -80,7 +80,7 @@ def fits(product: Product, shape: Shape, need: Need) -> bool:
 
 
 def general_shapes(need: Need) -> tuple[Shape, ...]:
-    """Return each known GPU's smallest sufficient `Shape`, sorted, if it supports the precision."""
+    """Return a sorted tuple of known GPUs' smallest sufficient `Shape`s, if they support the precision."""
     able = [product for product in PRODUCTS if can_calculate(product, need.precision)]
     return _ordered(smallest(product, need) for product in able if product.own_memory)
 

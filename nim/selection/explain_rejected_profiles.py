@@ -53,7 +53,7 @@ def describe(refusal: Refusal) -> str:
 
 
 def refuse_all(fits: Sequence[Fit], winner: Fit | None = None) -> tuple[Refusal, ...]:
-    """Return a Refusal for each fit, nearest to fitting first. Raises nothing."""
+    """Return a tuple, a Refusal for each fit, nearest to fitting first. Raises nothing."""
     return tuple(refuse(fit, winner) for fit in sorted(fits, key=lambda fit: (fit.distance, sort_key(fit))))
 
 

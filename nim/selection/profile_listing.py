@@ -163,7 +163,7 @@ def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
 
 
 def _with_lora(profiles: Sequence[ListedProfile]) -> list[str]:
-    """Return one line per profile, those for LoRA last under a title of their own."""
+    """Return a list of lines, one per profile, those for LoRA last under a title of their own."""
     plain = [_line(profile) for profile in profiles if not profile.lora]
     lora = [_line(profile) for profile in profiles if profile.lora]
     return plain + _section("- With LoRA support", lora) if lora else plain

@@ -21,7 +21,7 @@ def reason(first: Fit, second: Fit) -> str:
 
 
 def _merits(fit: Fit) -> tuple[int, ...]:
-    """Return the ranking criteria of a fit as numbers, most important first; smaller is better."""
+    """Return the ranking criteria of a fit as a tuple of ints, most important first; smaller is better."""
     profile = fit.profile
     precision, goal = profile.precision or "", profile.goal
     return (

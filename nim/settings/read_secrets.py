@@ -27,7 +27,7 @@ MOST_BYTES = 64 * 1024
 
 
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return a copy of `environ` with secrets cleaned and NAME_FILE files read; SettingsError if bad.
+    """Return `environ` as a new dict, secrets cleaned and NAME_FILE files read; SettingsError if bad.
 
     `NAME_FILE` gives the value of a secret `NAME` in a file, as mounted secrets are. SettingsError for a file
     that cannot be read, and, without showing it, for a value that no HTTP header can carry.

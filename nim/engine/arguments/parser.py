@@ -177,7 +177,7 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """Consume and return the values after an option, as many as it takes; [] if none follows."""
+        """Consume the values after an option, as many as it takes; return them as a list, [] without any."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])

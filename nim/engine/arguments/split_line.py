@@ -32,7 +32,7 @@ class Line:
 
 
 def tokenize(text: str, *, place: str) -> tuple[str, ...]:
-    """Split a line of arguments as a shell does; return the tokens. SettingsError for an open quote."""
+    """Split a line of arguments as a shell does; return a tuple of words. SettingsError for an open quote."""
     return read_line(text, place=place).tokens
 
 

@@ -84,7 +84,7 @@ def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
 def remembering(
     history: Mapping[str, Any], older: Mapping[str, Any], newer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return a new history: plus names only `older` has, minus names `newer` has. No file is touched."""
+    """Return a new history (dict): plus names only `older` has, minus names `newer` has. No file access."""
     merged = dict(history)
     for section in SECTIONS:
         rows = {name: row for name, row in history[section].items() if name not in newer[section]}

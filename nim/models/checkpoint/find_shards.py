@@ -64,7 +64,7 @@ def _index_in(files: ModelFiles, load_format: str) -> str | None:
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
-    """Return those of `named` that are not among `there`, sorted."""
+    """Return a sorted tuple of those of `named` that are not among `there`."""
     return tuple(sorted(set(named) - set(there)))
 
 

@@ -35,7 +35,7 @@ def generates(config: ModelConfig) -> bool | None:
 
 
 def modalities(config: ModelConfig) -> tuple[str, ...]:
-    """Return the accepted inputs as words, "text" first, then "image", "video", "audio"."""
+    """Return the accepted inputs as a tuple of words, "text" first, then "image", "video", "audio"."""
     loaded = _implementation(config, load_catalog())
     if loaded and Feature.MULTIMODAL not in loaded.features:
         return ("text",)

@@ -72,7 +72,7 @@ def _tokenizer_length(config: ModelConfig, *, generates: bool | None) -> int | N
 
 
 def _scaled(config: ModelConfig, length: int, why: str) -> tuple[int, str]:
-    """Return the length multiplied by the RoPE scaling factor, if that applies, and its explanation."""
+    """Return (tokens times the RoPE scaling factor where that applies, explanation of the length)."""
     if "gemma3" in (config.text.model_type or ""):
         return length, why
     factor = 1.0

@@ -45,7 +45,7 @@ def _latent(config: ModelConfig) -> Cache | None:
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return the latent cache, and the indexer's if layer `index` has one; None if unknown."""
+    """Return a tuple: the latent cache, and the indexer's if layer `index` has one; None if unknown."""
     latent = _latent(config)
     if latent is None:
         return None

@@ -57,7 +57,7 @@ def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
 
 
 def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
-    """Return a `Layer` without caches for each layer; raise UnknownSizeError if they are unknown."""
+    """Return a tuple, a `Layer` without caches for each layer; raise UnknownSizeError if unknown."""
     kinds = layer_kinds(config)
     if kinds is None:
         raise UnknownSizeError("num_hidden_layers")

@@ -122,7 +122,7 @@ def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
 
 
 def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
-    """Return a Counter of weights for each layer; equal layers share one object."""
+    """Return a tuple, a Counter of weights for each layer; equal layers share one object."""
     alike: dict[tuple[int, int | None], Weights] = {}
     found = []
     for index, modules in enumerate(decoder_layers(config)):

@@ -82,7 +82,7 @@ PARTIAL = (
 
 
 def find_format(names: Iterable[str]) -> tuple[Format, str] | None:
-    """Return the first known format that vLLM does not load, and one file of it; None if none matches."""
+    """Return (first known `Format` that vLLM does not load, name of one such file); None if none matches."""
     known = sorted(names)
     for one in FORMATS:
         for name in known:

@@ -82,7 +82,7 @@ def _cached_repositories(directory: Path) -> Iterator[str]:
 
 
 def _models_below(files: ModelFiles) -> list[str]:
-    """Return the subdirectories with a configuration and weights; if none, those with a configuration."""
+    """Return a list of subdirectories with configuration and weights; if none, with a configuration."""
     having = {name.rpartition("/")[0] for name in weights_among(files.names)}
     found = sorted(name.removesuffix(f"/{CONFIG}") for name in files.names if name.endswith(f"/{CONFIG}"))
     return [str(files.directory / name) for name in [one for one in found if one in having] or found]

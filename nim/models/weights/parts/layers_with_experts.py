@@ -10,7 +10,7 @@ _PERIODS = ("decoder_sparse_step", "moe_layer_interval", "interleave_moe_layer_s
 
 
 def sparse_layers(config: ModelConfig, count: int) -> tuple[bool, ...]:
-    """Return a bool for each of `count` layers: whether it has routed experts, if the model has any."""
+    """Return a tuple of `count` bools: whether each layer has routed experts, if the model has any."""
     stated = _stated(config)
     if stated is not None:
         return tuple(map(stated, range(count)))

@@ -172,7 +172,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
         named.append((module_list(target for target in targets if target != "Linear"), stored))
 
     def by_name(name: str) -> Storage | None:
-        """Return the format of the group that targets a module."""
+        """Return the `Storage` of the group that targets a module; None if it is not quantized."""
         probe = f"{name}.0.up_proj" if name.endswith("experts") else name
         return next((stored for targets, stored in named if targets.has(probe)), every)
 
