@@ -1,12 +1,13 @@
 """Detect this machine's hardware: GPUs visible to the engine, memory, CPUs."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from nim.hardware.host_limits import read_host
 from nim.hardware.nvml_inventory import Inventory, load_nvml, take_inventory
+from nim.hardware.read_host_limits import read_host
+from nim.hardware.select_visible_gpus import hiding_variable, visible_gpus
 from nim.hardware.types import Hardware, Host
-from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:
@@ -31,5 +32,5 @@ def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source
         driver_version=inventory.driver_version,
         cuda_version=inventory.cuda_version,
         notes=inventory.notes,
-        **{name: getattr(host, name) for name in Host.__slots__},
+        **{field.name: getattr(host, field.name) for field in fields(Host)},
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
+from nim.preflight.fill_engine_cache import fill_engine_cache
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
-from nim.supervision.supervisord_process import die_with_parent
+from nim.supervision.supervisord.start_supervisord import die_with_parent
 
 UMASK = "NIM_UMASK"
 UUID_BYTES = 36
@@ -25,6 +26,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     """Replace this process by the engine, its command read from the run directory; exit if that fails."""
     # Downloads may be shared with other users; the run directory is private by its own mode.
     os.umask(int(environ.get(UMASK, "077"), 8))
+    _begin_session()
     # Not SIGTERM: on SIGTERM vLLM marks the answers it breaks off as complete, and nginx would pass that on.
     die_with_parent(signal.SIGKILL)
     _log_into(run_dir / LOG_DIR / "engine")
@@ -35,11 +37,23 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
     env = _parts_directory(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
+    fill_engine_cache(plan.engine.version, env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:
         os.execve(program, argv, env)  # noqa: S606
     except OSError as error:
         sys.exit(f'cannot start the engine "{program}": {error.strerror}')
+
+
+def _begin_session() -> None:
+    """Move this process into a session of its own; it stays where it is if the kernel refuses.
+
+    Linux divides processor time among sessions first (sched_autogroup_enabled). In the session of nginx and
+    the middleware, the busy threads of a CPU engine would delay their answers and health probes.
+    """
+    with suppress(OSError):
+        os.setpgid(0, os.getpgid(os.getppid()))  # supervisord made it a group's leader, which cannot do this
+        os.setsid()
 
 
 def _parts_directory(directory: Path) -> dict[str, str]:
