@@ -12,6 +12,7 @@ from nim.plan import (
     DRAINING_FILE,
     LOCK_FILE,
     MIDDLEWARE_SOCKET,
+    SERVING_FILE,
     STALLED_FILE,
     STATUS_SOCKET,
     SUPERVISOR_SOCKET,
@@ -36,7 +37,7 @@ def take(path: Path) -> int:
     _wait_for_leftovers(path, lock)
     # Left by an earlier service; sockets of a killed one cannot be bound again.
     sockets = (STATUS_SOCKET, MIDDLEWARE_SOCKET, SUPERVISOR_SOCKET)
-    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, *sockets):
+    for name in (DRAINING_FILE, STALLED_FILE, SERVING_FILE, VERDICT_FILE, *sockets):
         (path / name).unlink(missing_ok=True)
     return lock
 

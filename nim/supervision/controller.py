@@ -31,8 +31,7 @@ from nim.supervision.supervised_program import Program
 from nim.supervision.supervisor_client import Supervisor, SupervisorError
 
 LAST_LINES = 10
-FAST_STOP_SECONDS = 1.0
-SUPERVISOR_STOP_SECONDS = 2.0
+FAST_STOP_SECONDS, SUPERVISOR_STOP_SECONDS = 1.0, 2.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
 HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
@@ -66,21 +65,24 @@ class Controller:
         self._interrupts = 0
         self._gateway_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
-        self.status = StatusPublisher(self._run_dir)
+        self.status = StatusPublisher(self._run_dir, judged=context.plan.stall_timeout_seconds > 0)
         self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
         self.engine = self._engine_restarter()
         self.nginx = self._restarter("nginx", context.policies.nginx, STATUS_SOCKET, self._streams_lost)
-        self.middleware = self._restarter(
-            "middleware", context.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
-        )
+        self.helpers = [self._restarter("middleware", context.policies.middleware, MIDDLEWARE_SOCKET)]
+        self.nginx_programs = [self.nginx.program]
+        if self._plan.gateway.health_port:  # its nginx serves until the end
+            self.helpers.append(self._restarter("health", context.policies.nginx, "health.pid"))
+            self.nginx_programs.append(self.helpers[-1].program)
+        self._restarters: list[EngineRestarter | Restarter] = [self.nginx, self.engine, *self.helpers]
         context.supervisor.on_up = self._start
 
     def _restarter(
-        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str]
+        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str] = str
     ) -> Restarter:
         return Restarter(
-            self._program(name),
+            Program(name, self._loop, self._context.supervisor, self._say),
             self._loop,
             policy,
             self._say,
@@ -100,16 +102,12 @@ class Controller:
             api_key=self._context.api_key,
         )
         policy = self._context.policies.engine
-        return EngineRestarter(
-            self._plan, self._loop, self._program("engine"), self.status, policy, callbacks
-        )
+        program = Program("engine", self._loop, self._context.supervisor, self._say)
+        return EngineRestarter(self._plan, self._loop, program, self.status, policy, callbacks)
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
         """Log at ERROR how the engine was lost and what it logged last; restarts nothing itself."""
         report.log_failure(self._context.log_writer, "ERROR", failure, "engine", end)
-
-    def _program(self, name: str) -> Program:
-        return Program(name, self._loop, self._context.supervisor, self._say)
 
     def _start(self) -> None:
         self._loop.after(0, self._start_programs)
@@ -119,7 +117,8 @@ class Controller:
         if not self._ending:
             self.nginx.program.start()
             self.engine.start()
-            self.middleware.program.start()
+            for helper in self.helpers:
+                helper.program.start()
 
     def _strays(self) -> tuple[Process, ...]:
         """Return a tuple of the Processes adopted by this one because their parent ended, no zombies."""
@@ -205,7 +204,8 @@ class Controller:
             self.cut_streams.log_cut_streams("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
         self.cut_streams.forget()
-        self.middleware.program.stop()
+        for helper in self.helpers:
+            helper.program.stop()
         self.engine.program.stop()
         if not (yield from self._wait(lambda: not self._running(), budget.engine, interrupts=2)):
             self._unclean(f"{' and '.join(self._running())} did not end in time and will be killed")
@@ -252,9 +252,8 @@ class Controller:
         )
 
     def _running(self) -> list[str]:
-        """Return the list of names of those of nginx, engine and middleware that run."""
-        programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
-        return [program.name for program in programs if program.alive]
+        """Return the list of names of those of nginx, engine, middleware and health that run."""
+        return [restarter.program.name for restarter in self._restarters if restarter.program.alive]
 
     def _end_service(self) -> Steps:
         """Kill what still runs, end supervisord, write verdict.json and stop the loop (a generator)."""
@@ -263,11 +262,10 @@ class Controller:
             self.engine.program.process.send(signal.SIGKILL)
         if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
             self._say("WARNING", f"connections cut: {cut}")
-        for restarter in (self.nginx, self.middleware):
-            restarter.program.signal(signal.SIGTERM)
-        yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
-        for restarter in (self.nginx, self.middleware):
-            restarter.program.signal(signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for restarter in (self.nginx, *self.helpers):
+                restarter.program.signal(number)
+            yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
         yield from self._end_supervisor()
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
@@ -291,7 +289,7 @@ class Controller:
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
     def _expect_exits(self) -> None:
-        for restarter in (self.engine, self.nginx, self.middleware):
+        for restarter in self._restarters:
             restarter.expect_exit()
             restarter.program.on_exit = self._wake
 

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class GatewayReload:
         self,
         plan: Plan,
         loop: EventLoop,
-        nginx: Program,
+        nginx: Sequence[Program],
         status: StatusPublisher,
         say: Callable[[str, str], None],
         environ: Mapping[str, str],
@@ -60,8 +60,10 @@ class GatewayReload:
         if self._seen == self._judged or self._seen != before:
             return
         self._judged = self._seen
-        if self._check() and self._nginx.process:
-            self._nginx.process.send(signal.SIGHUP)
+        running = [program.process for program in self._nginx if program.process]
+        if self._check() and running:
+            for process in running:
+                process.send(signal.SIGHUP)
             self._status.reloaded()
             self._say("INFO", f"files changed: nginx rereads {self._contents()}")
 
