@@ -6,12 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from nim.cleanup.process_table import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
-from nim.event_loop import EventLoop, Steps, Task, until
+from nim.event_loop import Steps, Task, until
 from nim.failures import report
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
 from nim.failures.find_cut_streams import CutStreams
@@ -19,16 +18,16 @@ from nim.failures.program_exit import ProgramExit
 from nim.health.status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
-from nim.logging.log_writer import LogWriter
-from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
+from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE
 from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
+from nim.supervision.controller_context import ControllerContext
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter
-from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
+from nim.supervision.restart_policy import RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervised_program import Program
-from nim.supervision.supervisor_client import Supervisor, SupervisorError
+from nim.supervision.supervisor_client import SupervisorError
 
 LAST_LINES = 10
 FAST_STOP_SECONDS, SUPERVISOR_STOP_SECONDS = 1.0, 2.0
@@ -36,20 +35,6 @@ FAST_STOP_SECONDS, SUPERVISOR_STOP_SECONDS = 1.0, 2.0
 HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
 CUT_STREAM_WINDOW_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerContext:
-    """What the controller works with. `supervisor_pid` is a child of this process."""
-
-    plan: Plan
-    loop: EventLoop
-    supervisor: Supervisor
-    supervisor_pid: int
-    log_writer: LogWriter
-    catch_up: Callable[[str], None]
-    api_key: str | None = None
-    policies: RestartPolicies = field(default_factory=RestartPolicies)
 
 
 class Controller:
@@ -199,8 +184,8 @@ class Controller:
         self._expect_exits()
         self.status.draining()
         yield from self._wait(lambda: False, budget.settle)
-        yield from self._drain(began + budget.settle + budget.drain)
-        if was_serving and not self.engine.program.alive:
+        killed = yield from self._drain(began + budget.settle + budget.drain)
+        if was_serving and not killed and not self.engine.program.alive:
             self.cut_streams.log_cut_streams("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
         self.cut_streams.forget()
@@ -214,24 +199,33 @@ class Controller:
             self._unclean(f"{names} outlived the engine and will be killed")
         yield from self._end_service()
 
-    def _drain(self, deadline: float) -> Steps:
-        """Stop nginx gracefully (a generator); kill it if running requests have not ended by `deadline`."""
-        nginx = self.nginx.program
+    def _drain(self, deadline: float) -> Generator[float, None, bool]:
+        """Stop nginx gracefully (a generator) until `deadline`; return whether the engine was killed for it.
+
+        nginx ends what still runs and logs it, except if its workers may outlive a reload: then it does so
+        once the engine is gone. Killed, since vLLM can mark an answer it breaks off as complete.
+        """
+        nginx, engine = self.nginx.program, self.engine.program
         cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
+        killed = False
+        if self._plan.gateway.rereads_files and engine.alive:
+            yield from self._wait(lambda: not nginx.alive, cut_at - self._loop.now())
+            if killed := nginx.alive:
+                engine.signal(signal.SIGKILL)
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)
             self._unclean(f"connections cut because they did not end in time: {cut}; nginx cannot name them")
             nginx.signal(signal.SIGTERM)
-            # vLLM can mark an answer it breaks off as complete, so nginx must be gone before vLLM stops.
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             nginx.signal(signal.SIGKILL)
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
-            return
+            return killed
         nginx.signal(signal.SIGKILL)  # workers outlive a master that was killed
         self._catch_up_with_nginx()
         if cut := self.cut_streams.log_cut_streams("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")
+        return killed
 
     def _catch_up_with_nginx(self) -> None:
         for log in ("nginx", "access"):

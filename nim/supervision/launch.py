@@ -117,7 +117,7 @@ def _drain_ms(plan: Plan) -> int:
     """Return the milliseconds that nginx's old workers have for their streams, at least 1: 0 means no limit.
 
     This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
-    shutdown the controller then cuts what is left, which cannot name the streams as nginx does.
+    shutdown the controller then has them end by killing the engine.
     """
     if plan.gateway.rereads_files:
         return RELOAD_MS

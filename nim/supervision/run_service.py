@@ -29,7 +29,8 @@ from nim.plan import (
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
 from nim.redact import known_secrets
-from nim.supervision.controller import Controller, ControllerContext
+from nim.supervision.controller import Controller
+from nim.supervision.controller_context import ControllerContext
 from nim.supervision.nginx_reload_on_file_change import GatewayReload
 from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.supervisor_client import Supervisor
