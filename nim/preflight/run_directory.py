@@ -90,6 +90,20 @@ def _make(path: Path) -> None:
         ) from error
 
 
+def open_private(path: Path) -> int:
+    """Return a descriptor of another service's run directory; PreflightError unless it is private to this user.
+
+    OSError if it cannot be opened, or is a link. What is read through the descriptor is of that directory.
+    """
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        check_owner(path, os.fstat(directory))
+    except PreflightError:
+        os.close(directory)
+        raise
+    return directory
+
+
 def check_owner(path: Path, found: os.stat_result) -> None:
     """Raise PreflightError unless the path is a directory of this user that others cannot enter."""
     if not stat.S_ISDIR(found.st_mode):

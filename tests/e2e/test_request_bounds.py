@@ -1,0 +1,132 @@
+"""What one request may ask of the real engine: more is refused or cut down, on every route that generates."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from nim.options.derived_options import REQUEST_BOUNDS
+from tests.e2e.conftest import READY_SECONDS, Service, serving
+
+pytestmark = pytest.mark.engine
+MODEL = "nim/demo"
+CEILING = 7
+LONG = "Write a very long story about the sea."
+MESSAGES = [{"role": "user", "content": LONG}]
+
+
+def post(service: Service, path: str, **body: Any) -> tuple[int, Any]:
+    """Return status and JSON of a POST."""
+    request = urllib.request.Request(
+        service.root + path,
+        json.dumps({"model": MODEL, **body}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt"),
+    [("/v1/completions", {"prompt": "Hello"}), ("/v1/chat/completions", {"messages": MESSAGES})],
+)
+def test_more_answers_than_the_bound_are_refused(service: Service, path: str, prompt: Any) -> None:
+    most = int(REQUEST_BOUNDS["VLLM_MAX_N_SEQUENCES"])
+    status, body = post(service, path, n=most + 1, max_tokens=1, **prompt)
+    assert status == 400
+    assert f"n must be at most {most}" in body["error"]["message"]
+    status, body = post(service, path, n=most, max_tokens=1, **prompt)
+    assert (status, len(body["choices"])) == (200, most)
+
+
+def test_more_prompts_than_the_bound_are_refused(service: Service) -> None:
+    most = int(REQUEST_BOUNDS["VLLM_MAX_COMPLETION_PROMPTS"])
+    status, body = post(service, "/v1/completions", prompt=["a"] * (most + 1), max_tokens=1)
+    assert status == 400
+    assert "VLLM_MAX_COMPLETION_PROMPTS" in body["error"]["message"]
+    status, body = post(service, "/v1/completions", prompt=["a"] * most, max_tokens=1)
+    assert (status, len(body["choices"])) == (200, most)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"logprobs": 21},
+        {"stop": ["a", "b", "c", "d", "e"]},
+        {"structured_outputs": {"regex": "(a{1,999}){1,999}"}},
+    ],
+    ids=["logprobs", "stop", "regex"],
+)
+def test_vllms_own_bounds_are_those_of_the_documentation(service: Service, more: Any) -> None:
+    status, _ = post(service, "/v1/completions", prompt="a", max_tokens=1, **more)
+    assert status == 400
+
+
+def test_ready_does_not_flap_while_a_large_grammar_is_compiled(service: Service) -> None:
+    """20,000 choices keep the engine from answering /health for seconds; nginx waits half a second for it."""
+    import random
+
+    letters = random.Random(1)
+    choices = ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=10)) for _ in range(20_000)]
+    with ThreadPoolExecutor(1) as pool:
+        attack = pool.submit(
+            post,
+            service,
+            "/v1/chat/completions",
+            messages=MESSAGES,
+            max_tokens=1,
+            structured_outputs={"choice": choices},
+        )
+        found = []
+        while not attack.done():
+            began = time.monotonic()
+            found.append((service.get("/v1/health/ready"), time.monotonic() - began))
+            time.sleep(0.05)
+    assert [ready for ready, _ in found if ready[0] != 200] == []
+    assert max(seconds for _, seconds in found) > 0.4, "the engine was never late: this proves nothing"
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a ceiling of tokens."""
+    with serving(tmp_path_factory.mktemp("ceiling"), NIM_MAX_OUTPUT_TOKENS=str(CEILING)) as running:
+        yield running
+
+
+@pytest.mark.own_engine
+@pytest.mark.slow
+@pytest.mark.timeout(2 * READY_SECONDS)
+@pytest.mark.parametrize("asked", [None, 3, 500])
+def test_no_answer_is_longer_than_the_ceiling(limited: Service, asked: int | None) -> None:
+    most = min(asked or CEILING, CEILING)
+    some = {} if asked is None else {"max_tokens": asked}
+    _, completion = post(limited, "/v1/completions", prompt=LONG, ignore_eos=True, **some)
+    assert completion["usage"]["completion_tokens"] == most
+    _, chat = post(limited, "/v1/chat/completions", messages=MESSAGES, ignore_eos=True, **some)
+    assert chat["usage"]["completion_tokens"] == most
+    assert chat["choices"][0]["finish_reason"] == "length"
+    newer = {} if asked is None else {"max_completion_tokens": asked}
+    _, chat = post(limited, "/v1/chat/completions", messages=MESSAGES, ignore_eos=True, **newer)
+    assert chat["usage"]["completion_tokens"] == most
+    # Neither of these takes ignore_eos: the answer may end by itself before.
+    _, response = post(
+        limited, "/v1/responses", input=LONG, **({} if asked is None else {"max_output_tokens": asked})
+    )
+    assert 1 <= response["usage"]["output_tokens"] <= most
+    _, message = post(limited, "/v1/messages", messages=MESSAGES, max_tokens=asked or 500)
+    assert 1 <= message["usage"]["output_tokens"] <= most
+
+
+@pytest.mark.own_engine
+@pytest.mark.slow
+def test_the_plan_and_metadata_tell_the_ceiling(limited: Service) -> None:
+    shown = limited.json("/v1/metadata")
+    assert "NIM_MAX_OUTPUT_TOKENS" in json.dumps(shown)
