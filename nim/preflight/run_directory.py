@@ -91,7 +91,7 @@ def _make(path: Path) -> None:
 
 
 def open_private(path: Path) -> int:
-    """Return a descriptor of another service's run directory; PreflightError unless it is private to this user.
+    """Return a descriptor of another service's run directory; PreflightError if it is not private.
 
     OSError if it cannot be opened, or is a link. What is read through the descriptor is of that directory.
     """

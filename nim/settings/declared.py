@@ -144,6 +144,16 @@ class Settings:
         default_text="what the context has room for",
         ours=True,
     )
+    allowed_media_domains: tuple[str, ...] = setting(
+        "NIM_ALLOWED_MEDIA_DOMAINS",
+        NAMES,
+        (),
+        "Hosts from which the engine may fetch images, videos and audio that a request names by address. "
+        "Redirects are not followed (`VLLM_MEDIA_URL_ALLOW_REDIRECTS=1`).",
+        option="allowed_media_domains",
+        default_text="any host",
+        ours=True,
+    )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
         PORT,
