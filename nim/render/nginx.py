@@ -66,10 +66,8 @@ def render_nginx(
     connections = min(gateway.connections, plan.most_connections(open_files))
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
-    routes = open_routes(gateway.route_groups)
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
-    by_middleware = middleware_routes(routes, gateway)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
@@ -87,15 +85,24 @@ def render_nginx(
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         origins=origins,
         allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
-        routes_hint=_routes_hint(gateway.route_groups),
-        open_instead=sorted(open_instead(gateway.route_groups).items()),
-        live=LIVE,
-        ready=READY,
-        quiet=(STARTUP,),
-        startup_routes=[route for route in by_middleware if route.path == STARTUP],
-        middleware_routes=by_middleware,
-        engine_routes=engine_locations(routes, gateway),
+        **_routes(gateway),
     )
+
+
+def _routes(gateway: Gateway) -> dict[str, Any]:
+    """Return {name in the template: value} of what follows from the open routes."""
+    routes = open_routes(gateway.route_groups)
+    by_middleware = middleware_routes(routes, gateway)
+    return {
+        "routes_hint": _routes_hint(gateway.route_groups),
+        "open_instead": sorted(open_instead(gateway.route_groups).items()),
+        "live": LIVE,
+        "ready": READY,
+        "quiet": (STARTUP,),
+        "startup_routes": [route for route in by_middleware if route.path == STARTUP],
+        "middleware_routes": by_middleware,
+        "engine_routes": engine_locations(routes, gateway),
+    }
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:

@@ -1,13 +1,18 @@
 """What one request may ask of the real engine: more is refused or cut down, on every route that generates."""
 
 import json
+import os
 import random
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -138,3 +143,49 @@ def test_no_answer_is_longer_than_the_ceiling(limited: Service, asked: int | Non
 def test_the_plan_and_metadata_tell_the_ceiling(limited: Service) -> None:
     shown = limited.json("/v1/metadata")
     assert "NIM_MAX_OUTPUT_TOKENS" in json.dumps(shown)
+
+
+class Redirecting(BaseHTTPRequestHandler):
+    """Redirects /moved to /picture, which is there."""
+
+    def do_GET(self) -> None:
+        status, body = (302, b"moved") if self.path == "/moved" else (200, b"image")
+        self.send_response(status)
+        self.send_header("Location", "/picture")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+        pass
+
+
+FETCH = """
+import sys
+from vllm.connections import HTTPConnection
+import vllm.envs as envs
+for url in sys.argv[1:]:
+    try:
+        print(HTTPConnection().get_bytes(url, timeout=5, allow_redirects=envs.VLLM_MEDIA_URL_ALLOW_REDIRECTS))
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+def test_vllm_follows_no_redirect_of_a_media_address_by_our_default() -> None:
+    """As its media connector asks; the demo model has no images, so a request cannot show it."""
+    server = HTTPServer(("127.0.0.1", 0), Redirecting)
+    Thread(target=server.serve_forever, daemon=True).start()
+    urls = [f"http://127.0.0.1:{server.server_port}/{path}" for path in ("picture", "moved")]
+    found = {}
+    for name in ("0", "1"):
+        env = {**os.environ, "VLLM_MEDIA_URL_ALLOW_REDIRECTS": name}
+        command = [sys.executable, "-c", FETCH, *urls]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        found[name] = done.stdout.splitlines()[-2:]
+    server.shutdown()
+    server.server_close()
+    assert found["1"] == ["b'image'", "b'image'"]
+    # What it is given instead is the body of the redirect, which is no picture.
+    assert found[REQUEST_BOUNDS["VLLM_MEDIA_URL_ALLOW_REDIRECTS"]] == ["b'image'", "b'moved'"]
