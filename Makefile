@@ -19,7 +19,7 @@ $(READY): pyproject.toml .ci/setup $(wildcard locks/*)
 serve: $(READY) ## serve the demo model, or the one set by NIM_MODEL_NAME or similar variables
 	exec ./entrypoint.sh
 
-test: lint pytest ## run lint and the everyday tests; takes minutes
+test: pytest ## run the everyday tests; takes minutes
 
 test-all: lint pytest-all soak-short ## run all that CI runs, including slow tests and faults under load
 

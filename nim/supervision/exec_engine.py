@@ -25,6 +25,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     """Replace this process by the engine, its command read from the run directory; exit if that fails."""
     # Downloads may be shared with other users; the run directory is private by its own mode.
     os.umask(int(environ.get(UMASK, "077"), 8))
+    _begin_session()
     # Not SIGTERM: on SIGTERM vLLM marks the answers it breaks off as complete, and nginx would pass that on.
     die_with_parent(signal.SIGKILL)
     _log_into(run_dir / LOG_DIR / "engine")
@@ -40,6 +41,17 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
         os.execve(program, argv, env)  # noqa: S606
     except OSError as error:
         sys.exit(f'cannot start the engine "{program}": {error.strerror}')
+
+
+def _begin_session() -> None:
+    """Move this process into a session of its own; it stays where it is if the kernel refuses.
+
+    Linux divides processor time among sessions first (sched_autogroup_enabled). In the session of nginx and
+    the middleware, the busy threads of a CPU engine would delay their answers and health probes.
+    """
+    with suppress(OSError):
+        os.setpgid(0, os.getpgid(os.getppid()))  # supervisord made it a group's leader, which cannot do this
+        os.setsid()
 
 
 def _parts_directory(directory: Path) -> dict[str, str]:

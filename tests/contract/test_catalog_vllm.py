@@ -19,6 +19,7 @@ from nim.engine.supported_names_catalog import Way, load_catalog
 ENGINE = find_engine()
 CATALOG = load_catalog()
 pytestmark = [
+    pytest.mark.slow,  # its answer changes only with the pinned vLLM
     pytest.mark.skipif(ENGINE is None, reason="vLLM is not installed"),
     pytest.mark.skipif(find_spec("triton") is None, reason="kernels need Triton: pip install triton"),
     pytest.mark.timeout(300),

@@ -30,6 +30,7 @@ from tests.unit.models.checkpoint.directories import (
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.slow,  # its answer changes only with the pinned vLLM
     pytest.mark.skipif(find_engine() is None, reason="vLLM is not installed"),
     pytest.mark.timeout(300),
 ]

@@ -12,6 +12,7 @@ import pytest
 from nim.routes import ROUTES, Target
 from tests.gateway.list_engine_routes import ENVIRONMENT
 
+pytestmark = [pytest.mark.engine, pytest.mark.slow]  # their answer changes only with the pinned vLLM
 LISTER = Path(__file__).with_name("list_engine_routes.py")
 
 
@@ -29,14 +30,12 @@ def engine() -> Any:
     return json.loads(found.stdout)
 
 
-@pytest.mark.engine
 def test_each_of_the_engines_routes_is_in_a_group(engine: Any) -> None:
     table = {route.path for route in ROUTES}
     missing = {path for _, path in engine["routes"]} - table
     assert not missing, f"put these routes of vLLM {engine['version']} into a group of nim/routes.py"
 
 
-@pytest.mark.engine
 def test_the_table_names_the_engines_methods(engine: Any) -> None:
     known = {(method, path) for method, path in engine["routes"] if method != "HEAD"}
     ours = {
