@@ -17,7 +17,7 @@ from nim.preflight.proc_net_sockets import count_connections
 from tests.certificates import Authority, Pair
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
-from tests.process.plans import make_plan, rendered
+from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
 
 pytestmark = pytest.mark.slow
@@ -65,21 +65,22 @@ def serve(start: Start, directory: Path, secret: Secret, pair: Pair, tokens: int
     """A service with this pair, whose engine streams for ten seconds."""
     secret.write(pair.certificate, pair.key)
     plan = make_plan(directory, tokens=tokens, interval_ms=INTERVAL_MS)
-    service = start(rendered(plan, gateway=replace(plan.gateway, tls=secret.tls)))
+    gateway = replace(plan.gateway, tls=secret.tls, health_port=free_port())
+    service = start(rendered(plan, gateway=gateway))
     service.wait_said("ready: https://localhost")
     return service
 
 
-def connect(service: Service, authority: Authority) -> http.client.HTTPSConnection:
+def connect(service: Service, authority: Authority, port: int | None = None) -> http.client.HTTPSConnection:
     """A connection that trusts the authority."""
     context = ssl.create_default_context(cafile=authority.certificate)
-    port = service.plan.gateway.server_port
+    port = port or service.plan.gateway.server_port
     return http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
 
 
-def served_name(service: Service, authority: Authority) -> str:
+def served_name(service: Service, authority: Authority, port: int | None = None) -> str:
     """The common name of the certificate that a new connection gets."""
-    link = connect(service, authority)
+    link = connect(service, authority, port)
     link.connect()
     assert isinstance(link.sock, ssl.SSLSocket)
     certificate = link.sock.getpeercert() or {}
@@ -130,7 +131,9 @@ def test_a_renewed_certificate_is_served_and_no_stream_is_cut(
         streams = [pool.submit(count_events, service, authority) for _ in range(STREAMS)]
         renewed = authority.issue("second")
         secret.write(renewed.certificate, renewed.key)
-        wait_until(lambda: served_name(service, authority) == "second", "the renewed certificate")
+        health_port = service.plan.gateway.health_port
+        for port in (None, health_port):
+            wait_until(lambda port=port: served_name(service, authority, port) == "second", "the renewed one")  # type: ignore[misc]
         assert not any(stream.done() for stream in streams)
         # The last event has the reason to finish.
         assert {stream.result() for stream in streams} == {TOKENS + 1}
