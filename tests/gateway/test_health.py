@@ -192,7 +192,7 @@ async def answers(port: int) -> bool:
 async def test_half_sent_headers_do_not_shut_the_health_port_out(build: Build) -> None:
     """They take every place of the API's port, since nginx counts only requests with whole headers."""
     health_port = free_port()
-    stack = await build(connections=128, health_port=health_port)
+    stack = await build(connections=128, health_port=health_port, header_timeout_seconds=600)
     async with AsyncExitStack() as clients, asyncio.timeout(4 * PATIENCE_SECONDS):
         while await answers(stack.port):
             client = await clients.enter_async_context(connected(stack.port))
