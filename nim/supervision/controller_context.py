@@ -7,7 +7,7 @@ from nim.event_loop import EventLoop
 from nim.logging.log_writer import LogWriter
 from nim.plan import Plan
 from nim.supervision.restart_policy import RestartPolicies
-from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.supervisord.rpc_client import Supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

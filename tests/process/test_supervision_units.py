@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import Watch, all_processes, below, read_process
+from nim.cleanup.read_and_watch_processes import Watch, all_processes, below, read_process
 from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit
@@ -27,9 +27,9 @@ from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
 from nim.preflight.proc_net_sockets import count_connections, find_listener
 from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
-from nim.supervision.run_cpu_build import answering
+from nim.supervision.run_vllm_cpu import answering
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.supervisord.rpc_client import Supervisor
 
 PATIENCE_SECONDS = 20.0
 
@@ -355,8 +355,8 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
         "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS",
     }  # fmt: skip
     programs = [name for name in parser.sections() if name.startswith("program:")]
-    assert programs == ["program:nginx", "program:middleware", "program:engine"]
-    assert [parser.getint(name, "priority") for name in programs] == [30, 20, 10]
+    assert programs == ["program:nginx", "program:health", "program:middleware", "program:engine"]
+    assert [parser.getint(name, "priority") for name in programs] == [30, 25, 20, 10]
     for name in programs:
         assert not parser.getboolean(name, "autostart")
         assert not parser.getboolean(name, "autorestart")
