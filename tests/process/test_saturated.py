@@ -104,7 +104,8 @@ def test_half_sent_headers_neither_shut_probes_out_nor_fill_the_log(start: Start
 def test_a_thousand_slow_clients_hold_up_neither_probes_nor_a_client(start: Start, directory: Path) -> None:
     plan = make_plan(directory, tokens=FOR_EVER, stall_after=50)
     gateway = replace(plan.gateway, health_port=free_port())
-    plan = rendered(plan, open_files=SLOW_OPEN_FILES, shutdown_timeout_seconds=3.0, gateway=gateway)
+    times = {"shutdown_timeout_seconds": 3.0, "stall_timeout_seconds": 600.0}  # late is not unready
+    plan = rendered(plan, open_files=SLOW_OPEN_FILES, gateway=gateway, **times)
     service = start(plan).wait_ready()
     body = json.dumps({"prompt": "x", "stream": True, "max_tokens": FOR_EVER}).encode()
     head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % len(body)
