@@ -1,7 +1,9 @@
-"""Render nginx.conf: a single file, with all paths inside the run directory."""
+"""Render nginx.conf, and health.conf for the health port's nginx, with all paths in the run directory."""
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
@@ -26,7 +28,24 @@ _LOG_LEVELS = {
     "error": "error",
     "critical": "crit",
 }
+# Probes are few. They have a process of their own, because nginx counts connections of all ports together.
+HEALTH_CONNECTIONS = 512
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!-#%-~]+")
+
+
+def nginx_files(gateway: Gateway, **how: Any) -> dict[str, str]:
+    """Return {file name: text} of nginx's configurations; `how` are the arguments of `render_nginx`."""
+    files = {plan.NGINX_FILE: render_nginx(gateway, **how)}
+    if gateway.health_port:
+        files[plan.HEALTH_NGINX_FILE] = render_nginx(_for_health(gateway), **how, health_only=True)
+    return files
+
+
+def _for_health(gateway: Gateway) -> Gateway:
+    """Return the Gateway of the nginx of the health port: one small worker, which asks for no key."""
+    return replace(
+        gateway, worker_processes=1, connections=HEALTH_CONNECTIONS, api_keys=None, limits=plan.Limits()
+    )
 
 
 def render_nginx(
@@ -37,20 +56,23 @@ def render_nginx(
     log_level: str,
     json_logs: bool,
     open_files: int = 4_096,
+    health_only: bool = False,
 ) -> str:
     """Return the text of nginx.conf, rendered from its template; `engine_address` is an upstream server.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
+    `health_only`: the configuration of a second nginx, which has the health port and nothing else.
     """
     connections = min(gateway.connections, plan.most_connections(open_files))
-    streams, routes = _streams(connections), open_routes(gateway.route_groups)
+    spare = max(connections // 16, 64)
+    streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
     any_origin = "*" in gateway.allowed_origins
     origins = [] if any_origin else _origins(gateway.allowed_origins)
-    by_middleware = middleware_routes(routes, gateway)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
-        run=_run_paths(run_dir),
+        health_only=health_only,
+        run=_run_paths(run_dir, "health" if health_only else "nginx"),
         engine_address=engine_address,
         log_level=Verbatim(_LOG_LEVELS[log_level.lower()]),
         json_logs=json_logs,
@@ -63,22 +85,26 @@ def render_nginx(
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         origins=origins,
         allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
-        routes_hint=_routes_hint(gateway.route_groups),
-        open_instead=sorted(open_instead(gateway.route_groups).items()),
-        live=LIVE,
-        ready=READY,
-        ready_paths=ready_paths(routes),
-        router_paths=closed_router_paths(routes),
-        quiet=(STARTUP,),
-        startup_routes=[route for route in by_middleware if route.path == STARTUP],
-        middleware_routes=by_middleware,
-        engine_routes=engine_locations(routes, gateway),
+        **_routes(gateway),
     )
 
 
-def _streams(connections: int) -> int:
-    """Return the most requests at once; each has two connections, and a sixteenth is kept for probes."""
-    return max((connections - max(connections // 16, 64)) // 2, 1)
+def _routes(gateway: Gateway) -> dict[str, Any]:
+    """Return {name in the template: value} of what follows from the open routes."""
+    routes = open_routes(gateway.route_groups)
+    by_middleware = middleware_routes(routes, gateway)
+    return {
+        "routes_hint": _routes_hint(gateway.route_groups),
+        "open_instead": sorted(open_instead(gateway.route_groups).items()),
+        "live": LIVE,
+        "ready": READY,
+        "ready_paths": ready_paths(routes),
+        "router_paths": closed_router_paths(routes),
+        "quiet": (STARTUP,),
+        "startup_routes": [route for route in by_middleware if route.path == STARTUP],
+        "middleware_routes": by_middleware,
+        "engine_routes": engine_locations(routes, gateway),
+    }
 
 
 def _origins(allowed: Iterable[str]) -> list[str]:
@@ -92,11 +118,11 @@ def _routes_hint(groups: Collection[str]) -> Verbatim:
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
 
-def _run_paths(run_dir: str) -> dict[str, str]:
+def _run_paths(run_dir: str, program: str) -> dict[str, str]:
     """Return {name in the template: path} of what nginx reads and writes in the run directory."""
     names = {
-        "pid": "nginx.pid",
-        "lock": "nginx.lock",
+        "pid": f"{program}.pid",
+        "lock": f"{program}.lock",
         "error_log": f"{plan.LOG_DIR}/nginx",
         "access_log": f"{plan.LOG_DIR}/access",
         "client_body_temp": "client_body_temp",
@@ -106,6 +132,7 @@ def _run_paths(run_dir: str) -> dict[str, str]:
         "scgi_temp": "scgi_temp",
         "draining": plan.DRAINING_FILE,
         "stalled": plan.STALLED_FILE,
+        "serving": plan.SERVING_FILE,
         "status_socket": plan.STATUS_SOCKET,
         "api_keys": plan.API_KEYS_FILE,
         "middleware_socket": plan.MIDDLEWARE_SOCKET,
