@@ -13,6 +13,7 @@ from tests.gateway.nginx import ALL_GROUPS, Nginx, gateway_of
 SKIPPED = {
     "if_is_evil": "each `if` only returns, after adding headers; tests/gateway asks for both",
     "add_header_redefinition": "answers of nginx itself have headers of their own",
+    "missing_resolver": "the only variable in an address is one of the two upstreams, both of which are sockets",
     "proxy_pass_normalized": "the location is exact: nothing of the client's path is passed on",
     "try_files_is_evil_too": "the file is replaced during the start, so that nothing about it may be cached",
     "worker_rlimit_nofile_vs_connections": "nginx counts connections to the engine as well",

@@ -78,6 +78,7 @@ async def test_the_engine_gets_the_same_request_id_as_the_client(stack: GatewayS
 
 
 UNCERTAIN = [
+    b'{"model":"a","request_id":"mine","messages":[]}',
     b'{"messages":[],"request_id":"mine","tools":[]}',
     b'{"request_id":"not well-formed"}',
     b'{"a":1,"request_id":"%b"}' % (b"x" * 129),
@@ -93,7 +94,6 @@ UNCERTAIN = [
         b'{"request_id":"mine"}',
         b'{"model":"a","request_id":"mine"}',
         b' {"request_id" :\n"mine" , "model":"a"}',
-        b'{"model":"a\\"\\\\","n":-1.5e3,"stream":true,"seed": null ,"request_id":"mine","messages":[{}]}',
         b'{"metadata":{"request_id":"theirs"},"request_id": "mine" }\r\n',
         b'{"prompt":"say \\"request_id\\": \\"no\\"","request_id":"mine"}',
     ],
