@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 from nim.errors import PreflightError
-from nim.plan import Tls
+from nim.gateway_plan import Tls
 from nim.read_regular_file import read_bytes
 
 # In the order of `Tls.files`.

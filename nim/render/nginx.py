@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.plan import Gateway
+from nim.gateway_plan import Gateway, most_connections
 from nim.render.jinja import environment
 from nim.render.nginx_locations import engine_locations, middleware_routes
 from nim.render.nginx_quoting import Verbatim, write
@@ -42,7 +42,7 @@ def render_nginx(
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     """
-    connections = min(gateway.connections, plan.most_connections(open_files))
+    connections = min(gateway.connections, most_connections(open_files))
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
     routes = open_routes(gateway.route_groups)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nim.plan import Gateway
+from nim.gateway_plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import ALWAYS_OPEN, TOKENIZER_ROUTES, Route, Target
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nim.plan import ApiKeys, Limits, Tls
+from nim.gateway_plan import ApiKeys, Limits, Tls
 from tests.gateway.nginx import ALL_GROUPS, Nginx, gateway_of
 
 # Checks that do not apply, and why.

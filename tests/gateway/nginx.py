@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nim.plan import Gateway
+from nim.gateway_plan import Gateway
 from nim.render.nginx import render_nginx
 
 PATIENCE_SECONDS = 20.0

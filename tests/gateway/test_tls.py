@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nim.cleanup.process_table import all_processes
-from nim.plan import ApiKeys, Tls
+from nim.gateway_plan import ApiKeys, Tls
 from nim.planning.host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority, Pair

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nim.gateway_plan import Gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
@@ -15,7 +16,6 @@ from nim.plan import (
     NGINX_FILE,
     ChosenProfile,
     Engine,
-    Gateway,
     Model,
     Plan,
     RenderedFile,

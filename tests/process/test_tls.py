@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.plan import Tls
+from nim.gateway_plan import Tls
 from tests.certificates import Authority, Pair
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
