@@ -1,6 +1,7 @@
 """Detect this machine's hardware: GPUs visible to the engine, memory, CPUs."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from nim.hardware.host_limits import read_host
@@ -31,5 +32,5 @@ def join(inventory: Inventory, environ: Mapping[str, str], host: Host, *, source
         driver_version=inventory.driver_version,
         cuda_version=inventory.cuda_version,
         notes=inventory.notes,
-        **{name: getattr(host, name) for name in Host.__slots__},
+        **{field.name: getattr(host, field.name) for field in fields(Host)},
     )

@@ -38,7 +38,10 @@ class Choice:
     drop_unknown: bool = False
 
 
-def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choice = Choice()) -> Draft:
+EVERY_VARIANT = Choice()
+
+
+def import_recipe(recipe: Recipe, table: OptionTable, *, name: str, choice: Choice = EVERY_VARIANT) -> Draft:
     """Return the manifest `Draft` of a recipe for the engine of `table`; RecipeRefused if it is impossible.
 
     RecipeRefused lists every reason where the recipe cannot be imported.
