@@ -39,12 +39,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cors:
+    """Which pages in browsers may use the service, in the Fetch standard's terms; without `origins`, none.
+
+    `origins`: `*` is any, `local` is the pages of this machine. `headers`: `*` is any that a page asks for.
+    """
+
+    origins: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed_headers: tuple[str, ...] = ()
+    max_age_seconds: int = 0
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 
     `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
     `connections`: limit of one worker, to clients and to the engine together.
-    `allowed_origins`: origins whose pages may read answers of the engine and errors of nginx; `*` is any.
     """
 
     server_port: int
@@ -62,10 +76,10 @@ class Gateway:
     client_timeout_seconds: int = 60
     upstream_keepalive_timeout_seconds: int = 60
     connections: int = 16_384
-    allowed_origins: tuple[str, ...] = ()
     tls: Tls | None = None
     api_keys: ApiKeys | None = None
     limits: Limits = field(default_factory=Limits)
+    cors: Cors = field(default_factory=Cors)
 
     @property
     def rereads_files(self) -> bool:
@@ -85,11 +99,12 @@ def most_connections(open_files: int) -> int:
 
 def gateway_from_json(data: dict[str, Any]) -> Gateway:
     """Return the Gateway in its JSON values."""
-    data = tuples(data, "route_groups", "allowed_origins")
+    data = tuples(data, "route_groups")
     keys = data["api_keys"]
     data["api_keys"] = ApiKeys(**tuples(keys, "exempt", "nginx_modules")) if keys else None
     data["tls"] = Tls(**data["tls"]) if data["tls"] else None
     data["limits"] = Limits(**data["limits"])
+    data["cors"] = Cors(**tuples(data["cors"], "origins", "methods", "headers", "exposed_headers"))
     return Gateway(**data)
 
 

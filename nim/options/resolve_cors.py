@@ -1,18 +1,16 @@
 """Resolve CORS: which pages in browsers may use the service, from settings and the engine's own options.
 
-nginx answers for the whole service. The engine's options of CORS are the gateway's rule and not passed on.
+nginx answers for the whole service: the engine's options of CORS become its rule, and are not passed on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import NoReturn
 
 from nim.errors import SettingsError
 from nim.gateway_plan import Cors
 from nim.options.parse_cors_words import (
     ANY,
     LOCAL,
-    METHODS,
     NONE,
     CorsWordError,
     header_names,
@@ -20,7 +18,7 @@ from nim.options.parse_cors_words import (
     origins_of,
 )
 from nim.settings import Settings
-from nim.value_origins import Layer, Origin, Value
+from nim.value_origins import Layer, Value
 
 # The engine's option and the variable that sets it.
 CORS_OPTIONS: Mapping[str, str] = MappingProxyType(
@@ -32,93 +30,85 @@ CORS_OPTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 USUAL_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_READERS = {"allowed_origins": origins_of, "allowed_methods": method_names, "allowed_headers": header_names}
 
 
 def decide_cors(
     settings: Settings, config: Mapping[str, Value], *, mutual_tls: bool, keys: bool
 ) -> tuple[Cors, tuple[str, ...]]:
-    """Return (Cors, warnings); SettingsError for an invalid origin, method or header, and for `*` with cookies.
+    """Return (Cors, warnings); SettingsError for an invalid word, and for `*` together with credentials.
 
     With mutual TLS no page is allowed unless asked for, since a preflight has no client certificate.
     """
-    usual = (NONE,) if mutual_tls else (LOCAL,)
+    credentials = config.get("allow_credentials")
     cors = Cors(
-        origins=_read(config, "allowed_origins", usual),
-        methods=_read(config, "allowed_methods", USUAL_METHODS),
-        headers=_read(config, "allowed_headers", (ANY,)),
-        exposed_headers=_exposed(settings),
+        origins=_read("allowed_origins", config, (NONE if mutual_tls else LOCAL,)),
+        methods=_read("allowed_methods", config, USUAL_METHODS),
+        headers=_read("allowed_headers", config, (ANY,)),
+        exposed_headers=_exposed_headers(settings),
         max_age_seconds=int(settings.cors_max_age),
-        credentials="allow_credentials" in config and bool(config["allow_credentials"].value),
+        credentials=credentials is not None and bool(credentials.value),
     )
-    if cors.credentials:
-        _refuse_credentials_for_any(cors, config)
+    if credentials and cors.credentials:
+        _refuse_any_with_credentials(cors, _said("allow_credentials", "1", credentials))
     return cors, tuple(_warnings(cors, config, keys=keys))
 
 
-def _read(config: Mapping[str, Value], option: str, usual: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words of one of the engine's options, checked and as browsers write them."""
+def _read(option: str, config: Mapping[str, Value], usual: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the checked words of one of the engine's options, `usual` if it is not set; or SettingsError."""
     value = config.get(option)
-    words = tuple(map(str, value.value)) if value and isinstance(value.value, list | tuple) else usual
+    if value is None:
+        return _READERS[option](usual)
+    words = value.value if isinstance(value.value, list | tuple) else [value.value]
     try:
-        match option:
-            case "allowed_origins":
-                return origins_of(words)
-            case "allowed_methods":
-                return method_names(words)
-        return header_names(words)
+        return _READERS[option]([str(word) for word in words])
     except CorsWordError as error:
-        _refuse(option, value.origin if value else None, error)
+        variable = CORS_OPTIONS[option]
+        raise SettingsError(
+            f"cannot use {_said(option, error.word, value)}: {error}",
+            hint=f"{variable}={error.instead}" if error.instead else f"nim settings {variable}",
+        ) from None
 
 
-def _exposed(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the headers that pages may read; SettingsError for one that is no header's name."""
+def _said(option: str, word: str, value: Value) -> str:
+    """Return text that names a word by its variable or flag, and where that was found."""
+    place, variable = value.origin.place, CORS_OPTIONS[option]
+    if value.origin.layer is Layer.ENV and place == variable:
+        return f"{variable} '{word}' (from the environment)"
+    return f"--{option.replace('_', '-')} '{word}' (from {place})"
+
+
+def _exposed_headers(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the headers that pages may read; SettingsError for a word that is none."""
     try:
         return header_names(settings.cors_expose_headers)
     except CorsWordError as error:
         raise SettingsError(
-            f"cannot use NIM_CORS_EXPOSE_HEADERS '{error.word}' (from the environment): {error.reason}",
-            hint="NIM_CORS_EXPOSE_HEADERS=X-Request-Id,Retry-After",
+            f"cannot use NIM_CORS_EXPOSE_HEADERS '{error.word}' (from the environment): {error}",
+            hint="nim settings NIM_CORS_EXPOSE_HEADERS",
         ) from None
 
 
-def _refuse(option: str, origin: Origin | None, error: CorsWordError) -> NoReturn:
-    """Raise SettingsError for one word of an option."""
-    said = _said(option, error.word, origin)
-    hint = f"{CORS_OPTIONS[option]}={error.instead}" if error.instead else f"nim settings {CORS_OPTIONS[option]}"
-    allowed = METHODS if option == "allowed_methods" else ()
-    raise SettingsError(f"cannot use {said}: {error.reason}", allowed=allowed, hint=hint) from None
-
-
-def _said(option: str, word: str, origin: Origin | None) -> str:
-    """Return text that names a value by the variable or the flag, and where it was found."""
-    place = origin.place if origin else ""
-    if origin is None or (origin.layer is Layer.ENV and place == CORS_OPTIONS[option]):
-        return f"{CORS_OPTIONS[option]} '{word}' (from the environment)"
-    return f"--{option.replace('_', '-')} '{word}' (from {place})"
-
-
-def _refuse_credentials_for_any(cors: Cors, config: Mapping[str, Value]) -> None:
-    """Raise SettingsError if pages of any origin, or any header, are allowed together with credentials."""
-    said = _said("allow_credentials", "1", config["allow_credentials"].origin)
+def _refuse_any_with_credentials(cors: Cors, said: str) -> None:
+    """Raise SettingsError if any origin is allowed, or any header exposed, together with credentials."""
     if ANY in cors.origins:
         raise SettingsError(
-            f"cannot use {said} with the origin '*': with cookies or client certificates, browsers accept only "
-            "an answer that names the page's origin",
+            f"cannot use {said} with the origin '*': browsers send cookies and client certificates only "
+            "where the page's origin is named",
             hint="NIM_CORS_ALLOW_ORIGINS=https://app.example",
         )
     if ANY in cors.exposed_headers:
         raise SettingsError(
-            f"cannot use {said} with NIM_CORS_EXPOSE_HEADERS '*': with credentials, browsers take it for a name",
+            f"cannot use {said} with NIM_CORS_EXPOSE_HEADERS '*': browsers then take it for a header's name",
             hint="NIM_CORS_EXPOSE_HEADERS=X-Request-Id,Retry-After",
         )
 
 
-def _warnings(cors: Cors, config: Mapping[str, Value], *, keys: bool) -> Sequence[str]:
-    """Return a warning if any page may use a service that asks for no key."""
-    if ANY not in cors.origins or keys:
-        return []
-    said = _said("allowed_origins", ANY, config["allowed_origins"].origin)
-    return [
-        f"{said}: any web page that someone opens who can reach this service may use it and read the answers, since "
-        "no API keys are set; name the origins, or set NIM_API_KEYS_FILE"
-    ]
+def _warnings(cors: Cors, config: Mapping[str, Value], *, keys: bool) -> Iterator[str]:
+    """Yield a warning if pages of any origin may use a service that asks for no key."""
+    if ANY in cors.origins and not keys:
+        said = _said("allowed_origins", ANY, config["allowed_origins"])
+        yield (
+            f"{said}: every web page can use this service through a browser that reaches it, because "
+            "no API keys are set; name the origins, or set NIM_API_KEYS_FILE"
+        )

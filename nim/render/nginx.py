@@ -1,12 +1,12 @@
 """Render nginx.conf: a single file, with all paths inside the run directory."""
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
 from nim.gateway_plan import Gateway, most_connections
 from nim.render.jinja import environment
+from nim.render.nginx_cors import cors_values
 from nim.render.nginx_locations import engine_locations, middleware_routes
 from nim.render.nginx_quoting import Verbatim, write
 from nim.routes import (
@@ -26,7 +26,6 @@ _LOG_LEVELS = {
     "error": "error",
     "critical": "crit",
 }
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!-#%-~]+")
 
 
 def render_nginx(
@@ -46,8 +45,6 @@ def render_nginx(
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
     routes = open_routes(gateway.route_groups)
-    any_origin = "*" in gateway.allowed_origins
-    origins = [] if any_origin else _origins(gateway.allowed_origins)
     by_middleware = middleware_routes(routes, gateway)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
@@ -63,8 +60,7 @@ def render_nginx(
         reuseport=gateway.worker_processes > 1,
         lua_file=str(NGINX_TEMPLATES / "api_keys.lua"),
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
-        origins=origins,
-        allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
+        cors=cors_values(gateway),
         routes_hint=_routes_hint(gateway.route_groups),
         open_instead=sorted(open_instead(gateway.route_groups).items()),
         live=LIVE,
@@ -74,11 +70,6 @@ def render_nginx(
         middleware_routes=by_middleware,
         engine_routes=engine_locations(routes, gateway),
     )
-
-
-def _origins(allowed: Iterable[str]) -> list[str]:
-    """Return nginx map patterns, as texts, for the allowed origins; malformed ones are left out."""
-    return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:

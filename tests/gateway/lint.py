@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nim.gateway_plan import ApiKeys, Limits, Tls
+from nim.gateway_plan import ApiKeys, Cors, Limits, Tls
 from tests.gateway.nginx import ALL_GROUPS, Nginx, gateway_of
 
 # Checks that do not apply, and why.
@@ -28,7 +28,9 @@ FEATURES: dict[str, dict[str, Any]] = {
         "health_port": 8001,
         "listen_ipv6": True,
         "route_groups": ALL_GROUPS,
-        "allowed_origins": ("https://a.example",),
+        "cors": Cors(
+            origins=("https://a.example", "local"), methods=("GET",), headers=("*",), credentials=True
+        ),
     },
 }
 
