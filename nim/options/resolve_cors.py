@@ -63,19 +63,34 @@ def _read(option: str, config: Mapping[str, Value], usual: tuple[str, ...]) -> t
     try:
         return _READERS[option]([str(word) for word in words])
     except CorsWordError as error:
-        variable = CORS_OPTIONS[option]
-        raise SettingsError(
-            f"cannot use {_said(option, error.word, value)}: {error}",
-            hint=f"{variable}={error.instead}" if error.instead else f"nim settings {variable}",
-        ) from None
+        said = _said(option, error.word, value)
+        raise SettingsError(f"cannot use {said}: {error}", hint=_hint(option, error, value)) from None
 
 
 def _said(option: str, word: str, value: Value) -> str:
     """Return text that names a word by its variable or flag, and where that was found."""
-    place, variable = value.origin.place, CORS_OPTIONS[option]
-    if value.origin.layer is Layer.ENV and place == variable:
-        return f"{variable} '{word}' (from the environment)"
-    return f"--{option.replace('_', '-')} '{word}' (from {place})"
+    if _is_from_variable(option, value):
+        return f"{CORS_OPTIONS[option]} '{word}' (from the environment)"
+    return f"{_flag(option)} '{word}' (from {value.origin.place})"
+
+
+def _hint(option: str, error: CorsWordError, value: Value) -> str:
+    """Return what to type instead of a wrong word, as its variable or flag takes it."""
+    if not error.instead:
+        return f"nim settings {CORS_OPTIONS[option]}"
+    if _is_from_variable(option, value):
+        return f"{CORS_OPTIONS[option]}={error.instead}"
+    return f"""{_flag(option)} '["{error.instead}"]'"""
+
+
+def _is_from_variable(option: str, value: Value) -> bool:
+    """Return whether the option's NIM_* variable set it."""
+    return value.origin.layer is Layer.ENV and value.origin.place == CORS_OPTIONS[option]
+
+
+def _flag(option: str) -> str:
+    """Return the engine's flag of an option."""
+    return f"--{option.replace('_', '-')}"
 
 
 def _exposed_headers(settings: Settings) -> tuple[str, ...]:
