@@ -70,8 +70,8 @@ def _read(option: str, config: Mapping[str, Value], usual: tuple[str, ...]) -> t
 def _said(option: str, word: str, value: Value) -> str:
     """Return text that names a word by its variable or flag, and where that was found."""
     if _is_from_variable(option, value):
-        return f"{CORS_OPTIONS[option]} '{word}' (from the environment)"
-    return f"{_flag(option)} '{word}' (from {value.origin.place})"
+        return f"{CORS_OPTIONS[option]} {word!r} (from the environment)"
+    return f"{_flag(option)} {word!r} (from {value.origin.place})"
 
 
 def _hint(option: str, error: CorsWordError, value: Value) -> str:
@@ -99,7 +99,7 @@ def _exposed_headers(settings: Settings) -> tuple[str, ...]:
         return header_names(settings.cors_expose_headers)
     except CorsWordError as error:
         raise SettingsError(
-            f"cannot use NIM_CORS_EXPOSE_HEADERS '{error.word}' (from the environment): {error}",
+            f"cannot use NIM_CORS_EXPOSE_HEADERS {error.word!r} (from the environment): {error}",
             hint="nim settings NIM_CORS_EXPOSE_HEADERS",
         ) from None
 
