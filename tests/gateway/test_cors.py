@@ -179,12 +179,10 @@ async def test_any_header_is_the_one_that_is_asked_for(build: Build) -> None:
 
 async def test_credentials_only_for_pages_that_are_named(build: Build) -> None:
     stack = await build(cors=replace(RULE, credentials=True))
-    for how in ({"method": "OPTIONS", "headers": PREFLIGHT}, {"method": "GET", "headers": {}}):
-        allowed = await stack.ask(
-            "/v1/models", method=how["method"], headers=from_page(PAGE) | how["headers"]
-        )
+    for method, more in (("OPTIONS", PREFLIGHT), ("GET", {})):
+        allowed = await stack.ask("/v1/models", method=method, headers=from_page(PAGE) | more)
         assert allowed.header("access-control-allow-credentials") == "true"
-        refused = await stack.ask("/none", method=how["method"], headers=from_page(FOREIGN) | how["headers"])
+        refused = await stack.ask("/none", method=method, headers=from_page(FOREIGN) | more)
         assert cors_headers(refused) == {}
 
 
