@@ -87,7 +87,7 @@ def house_pss_mib(pid: int) -> float:
 def is_engine(pid: int) -> bool:
     """Return whether the process is vLLM's API server."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b"\0serve\0" in command and (b"vllm" in command or b"run_cpu_build" in command)
+    return b"\0serve\0" in command and (b"vllm" in command or b"run_vllm_cpu" in command)
 
 
 if __name__ == "__main__":

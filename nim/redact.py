@@ -140,10 +140,12 @@ def _quoted(text: str) -> Iterator[re.Match[str]]:
 
 
 def _parameters(text: str) -> Iterator[re.Match[str]]:
+    """Yield a match for each parameter of a URL or form whose name is a secret's."""
     return (match for match in _PARAMETER.finditer(text) if is_secret_name(match["name"]))
 
 
 def _replaced(text: str, matches: Iterable[re.Match[str]]) -> str:
+    """Return the text with the group `secret` of each match replaced by the mask."""
     parts, end = [], 0
     for match in matches:
         parts += [text[end : match.start("secret")], MASK]
@@ -152,6 +154,7 @@ def _replaced(text: str, matches: Iterable[re.Match[str]]) -> str:
 
 
 def _inside(text: str) -> Iterator[str]:
+    """Yield each secret found in the text, in all spellings; nothing if there is none."""
     for search in _searches(text):
         for match in search(text):
             yield from _spellings(match["secret"])
@@ -164,4 +167,5 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _is_proxy(name: str) -> bool:
+    """Return whether a variable's name ends in _proxy, in any case."""
     return name.lower().endswith("_proxy")

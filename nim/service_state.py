@@ -62,7 +62,7 @@ class State:
     certificate_expires_at: float | None = None
 
     def to_json(self) -> str:
-        """Return the state as one JSON object, readable by `from_json`."""
+        """Return the state as the text of one JSON object, readable by `from_json`."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod

@@ -15,6 +15,7 @@ from nim.engine import load_options
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES = 300
+PACKAGE_MODULES = 15  # not counting __init__.py
 FUNCTION_LINES = 45
 
 
@@ -42,6 +43,14 @@ def test_no_module_and_no_function_has_grown_too_large(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize(
+    "package", sorted({path.parent for path in modules()}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_package_has_grown_too_large(package: Path) -> None:
+    names = [path.stem for path in package.glob("*.py") if path.name != "__init__.py"]
+    assert len(names) <= PACKAGE_MODULES, "move what belongs together into a sub-package"
 
 
 def test_each_verb_explains_itself() -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nim.cleanup.process_table import all_processes
+from nim.cleanup.read_and_watch_processes import all_processes
 
 SHM = Path("/dev/shm")  # noqa: S108 (only a file of our own is created there)  # nosec B108
 MOST_SEGMENTS = 4096

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.cli.hub_downloads import Hub, logger, refuse_offline
+from nim.cli.download_from_hub import Hub, logger, refuse_offline
 from nim.errors import WeightsError
 from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
+from nim.models.config.read_config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.hub.repositories_to_download import wanted_of
-from nim.models.read_config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries
 from nim.options.option_layers import environment_entries
 from nim.options.resolve_layers import resolve
 from nim.plan import Wanted
-from nim.planning.host_facts import read_host_facts
+from nim.planning.read_host_facts import read_host_facts
 from nim.settings import Settings
 
 _PLACE = "the command line"

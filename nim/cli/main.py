@@ -10,8 +10,8 @@ from io import TextIOWrapper
 from typing import Any
 
 from nim import __version__
-from nim.cli.early_signals import StoppedEarly, stop_early
 from nim.cli.open_closed_streams import open_closed_streams
+from nim.cli.stop_on_early_signals import StoppedEarly, stop_early
 from nim.errors import NimError, SettingsError, nearest
 from nim.log_format import Form, printable
 from nim.redact import known_secrets, without

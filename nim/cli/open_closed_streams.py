@@ -5,7 +5,7 @@ import sys
 
 
 def open_closed_streams() -> None:
-    """Open /dev/null in place of each descriptor from 0 to 2 that is closed.
+    """Open /dev/null in place of each of descriptors 0 to 2 that is closed; others stay as they are.
 
     Otherwise the next pipe or socket would get its number, and be written to or closed by mistake.
     """

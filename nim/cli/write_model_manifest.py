@@ -9,9 +9,9 @@ from nim.errors import PreflightError, SettingsError
 from nim.manifest import manifest_to_json
 from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
+from nim.models.config.read_config_files import read_config
 from nim.models.facts import facts_of
 from nim.models.generic_manifest import manifest_for_model
-from nim.models.read_config_files import read_config
 
 
 def check_place(file: Path) -> None:

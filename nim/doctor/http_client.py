@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.service_address import Target
+from nim.doctor.parse_service_address import Target
 from nim.errors import NimError, PreflightError
 
 REQUEST_TIMEOUT_SECONDS = 60.0

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from nim.doctor.engine_metrics import find_metrics_path
 from nim.doctor.http_client import Answer, ConnectionCut, ServiceClient, unreachable
-from nim.doctor.service_address import Target
+from nim.doctor.parse_service_address import Target
+from nim.doctor.scrape_engine_metrics import find_metrics_path
 from nim.errors import NimError, PreflightError, SettingsError, nearest
 
 LIVE = "/v1/health/live"

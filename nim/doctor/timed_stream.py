@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDictProxy
 
-from nim.doctor.event_loop_lag import ClockLag
 from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.identify_service import Service
+from nim.doctor.measure_event_loop_lag import ClockLag
 from nim.errors import PreflightError
 
 STREAM_SECONDS = 180.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.refusals import Refusal, refuse_all
 from nim.engine.option_table import OptionTable
 from nim.errors import nearest

@@ -124,6 +124,7 @@ def needless_quantization(
 
 
 def _is_online(name: str, catalog: Catalog) -> bool:
+    """Return True if the engine itself quantizes by method `name` at load; False if it is unknown."""
     found = catalog.quantization(name)
     return found is not None and found.online
 

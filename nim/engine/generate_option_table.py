@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from nim.engine.arguments.option_row_from_argparse import Row, keys_of, row_of
-from nim.engine.inspection.variable_values import values_of
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
+from nim.engine.inspection.accepted_variable_values import values_of
 from nim.engine.option_table import HISTORY, OPTIONS_DIR, Kind, table_versions
 from nim.engine.option_table_differences import drift_between, remembering
-from nim.engine.pydantic_field_limits import limits_of
+from nim.engine.read_pydantic_field_limits import limits_of
 
 _SECTIONS = ("options", "variables", "variable_values")
 # The one choice that depends on the platform of the build: the table serves both builds.

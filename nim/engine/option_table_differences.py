@@ -58,7 +58,7 @@ def drift_between(table: Raw, installed: Raw) -> Drift:
 
 
 def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
-    """Return a new history with the options and variables that `older` has and `newer` lacks added."""
+    """Return a new history (dict), with the options and variables only `older` has added. No file access."""
     now = _spellings(newer)
     lost = {s for s in _spellings(older) - now if s.startswith("--")}
     lost_variables = set(older["variables"]) - set(newer["variables"])
@@ -71,7 +71,7 @@ def remembering(history: Raw, older: Raw, newer: Raw) -> dict[str, Any]:
 
 
 def _with(rows: Raw, lost: set[str], version: str) -> dict[str, Any]:
-    """Return the history rows with the names `lost` added, last seen in `version`."""
+    """Return the history rows as a new dict, with the names `lost` added, last seen in `version`."""
     merged = {name: dict(row) for name, row in rows.items()}
     for name in lost:
         row = merged.setdefault(name, {"last_seen": version})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.errors import nearest
 
 _PERCENT = 100

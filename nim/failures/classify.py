@@ -41,7 +41,7 @@ class Loss:
 
 
 def classify(loss: Loss) -> tuple[FailureClass, Failure]:
-    """Return the FailureClass of a loss, and a Failure that reports it with the last log lines."""
+    """Return (FailureClass of a loss, Failure that reports the loss with the last log lines)."""
     kind, sign = _class_of_loss(loss)
     failure = Failure(
         kind=kind.name,
@@ -55,7 +55,7 @@ def classify(loss: Loss) -> tuple[FailureClass, Failure]:
 
 
 def _class_of_loss(loss: Loss) -> tuple[FailureClass, Record | None]:
-    """Return the FailureClass of a loss, and the log Record that shows it or None."""
+    """Return (FailureClass of a loss, the log Record that shows the class or None)."""
     if loss.stalled:
         return STALLED, None
     return (HOST_OOM, None) if _out_of_memory(loss) else _find(loss)

@@ -42,7 +42,7 @@ class Repository:
 
     @property
     def missing(self) -> dict[str, int | None]:
-        """Return {name: size} of the files that are not in the cache on disk."""
+        """Return {name: bytes, None if unknown} of the files that are not in the cache on disk."""
         return {name: size for name, size in self.files.items() if not (self.snapshot / name).exists()}
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from nim.hardware.host_limits import read_host
 from nim.hardware.nvml_inventory import Inventory, load_nvml, take_inventory
+from nim.hardware.read_host_limits import read_host
+from nim.hardware.select_visible_gpus import hiding_variable, visible_gpus
 from nim.hardware.types import Hardware, Host
-from nim.hardware.visible_gpus import hiding_variable, visible_gpus
 
 
 def detect_hardware(environ: Mapping[str, str], *, root: Path = Path("/")) -> Hardware:

@@ -90,7 +90,7 @@ def _slice(nvml: Any, handle: Any, parent: Gpu) -> Gpu:
 
 
 def _slice_memory(nvml: Any, handle: Any, parent: Gpu) -> tuple[int | None, int | None]:
-    """Return total and free bytes of a MIG device; None for what NVML does not report of it."""
+    """Return (total, free) bytes of a MIG device; None for a figure that NVML does not report."""
     total, free = _memory(nvml, handle)
     if total is None or parent.memory_total_bytes is None or total < parent.memory_total_bytes:
         return total, free

@@ -70,7 +70,7 @@ def _inventory(nvml: Any) -> Inventory:
 
 
 def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
-    """Return handles of the GPUs this process may open, and notes on others; HardwareError if NVML fails."""
+    """Return (handles of the GPUs this process may open, notes on others); HardwareError if NVML fails."""
     handles: list[Any] = []
     notes: list[str] = []
     with _refusing(nvml, "count the GPUs"):
@@ -87,7 +87,7 @@ def _open_all(nvml: Any) -> tuple[list[Any], list[str]]:
 
 
 def _in_pci_order(nvml: Any, handles: Sequence[Any]) -> list[Any]:
-    """Return the handles sorted by PCI address; in NVML's order if an address is unknown."""
+    """Return the handles as a list by PCI address; in NVML's order if an address is unknown."""
     addresses = [pci_address(nvml, handle) for handle in handles]
     if None in addresses:
         return list(handles)

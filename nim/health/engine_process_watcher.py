@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from nim.cleanup.process_table import Process, Watch, all_processes, below
+from nim.cleanup.read_and_watch_processes import Process, Watch, all_processes, below
 from nim.event_loop import EventLoop
 from nim.logging.log_line_parsers import Record
 

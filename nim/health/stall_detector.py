@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nim.event_loop import EventLoop, Timer
-from nim.health.engine_counters import EngineCounters, read_counters
 from nim.health.http_request import Address, HttpRequest, address_of, get, post
+from nim.health.parse_engine_counters import EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
 from nim.plan import Plan
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nim.health.engine_counters import EngineCounters
+from nim.health.parse_engine_counters import EngineCounters
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite
 
+from nim.health.detect_startup_phase import STARTING
 from nim.health.startup_history import Run
-from nim.health.startup_phases import STARTING
 from nim.service_state import Phase
 
 # A phase may exceed its usual duration by this much; beyond that the ETA is unknown.

@@ -123,6 +123,7 @@ def remember(cache_dir: Path, key: str, run: Run) -> str | None:
 
 
 def _read(path: Path) -> dict[str, tuple[Run, ...]]:
+    """Return {key: Runs} read from the file; OSError if unreadable, an exception of `_DAMAGE` if damaged."""
     try:
         text = read_bytes(path, MOST_BYTES)
     except OSError as error:

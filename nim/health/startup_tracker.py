@@ -9,11 +9,11 @@ from pathlib import Path
 
 from nim.background_tasks import BackgroundTasks
 from nim.event_loop import EventLoop, Timer
-from nim.health.download_progress import DownloadProgress, Found, scan_download
+from nim.health.detect_startup_phase import DOING, STARTING, Step
+from nim.health.measure_download_progress import DownloadProgress, Found, scan_download
 from nim.health.startup_eta import Estimate, expect
 from nim.health.startup_history import Run, StartupHistory, key_of, recall, remember
-from nim.health.startup_phases import DOING, STARTING, Step
-from nim.health.status_files import StatusPublisher
+from nim.health.write_status_files import StatusPublisher
 from nim.plan import Plan
 from nim.service_state import Phase, State
 

@@ -69,6 +69,6 @@ class LogWriter:
 
 
 def _as_nginx_writes(secret: str) -> tuple[str, ...]:
-    """Return the three forms in which nginx may write a secret: as it is, and escaped in two ways."""
+    """Return a tuple of the three forms in which nginx may write a secret: plain, escaped in two ways."""
     plain = secret.replace("\\", "\\x5C").replace('"', "\\x22")
     return secret, json.dumps(secret, ensure_ascii=False)[1:-1], plain

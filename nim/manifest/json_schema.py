@@ -56,5 +56,5 @@ def _value(kind: Any, pattern: str | None) -> dict[str, Any]:
 
 
 def _described(schema: dict[str, Any], about: str | None) -> dict[str, Any]:
-    """Return a schema with the description `about`, unless it already has one."""
+    """Return the schema (dict) with the description `about`; unchanged if it already has one."""
     return {"description": about} | schema if about and "description" not in schema else schema

@@ -7,7 +7,7 @@ from pathlib import Path
 from yaml import Node
 
 from nim.errors import ManifestError
-from nim.manifest.schema_v1 import is_v1, read_v1
+from nim.manifest.read_schema_v1 import is_v1, read_v1
 from nim.manifest.types import Document, Engine, Entry, Manifest, Model, Profile
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read
@@ -115,7 +115,7 @@ def _check_entry(entry: Entry, document: Document, node: Node, place: Place) -> 
 
 
 def _entry_nodes(node: Node, place: Place) -> list[Node]:
-    """Return the YAML nodes of the entries below `profiles:`; [] if the key is missing."""
+    """Return a list of the YAML nodes of the entries below `profiles:`; [] if the key is missing."""
     found = [value for name, _, value in items(node, place, "the manifest") if name == "profiles"]
     return elements(found[0], place, "profiles") if found else []
 

@@ -115,7 +115,7 @@ def value_of(node: Node, place: Place, what: str) -> Any:
 
 
 def _scalar(node: ScalarNode, place: Place, what: str) -> str | int | float | bool | None:
-    """Return a quoted scalar as a string, a plain one as YAML 1.2 reads it; ManifestError if ambiguous."""
+    """Return a quoted scalar as str, a plain one by YAML 1.2 (null: None); ManifestError if ambiguous."""
     text = cast(str, node.value)
     if node.style:
         return text

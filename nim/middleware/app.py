@@ -14,7 +14,7 @@ from nim.middleware.error_bodies import in_openai_shape, refusal
 from nim.middleware.gpu_usage import Gpus
 from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
-from nim.middleware.openapi import Description
+from nim.middleware.merged_openapi import Description
 from nim.middleware.upstream_clients import UPSTREAMS, Connected
 from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
 from nim.service_state import Phase, State

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nim.manifest.types import merged
-from nim.models.config import ModelConfig, model_config
+from nim.models.config.model_config import ModelConfig, model_config
 from nim.models.types import LARGEST, ModelReading
 from nim.models.weights.tensor_parallel_split import CannotSplitError
 from nim.models.weights.weight_matrices import Ranks
@@ -53,29 +53,29 @@ class ModelFacts:
         ratio = loaded / whole
         return counted if abs(ratio - 1) <= TOLERANCE else int(counted * ratio)
 
-    def check_stages(self, ranks: Ranks) -> str | None:
+    def stages_fault(self, ranks: Ranks) -> str | None:
         """Return why the engine refuses the pipeline or expert parallelism (text); None if it does not."""
         if ranks.pipeline == 1 and not ranks.expert_parallel:
             return None
-        from nim.models.parallel_sizes import check_stages
+        from nim.models.accepted_parallel_sizes import stages_fault
 
-        return check_stages(self.config, ranks)
+        return stages_fault(self.config, ranks)
 
-    def check_split(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
+    def split_fault(self, ranks: Ranks, *, quantize: str | None = None) -> str | None:
         """Return why these ranks cannot share the model (text with accepted sizes); None if they can."""
-        from nim.models.parallel_sizes import check_split
+        from nim.models.accepted_parallel_sizes import split_fault
 
-        return check_split(self.config, self.split_weights(quantize), ranks)
+        return split_fault(self.config, self.split_weights(quantize), ranks)
 
     def tensor_parallel_sizes(self, most: int = LARGEST) -> tuple[int, ...] | None:
-        """Return the accepted tensor-parallel sizes up to `most`, ascending; None if nothing is known.
+        """Return a tuple of accepted tensor-parallel sizes up to `most`, ascending; None if unknown.
 
         Of a model whose weights are not known, those that its heads allow among the sizes that people use.
         """
         weights = self.split_weights()
         if weights is None and self.reading.heads is None:
             return None
-        from nim.models.parallel_sizes import accepted_sizes
+        from nim.models.accepted_parallel_sizes import accepted_sizes
 
         return accepted_sizes(self.config, weights, most, usual_only=weights is None)
 
@@ -114,7 +114,7 @@ def _bytes(weights: "ModelWeights | None", ranks: Ranks) -> int | None:
 
 def facts_of(config: ModelConfig, overrides: Mapping[str, Any] | None = None) -> ModelFacts:
     """Return the `ModelFacts` of a configuration, `overrides` (`--hf-overrides`) merged over it first."""
-    from nim.models.interpret_config import read_model
+    from nim.models.config.interpret_config import read_model
 
     if overrides:
         changed = model_config(merged(config.root.values, overrides))

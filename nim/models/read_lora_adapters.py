@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nim.models.config import as_integer
+from nim.models.config.model_config import as_integer
 from nim.read_regular_file import read_bytes
 
 CONFIG = "adapter_config.json"
@@ -44,7 +44,7 @@ class Adapter:
 
 
 def read_adapters(modules: Sequence[Any]) -> tuple[Adapter, ...]:
-    """Return an `Adapter` per entry of `--lora-modules`, from its files; faults are in it, not raised."""
+    """Return a tuple, an `Adapter` per entry of `--lora-modules`, read from disk; no fault is raised."""
     return tuple(_read(name, path) for name, path in map(_named, modules))
 
 

@@ -1,7 +1,7 @@
 """Look up which features the engine's class for a model has, in the engine's model catalog."""
 
 from nim.engine.supported_names_catalog import Feature, load_catalog
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 
 
 def supports(config: ModelConfig, feature: Feature, model_impl: str = "auto") -> bool | None:

@@ -56,6 +56,7 @@ def decide_limits(settings: Settings, *, keys: bool) -> Limits:
 
 
 def _check_unused(settings: Settings) -> None:
+    """Raise SettingsError if NIM_API_KEYS_EXEMPT is set although requests need no key; else return None."""
     if settings.api_keys_exempt:
         raise SettingsError(
             "cannot use NIM_API_KEYS_EXEMPT (from the environment): requests need no API key",
@@ -64,7 +65,7 @@ def _check_unused(settings: Settings) -> None:
 
 
 def _without_module(settings: Settings) -> tuple[str, ...]:
-    """Return a warning that vLLM alone checks VLLM_API_KEY; SettingsError for a file of keys."""
+    """Return (warning that vLLM alone checks VLLM_API_KEY,); SettingsError for a file of keys."""
     if settings.api_keys_file:
         raise SettingsError(
             f"cannot use NIM_API_KEYS_FILE '{settings.api_keys_file}' (from the environment): nginx's Lua "
@@ -93,6 +94,7 @@ def _exempt(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _warnings(settings: Settings) -> list[str]:
+    """Return a list of one warning if the engine has a TCP port, which asks for no key; else []."""
     if settings.backend_port:
         return [f"the engine's own port {settings.backend_port} asks local users for no API key"]
     return []

@@ -60,7 +60,7 @@ def strays(document: Mapping[str, Any]) -> tuple[Stray, ...]:
 
 
 def hidden_in(states: Iterable[RouteState]) -> tuple[RouteState, ...]:
-    """Return the RouteStates of routes that the engine has and the gateway closes."""
+    """Return a tuple of the RouteStates of routes that the engine has and the gateway closes."""
     return tuple(state for state in states if state.in_engine and not state.is_open)
 
 

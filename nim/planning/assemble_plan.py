@@ -20,7 +20,7 @@ from nim.plan import (
     Plan,
     RenderedFile,
 )
-from nim.planning.plan_secrets import engine_env, is_variable, refuse_secrets, shown_config
+from nim.planning.refuse_and_mask_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without
 from nim.render.nginx import render_nginx
 from nim.render.vllm_args import read_args, render_args

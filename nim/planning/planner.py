@@ -43,13 +43,13 @@ from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
-from nim.planning.candidate_profiles import choose, find_candidates
-from nim.planning.host_facts import read_host_facts
-from nim.planning.local_model_files import judge_model
-from nim.planning.option_checks import CheckedModel, check_options
-from nim.planning.option_layers_from_files import file_layers
-from nim.planning.option_layers_from_user import Written, read_written
+from nim.planning.checks.check_options import CheckedModel, check_options
+from nim.planning.choose_profile import choose, find_candidates
+from nim.planning.find_local_model_files import judge_model
+from nim.planning.option_layers.read_layers_from_files import file_layers
+from nim.planning.option_layers.read_layers_from_user import Written, read_written
 from nim.planning.plan_request import Request
+from nim.planning.read_host_facts import read_host_facts
 from nim.planning.remove_untrusted_code_options import without_untrusted_code
 from nim.redact import known_secrets, mask_value
 from nim.selection.effective_options import EngineOptions

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from nim.manifest import Manifest
 from nim.manifest.load import local_path
+from nim.models.config.read_config_files import read_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.cache_snapshots import find_snapshot
 from nim.models.hub.repositories_to_download import wanted_of
-from nim.models.read_config_files import read_config
 from nim.models.requested_model import HUB, Source
 from nim.value_origins import Value
 

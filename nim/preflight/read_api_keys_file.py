@@ -88,4 +88,5 @@ def _read_line(path: str, number: int, line: str) -> tuple[str, str]:
 
 
 def _cannot(path: str, why: str, hint: str) -> PreflightError:
+    """Return (not raise) the PreflightError "cannot use NIM_API_KEYS_FILE '`path`': `why`"."""
     return PreflightError(f"cannot use {VARIABLE} '{path}' (from the environment): {why}", hint=hint)

@@ -149,7 +149,7 @@ def _supervisord(path: Path) -> int | None:
         pid = int((path / SUPERVISORD_PID_FILE).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         log = Path(f"/proc/{pid}/fd/1").readlink()
-        if b"nim.supervision.supervisord_main" in command and log.is_relative_to(path.resolve()):
+        if b"nim.supervision.supervisord.child_main" in command and log.is_relative_to(path.resolve()):
             return pid
     return None
 

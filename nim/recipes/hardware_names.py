@@ -139,6 +139,6 @@ def plain_name(product: Product) -> str:
 
 
 def _family_products(family: str) -> tuple[Product, ...]:
-    """Return the products of a GPU generation, by compute capability."""
+    """Return a tuple of the products of a GPU generation, by compute capability."""
     first, end = FAMILIES[family]
     return tuple(product for product in PRODUCTS if first <= product.compute_capability < end)

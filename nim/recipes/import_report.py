@@ -7,7 +7,7 @@ from typing import Any
 
 from nim.errors import NimError
 from nim.manifest import Manifest
-from nim.recipes.argument_checks import Reason
+from nim.recipes.find_refused_arguments import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

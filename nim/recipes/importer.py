@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from nim.engine import OptionTable
 from nim.errors import ManifestError, nearest
-from nim.recipes.argument_checks import Reason
-from nim.recipes.gpu_counts import weights_gb
+from nim.recipes.find_refused_arguments import Reason
 from nim.recipes.hardware_names import find_target
 from nim.recipes.make_profiles import Found, Weights, other_hardware, profiles_of
 from nim.recipes.manifest_draft import Draft, DraftCheckpoint
 from nim.recipes.opt_in_variants import variants_of
 from nim.recipes.override_precedence import EXPERT_PARALLEL, SEVERAL_NODES, TENSOR_PARALLEL
-from nim.recipes.recipe_file import Recipe
+from nim.recipes.read_recipe_file import Recipe
+from nim.recipes.required_gpu_counts import weights_gb
 from nim.selection.memory.weights import BYTES_PER_PARAMETER
 
 HUB = "hf://"
@@ -99,7 +99,7 @@ def _refuse_other_engines(recipe: Recipe, table: OptionTable, name: str) -> None
 def _choose_variants(
     recipe: Recipe, table: OptionTable, choice: Choice, name: str
 ) -> tuple[list[Weights], list[Reason]]:
-    """Return one `Weights` per precision of the chosen variants, and notes; RecipeRefused if none is left."""
+    """Return ([one `Weights` per precision of the chosen variants], notes); RecipeRefused if none is left."""
     for wanted in choice.variants:
         if wanted not in recipe.variants:
             near = nearest(wanted, tuple(recipe.variants), 1)

@@ -7,8 +7,7 @@ from math import ceil
 
 from nim.engine import OptionTable
 from nim.manifest.types import GB
-from nim.recipes.argument_checks import Checked, Reason, check_parts
-from nim.recipes.gpu_counts import Need, Shape, can_calculate, fits, general_shapes, shapes_for
+from nim.recipes.find_refused_arguments import Checked, Reason, judge_parts
 from nim.recipes.hardware_names import (
     CPU_KEYS,
     EVERY_GPU,
@@ -30,9 +29,10 @@ from nim.recipes.override_precedence import (
     parts,
     strategy_of,
 )
-from nim.recipes.recipe_file import Recipe
+from nim.recipes.read_recipe_file import Recipe
+from nim.recipes.required_gpu_counts import Need, Shape, can_calculate, fits, general_shapes, shapes_for
 from nim.selection.memory import ENGINE_UTILIZATION
-from nim.selection.profile_ranking import PRECISIONS
+from nim.selection.rank_profiles import PRECISIONS
 
 _CPU_CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")
@@ -266,7 +266,8 @@ class _Profiles:
         )
 
     def _check(self, setting: Setting, *, quiet: bool = False) -> Checked:
-        checked = check_parts(parts(self._recipe, setting), self._table)
+        """Return the setting's arguments as `Checked`; unless `quiet`, record what was refused."""
+        checked = judge_parts(parts(self._recipe, setting), self._table)
         if not quiet:
             self._found.refused += checked.refused
             self._found.left_out += checked.left_out

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nim.recipes.argument_checks import Options, Reason
+from nim.recipes.find_refused_arguments import Options, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nim.manifest.load import PLACEHOLDER_ID, read_manifest
 from nim.manifest.profile_ids import with_ids
-from nim.recipes.argument_checks import Options, Sourced
+from nim.recipes.find_refused_arguments import Options, Sourced
 from nim.recipes.manifest_draft import Draft, DraftCheckpoint, DraftProfile, common_options, without
 
 # Unquoted text that every YAML reader takes for a string.

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
-from nim.recipes.argument_checks import Reason, check_parts
-from nim.recipes.gpu_counts import can_calculate
+from nim.recipes.find_refused_arguments import Reason, judge_parts
 from nim.recipes.hardware_names import EVERY_GPU, find_target
 from nim.recipes.manifest_draft import DraftVariant
 from nim.recipes.override_precedence import (
@@ -20,7 +19,8 @@ from nim.recipes.override_precedence import (
     unsupported_on,
     works_with,
 )
-from nim.recipes.recipe_file import FeatureOverride, Mode, Recipe
+from nim.recipes.read_recipe_file import FeatureOverride, Mode, Recipe
+from nim.recipes.required_gpu_counts import can_calculate
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def variants_of(recipe: Recipe, chosen: Sequence[str], foreign: frozenset[str], 
                 Reason(key=plan.parts[0].key, text=f"its name is empty or in use: '{plan.name}'")
             )
             continue
-        checked = check_parts(plan.parts, table)
+        checked = judge_parts(plan.parts, table)
         named.refused += checked.refused
         named.left_out += checked.left_out
         if checked.options.args or checked.options.env:
@@ -139,7 +139,7 @@ def _mode_summary(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> str:
 
 
 def _within_reach(recipe: Recipe, mode: Mode, chosen: Sequence[str]) -> dict[str, FeatureOverride]:
-    """Return the mode's overrides for hardware that supports one of its precisions, by key."""
+    """Return {hardware key: the mode's override} for hardware that supports one of its precisions."""
     precisions = [recipe.variants[one].precision for one in chosen if suits(mode, Setting(variant=one))]
     return {
         key: override

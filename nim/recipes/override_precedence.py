@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nim.recipes.hardware_names import EVERY_GPU
-from nim.recipes.recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
+from nim.recipes.read_recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
 
 TENSOR_PARALLEL = "single_node_tp"
 EXPERT_PARALLEL = "single_node_tep"
@@ -48,7 +48,7 @@ def strategy_of(recipe: Recipe) -> str:
 
 
 def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
-    """Return all `Part`s that apply to a setting, the lowest precedence first; empty ones left out."""
+    """Return a tuple of all `Part`s that apply to a setting, lowest precedence first, without empty ones."""
     found = [*_general(recipe, setting)]
     for key in setting.chain:
         found += _for_hardware(recipe, setting, key)
@@ -56,12 +56,12 @@ def parts(recipe: Recipe, setting: Setting) -> tuple[Part, ...]:
 
 
 def gpu_chain(*keys: str) -> tuple[str, ...]:
-    """Return the hardware keys that apply to an NVIDIA GPU: "nvidia", then `keys`."""
+    """Return a tuple of the hardware keys that apply to an NVIDIA GPU: "nvidia", then `keys`."""
     return (EVERY_GPU, *keys)
 
 
 def named_hardware(recipe: Recipe, setting: Setting) -> tuple[str, ...]:
-    """Return the hardware keys that the recipe treats specially for this variant, in its order."""
+    """Return a tuple of the hardware keys the recipe treats specially for this variant, in its order."""
     variant, strategy = recipe.variants[setting.variant], _strategy(recipe, setting.strategy)
     found = [*variant.hardware_overrides, *recipe.hardware_overrides, *strategy.hardware_overrides]
     found += [*recipe.hardware_opt_in_features]
@@ -163,7 +163,7 @@ def _feature_for_hardware(
 
 
 def _mode(recipe: Recipe, name: str, setting: Setting) -> tuple[str, Mode] | None:
-    """Return name and `Mode` of the variant's default mode of a feature; None if there is none."""
+    """Return (name, `Mode`) of the variant's default mode of a feature; None if there is none."""
     feature, variant = recipe.features[name], recipe.variants[setting.variant]
     wanted = variant.default_modes.get(name, feature.default_mode)
     mode = feature.modes.get(wanted or "")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from nim.selection.explain_rejected_profiles import describe
 from nim.selection.find_named_profile import AUTOMATIC, PROFILE_VARIABLE, VARIANT_TAG
 from nim.selection.fit_types import Fit, Kind
 from nim.selection.memory.memory_fit import gigabytes
-from nim.selection.rejected_profiles import describe
 from nim.selection.select import Selection, found_words
 
 _TESTS = {

@@ -29,7 +29,7 @@ class Group:
 
 
 def groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return one Group per kind of GPU, best kind first; one empty Group on a machine without GPUs.
+    """Return a tuple, one Group per kind of GPU, best kind first; one empty Group without GPUs.
 
     Memory does not divide a kind: what matters is whether enough of its GPUs have enough of it.
     """
@@ -38,7 +38,7 @@ def groups(hardware: Hardware) -> tuple[Group, ...]:
 
 
 def all_groups(hardware: Hardware) -> tuple[Group, ...]:
-    """Return one Group per kind of GPU, and last a mixed one of all whole GPUs if there are several."""
+    """Return a tuple, one Group per kind of GPU, and last a mixed one of all whole GPUs if several."""
     kinds = groups(hardware)
     whole = tuple(gpu for gpu in hardware.gpus if gpu.mig is None)
     several = sum(bool(group.gpus) and group.gpus[0].mig is None for group in kinds) > 1
@@ -66,7 +66,7 @@ def _words(gpus: Sequence[Gpu]) -> str:
 
 
 def _best_first(group: Group) -> tuple[int, ...]:
-    """Return a group's sort key: most memory, then newest, then most GPUs."""
+    """Return a group's sort key, a tuple of ints: most memory, then newest, then most GPUs first."""
     # To the nearest 8 GiB: an A100 of 80 GB reports a little more than an H100 of 80 GB, and is not better.
     memory = round(max((gpu.memory_total_bytes or 0 for gpu in group.gpus), default=0) / (8 * GIB))
     major, minor = group.gpus[0].compute_capability or (0, 0)

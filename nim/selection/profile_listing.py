@@ -8,10 +8,10 @@ from typing import Any
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
+from nim.selection.explain_rejected_profiles import refuse
 from nim.selection.find_named_profile import find_asked, parse_tags
 from nim.selection.fit_types import Fit, Wishes
 from nim.selection.memory.choose_gpus import free_bytes, is_busy, total_bytes
-from nim.selection.rejected_profiles import refuse
 from nim.selection.select import Facts, compare_all
 
 
@@ -163,7 +163,7 @@ def _gpus(gpus: Sequence[ListedGpu], used: bool = False) -> list[str]:
 
 
 def _with_lora(profiles: Sequence[ListedProfile]) -> list[str]:
-    """Return one line per profile, those for LoRA last under a title of their own."""
+    """Return a list of lines, one per profile, those for LoRA last under a title of their own."""
     plain = [_line(profile) for profile in profiles if not profile.lora]
     lora = [_line(profile) for profile in profiles if profile.lora]
     return plain + _section("- With LoRA support", lora) if lora else plain

@@ -8,6 +8,13 @@ from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
 from nim.plan import ChosenProfile, Refusal
 from nim.selection.effective_options import EngineOptions, options_of
+from nim.selection.explain_rejected_profiles import (
+    NoProfileFits,
+    no_profile_fits,
+    refuse,
+    refuse_all,
+    why_first,
+)
 from nim.selection.find_named_profile import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
 from nim.selection.fit_types import Case, Fit, Kind, Miss, Wishes
 from nim.selection.gpu_groups import Group, all_groups
@@ -17,8 +24,7 @@ from nim.selection.memory.estimate import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.memory.memory_fit import fit_memory
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.profile_ranking import sort_key
-from nim.selection.rejected_profiles import NoProfileFits, no_profile_fits, refuse, refuse_all, why_first
+from nim.selection.rank_profiles import sort_key
 from nim.selection.unmet_requirements import misses
 
 Facts = Mapping[str | None, ModelFacts]
@@ -83,7 +89,7 @@ def compare_all(
     tags: Mapping[str, str],
     facts: Facts | None = None,
 ) -> tuple[Fit, ...]:
-    """Return each profile's Fit on the GPU group that suits it best, in order of rank."""
+    """Return a tuple of each profile's Fit on the GPU group that suits it best, in order of rank."""
     comparison = _Comparison(manifest, hardware, wishes, asked, tags, facts or {})
     fits = [comparison.best_fit(profile) for profile in manifest.profiles]
     return tuple(sorted(fits, key=sort_key))
@@ -175,11 +181,11 @@ def _fit(case: Case) -> Fit:
 
 
 def order_fitting(fits: Sequence[Fit], hardware: Hardware) -> list[Fit]:
-    """Return the fits that run on the best GPU group with any, idle GPUs first, by rank; [] if none."""
+    """Return a list of the fits that run on the best GPU group with any, idle GPUs first; [] if none."""
     order = all_groups(hardware)
 
     def place(fit: Fit) -> tuple[bool, int]:
-        """Return a fit's sort key: uncrowded first, then the order of its group."""
+        """Return a fit's sort key (tuple): uncrowded first, then the order of its group."""
         return fit.memory_fit.crowded, order.index(fit.group)
 
     runnable = [fit for fit in fits if fit.fits]
@@ -231,7 +237,7 @@ def _overruled(miss: Miss) -> str:
 
 
 def _resized(winner: Fit) -> list[str]:
-    """Return a warning for each parallel size that differs from the profile's own."""
+    """Return a list of one warning (text) for each parallel size that differs from the profile's."""
     own = {"tp": winner.profile.tensor_parallel_size, "pp": winner.profile.pipeline_parallel_size}
     now = {"tp": winner.parallel.tensor, "pp": winner.parallel.pipeline}
     names = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from nim.engine.supported_names_catalog import load_catalog
 from nim.hardware.types import Gpu
 from nim.manifest import Profile
+from nim.selection.find_refused_sizes import split_misses, too_long
 from nim.selection.fit_types import Case, Kind, Miss
 from nim.selection.gpu_precision_support import capability_misses
 from nim.selection.lora_support import takes_adapters
-from nim.selection.parallel_size_checks import split_misses, too_long
 
 ENGINE_NAME = "vllm"
 

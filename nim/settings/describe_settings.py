@@ -3,7 +3,7 @@
 from typing import Any
 
 from nim.settings.declared import NOT_SUPPORTED, REFUSED, declared
-from nim.settings.secrets import SECRETS
+from nim.settings.read_secrets import SECRETS
 from nim.settings.types import Setting
 from nim.settings.variables_of_other_releases import OTHER_RELEASES, Replaced
 

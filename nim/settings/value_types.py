@@ -105,6 +105,7 @@ def _level(text: str) -> str:
 
 
 def _ssl_mode(text: str) -> str:
+    """Return the mode in upper case, DISABLED for "", 0, off and none; ValueError for an unknown one."""
     mode = {"": "DISABLED", "0": "DISABLED", "OFF": "DISABLED", "NONE": "DISABLED"}.get(
         text.upper(), text.upper()
     )

@@ -36,6 +36,7 @@ class Replaced:
 
 
 def _switch(use: str, off: str | None = None) -> Replaced:
+    """Return the Replaced of an on-off variable: `use` replaces it when on, `off` when off."""
     return Replaced(use=use, off=off, switch=True)
 
 

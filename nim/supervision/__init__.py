@@ -18,7 +18,7 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
     Raises NimError if anything is refused; then nothing has been started. Supervisord is imported in a child
     process while `make_plan` runs, and is dismissed if the plan is refused.
     """
-    from nim.supervision.supervisord_process import (
+    from nim.supervision.supervisord.start_supervisord import (
         Supervisord,  # imported here so that PID 1 does not load it
     )
 
@@ -41,6 +41,6 @@ def start(make_plan: "Callable[[], Plan]", environ: Mapping[str, str]) -> NoRetu
 
 def drain(run_dir: str) -> int:
     """Send SIGUSR1 to the service that runs in `run_dir`; return its pid, PreflightError if none runs."""
-    from nim.preflight.drain_signal import ask_to_drain
+    from nim.preflight.send_drain_signal import ask_to_drain
 
     return ask_to_drain(run_dir)

@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nim.cleanup.process_table import Process, strays
+from nim.cleanup.read_and_watch_processes import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures import report
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
 from nim.failures.find_cut_streams import CutStreams
 from nim.failures.program_exit import ProgramExit
-from nim.health.status_files import StatusPublisher, write_file
+from nim.health.write_status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
 from nim.logging.log_writer import LogWriter
@@ -27,8 +27,8 @@ from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, c
 from nim.supervision.program_restarter import Restarter
 from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervised_program import Program
-from nim.supervision.supervisor_client import Supervisor, SupervisorError
+from nim.supervision.supervisord.rpc_client import Supervisor, SupervisorError
+from nim.supervision.supervisord.supervised_program import Program
 
 LAST_LINES = 10
 FAST_STOP_SECONDS = 1.0

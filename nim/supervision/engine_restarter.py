@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.cleanup.orphaned_shm import OrphanedSharedMemory
-from nim.cleanup.process_table import Process
+from nim.cleanup.read_and_watch_processes import Process
+from nim.cleanup.remove_orphaned_shm import OrphanedSharedMemory
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
+from nim.health.detect_startup_phase import Start
 from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
 from nim.health.readiness_poller import Readiness, ask_health
 from nim.health.ready_message import ready_lines
 from nim.health.stall_detector import StallCallbacks, StallDetector
-from nim.health.startup_phases import Start
 from nim.health.startup_tracker import StartupTracker
-from nim.health.status_files import StatusPublisher
+from nim.health.write_status_files import StatusPublisher
 from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
 from nim.service_state import Failure
 from nim.supervision.program_restarter import POLL_SECONDS
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
-from nim.supervision.supervised_program import Program
+from nim.supervision.supervisord.supervised_program import Program
 
 LOG_LINES = 500
 # vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
+from nim.preflight.fill_engine_cache import fill_engine_cache
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
-from nim.supervision.supervisord_process import die_with_parent
+from nim.supervision.supervisord.start_supervisord import die_with_parent
 
 UMASK = "NIM_UMASK"
 UUID_BYTES = 36
@@ -36,6 +37,7 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
     env = _parts_directory(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
+    fill_engine_cache(plan.engine.version, env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:
         os.execve(program, argv, env)  # noqa: S606

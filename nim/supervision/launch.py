@@ -14,16 +14,16 @@ from typing import NoReturn
 
 from nim.errors import PreflightError
 from nim.event_loop import HANDLED_SIGNALS
-from nim.health.status_files import first_state, write_file
+from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import checks, run_directory
-from nim.preflight.directory_checks import check_directories
-from nim.preflight.port_claims import claim_ports, release
+from nim.preflight.check_directories import check_directories
+from nim.preflight.claim_ports import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervisor_client import Supervisor, SupervisorError
-from nim.supervision.supervisord_process import Supervisord, adopt_orphans
+from nim.supervision.supervisord.rpc_client import Supervisor, SupervisorError
+from nim.supervision.supervisord.start_supervisord import Supervisord, adopt_orphans
 
 # Supervisord creates its socket 4 ms after it has been imported.
 GATEWAY_START_SECONDS = 0.5
@@ -101,7 +101,7 @@ def _api_key_files(plan: Plan, environ: Mapping[str, str]) -> list[tuple[str, st
 def _check_tls(plan: Plan) -> None:
     """Raise PreflightError for unusable certificate files; do nothing without TLS."""
     if plan.gateway.tls:
-        from nim.preflight.certificate_checks import check_certificates  # OpenSSL is loaded only with TLS
+        from nim.preflight.check_certificates import check_certificates  # OpenSSL is loaded only with TLS
 
         check_certificates(plan.gateway.tls)
 

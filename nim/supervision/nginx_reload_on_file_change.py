@@ -9,9 +9,9 @@ from typing import Any
 
 from nim.errors import PreflightError
 from nim.event_loop import EventLoop, Steps, Task
-from nim.health.status_files import StatusPublisher, write_file
+from nim.health.write_status_files import StatusPublisher, write_file
 from nim.plan import API_KEYS_FILE, Plan
-from nim.supervision.supervised_program import Program
+from nim.supervision.supervisord.supervised_program import Program
 
 POLL_SECONDS = 2.0
 EXPIRY_REMINDER_SECONDS = 24 * 3600.0
@@ -70,7 +70,7 @@ class GatewayReload:
         try:
             if self._tls:
                 # OpenSSL is loaded only with TLS.
-                from nim.preflight.certificate_checks import check_certificates
+                from nim.preflight.check_certificates import check_certificates
 
                 self._status.certificate(check_certificates(self._tls))
             if self._keys:
@@ -96,7 +96,7 @@ class GatewayReload:
 
     def _until(self) -> str:
         """Return a clause with the date on which the certificate expires; empty if that is unknown."""
-        from nim.preflight.certificate_checks import format_date
+        from nim.preflight.check_certificates import format_date
 
         expires_at = self._status.state.certificate_expires_at
         return f" (valid until {format_date(expires_at)})" if expires_at else ""
@@ -104,7 +104,7 @@ class GatewayReload:
     def _remind(self) -> None:
         """Log a warning, at most once a day, if the certificate expires soon."""
         if self._tls and self._loop.now() >= self._remind_at:
-            from nim.preflight.certificate_checks import expiry_warning
+            from nim.preflight.check_certificates import expiry_warning
 
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
             if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.cleanup.process_table import group_lives
+from nim.cleanup.read_and_watch_processes import group_lives
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
-from nim.supervision.supervised_program import Program
+from nim.supervision.supervisord.supervised_program import Program
 
 # Killed processes end within milliseconds; the end of those that are not our children has to be polled.
 POLL_SECONDS = 0.02

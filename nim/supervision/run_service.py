@@ -29,7 +29,7 @@ from nim.redact import known_secrets
 from nim.supervision.controller import Controller, ControllerContext
 from nim.supervision.nginx_reload_on_file_change import GatewayReload
 from nim.supervision.restart_policy import RestartPolicies
-from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.supervisord.rpc_client import Supervisor
 
 STDERR = 2
 # How long a slow reader of stderr may take at the end.

@@ -11,7 +11,7 @@ from bench.gateway.cores import Cores
 from bench.gateway.running import running
 from bench.peers import access
 from bench.peers.peer import KEY
-from nim.planning.host_facts import find_lua_modules
+from nim.planning.read_host_facts import find_lua_modules
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),

@@ -95,7 +95,7 @@ EXPECTED = {
     "95": says("/v1/health/ready", "/v1/metrics"),
 }
 # Other words than the case's last lines say whether it is right.
-ELSEWHERE = {"90": "tests/unit/settings/test_secrets.py: a key ending in a newline is stripped"}
+ELSEWHERE = {"90": "tests/unit/settings/test_read_secrets.py: a key ending in a newline is stripped"}
 
 
 def test_every_case_has_an_expectation() -> None:

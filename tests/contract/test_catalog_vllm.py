@@ -13,7 +13,7 @@ import pytest
 
 from nim.data_paths import ROOT
 from nim.engine.compute_capability_requirements import SUPPORT, Capability
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.supported_names_catalog import Way, load_catalog
 
 ENGINE = find_engine()

@@ -18,11 +18,11 @@ from nim.engine.arguments.render import render_arguments
 from nim.engine.option_table import Kind, Option
 from nim.errors import SettingsError
 from nim.models.read_lora_adapters import read_adapters
-from nim.options.check_option_combinations import check_combinations
-from nim.options.lora_adapter_checks import check_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
-from nim.options.rule_types import Said
+from nim.options.rules.check_lora_adapters import check_adapters
+from nim.options.rules.check_option_combinations import check_combinations
+from nim.options.rules.rule_types import Said
 from nim.value_origins import Layer, Origin, Value
 from tests.unit.models.test_read_lora_adapters import adapter
 from tests.unit.options.combination_cases import CASES, Case

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from nim.data_paths import ROOT
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.hf_config_defaults import FILE
-from nim.engine.installed_engine import find_engine
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nim.data_paths import PROFILES, ROOT
 from nim.engine.arguments.parser import check_values, parse_arguments
 from nim.engine.arguments.render import render_arguments
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.option_table import OPTIONS_DIR, Kind, load_options
 from nim.errors import NimError, SettingsError
 from nim.manifest import load_manifest

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nim.data_paths import ROOT
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 from nim.models.checkpoint.findings import Fault
 from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.select_weight_files import ADDED_FILES, OWN_LOADERS

@@ -15,7 +15,7 @@ from nim.preflight.checks import WORKER_SHM_BYTES
 from nim.routes import LIVE, READY, ROUTES, STARTUP
 from nim.settings import read_settings
 from nim.settings.declared import declared
-from nim.settings.secrets import SECRETS
+from nim.settings.read_secrets import SECRETS
 from tests.deploy.files import CHART, DEPLOY, Object, Pod, manifest, pod_of, read_all, values
 from tests.deploy.helm import render
 from tests.deploy.test_schemas import EVERYTHING

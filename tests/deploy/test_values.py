@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from nim.settings import declared, read_settings
-from nim.settings.secrets import SECRETS
+from nim.settings.read_secrets import SECRETS
 from tests.deploy.files import CHART, VALUES, Object, pod_of, values
 from tests.deploy.helm import Refused, notes, render
 from tests.deploy.test_schemas import SETTINGS

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from nim.doctor import ADVICE
-from nim.doctor.body_limits import MB
-from nim.doctor.event_timing import TOKENS
-from nim.doctor.idle_timeouts import _and_longer
+from nim.doctor.checks.find_body_size_limit import MB
+from nim.doctor.checks.measure_event_timing import TOKENS
+from nim.doctor.checks.measure_idle_timeouts import _and_longer
 from tests.doctor.conftest import PACE, Doctor
 from tests.doctor.proxies import HAPROXY, buffering, haproxy, nginx
 from tests.fakes.launch import launch

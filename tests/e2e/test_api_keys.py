@@ -18,8 +18,8 @@ import schemathesis
 from hypothesis import given, settings
 from schemathesis import Case, GenerationMode
 
-from nim.cleanup.process_table import all_processes, below
-from nim.planning.host_facts import find_lua_modules
+from nim.cleanup.read_and_watch_processes import all_processes, below
+from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority
 from tests.e2e.conftest import READY_SECONDS, Service, serving

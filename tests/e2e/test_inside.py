@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.read_and_watch_processes import all_processes, below
 from tests.e2e.conftest import READY_SECONDS, Service, serving
 
 pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(3 * READY_SECONDS)]
@@ -66,7 +66,7 @@ def test_no_command_line_has_a_secret(service: Service) -> None:
 def test_only_the_engine_and_those_that_start_it_have_them_in_their_environment(service: Service) -> None:
     have = {of(pid, "cmdline") for pid in processes(service) if b"planted" in of(pid, "environ")}
     assert not [command for command in have if b"nginx" in command or b"nim.middleware" in command]
-    assert [command for command in have if b"run_cpu_build" in command or b"vllm" in command]
+    assert [command for command in have if b"run_vllm_cpu" in command or b"vllm" in command]
 
 
 def test_no_file_and_no_answer_has_them(service: Service) -> None:

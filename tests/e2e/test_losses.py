@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.read_and_watch_processes import all_processes, below
 from nim.data_paths import PROFILES
-from nim.health.startup_phases import IN_ORDER
+from nim.health.detect_startup_phase import IN_ORDER
 from tests.e2e.conftest import READY_SECONDS, Service, begin, serving
 from tests.e2e.test_disconnect import counted
 from tests.e2e.test_stalls import api_server, part, ready

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below, read_process
+from nim.cleanup.read_and_watch_processes import all_processes, below, read_process
 from tests.e2e.conftest import Service, serving
 from tests.fakes.launch import wait_until
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from nim.errors import NimError, PreflightError, WeightsError
-from nim.fetch.hub_errors import RAISED, refusal
+from nim.fetch.convert_hub_errors import RAISED, refusal
 from nim.plan import Wanted
 
 WANTED = Wanted(repository="org/name", revision=None, cache="/cache/hub")

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from nim.errors import NimError, OutOfReach, SettingsError
 from nim.fetch import hub
-from nim.fetch.hub_errors import RAISED, refusal
+from nim.fetch.convert_hub_errors import RAISED, refusal
 from nim.models.hub.check_connection_variables import check_hub_environment
 from nim.plan import Wanted
 from tests.fetch.conftest import Commands

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nim.gateway_plan import ApiKeys, Limits
-from nim.planning.host_facts import find_lua_modules
+from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from nim.routes import ALWAYS_OPEN, open_routes
 from tests.gateway.client import Answer, connected, tell

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nim.gateway_plan import ApiKeys, Tls
-from nim.planning.host_facts import find_lua_modules
+from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority
 from tests.gateway.browser import CHROMIUM, FOREIGN_HOST, Site, served, verdicts_of

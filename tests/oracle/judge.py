@@ -68,7 +68,7 @@ def _set_platform(platform: str, directory: str) -> None:
         pretend_gpu_build(GPUS[platform], directory)
         return
     os.environ.update(QUIET, VLLM_CACHE_ROOT=directory)
-    importlib.import_module("nim.supervision.run_cpu_build")  # names vLLM's distribution
+    importlib.import_module("nim.supervision.run_vllm_cpu")  # names vLLM's distribution
 
 
 def import_engine(modules: tuple[str, ...]) -> None:

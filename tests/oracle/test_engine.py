@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 from nim.manifest.types import KvCache
 from nim.models.cache import CacheSettings, cache_bytes
-from nim.models.interpret_config import read_model
-from nim.models.read_config_files import read_config
+from nim.models.config.interpret_config import read_model
+from nim.models.config.read_config_files import read_config
 from nim.selection.memory.kv_cache_cost import stated_reading
 from tests.oracle import models, record
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.models.model_faults import model_fault
-from nim.models.read_config_files import read_config
+from nim.models.config.read_config_files import read_config
+from nim.models.find_model_faults import model_fault
 from tests.oracle import compare, models, record, table
 from tests.oracle.models import Model
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nim.data_paths import ROOT
-from nim.engine.installed_engine import find_engine
+from nim.engine.find_installed_engine import find_engine
 from tests.oracle.start_cases import CASES, StartCase
 
 pytestmark = [

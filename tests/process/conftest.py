@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.read_and_watch_processes import all_processes, below
 from nim.plan import Plan
-from nim.supervision.supervisord_process import adopt_orphans
+from nim.supervision.supervisord.start_supervisord import adopt_orphans
 from tests.fakes.launch import wait_until
 from tests.process.plans import make_plan
 from tests.process.service import Service

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from nim.cleanup.process_table import Process, all_processes, below
+from nim.cleanup.read_and_watch_processes import Process, all_processes, below
 from nim.plan import Plan
 from nim.service_state import Phase, State
 from tests.fakes.launch import Client, wait_until
@@ -24,7 +24,7 @@ ROLES = {
     "nginx master": r"nginx: master",
     "nginx worker": r"nginx: worker",
     "middleware": r"nim\.middleware",
-    "API server": r"fakes/engine\.py|nim\.supervision\.(run_cpu_build|engine_program)|vllm serve",
+    "API server": r"fakes/engine\.py|nim\.supervision\.(run_vllm_cpu|engine_program)|vllm serve",
     "core": r"VLLM::EngineCore",
     "engine worker": r"VLLM::Worker",
 }

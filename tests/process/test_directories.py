@@ -10,7 +10,7 @@ import pytest
 
 from nim.errors import PreflightError
 from nim.plan import Plan
-from nim.preflight.directory_checks import check_directories
+from nim.preflight.check_directories import check_directories
 from tests.process.plans import make_plan
 
 SOMEBODY = 12345
@@ -56,7 +56,7 @@ def test_somebody_elses_directory(directory: Path) -> None:
         "import os, sys\n"
         "from nim.errors import PreflightError\n"
         "from nim.plan import Plan\n"
-        "from nim.preflight.directory_checks import check_directories\n"
+        "from nim.preflight.check_directories import check_directories\n"
         f"os.setgid({SOMEBODY}); os.setuid({SOMEBODY})\n"
         "try: check_directories(Plan.from_json(sys.stdin.read()), {})\n"
         "except PreflightError as refusal: print(refusal)"

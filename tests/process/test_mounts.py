@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.preflight.mount_checks import Place, probe, run_path_steps
+from nim.preflight.check_mounts import Place, probe, run_path_steps
 from tests.process.dead_mount import NO_MOUNT
 
 pytestmark = pytest.mark.slow

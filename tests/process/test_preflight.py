@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import read_process
+from nim.cleanup.read_and_watch_processes import read_process
 from nim.errors import PreflightError
 from nim.plan import NGINX_FILE, RenderedFile
 from nim.preflight import checks, run_directory
-from nim.preflight.port_claims import claim_ports, release
+from nim.preflight.claim_ports import claim_ports, release
 from nim.supervision import drain
 from nim.value_origins import Layer, Origin, Value
 from tests.fakes.launch import wait_until

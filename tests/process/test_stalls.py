@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nim.health.engine_counters import Core, EngineCounters, read_counters
+from nim.health.parse_engine_counters import Core, EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
 from nim.plan import ENGINE_SOCKET, Plan
 from nim.service_state import Phase

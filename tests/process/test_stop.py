@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import all_processes, below
+from nim.cleanup.read_and_watch_processes import all_processes, below
 from nim.service_state import Phase
 from nim.supervision import drain
 from tests.fakes.launch import Client, wait_until

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.cleanup.process_table import Watch, all_processes, below, read_process
+from nim.cleanup.read_and_watch_processes import Watch, all_processes, below, read_process
 from nim.data_paths import SUPERVISORD_CONF
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit
@@ -27,9 +27,9 @@ from nim.logging.stderr_queue import QUEUE_BYTES, StderrQueue
 from nim.preflight.proc_net_sockets import count_connections, find_listener
 from nim.service_state import Failure
 from nim.supervision.restart_policy import ENGINE, NGINX, RestartCounter, RestartPolicy
-from nim.supervision.run_cpu_build import answering
+from nim.supervision.run_vllm_cpu import answering
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervisor_client import Supervisor
+from nim.supervision.supervisord.rpc_client import Supervisor
 
 PATIENCE_SECONDS = 20.0
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nim.cleanup.process_table import read_process
-from nim.supervision.supervisord_process import Supervisord
+from nim.cleanup.read_and_watch_processes import read_process
+from nim.supervision.supervisord.start_supervisord import Supervisord
 from tests.fakes.launch import wait_until
 
 THINKS_FOR_EVER = """
 import time
 from nim.supervision import start
-from nim.supervision.supervisord_process import Supervisord
+from nim.supervision.supervisord.start_supervisord import Supervisord
 def think():
     print(supervisord.pid, flush=True)
     time.sleep(60)
@@ -55,7 +55,7 @@ def test_a_launcher_that_is_killed_while_it_thinks_takes_its_supervisord_along()
 def test_without_a_stdin_it_waits_as_well(directory: Path) -> None:
     script = """
 import os
-from nim.supervision.supervisord_process import Supervisord
+from nim.supervision.supervisord.start_supervisord import Supervisord
 os.close(0)
 Supervisord.prepare().dismiss()
 """

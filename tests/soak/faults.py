@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from nim.cleanup.process_table import Process
+from nim.cleanup.read_and_watch_processes import Process
 from tests.soak.stage import Stage
 
 Codes = tuple[int, ...]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nim.cleanup.process_table import all_processes
+from nim.cleanup.read_and_watch_processes import all_processes
 from tests.process.service import command_line
 
 SHARED_MEMORY = Path("/dev/shm")

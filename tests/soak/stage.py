@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nim.cleanup.process_table import Process, all_processes, below, read_process
+from nim.cleanup.read_and_watch_processes import Process, all_processes, below, read_process
 from tests.process.plans import free_port
 from tests.process.service import ROLES, Service, command_line
 from tests.soak import remains

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from nim.supervision.supervisord_process import adopt_orphans
+from nim.supervision.supervisord.start_supervisord import adopt_orphans
 from tests.soak.kinds import FAKE, REAL, Kind
 from tests.soak.ledger import Ledger
 from tests.soak.rounds import Rounds

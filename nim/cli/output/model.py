@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from nim.cli.model_judgement import Judgement, fits, lacks
+from nim.cli.judge_model import Judgement, fits, lacks
 from nim.fetch.format_size import format_size
 from nim.log_format import visible
 from nim.models.types import ModelReading, Quantization

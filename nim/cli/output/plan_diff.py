@@ -10,7 +10,7 @@ from nim.read_regular_file import read_bytes
 
 
 def read_plan_data(path: Path) -> dict[str, Any]:
-    """Return profile, config and engine of a file written by `nim plan --json`; or SettingsError."""
+    """Return a dict (profile, config, engine) read from a `nim plan --json` file; or SettingsError."""
     try:
         data = json.loads(read_bytes(path))
         return {"profile": data["profile"], "config": data["config"], "engine": data["engine"]}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from nim.errors import PreflightError
-from nim.planning.host_facts import run_directory
+from nim.planning.read_host_facts import run_directory
 from nim.settings import read_settings
 from nim.supervision import drain
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nim.cli.hub_downloads import (
+from nim.cli.download_from_hub import (
     Done,
     Hub,
     Log,
@@ -23,10 +23,10 @@ from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.hub.repositories_to_download import GB
-from nim.planning.local_model_files import why_offline
-from nim.planning.mount_probe import probe_mounts
+from nim.planning.checks.check_configured_mounts import probe_mounts
+from nim.planning.find_local_model_files import why_offline
+from nim.planning.find_repositories_to_fetch import Choice, Sources, find_sources
 from nim.planning.plan_request import Request
-from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from nim.cli.find_model_config import find_model
+from nim.cli.judge_model import Judgement, judge, machine_of
 from nim.cli.machine_options import add_machine_options
-from nim.cli.model_judgement import Judgement, judge, machine_of
 from nim.cli.output.model import model_data, model_text
-from nim.engine.arguments.numbers import MisfitError, human_integer
+from nim.engine.arguments.read_numbers_and_names import MisfitError, human_integer
 from nim.engine.supported_names_catalog import load_catalog
 from nim.log_format import visible
+from nim.models.config.warn_implausible_sizes import odd_sizes
 from nim.models.facts import facts_of
 from nim.models.types import ModelReading
-from nim.models.warn_implausible_sizes import odd_sizes
 from nim.settings import read_settings
 
 ABOUT = f"""\

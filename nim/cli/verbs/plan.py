@@ -8,9 +8,9 @@ from pathlib import Path
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.cli.output.plan import dry_run_text, plan_data
 from nim.cli.output.plan_diff import difference, read_plan_data
-from nim.cli.warnings import write_warnings
+from nim.cli.write_warnings import write_warnings
 from nim.log_format import printable
-from nim.planning.mount_probe import probe_mounts
+from nim.planning.checks.check_configured_mounts import probe_mounts
 from nim.planning.plan_request import Request
 from nim.planning.planner import decide
 from nim.selection.explain_selection import explain

@@ -9,39 +9,39 @@ from pathlib import Path
 
 from nim import data_paths
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
-from nim.cli.warnings import write_warnings
+from nim.cli.write_warnings import write_warnings
 from nim.engine import (
     OptionTable,
     check_named_values,
     check_values,
-    check_variables,
     find_engine,
     load_catalog,
     load_options,
+    variable_warnings,
 )
 from nim.errors import ManifestError, NimError, SettingsError
 from nim.hardware import hardware_from_gpus
 from nim.log_format import printable, visible
 from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import schema_text
 from nim.manifest.profile_ids import write_ids
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.requested_model import wished_model
-from nim.planning.candidate_profiles import find_candidates
-from nim.planning.host_facts import read_host_facts
-from nim.planning.option_layers_from_user import read_written
+from nim.planning.choose_profile import find_candidates
+from nim.planning.option_layers.read_layers_from_user import read_written
 from nim.planning.plan_request import Request
+from nim.planning.read_host_facts import read_host_facts
 from nim.read_regular_file import read_bytes
 from nim.recipes.import_report import Outcome, refusal_words, report_data, report_text
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_draft import Draft
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.recipe_file import load_recipe
+from nim.recipes.read_recipe_file import load_recipe
 from nim.redact import known_secrets
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.fit_types import Wishes
 from nim.selection.profile_listing import list_profiles, listing_data, listing_text
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select
 from nim.settings import read_settings
 from nim.value_origins import Layer, Origin, Value
@@ -230,10 +230,10 @@ def _problems(file: Path, table: OptionTable) -> tuple[list[str], list[str]]:
         return [" ".join(str(error).split())], []
     engines = {profile.label: profile.engine for profile in manifest.profiles}
     engines |= {f"+{name}": variant.engine for name, variant in manifest.variants.items()}
-    bad = [*check_manifest(manifest)]
+    bad = [*manifest_problems(manifest)]
     bad += [line for name, engine in engines.items() for line in _bad_options(name, engine, table)]
     env = {name: value for engine in engines.values() for name, value in engine.env.items()}
-    return bad, list(check_variables(env, table))
+    return bad, list(variable_warnings(env, table))
 
 
 def _bad_options(name: str, engine: Engine, table: OptionTable) -> Iterator[str]:

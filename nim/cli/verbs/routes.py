@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
-from nim.cli.warnings import write_warnings
+from nim.cli.write_warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.arguments.split_line import read_line
 from nim.errors import PreflightError
 from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
-from nim.planning.engine_argument_line import PASSTHROUGH, read_arguments
-from nim.planning.host_facts import run_directory
+from nim.planning.option_layers.read_engine_argument_line import PASSTHROUGH, read_arguments
+from nim.planning.read_host_facts import run_directory
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
 from nim.routes import ROUTES, Group, describe_routes, open_instead

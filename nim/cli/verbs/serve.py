@@ -43,7 +43,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
     """Return the Plan of a start and log the chosen profile; NimError for what is known to fail."""
     from nim.hardware import refuse_old_driver
-    from nim.planning.mount_probe import probe_mounts
+    from nim.planning.checks.check_configured_mounts import probe_mounts
     from nim.planning.planner import decide, refuse_missing_engine
 
     request = read(flags, environ)
@@ -58,7 +58,7 @@ def plan_start(flags: tuple[str, ...], environ: Mapping[str, str]) -> Plan:
 def dry_run(flags: tuple[str, ...], environ: Mapping[str, str]) -> str:
     """Return the plan of a start as text; nothing is started."""
     from nim.cli.output.plan import dry_run_text
-    from nim.planning.mount_probe import probe_mounts
+    from nim.planning.checks.check_configured_mounts import probe_mounts
     from nim.planning.planner import decide
 
     request = read(flags, environ)

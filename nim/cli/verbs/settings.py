@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 
-from nim.cli.warnings import warn_of_environment
+from nim.cli.write_warnings import warn_of_environment
 from nim.errors import SettingsError, nearest
 from nim.settings import settings_data, settings_markdown
 from nim.settings.declared import IGNORED, NOT_SUPPORTED, REFUSED

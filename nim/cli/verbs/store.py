@@ -6,21 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nim.cli.hub_downloads import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
+from nim.cli.download_from_hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
 from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
-from nim.models.checkpoint.download_again_command import origin_of
+from nim.models.checkpoint.explanations.download_again_command import origin_of
 from nim.models.checkpoint.find_shards import read_index
 from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, weights_among
 from nim.models.hub.repositories_to_download import ORIGINALS
-from nim.planning.local_model_files import why_offline
-from nim.planning.mount_probe import probe_mounts
+from nim.planning.checks.check_configured_mounts import probe_mounts
+from nim.planning.find_local_model_files import why_offline
+from nim.planning.find_repositories_to_fetch import Choice, Sources, find_sources
 from nim.planning.plan_request import Request
-from nim.planning.repositories_to_fetch import Choice, Sources, find_sources
 from nim.settings import Settings, read_settings
 
 ABOUT = f"""\

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.engine.arguments.json_values import NotJSONError, read_json, read_loosely
-from nim.engine.arguments.numbers import MisfitError, human_integer
-from nim.engine.arguments.option_values import Reading, understood
+from nim.engine.arguments.read_numbers_and_names import MisfitError, human_integer
+from nim.engine.arguments.read_option_values import Reading, understood
+from nim.engine.arguments.read_unquoted_json import NotJSONError, read_json, read_loosely
 from nim.engine.option_table import Option
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from nim.engine.arguments import misplaced_words
+from nim.engine.arguments import explain_misplaced_words as misplaced_words
 from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.dotted_options import Keyed, keyed_value, merge, nested
-from nim.engine.arguments.json_values import is_open, write_json
-from nim.engine.arguments.numbers import MisfitError
-from nim.engine.arguments.option_values import Reading, read_text, read_value
 from nim.engine.arguments.quoting import DASHES
+from nim.engine.arguments.read_numbers_and_names import MisfitError
+from nim.engine.arguments.read_option_values import Reading, read_text, read_value
+from nim.engine.arguments.read_unquoted_json import is_open, write_json
 from nim.engine.arguments.refusals import OWNED, Refusal
 from nim.engine.arguments.token_reader import Word, is_value, read_word
 from nim.engine.option_table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
@@ -177,7 +177,7 @@ class _Parse:
             self._set(option, values if option.count is Count.MANY else values[0])
 
     def _following(self, option: Option) -> list[str]:
-        """Consume and return the values after an option, as many as it takes; [] if none follows."""
+        """Consume the values after an option, as many as it takes; return them as a list, [] without any."""
         taken: list[str] = []
         while self._at < len(self._tokens) and is_value(self._tokens[self._at]):
             taken.append(self._tokens[self._at])

@@ -82,7 +82,7 @@ def _sets_variable(word: str) -> bool:
 
 
 def _model_first(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the words with the value of `--model` moved to the front; unchanged without `--model`."""
+    """Return the words as a tuple, the value of `--model` moved to the front; unchanged without `--model`."""
     for at, word in enumerate(words):
         flag, equals, value = word.partition("=")
         if flag == "--model" and (equals or at + 1 < len(words)):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nim.engine.arguments.numbers import MisfitError
 from nim.engine.arguments.quoting import TYPOGRAPHIC, joined, plain_dashes
+from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.option_table import Gone, Kind, Option, OptionTable
 from nim.errors import SettingsError, nearest
 from nim.redact import MASK, is_secret_name, mask_argv

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nim.engine.arguments import refusals as argument_refusals
-from nim.engine.arguments.json_values import write_json
-from nim.engine.arguments.numbers import MisfitError
-from nim.engine.arguments.option_values import read_value
+from nim.engine.arguments.read_numbers_and_names import MisfitError
+from nim.engine.arguments.read_option_values import read_value
+from nim.engine.arguments.read_unquoted_json import write_json
 from nim.engine.option_table import Count, Kind, Option, OptionTable
 
 _NEGATIVE_INTEGER = re.compile(r"-\d+")

@@ -44,7 +44,7 @@ class Scanner:
         return tuple(self.found)
 
     def _step(self, char: str) -> None:
-        """Consume the character `char` and all that belongs to it."""
+        """Consume the character `char` and all that belongs to it: quoted text, comment, escape, JSON."""
         if char in BLANKS or char in _ODD_BLANKS:
             self._take_blank(char)
         elif char in "{[" and self._take_json():

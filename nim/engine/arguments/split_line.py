@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from nim.engine.arguments.json_values import NotJSONError, read_loosely
+from nim.engine.arguments.read_unquoted_json import NotJSONError, read_loosely
 from nim.engine.arguments.shell_scanner import BLANKS, Scanner
 from nim.errors import SettingsError
 from nim.redact import mask_argv
@@ -32,7 +32,7 @@ class Line:
 
 
 def tokenize(text: str, *, place: str) -> tuple[str, ...]:
-    """Split a line of arguments as a shell does; return the tokens. SettingsError for an open quote."""
+    """Split a line of arguments as a shell does; return a tuple of words. SettingsError for an open quote."""
     return read_line(text, place=place).tokens
 
 

@@ -60,7 +60,7 @@ def plugin_architectures() -> dict[str, str]:
 
 
 def convertible_suffixes() -> list[list[str]]:
-    """Return [suffix, runner, conversion] for each architecture suffix that vLLM can convert.
+    """Return a list with [suffix, runner, conversion] for each architecture suffix that vLLM can convert.
 
     Each comes with the runner and the conversion of a model with that suffix.
     """

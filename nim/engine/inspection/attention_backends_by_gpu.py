@@ -56,6 +56,7 @@ def backend_rows() -> dict[str, dict[str, Any]]:
 
 
 def _backend_row(backend: Any) -> dict[str, Any]:
+    """Return a new row (dict) with the backend's kind, and no capabilities and cache types yet."""
     kind = "attention" if not backend.is_mla() else "sparse mla" if backend.is_sparse() else "mla"
     return {"kind": kind, "capabilities": [], "cache_dtypes": set()}
 
@@ -100,6 +101,7 @@ def _is_implemented(backend: Any, wanted: Any) -> bool:
         return True
 
     def common(self: Any, *arguments: Any, **_: Any) -> None:
+        """Set `kv_cache_dtype` of the implementation, in place of its own constructor."""
         self.kv_cache_dtype = arguments[6]
 
     with unittest.mock.patch.object(found.__mro__[1], "__init__", common):

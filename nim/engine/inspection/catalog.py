@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nim.engine.find_installed_engine import find_engine
 from nim.engine.inspection.architectures import (
     architecture_rows,
     convertible_suffixes,
@@ -17,7 +18,6 @@ from nim.engine.inspection.architectures import (
 from nim.engine.inspection.attention_backends_by_gpu import backend_rows, cache_rows
 from nim.engine.inspection.pretend_gpu_build import pretend_gpu_build
 from nim.engine.inspection.quantization import checkpoint_rows, method_rows
-from nim.engine.installed_engine import find_engine
 from nim.engine.supported_names_catalog import CATALOG_HISTORY, NAMES, SECTIONS
 
 _BUILD = (
@@ -84,7 +84,7 @@ def remember(out: Path, written: Path, catalog: Mapping[str, Any]) -> None:
 def remembering(
     history: Mapping[str, Any], older: Mapping[str, Any], newer: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return a new history: plus names only `older` has, minus names `newer` has. No file is touched."""
+    """Return a new history (dict): plus names only `older` has, minus names `newer` has. No file access."""
     merged = dict(history)
     for section in SECTIONS:
         rows = {name: row for name, row in history[section].items() if name not in newer[section]}

@@ -47,7 +47,7 @@ def _classes() -> Iterator[tuple[str, Any]]:
 
 
 def _row(cls: Any, name: str) -> dict[str, Any]:
-    """Return the row of configuration class `cls`: defaults, names, parts and more, without empty ones."""
+    """Return the row (dict) of configuration class `cls`: defaults, names, parts …, without empty ones."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
     instance = _instance(cls)

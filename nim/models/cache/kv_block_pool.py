@@ -67,7 +67,7 @@ def _is_one_type(pages: Sequence[Page]) -> bool:
 
 
 def _unified(pages: Sequence[Page]) -> list[Page]:
-    """Return the pages enlarged to the largest one's bytes: by larger blocks, or else by padding."""
+    """Return a list of the pages, enlarged to the largest one's bytes: by larger blocks, else by padding."""
     largest = max(page.bytes for page in pages)
     return [_enlarged(page, largest) for page in pages]
 
@@ -82,7 +82,7 @@ def _enlarged(page: Page, size: int) -> Page:
 
 
 def _equal_groups(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Return groups of equally many pages of one kind; the last group of a kind may be smaller."""
+    """Return a tuple of `Group`s of equally many pages of one kind; the last of a kind may be smaller."""
     buckets: dict[Page, list[Page]] = defaultdict(list)
     for page in pages:
         buckets[_merged_key(page)].append(page)
@@ -101,7 +101,7 @@ def _merged_key(page: Page) -> Page:
 
 
 def _packed(pages: Sequence[Page]) -> tuple[Group, ...]:
-    """Return groups of pages of different sizes that lie side by side in a block."""
+    """Return a tuple of `Group`s of pages of different sizes that lie side by side in a block."""
     buckets: list[list[Page]] = []
     for page in pages:
         bucket = next((b for b in buckets if _is_one_type([*b, page])), None)

@@ -52,9 +52,9 @@ def spare_block_bytes(reading: ModelReading, settings: CacheSettings) -> int | N
 
 
 def longest_context(reading: ModelReading, memory: int, settings: CacheSettings) -> int | None:
-    """Return the largest context in tokens, at most `settings.context`, whose cache fits in `memory` bytes.
+    """Return the longest context in tokens that fits in `memory` bytes; 0 if none does, None if unknown.
 
-    0 where not even one token does, None where the cache is not known: `--max-model-len auto`.
+    At most `settings.context`. For `--max-model-len auto`.
     """
     plan = _plan_of(reading, settings)
     if plan is None:
@@ -78,7 +78,7 @@ def default_batched_tokens(memory: int, gpu: str = "") -> int:
 
 
 def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
-    """Return each pipeline stage's layers as ranges; left-over layers go to stages before the last."""
+    """Return a tuple of each pipeline stage's layers as a range; left-over ones go before the last stage."""
     sizes = [layers // stages] * stages
     for index in range(layers % stages):
         sizes[-(index + 2)] += 1

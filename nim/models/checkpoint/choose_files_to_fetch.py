@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.explain_adapter import ADAPTER_CONFIG
-from nim.models.checkpoint.list_directory import CONFIG, has_config
+from nim.models.checkpoint.explanations.detect_unsupported_formats import find_format
+from nim.models.checkpoint.explanations.explain_adapter import ADAPTER_CONFIG
+from nim.models.checkpoint.list_model_directory import CONFIG, has_config
 from nim.models.checkpoint.select_weight_files import INDEX, engine_files, needs_weights, weight_files
-from nim.models.checkpoint.unsupported_formats import find_format
 
 
 def files_to_fetch(

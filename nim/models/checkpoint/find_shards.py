@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.download_again_command import Origin
-from nim.models.checkpoint.list_directory import ModelFiles, read_config
+from nim.models.checkpoint.explanations.download_again_command import Origin
+from nim.models.checkpoint.list_model_directory import ModelFiles, read_config
 from nim.models.checkpoint.select_weight_files import (
     BIN,
     BIN_INDEX,
@@ -64,7 +64,7 @@ def _index_in(files: ModelFiles, load_format: str) -> str | None:
 
 
 def _missing(named: Collection[str], there: Collection[str]) -> tuple[str, ...]:
-    """Return those of `named` that are not among `there`, sorted."""
+    """Return a sorted tuple of those of `named` that are not among `there`."""
     return tuple(sorted(set(named) - set(there)))
 
 

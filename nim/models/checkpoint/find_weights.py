@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
-from nim.models.checkpoint.check_weight_file import damaged, read_weights_file
-from nim.models.checkpoint.download_again_command import Origin
-from nim.models.checkpoint.explain_adapter import ADAPTER_WEIGHTS
-from nim.models.checkpoint.explain_missing_weights import (
+from nim.models.checkpoint.explanations.download_again_command import Origin
+from nim.models.checkpoint.explanations.explain_adapter import ADAPTER_WEIGHTS
+from nim.models.checkpoint.explanations.explain_missing_weights import (
     adapter,
     adapter_beside,
     missing_files,
@@ -19,7 +18,8 @@ from nim.models.checkpoint.explain_missing_weights import (
 )
 from nim.models.checkpoint.find_shards import Shards, shards_of
 from nim.models.checkpoint.findings import Fault, Finding
-from nim.models.checkpoint.list_directory import ModelFiles
+from nim.models.checkpoint.list_model_directory import ModelFiles
+from nim.models.checkpoint.read_weight_file import damaged, read_weights_file
 from nim.models.checkpoint.select_weight_files import WeightSet, local_weights, needs_weights, other_weights
 from nim.models.checkpoint.weight_bytes_by_type import Weights, is_quantized, weights_of
 

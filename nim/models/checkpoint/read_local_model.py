@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nim.models.checkpoint.download_again_command import origin_of
-from nim.models.checkpoint.explain_missing_weights import missing_files
-from nim.models.checkpoint.explain_wrong_path import refuse_directory, refuse_path
+from nim.models.checkpoint.explanations.download_again_command import origin_of
+from nim.models.checkpoint.explanations.explain_missing_weights import missing_files
+from nim.models.checkpoint.explanations.explain_wrong_path import refuse_directory, refuse_path
 from nim.models.checkpoint.find_weights import read_weights
 from nim.models.checkpoint.findings import Finding
-from nim.models.checkpoint.list_directory import CONFIG, ModelFiles, list_files, read_config
+from nim.models.checkpoint.list_model_directory import CONFIG, ModelFiles, list_files, read_config
 from nim.models.checkpoint.select_weight_files import AUTO
 from nim.models.checkpoint.weight_bytes_by_type import Weights
 

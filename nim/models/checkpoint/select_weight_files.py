@@ -67,7 +67,7 @@ class WeightSet:
 
 
 def local_weights(names: Collection[str], load_format: str) -> WeightSet | None:
-    """Return the `WeightSet` that the engine would load of these names, before its index is applied.
+    """Return the `WeightSet` the engine would load, before its index applies; None for an unknown format.
 
     `names` are relative to the directory. None for load formats whose files are not known here, as those that
     plugins add.

@@ -34,7 +34,7 @@ def cache_of(config: Mapping[str, Value], environ: Mapping[str, str]) -> str:
 
 
 def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str, str]) -> tuple[Wanted, ...]:
-    """Return a `Wanted` per repository that the start downloads: model, draft model, tokenizer, config."""
+    """Return a tuple, a `Wanted` per repository that the start downloads: model, draft, tokenizer, config."""
     cache = cache_of(config, environ)
     found = {
         (repository, revision): Wanted(repository=repository, revision=revision, cache=cache, **more)

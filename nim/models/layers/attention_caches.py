@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nim.models.attention_heads import Heads, attends_latently
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
+from nim.models.config.read_attention_heads import Heads, attends_latently
 from nim.models.layers.latent_attention_caches import latent_caches
 from nim.models.layers.layer_kinds import model_window
 from nim.models.types import Cache, LayerKind
@@ -64,7 +64,7 @@ def _gemma4(config: ModelConfig, heads: Heads, _index: int, kind: LayerKind) -> 
 
 
 def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKind) -> Caches | None:
-    """Return IQuest's caches: a full one for the first pass, a window for each further pass."""
+    """Return IQuest's caches: full for the first pass, a window for each further one; None if unknown."""
     cache = full_cache(heads)
     if cache is None:
         return None
@@ -73,7 +73,7 @@ def _iquest_loops(config: ModelConfig, heads: Heads, _index: int, _kind: LayerKi
 
 
 def _latent(config: ModelConfig, _heads: Heads, index: int, _kind: LayerKind) -> Caches | None:
-    """Return latent caches for a model that the engine does not list among those with latent attention."""
+    """Return latent caches of a model the engine does not list as latent (MLA); None if unknown."""
     return latent_caches(config, index)
 
 
@@ -132,7 +132,7 @@ def _windows(field: str) -> Callable[[ModelConfig, Heads, int, LayerKind], Cache
     """Return a reader of caches that takes each layer's window from the configuration's list `field`."""
 
     def caches(config: ModelConfig, heads: Heads, index: int, kind: LayerKind) -> Caches | None:
-        """Return the cache of a layer with its window from the list."""
+        """Return the one cache of a layer, with its window from the list; None if heads are unknown."""
         windows, cache = config.first_list(field), _plain(config, heads, kind)
         if cache is None or windows is None or kind != LayerKind.SLIDING:
             return None if cache is None else (cache,)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.types import Cache, LayerKind
 
 # The indexer keeps a byte a channel and a 4-byte scale for each 128 of them.
@@ -45,7 +45,7 @@ def _latent(config: ModelConfig) -> Cache | None:
 
 
 def _sparse(config: ModelConfig, index: int) -> tuple[Cache, ...] | None:
-    """Return the latent cache, and the indexer's if layer `index` has one; None if unknown."""
+    """Return a tuple: the latent cache, and the indexer's if layer `index` has one; None if unknown."""
     latent = _latent(config)
     if latent is None:
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.layers.layer_kinds_by_family import FAMILIES, LAYER_WORDS
 from nim.models.types import LayerKind
 
@@ -36,7 +36,7 @@ _DEAF = frozenset({"qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen2_vl_text", 
 
 
 def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...] | None:
-    """Return the `LayerKind` of every layer in order; None if the number of layers is unknown."""
+    """Return a tuple of every layer's `LayerKind` in order; None if the number of layers is unknown."""
     kind = config.text.model_type or ""
     count = layer_count(config)
     if count is None:
@@ -100,12 +100,12 @@ def _stated(config: ModelConfig) -> tuple[LayerKind, ...] | None:
 
 
 def _by_period(config: ModelConfig, kind: str, count: int) -> tuple[LayerKind, ...]:
-    """Return `count` kinds: full attention in every n-th layer, by the configuration's period."""
+    """Return a tuple of `count` kinds: full attention in every n-th layer, by the configuration's period."""
     field, default, others = _PERIODS.get(kind, ("", 1, LayerKind.FULL))
     period = (config.first_integer(field, f"_{field}") if field else None) or default
     return tuple(LayerKind.FULL if (index + 1) % period == 0 else others for index in range(count))
 
 
 def _with_last(kind: str, kinds: tuple[LayerKind, ...]) -> tuple[LayerKind, ...]:
-    """Return the kinds, with the last one set to full attention for families that have it so."""
+    """Return the kinds as a tuple, the last one set to full attention for families that have it so."""
     return (*kinds[:-1], LayerKind.FULL) if kind in _LAST_IS_FULL and kinds else kinds

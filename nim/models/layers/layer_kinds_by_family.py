@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.types import LayerKind
 
 Kinds = tuple[LayerKind, ...]
@@ -120,7 +120,7 @@ def _windows(field: str) -> Callable[[ModelConfig, int], Kinds | None]:
     """Return a reader of layer kinds: sliding where the list `field` has a window, full otherwise."""
 
     def kinds(config: ModelConfig, count: int) -> Kinds | None:
-        """Return the kinds by the listed windows."""
+        """Return the kinds by the listed windows; None without a list."""
         windows: Sequence[object] | None = config.first_list(field)
         if windows is None:
             return None

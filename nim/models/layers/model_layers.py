@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nim.models.attention_heads import Heads
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
+from nim.models.config.read_attention_heads import Heads
 from nim.models.layers.attention_caches import attention_caches, full_cache
 from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.layers.recurrent_states import state_checkpoints, state_tensors
@@ -24,7 +24,7 @@ _UNKNOWN = frozenset({
 
 
 def read_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
-    """Return the language part's layers with their caches, in order; None if one cache is unknown."""
+    """Return a tuple of the language part's layers with caches, in order; None if one cache is unknown."""
     if config.text.model_type in _UNKNOWN:
         return None
     if config.text.model_type in _ENCODERS or looks_both_ways(config):
@@ -48,13 +48,13 @@ def looks_both_ways(config: ModelConfig) -> bool:
 
 
 def _encoder_layers(config: ModelConfig) -> tuple[Layer, ...] | None:
-    """Return an encoder's layers, which have no caches; None if their number is unknown."""
+    """Return a tuple of an encoder's layers, which have no caches; None if their number is unknown."""
     count = config.first_integer("num_hidden_layers", "n_layer")
     return None if count is None else (Layer(kind=LayerKind.ENCODER),) * count
 
 
 def _decoder_layers(config: ModelConfig, heads: Heads) -> tuple[Layer, ...] | None:
-    """Return an encoder-decoder's decoder layers, with self- and cross-attention caches; None if unknown."""
+    """Return a tuple of decoder layers, with self- and cross-attention caches; None if unknown."""
     count, own = config.first_integer("decoder_layers", "num_decoder_layers"), full_cache(heads)
     if count is None or own is None:
         return None

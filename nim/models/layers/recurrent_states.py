@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.types import StateTensor
 
 Tensors = tuple[StateTensor, ...]

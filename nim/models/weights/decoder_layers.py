@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nim.models.attention_heads import Heads, is_latent, read_heads
-from nim.models.config import ModelConfig
-from nim.models.generation_or_pooling import generates
+from nim.models.config.detect_task_and_modalities import generates
+from nim.models.config.model_config import ModelConfig
+from nim.models.config.read_attention_heads import Heads, is_latent, read_heads
 from nim.models.layers import read_layers
 from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
 from nim.models.weights.parts import encoder_decoder
 from nim.models.weights.parts.attention import grouped_queries
-from nim.models.weights.parts.expert_layers import sparse_layers
 from nim.models.weights.parts.family_extras import layer_extras, shared_queries, shares_keys
 from nim.models.weights.parts.feed_forward import feed_forward_modules
 from nim.models.weights.parts.latent_attention import latent_attention
-from nim.models.weights.parts.model_families import Family, family_of
+from nim.models.weights.parts.layers_with_experts import sparse_layers
+from nim.models.weights.parts.model_family_properties import Family, family_of
 from nim.models.weights.parts.read_required_sizes import UnknownSizeError, size
 from nim.models.weights.parts.recurrent_layers import mixer_modules
 from nim.models.weights.weight_matrices import Linear, Module, Vocabulary
@@ -57,7 +57,7 @@ def decoder_layers(config: ModelConfig) -> tuple[tuple[Module, ...], ...]:
 
 
 def _layers_by_kind(config: ModelConfig) -> tuple[Layer, ...]:
-    """Return a `Layer` without caches for each layer; raise UnknownSizeError if they are unknown."""
+    """Return a tuple, a `Layer` without caches for each layer; raise UnknownSizeError if unknown."""
     kinds = layer_kinds(config)
     if kinds is None:
         raise UnknownSizeError("num_hidden_layers")

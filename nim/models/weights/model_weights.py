@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.types import Quantization
 from nim.models.weights.decoder_layers import decoder_layers, embedding, head, shares_embedding
 from nim.models.weights.parts.family_extras import model_extras
@@ -122,7 +122,7 @@ def _weights(config: ModelConfig, formats: Formats) -> ModelWeights:
 
 
 def _layers(config: ModelConfig, formats: Formats) -> tuple[Weights, ...]:
-    """Return a Counter of weights for each layer; equal layers share one object."""
+    """Return a tuple, a Counter of weights for each layer; equal layers share one object."""
     alike: dict[tuple[int, int | None], Weights] = {}
     found = []
     for index, modules in enumerate(decoder_layers(config)):

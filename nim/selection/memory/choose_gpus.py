@@ -93,7 +93,7 @@ def _with_most_room(case: Case, shares: Mapping[int, float | None], count: int) 
     gpus, need = case.group.gpus, case.estimate.need_bytes or 0
 
     def rank(place: int) -> tuple[int, bool, int]:
-        """Return a GPU's sort key: sufficient, unknown, insufficient; idle; user's order."""
+        """Return a GPU's sort key (tuple): sufficient, unknown, insufficient; idle; user's order."""
         available = _usable(case, gpus[place], shares[place])
         return 1 if available is None else 0 if available >= need else 2, is_busy(gpus[place]), place
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nim.engine.arguments.numbers import MisfitError
+from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.option_table import OptionTable
 from nim.engine.value_limits import Limits, limits_from
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.manifest import Engine, Profile, load_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.profile_ids import content_id, write_ids, wrong_ids
 
 PROFILE = Profile(
@@ -49,7 +49,7 @@ def test_id_does_not_follow_the_order_of_keys() -> None:
 def test_ids_are_written_and_nothing_else_changes(tmp_path: Path) -> None:
     path = tmp_path / "rocket.yaml"
     path.write_text(TEXT)
-    assert any("is not that of its content" in problem for problem in check_manifest(load_manifest(path)))
+    assert any("is not that of its content" in problem for problem in manifest_problems(load_manifest(path)))
     assert write_ids(path) == 2
     manifest = load_manifest(path)
     assert wrong_ids(manifest) == ()
@@ -63,6 +63,6 @@ def test_ids_are_written_and_nothing_else_changes(tmp_path: Path) -> None:
 def test_check_finds_profiles_with_the_same_label(tmp_path: Path) -> None:
     path = tmp_path / "rocket.yaml"
     path.write_text(TEXT.replace('tp: "2"', 'tp: "1", product_name_regex: "("'))
-    problems = "\n".join(check_manifest(load_manifest(path)))
+    problems = "\n".join(manifest_problems(load_manifest(path)))
     assert "2 profiles are called vllm-bf16-tp1-pp1" in problems
     assert "not a regular expression" in problems

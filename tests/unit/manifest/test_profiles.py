@@ -11,7 +11,7 @@ import yaml
 from nim.engine import check_values, load_options
 from nim.hardware.gpu_products import PRODUCTS
 from nim.manifest import Manifest, Profile, load_manifest, manifest_paths, manifest_to_json, read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import schema_text
 from nim.manifest.types import GB
 from nim.selection.effective_options import options_of
@@ -41,7 +41,7 @@ def start_of(profile: Profile, manifest: Manifest, **told: Any) -> Start:
 
 
 def test_nothing_is_wrong(manifest: Manifest) -> None:
-    assert check_manifest(manifest) == ()
+    assert manifest_problems(manifest) == ()
 
 
 def test_file_is_named_after_its_model(manifest: Manifest) -> None:
@@ -101,7 +101,7 @@ def test_published_json_is_the_manifest_again(manifest: Manifest) -> None:
     assert again.profiles == manifest.profiles
     assert again.model == manifest.model
     assert again.variants == manifest.variants
-    assert check_manifest(again) == ()
+    assert manifest_problems(again) == ()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from nim.models.config import model_config
-from nim.models.interpret_config import read_model
+from nim.models.config.interpret_config import read_model
+from nim.models.config.model_config import model_config
 from nim.models.types import ModelReading
 
 LLAMA: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies
 
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.facts import facts_of
 from nim.models.weights.weight_matrices import Ranks
 from tests.unit.models.weights.configs import DENSE, FAMILIES, FP8_BLOCKS, LATENT, MIXTURE, Config

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.types import KvCache
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.generic_manifest import manifest_for_model
 
@@ -71,7 +71,7 @@ def test_profiles_for_gpus_and_cpu() -> None:
     assert {profile.weights_gb for profile in manifest.profiles} == {16.06}
     assert all(profile.source == "/models/rocket" for profile in manifest.profiles)
     assert all(profile.engine.args == {"enable-lora": True} for profile in manifest.profiles if profile.lora)
-    assert check_manifest(manifest) == ()
+    assert manifest_problems(manifest) == ()
 
 
 @pytest.mark.parametrize(

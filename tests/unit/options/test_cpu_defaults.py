@@ -7,7 +7,7 @@ import pytest
 from nim.hardware.types import GIB
 from nim.options.cpu_defaults import KV_CACHE, cpu_entries
 from nim.options.option_layers import Entry
-from nim.selection.rejected_profiles import NoProfileFits
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from tests.unit.selection.machines import NOTHING, wishing
 from tests.unit.selection.models import LLAMA_8B, SIZES, brought
 

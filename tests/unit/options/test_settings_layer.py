@@ -3,8 +3,8 @@
 import pytest
 
 from nim.engine import load_options, parse_arguments
-from nim.engine.arguments.numbers import MisfitError
-from nim.engine.arguments.option_values import read_text
+from nim.engine.arguments.read_numbers_and_names import MisfitError
+from nim.engine.arguments.read_option_values import read_text
 from nim.engine.option_table import Count, Option
 from nim.errors import SettingsError
 from nim.options.option_layers import Layered

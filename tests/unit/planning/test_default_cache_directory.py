@@ -10,7 +10,7 @@ import pytest
 from nim.errors import PreflightError
 from nim.planning import default_cache_directory
 from nim.planning.default_cache_directory import default_cache
-from nim.planning.host_facts import read_host_facts
+from nim.planning.read_host_facts import read_host_facts
 from nim.settings import read_settings
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")

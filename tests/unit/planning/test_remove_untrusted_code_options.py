@@ -11,7 +11,7 @@ from nim.engine import load_options
 from nim.manifest import load_manifest, manifest_paths
 from nim.planning.remove_untrusted_code_options import CODE, TRUST
 from nim.value_origins import Layer
-from tests.unit.planning.test_engine_argument_line import model, planned
+from tests.unit.planning.option_layers.test_read_engine_argument_line import model, planned
 
 __all__ = ["model"]
 

@@ -9,7 +9,7 @@ from nim.manifest import Manifest, read_manifest
 from nim.recipes.importer import Choice, import_recipe
 from nim.recipes.manifest_draft import Draft, DraftProfile, plain
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.recipe_file import Recipe, read_recipe
+from nim.recipes.read_recipe_file import Recipe, read_recipe
 from nim.selection.fit_types import Wishes
 from nim.selection.select import Selection, select
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nim.errors import ManifestError
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.recipes.importer import Choice, RecipeRefused
 from tests.unit.recipes.small import (
     EVERYTHING,
@@ -80,7 +80,7 @@ def test_variants_become_checkpoints_of_their_precision() -> None:
     fp8 = the(manifest, "vllm-fp8-tp1-pp1")
     assert fp8.source == "hf://acme/Rocket-8B-FP8"
     assert fp8.engine.args == {"kv-cache-dtype": "fp8"}
-    assert check_manifest(manifest) == ()
+    assert manifest_problems(manifest) == ()
 
 
 def test_the_memory_is_the_engines_share_of_what_the_gpus_must_have() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nim.manifest import read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import manifest_schema
 from nim.recipes.manifest_text import draft_text, scalar, written
 from tests.unit.recipes.small import drafted, recipe, weights
@@ -43,7 +43,7 @@ def full() -> str:
 
 def test_it_is_a_manifest_without_a_fault_of_the_published_schema() -> None:
     manifest = read_manifest(full())
-    assert check_manifest(manifest) == ()
+    assert manifest_problems(manifest) == ()
     jsonschema.validate(yaml.safe_load(full()), manifest_schema())
 
 

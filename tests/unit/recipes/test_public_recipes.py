@@ -10,13 +10,13 @@ from nim.cli.main import main
 from nim.engine import check_values, load_options, render_arguments
 from nim.hardware import hardware_from_gpus
 from nim.manifest import Manifest, read_manifest
-from nim.manifest.check import check_manifest
+from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import manifest_schema
 from nim.recipes.importer import Choice, RecipeRefused, import_recipe
 from nim.recipes.manifest_text import draft_text
-from nim.recipes.recipe_file import load_recipe
+from nim.recipes.read_recipe_file import load_recipe
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.fit_types import Wishes
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,7 +51,7 @@ def test_it_makes_a_valid_manifest_or_gives_the_reasons(path: Path) -> None:
         return
     text = imported(path)
     assert text == imported(path)
-    assert check_manifest(found) == ()
+    assert manifest_problems(found) == ()
     jsonschema.validate(yaml.safe_load(text), manifest_schema())
     engines = [profile.engine for profile in found.profiles]
     engines += [found.profiles[0].engine.under(variant.engine) for variant in found.variants.values()]
@@ -91,7 +91,7 @@ def test_only_another_program_is_in_the_way_when_unknown_options_are_dropped(pat
     if isinstance(found, RecipeRefused):
         assert {reason.key for reason in found.reasons} == {"omni"}
     else:
-        assert check_manifest(found) == ()
+        assert manifest_problems(found) == ()
 
 
 def test_models_that_people_know_run_as_one_would_run_them() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nim.hardware.synthetic import hardware_from_gpus
+from nim.hardware.hardware_from_gpus_option import hardware_from_gpus
 from nim.hardware.types import GB, Hardware, Mig
 from nim.manifest import Manifest, find_manifest, read_manifest
 from nim.selection.fit_types import Wishes

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nim.hardware.types import Hardware
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.generic_manifest import manifest_for_model
 from nim.selection.fit_types import Wishes

@@ -6,7 +6,7 @@ import pytest
 
 from nim.errors import ProfileError
 from nim.hardware.types import GB
-from nim.selection.rejected_profiles import NoProfileFits
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, sliced, wishing
 

@@ -11,9 +11,9 @@ from nim.hardware.types import GB, Gpu, Hardware, Mig
 from nim.manifest import Manifest, Profile
 from nim.manifest.types import KvCache, Model, Parameters
 from nim.plan import Refusal
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.find_named_profile import Asked
 from nim.selection.fit_types import Wishes
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, compare_all, select
 from tests.unit.selection.machines import machine, wishing
 from tests.unit.selection.models import LLAMA_8B, brought

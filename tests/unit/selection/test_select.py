@@ -8,9 +8,9 @@ import pytest
 from nim.errors import ProfileError
 from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.explain_selection import explain
 from nim.selection.fit_types import Wishes
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import Selection, select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, sliced, unmeasured, wishing
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.attention_heads import Heads
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
+from nim.models.config.read_attention_heads import Heads
 from nim.models.types import Layer, LayerKind
-from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.model_family_properties import Family
 from nim.models.weights.parts.read_required_sizes import UnknownSizeError, size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, replicated

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.weights.parts.attention import ATTENTION_HEADS
 from nim.models.weights.parts.read_required_sizes import size
 from nim.models.weights.tensor_parallel_split import Share, undivided
@@ -29,7 +29,7 @@ def encoder_decoder_extras(config: ModelConfig) -> Iterator[Module]:
 
 
 def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
-    """Return the two matrices of one attention: `qkv_proj` and `out_proj`."""
+    """Return the two matrices of one attention as a tuple of `Linear`: `qkv_proj` and `out_proj`."""
     count = size(config, "decoder_attention_heads", "num_attention_heads")
     heads = Share(count, hidden // count, ATTENTION_HEADS)
     return (
@@ -39,6 +39,6 @@ def _attention(config: ModelConfig, hidden: int) -> tuple[Linear, ...]:
 
 
 def _feed_forward(config: ModelConfig, width: str, hidden: int) -> tuple[Linear, ...]:
-    """Return the two matrices of a feed-forward network: `fc1` and `fc2`."""
+    """Return the two matrices of a feed-forward network as a tuple of `Linear`: `fc1` and `fc2`."""
     inner = size(config, width, "intermediate_size")
     return column("fc1", hidden, inner, what=_MLP), row("fc2", inner, hidden, what=_MLP)

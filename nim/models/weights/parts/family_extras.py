@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.config import ModelConfig
+from nim.models.config.model_config import ModelConfig
 from nim.models.layers.layer_kinds import layer_kinds
 from nim.models.types import Layer, LayerKind
 from nim.models.weights.parts import encoder_decoder

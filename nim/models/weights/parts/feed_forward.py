@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.weights.parts.family_extras import shares_keys
-from nim.models.weights.parts.model_families import Family
+from nim.models.weights.parts.model_family_properties import Family
 from nim.models.weights.parts.read_required_sizes import UnknownSizeError, size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Experts, Linear, Module, replicated

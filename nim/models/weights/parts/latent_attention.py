@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from nim.models.config import ModelConfig, as_size
+from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.types import Layer
 from nim.models.weights.parts.attention import ATTENTION_HEADS
 from nim.models.weights.parts.read_required_sizes import size

@@ -1,6 +1,6 @@
 """Read sizes that the computation of weights requires; a missing one is an UnknownSizeError."""
 
-from nim.models.config import ModelConfig, Section
+from nim.models.config.model_config import ModelConfig, Section
 
 
 class UnknownSizeError(Exception):

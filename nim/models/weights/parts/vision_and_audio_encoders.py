@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from nim.models.config import ModelConfig, Section, as_size
+from nim.models.config.model_config import ModelConfig, Section, as_size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, column, replicated, row
 

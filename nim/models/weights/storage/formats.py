@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nim.models.config import as_integer, as_size
+from nim.models.config.model_config import as_integer, as_size
 from nim.models.weights.storage.bits_and_scales import Rule, Storage
 
 FP8_TENSOR = Storage(bits=8)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nim.models.config import ModelConfig, as_integer, as_size
-from nim.models.quantization import quantization_mapping
-from nim.models.quantized_precision import weight_groups
+from nim.models.config.model_config import ModelConfig, as_integer, as_size
+from nim.models.quantization.read_precision import weight_groups
+from nim.models.quantization.read_quantization import quantization_mapping
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
@@ -172,7 +172,7 @@ def _compressed_tensors(checkpoint: _Checkpoint) -> Formats | None:
         named.append((module_list(target for target in targets if target != "Linear"), stored))
 
     def by_name(name: str) -> Storage | None:
-        """Return the format of the group that targets a module."""
+        """Return the `Storage` of the group that targets a module; None if it is not quantized."""
         probe = f"{name}.0.up_proj" if name.endswith("experts") else name
         return next((stored for targets, stored in named if targets.has(probe)), every)
 

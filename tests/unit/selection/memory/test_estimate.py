@@ -9,12 +9,12 @@ from nim.hardware.types import GB, Hardware
 from nim.manifest import Manifest, Profile
 from nim.plan import Refusal
 from nim.selection.effective_options import options_of
+from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.explain_selection import explain
 from nim.selection.fit_types import Wishes
 from nim.selection.memory import Estimate, estimate
 from nim.selection.memory.estimate_inputs import Start
 from nim.selection.parallel_sizes import parallel_of
-from nim.selection.rejected_profiles import NoProfileFits
 from nim.selection.select import select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.weights.parts.feed_forward import dense_width, feed_forward_modules, read_mixture
-from nim.models.weights.parts.model_families import family_of
+from nim.models.weights.parts.model_family_properties import family_of
 from nim.models.weights.weight_matrices import Linear
 from tests.unit.models.weights.configs import DENSE
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nim.models.config import model_config
+from nim.models.config.model_config import model_config
 from nim.models.weights.model_weights import read_weights
 from nim.models.weights.parts.vision_and_audio_encoders import tower_modules
 from nim.models.weights.tensor_parallel_split import CannotSplitError

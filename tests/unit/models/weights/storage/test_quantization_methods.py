@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nim.models.config import model_config
-from nim.models.quantization import read_quantization
+from nim.models.config.model_config import model_config
+from nim.models.quantization.read_quantization import read_quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
 from nim.models.weights.storage.format_of_each_module import Formats

@@ -1,0 +1,1 @@
+"""One module per check of a running service."""

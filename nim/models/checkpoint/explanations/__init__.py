@@ -1,0 +1,1 @@
+"""Why a directory is not what the engine loads, and what to type instead."""

@@ -1,0 +1,1 @@
+"""How a checkpoint is quantized, and what the engine refuses of it."""

@@ -1,0 +1,1 @@
+"""The engine's rules on combinations of options, and their checks."""

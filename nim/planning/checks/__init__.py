@@ -1,0 +1,1 @@
+"""Checks of a start before it is planned to the end."""

@@ -1,0 +1,1 @@
+"""Option layers read from files, variables and the command line."""

@@ -1,0 +1,1 @@
+"""supervisord: starting it, talking to it, and the programs under it."""
