@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 ANY, LOCAL, NONE = "*", "local", "none"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?")
-_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+)[/?#]")
+# Compiled when first used: most starts name no origin.
+_ORIGIN = r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]{1,5}))?"
+_PATH = r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+)[/?#]"
 _USUAL_PORTS = {"http": 80, "https": 443}
 # A token of RFC 9110 without "$", which nginx cannot write and no known header has.
 _TOKEN = re.compile(r"[A-Za-z0-9!#%&'*+.^_`|~-]+")
@@ -48,7 +49,7 @@ def header_names(words: Sequence[str]) -> tuple[str, ...]:
 def _origin(word: str) -> str:
     """Return an origin in lower case, without its scheme's usual port; CorsWordError if it is none."""
     _refuse_usual_mistakes(word)
-    parts = _ORIGIN.fullmatch(word.lower())
+    parts = re.fullmatch(_ORIGIN, word.lower())
     if parts is None or int(parts[3] or 0) > 65_535:
         raise CorsWordError(
             word, "expected scheme://host or scheme://host:port, other than ASCII letters as xn--…"
@@ -67,7 +68,7 @@ def _refuse_usual_mistakes(word: str) -> None:
         )
     if "@" in word:
         raise CorsWordError(word, "an origin has no user and no password")
-    if path := _PATH.match(word):
+    if path := re.match(_PATH, word):
         raise CorsWordError(word, "an origin has no path", path[1])
     if ANY in word:
         raise CorsWordError(word, f"each origin is named in full; only {ANY} alone stands for any")
