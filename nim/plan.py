@@ -17,14 +17,14 @@ FORMAT = 1
 
 # Names in the run directory, defined once.
 PLAN_FILE = "plan.json"
-NGINX_FILE = "nginx.conf"
+NGINX_FILE, HEALTH_NGINX_FILE = "nginx.conf", "health.conf"
 ARGS_FILE = "vllm.args"
 MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.json"
 NOT_READY_FILE = "not_ready.json"
 VERDICT_FILE = "verdict.json"
 DRAINING_FILE = "draining"
-STALLED_FILE = "stalled"
+STALLED_FILE, SERVING_FILE = "stalled", "serving"
 LOCK_FILE = "lock"
 LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"

@@ -27,11 +27,11 @@ class Authority:
             "req", "-x509", *_new_key(self._key), "-out", self.certificate, "-subj", f"/CN={directory.name}"
         )
 
-    def issue(self, name: str, *, days: int = 30) -> Pair:
-        """Return a pair signed for localhost. Negative days: it has expired."""
+    def issue(self, name: str, *, days: int = 30, also: str = "") -> Pair:
+        """Return a pair signed for localhost. Negative days: it has expired. `also`: more extensions."""
         pair = Pair(certificate=self._path(f"{name}.pem"), key=self._path(f"{name}.key"))
         request, extensions = self._path(f"{name}.csr"), self._directory / "extensions"
-        extensions.write_text(SUBJECT_NAMES)
+        extensions.write_text(f"{SUBJECT_NAMES}\n{also}")
         _openssl("req", *_new_key(pair.key), "-out", request, "-subj", f"/CN={name}")
         signed_by = (
             "-CA",

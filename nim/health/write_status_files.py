@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.health.detect_startup_phase import DOING, IN_ORDER, Step
-from nim.plan import DRAINING_FILE, NOT_READY_FILE, STALLED_FILE, STATE_FILE
+from nim.plan import DRAINING_FILE, NOT_READY_FILE, SERVING_FILE, STALLED_FILE, STATE_FILE
 from nim.service_state import Failure, Phase, PhaseDone, State
 
 
@@ -32,10 +32,11 @@ class StatusPublisher:
     """Publishes each change of the state, starting from the one written by the launcher.
 
     `now` returns Unix seconds. `eta` returns the seconds until ready; called at each change and `tick`.
+    `judged`: stalls are detected, so that an engine which is late to answer /health is not yet unready.
     """
 
-    def __init__(self, run_dir: Path, now: Callable[[], float] = time.time) -> None:
-        self._run_dir, self._now = run_dir, now
+    def __init__(self, run_dir: Path, now: Callable[[], float] = time.time, *, judged: bool = True) -> None:
+        self._run_dir, self._now, self._judged = run_dir, now, judged
         self.eta: Callable[[State], float | None] = lambda _: None
         self.state = State.from_json((run_dir / STATE_FILE).read_text(encoding="utf-8"))
         self._began = self.state.started_at
@@ -108,7 +109,7 @@ class StatusPublisher:
         """Publish that nothing runs any more, and remove the flag files."""
         if self.state.phase is not Phase.STOPPED:
             self._enter(Phase.STOPPED, "stopped")
-        for name in (DRAINING_FILE, STALLED_FILE):
+        for name in (DRAINING_FILE, STALLED_FILE, SERVING_FILE):
             (self._run_dir / name).unlink(missing_ok=True)
 
     def _raise_flag(self, name: str) -> None:
@@ -121,6 +122,10 @@ class StatusPublisher:
     ) -> None:
         """Publish message and progress, and a new phase; the phase before becomes a finished one."""
         state, now = self.state, self._now()
+        if ready and self._judged:
+            self._raise_flag(SERVING_FILE)
+        elif not ready:
+            (self._run_dir / SERVING_FILE).unlink(missing_ok=True)
         changed = replace(state, message=message, progress=progress, ready=ready)
         if phase is not state.phase:
             passed = PhaseDone(phase=state.phase, seconds=round(max(now - state.phase_since, 0), 3))

@@ -31,6 +31,15 @@ DEFAULT_VARIABLES = {
     "DO_NOT_TRACK": "1",
 }
 
+# What one request may ask for, where vLLM's own bound is far above what the batch holds: answers to a prompt
+# (16384; OpenAI's API takes 128) and prompts (1024). A media address that is allowed could redirect to one
+# that is not.
+REQUEST_BOUNDS = {
+    "VLLM_MAX_N_SEQUENCES": "128",
+    "VLLM_MAX_COMPLETION_PROMPTS": "128",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+}
+
 # Whoever sets one of these has processes on other machines, perhaps.
 SEVERAL_NODES = frozenset(
     {"data_parallel_address", "distributed_executor_backend", "master_addr", "nnodes", "node_rank"}
@@ -65,6 +74,7 @@ def default_entries() -> Iterator[Entry]:
     """Yield an Entry for each of this project's own defaults, the weakest layer."""
     yield from entries(Layer.DEFAULT, "nim", DEFAULT_OPTIONS)
     yield from entries(Layer.DEFAULT, "nim", DEFAULT_VARIABLES)
+    yield from entries(Layer.DEFAULT, "nim: bounds of one request", REQUEST_BOUNDS)
 
 
 def derived_entries(

@@ -1,5 +1,6 @@
 """The NIM_* variables that set an engine option, each checked as the option's flag is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,9 @@ from nim.engine.arguments.refusals import Refusal, refuse_all, variable_misfit
 from nim.options.option_layers import Entry, Layered
 from nim.settings import Settings, declared
 from nim.value_origins import Layer, Origin
+
+# vLLM takes the smallest of this, the request's own number and the room left in the context.
+OUTPUT_TOKENS_KEY = "max_new_tokens"
 
 
 def settings_entries(settings: Settings, table: OptionTable) -> Layered:
@@ -22,10 +26,19 @@ def settings_entries(settings: Settings, table: OptionTable) -> Layered:
         if declaration.option and settings.given(name):
             option = table.options[declaration.option]
             read.add(settings.names_used[name], option, getattr(settings, name))
+    read.entries += _output_tokens(settings)
     if read.refused and settings.strict_args:
         raise refuse_all(read.refused, "the environment")
     warnings = [*read.warnings, *(f"{one.one_line()}; passed on as it is" for one in read.refused)]
     return Layered(entries=tuple(read.entries), warnings=tuple(warnings), rest=tuple(read.rest))
+
+
+def _output_tokens(settings: Settings) -> Iterator[Entry]:
+    """Yield an Entry with the ceiling of NIM_MAX_OUTPUT_TOKENS, a key of a JSON option; else nothing."""
+    if settings.max_output_tokens is not None:
+        origin = Origin(layer=Layer.ENV, place=settings.names_used["max_output_tokens"])
+        value = {OUTPUT_TOKENS_KEY: settings.max_output_tokens}
+        yield Entry(name="override_generation_config", value=value, origin=origin)
 
 
 @dataclass(slots=True)

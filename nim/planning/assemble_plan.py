@@ -13,7 +13,6 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
-    NGINX_FILE,
     Download,
     Engine,
     Model,
@@ -22,7 +21,7 @@ from nim.plan import (
 )
 from nim.planning.refuse_and_mask_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without
-from nim.render.nginx import render_nginx
+from nim.render.nginx import nginx_files
 from nim.render.vllm_args import read_args, render_args
 from nim.selection.select import Selection
 from nim.settings import Settings
@@ -64,7 +63,7 @@ def assemble(decided: Decided) -> Plan:
     unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
     engine = _engine(decided, args, unset)
     warnings = (*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings)
-    nginx = render_nginx(
+    nginx = nginx_files(
         gateway,
         run_dir=host.run_dir,
         engine_address=engine.address,
@@ -92,7 +91,7 @@ def assemble(decided: Decided) -> Plan:
         refused=decided.selection.refused,
         warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(
-            RenderedFile(path=NGINX_FILE, text=nginx),
+            *(RenderedFile(path=name, text=text) for name, text in nginx.items()),
             RenderedFile(path=ARGS_FILE, text=args),
             RenderedFile(path=MANIFEST_FILE, text=decided.manifest),
         ),

@@ -6,6 +6,7 @@ Used before the start and before each reload, so that nginx is never given files
 import ssl
 import time
 from contextlib import suppress
+from typing import Any
 
 from nim.errors import PreflightError
 from nim.gateway_plan import Tls
@@ -19,6 +20,8 @@ DAY_SECONDS = 24 * 3600
 # OpenSSL's verification results.
 NOT_YET_VALID, EXPIRED = 9, 10
 _LARGEST_FILE = 1 << 20
+# Object identifier 1.3.6.1.4.1.11129.2.4.2 in DER: a certificate's timestamps of Certificate Transparency.
+_SIGNED_TIMESTAMPS = bytes.fromhex("060a2b06010401d679020402")
 
 
 class _Encrypted(Exception):
@@ -45,6 +48,36 @@ def expiry_warning(expires_at: float | None, now: float) -> str | None:
     days = int((expires_at - now) // DAY_SECONDS)
     when = f"in {days} days" if days > 1 else "within two days"
     return f"the certificate in NIM_SSL_CERTS_PATH expires {when}, at {format_date(expires_at)}"
+
+
+def chain_warning(tls: Tls) -> str | None:
+    """Return a sentence if an intermediate certificate is certainly missing from the file; None otherwise.
+
+    It is if the file has authorities, none of which has signed the service's certificate; or if that one was
+    logged for Certificate Transparency, since authorities that do so never sign with their root.
+    """
+    client = _trusting(tls)
+    try:
+        peer = _handshake(_server_context(tls), client)
+    except (ssl.SSLError, PreflightError):
+        return None
+    certificate, content = peer.getpeercert() or {}, peer.getpeercert(binary_form=True) or b""
+    issuer = certificate.get("issuer")
+    authorities = [one["subject"] for one in client.get_ca_certs()]
+    if issuer is None or issuer in (certificate.get("subject"), *authorities):
+        return None
+    if not authorities and _SIGNED_TIMESTAMPS not in content:
+        return None
+    return (
+        f"the file in NIM_SSL_CERTS_PATH lacks the intermediate certificate {_common_name(issuer)!r}, which "
+        "has signed the service's: most clients will refuse it; append that certificate to the file"
+    )
+
+
+def _common_name(name: Any) -> str:
+    """Return the most specific part of a certificate's subject or issuer as text."""
+    parts = dict(part for parts in name for part in parts)
+    return str(parts.get("commonName") or next(reversed(parts.values()), "?"))
 
 
 def _check_file(path: str, variable: str) -> None:
@@ -114,13 +147,8 @@ def _check_has_certificate(path: str, variable: str) -> None:
 
 def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
     """Return the certificate's expiry in Unix seconds, None if unknown; PreflightError if not valid now."""
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    # The certificate itself is the trust anchor: only its dates and its signature algorithm are in question.
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(cafile=tls.certificates)
     try:
-        peer = _handshake(server, client)
+        peer = _handshake(server, _trusting(tls))
     except ssl.SSLCertVerificationError as error:
         if error.verify_code not in (NOT_YET_VALID, EXPIRED):
             return None  # such as an unusual purpose, which is the clients' business
@@ -137,6 +165,16 @@ def _expiry(server: ssl.SSLContext, tls: Tls) -> float | None:
         ) from None
     until = (peer.getpeercert() or {}).get("notAfter")
     return float(ssl.cert_time_to_seconds(until)) if isinstance(until, str) else None
+
+
+def _trusting(tls: Tls) -> ssl.SSLContext:
+    """Return a client's SSLContext that trusts every certificate in the service's file, for any name."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    # The certificate itself is the trust anchor: only its dates and its signature algorithm are in question.
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cafile=tls.certificates)
+    return client
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:

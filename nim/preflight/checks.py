@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nim.errors import PreflightError
-from nim.plan import NGINX_FILE, PLAN_FILE, Plan
+from nim.plan import HEALTH_NGINX_FILE, NGINX_FILE, PLAN_FILE, Plan
 from nim.preflight.proc_net_sockets import Listener, find_listener
 
 # Debian does not put this directory on every user's PATH.
@@ -88,7 +88,14 @@ def warnings(shm: Path = SHM) -> Iterator[str]:
 
 def check_nginx(nginx: str, run_dir: Path) -> None:
     """Run `nginx -t` on the rendered files; PreflightError with nginx's message if it fails."""
-    command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / NGINX_FILE))
+    for name in (NGINX_FILE, HEALTH_NGINX_FILE):
+        if (run_dir / name).exists():
+            _check_configuration(nginx, run_dir, name)
+
+
+def _check_configuration(nginx: str, run_dir: Path, name: str) -> None:
+    """Run `nginx -t` on one file; PreflightError with nginx's message if it fails."""
+    command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / name))
     try:
         test = subprocess.run(
             command,

@@ -12,6 +12,7 @@ from nim.plan import (
     DRAINING_FILE,
     LOCK_FILE,
     MIDDLEWARE_SOCKET,
+    SERVING_FILE,
     STALLED_FILE,
     STATUS_SOCKET,
     SUPERVISOR_SOCKET,
@@ -36,7 +37,7 @@ def take(path: Path) -> int:
     _wait_for_leftovers(path, lock)
     # Left by an earlier service; sockets of a killed one cannot be bound again.
     sockets = (STATUS_SOCKET, MIDDLEWARE_SOCKET, SUPERVISOR_SOCKET)
-    for name in (DRAINING_FILE, STALLED_FILE, VERDICT_FILE, *sockets):
+    for name in (DRAINING_FILE, STALLED_FILE, SERVING_FILE, VERDICT_FILE, *sockets):
         (path / name).unlink(missing_ok=True)
     return lock
 
@@ -87,6 +88,20 @@ def _make(path: Path) -> None:
             f'cannot make the run directory "{path}": {error.strerror}',
             hint="NIM_RUN_DIR=… where this user may write, or mount something writable there (--tmpfs)",
         ) from error
+
+
+def open_private(path: Path) -> int:
+    """Return a descriptor of another service's run directory; PreflightError if it is not private.
+
+    OSError if it cannot be opened, or is a link. What is read through the descriptor is of that directory.
+    """
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        check_owner(path, os.fstat(directory))
+    except PreflightError:
+        os.close(directory)
+        raise
+    return directory
 
 
 def check_owner(path: Path, found: os.stat_result) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.errors import PreflightError
 from nim.plan import LOCK_FILE
-from nim.preflight.run_directory import check_owner, lock_holder
+from nim.preflight.run_directory import lock_holder, open_private
 
 
 def ask_to_drain(run_dir: str) -> int:
@@ -19,11 +19,10 @@ def ask_to_drain(run_dir: str) -> int:
     """
     path = Path(run_dir)
     try:
-        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        directory = open_private(path)
     except OSError as error:
         raise _nothing_to_drain(path, error.strerror) from None
     try:
-        check_owner(path, os.fstat(directory))
         pid = _signal_holder(directory)
     finally:
         os.close(directory)

@@ -1,10 +1,12 @@
-"""Render nginx.conf: a single file, with all paths inside the run directory."""
+"""Render nginx.conf, and health.conf for the health port's nginx, with all paths in the run directory."""
 
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.gateway_plan import Gateway, most_connections
+from nim.gateway_plan import Gateway, Limits, most_connections
 from nim.render.jinja import environment
 from nim.render.nginx_cors import cors_values
 from nim.render.nginx_locations import engine_locations, middleware_routes
@@ -26,6 +28,23 @@ _LOG_LEVELS = {
     "error": "error",
     "critical": "crit",
 }
+# Probes are few. They have a process of their own, because nginx counts connections of all ports together.
+HEALTH_CONNECTIONS = 512
+
+
+def nginx_files(gateway: Gateway, **how: Any) -> dict[str, str]:
+    """Return {file name: text} of nginx's configurations; `how` are the arguments of `render_nginx`."""
+    files = {plan.NGINX_FILE: render_nginx(gateway, **how)}
+    if gateway.health_port:
+        files[plan.HEALTH_NGINX_FILE] = render_nginx(_for_health(gateway), **how, health_only=True)
+    return files
+
+
+def _for_health(gateway: Gateway) -> Gateway:
+    """Return the Gateway of the nginx of the health port: one small worker, which asks for no key."""
+    return replace(
+        gateway, worker_processes=1, connections=HEALTH_CONNECTIONS, api_keys=None, limits=Limits()
+    )
 
 
 def render_nginx(
@@ -36,20 +55,21 @@ def render_nginx(
     log_level: str,
     json_logs: bool,
     open_files: int = 4_096,
+    health_only: bool = False,
 ) -> str:
     """Return the text of nginx.conf, rendered from its template; `engine_address` is an upstream server.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
+    `health_only`: the configuration of a second nginx, which has the health port and nothing else.
     """
     connections = min(gateway.connections, most_connections(open_files))
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
-    routes = open_routes(gateway.route_groups)
-    by_middleware = middleware_routes(routes, gateway)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
-        run=_run_paths(run_dir),
+        health_only=health_only,
+        run=_run_paths(run_dir, "health" if health_only else "nginx"),
         engine_address=engine_address,
         log_level=Verbatim(_LOG_LEVELS[log_level.lower()]),
         json_logs=json_logs,
@@ -61,15 +81,24 @@ def render_nginx(
         lua_file=str(NGINX_TEMPLATES / "api_keys.lua"),
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         cors=cors_values(gateway),
-        routes_hint=_routes_hint(gateway.route_groups),
-        open_instead=sorted(open_instead(gateway.route_groups).items()),
-        live=LIVE,
-        ready=READY,
-        quiet=(STARTUP,),
-        startup_routes=[route for route in by_middleware if route.path == STARTUP],
-        middleware_routes=by_middleware,
-        engine_routes=engine_locations(routes, gateway),
+        **_routes(gateway),
     )
+
+
+def _routes(gateway: Gateway) -> dict[str, Any]:
+    """Return {name in the template: value} of what follows from the open routes."""
+    routes = open_routes(gateway.route_groups)
+    by_middleware = middleware_routes(routes, gateway)
+    return {
+        "routes_hint": _routes_hint(gateway.route_groups),
+        "open_instead": sorted(open_instead(gateway.route_groups).items()),
+        "live": LIVE,
+        "ready": READY,
+        "quiet": (STARTUP,),
+        "startup_routes": [route for route in by_middleware if route.path == STARTUP],
+        "middleware_routes": by_middleware,
+        "engine_routes": engine_locations(routes, gateway),
+    }
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:
@@ -78,11 +107,11 @@ def _routes_hint(groups: Collection[str]) -> Verbatim:
     return Verbatim(f"GET {document} has them" if let_through(document, groups) else "`nim routes` has them")
 
 
-def _run_paths(run_dir: str) -> dict[str, str]:
+def _run_paths(run_dir: str, program: str) -> dict[str, str]:
     """Return {name in the template: path} of what nginx reads and writes in the run directory."""
     names = {
-        "pid": "nginx.pid",
-        "lock": "nginx.lock",
+        "pid": f"{program}.pid",
+        "lock": f"{program}.lock",
         "error_log": f"{plan.LOG_DIR}/nginx",
         "access_log": f"{plan.LOG_DIR}/access",
         "client_body_temp": "client_body_temp",
@@ -92,6 +121,7 @@ def _run_paths(run_dir: str) -> dict[str, str]:
         "scgi_temp": "scgi_temp",
         "draining": plan.DRAINING_FILE,
         "stalled": plan.STALLED_FILE,
+        "serving": plan.SERVING_FILE,
         "status_socket": plan.STATUS_SOCKET,
         "api_keys": plan.API_KEYS_FILE,
         "middleware_socket": plan.MIDDLEWARE_SOCKET,

@@ -13,9 +13,10 @@ _SEGMENT = "[A-Za-z0-9._:-]+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """An engine route in nginx: its path, and where requests are sent."""
+    """An engine route in nginx: its path in a location and in a map, and where requests are sent."""
 
     match: Verbatim
+    map_key: Verbatim
     upstream: Verbatim
     websocket: bool
     readable: bool
@@ -58,12 +59,15 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
     allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
     if "{" not in route.path:
         match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+        map_key = quote(route.path)
     else:
         pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
         path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
         match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
+        map_key = f'"~^{pattern}\\z"'.replace("?<", "?<any_")
     return Location(
         match=Verbatim(match),
+        map_key=Verbatim(map_key),
         upstream=Verbatim(upstream),
         websocket=route.websocket,
         readable=readable,

@@ -135,6 +135,25 @@ class Settings:
         "Requests of one API key per second; as many again are accepted in a burst.",
         ours=True,
     )
+    max_output_tokens: int | None = setting(
+        "NIM_MAX_OUTPUT_TOKENS",
+        WHOLE,
+        None,
+        "The most tokens that the engine generates for one answer, whatever a request asks for. The same as "
+        "`max_new_tokens` in `--override-generation-config`.",
+        default_text="what the context has room for",
+        ours=True,
+    )
+    allowed_media_domains: tuple[str, ...] = setting(
+        "NIM_ALLOWED_MEDIA_DOMAINS",
+        NAMES,
+        (),
+        "Hosts from which the engine may fetch images, videos and audio that a request names by address. "
+        "Redirects are not followed (`VLLM_MEDIA_URL_ALLOW_REDIRECTS=1`).",
+        option="allowed_media_domains",
+        default_text="any host",
+        ours=True,
+    )
     backend_port: int | None = setting(
         "NIM_BACKEND_PORT",
         PORT,

@@ -6,12 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from nim.cleanup.read_and_watch_processes import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
-from nim.event_loop import EventLoop, Steps, Task, until
+from nim.event_loop import Steps, Task, until
 from nim.failures import report
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
 from nim.failures.find_cut_streams import CutStreams
@@ -19,38 +18,23 @@ from nim.failures.program_exit import ProgramExit
 from nim.health.write_status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
-from nim.logging.log_writer import LogWriter
-from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE, Plan
+from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE
 from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
+from nim.supervision.controller_context import ControllerContext
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
 from nim.supervision.program_restarter import Restarter
-from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
+from nim.supervision.restart_policy import RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervisord.rpc_client import Supervisor, SupervisorError
+from nim.supervision.supervisord.rpc_client import SupervisorError
 from nim.supervision.supervisord.supervised_program import Program
 
 LAST_LINES = 10
-FAST_STOP_SECONDS = 1.0
-SUPERVISOR_STOP_SECONDS = 2.0
+FAST_STOP_SECONDS, SUPERVISOR_STOP_SECONDS = 1.0, 2.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
 HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
 CUT_STREAM_WINDOW_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControllerContext:
-    """What the controller works with. `supervisor_pid` is a child of this process."""
-
-    plan: Plan
-    loop: EventLoop
-    supervisor: Supervisor
-    supervisor_pid: int
-    log_writer: LogWriter
-    catch_up: Callable[[str], None]
-    api_key: str | None = None
-    policies: RestartPolicies = field(default_factory=RestartPolicies)
 
 
 class Controller:
@@ -66,21 +50,24 @@ class Controller:
         self._interrupts = 0
         self._gateway_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
-        self.status = StatusPublisher(self._run_dir)
+        self.status = StatusPublisher(self._run_dir, judged=context.plan.stall_timeout_seconds > 0)
         self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
         self.engine = self._engine_restarter()
         self.nginx = self._restarter("nginx", context.policies.nginx, STATUS_SOCKET, self._streams_lost)
-        self.middleware = self._restarter(
-            "middleware", context.policies.middleware, MIDDLEWARE_SOCKET, lambda: ""
-        )
+        self.helpers = [self._restarter("middleware", context.policies.middleware, MIDDLEWARE_SOCKET)]
+        self.nginx_programs = [self.nginx.program]
+        if self._plan.gateway.health_port:  # its nginx serves until the end
+            self.helpers.append(self._restarter("health", context.policies.nginx, "health.pid"))
+            self.nginx_programs.append(self.helpers[-1].program)
+        self._restarters: list[EngineRestarter | Restarter] = [self.nginx, self.engine, *self.helpers]
         context.supervisor.on_up = self._start
 
     def _restarter(
-        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str]
+        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str] = str
     ) -> Restarter:
         return Restarter(
-            self._program(name),
+            Program(name, self._loop, self._context.supervisor, self._say),
             self._loop,
             policy,
             self._say,
@@ -100,16 +87,12 @@ class Controller:
             api_key=self._context.api_key,
         )
         policy = self._context.policies.engine
-        return EngineRestarter(
-            self._plan, self._loop, self._program("engine"), self.status, policy, callbacks
-        )
+        program = Program("engine", self._loop, self._context.supervisor, self._say)
+        return EngineRestarter(self._plan, self._loop, program, self.status, policy, callbacks)
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
         """Log at ERROR how the engine was lost and what it logged last; restarts nothing itself."""
         report.log_failure(self._context.log_writer, "ERROR", failure, "engine", end)
-
-    def _program(self, name: str) -> Program:
-        return Program(name, self._loop, self._context.supervisor, self._say)
 
     def _start(self) -> None:
         self._loop.after(0, self._start_programs)
@@ -119,7 +102,8 @@ class Controller:
         if not self._ending:
             self.nginx.program.start()
             self.engine.start()
-            self.middleware.program.start()
+            for helper in self.helpers:
+                helper.program.start()
 
     def _strays(self) -> tuple[Process, ...]:
         """Return a tuple of the Processes adopted by this one because their parent ended, no zombies."""
@@ -200,12 +184,13 @@ class Controller:
         self._expect_exits()
         self.status.draining()
         yield from self._wait(lambda: False, budget.settle)
-        yield from self._drain(began + budget.settle + budget.drain)
-        if was_serving and not self.engine.program.alive:
+        killed = yield from self._drain(began + budget.settle + budget.drain)
+        if was_serving and not killed and not self.engine.program.alive:
             self.cut_streams.log_cut_streams("the engine ended before them", began)
             self._unclean("the engine ended before its streams did")
         self.cut_streams.forget()
-        self.middleware.program.stop()
+        for helper in self.helpers:
+            helper.program.stop()
         self.engine.program.stop()
         if not (yield from self._wait(lambda: not self._running(), budget.engine, interrupts=2)):
             self._unclean(f"{' and '.join(self._running())} did not end in time and will be killed")
@@ -214,24 +199,33 @@ class Controller:
             self._unclean(f"{names} outlived the engine and will be killed")
         yield from self._end_service()
 
-    def _drain(self, deadline: float) -> Steps:
-        """Stop nginx gracefully (a generator); kill it if running requests have not ended by `deadline`."""
-        nginx = self.nginx.program
+    def _drain(self, deadline: float) -> Generator[float, None, bool]:
+        """Stop nginx gracefully (a generator) until `deadline`; return whether the engine was killed for it.
+
+        nginx ends what still runs and logs it, except if its workers may outlive a reload: then it does so
+        once the engine is gone. Killed, since vLLM can mark an answer it breaks off as complete.
+        """
+        nginx, engine = self.nginx.program, self.engine.program
         cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
+        killed = False
+        if self._plan.gateway.rereads_files and engine.alive:
+            yield from self._wait(lambda: not nginx.alive, cut_at - self._loop.now())
+            if killed := nginx.alive:
+                engine.signal(signal.SIGKILL)
         if not (yield from self._wait(lambda: not nginx.alive, deadline - self._loop.now())):
             cut = count_connections(self._plan.gateway.server_port)
             self._unclean(f"connections cut because they did not end in time: {cut}; nginx cannot name them")
             nginx.signal(signal.SIGTERM)
-            # vLLM can mark an answer it breaks off as complete, so nginx must be gone before vLLM stops.
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
             nginx.signal(signal.SIGKILL)
             yield from until(self._loop, lambda: not nginx.alive, FAST_STOP_SECONDS)
-            return
+            return killed
         nginx.signal(signal.SIGKILL)  # workers outlive a master that was killed
         self._catch_up_with_nginx()
         if cut := self.cut_streams.log_cut_streams("they did not end in time", cut_at):
             self._unclean(f"streams cut because they did not end in time: {cut}")
+        return killed
 
     def _catch_up_with_nginx(self) -> None:
         for log in ("nginx", "access"):
@@ -252,9 +246,8 @@ class Controller:
         )
 
     def _running(self) -> list[str]:
-        """Return the list of names of those of nginx, engine and middleware that run."""
-        programs = (restarter.program for restarter in (self.nginx, self.engine, self.middleware))
-        return [program.name for program in programs if program.alive]
+        """Return the list of names of those of nginx, engine, middleware and health that run."""
+        return [restarter.program.name for restarter in self._restarters if restarter.program.alive]
 
     def _end_service(self) -> Steps:
         """Kill what still runs, end supervisord, write verdict.json and stop the loop (a generator)."""
@@ -263,11 +256,10 @@ class Controller:
             self.engine.program.process.send(signal.SIGKILL)
         if self.nginx.program.alive and (cut := count_connections(self._plan.gateway.server_port)):
             self._say("WARNING", f"connections cut: {cut}")
-        for restarter in (self.nginx, self.middleware):
-            restarter.program.signal(signal.SIGTERM)
-        yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
-        for restarter in (self.nginx, self.middleware):
-            restarter.program.signal(signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for restarter in (self.nginx, *self.helpers):
+                restarter.program.signal(number)
+            yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
         yield from self._end_supervisor()
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
@@ -291,7 +283,7 @@ class Controller:
             yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
     def _expect_exits(self) -> None:
-        for restarter in (self.engine, self.nginx, self.middleware):
+        for restarter in self._restarters:
             restarter.expect_exit()
             restarter.program.on_exit = self._wake
 

@@ -70,7 +70,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     # The last words of a supervisord that ends at once would go with the pipe's last reader.
     os.set_inheritable(open_pipe(run_dir, "supervisord"), True)
     own = {"NIM_LOCK_FD": str(lock), "NIM_SUPERVISOR_PID": str(supervisord.begin(run_dir, environ))}
-    _start_gateway(run_dir)
+    _start_gateway(plan, run_dir)
     os.set_inheritable(lock, True)
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
 
@@ -117,20 +117,23 @@ def _drain_ms(plan: Plan) -> int:
     """Return the milliseconds that nginx's old workers have for their streams, at least 1: 0 means no limit.
 
     This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
-    shutdown the controller then cuts what is left, which cannot name the streams as nginx does.
+    shutdown the controller then has them end by killing the engine.
     """
     if plan.gateway.rereads_files:
         return RELOAD_MS
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
 
-def _start_gateway(run_dir: Path) -> None:
+def _start_gateway(plan: Plan, run_dir: Path) -> None:
     """Ask supervisord to start nginx, after at most 0.5 s for its socket; failures are ignored."""
     deadline = time.monotonic() + GATEWAY_START_SECONDS
     while not (run_dir / SUPERVISOR_SOCKET).exists() and time.monotonic() < deadline:
         time.sleep(0.001)
     with suppress(SupervisorError, KeyError, ValueError):
-        Supervisor(str(run_dir), catch_up=lambda: None).start("nginx")
+        supervisor = Supervisor(str(run_dir), catch_up=lambda: None)
+        supervisor.start("nginx")
+        if plan.gateway.health_port:
+            supervisor.start("health")
 
 
 def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class GatewayReload:
         self,
         plan: Plan,
         loop: EventLoop,
-        nginx: Program,
+        nginx: Sequence[Program],
         status: StatusPublisher,
         say: Callable[[str, str], None],
         environ: Mapping[str, str],
@@ -60,8 +60,11 @@ class GatewayReload:
         if self._seen == self._judged or self._seen != before:
             return
         self._judged = self._seen
-        if self._check() and self._nginx.process:
-            self._nginx.process.send(signal.SIGHUP)
+        running = [program.process for program in self._nginx if program.process]
+        if self._check() and running:
+            for process in running:
+                process.send(signal.SIGHUP)
+            self._remind_at = 0.0
             self._status.reloaded()
             self._say("INFO", f"files changed: nginx rereads {self._contents()}")
 
@@ -102,12 +105,13 @@ class GatewayReload:
         return f" (valid until {format_date(expires_at)})" if expires_at else ""
 
     def _remind(self) -> None:
-        """Log a warning, at most once a day, if the certificate expires soon."""
+        """Log a warning, daily and after a change, if the certificate expires soon or lacks its chain."""
         if self._tls and self._loop.now() >= self._remind_at:
-            from nim.preflight.check_certificates import expiry_warning
+            from nim.preflight.check_certificates import chain_warning, expiry_warning
 
             self._remind_at = self._loop.now() + EXPIRY_REMINDER_SECONDS
-            if warning := expiry_warning(self._status.state.certificate_expires_at, time.time()):
+            expiry = expiry_warning(self._status.state.certificate_expires_at, time.time())
+            for warning in filter(None, (expiry, chain_warning(self._tls))):
                 self._say("WARNING", warning)
 
     def _signature(self) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
@@ -12,6 +13,7 @@ from nim.log_format import Form
 from nim.logging.log_line_parsers import EngineLines, Record, is_routine, read_middleware, read_nginx
 from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.log_writer import LogWriter
+from nim.logging.repeated_records import RepeatedRecords
 from nim.plan import (
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
@@ -19,6 +21,7 @@ from nim.plan import (
     LOCK_FILE,
     MIDDLEWARE_SOCKET,
     PLAN_FILE,
+    SERVING_FILE,
     STALLED_FILE,
     STATUS_SOCKET,
     SUPERVISOR_SOCKET,
@@ -26,7 +29,8 @@ from nim.plan import (
 )
 from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
 from nim.redact import known_secrets
-from nim.supervision.controller import Controller, ControllerContext
+from nim.supervision.controller import Controller
+from nim.supervision.controller_context import ControllerContext
 from nim.supervision.nginx_reload_on_file_change import GatewayReload
 from nim.supervision.restart_policy import RestartPolicies
 from nim.supervision.supervisord.rpc_client import Supervisor
@@ -64,12 +68,13 @@ class Service:
         self._gateway_reload = GatewayReload(
             self.plan,
             self.loop,
-            self.controller.nginx.program,
+            self.controller.nginx_programs,
             self.controller.status,
             self.log_writer.say,
             environ,
         )
         self._engine_lines = EngineLines()
+        self._nginx_records = RepeatedRecords(self.loop, partial(self.log_writer.record, "nginx"))
         self.pipes = {name: self._pipe(name) for name in NAMES}
 
     def run(self) -> int:
@@ -80,6 +85,7 @@ class Service:
         self.loop.run()
         for pipe in self.pipes.values():
             pipe.catch_up()
+        self._nginx_records.flush()
         code, seconds = self.controller.exit_code, self.loop.now() - self.controller.stopping_since
         self.log_writer.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
         self.log_writer.close(LAST_LOG_LINES_SECONDS)
@@ -113,7 +119,7 @@ class Service:
     def _nginx_line(self, line: str) -> None:
         """Mask and parse a line of nginx's error log, write it to stderr and pass it to the controller."""
         record = read_nginx(self.log_writer.mask(line))
-        self.log_writer.record("nginx", record)
+        self._nginx_records.record(record)
         self.controller.on_gateway_record(record, "ERROR")
 
     def _engine_line(self, line: str) -> None:
@@ -140,7 +146,16 @@ def clean(run_dir: Path) -> None:
     """Remove sockets, pipes and the lock of a run directory; plan, last state and verdict stay."""
     remove_pipes(run_dir)
     remove_directory(run_dir / ENGINE_PARTS_DIR)
-    for name in (*SOCKETS, DRAINING_FILE, STALLED_FILE, LOCK_FILE, "nginx.pid", SUPERVISORD_PID_FILE):
+    for name in (
+        *SOCKETS,
+        DRAINING_FILE,
+        STALLED_FILE,
+        SERVING_FILE,
+        LOCK_FILE,
+        "nginx.pid",
+        "health.pid",
+        SUPERVISORD_PID_FILE,
+    ):
         with suppress(OSError):
             (run_dir / name).unlink(missing_ok=True)
 

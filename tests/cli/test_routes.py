@@ -163,9 +163,34 @@ def test_a_missing_service_is_reported(nim: Nim, tmp_path: Path) -> None:
     refused = nim("--running")
     assert (refused.returncode, "no plan of one" in refused.stderr) == (7, True)
     plan = make_plan(tmp_path)
-    Path(plan.run_dir).mkdir()
+    Path(plan.run_dir).mkdir(mode=0o700)
     Path(plan.run_dir, "plan.json").write_text(plan.to_json())
     refused = nim("--running")
     assert refused.returncode == 7
     assert "engine.sock: [Errno 2]" in refused.stderr
     assert "/v1/health/ready" in refused.stderr
+
+
+@pytest.mark.parametrize("how", ["open to others", "a link", "somebody else's"])
+def test_a_directory_that_others_could_have_made_is_not_believed(nim: Nim, tmp_path: Path, how: str) -> None:
+    """Its plan would name the address that is asked."""
+    plan = make_plan(tmp_path)
+    run_dir = Path(plan.run_dir)
+    run_dir.mkdir(mode=0o700)
+    (run_dir / "plan.json").write_text(plan.to_json())
+    if how == "open to others":
+        run_dir.chmod(0o777)
+        expected = "others may enter it (mode 777)"
+    elif how == "a link":
+        run_dir.rename(tmp_path / "elsewhere")
+        run_dir.symlink_to(tmp_path / "elsewhere")
+        expected = "no plan of one in"
+    else:
+        if os.geteuid():
+            pytest.skip("only root can give a directory away")
+        os.chown(run_dir, 65534, 65534)
+        expected = "it belongs to user 65534"
+    refused = nim("--running")
+    assert refused.returncode == 7
+    assert expected in refused.stderr
+    assert "engine.sock" not in refused.stderr

@@ -39,11 +39,13 @@ def findings(directory: Path, **features: Any) -> str:
     """Return what gixy finds in the configuration of a gateway with these features; empty if nothing."""
     nginx = Nginx(run_dir=directory, gateway=gateway_of(**features))
     nginx.write()
-    conf = directory / "nginx.conf"
-    conf.write_text(_readable(conf.read_text(encoding="utf-8")), encoding="utf-8")
-    command = [sys.executable, "-m", "gixy", "--format", "text", "--skips", ",".join(SKIPPED), str(conf)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    found = ""
+    for conf in sorted(directory.glob("*.conf")):
+        conf.write_text(_readable(conf.read_text(encoding="utf-8")), encoding="utf-8")
+        command = [sys.executable, "-m", "gixy", "--format", "text", "--skips", ",".join(SKIPPED), str(conf)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found += "" if done.returncode == 0 else done.stdout + done.stderr
+    return found
 
 
 def _readable(text: str) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nim.gateway_plan import Gateway
-from nim.render.nginx import render_nginx
+from nim.plan import HEALTH_NGINX_FILE, NGINX_FILE
+from nim.render.nginx import nginx_files
 
 PATIENCE_SECONDS = 20.0
 """How long a condition may take on a busy machine before it counts as false."""
@@ -61,6 +62,7 @@ class Nginx:
     engine_address: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     program: "subprocess.Popen[bytes] | None" = None
+    health_program: "subprocess.Popen[bytes] | None" = None
 
     @property
     def port(self) -> int:
@@ -80,17 +82,22 @@ class Nginx:
         usual: dict[str, Any] = {"log_level": "INFO", "json_logs": True, "open_files": 4096}
         address = self.engine_address or f"unix:{self.engine_socket}"
         how = usual | self.options
-        text = render_nginx(self.gateway, run_dir=str(self.run_dir), engine_address=address, **how)
-        (self.run_dir / "nginx.conf").write_text(text, encoding="utf-8")
+        files = nginx_files(self.gateway, run_dir=str(self.run_dir), engine_address=address, **how)
+        for name, text in files.items():
+            (self.run_dir / name).write_text(text, encoding="utf-8")
 
-    def command(self, *more: str) -> list[str]:
+    def command(self, *more: str, name: str = NGINX_FILE) -> list[str]:
         folder = self.run_dir
-        return ["nginx", "-p", f"{folder}", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/log/nginx", *more]
+        return ["nginx", "-p", f"{folder}", "-c", f"{folder}/{name}", "-e", f"{folder}/log/nginx", *more]
 
     def test(self, **how: Any) -> str:
         """Return what `nginx -t` has to say beside that all is well: nothing, or it is a failure."""
-        found = subprocess.run(self.command("-t"), capture_output=True, text=True, check=False, **how)
-        said = found.stderr.splitlines()
+        said: list[str] = []
+        for name in (NGINX_FILE, *([HEALTH_NGINX_FILE] if self.gateway.health_port else [])):
+            command = self.command("-t", name=name)
+            said += subprocess.run(
+                command, capture_output=True, text=True, check=False, **how
+            ).stderr.splitlines()
         return "\n".join(line for line in said if not line.endswith((" syntax is ok", " is successful")))
 
     async def start(self, **how: Any) -> None:
@@ -98,24 +105,29 @@ class Nginx:
         self.write()
         self._spawn(**how)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self._listens():  # noqa: ASYNC110 - nginx sets no event
-                await asyncio.sleep(0.01)
+            for port in (self.port, self.gateway.health_port):
+                while port and not await self._listens(port):  # noqa: ASYNC110 - nginx sets no event
+                    await asyncio.sleep(0.01)
 
     def _spawn(self, **how: Any) -> None:
         self.program = subprocess.Popen(self.command(), start_new_session=True, **how)
+        if self.gateway.health_port:
+            command = self.command(name=HEALTH_NGINX_FILE)
+            self.health_program = subprocess.Popen(command, start_new_session=True, **how)
 
     def stop(self) -> None:
         """End all of it, and say what it complained about on the way."""
-        if self.program is None:
-            return
-        self.program.send_signal(signal.SIGTERM)
-        try:
-            self.program.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.program.pid, signal.SIGKILL)
-            self.program.wait()
-            raise
-        self.program = None
+        programs = [program for program in (self.program, self.health_program) if program]
+        self.program = self.health_program = None
+        for program in programs:
+            program.send_signal(signal.SIGTERM)
+        for program in programs:
+            try:
+                program.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(program.pid, signal.SIGKILL)
+                program.wait()
+                raise
 
     def errors(self) -> str:
         return (self.run_dir / "log/nginx").read_text(encoding="utf-8", errors="replace")
@@ -129,11 +141,11 @@ class Nginx:
         await until(lambda: len(self.logged()) >= count)
         return [json.loads(line) for line in self.logged()]
 
-    async def _listens(self) -> bool:
+    async def _listens(self, port: int) -> bool:
         assert self.program
         assert self.program.poll() is None, self.errors()
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
         except ConnectionRefusedError:
             return False
         writer.close()

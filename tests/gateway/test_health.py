@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import h11
 import pytest
@@ -98,6 +98,22 @@ async def test_not_ready_when_the_engine_refuses_or_hangs(stack: GatewayStack, a
     not_ready(await stack.ask("/v1/health/ready"))
 
 
+async def test_an_engine_that_is_late_is_busy_while_it_serves(stack: GatewayStack) -> None:
+    """Whether it is stalled is judged over a longer time; a refusal is judged at once."""
+    stack.engine.answering = stay_silent
+    not_ready(await stack.ask("/v1/health/ready"))
+    (stack.nginx.run_dir / "serving").touch()
+    documented(await stack.ask("/v1/health/ready"), READY)
+    stack.engine.answering = refuse
+    not_ready(await stack.ask("/v1/health/ready"))
+    stack.engine.answering = stay_silent
+    (stack.nginx.run_dir / "stalled").touch()
+    not_ready(await stack.ask("/v1/health/ready"))
+    await stack.engine.close()
+    (stack.nginx.run_dir / "stalled").unlink()
+    not_ready(await stack.ask("/v1/health/ready"))
+
+
 @pytest.mark.parametrize("name", ["draining", "stalled"])
 async def test_not_ready_while_a_flag_file_exists_whatever_the_engine_answers(
     stack: GatewayStack, name: str
@@ -173,17 +189,32 @@ async def answers(port: int) -> bool:
         return False
 
 
-async def test_half_sent_headers_give_their_places_back(build: Build) -> None:
-    """While they last probes are closed, too: nginx counts places for whole requests only."""
+async def test_half_sent_headers_do_not_shut_the_health_port_out(build: Build) -> None:
+    """They take every place of the API's port, since nginx counts only requests with whole headers."""
     health_port = free_port()
-    stack = await build(connections=128, health_port=health_port, header_timeout_seconds=3)
-    async with AsyncExitStack() as clients, asyncio.timeout(2 * PATIENCE_SECONDS):
-        while await answers(health_port):
+    stack = await build(connections=128, health_port=health_port, header_timeout_seconds=600)
+    async with AsyncExitStack() as clients, asyncio.timeout(4 * PATIENCE_SECONDS):
+        while await answers(stack.port):
             client = await clients.enter_async_context(connected(stack.port))
             await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
-        for port in (health_port, stack.port):
-            while not await answers(port):  # noqa: ASYNC110 - nginx sets no event
-                await asyncio.sleep(0.05)
+        for _ in range(1_600):
+            client = await clients.enter_async_context(connected(stack.port))
+            with suppress(ConnectionError):
+                await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
+        assert not await answers(stack.port)
+        for _ in range(20):
+            documented(await ask(health_port, "/v1/health/live"), LIVE)
+            documented(await ask(health_port, "/v1/health/ready"), READY)
+
+
+async def test_half_sent_headers_give_their_places_back(build: Build) -> None:
+    stack = await build(connections=128, header_timeout_seconds=3)
+    async with AsyncExitStack() as clients, asyncio.timeout(2 * PATIENCE_SECONDS):
+        while await answers(stack.port):
+            client = await clients.enter_async_context(connected(stack.port))
+            await client.send(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
+        while not await answers(stack.port):  # noqa: ASYNC110 - nginx sets no event
+            await asyncio.sleep(0.05)
 
 
 async def test_probes_leave_no_line_in_the_log_whatever_they_find(build: Build) -> None:

@@ -281,9 +281,21 @@ async def test_methods_of_the_services_own_routes(stack: GatewayStack) -> None:
     assert [request.method for request in stack.middleware.received] == ["HEAD", "HEAD"]
 
 
-async def test_trace_is_refused_everywhere(stack: GatewayStack) -> None:
-    answer = await tell(stack.port, b"TRACE /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert (answer.status, answer.header("allow")) == (405, None)
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (b"/v1/models", "GET, HEAD, OPTIONS"),
+        (b"/v1/chat/completions", "POST, OPTIONS"),
+        (b"/v1/chat/completions/?a=b", "POST, OPTIONS"),
+        (b"/v1/responses/resp_1/cancel", "POST, OPTIONS"),
+        (b"/v1/responses/resp_1", "GET, HEAD, OPTIONS"),
+        (b"/v1/health/ready", "GET, HEAD, OPTIONS"),
+        (b"/none", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_trace_is_refused_everywhere(stack: GatewayStack, path: bytes, allowed: str) -> None:
+    answer = await tell(stack.port, b"TRACE " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (answer.status, answer.header("allow")) == (405, allowed)
     assert answer.json()["error"]["code"] == "method_not_allowed"
 
 

@@ -13,14 +13,13 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
-    NGINX_FILE,
     ChosenProfile,
     Engine,
     Model,
     Plan,
     RenderedFile,
 )
-from nim.render.nginx import render_nginx
+from nim.render.nginx import nginx_files
 
 FAKE_ENGINE = Path(__file__).resolve().parents[1] / "fakes" / "engine.py"
 
@@ -66,7 +65,7 @@ def make_plan(directory: Path, *, argv: tuple[str, ...] | None = None, **mood: A
 def rendered(plan: Plan, *, open_files: int = 4096, **changes: Any) -> Plan:
     """Return the plan with these changes, and the files that follow from them."""
     plan = replace(plan, **changes)
-    nginx = render_nginx(
+    nginx = nginx_files(
         plan.gateway,
         run_dir=plan.run_dir,
         engine_address=plan.engine.address,
@@ -75,7 +74,7 @@ def rendered(plan: Plan, *, open_files: int = 4096, **changes: Any) -> Plan:
         open_files=open_files,
     )
     args = "".join(json.dumps(token) + "\n" for token in plan.engine.argv)
-    files = {NGINX_FILE: nginx, ARGS_FILE: args, MANIFEST_FILE: "{}"}
+    files = {**nginx, ARGS_FILE: args, MANIFEST_FILE: "{}"}
     return replace(plan, files=tuple(RenderedFile(path=path, text=text) for path, text in files.items()))
 
 

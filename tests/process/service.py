@@ -21,7 +21,7 @@ EXIT_SECONDS = 40.0
 # Who is who below PID 1, by command line; the first that fits is meant.
 ROLES = {
     "supervisord": r"-m nim\.supervision\.supervisord",
-    "nginx master": r"nginx: master",
+    "nginx master": r"nginx: master.*/nginx\.conf",
     "nginx worker": r"nginx: worker",
     "middleware": r"nim\.middleware",
     "API server": r"fakes/engine\.py|nim\.supervision\.(run_vllm_cpu|engine_program)|vllm serve",

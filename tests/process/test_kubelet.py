@@ -53,7 +53,7 @@ def test_a_service_is_started_ready_lost_ready_again_and_stopped(start: Start, d
             service.send(signal.SIGTERM)
     lost_and_back = [Event.READY, Event.UNREADY] * 2
     assert seen == [Event.STARTED, *lost_and_back]
-    assert service.wait() == 0
+    assert service.wait() == 0, service.text[-3000:]
 
 
 def test_a_start_that_hangs_is_killed_when_its_window_is_over_and_not_before(

@@ -16,9 +16,11 @@ from nim.plan import ENGINE_PARTS_DIR
 from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
 from tests.process.conftest import Start
-from tests.process.plans import make_plan, rendered
+from tests.process.plans import free_port, make_plan, rendered
 from tests.process.service import Service
+from tests.process.test_stop import stream
 
+HEALTH_MASTER = r"nginx: master.*/health\.conf"
 # With the right to read the interpreter, which may lie in a home directory.
 AS_SOMEBODY = (
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
@@ -207,6 +209,31 @@ def test_a_killed_nginx_comes_back_with_its_port(start: Start) -> None:
     assert service.api_server == engine
     assert "nginx lost (killed by SIGKILL), and with it its streams" in service.text
     assert service.stop() == 0
+
+
+def test_the_health_port_has_an_nginx_that_is_lost_and_drains_by_itself(
+    start: Start, directory: Path
+) -> None:
+    plan = make_plan(directory, tokens=1_000_000, interval_ms=20)
+    gateway = replace(plan.gateway, health_port=free_port())
+    service = start(rendered(plan, gateway=gateway, shutdown_timeout_seconds=8.0)).wait_ready()
+
+    def health(name: str) -> int:
+        return service.get(f"/v1/health/{name}", gateway.health_port)[0]
+
+    first, api = service.find_one(HEALTH_MASTER), service.nginx
+    assert health("live") == health("ready") == 200
+    service.kill(first)
+    wait_until(lambda: service.find(HEALTH_MASTER) not in ([], [first]), "another nginx")
+    wait_until(lambda: health("live") == health("ready") == 200, "its port")
+    assert service.nginx == api
+    assert "health lost (killed by SIGKILL); it is started again at once" in service.text
+    stream(service, 1_000_000)
+    service.send(signal.SIGTERM)
+    wait_until(lambda: not service.live(), "the API's port closed")
+    assert (health("live"), health("ready")) == (200, 503)
+    assert service.wait() == 143
+    service.assert_nothing_left()
 
 
 def test_three_losses_of_nginx_in_a_row_end_the_service(start: Start) -> None:

@@ -3,7 +3,10 @@
 import http.client
 import json
 import os
+import re
 import signal
+import socket
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,9 @@ pytestmark = pytest.mark.slow
 # With so few open files a worker has a little over a hundred places for requests.
 OPEN_FILES = 512
 FOR_EVER = 1_000_000
+HALF_SENT = 1_600
+# A slow client in three has a stream, with two connections.
+SLOW_CLIENTS, SLOW_OPEN_FILES = 1_000, 4_096
 
 
 def calm(directory: Path, **mood: Any) -> Plan:
@@ -64,6 +70,57 @@ def test_live_and_ready_answer_while_every_place_is_taken(start: Start, director
     assert service.get("/v1/metrics")[0] == 200
     for stream in streams:
         stream.close()
+    service.send(signal.SIGTERM)
+    service.wait()
+
+
+def open_with(stack: ExitStack, port: int, sent: bytes) -> None:
+    """Leave a connection open on which this was sent; what becomes of it does not matter."""
+    link = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+    with suppress(OSError):
+        link.sendall(sent)
+
+
+def test_half_sent_headers_neither_shut_probes_out_nor_fill_the_log(start: Start, directory: Path) -> None:
+    """They take all places of the API's port, and nginx writes a line for each connection beyond."""
+    plan = make_plan(directory)
+    gateway = replace(plan.gateway, health_port=free_port())
+    plan = rendered(plan, open_files=OPEN_FILES, shutdown_timeout_seconds=12.0, gateway=gateway)
+    service = start(plan).wait_ready()
+    with ExitStack() as stack:
+        for _ in range(HALF_SENT):
+            open_with(stack, gateway.server_port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
+        wait_until(lambda: service.get("/v1/health/live")[0] == 0, "a gateway without places")
+        for _ in range(50):
+            assert health(gateway.health_port, "live") == health(gateway.health_port, "ready") == 200
+    wait_until(lambda: service.live() and service.ready(), "places for all")
+    service.wait_said("more lines of this kind, the last: ")
+    assert service.stop() == 0, service.text[-3000:]
+    lines = [line for line in service.lines if "worker_connections are not enough" in line]
+    counted = [int(match[1]) for line in lines if (match := re.search(r"\] (\d+) more lines of", line))]
+    assert sum(counted) > len(lines)
+
+
+def test_a_thousand_slow_clients_hold_up_neither_probes_nor_a_client(start: Start, directory: Path) -> None:
+    plan = make_plan(directory, tokens=FOR_EVER, stall_after=50)
+    gateway = replace(plan.gateway, health_port=free_port())
+    times = {"shutdown_timeout_seconds": 3.0, "stall_timeout_seconds": 600.0}  # late is not unready
+    plan = rendered(plan, open_files=SLOW_OPEN_FILES, gateway=gateway, **times)
+    service = start(plan).wait_ready()
+    body = json.dumps({"prompt": "x", "stream": True, "max_tokens": FOR_EVER}).encode()
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % len(body)
+    parts = (head, head + b"\r\n" + body[:10], head + b"\r\n" + body)  # headers, a body, reading are slow
+    with ExitStack() as stack:
+        for number in range(SLOW_CLIENTS):
+            open_with(stack, gateway.server_port, parts[number % len(parts)])
+        for _ in range(20):
+            for port in (gateway.server_port, gateway.health_port):
+                assert health(port, "live") == health(port, "ready") == 200
+            link = http.client.HTTPConnection("127.0.0.1", gateway.server_port, timeout=60)
+            link.request("POST", "/v1/completions", '{"prompt":"x","max_tokens":3}')
+            answer = link.getresponse()
+            assert (answer.status, answer.read().count(b"choices")) == (200, 1)
+            link.close()
     service.send(signal.SIGTERM)
     service.wait()
 

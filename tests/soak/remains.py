@@ -35,7 +35,7 @@ def special_files(*directories: Path) -> list[str]:
     return [
         str(path)
         for path in paths
-        if path.is_socket() or path.is_fifo() or path.name in ("lock", "draining", "stalled")
+        if path.is_socket() or path.is_fifo() or path.name in ("lock", "draining", "stalled", "serving")
     ]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from nim.options.route_states import RouteState, Stray, hidden_in, route_states,
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.option_layers.read_engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.read_host_facts import run_directory
+from nim.preflight.run_directory import open_private
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
 from nim.routes import ROUTES, Group, describe_routes, open_instead
@@ -64,10 +66,17 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
 
 
 def _of_running(settings: Settings) -> Found:
-    """Return the Found routes of the service in the run directory, compared with its engine."""
+    """Return the Found routes of the service in the run directory, compared with its engine.
+
+    PreflightError if the directory is not private to this user: its plan names the address that is asked.
+    """
     run_dir = run_directory(settings)
     try:
-        plan = Plan.from_json(read_text(Path(run_dir, PLAN_FILE)))
+        directory = open_private(Path(run_dir))
+        try:
+            plan = Plan.from_json(read_text(Path(f"/proc/self/fd/{directory}", PLAN_FILE)))
+        finally:
+            os.close(directory)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreflightError(
             f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',

@@ -1,12 +1,13 @@
 """Checks of the resolved options against each other, against adapters on disk and against the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
 from nim.engine.arguments.refusals import refuse_all
 from nim.hardware import Gpu
 from nim.manifest import Manifest
+from nim.models.config.detect_task_and_modalities import modalities
 from nim.models.config.warn_implausible_sizes import odd_sizes
 from nim.models.facts import ModelFacts
 from nim.models.hub.check_connection_variables import check_timeouts, hub_problems
@@ -52,7 +53,21 @@ def check_options(
         *hub_warnings(model.source, config, request.environ),
         *_open_service(config),
         *(odd_sizes(model.facts.config) if model.facts else ()),
+        *(media_warnings(said, modalities(model.facts.config)) if model.facts else ()),
     )
+
+
+def media_warnings(said: Said, inputs: Collection[str]) -> tuple[str, ...]:
+    """Return one warning if requests may have the engine fetch media from any host; () otherwise.
+
+    `inputs`: what the model takes, such as "text" and "image". Without a list of hosts vLLM also fetches from
+    private addresses.
+    """
+    media = [kind for kind in inputs if kind != "text" and said.item("limit_mm_per_prompt", kind) != 0]
+    if not media or said.get("allowed_media_domains") or said.get("language_model_only"):
+        return ()
+    what = f"a request may have the engine fetch {' and '.join(media)} data from any address that it reaches"
+    return (f"{what}, private ones included; NIM_ALLOWED_MEDIA_DOMAINS=HOST,… names those that are allowed",)
 
 
 def _adapter_warnings(

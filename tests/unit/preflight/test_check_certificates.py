@@ -8,7 +8,7 @@ import pytest
 
 from nim.errors import PreflightError
 from nim.gateway_plan import Tls
-from nim.preflight.check_certificates import check_certificates, expiry_warning
+from nim.preflight.check_certificates import chain_warning, check_certificates, expiry_warning
 from tests.certificates import Authority
 
 DAY_SECONDS = 24 * 3600
@@ -76,3 +76,37 @@ def test_a_device_is_not_read(authority: Authority) -> None:
     pair = authority.issue("service")
     with pytest.raises(PreflightError, match="it is not a regular file"):
         check_certificates(Tls(certificates=pair.certificate, key="/dev/zero"))
+
+
+def chain(tmp_path: Path, *paths: str) -> Tls:
+    """Return TLS with these certificates in one file, the key of the first."""
+    file = tmp_path / "chain.pem"
+    file.write_text("".join(Path(path).read_text() for path in paths))
+    return Tls(certificates=str(file), key=paths[0].removesuffix(".pem") + ".key")
+
+
+# As certificates of public authorities have them: signed timestamps, here without content.
+LOGGED = "1.3.6.1.4.1.11129.2.4.2=DER:04:02:00:00"
+
+
+def test_a_missing_intermediate_is_certain_if_the_certificate_was_logged(
+    authority: Authority, tmp_path: Path
+) -> None:
+    public = authority.issue("public", also=LOGGED)
+    said = str(chain_warning(chain(tmp_path, public.certificate)))
+    assert "lacks the intermediate certificate 'authority'" in said
+    assert chain_warning(chain(tmp_path, public.certificate, authority.certificate)) is None
+
+
+def test_a_missing_intermediate_is_certain_if_the_file_has_others(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other, own = Authority(tmp_path / "other"), authority.issue("service").certificate
+    assert "'authority'" in str(chain_warning(chain(tmp_path, own, other.certificate)))
+    assert chain_warning(chain(tmp_path, own, other.certificate, authority.certificate)) is None
+
+
+def test_a_private_authority_s_certificate_may_stand_alone(authority: Authority, tmp_path: Path) -> None:
+    assert chain_warning(chain(tmp_path, authority.issue("service").certificate)) is None
+    itself = Tls(certificates=authority.certificate, key=authority.certificate.removesuffix(".pem") + ".key")
+    assert chain_warning(itself) is None

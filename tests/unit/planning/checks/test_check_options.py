@@ -143,3 +143,66 @@ def test_seconds_of_the_hub_s_client(cache: Path, name: str) -> None:
     for text in ("", "10s", "1.5"):
         with pytest.raises(SettingsError, match=f"cannot use {name} '{text}'"):
             planned(cache, **{name: text})
+
+
+VISION = {
+    **LLAMA,
+    "architectures": ["LlavaForConditionalGeneration"],
+    "model_type": "llava",
+    "text_config": LLAMA,
+    "vision_config": {"model_type": "clip_vision_model", "hidden_size": 64, "num_hidden_layers": 1},
+    "image_token_index": 32000,
+}
+
+
+def about_media(warnings: tuple[str, ...]) -> list[str]:
+    return [warning for warning in warnings if "NIM_ALLOWED_MEDIA_DOMAINS" in warning]
+
+
+def test_media_from_any_address_are_warned_of(cache: Path) -> None:
+    with_config(cache, VISION)
+    (warning,) = about_media(planned(cache))
+    assert warning.startswith(
+        "a request may have the engine fetch image data from any address that it reaches"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--allowed-media-domains", "pictures.example"),
+        ("--language-model-only",),
+        ("--limit-mm-per-prompt", '{"image": 0}'),
+    ],
+)
+def test_media_that_are_bounded_are_not_warned_of(cache: Path, arguments: tuple[str, ...]) -> None:
+    with_config(cache, VISION)
+    assert about_media(planned(cache, *arguments)) == []
+
+
+def test_text_has_no_media_and_the_setting_names_hosts(cache: Path) -> None:
+    with_config(cache, LLAMA)
+    assert about_media(planned(cache)) == []
+    plan = plan_of(cache, NIM_ALLOWED_MEDIA_DOMAINS="a.example,b.example")
+    assert plan.config["allowed_media_domains"].value == ["a.example", "b.example"]
+    assert plan.config["VLLM_MEDIA_URL_ALLOW_REDIRECTS"].value == "0"
+
+
+def test_bounds_of_one_request_have_an_origin_and_give_way(cache: Path) -> None:
+    config = plan_of(cache, VLLM_MAX_N_SEQUENCES="500", NIM_MAX_OUTPUT_TOKENS="2000").config
+    assert (config["VLLM_MAX_N_SEQUENCES"].value, str(config["VLLM_MAX_N_SEQUENCES"].origin)) == (
+        "500",
+        "ENV (VLLM_MAX_N_SEQUENCES)",
+    )
+    assert str(config["VLLM_MAX_COMPLETION_PROMPTS"].origin) == "DEFAULT (nim: bounds of one request)"
+    assert config["override_generation_config"].value == {"max_new_tokens": 2000}
+    assert str(config["override_generation_config"].origin) == "ENV (NIM_MAX_OUTPUT_TOKENS)"
+
+
+def test_the_ceiling_of_tokens_is_one_key_among_others(cache: Path) -> None:
+    flags = ("--override-generation-config", '{"temperature": 0.5}')
+    config = plan_of(cache, *flags, NIM_MAX_OUTPUT_TOKENS="2000").config
+    assert config["override_generation_config"].value == {"max_new_tokens": 2000, "temperature": 0.5}
+    flags = ("--override-generation-config", '{"max_new_tokens": 9}')
+    config = plan_of(cache, *flags, NIM_MAX_OUTPUT_TOKENS="2000").config
+    assert config["override_generation_config"].value == {"max_new_tokens": 9}

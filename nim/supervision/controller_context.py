@@ -1,0 +1,24 @@
+"""What the controller of a service works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nim.event_loop import EventLoop
+from nim.logging.log_writer import LogWriter
+from nim.plan import Plan
+from nim.supervision.restart_policy import RestartPolicies
+from nim.supervision.supervisord.rpc_client import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerContext:
+    """What the controller works with. `supervisor_pid` is a child of this process."""
+
+    plan: Plan
+    loop: EventLoop
+    supervisor: Supervisor
+    supervisor_pid: int
+    log_writer: LogWriter
+    catch_up: Callable[[str], None]
+    api_key: str | None = None
+    policies: RestartPolicies = field(default_factory=RestartPolicies)
