@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from nim.gateway_plan import Gateway, gateway_from_json, tuples
 from nim.value_origins import Layer, Origin, Value
 
 FORMAT = 1
@@ -123,84 +124,6 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """The PEM files that nginx serves TLS with. `client_authorities`: clients need a certificate of these."""
-
-    certificates: str
-    key: str
-    client_authorities: str | None = None
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Return a tuple of the paths of certificates, key and, if set, client authorities."""
-        return tuple(filter(None, (self.certificates, self.key, self.client_authorities)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKeys:
-    """Where API keys come from: a file of digests, VLLM_API_KEY, or both."""
-
-    file: str | None
-    from_environment: bool
-    exempt: tuple[str, ...] = ()  # route groups and paths that ask for no key
-    nginx_modules: tuple[str, ...] = ()  # paths of modules that nginx loads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits of requests to the engine; None is no limit. `rate_per_key`: requests per second."""
-
-    requests: int | None = None
-    requests_per_key: int | None = None
-    rate_per_key: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gateway:
-    """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
-
-    `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
-    `connections`: limit of one worker, to clients and to the engine together.
-    `allowed_origins`: origins whose pages may read answers of the engine and errors of nginx; `*` is any.
-    """
-
-    server_port: int
-    health_port: int | None
-    listen_ipv6: bool
-    user: str | None
-    worker_processes: int
-    max_body_size: str
-    read_timeout_seconds: int
-    send_timeout_seconds: int
-    keepalive_timeout_seconds: int
-    route_groups: tuple[str, ...]
-    tokenizer_body_size: str = "4m"
-    header_timeout_seconds: int = 20
-    client_timeout_seconds: int = 60
-    upstream_keepalive_timeout_seconds: int = 60
-    connections: int = 16_384
-    allowed_origins: tuple[str, ...] = ()
-    tls: Tls | None = None
-    api_keys: ApiKeys | None = None
-    limits: Limits = field(default_factory=Limits)
-
-    @property
-    def rereads_files(self) -> bool:
-        """Return whether nginx uses certificate or key files, which may change while it runs."""
-        return bool(self.tls or (self.api_keys and self.api_keys.file))
-
-    @property
-    def scheme(self) -> str:
-        """Return "https" with TLS, else "http"."""
-        return "https" if self.tls else "http"
-
-
-def most_connections(open_files: int) -> int:
-    """Return how many connections an nginx worker may hold with `open_files` open files: 5/8 of it."""
-    return open_files * 5 // 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
     """A file of the run directory, with its path relative to it."""
 
@@ -266,10 +189,10 @@ class Plan:
         if data.pop("format") != FORMAT:
             raise ValueError("the plan was written by another release")
         data.pop("hash")
-        data["model"] = Model(**_tuples(data["model"], "served_names"))
+        data["model"] = Model(**tuples(data["model"], "served_names"))
         data["profile"] = ChosenProfile(**data["profile"])
-        data["engine"] = Engine(**_tuples(data["engine"], "argv", "unset"))
-        data["gateway"] = _gateway_from_json(data["gateway"])
+        data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
+        data["gateway"] = gateway_from_json(data["gateway"])
         data["download"] = Download(**data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
@@ -278,23 +201,8 @@ class Plan:
         return cls(**data)
 
 
-def _gateway_from_json(data: dict[str, Any]) -> Gateway:
-    """Return the Gateway in its JSON values."""
-    data = _tuples(data, "route_groups", "allowed_origins")
-    keys = data["api_keys"]
-    data["api_keys"] = ApiKeys(**_tuples(keys, "exempt", "nginx_modules")) if keys else None
-    data["tls"] = Tls(**data["tls"]) if data["tls"] else None
-    data["limits"] = Limits(**data["limits"])
-    return Gateway(**data)
-
-
 def value_from_json(data: Mapping[str, Any]) -> Value:
     """Return the Value, with its history, in its JSON values."""
     origin = Origin(layer=Layer(data["origin"]["layer"]), place=data["origin"]["place"])
     previous = tuple(value_from_json(older) for older in data["previous"])
     return Value(value=data["value"], origin=origin, previous=previous)
-
-
-def _tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return a copy of the data in which the named fields are tuples instead of lists."""
-    return {key: tuple(value) if key in names else value for key, value in data.items()}

@@ -293,7 +293,7 @@ Paths are compared letter by letter, after percent-decoding and resolving `//`, 
 sent the path as it stands here. One slash at the end makes no difference. Of a path that other servers have
 (`/health`, `/metrics`, `/chat/completions`) the 404 names the route to use.
 
-`HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the engine answers the preflight
-of a browser. On engine routes other methods are the engine's to judge (an unknown one: 501; `TRACE` and
-`CONNECT`: 405); elsewhere they are 405.
+`HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the preflight of a browser is
+answered as CORS wants it. On engine routes other methods are the engine's to judge (an unknown one: 501;
+`TRACE` and `CONNECT`: 405); elsewhere they are 405.
 A route that the running engine does not have is the engine's own 404."""

@@ -30,6 +30,9 @@ _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, Over
 
 # Options and variables that do not affect the duration of a start.
 _IRRELEVANT = {
+    "allow_credentials",
+    "allowed_headers",
+    "allowed_methods",
     "allowed_origins",
     "api_key",
     "hf_token",

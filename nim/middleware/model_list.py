@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import ClientConnectorError, ClientError, ClientTimeout, web
 
+from nim.gateway_plan import Gateway
 from nim.middleware.error_bodies import refusal
 from nim.middleware.upstream_clients import Upstreams
-from nim.plan import Gateway
 
 # Headers of one connection, not of the message, and those that the next server writes itself.
 _NOT_RELAYED = frozenset(
@@ -44,13 +44,13 @@ async def relay(request: web.Request, upstreams: Upstreams, gateway: Gateway) ->
             body = await answer.read()
     except ClientConnectorError:
         message = "cannot reach the engine: it is not up; GET /v1/health/ready tells how far it is"
-        return _error(request, gateway, HTTPStatus.SERVICE_UNAVAILABLE, message, "engine_unavailable")
+        return _error(request, HTTPStatus.SERVICE_UNAVAILABLE, message, "engine_unavailable")
     except TimeoutError:
         message = "cannot wait longer for the engine"
-        return _error(request, gateway, HTTPStatus.GATEWAY_TIMEOUT, message, "engine_timeout")
+        return _error(request, HTTPStatus.GATEWAY_TIMEOUT, message, "engine_timeout")
     except (ClientError, OSError):
         message = "cannot finish this request: the engine closed the connection before it answered"
-        return _error(request, gateway, HTTPStatus.BAD_GATEWAY, message, "engine_lost")
+        return _error(request, HTTPStatus.BAD_GATEWAY, message, "engine_lost")
     if answer.status == HTTPStatus.OK:
         body = with_ids(body)
     return web.Response(status=answer.status, headers=_relayed(answer.headers), body=body)
@@ -93,19 +93,10 @@ def _relayed(headers: Mapping[str, str]) -> dict[str, str]:
     return named
 
 
-def _error(
-    request: web.Request, gateway: Gateway, status: HTTPStatus, message: str, code: str
-) -> web.Response:
-    """Return an error as a Response that the same pages can read as the gateway's own errors."""
+def _error(request: web.Request, status: HTTPStatus, message: str, code: str) -> web.Response:
+    """Return an error as a Response with the headers of the gateway's own errors."""
     answer = refusal(status, message, code, request.headers.get("X-Request-Id"))
     answer.headers["Cache-Control"] = "no-store"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = "5"
-    origin = request.headers.get("Origin")
-    if "*" in gateway.allowed_origins:
-        answer.headers["Access-Control-Allow-Origin"] = "*"
-    elif origin in gateway.allowed_origins:
-        answer.headers.update({"Access-Control-Allow-Origin": origin or "", "Vary": "Origin"})
-    if "Access-Control-Allow-Origin" in answer.headers:
-        answer.headers["Access-Control-Expose-Headers"] = "X-Request-Id, Retry-After"
     return answer

@@ -17,14 +17,12 @@ from nim.value_origins import Layer, Origin
 ENGINE_KEEPALIVE_SECONDS = 3600
 
 # The first provides `/inference/v1/generate` and the render routes; the second reports cache hits in `usage`;
-# with the third, `/docs` needs no internet; the fourth is set because nginx logs the requests; the last
-# admits pages of any origin, as NIM does (an API key is sent by the page, not by the browser).
+# with the third, `/docs` needs no internet; the fourth is set because nginx logs the requests.
 DEFAULT_OPTIONS = {
     "enable_scale_out": True,
     "enable_prompt_tokens_details": True,
     "enable_offline_docs": True,
     "disable_uvicorn_access_log": True,
-    "allowed_origins": ["*"],
 }
 DEFAULT_VARIABLES = {
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(ENGINE_KEEPALIVE_SECONDS),

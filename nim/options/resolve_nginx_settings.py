@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
+from nim.gateway_plan import Gateway, most_connections
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_api_keys import decide_api_keys, decide_limits
+from nim.options.resolve_cors import decide_cors
 from nim.options.resolve_tls import decide_tls
-from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
 from nim.settings.read_route_groups import open_groups
@@ -21,12 +22,14 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 def decide_gateway(
     settings: Settings, environment: HostFacts, config: Mapping[str, Value]
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys. SettingsError if invalid."""
+    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys, CORS. Or SettingsError."""
     connections, warnings = _connections(settings, environment.open_files)
     lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     tls, unused = decide_tls(settings)
     api_keys, about_keys = decide_api_keys(settings, config, environment.nginx_modules)
+    mutual = tls is not None and tls.client_authorities is not None
+    cors, about_pages = decide_cors(settings, config, mutual_tls=mutual, keys=api_keys is not None)
     gateway = Gateway(
         server_port=settings.server_port,
         health_port=health_port,
@@ -43,12 +46,12 @@ def decide_gateway(
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
         connections=connections,
         route_groups=route_groups(settings, lora=lora),
-        allowed_origins=_allowed_origins(config),
         tls=tls,
         api_keys=api_keys,
         limits=decide_limits(settings, keys=api_keys is not None),
+        cors=cors,
     )
-    return gateway, (*warnings, *more, *unused, *about_keys)
+    return gateway, (*warnings, *more, *unused, *about_keys, *about_pages)
 
 
 def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
@@ -70,12 +73,6 @@ def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
             hint="NIM_PASSTHROUGH_ARGS=--enable-lora",
         )
     return groups
-
-
-def _allowed_origins(config: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return the CORS origins from the engine option `allowed_origins`; () if it is not set."""
-    given = config.get("allowed_origins")
-    return tuple(map(str, given.value)) if given and isinstance(given.value, list | tuple) else ()
 
 
 def _upstream_keepalive(settings: Settings, config: Mapping[str, Value]) -> int:

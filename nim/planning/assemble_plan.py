@@ -7,6 +7,7 @@ from nim import __version__
 from nim.engine import OptionTable
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_api_keys import KEY_VARIABLE
+from nim.options.resolve_cors import CORS_OPTIONS
 from nim.options.resolve_nginx_settings import decide_gateway
 from nim.plan import (
     ARGS_FILE,
@@ -112,6 +113,10 @@ def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:
 
 
 def _render_args(decided: Decided) -> str:
-    """Return the text of the file `vllm.args`: command, model and options."""
-    options = {name: value.value for name, value in decided.config.items() if not is_variable(name)}
+    """Return the text of the file `vllm.args`: command, model and options, without those of the gateway."""
+    options = {
+        name: value.value
+        for name, value in decided.config.items()
+        if not is_variable(name) and name not in CORS_OPTIONS
+    }
     return render_args(decided.command, decided.weights, options, decided.table, decided.verbatim)

@@ -1,14 +1,14 @@
 """Render nginx.conf, and health.conf for the health port's nginx, with all paths in the run directory."""
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.plan import Gateway
+from nim.gateway_plan import Gateway, Limits, most_connections
 from nim.render.jinja import environment
+from nim.render.nginx_cors import cors_values
 from nim.render.nginx_locations import closed_router_paths, engine_locations, middleware_routes, ready_paths
 from nim.render.nginx_quoting import Verbatim, write
 from nim.routes import (
@@ -30,7 +30,6 @@ _LOG_LEVELS = {
 }
 # Probes are few. They have a process of their own, because nginx counts connections of all ports together.
 HEALTH_CONNECTIONS = 512
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[!-#%-~]+")
 
 
 def nginx_files(gateway: Gateway, **how: Any) -> dict[str, str]:
@@ -44,7 +43,7 @@ def nginx_files(gateway: Gateway, **how: Any) -> dict[str, str]:
 def _for_health(gateway: Gateway) -> Gateway:
     """Return the Gateway of the nginx of the health port: one small worker, which asks for no key."""
     return replace(
-        gateway, worker_processes=1, connections=HEALTH_CONNECTIONS, api_keys=None, limits=plan.Limits()
+        gateway, worker_processes=1, connections=HEALTH_CONNECTIONS, api_keys=None, limits=Limits()
     )
 
 
@@ -63,11 +62,9 @@ def render_nginx(
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     `health_only`: the configuration of a second nginx, which has the health port and nothing else.
     """
-    connections = min(gateway.connections, plan.most_connections(open_files))
+    connections = min(gateway.connections, most_connections(open_files))
     spare = max(connections // 16, 64)
     streams = max((connections - spare) // 2, 1)  # each stream has two connections: client and engine
-    any_origin = "*" in gateway.allowed_origins
-    origins = [] if any_origin else _origins(gateway.allowed_origins)
     template = environment(write).get_template("nginx.conf.j2")
     return template.render(
         gateway=gateway,
@@ -83,8 +80,7 @@ def render_nginx(
         reuseport=gateway.worker_processes > 1,
         lua_file=str(NGINX_TEMPLATES / "api_keys.lua"),
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
-        origins=origins,
-        allowed_origin="*" if any_origin else Verbatim("$allowed_origin" if origins else ""),
+        cors=cors_values(gateway),
         **_routes(gateway),
     )
 
@@ -105,11 +101,6 @@ def _routes(gateway: Gateway) -> dict[str, Any]:
         "middleware_routes": by_middleware,
         "engine_routes": engine_locations(routes, gateway),
     }
-
-
-def _origins(allowed: Iterable[str]) -> list[str]:
-    """Return nginx map patterns, as texts, for the allowed origins; malformed ones are left out."""
-    return [rf"~^{re.escape(origin)}\z" for origin in allowed if _ORIGIN.fullmatch(origin)]
 
 
 def _routes_hint(groups: Collection[str]) -> Verbatim:

@@ -392,25 +392,50 @@ class Settings:
         "NIM_CORS_ALLOW_ORIGINS",
         NAMES,
         (),
-        "Origins whose pages may send requests.",
+        "Origins whose pages may use the service, such as `https://app.example`; `local` (http and https "
+        "on `localhost`, `127.0.0.1` and `[::1]`, any port), `*` (any page) or `none`.",
         option="allowed_origins",
-        default_text="`*`",
+        default_text="`local`; with `NIM_SSL_MODE=MTLS` `none`",
     )
     cors_allow_methods: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_METHODS",
         NAMES,
         (),
-        "HTTP methods that such pages may use.",
+        "HTTP methods that such pages may use; `*` is all that the gateway knows.",
         option="allowed_methods",
-        default_text="the engine's",
+        default_text="`GET, POST, PUT, DELETE, PATCH, OPTIONS`",
     )
     cors_allow_headers: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_HEADERS",
         NAMES,
         (),
-        "Request headers that such pages may send.",
+        "Request headers that such pages may send; `*` is any.",
         option="allowed_headers",
-        default_text="the engine's",
+        default_text="`*`",
+    )
+    cors_expose_headers: tuple[str, ...] = setting(
+        "NIM_CORS_EXPOSE_HEADERS",
+        NAMES,
+        ("X-Request-Id", "Request-Id", "Retry-After"),
+        "Headers of answers that such pages may read; `*` is any.",
+        default_text="`X-Request-Id, Request-Id, Retry-After`",
+    )
+    cors_max_age: float = setting(
+        "NIM_CORS_MAX_AGE",
+        DURATION_OR_OFF,
+        600.0,
+        "How long a browser may remember what it was allowed, 0 for not at all; most keep it for two hours "
+        "at most.",
+    )
+    cors_allow_credentials: bool | None = setting(
+        "NIM_CORS_ALLOW_CREDENTIALS",
+        BOOLEAN,
+        None,
+        "Let such pages send cookies, HTTP passwords and client certificates, which the browser adds; not "
+        "with `*`.",
+        option="allow_credentials",
+        default_text="`0`",
+        ours=True,
     )
 
     # Directories, logs and time limits
@@ -504,8 +529,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
         "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
         "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",
-        "NIM_CORS_EXPOSE_HEADERS": "a proxy in front of the service",
-        "NIM_CORS_MAX_AGE": "a proxy in front of the service",
         "NIM_ENABLE_OTEL": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
         "NIM_OTEL_EXPORTER_OTLP_ENDPOINT": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",
         "NIM_LEADER_ROLE": "one node: several are not supported yet",

@@ -46,9 +46,11 @@ class Behind(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def asked(connection: http.client.HTTPConnection, method: str, path: str, body: str) -> tuple[object, ...]:
+def asked(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str, origin: str = "http://a.test"
+) -> tuple[object, ...]:
     """Return what a client is told."""
-    connection.request(method, path, body, {"Content-Type": "application/json", "Origin": "http://a.test"})
+    connection.request(method, path, body, {"Content-Type": "application/json", "Origin": origin})
     answer = connection.getresponse()
     names = ("content-type", "content-length", "allow", "access-control-allow-origin")
     told = (answer.status, *(answer.headers.get_all(name) for name in names), answer.read())
@@ -65,10 +67,14 @@ def test_the_engines_errors_pass_byte_for_byte(service: Service, case: str) -> N
     assert through == straight
 
 
-def test_a_page_may_read_the_gateways_errors_as_it_may_the_engines(service: Service) -> None:
-    for path in ("/v1/models", "/v1/nothing"):
-        told = asked(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60), "GET", path, "")
-        assert told[4] == ["*"], path
+def test_a_page_of_this_machine_may_read_answers_of_all_three_and_others_none(service: Service) -> None:
+    for path in ("/v1/models", "/v1/metadata", "/v1/nothing", "/v1/health/ready"):
+        for origin, expected in (
+            ("http://localhost:3000", ["http://localhost:3000"]),
+            ("http://a.test", None),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+            assert asked(connection, "GET", path, "", origin)[4] == expected, path
 
 
 @contextmanager

@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nim.plan import ApiKeys, Limits, Tls
+from nim.gateway_plan import ApiKeys, Cors, Limits, Tls
 from tests.gateway.nginx import ALL_GROUPS, Nginx, gateway_of
 
 # Checks that do not apply, and why.
 SKIPPED = {
     "if_is_evil": "each `if` only returns, after adding headers; tests/gateway asks for both",
     "add_header_redefinition": "answers of nginx itself have headers of their own",
-    "missing_resolver": "the only variable in an address is one of the two upstreams, both of which are sockets",
+    "missing_resolver": "the only variable address is one of two upstreams, which have no host names",
     "proxy_pass_normalized": "the location is exact: nothing of the client's path is passed on",
     "try_files_is_evil_too": "the file is replaced during the start, so that nothing about it may be cached",
     "worker_rlimit_nofile_vs_connections": "nginx counts connections to the engine as well",
@@ -29,7 +29,9 @@ FEATURES: dict[str, dict[str, Any]] = {
         "health_port": 8001,
         "listen_ipv6": True,
         "route_groups": ALL_GROUPS,
-        "allowed_origins": ("https://a.example",),
+        "cors": Cors(
+            origins=("https://a.example", "local"), methods=("GET",), headers=("*",), credentials=True
+        ),
     },
 }
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from nim.gateway_plan import Cors
+from nim.options.parse_cors_words import METHODS
 from nim.settings.value_types import MOST_SECONDS
 from tests.gateway.client import ask
 from tests.gateway.nginx import ALL_GROUPS, Nginx, free_port, gateway_of
@@ -42,9 +44,13 @@ GATEWAYS: list[dict[str, Any]] = [
         ],
         MOST_SECONDS,
     ),
-    {"allowed_origins": ("*",)},
-    {"allowed_origins": ("https://a.test", "https://a.test", f"http://{'a.' * 1000}test", "http://[::1]:1")},
-    {"allowed_origins": ('x://";{}', "x://$a", "x://\\", "default", "~", "null")},
+    {"cors": Cors(origins=("*",), methods=METHODS, headers=("*",), exposed_headers=("*",))},
+    {"cors": Cors(origins=("local",), methods=("GET",), headers=("X-A",), exposed_headers=("X-B", "X-C"))},
+    {
+        "cors": Cors(
+            origins=("https://a.test", f"http://{'a.' * 1000}test", "http://[::1]:1"), credentials=True
+        )
+    },
     {"connections": 50_000, "max_body_size": "999999999g"},
     *({"route_groups": groups} for groups in [(), ("inference",), ("docs",), ("management",), ALL_GROUPS]),
 ]

@@ -26,7 +26,6 @@ from nim.settings import read_settings
 CASES = Path(__file__).parent / "cases"
 # The launcher's own defaults and addresses are the same in every case and would hide what differs.
 EVERYWHERE = (
-    "--allowed-origins",
     "--disable-uvicorn-access-log",
     "--enable-offline-docs",
     "--enable-prompt-tokens-details",

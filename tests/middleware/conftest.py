@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector, web
 
+from nim.gateway_plan import Gateway
 from nim.middleware.app import build_app
 from nim.middleware.gpu_usage import Gpus
 from nim.plan import (
@@ -22,7 +23,6 @@ from nim.plan import (
     STATE_FILE,
     ChosenProfile,
     Engine,
-    Gateway,
     Model,
     Plan,
 )

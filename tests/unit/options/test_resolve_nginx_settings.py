@@ -77,14 +77,6 @@ def test_the_requested_number_of_connections_is_used() -> None:
         decided({"NIM_PROXY_CONNECTIONS": "127"}, open_files=65_536)
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [({}, ()), ({"allowed_origins": ["*"]}, ("*",)), ({"allowed_origins": ("a", "b")}, ("a", "b"))],
-)
-def test_origins_are_the_engines(options: dict[str, object], expected: tuple[str, ...]) -> None:
-    assert decided(options=options)[0].allowed_origins == expected
-
-
 def test_a_health_port_equal_to_the_servers_is_ignored_with_a_warning() -> None:
     gateway, [warning] = decided({"NIM_HEALTH_PORT": "8000"})
     assert gateway.health_port is None
