@@ -36,7 +36,7 @@ _READERS = {"allowed_origins": origins_of, "allowed_methods": method_names, "all
 def decide_cors(
     settings: Settings, config: Mapping[str, Value], *, mutual_tls: bool, keys: bool
 ) -> tuple[Cors, tuple[str, ...]]:
-    """Return (Cors, warnings); SettingsError for an invalid word, and for `*` together with credentials.
+    """Return (Cors, warnings); SettingsError for an invalid word, and for credentials without named origins.
 
     With mutual TLS no page is allowed unless asked for, since a preflight has no client certificate.
     """
@@ -105,13 +105,14 @@ def _exposed_headers(settings: Settings) -> tuple[str, ...]:
 
 
 def _refuse_any_with_credentials(cors: Cors, said: str) -> None:
-    """Raise SettingsError if any origin is allowed, or any header exposed, together with credentials."""
-    if ANY in cors.origins:
-        raise SettingsError(
-            f"cannot use {said} with the origin '*': browsers send cookies and client certificates only "
-            "where the page's origin is named",
-            hint="NIM_CORS_ALLOW_ORIGINS=https://app.example",
-        )
+    """Raise SettingsError if origins that are not named, or any header, go together with credentials."""
+    for word in (ANY, LOCAL):
+        if word in cors.origins:
+            raise SettingsError(
+                f"cannot use {said} with the origin '{word}': only pages whose origin is named may send "
+                "cookies and client certificates",
+                hint="NIM_CORS_ALLOW_ORIGINS=https://app.example",
+            )
     if ANY in cors.exposed_headers:
         raise SettingsError(
             f"cannot use {said} with NIM_CORS_EXPOSE_HEADERS '*': browsers then take it for a header's name",

@@ -431,8 +431,8 @@ class Settings:
         "NIM_CORS_ALLOW_CREDENTIALS",
         BOOLEAN,
         None,
-        "Let such pages send cookies, HTTP passwords and client certificates, which the browser adds; not "
-        "with `*`.",
+        "Let such pages send cookies, HTTP passwords and client certificates, which the browser adds; only "
+        "with named origins.",
         option="allow_credentials",
         default_text="`0`",
         ours=True,

@@ -302,6 +302,15 @@ async def test_a_page_of_the_service_itself_is_known_by_its_host(
     assert answer.status == status
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("same-site", 403), ("cross-site", 403)])
+async def test_a_browser_says_that_a_page_is_the_service_s_own(build: Build, site: str, status: int) -> None:
+    """Behind a proxy that changes the host. No page can set this header."""
+    stack = await build(cors=NONE)
+    headers = {"Origin": FOREIGN, "Host": "upstream", "Sec-Fetch-Site": site}
+    answer = await stack.ask("/v1/audio/translations", method="POST", headers=headers)
+    assert answer.status == status
+
+
 @pytest.mark.parametrize(("origin", "status"), [(FOREIGN, 403), ("null", 403), (PAGE, 200), (None, 200)])
 async def test_a_foreign_page_opens_no_websocket(build: Build, origin: str | None, status: int) -> None:
     stack = await build(cors=RULE)

@@ -63,7 +63,7 @@ def test_with_client_certificates_no_page_may_unless_asked_for() -> None:
 def test_each_variable_is_the_gateways_and_none_reaches_the_engine() -> None:
     plan = planned(
         {
-            ORIGINS: "https://a.test, local",
+            ORIGINS: "https://a.test, https://b.test:8443",
             "NIM_CORS_ALLOW_METHODS": "get,post",
             "NIM_CORS_ALLOW_HEADERS": '["Authorization", "X-Own"]',
             "NIM_CORS_EXPOSE_HEADERS": "X-Request-Id",
@@ -72,7 +72,7 @@ def test_each_variable_is_the_gateways_and_none_reaches_the_engine() -> None:
         }
     )
     assert plan.gateway.cors == Cors(
-        origins=("https://a.test", "local"),
+        origins=("https://a.test", "https://b.test:8443"),
         methods=("GET", "POST"),
         headers=("Authorization", "X-Own"),
         exposed_headers=("X-Request-Id",),
@@ -126,7 +126,16 @@ def test_any_page_is_warned_of_where_no_key_is_asked_for(keys: dict[str, str]) -
             f"{ORIGINS}=https://app.example",
         ),
         (
-            {"NIM_CORS_EXPOSE_HEADERS": "*", "NIM_PASSTHROUGH_ARGS": "--allow-credentials"},
+            {ORIGINS: "local", "NIM_CORS_ALLOW_CREDENTIALS": "1"},
+            "NIM_CORS_ALLOW_CREDENTIALS '1' (from the environment) with the origin 'local'",
+            f"{ORIGINS}=https://app.example",
+        ),
+        (
+            {
+                ORIGINS: "https://a.test",
+                "NIM_CORS_EXPOSE_HEADERS": "*",
+                "NIM_PASSTHROUGH_ARGS": "--allow-credentials",
+            },
             "--allow-credentials '1' (from NIM_PASSTHROUGH_ARGS) with NIM_CORS_EXPOSE_HEADERS '*'",
             "NIM_CORS_EXPOSE_HEADERS=X-Request-Id,Retry-After",
         ),
