@@ -1,11 +1,13 @@
 """The gateway's part of a plan: where nginx listens, what it limits, and whom it lets in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen_dataclass
 class Tls:
     """The PEM files that nginx serves TLS with. `client_authorities`: clients need a certificate of these."""
 
@@ -19,7 +21,7 @@ class Tls:
         return tuple(filter(None, (self.certificates, self.key, self.client_authorities)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ApiKeys:
     """Where API keys come from: a file of digests, VLLM_API_KEY, or both."""
 
@@ -29,7 +31,7 @@ class ApiKeys:
     nginx_modules: tuple[str, ...] = ()  # paths of modules that nginx loads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Limits:
     """Limits of requests to the engine; None is no limit. `rate_per_key`: requests per second."""
 
@@ -38,7 +40,7 @@ class Limits:
     rate_per_key: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Cors:
     """Which pages in browsers may use the service, in the Fetch standard's terms; without `origins`, none.
 
@@ -53,7 +55,7 @@ class Cors:
     credentials: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Gateway:
     """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 

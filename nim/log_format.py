@@ -2,8 +2,9 @@
 
 import json
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -40,7 +41,7 @@ def printable(text: str) -> str:
     return text.translate(_PRINTABLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Form:
     """Format and minimum level of records. The level may be in any case; TRACE means DEBUG."""
 

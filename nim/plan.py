@@ -6,10 +6,11 @@ a plan; running packages know only the plan.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Self
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway, gateway_from_json, tuples
 from nim.value_origins import Layer, Origin, Value
 
@@ -36,7 +37,7 @@ SUPERVISOR_SOCKET = "supervisor.sock"
 KV_EVENTS_PORT = "NIM_KV_EVENTS_PORT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Model:
     """The model to serve. `path` is a local directory, or None if the engine downloads `source`."""
 
@@ -49,7 +50,7 @@ class Model:
     max_model_len: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ChosenProfile:
     """The chosen profile and the reason for choosing it."""
 
@@ -59,7 +60,7 @@ class ChosenProfile:
     because: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Refusal:
     """A profile that was not chosen: what it needs, what was found, what would change that."""
 
@@ -70,7 +71,7 @@ class Refusal:
     change: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Engine:
     """The engine's command. `env` is added to the inherited environment, `unset` removed from it.
 
@@ -91,7 +92,7 @@ class Engine:
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Download:
     """What the engine downloads: the directory that grows, and the size in bytes if known."""
 
@@ -99,7 +100,7 @@ class Download:
     total_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Wanted:
     """A hub repository that the engine needs in its cache. `load_format` and `ignored` select its weights.
 
@@ -123,7 +124,7 @@ class Wanted:
         return f"hf://{self.repository}" + (f":{self.revision}" if self.revision else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RenderedFile:
     """A file of the run directory, with its path relative to it."""
 
@@ -132,7 +133,7 @@ class RenderedFile:
     mode: int = 0o600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Plan:
     """A complete start. `config` maps each option to its value with its history.
 

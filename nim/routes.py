@@ -4,10 +4,10 @@ The engine's part is complete for the pinned engine: a test compares it with the
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 
 
 class Group(StrEnum):
@@ -31,7 +31,7 @@ class Target(StrEnum):
     GATEWAY = "gateway"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Route:
     """A path with its methods. `{name}` is one segment; `note` says what it needs or why it is hidden."""
 

@@ -1,9 +1,11 @@
 """The state of the service, written only by the controller and read by everything that answers."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Self
+
+from nim.frozen_dataclass import frozen_dataclass
 
 
 class Phase(StrEnum):
@@ -22,7 +24,7 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class PhaseDone:
     """A finished phase and its duration."""
 
@@ -30,7 +32,7 @@ class PhaseDone:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Failure:
     """Why the engine was last lost: class, message, hint, end of its log."""
 
@@ -42,7 +44,7 @@ class Failure:
     signal: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class State:
     """The state of the service at one moment. Times are Unix seconds; `progress` is 0 to 1 or None."""
 

@@ -1,8 +1,9 @@
 """A resolved option value with its origin (layer and place) and the values it overrode."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 
 class Layer(IntEnum):
@@ -17,7 +18,7 @@ class Layer(IntEnum):
     CLI = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Origin:
     """A layer and the place within it: a variable, a file, a rule."""
 
@@ -28,7 +29,7 @@ class Origin:
         return f"{self.layer.name} ({self.place})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Value:
     """A resolved value. `previous` holds everything it overrode, strongest first."""
 

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.event_loop import EventLoop, Timer
+from nim.frozen_dataclass import frozen_dataclass
 
 # The kernel truncates names to this length; the command line may have the full name.
 NAME_CHARACTERS = 15
@@ -15,7 +15,7 @@ TRACKER = b"multiprocessing.resource_tracker"
 SCAN_INTERVAL_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Process:
     """One process. `started` (clock ticks since boot) distinguishes it from a later one with the same pid."""
 

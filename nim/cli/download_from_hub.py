@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.remove_partial_downloads import abandoned, drop_open
+from nim.frozen_dataclass import frozen_dataclass
 from nim.health.measure_download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
@@ -79,7 +79,7 @@ def refuse_offline(settings: Settings, environ: Mapping[str, str], wanted: Seque
         raise SettingsError(message, hint=f"unset {name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Done:
     """A finished repository: bytes fetched, and the seconds that took."""
 

@@ -2,11 +2,11 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.cli.download_from_hub import Hub, logger, refuse_offline
 from nim.errors import WeightsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.config.model_config import ModelConfig
@@ -24,7 +24,7 @@ from nim.settings import Settings
 _PLACE = "the command line"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class FoundModel:
     """A model's name and configuration.
 

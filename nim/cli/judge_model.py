@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nim.cli.find_model_config import FoundModel
 from nim.cli.machine_options import find_hardware, is_other_machine
 from nim.errors import HardwareError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware import Hardware
 from nim.models.facts import ModelFacts
 from nim.models.find_model_faults import model_fault
@@ -19,7 +20,7 @@ from nim.selection.select import compare_all, order_fitting
 from nim.value_origins import Layer, Origin, Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Judgement:
     """How the model runs with `fit.parallel`: the sizes that were asked for, or that the planner chooses.
 

@@ -1,14 +1,15 @@
 """Consequences of each finding, and the settings of common ingresses that fix it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from nim.frozen_dataclass import frozen_dataclass
 
 NGINX, INGRESS_NGINX, HAPROXY, ENVOY = "nginx", "ingress-nginx", "HAProxy", "Envoy"
 ALB, GKE, CLOUDFLARE, APACHE, NIM = "AWS ALB", "GKE ingress", "Cloudflare", "Apache", "this service"
 _ANNOTATION = "nginx.ingress.kubernetes.io/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Advice:
     """The consequence of a finding and its fixes. `settings` are pairs of an ingress and its setting."""
 

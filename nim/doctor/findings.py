@@ -1,8 +1,10 @@
 """The result of a check: verdict, text, figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from nim.frozen_dataclass import frozen_dataclass
 
 Fact = str | float | bool | None
 
@@ -16,7 +18,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Finding:
     """A check's result: text for people, figures for programs."""
 

@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -14,6 +13,7 @@ from multidict import CIMultiDictProxy
 
 from nim.doctor.parse_service_address import Target
 from nim.errors import NimError, PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 
 REQUEST_TIMEOUT_SECONDS = 60.0
 """Timeout for answers that the service has at once."""
@@ -27,7 +27,7 @@ class ConnectionCut(Exception):
         self.how, self.seconds = how, seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Answer:
     """A complete answer."""
 

@@ -1,20 +1,20 @@
 """Identify the service behind an address and the models it serves."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from nim.doctor.http_client import Answer, ConnectionCut, ServiceClient, unreachable
 from nim.doctor.parse_service_address import Target
 from nim.doctor.scrape_engine_metrics import find_metrics_path
 from nim.errors import NimError, PreflightError, SettingsError, nearest
+from nim.frozen_dataclass import frozen_dataclass
 
 LIVE = "/v1/health/live"
 MODELS = "/v1/models"
 USUAL_CONTEXT = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Service:
     """The examined service. `ours`: this project's gateway, so that missing headers were lost on the way."""
 

@@ -1,15 +1,14 @@
 """The address of the service to examine, validated and reduced to its root."""
 
-from dataclasses import dataclass
-
 from yarl import URL
 
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 
 EXAMPLE = "nim doctor stream --url https://nim.example.com"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Target:
     """A service's address. `root` has no path except an ingress prefix; `key` is secret."""
 

@@ -1,10 +1,9 @@
 """Read the engine's metrics through the same ingress."""
 
-from dataclasses import dataclass
-
 from prometheus_client.parser import text_string_to_metric_families
 
 from nim.doctor.http_client import REQUEST_TIMEOUT_SECONDS, Answer, ConnectionCut, ServiceClient
+from nim.frozen_dataclass import frozen_dataclass
 
 PATHS = ("/v1/metrics", "/metrics")
 RUNNING = "vllm:num_requests_running"
@@ -14,7 +13,7 @@ FIRST_TOKEN = "vllm:time_to_first_token_seconds"  # noqa: S105 - a metric, not a
 BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Counts:
     """One scrape of the metrics; series of the same name are added up."""
 

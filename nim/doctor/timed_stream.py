@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
 from typing import Any
@@ -17,6 +16,7 @@ from nim.doctor.http_client import ConnectionCut, ServiceClient, reason
 from nim.doctor.identify_service import Service
 from nim.doctor.measure_event_loop_lag import ClockLag
 from nim.errors import PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 
 STREAM_SECONDS = 180.0
 PROMPT = "Count to one hundred."
@@ -24,7 +24,7 @@ LEAST_GAP_SECONDS = 0.001
 """No engine generates tokens of one stream this fast; closer events arrived together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Stream:
     """`arrivals`: seconds since the request of each token event except the last."""
 

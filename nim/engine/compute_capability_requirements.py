@@ -5,10 +5,10 @@ quantization method is in the catalog (`QuantizationMethod.capability`) and is u
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from nim.engine.supported_names_catalog import Catalog
+from nim.frozen_dataclass import frozen_dataclass
 
 Capability = tuple[int, int]
 
@@ -17,7 +17,7 @@ Capability = tuple[int, int]
 BUILD_MINIMUM: Capability = (7, 5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Support:
     """GPUs that serve one precision. `otherwise` describes the fallback between `minimum` and `native`."""
 
@@ -28,7 +28,7 @@ class Support:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Verdict:
     """Whether a GPU serves a precision. `note` names the difference there, `needed` what is missing."""
 
@@ -38,7 +38,7 @@ class Verdict:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CacheSupport:
     """Whether a GPU serves a KV cache type (None if unknown), and with which backend."""
 
@@ -47,7 +47,7 @@ class CacheSupport:
     minimum: Capability | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class BackendSupport:
     """Whether an attention backend takes a GPU (None if unknown), and which it takes."""
 

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from nim.frozen_dataclass import frozen_dataclass
 
 Build = Literal["gpu", "cpu"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class InstalledEngine:
     """An installed engine, and the command to which a model and options are appended."""
 

@@ -5,16 +5,17 @@ The data is generated from the engine and its release of Transformers (`make eng
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
 from nim.engine.option_table import OPTIONS_DIR, table_versions
+from nim.frozen_dataclass import frozen_dataclass
 
 FILE = OPTIONS_DIR / f"configs-{table_versions()[-1]}.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ConfigClass:
     """One class. `defaults` uses the names in its JSON; `names` maps standard names to these."""
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from nim.engine.value_limits import Limits, limits_from
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 
 OPTIONS_DIR = Path(__file__).resolve().parent / "options"
 HISTORY = "history.json"
@@ -48,7 +48,7 @@ class Count(StrEnum):
     MANY = "many"  # one or more
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Option:
     """One option of the engine."""
 
@@ -71,7 +71,7 @@ class Option:
     group: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Gone:
     """An option or variable of an earlier release."""
 
@@ -79,7 +79,7 @@ class Gone:
     use: str | None  # what to write instead, if the engine or a plain renaming gives it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class OptionTable:
     """All options and variables of one release. `spellings` maps to the option and whether it is negated."""
 

@@ -1,8 +1,9 @@
 """Differences between two option tables, and the names that the newer one no longer has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 Raw = Mapping[str, Any]
 
@@ -21,7 +22,7 @@ _MEANING = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Drift:
     """Changes from one table to another, by name."""
 

@@ -6,13 +6,13 @@ milliseconds.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from nim.engine.option_table import OPTIONS_DIR, known_release
+from nim.frozen_dataclass import frozen_dataclass
 
 CATALOG_HISTORY = "catalog-history.json"
 
@@ -89,7 +89,7 @@ class Way(StrEnum):
     TRANSFORMERS = "Transformers'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Architecture:
     """One implementation in the engine's registry."""
 
@@ -101,7 +101,7 @@ class Architecture:
     score: str | None  # how a pooling model scores, unless by comparing embeddings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Loaded:
     """The implementation that loads a model. `architecture` is None if only the configuration decides."""
 
@@ -110,7 +110,7 @@ class Loaded:
     architecture: Architecture | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class QuantizationMethod:
     """One value of `--quantization`. Single layers may need a newer GPU than `capability`."""
 
@@ -124,7 +124,7 @@ class QuantizationMethod:
     needs_config: bool  # refused for weights whose files do not say how they are quantized
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class AttentionBackend:
     """One value of `--attention-backend` that NVIDIA GPUs may have."""
 
@@ -134,7 +134,7 @@ class AttentionBackend:
     cache_dtypes: tuple[str, ...]  # values of `--kv-cache-dtype` that it accepts on any of them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Checkpoint:
     """How a quantized checkpoint is loaded."""
 
@@ -143,7 +143,7 @@ class Checkpoint:
     asked: Mapping[str, str]  # accepted values of `--quantization` → the resulting method
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Elsewhere:
     """Other releases that have a name which this one lacks."""
 
@@ -157,7 +157,7 @@ class Elsewhere:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Catalog:
     """The names that one release of the engine knows. Rows are parsed on demand."""
 

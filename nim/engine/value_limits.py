@@ -1,16 +1,16 @@
 """Limits that the engine's configuration classes set to a number or a word, and their check."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.errors import nearest
+from nim.frozen_dataclass import frozen_dataclass
 
 _PERCENT = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Limits:
     """The values that a field accepts, under JSON schema's names. An empty `enum` accepts any."""
 

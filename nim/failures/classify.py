@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
 from nim.failures.failure_classes import FAILURE_CLASSES, HOST_OOM, STALLED, UNKNOWN, FailureClass
 from nim.failures.program_exit import ProgramExit
+from nim.frozen_dataclass import frozen_dataclass
 from nim.logging.log_line_parsers import Record
 from nim.service_state import Failure
 
@@ -24,7 +24,7 @@ _PREFIX = re.compile(r"\(\S+ pid=\d+\) ")
 _KILLED = re.compile(r"exit code: -9|': -9|died unexpectedly")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Loss:
     """What is known about the exit of an engine. `log` is the end of its log, oldest first.
 

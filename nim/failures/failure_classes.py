@@ -1,10 +1,11 @@
 """Classes of failure: how each shows in a log, what it means, what to do, whether to retry."""
 
 import re
-from dataclasses import dataclass
+
+from nim.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class FailureClass:
     """A class of failure. `retry`: the same start can succeed later. `signs` are regular expressions."""
 

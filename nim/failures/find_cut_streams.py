@@ -4,9 +4,9 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from nim.event_loop import EventLoop
+from nim.frozen_dataclass import frozen_dataclass
 
 # This many are logged one by one; all of them are in the access log.
 LOGGED = 20
@@ -24,7 +24,7 @@ _LINE = re.compile(
 _BROKEN_OFF = re.compile(r"\*(\d+) (?:upstream prematurely closed|recv\(\) failed).* while reading upstream")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Request:
     """One finished request from the access log."""
 

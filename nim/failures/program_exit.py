@@ -1,10 +1,11 @@
 """How a program ended: by exit code or signal."""
 
-from dataclasses import dataclass
 from signal import Signals
 
+from nim.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen_dataclass
 class ProgramExit:
     """How a program ended: by exit code or signal; both None if unknown. `why`: why it was not started."""
 

@@ -9,11 +9,12 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
 from nim.fetch.format_size import format_size
+from nim.frozen_dataclass import frozen_dataclass
 
 NOTE = ".model-store.json"
 # The files that make a directory a model.
@@ -22,7 +23,7 @@ PARTIAL = ".partial"
 ANOTHER = "--model-store … a directory that is empty, or not there yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Note:
     """The record in a store: what it holds, and whether it is complete. `commit` is the hub's."""
 

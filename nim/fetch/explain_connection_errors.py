@@ -4,9 +4,9 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.hub.check_connection_variables import (
     CERTIFICATES,
     ENDPOINT,
@@ -21,7 +21,7 @@ _UNTRUSTED = ("self-signed", "self signed", "unable to get local issuer", "unabl
 _PROXY_ANSWER = re.compile(r"\b([45]\d\d)\b")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Cause:
     """What failed, as the end of "cannot fetch …: ", and what to do."""
 

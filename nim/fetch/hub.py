@@ -4,13 +4,13 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.hub.cache_snapshots import find_snapshot
 from nim.plan import Wanted
 
@@ -21,7 +21,7 @@ _SIGNATURE = re.compile(r"(?<=\S)\?\S+")
 _USER = re.compile(r"://[^/@\s]+@")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Repository:
     """A revision of a repository. `files` have their sizes in bytes, None where the hub gives none."""
 

@@ -6,14 +6,14 @@ what NVML reports with the card's usual ECC setting, or None where nobody publis
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GB, MIB
 
 NVIDIA_VENDOR = "10de"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Product:
     """One product. `own_memory` is False if GPU and CPU share memory and NVML reports none."""
 

@@ -5,10 +5,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from nim.errors import HardwareError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.nvml_device import ask, pci_address, read_device, text
 from nim.hardware.types import Gpu
 
@@ -16,7 +16,7 @@ _LIBRARY = "libnvidia-ml.so.1"
 _WITHOUT = "CUDA_VISIBLE_DEVICES= starts without GPUs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Inventory:
     """Every device shown by NVML in PCI order; a GPU with MIG appears as its MIG devices."""
 

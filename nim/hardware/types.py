@@ -1,13 +1,13 @@
 """Frozen classes for a machine's hardware. None means unknown, never zero."""
 
-from dataclasses import dataclass
+from nim.frozen_dataclass import frozen_dataclass
 
 MIB = 1024**2
 GIB = 1024**3
 GB = 1000**3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Mig:
     """The slice and its GPU. CUDA gives a process one MIG device, never several."""
 
@@ -17,7 +17,7 @@ class Mig:
     compute_instance_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Gpu:
     """A device an engine can use: a whole GPU or one MIG device.
 
@@ -39,7 +39,7 @@ class Gpu:
     mig: Mig | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Host:
     """The host around the GPUs. A limit is None if none is set.
 
@@ -56,7 +56,7 @@ class Host:
     shm_free_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Hardware(Host):
     """Everything visible of one machine. `gpus` has the order in which the engine numbers them.
 

@@ -4,8 +4,8 @@ A phase lasts until a line reports the next one. For a release that was not exam
 """
 
 import re
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.service_state import Phase
 
 IN_ORDER = (Phase.SELECT, Phase.FETCH, Phase.LOAD, Phase.COMPILE, Phase.WARM_UP)
@@ -52,7 +52,7 @@ _KNOWN = tuple(
 _SERVING = "Application startup complete"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Step:
     """Phase and progress of a start. `progress` is 0 to 1, or None."""
 

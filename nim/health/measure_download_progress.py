@@ -5,10 +5,10 @@ import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import Download
 
 # A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
@@ -23,7 +23,7 @@ INDEX_BYTES = 4096
 _TOTAL = re.compile(rb'"total_size"\s*:\s*(\d+)')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Found:
     """One scan of the directory. `partial`: a file is incomplete. `total_bytes`: from the model's index."""
 

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nim.frozen_dataclass import frozen_dataclass
+
 # KV cache use grows with each chunk of a long prompt, before the first token.
 _SIGN = re.compile(
     rb"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|generation_tokens_total"
@@ -23,7 +25,7 @@ class Core:
     signs: list[bytes] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class EngineCounters:
     """One reading of all cores, by engine number. `asleep`: sleep mode is on, so no probe may be sent."""
 

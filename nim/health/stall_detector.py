@@ -1,9 +1,9 @@
 """Detect a stalled engine by its counters and, when it is idle, by a one-token probe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from nim.event_loop import EventLoop, Timer
+from nim.frozen_dataclass import frozen_dataclass
 from nim.health.http_request import Address, HttpRequest, address_of, get, post
 from nim.health.parse_engine_counters import EngineCounters, read_counters
 from nim.health.stall_rule import StallRule
@@ -30,7 +30,7 @@ _PROBES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StallCallbacks:
     """`recovered`: the engine works again. `given_up`: it has been stalled for too long."""
 

@@ -8,10 +8,10 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.log_format import severity
 from nim.plan import Plan
 from nim.read_regular_file import read_bytes
@@ -48,7 +48,7 @@ _IRRELEVANT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Run:
     """One start that became ready. `warm`: the engine's compile cache was not empty when it began.
 
@@ -61,7 +61,7 @@ class Run:
     warm: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StartupHistory:
     """What the history file contains, or why it could not be read."""
 

@@ -4,11 +4,11 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.background_tasks import BackgroundTasks
 from nim.event_loop import EventLoop, Timer
+from nim.frozen_dataclass import frozen_dataclass
 from nim.health.detect_startup_phase import DOING, STARTING, Step
 from nim.health.measure_download_progress import DownloadProgress, Found, scan_download
 from nim.health.startup_eta import Estimate, expect
@@ -21,7 +21,7 @@ from nim.service_state import Phase, State
 TICK_SECONDS, RESCAN_SECONDS = 1.0, 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Before:
     """What was known before a start: history, state of the compile cache, model files on disk."""
 

@@ -1,7 +1,8 @@
 """Parse log lines into level and message, with one parser for each program."""
 
 import re
-from dataclasses import dataclass
+
+from nim.frozen_dataclass import frozen_dataclass
 
 # All repetitions are bounded: a line can be long and hold anything, and parsing must stay fast.
 _SPEAKER = r"[^\n(]{0,64}\([^\s()]{1,64} pid=\d{1,10}\) "
@@ -53,7 +54,7 @@ _ROUTINE_WARNING = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Record:
     """One parsed line. A line without a level is INFO unless it continues an error."""
 

@@ -6,8 +6,10 @@ Sizes in GB are 10^9 bytes. Unknown is None.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 GB = 1000**3
 BILLION = 1000**3
@@ -18,7 +20,7 @@ def about(text: str, *, pattern: str | None = None) -> dict[str, Any]:
     return {"about": text, "pattern": pattern}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class License:
     """The model's licence: `file` is a path beside the manifest."""
 
@@ -27,7 +29,7 @@ class License:
     file: str | None = field(default=None, metadata=about("its text, relative to the manifest"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Parameters:
     """How many parameters the model has, in billions."""
 
@@ -35,7 +37,7 @@ class Parameters:
     active_billions: float | None = field(default=None, metadata=about("those used for one token"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class KvCache:
     """The cost of one token of context. Only layers with keys and values of the whole context count."""
 
@@ -47,7 +49,7 @@ class KvCache:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Model:
     """The served model. `source` is a URI such as hf://org/name, or a directory relative to the manifest."""
 
@@ -60,7 +62,7 @@ class Model:
     kv_cache: KvCache | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Engine:
     """The engine's options without leading dashes, and the environment variables that it needs."""
 
@@ -81,7 +83,7 @@ class Engine:
         return Engine(args=merged(self.args, other.args), env={**self.env, **other.env})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Checkpoint:
     """One set of weights. A profile uses the one named by its `checkpoint`, else that of its precision."""
 
@@ -94,7 +96,7 @@ class Checkpoint:
     engine: Engine = Engine()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Variant:
     """Options that a user adds to a profile by name. A variant is never chosen automatically."""
 
@@ -102,21 +104,21 @@ class Variant:
     engine: Engine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class File:
     """One file, or a whole repository."""
 
     uri: str = field(metadata=about("where it is downloaded from"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Workspace:
     """What a profile downloads. Default: one entry, `checkpoint`, the whole repository of its source."""
 
     files: Mapping[str, File] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Resources:
     """What a profile needs. Default: the values of the checkpoint, or computed from the parameters."""
 
@@ -128,7 +130,7 @@ class Resources:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Entry:
     """One profile as written in the file."""
 
@@ -144,7 +146,7 @@ class Entry:
     resources: Resources = Resources()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Document:
     """A manifest of schema version 2."""
 
@@ -163,7 +165,7 @@ class Document:
     profiles: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Profile:
     """One way to run a model: its requirements of the machine, and everything that the engine needs.
 
@@ -257,7 +259,7 @@ class Profile:
         return [f"nvidia-{name}"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Manifest:
     """All profiles of one model. `path` is the file it was read from; None if it was not read from one.
 

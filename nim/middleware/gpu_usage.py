@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ CACHE_SECONDS = 1.0
 NVML_TIMEOUT_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class GpuReading:
     """One GPU at one moment. What the driver does not report (MIG slice, shared memory) is None."""
 

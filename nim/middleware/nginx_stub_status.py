@@ -1,8 +1,9 @@
 """Parse nginx's `stub_status` page: numbers of connections and requests."""
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from nim.frozen_dataclass import frozen_dataclass
 
 _PAGE = re.compile(
     rb"Active connections: \d+ \nserver accepts handled requests\n (\d+) (\d+) (\d+) \n"
@@ -10,7 +11,7 @@ _PAGE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Connections:
     """Connections and requests since nginx started, and the present connections by state."""
 

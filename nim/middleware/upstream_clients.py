@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from aiohttp import (
     BaseConnector,
@@ -15,12 +14,13 @@ from aiohttp import (
     web,
 )
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import STATUS_SOCKET, Engine, Plan
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Upstreams:
     """One client session for each upstream, kept for the life of the process."""
 

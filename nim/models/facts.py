@@ -1,9 +1,10 @@
 """Facts of the model that a profile serves: configuration, weights and sizes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest.types import merged
 from nim.models.config.model_config import ModelConfig, model_config
 from nim.models.types import LARGEST, ModelReading
@@ -18,7 +19,7 @@ TOLERANCE = 0.1
 """Files that differ more than this from what the configuration says are taken at their word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelFacts:
     """A model's configuration and its reading, which belong together.
 

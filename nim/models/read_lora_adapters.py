@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import as_integer
 from nim.read_regular_file import read_bytes
 
@@ -27,7 +27,7 @@ _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
 _SAVED_WHOLE = frozenset({"classifier", "score"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Adapter:
     """One adapter. `rank` is the largest of its ranks, `base` the model that it was trained on.
 

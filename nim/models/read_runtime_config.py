@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.read_regular_file import read_bytes
 
 RUNTIME_CONFIG = "runtime_config.json"
 RESERVED = "NIM_PASSTHROUGH_ARGS"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RuntimeConfig:
     """Engine options by name, and the flags under the reserved key, which the options override."""
 

@@ -1,9 +1,9 @@
 """Which model is requested: a manifest, a directory, a hub repository, or a combination."""
 
 import re
-from dataclasses import dataclass
 
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.settings import Settings
 
 DEFAULT_MODEL = "nim/demo"
@@ -20,7 +20,7 @@ _OTHERWISE = re.compile(
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Source:
     """The location of a model's files: a directory, or a repository that the engine downloads."""
 
@@ -41,7 +41,7 @@ class Source:
         return HUB + self.repository + (f":{self.revision}" if self.revision else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelWish:
     """`manifest` is a file or a model's name; `source`, where given, is used instead of the manifest's.
 

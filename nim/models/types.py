@@ -1,8 +1,9 @@
 """Values read from a model's files, of the whole model unless stated otherwise. None is unknown."""
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import StrEnum
+
+from nim.frozen_dataclass import frozen_dataclass
 
 LARGEST = 16
 """The largest tensor-parallel size that is offered."""
@@ -23,7 +24,7 @@ class LayerKind(StrEnum):
     NONE = "none"  # no attention, or another layer's keys and values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StateTensor:
     """One tensor of a sequence's state. Ranks share its elements.
 
@@ -37,7 +38,7 @@ class StateTensor:
     dtype: str | None = None  # where neither is set; None is the model's own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Cache:
     """One cache that a layer keeps. Most layers have one, those with an indexer or a compressor more."""
 
@@ -56,7 +57,7 @@ class Cache:
     checkpoints: int = 0  # states that are kept beside the current ones while a prompt is cached
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Layer:
     """One layer of the language part."""
 
@@ -64,7 +65,7 @@ class Layer:
     caches: tuple[Cache, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Context:
     """The default context length in tokens, and the longest that the engine allows."""
 
@@ -73,7 +74,7 @@ class Context:
     limit: int | None  # a longer `--max-model-len` is refused; None where no file names a length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Quantization:
     """How the weights are stored."""
 
@@ -86,7 +87,7 @@ class Quantization:
     kv_cache_dtype: str | None = None  # what the checkpoint asks for, as the engine names it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Experts:
     """The routed experts of a mixture."""
 
@@ -94,7 +95,7 @@ class Experts:
     per_token: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelReading:
     """All values that the engine derives from a model's configuration."""
 

@@ -4,8 +4,8 @@ The user may override all of them except the address and the choice of GPUs, whi
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.requested_model import Source
 from nim.options.option_layers import VISIBLE_DEVICES, Entry, entries
 from nim.plan import ENGINE_SOCKET, KV_EVENTS_PORT
@@ -47,7 +47,7 @@ SEVERAL_NODES = frozenset(
 LOOPBACK = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class HostFacts:
     """The environment of the service. Paths are absolute; `user` is set if it runs as root.
 

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine import OptionTable, ParsedArguments, check_values
 from nim.errors import ManifestError, SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.selection.effective_options import JSON_ARGS_TAG
 from nim.value_origins import Layer, Origin
 
@@ -14,7 +14,7 @@ VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 PARALLEL_TAGS = {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Entry:
     """One option's value in one layer. An upper-case name is an environment variable of the engine."""
 
@@ -29,7 +29,7 @@ def entries(layer: Layer, place: str, values: Mapping[str, Any]) -> tuple[Entry,
     return tuple(Entry(name=name, value=value, origin=origin) for name, value in values.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Layered:
     """One layer: its entries, warnings, and tokens that are passed on unchecked."""
 

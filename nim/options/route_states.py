@@ -1,15 +1,15 @@
 """The state of each route: open or closed, why, and how to open it; and differences from a running engine."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.routes import ALWAYS_OPEN, OPEN_BY_DEFAULT, ROUTES, Group, Route, Target
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RouteState:
     """One route of the table. `in_engine` is None if no engine was asked or its document cannot tell."""
 
@@ -20,7 +20,7 @@ class RouteState:
     in_engine: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Stray:
     """A route that an engine has and the table lacks: closed, like every route without a group."""
 

@@ -1,10 +1,10 @@
 """Build the `Plan` from all decisions and render the files of the run directory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from nim import __version__
 from nim.engine import OptionTable
+from nim.frozen_dataclass import frozen_dataclass
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_api_keys import KEY_VARIABLE
 from nim.options.resolve_cors import CORS_OPTIONS
@@ -28,7 +28,7 @@ from nim.settings import Settings
 from nim.value_origins import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Decided:
     """All decisions. `weights` names the model to the engine; `verbatim` is passed on unchecked.
 

@@ -1,11 +1,11 @@
 """Find the profiles to choose from and the user's requirements, and choose one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim import data_paths
 from nim.engine import InstalledEngine, load_options, service_links
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
@@ -25,7 +25,7 @@ from nim.selection.lora_support import takes_adapters
 from nim.selection.select import Facts, Selection, select
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Candidates:
     """The profiles to choose from, the user's requirements, and the facts of the models they serve."""
 

@@ -1,12 +1,13 @@
 """Find a model's files in a directory or hub cache of this machine, and check that they can be loaded."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from nim.engine.supported_names_catalog import load_catalog
 from nim.errors import WeightsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.read_local_model import LocalModel, read_local_model, read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO
@@ -36,7 +37,7 @@ def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
     return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class KnownFiles:
     """Files of a model without a manifest on this machine. `weights_bytes` assume 16 bits per weight.
 

@@ -1,9 +1,10 @@
 """Find the hub repositories that a start would download a model from, for `nim fetch` and `nim store`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nim.engine import find_engine, load_options
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.hub.repositories_to_download import wanted_of
@@ -23,7 +24,7 @@ from nim.selection.select import select
 from nim.value_origins import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Choice:
     """Which profiles to fetch: the named ones, all, or the one that would be chosen on this machine."""
 
@@ -33,7 +34,7 @@ class Choice:
     model_option: str = COMMAND_LINE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Sources:
     """Repositories to fetch, each with its size in GB from the manifest (None if unknown).
 

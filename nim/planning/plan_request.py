@@ -1,13 +1,13 @@
 """The input of the planner: settings, environment, hardware and engine arguments of one command."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware import Hardware
 from nim.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Request:
     """Settings, environment, hardware and engine arguments of one command.
 

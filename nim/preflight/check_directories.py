@@ -4,17 +4,17 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.errors import PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import Plan
 from nim.preflight.check_mounts import Place, run_path_steps
 
 TEMPORARY = "/tmp"  # noqa: S108 (where every program looks by itself)  # nosec B108
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Directory(Place):
     """A directory to write to: its purpose, the mount it needs, and whether it must belong to this user."""
 

@@ -1,14 +1,14 @@
 """Detect paths on a mount whose server does not respond: any access to them blocks forever."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
 from nim.errors import PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Place:
     """A directory or file, and the variable that sets it."""
 

@@ -7,11 +7,11 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from nim.errors import PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import HEALTH_NGINX_FILE, KV_EVENTS_PORT, NGINX_FILE, PLAN_FILE, Plan
 from nim.preflight.proc_net_sockets import Listener, find_listener
 
@@ -28,7 +28,7 @@ CAP_SETGID = 6
 _OUR_NGINX = re.compile(r"nginx: master .* -p (\S+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Port:
     """A port of the service, and the variable that sets it."""
 

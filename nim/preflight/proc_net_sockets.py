@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from nim.frozen_dataclass import frozen_dataclass
 
 _ESTABLISHED, _LISTEN = "01", "0A"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Listener:
     """A process that listens on a port."""
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nim.engine import OptionTable, parse_arguments, variable_warnings
 from nim.engine.arguments.refusals import OWNED
 from nim.engine.arguments.token_reader import is_value, read_word
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.recipes.override_precedence import Part
 
 PLACE = "the recipe"
@@ -29,7 +30,7 @@ _RISKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Reason:
     """A key of the recipe that is not imported, and the reason."""
 
@@ -40,7 +41,7 @@ class Reason:
         return f"{self.key}: {self.text}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Sourced:
     """A value with the recipe key it comes from and an optional note."""
 
@@ -49,7 +50,7 @@ class Sourced:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Options:
     """Engine options and environment variables, each with its origin."""
 
@@ -57,7 +58,7 @@ class Options:
     env: Mapping[str, Sourced] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Checked:
     """The result of a check. `refused` is what the engine rejects; `left_out` needs no correction.
 

@@ -1,8 +1,8 @@
 """Hardware names used in recipes → GPU products: GPU models, whole machines and GPU generations."""
 
 import re
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.gpu_products import PRODUCTS, Product
 
 EVERY_GPU = "nvidia"
@@ -19,7 +19,7 @@ _SMALL_MACHINES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Target:
     """Hardware named in a recipe. `chain` lists the names that apply to it, the most general first.
 
@@ -36,7 +36,7 @@ class Target:
     device_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class _Kind:
     """One GPU model: its name as part of the name that NVML reports, and its generation."""
 

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nim.errors import NimError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest
 from nim.recipes.find_refused_arguments import Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Outcome:
     """The result for one recipe: its manifest, or why there is none.
 

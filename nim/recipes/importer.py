@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nim.engine import OptionTable
 from nim.errors import ManifestError, nearest
+from nim.frozen_dataclass import frozen_dataclass
 from nim.recipes.find_refused_arguments import Reason
 from nim.recipes.hardware_names import find_target
 from nim.recipes.make_profiles import Found, Weights, other_hardware, profiles_of
@@ -30,7 +31,7 @@ class RecipeRefused(ManifestError):
         self.reasons = tuple(reasons)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Choice:
     """The user's choices: which variants to import (empty: all) and whether to drop unknown options."""
 

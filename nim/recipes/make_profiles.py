@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from nim.engine import OptionTable
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest.types import GB
 from nim.recipes.find_refused_arguments import Checked, Reason, judge_parts
 from nim.recipes.hardware_names import (
@@ -39,7 +40,7 @@ _OWN_IMAGE = re.compile(r"vllm/vllm-openai([:@]|$)")
 _GIB = 1024**3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Weights:
     """The weights of a set of profiles. `gb` is their size; None if unknown."""
 

@@ -1,12 +1,12 @@
 """The manifest made from a recipe, before it is text: each value has the recipe key it comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.recipes.find_refused_arguments import Options, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class DraftProfile:
     """One profile with all its options. `memory_gb` is per GPU; if unknown, `comment` says why."""
 
@@ -26,7 +26,7 @@ class DraftProfile:
         return self.tags.get("gpu"), self.tags["tp"], self.tags["pp"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class DraftCheckpoint:
     """One set of weights. `weights_gb` is set only where parameters times bytes would overestimate it."""
 
@@ -37,7 +37,7 @@ class DraftCheckpoint:
     weights_gb: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class DraftVariant:
     """A set of options that a user adds to a profile by name."""
 
@@ -46,7 +46,7 @@ class DraftVariant:
     options: Options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Draft:
     """The content of the manifest. `notes` lists what was not imported from the recipe, and why."""
 

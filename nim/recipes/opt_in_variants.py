@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nim.engine import OptionTable
+from nim.frozen_dataclass import frozen_dataclass
 from nim.recipes.find_refused_arguments import Reason, judge_parts
 from nim.recipes.hardware_names import EVERY_GPU, find_target
 from nim.recipes.manifest_draft import DraftVariant
@@ -32,7 +33,7 @@ class Named:
     left_out: list[Reason] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class _Plan:
     """A variant before its arguments are checked."""
 

@@ -6,8 +6,9 @@ for a kind of hardware replaces those of the model and the variant for it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.recipes.hardware_names import EVERY_GPU
 from nim.recipes.read_recipe_file import Feature, Mode, Override, Recipe, StrategyOverride
 
@@ -18,7 +19,7 @@ SEVERAL_NODES = "multi_node_tp_pp"
 _NO_OVERRIDE = StrategyOverride()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Part:
     """Arguments and variables from one place of the recipe, named by its key.
 
@@ -32,7 +33,7 @@ class Part:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Setting:
     """A variant, a strategy and the names that apply to the hardware, the most general first."""
 

@@ -5,13 +5,14 @@ does not use are typed `Any` and not checked. Sizes in GB are 10^9 bytes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from yaml import MappingNode, Node
 
 from nim.errors import ManifestError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest.types import about
 from nim.manifest.yaml_nodes import Place, compose
 from nim.manifest.yaml_to_dataclass import read
@@ -23,7 +24,7 @@ MAX_BYTES = 4 * 1024**2
 _RAW = about("", pattern=r"(?s).*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Override:
     """Arguments and variables added on one kind of hardware. `install_note` is for human readers."""
 
@@ -33,14 +34,14 @@ class Override:
     install_note: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class FeatureOverride:
     """Arguments added to a feature on one kind of hardware."""
 
     args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Mode:
     """One of several ways to enable a feature. `variants` are those it applies to; None means all."""
 
@@ -52,7 +53,7 @@ class Mode:
     hardware_overrides: Mapping[str, FeatureOverride] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Feature:
     """A capability of the model that engine arguments enable, such as tool calling.
 
@@ -69,7 +70,7 @@ class Feature:
     hardware_overrides: Mapping[str, FeatureOverride] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RecipeVariant:
     """One set of weights. `vram_minimum_gb` is the least memory of all its GPUs together.
 
@@ -92,7 +93,7 @@ class RecipeVariant:
     precision_hardware: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StrategyOverride:
     """Arguments added by one parallelism strategy. `tp` is a number, or a mapping from hardware to number."""
 
@@ -108,7 +109,7 @@ class StrategyOverride:
     pool_modes: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Dependency:
     """A package to be installed in addition to the engine."""
 
@@ -119,7 +120,7 @@ class Dependency:
     install_modes: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RecipeModel:
     """The served model and the options common to every profile. `context_length` 0 means unknown."""
 
@@ -139,7 +140,7 @@ class RecipeModel:
     supports_dcp: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Meta:
     """Information for human readers. `hardware` says where the recipe was verified or is known to fail."""
 
@@ -158,7 +159,7 @@ class Meta:
     tasks: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Recipe:
     """A whole recipe file. Features are enabled unless they are listed as opt-in."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nim.engine.compute_capability_requirements import SUPPORT
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.gpu_products import PRODUCTS, Product
 from nim.manifest.types import BILLION, GB
 from nim.recipes.hardware_names import Target, is_family, machine_size
@@ -29,7 +30,7 @@ class Shape:
         return self.tp * self.pp
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Need:
     """The memory requirement of one set of weights.
 

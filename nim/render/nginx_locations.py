@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import ALWAYS_OPEN, LIVE, MODELS, ROUTES, TOKENIZER_ROUTES, Group, Route, Target
@@ -11,7 +11,7 @@ from nim.routes import ALWAYS_OPEN, LIVE, MODELS, ROUTES, TOKENIZER_ROUTES, Grou
 _SEGMENT = "[A-Za-z0-9._:-]+"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Location:
     """An engine route in nginx: its path in a location and in a map, and where requests are sent.
 
@@ -29,7 +29,7 @@ class Location:
     by_middleware: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class MiddlewareRoute:
     """A route of the middleware in nginx."""
 

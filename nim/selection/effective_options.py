@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Profile
 from nim.value_origins import Layer, Origin, Value
 
@@ -18,7 +19,7 @@ VARIABLES = {
 AUTOMATIC_LENGTH = (-1, "auto")  # the engine takes the longest context that its memory holds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class EngineOptions:
     """Engine options by name (`max_model_len`), and the engine's environment variables.
 

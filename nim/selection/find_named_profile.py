@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nim.errors import ProfileError, SettingsError, nearest
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
 
 AUTOMATIC = "default"
@@ -14,7 +15,7 @@ TAGS_VARIABLE = "NIM_TAGS_SELECTOR"
 _MEMORY_SUFFIX = re.compile(r"-\d+(\.\d+)?$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Asked:
     """The profile and variants that the user named. `profile` None means automatic choice."""
 

@@ -1,9 +1,10 @@
 """Values of a comparison of one profile with one group of GPUs: requirements, misses, memory, result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Profile
 from nim.models.facts import ModelFacts
@@ -31,7 +32,7 @@ class Kind(IntEnum):
     ENGINE = 12  # another engine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Wishes:
     """The user's requirements. None is no requirement; `tags_selector` has items such as `precision=fp8`.
 
@@ -54,7 +55,7 @@ class Wishes:
         return EngineOptions(values=self.options).integer(name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Case:
     """All inputs of one comparison.
 
@@ -77,7 +78,7 @@ class Case:
     estimate: Estimate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Miss:
     """One requirement that is not met. `shortfall` orders misses of a kind.
 
@@ -95,7 +96,7 @@ class Miss:
     alone: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class MemoryFit:
     """The GPUs that a profile would use, and what prevents their memory from holding it.
 
@@ -116,7 +117,7 @@ class MemoryFit:
     crowded: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Fit:
     """The result for a profile on a group. `fallback`: how the engine runs a format that the GPU lacks."""
 

@@ -1,12 +1,12 @@
 """Group a machine's GPUs by kind: one start runs on the GPUs of one group."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GIB, Gpu, Hardware
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Group:
     """GPUs of one kind (of any kind if `mixed`), in the user's order. Empty on a machine without GPUs."""
 

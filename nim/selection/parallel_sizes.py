@@ -3,14 +3,13 @@
 The rules are those of vLLM 0.32, `ParallelConfig.__post_init__` and `EngineArgs.create_engine_config`.
 """
 
-from dataclasses import dataclass
-
+from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Profile
 from nim.models.weights.weight_matrices import Ranks
 from nim.selection.effective_options import EngineOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Parallel:
     """Parallel sizes of one start. `local_replicas` is None if the engine derives it.
 

@@ -1,10 +1,11 @@
 """The output of `list-model-profiles`: free GPUs, and the profiles that run, nearly run or do not run."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import ceil
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest
 from nim.manifest.types import GB
@@ -15,7 +16,7 @@ from nim.selection.memory.choose_gpus import free_bytes, is_busy, total_bytes
 from nim.selection.select import Facts, compare_all
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ListedGpu:
     """One GPU of the list. `memory_used_percent` is None if its memory is unknown."""
 
@@ -28,7 +29,7 @@ class ListedGpu:
     memory_used_percent: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ListedProfile:
     """One profile. `needed` and `found` say why it does not run; sizes are in GB (10⁹ bytes) per GPU.
 
@@ -50,7 +51,7 @@ class ListedProfile:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Listing:
     """The sections of the list in order of rank; incompatible profiles by distance from fitting."""
 

@@ -1,8 +1,8 @@
 """Select the profile that this machine runs: deterministic; an error lists every reason if none fits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest import Manifest, Profile
 from nim.models.facts import ModelFacts, facts_of
@@ -31,7 +31,7 @@ Facts = Mapping[str | None, ModelFacts]
 """What the models' own files say, by the source that a profile names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Selection:
     """The chosen profile, with the options of the requested variants in its `engine`.
 

@@ -1,11 +1,13 @@
 """Classes that declare a setting; the declarations are in `declared`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen_dataclass
 class Kind:
     """A kind of value. `read` converts a variable's text and raises ValueError with what was expected."""
 
@@ -13,7 +15,7 @@ class Kind:
     read: Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Setting:
     """The declaration of one variable, used to read and to document it.
 
@@ -38,7 +40,7 @@ class Setting:
         return (self.name, *self.quiet_aliases, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Absent:
     """A NIM variable that must not be ignored: why, what to use instead, and its harmless values."""
 

@@ -5,13 +5,14 @@ Cosmos NIMs, and from deployments that set them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from nim.frozen_dataclass import frozen_dataclass
 
 OFF = frozenset({"disabled", "none", "off", "0", "false", "no"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Replaced:
     """The replacement of a variable. `{}` in a text stands for the given value.
 

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
@@ -12,6 +11,7 @@ from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
+from nim.frozen_dataclass import frozen_dataclass
 from nim.health.detect_startup_phase import Start
 from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
@@ -35,7 +35,7 @@ STRAYS_GONE_SECONDS = 30.0
 CLEANUP_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class EngineCallbacks:
     """Callbacks of the engine's restarter.
 

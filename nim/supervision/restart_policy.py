@@ -1,9 +1,9 @@
 """Restart policy: number of attempts and exponential delay between them."""
 
-from dataclasses import dataclass
+from nim.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RestartPolicy:
     """Limits on restarts. The delay doubles with each consecutive loss.
 
@@ -21,7 +21,7 @@ NGINX = RestartPolicy(first_delay_seconds=0, longest_delay_seconds=0, tries=2, h
 MIDDLEWARE = RestartPolicy(first_delay_seconds=0.2, longest_delay_seconds=30, tries=None, healthy_seconds=60)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RestartPolicies:
     """The restart policy of each program."""
 

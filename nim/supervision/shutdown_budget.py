@@ -1,10 +1,11 @@
 """Divide the seconds of a shutdown between its stages."""
 
-from dataclasses import dataclass
 from typing import Self
 
+from nim.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@frozen_dataclass
 class ShutdownBudget:
     """Seconds for each stage of a shutdown, in order; their sum is the whole time allowed.
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from nim.cli.write_warnings import write_warnings
 from nim.engine import load_options
 from nim.engine.arguments.split_line import read_line
 from nim.errors import PreflightError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
@@ -28,7 +28,7 @@ from nim.settings import Settings, read_settings
 OUR_PATHS = frozenset(r.path for r in ROUTES if r.group in (Group.HEALTH, Group.MANAGEMENT))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Found:
     """The data to print. `strays` is None if no engine was asked; `instead`: closed path → open one."""
 

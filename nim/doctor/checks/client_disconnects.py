@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from nim.doctor.checks.context import CheckContext
 from nim.doctor.findings import Finding, Verdict, milliseconds
 from nim.doctor.http_client import ConnectionCut
 from nim.doctor.scrape_engine_metrics import Counts
 from nim.errors import NimError
+from nim.frozen_dataclass import frozen_dataclass
 
 GENERATION_SECONDS = 10.0
 DISCONNECT_NOTICED_WITHIN_SECONDS = 3.0
@@ -21,7 +21,7 @@ LATE_SECONDS = 1.0
 TOO_SHORT = "the longest answer ends too soon by itself"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Observation:
     """What the engine counted and how long it took."""
 

@@ -7,11 +7,12 @@ from nim.doctor.http_client import REQUEST_TIMEOUT_SECONDS, ServiceClient
 from nim.doctor.identify_service import Service
 from nim.doctor.scrape_engine_metrics import Counts, scrape
 from nim.doctor.timed_stream import GenerationApi
+from nim.frozen_dataclass import frozen_dataclass
 
 RESERVED_FOR_PROMPT = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Limits:
     """Limits of the checks: the silence to survive and the body to pass."""
 

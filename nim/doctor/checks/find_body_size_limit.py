@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from math import isqrt
 
 from nim.doctor.checks.context import CheckContext
 from nim.doctor.findings import Finding, Verdict
 from nim.doctor.http_client import Answer, ConnectionCut
+from nim.frozen_dataclass import frozen_dataclass
 
 MB = 1 << 20
 SIZES = (1 * MB, 8 * MB, 64 * MB, 256 * MB, 1024 * MB)
@@ -18,7 +18,7 @@ SECONDS = 300.0
 REQUEST = json.dumps({"model": "nim-doctor-no-such-model", "messages": 0, "prompt": {}}).encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Refusal:
     """How a body was refused while a smaller one was not."""
 

@@ -1,7 +1,6 @@
 """Check that stream events arrive when they are generated, by comparing them with the engine's metrics."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from math import ceil
 
 from nim.doctor.checks.context import CheckContext
@@ -9,6 +8,7 @@ from nim.doctor.checks.sse_framing import framing_findings
 from nim.doctor.findings import Fact, Finding, Verdict, milliseconds
 from nim.doctor.scrape_engine_metrics import BETWEEN_TOKENS, FIRST_TOKEN
 from nim.doctor.timed_stream import Stream
+from nim.frozen_dataclass import frozen_dataclass
 
 TOKENS, MOST_TOKENS = 64, 1024
 LEAST_STREAM_SECONDS = 2.0
@@ -20,7 +20,7 @@ MERGED_IS_ODD, MERGED_IS_BAD = 0.25, 0.5
 BUFFERED_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class TimedStream:
     """A stream and the engine's own timing of it, if no other request was served meanwhile."""
 

@@ -6,7 +6,6 @@ numbers must be finite; a JSON option takes an object (or array) with known keys
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +19,7 @@ from nim.engine.arguments.read_unquoted_json import is_open, write_json
 from nim.engine.arguments.refusals import OWNED, Refusal
 from nim.engine.arguments.token_reader import Word, is_value, read_word
 from nim.engine.option_table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
+from nim.frozen_dataclass import frozen_dataclass
 from nim.redact import MASK, is_secret_name, mask_value
 
 _PAIR = re.compile(r"\w+[:=]")
@@ -27,7 +27,7 @@ _END = "--"  # ends the options
 _LAST_WINS = "is given more than once in"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ParsedArguments:
     """The options in the tokens. `rest` is passed on unchecked, and is empty after a strict check."""
 

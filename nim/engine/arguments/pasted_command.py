@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from nim.engine.arguments.quoting import joined
 from nim.engine.arguments.split_line import read_line
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.redact import mask_argv
 
 ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
@@ -23,7 +23,7 @@ _SWITCHES = frozenset({"--rm", "-d", "-it", "-i", "-t", "-ti", "--privileged", "
 _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]+)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Arguments:
     """The engine's arguments alone, and notes on the words that stood before them."""
 

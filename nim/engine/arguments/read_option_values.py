@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine.arguments.quoting import joined
@@ -27,6 +26,7 @@ from nim.engine.option_table import JSON_KINDS, Count, Kind, Option
 from nim.engine.supported_names_catalog import NAMED, load_catalog
 from nim.engine.value_limits import Limits
 from nim.errors import nearest
+from nim.frozen_dataclass import frozen_dataclass
 from nim.redact import mask_value
 
 _HUMAN_IN_JSON = re.compile(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b")
@@ -35,7 +35,7 @@ _WHOLE_OBJECT = re.compile(r"(?s)\s*{.*}\s*")
 _MAX_SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Reading:
     """A value, and a note where its text was not plain."""
 

@@ -2,13 +2,13 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from nim.engine.arguments.quoting import TYPOGRAPHIC, joined, plain_dashes
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.option_table import Gone, Kind, Option, OptionTable
 from nim.errors import SettingsError, nearest
+from nim.frozen_dataclass import frozen_dataclass
 from nim.redact import MASK, is_secret_name, mask_argv
 
 # Options that the launcher sets itself, by name, and the setting to use instead.
@@ -56,7 +56,7 @@ _MAX_LISTED = 8
 _ALIKE = 0.7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Refusal:
     """One argument that cannot be used: `message` begins with "cannot"."""
 

@@ -11,19 +11,19 @@ spaces, a backslash that no longer ends its line.
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine.arguments.read_unquoted_json import NotJSONError, read_loosely
 from nim.engine.arguments.shell_scanner import BLANKS, Scanner
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.redact import mask_argv
 
 _NEXT_OPTION = re.compile(r"[ \t\r\n]--[a-z]")
 _LIST_ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Line:
     """The tokens of a line, and notes on those parts that are not plain shell."""
 

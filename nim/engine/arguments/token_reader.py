@@ -1,15 +1,15 @@
 """One engine token by the rules of the engine's parser: an option with or without a value, or a value."""
 
 import re
-from dataclasses import dataclass
 
 from nim.engine.option_table import OptionTable, dashed
+from nim.frozen_dataclass import frozen_dataclass
 
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 _LEVEL = "--optimization-level"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Word:
     """An option as written: `--flag`, the keys in `--flag.key.key`, and the text after `=`."""
 

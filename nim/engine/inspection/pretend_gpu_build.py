@@ -13,11 +13,11 @@ import os
 import sys
 import types
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine.inspection import stub_modules
 from nim.engine.inspection.stub_modules import Absent
+from nim.frozen_dataclass import frozen_dataclass
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -28,7 +28,7 @@ QUIET = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Gpu:
     """A GPU as the driver describes it."""
 

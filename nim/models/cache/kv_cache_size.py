@@ -1,9 +1,10 @@
 """Bytes of cache for one sequence on one rank, and the longest context that fits, as the engine computes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages, sequence_bytes
 from nim.models.cache.kv_page_size import CacheSettings, Page, padded_state, page_of
 from nim.models.types import Cache, LayerKind, ModelReading
@@ -19,7 +20,7 @@ _KNOWN_TYPES = ("auto", "bfloat16", "float", "fp8", "half", "int4", "int8", "nvf
 _LATENT_BLOCK, _BLACKWELL_LATENT_BLOCK, _LATENT_HYBRID_BLOCK = 64, 32, 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class _Plan:
     """The pool of a model: its groups, and the layers of each pipeline stage."""
 

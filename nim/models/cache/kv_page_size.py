@@ -1,7 +1,8 @@
 """Size of one layer's cache page per block on one rank, and the blocks that a sequence needs."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.types import Cache, LayerKind, StateTensor
 
 _BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2, "auto": 2}
@@ -13,7 +14,7 @@ _PACKED_BY_GENERATION = {9: ("fp8",), 12: ("auto", "fp8", "fp8_e4m3")}
 _V4_ENTRY, _V4_ALIGNMENT = 584, 576
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CacheSettings:
     """Options and GPU properties that determine the size of a cache. The defaults are those on an H100."""
 
@@ -36,7 +37,7 @@ class CacheSettings:
         return (self.pipeline_parallel_size + 1) * self.batched_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Page:
     """One layer's cache as the engine's block pool sees it."""
 

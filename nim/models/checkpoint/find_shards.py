@@ -3,10 +3,10 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.errors import WeightsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.explanations.download_again_command import Origin
 from nim.models.checkpoint.list_model_directory import ModelFiles, read_config
 from nim.models.checkpoint.select_weight_files import (
@@ -23,7 +23,7 @@ from nim.models.checkpoint.select_weight_files import (
 _NUMBERED = re.compile(r"(.+-)(\d+)(-of-)(\d+)(\.\w+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Shards:
     """Which weight files are loaded. `missing` ones are named by `index`, or by the others' numbers."""
 

@@ -1,10 +1,10 @@
 """Findings about a model's files, each with one sentence and what to type next."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from nim.errors import WeightsError
+from nim.frozen_dataclass import frozen_dataclass
 
 
 class Fault(Enum):
@@ -15,7 +15,7 @@ class Fault(Enum):
     PLACEHOLDER = "a file of the right size without content, which is enough for a plan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Finding:
     """`message` begins "cannot …"; `hint` is a command or a setting."""
 

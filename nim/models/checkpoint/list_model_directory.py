@@ -3,12 +3,12 @@
 import json
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from nim.errors import WeightsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.explanations.detect_unsupported_formats import partial_files
 from nim.models.checkpoint.explanations.download_again_command import Origin
 from nim.models.checkpoint.findings import error_of
@@ -25,7 +25,7 @@ MOST_FILES = 20_000
 MOST_LEVELS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelFiles:
     """Names of files relative to `directory`. `broken` are links whose target is not there."""
 

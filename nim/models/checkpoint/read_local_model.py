@@ -1,10 +1,10 @@
 """Judge a local model before the start: what the engine would load, and whether it can."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.explanations.download_again_command import origin_of
 from nim.models.checkpoint.explanations.explain_missing_weights import missing_files
 from nim.models.checkpoint.explanations.explain_wrong_path import refuse_directory, refuse_path
@@ -15,7 +15,7 @@ from nim.models.checkpoint.select_weight_files import AUTO
 from nim.models.checkpoint.weight_bytes_by_type import Weights
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class LocalModel:
     """A model's directory. `config` is empty if a hub's cache does not have it yet.
 

@@ -5,8 +5,9 @@ what lies at the top (`vllm/model_executor/model_loader/default_loader.py`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from nim.frozen_dataclass import frozen_dataclass
 
 INDEX = "model.safetensors.index.json"
 MISTRAL_INDEX = "consolidated.safetensors.index.json"
@@ -52,7 +53,7 @@ LARGE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class WeightSet:
     """The files that a load format takes from a directory, and the index that limits them, if any."""
 

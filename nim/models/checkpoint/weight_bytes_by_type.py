@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
+
+from nim.frozen_dataclass import frozen_dataclass
 
 # Bytes of one element, for the types that the engine converts to the one it serves in.
 FLOAT_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2}
@@ -13,7 +15,7 @@ _QUANTIZATION = ("quantization_config", "compression_config")
 _FLOAT32 = ("float32", "torch.float32", "float")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Weights:
     """`tensor_bytes` are by safetensors type (`BF16`, `F8_E4M3`, …); bytes of unknown type are under None."""
 

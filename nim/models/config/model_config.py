@@ -1,10 +1,11 @@
 """Read a model's JSON configuration under the names of the engine's classes, with their defaults."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from nim.engine.hf_config_defaults import UNKNOWN, ConfigClass, config_class, default_architecture
+from nim.frozen_dataclass import frozen_dataclass
 from nim.log_format import visible
 
 # Names that old files have, and the classes turn into others where they read a file.
@@ -24,7 +25,7 @@ NEVER_ZERO = frozenset({
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model", "decoder")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Section:
     """One level of a configuration. A value that the JSON leaves out is its class's default.
 
@@ -94,7 +95,7 @@ class Section:
         return Section(values=given, model_type=kind, known=config_class(kind))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelConfig:
     """A model's configuration. Reading methods answer for its language part, `root` for its top level."""
 

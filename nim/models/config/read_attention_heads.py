@@ -1,7 +1,6 @@
 """Attention heads and their size, as the engine reads them from a configuration."""
 
-from dataclasses import dataclass
-
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import ModelConfig, as_size
 
 # Families whose attention keeps one latent vector a token, where they have `kv_lora_rank`.
@@ -17,7 +16,7 @@ _WITHOUT_ATTENTION = frozenset({"mamba", "mamba2", "falcon_mamba"})
 _FALCON = frozenset({"falcon", "RefinedWeb", "RefinedWebModel"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Heads:
     """Of the whole model, before tensor parallelism divides them. None is unknown, 0 is without attention."""
 

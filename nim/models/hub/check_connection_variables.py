@@ -1,12 +1,12 @@
 """Check the variables that give the hub client its address, proxy, certificates and timeouts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from nim.errors import SettingsError
+from nim.frozen_dataclass import frozen_dataclass
 from nim.read_regular_file import read_bytes
 
 ENDPOINT = "HF_ENDPOINT"
@@ -20,7 +20,7 @@ _QUOTES = "'\"“”‘’"
 _BEGIN = b"-----BEGIN "
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Proxy:
     """The proxy for a host. `address` is without user and password."""
 

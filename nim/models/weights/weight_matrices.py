@@ -3,9 +3,10 @@
 Vectors (norms, biases, single scales) are left out: together they are less than a thousandth of a model.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.weights.storage.bits_and_scales import Storage
 from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, undivided
 
@@ -13,7 +14,7 @@ from nim.models.weights.tensor_parallel_split import CannotSplitError, Share, un
 _VOCABULARY_PADDING = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Ranks:
     """Sizes of the parallel groups."""
 
@@ -33,7 +34,7 @@ class Ranks:
         return 1 if self.expert_parallel else self.tensor * self.data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Linear:
     """One linear module, or several merged into one: `outputs` rows of `inputs` columns."""
 
@@ -50,7 +51,7 @@ class Linear:
         return storage.matrix_bytes(rows, columns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Experts:
     """The routed experts of one layer: each takes `hidden` channels to `inner` and back."""
 
@@ -73,7 +74,7 @@ class Experts:
         return ceil(self.count / ranks.expert_groups) * one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Vocabulary:
     """An embedding, or the head that maps back to the vocabulary."""
 

@@ -1,11 +1,11 @@
 """Building blocks for rules about combinations of options that the engine refuses."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nim.engine import OptionTable
 from nim.engine.option_table import Kind
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu
 from nim.models.facts import ModelFacts
 from nim.settings import declared
@@ -15,7 +15,7 @@ from nim.value_origins import Layer, Value
 VARIABLES = {setting.option: setting.name for setting in declared().values() if setting.option}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Said:
     """The resolved configuration as rules see it: the set value of each option, else the engine's default.
 
@@ -80,7 +80,7 @@ class Said:
         return f"{option.flag} {value}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Clash:
     """A combination that the engine refuses. `message` follows "cannot use "."""
 
@@ -88,7 +88,7 @@ class Clash:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Rule:
     """One thing for which the engine refuses to start. `source` is where it does so in vLLM 0.32."""
 

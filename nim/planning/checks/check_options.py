@@ -1,10 +1,10 @@
 """Checks of the resolved options against each other, against adapters on disk and against the environment."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
 from nim.engine.arguments.refusals import refuse_all
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware import Gpu
 from nim.manifest import Manifest
 from nim.models.config.detect_task_and_modalities import modalities
@@ -23,7 +23,7 @@ from nim.value_origins import Value
 _WITHOUT = "without it the engine does not start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CheckedModel:
     """The model that the options apply to. `facts` is None if its files are not on this machine.
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.engine.arguments.refusals import Refusal
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.read_config_files import CONFIG, PARAMS
 from nim.models.read_lora_adapters import is_of_this_machine
 from nim.options.rules.rule_types import Said
@@ -17,7 +17,7 @@ _MODELS = ("hf_config_path",)  # directories with a configuration
 _OPTIONAL = ("allowed_local_media_path", "generation_config")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class MissingPath:
     """A path that the engine cannot use: the option that names it, what is wrong, and what to type."""
 

@@ -1,7 +1,6 @@
 """Read one line of engine arguments (NIM_PASSTHROUGH_ARGS or the command line): its options and its model."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from nim.engine import OptionTable, ParsedArguments, parse_arguments
@@ -9,6 +8,7 @@ from nim.engine.arguments import explain_misplaced_words as misplaced_words
 from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.pasted_command import without_command
 from nim.engine.arguments.split_line import Line
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.requested_model import HUB
 from nim.settings import Settings
@@ -19,7 +19,7 @@ COMMAND_LINE = "the command line"
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Read:
     """The options, model and notes of one line. `place` names where it was written, for origins."""
 

@@ -1,9 +1,8 @@
 """Read the three strongest option layers: NIM_* variables, NIM_PASSTHROUGH_ARGS, the command line."""
 
-from dataclasses import dataclass
-
 from nim.engine import OptionTable, variable_warnings
 from nim.engine.arguments.split_line import Line, read_line
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.options.option_layers import Entry, entries
 from nim.options.settings_layer import settings_entries
@@ -13,7 +12,7 @@ from nim.settings import Settings
 from nim.value_origins import Layer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Written:
     """Entries of the three user layers, and the model if a line of arguments names one."""
 

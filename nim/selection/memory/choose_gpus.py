@@ -1,8 +1,8 @@
 """Choose the GPUs of a group that a start uses, and the share of memory the engine takes of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu, Hardware
 from nim.manifest.types import GB
 from nim.selection.fit_types import Case
@@ -17,7 +17,7 @@ HOST_RESERVE_BYTES = 16 * GB
 """What stays with the system where GPU and CPU share one memory: without it the whole machine stalls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Choice:
     """The chosen GPUs in the user's order, and the share of each for the engine; None if unknown.
 

@@ -4,9 +4,9 @@ Weights of one rank, plus the cache of one sequence of the full context (the eng
 plus an allowance for everything else. What is not known is not invented: it is said.
 """
 
-from dataclasses import dataclass
 from math import ceil
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
@@ -31,7 +31,7 @@ SHORTEST_CONTEXT = 128
 LONGEST_CONTEXT = 2**24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Estimate:
     """Memory per GPU in bytes. None is unknown; `unknown` names the missing facts.
 

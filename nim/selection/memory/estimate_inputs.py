@@ -1,7 +1,6 @@
 """The properties of a start that determine its memory."""
 
-from dataclasses import dataclass
-
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu
 from nim.manifest import Model, Profile
 from nim.models.facts import ModelFacts
@@ -11,7 +10,7 @@ from nim.selection.parallel_sizes import Parallel
 _PLAIN = ("bf16", "fp16", "fp32", None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Start:
     """Inputs of a memory estimate: profile, options, parallel sizes, model facts, GPU.
 

@@ -1,7 +1,8 @@
 """Bytes of KV cache that a context takes on one rank, and the longest context for a number of bytes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import KvCache
 from nim.models.cache import (
@@ -20,7 +21,7 @@ LENGTH_STEP = 128
 _H100_BYTES = 80 * GIB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CacheCost:
     """The cost of one sequence on one rank, by the engine's own arithmetic.
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.explanations.download_again_command import REPOSITORY
 
 _CONVERTED = "NIM_MODEL_PATH=hf://… the same model in Hugging Face's format, with safetensors"
@@ -16,7 +16,7 @@ _HUB = "https://huggingface.co/"
 _UNPACK = "unpack it, then NIM_MODEL_PATH=… the directory that holds config.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Format:
     """`patterns` match names relative to the directory; `what` follows "it holds"."""
 

@@ -3,17 +3,17 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.hub.cache_snapshots import MAIN, commit_of, hub_repository
 
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 STORE_NOTE = ".model-store.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Origin:
     """`download` is the command that fetches missing files; existing ones stay unchanged."""
 

@@ -1,9 +1,9 @@
 """The weights of feed-forward networks: dense, and mixtures of experts with their shared ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import ModelConfig, as_size
 from nim.models.weights.parts.family_extras import shares_keys
 from nim.models.weights.parts.model_family_properties import Family
@@ -32,7 +32,7 @@ _EXPERT_FOR_EACH_RANK = frozenset({
 _MLP, _EXPERT, _SHARED = "an MLP width of {}", "an expert width of {}", "a shared expert of {}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Mixture:
     """Routed experts and what goes with them in one layer."""
 

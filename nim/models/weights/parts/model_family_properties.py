@@ -1,12 +1,12 @@
 """Properties of model families that are in the engine's code and not in the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import ModelConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Family:
     """Names of a layer's parts, and shapes of their weights. The defaults are those of Llama."""
 

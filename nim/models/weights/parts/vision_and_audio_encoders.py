@@ -1,10 +1,11 @@
 """Weights of vision and audio towers, and of the projectors from them to the language part."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import ModelConfig, Section, as_size
 from nim.models.weights.tensor_parallel_split import Share, undivided
 from nim.models.weights.weight_matrices import Linear, column, replicated, row
@@ -20,7 +21,7 @@ _SCALE = "scale_factor"
 _TOWER_HEADS, _TOWER_WIDTH = "{} heads of the vision or audio tower", "a tower width of {}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Tower:
     """How the engine builds a tower."""
 

@@ -1,10 +1,11 @@
 """The layout of a stored weight: bits per element, and tiles of elements that share a scale."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from math import ceil, gcd
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.weights.tensor_parallel_split import CannotSplitError, Share
 
 # The smallest side of a tile that the engine refines those of experts to.
@@ -21,7 +22,7 @@ class Rule(StrEnum):
     MULTIPLE = "multiple"  # rows that are a multiple of a group long, split or not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Storage:
     """A format. A tile is `tile_rows` by `tile_columns` elements; None is the whole side."""
 

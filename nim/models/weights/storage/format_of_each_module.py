@@ -1,15 +1,16 @@
 """The storage format of each of a model's modules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.weights.storage.bits_and_scales import Storage, plain
 from nim.models.weights.storage.formats import for_experts
 from nim.models.weights.storage.match_module_names import ModuleList
 from nim.models.weights.weight_matrices import Experts, Module, Vocabulary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Formats:
     """The formats of a model's modules. None stands for `plain`, the format of weights not quantized."""
 

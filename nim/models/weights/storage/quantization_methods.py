@@ -1,9 +1,10 @@
 """The storage formats that each quantization method gives to a model's modules."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.model_config import ModelConfig, as_integer, as_size
 from nim.models.quantization.read_precision import weight_groups
 from nim.models.quantization.read_quantization import quantization_mapping
@@ -17,7 +18,7 @@ HOPPER = (9, 0)
 _BITS = {"float32": 32, "float64": 64}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class _Checkpoint:
     """What a checkpoint says about its quantization."""
 
