@@ -102,7 +102,7 @@ class Hub:
             raise PreflightError(message, hint="make setup, or pip install huggingface_hub") from None
         self._hub = hub
         hub.forward_log(lambda message: log("WARNING", message))
-        hub.check_answers()
+        hub.refuse_web_pages()
 
     def needed(self, wanted: Wanted, *, dry: bool = False) -> "Repository":
         """Ask the hub; return a Repository of only the files that the engine loads. Downloads no weights."""

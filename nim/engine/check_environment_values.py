@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nim.engine.arguments.argument_error_messages import Refusal, refuse_all
 from nim.engine.arguments.read_numbers_and_names import MisfitError
-from nim.engine.arguments.refusals import Refusal, refuse_all
 from nim.engine.option_table import OptionTable
 from nim.errors import nearest
 from nim.value_origins import Layer, Value

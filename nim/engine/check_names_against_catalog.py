@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.engine.arguments.argument_error_messages import Refusal, refuse_all
 from nim.engine.supported_names_catalog import NAMED, Catalog, Elsewhere, Named, Way
 from nim.errors import WeightsError, nearest
 from nim.value_origins import Layer, Origin, Value

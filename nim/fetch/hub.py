@@ -117,7 +117,7 @@ class NotTheHubError(Exception):
         self.url, self.content_type, self.redirected = url, content_type, redirected
 
 
-def check_answers() -> None:
+def refuse_web_pages() -> None:
     """Make every new HTTP client raise NotTheHubError for web pages, such as a log-in page."""
 
     def client() -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from nim.errors import NimError, PreflightError
-from nim.middleware.app import build_app
+from nim.middleware.management_app import build_app
 from nim.plan import MIDDLEWARE_SOCKET, PLAN_FILE, Plan
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nim.engine import Option, OptionTable
+from nim.engine.arguments.argument_error_messages import Refusal, refuse_all, variable_misfit
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.read_option_values import read_value
-from nim.engine.arguments.refusals import Refusal, refuse_all, variable_misfit
 from nim.options.option_layers import Entry, Layered
 from nim.settings import Settings, declared
 from nim.value_origins import Layer, Origin

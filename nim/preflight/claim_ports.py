@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterable
 
 from nim.errors import PreflightError
-from nim.preflight.checks import Port
+from nim.preflight.run_start_checks import Port
 
 
 def claim_ports(ports: Iterable[Port]) -> tuple[int, ...]:

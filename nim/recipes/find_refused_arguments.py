@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 from nim.engine import OptionTable, parse_arguments, variable_warnings
-from nim.engine.arguments.refusals import OWNED
+from nim.engine.arguments.argument_error_messages import OWNED
 from nim.engine.arguments.token_reader import is_value, read_word
 from nim.errors import SettingsError
 from nim.frozen_dataclass import frozen_dataclass

@@ -18,7 +18,8 @@ from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
 from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
-from nim.preflight import checks, run_directory
+from nim.preflight import run_directory
+from nim.preflight import run_start_checks as checks
 from nim.preflight.check_directories import check_directories
 from nim.preflight.claim_ports import claim_ports, release
 from nim.supervision.shutdown_budget import ShutdownBudget
@@ -51,7 +52,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         raise
     claims: tuple[int, ...] = ()
     try:
-        nginx = checks.check(plan, environ)
+        nginx = checks.run_start_checks(plan, environ)
         _check_tls(plan)
         claims = claim_ports(checks.ports(plan))  # held until PID 1 ends
         _write(plan, run_dir, _api_key_files(plan, environ))

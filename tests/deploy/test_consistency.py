@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from nim import __version__
-from nim.preflight.checks import WORKER_SHM_BYTES
+from nim.preflight.run_start_checks import WORKER_SHM_BYTES
 from nim.routes import LIVE, READY, ROUTES, STARTUP
 from nim.settings import read_settings
 from nim.settings.declared import declared

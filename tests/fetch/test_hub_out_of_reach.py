@@ -44,7 +44,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        hub.check_answers()
+        hub.refuse_web_pages()
         huggingface_hub.close_session()
         try:
             check_hub_environment({"HF_ENDPOINT": endpoint, **environ})

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector, web
 
 from nim.gateway_plan import Gateway
-from nim.middleware.app import build_app
 from nim.middleware.gpu_usage import Gpus
+from nim.middleware.management_app import build_app
 from nim.plan import (
     ENGINE_SOCKET,
     MANIFEST_FILE,

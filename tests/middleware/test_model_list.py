@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 from starlette.responses import JSONResponse
 
-from nim.middleware.app import build_app
+from nim.middleware.management_app import build_app
 from nim.middleware.model_list import with_ids
 from nim.plan import MIDDLEWARE_SOCKET, Plan
 from tests.gateway.nginx import Nginx, gateway_of

@@ -15,7 +15,8 @@ from nim.cleanup.read_and_watch_processes import read_process
 from nim.errors import PreflightError
 from nim.options.derived_options import kv_event_entries
 from nim.plan import NGINX_FILE, RenderedFile
-from nim.preflight import checks, run_directory
+from nim.preflight import run_directory
+from nim.preflight import run_start_checks as checks
 from nim.preflight.claim_ports import claim_ports, release
 from nim.supervision import drain
 from nim.value_origins import Layer, Origin, Value
@@ -42,7 +43,7 @@ def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listene
     plan = make_plan(directory)
     plan = rendered(plan, gateway=replace(plan.gateway, server_port=port))
     with listener, pytest.raises(PreflightError) as refused:
-        checks.check(plan, os.environ)
+        checks.run_start_checks(plan, os.environ)
     text = str(refused.value)
     assert f"cannot listen on port {port} (NIM_SERVER_PORT): process {os.getpid()} (" in text
     assert "hint: NIM_SERVER_PORT=" in text
@@ -51,7 +52,7 @@ def test_a_taken_port_names_its_variable_and_who_has_it(directory: Path, listene
 def test_a_port_that_another_service_has_is_freed_by_its_drain(start: Start) -> None:
     service = start().wait_live()
     with pytest.raises(PreflightError) as refused:
-        checks.check(service.plan, os.environ)
+        checks.run_start_checks(service.plan, os.environ)
     assert f"or NIM_RUN_DIR={service.plan.run_dir} nim drain" in str(refused.value.hint)
     assert service.stop() == 0
 
@@ -71,31 +72,31 @@ def test_every_port_has_its_own_variable(directory: Path, listener: socket.socke
     with listener:
         for variable, changed in wanted.items():
             with pytest.raises(PreflightError, match=variable):
-                checks.check(changed, os.environ)
+                checks.run_start_checks(changed, os.environ)
 
 
 def test_one_port_for_two_purposes(directory: Path) -> None:
     plan = make_plan(directory)
     plan = replace(plan, gateway=replace(plan.gateway, health_port=plan.gateway.server_port))
     with pytest.raises(PreflightError, match="twice: for NIM_SERVER_PORT and for NIM_HEALTH_PORT"):
-        checks.check(plan, os.environ)
+        checks.run_start_checks(plan, os.environ)
 
 
 def test_free_ports_are_free_again_after_the_check(directory: Path) -> None:
     plan = make_plan(directory)
-    checks.check(plan, os.environ)
-    checks.check(plan, os.environ)
+    checks.run_start_checks(plan, os.environ)
+    checks.run_start_checks(plan, os.environ)
 
 
 def test_without_nginx(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "SBIN", "")
     with pytest.raises(PreflightError, match="apt-get install nginx-light"):
-        checks.check(make_plan(directory), {"PATH": str(directory)})
+        checks.run_start_checks(make_plan(directory), {"PATH": str(directory)})
 
 
 def test_without_the_engine(directory: Path) -> None:
     with pytest.raises(PreflightError, match='there is no program "no-such-engine"'):
-        checks.check(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
+        checks.run_start_checks(make_plan(directory, argv=("no-such-engine", "serve")), os.environ)
 
 
 def test_too_little_shared_memory_for_workers(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

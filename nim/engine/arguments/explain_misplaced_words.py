@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 
+from nim.engine.arguments.argument_error_messages import Refusal
 from nim.engine.arguments.quoting import TYPOGRAPHIC, joined, plain_dashes
-from nim.engine.arguments.refusals import Refusal
 from nim.engine.option_table import Count, Option, OptionTable
 from nim.redact import MASK, is_secret_name, mask_argv
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from nim.engine.arguments import argument_error_messages as messages
 from nim.engine.arguments import explain_misplaced_words as misplaced_words
-from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments.argument_error_messages import OWNED, Refusal
 from nim.engine.arguments.dotted_options import Keyed, keyed_value, merge, nested
 from nim.engine.arguments.quoting import DASHES
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.read_option_values import Reading, read_text, read_value
 from nim.engine.arguments.read_unquoted_json import is_open, write_json
-from nim.engine.arguments.refusals import OWNED, Refusal
 from nim.engine.arguments.token_reader import Word, is_value, read_word
 from nim.engine.option_table import JSON_KINDS, KEYED_KINDS, Count, Kind, Option, OptionTable
 from nim.frozen_dataclass import frozen_dataclass
@@ -60,21 +60,21 @@ def check_values(
     for name, value in values.items():
         option = table.named(name)
         if option is None:
-            refused.append(argument_refusals.unknown_name(name, table, place))
+            refused.append(messages.unknown_name(name, table, place))
         elif option.name in OWNED:
-            refused.append(argument_refusals.owned(option, name, place))
+            refused.append(messages.owned(option, name, place))
         else:
             try:
                 reading = read_value(option, value)
             except MisfitError as why:
-                refused.append(argument_refusals.misfit(name, option, why, place))
+                refused.append(messages.misfit(name, option, why, place))
             else:
                 found[option.name] = reading.value
                 warnings += [
                     f'"{name}" in {place}: {said}' for said in (reading.note, option.deprecated) if said
                 ]
     if refused and strict:
-        raise argument_refusals.refuse_all(refused, place)
+        raise messages.refuse_all(refused, place)
     warnings += [f"{refusal.one_line()}; it is left out" for refusal in refused]
     return ParsedArguments(values=MappingProxyType(found), warnings=tuple(warnings))
 
@@ -100,7 +100,7 @@ class _Parse:
             self._step()
         self._merge_keyed()
         if self._refused:
-            raise argument_refusals.refuse_all(self._refused, self._place)
+            raise messages.refuse_all(self._refused, self._place)
         return ParsedArguments(
             values=MappingProxyType(self._values),
             model_tag=self._model_tag,
@@ -137,7 +137,7 @@ class _Parse:
         found = self._table.find(word.flag)
         if found is None:
             self._skip_values()
-            self._refuse(argument_refusals.unknown(word.said, word.flag, self._table, self._place))
+            self._refuse(messages.unknown(word.said, word.flag, self._table, self._place))
             return
         option, positive = found
         self._previous = option
@@ -152,7 +152,7 @@ class _Parse:
 
     def _flag(self, option: Option, positive: bool, word: Word) -> None:
         if word.inline is not None:
-            self._refuse(argument_refusals.needless_value(word.said, option, self._place))
+            self._refuse(messages.needless_value(word.said, option, self._place))
         else:
             self._set(option, positive)
 
@@ -167,7 +167,7 @@ class _Parse:
         try:
             readings = [read_text(option, text) for text in texts]
         except MisfitError as why:
-            self._refuse(argument_refusals.misfit(word.said, option, why, self._place, texts[0]))
+            self._refuse(messages.misfit(word.said, option, why, self._place, texts[0]))
             return
         self._note(word, readings)
         values = [reading.value for reading in readings]
@@ -221,7 +221,7 @@ class _Parse:
             text = following
             self._at += 1
         if option.kind not in KEYED_KINDS:
-            self._refuse(argument_refusals.no_keys(word.said, option, self._place))
+            self._refuse(messages.no_keys(word.said, option, self._place))
         elif text is None:
             self._refuse_missing(option, word)
         else:
@@ -241,7 +241,7 @@ class _Parse:
             try:
                 reading = read_text(keyed.option, write_json(keyed.whole))
             except MisfitError as why:
-                refusal = argument_refusals.misfit(flag, keyed.option, why, self._place)
+                refusal = messages.misfit(flag, keyed.option, why, self._place)
                 self._refuse(refusal, keyed.raw)
             else:
                 self._set(keyed.option, reading.value)
@@ -266,7 +266,7 @@ class _Parse:
             self._at += 1
         else:
             dashing = None
-        self._refuse(argument_refusals.no_value(word.said, option, dashing, self._place))
+        self._refuse(messages.no_value(word.said, option, dashing, self._place))
 
     def _is_dashing_value(self, token: str) -> bool:
         return not token.startswith("--") and self._table.find(read_word(token, self._table).flag) is None
@@ -275,7 +275,7 @@ class _Parse:
         """Record the refusal of an option that the launcher sets; not strict: warn and drop it."""
         if word.inline is None and option.count is not Count.NONE:
             self._following(option)
-        refusal = argument_refusals.owned(option, word.said, self._place)
+        refusal = messages.owned(option, word.said, self._place)
         if self._strict:
             self._refused.append(refusal)
         else:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nim.engine.arguments import refusals as argument_refusals
+from nim.engine.arguments import argument_error_messages as messages
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.read_option_values import read_value
 from nim.engine.arguments.read_unquoted_json import write_json
@@ -20,9 +20,7 @@ def render_arguments(values: Mapping[str, Any], table: OptionTable) -> tuple[str
     for name, value in values.items():
         option = table.named(name)
         if option is None:
-            raise argument_refusals.refuse_all(
-                [argument_refusals.unknown_name(name, table, _VALUES)], _VALUES
-            )
+            raise messages.refuse_all([messages.unknown_name(name, table, _VALUES)], _VALUES)
         tokens.extend(option_tokens(option, value))
     return tuple(tokens)
 
@@ -36,9 +34,7 @@ def option_tokens(option: Option, value: Any) -> tuple[str, ...]:
     try:
         return _tokens(option, read_value(option, value).value)
     except MisfitError as why:
-        raise argument_refusals.refuse_all(
-            [argument_refusals.misfit(option.name, option, why, _VALUES)], _VALUES
-        ) from None
+        raise messages.refuse_all([messages.misfit(option.name, option, why, _VALUES)], _VALUES) from None
 
 
 def _tokens(option: Option, value: Any) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def _latent_size(config: ModelConfig) -> int | None:
 
 
 def _largest_head(config: ModelConfig) -> int | None:
-    """Return the larger of Gemma 4's two head sizes in elements, for buffers; 512 for a missing one."""
+    """Return the larger of Gemma 4's `head_dim` (0 if missing) and `global_head_dim` (512), in elements."""
     return max(config.first_integer("head_dim") or 0, config.first_integer("global_head_dim") or 512) or None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.engine.arguments.argument_error_messages import Refusal, refuse_all
 from nim.models.read_lora_adapters import Adapter
 from nim.options.rules.rule_types import Said
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nim.engine.arguments.refusals import Refusal, refuse_all
+from nim.engine.arguments.argument_error_messages import Refusal, refuse_all
 from nim.options.rules.model_option_rules import MODEL
 from nim.options.rules.parallel_option_rules import PARALLEL
 from nim.options.rules.rule_types import Clash, Rule, Said, at_least, at_most, found, needs, once

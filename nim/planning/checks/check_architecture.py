@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.engine.arguments.refusals import Refusal
+from nim.engine.arguments.argument_error_messages import Refusal
 from nim.engine.check_names_against_catalog import (
     OTHER_WEIGHTS,
     needless_quantization,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from nim.engine import OptionTable, check_named_values, check_variable_values, load_catalog
-from nim.engine.arguments.refusals import refuse_all
+from nim.engine.arguments.argument_error_messages import refuse_all
 from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware import Gpu
 from nim.manifest import Manifest

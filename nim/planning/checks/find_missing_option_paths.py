@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from nim.engine.arguments.refusals import Refusal
+from nim.engine.arguments.argument_error_messages import Refusal
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.config.read_config_files import CONFIG, PARAMS
 from nim.models.read_lora_adapters import is_of_this_machine

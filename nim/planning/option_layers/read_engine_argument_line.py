@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from nim.engine import OptionTable, ParsedArguments, parse_arguments
+from nim.engine.arguments import argument_error_messages as messages
 from nim.engine.arguments import explain_misplaced_words as misplaced_words
-from nim.engine.arguments import refusals as argument_refusals
 from nim.engine.arguments.pasted_command import without_command
 from nim.engine.arguments.split_line import Line
 from nim.frozen_dataclass import frozen_dataclass
@@ -50,7 +50,7 @@ def _model(tag: str | None, *, pasted: bool, place: str, table: OptionTable) -> 
         return tag, None
     if "/" not in tag:
         # A value without its option rather than a model.
-        raise argument_refusals.refuse_all([misplaced_words.stray(tag, None, table, place)], place)
+        raise messages.refuse_all([misplaced_words.stray(tag, None, table, place)], place)
     if pasted and _REPOSITORY.fullmatch(tag):
         return HUB + tag, f"the model {tag} is taken for {HUB}{tag}"
     return tag, None

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from nim.engine.arguments.argument_error_messages import OWNED
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.read_unquoted_json import is_open
-from nim.engine.arguments.refusals import OWNED
 from nim.engine.arguments.render import option_tokens
 from nim.engine.option_table import Count, Kind, Option, OptionTable
 from nim.engine.value_limits import Limits

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nim.engine.arguments.argument_error_messages import OWNED
 from nim.engine.arguments.parser import ParsedArguments, check_values, parse_arguments
-from nim.engine.arguments.refusals import OWNED
 from nim.engine.arguments.split_line import tokenize
 from nim.engine.option_table import OptionTable, load_options
 from nim.errors import SettingsError

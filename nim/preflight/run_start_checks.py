@@ -37,7 +37,7 @@ class Port:
     host: str
 
 
-def check(plan: Plan, environ: Mapping[str, str]) -> str:
+def run_start_checks(plan: Plan, environ: Mapping[str, str]) -> str:
     """Check nginx, supervisor, engine, /dev/shm and ports; return nginx's path, or PreflightError."""
     nginx = _find_nginx(environ)
     if find_spec("supervisor") is None:
