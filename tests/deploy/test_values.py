@@ -158,6 +158,7 @@ def test_devices_that_no_node_gives_are_refused(resources: Object, words: str) -
         render({"resources": resources})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secrets", ["env", "file"])
 def test_no_variable_that_the_chart_writes_can_be_written_again(secrets: str) -> None:
     """Kubernetes would take the second, and what follows from the first would be wrong."""

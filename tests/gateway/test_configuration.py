@@ -67,6 +67,7 @@ def has_ipv6() -> bool:
     return Path("/proc/net/if_inet6").exists()
 
 
+@pytest.mark.slow
 def test_nginx_takes_every_combination_without_a_word(tmp_path: Path) -> None:
     matrix = [*product(GATEWAYS, (False, True), ADDRESSES, [{}]), *product([{}], [False], [None], OPTIONS)]
     for changes, health, address, options in matrix:

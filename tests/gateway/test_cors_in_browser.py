@@ -18,7 +18,10 @@ from tests.gateway.conftest import Build
 from tests.gateway.test_cors import RULE
 from tests.gateway.upstream import END_OF_STREAM, EVENT_STREAM, Received, chunk
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 
 CHAT = "/v1/chat/completions"
 LOCAL = replace(RULE, origins=("local",), methods=("GET", "POST"), headers=("*",))
