@@ -11,6 +11,7 @@ from tests.gateway.browser import CHROMIUM, FOREIGN_HOST, served, verdicts_of
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer of-a-page", "X-Stainless-Lang": "js"}

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0  # a first start of Chromium reads 300 MB from a disk that others use
 FOREIGN_HOST = "evil.test"
 FLAGS = (
     *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
