@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from nim.gateway_plan import Gateway
+from nim.options.parse_cors_words import ANY, LOCAL
 from nim.render.nginx_quoting import Verbatim
 
-_LOCAL = r"~^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?\z"
+_OF_THIS_MACHINE = r"~^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?\z"
 
 
 def cors_values(gateway: Gateway) -> dict[str, Any]:
@@ -17,13 +18,13 @@ def cors_values(gateway: Gateway) -> dict[str, Any]:
     answered to a client without certificate, since browsers send none with it.
     """
     cors = gateway.cors
-    patterns = [] if "*" in cors.origins else list(_patterns(cors.origins))
+    patterns = [] if ANY in cors.origins else list(_patterns(cors.origins))
     return {
         "patterns": patterns,
-        "origin": "*" if "*" in cors.origins else Verbatim("$cors_origin" if patterns else ""),
+        "origin": ANY if ANY in cors.origins else Verbatim("$cors_origin" if patterns else ""),
         "methods": ", ".join(cors.methods),
         "headers": Verbatim("$http_access_control_request_headers")
-        if "*" in cors.headers
+        if ANY in cors.headers
         else ", ".join(cors.headers),
         "exposed_headers": ", ".join(cors.exposed_headers),
         "max_age_seconds": cors.max_age_seconds,
@@ -35,4 +36,4 @@ def cors_values(gateway: Gateway) -> dict[str, Any]:
 def _patterns(origins: Iterable[str]) -> Iterable[str]:
     """Yield a pattern of nginx's `map` for each of the origins."""
     for origin in origins:
-        yield _LOCAL if origin == "local" else rf"~^{re.escape(origin)}\z"
+        yield _OF_THIS_MACHINE if origin == LOCAL else rf"~^{re.escape(origin)}\z"
