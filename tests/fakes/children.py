@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,13 +48,13 @@ class Children:
 
     def end(self) -> None:
         """Send the core and its workers away; orphans stay."""
-        if self.core and self.frozen():
-            os.kill(self.core, signal.SIGKILL)
         if self.lifeline:
             self.lifeline.close()
-        if self.core:
-            os.waitpid(self.core, 0)
-            self.core = 0
+        while self.core and not os.waitpid(self.core, os.WNOHANG)[0]:
+            if self.frozen():  # again and again, since a process stops some time after SIGSTOP was sent
+                os.kill(self.core, signal.SIGKILL)
+            time.sleep(0.005)
+        self.core = 0
 
 
 def fork(title: str, deaf: bool, live: Callable[[], None], keep: int = 2, new_session: bool = False) -> int:
