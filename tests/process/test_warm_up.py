@@ -41,8 +41,10 @@ def test_the_prefixes_of_a_file_follow(tmp_path: Path, start: Start) -> None:
     file.write_text(f'"Once upon a time"\n\n{json.dumps(SYSTEM)}\n', encoding="utf-8")
     service = started(start, tmp_path, WarmUp(seconds=30, model=str(tmp_path), file=str(file))).wait_ready()
     assert received(service) == ["/v1/chat/completions", "/v1/completions", "/v1/chat/completions"]
-    last = service.engine.get("/fake/received?last=1")[0]
-    assert last["size"] > len(SYSTEM[0]["content"])
+    (last,) = service.engine.get("/fake/received?last=1")
+    length = next(value for name, value in last["headers"] if name.lower() == "content-length")
+    assert int(length) > len(SYSTEM[0]["content"])
+    assert last["status"] == 200
     assert service.stop() == 0
 
 
