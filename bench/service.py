@@ -35,7 +35,7 @@ class Running:
     def wait_for(self, path: str, *, limit: float = 300, poll_seconds: float = 0.002) -> float:
         """Return seconds until `path` first answers 200, asked at this interval.
 
-        An engine's start takes longer if it is asked often: each question costs a core 1 ms, here and in nginx.
+        A start takes longer if it is asked often: each question costs a core 1 ms, here and in nginx.
         """
         while self.seconds() < limit:
             if status(self.address, path) == 200:

@@ -87,7 +87,7 @@ def with_engine(options: argparse.Namespace) -> None:
 
 
 def bare_start(engine: dict[str, Any], cache: str | None) -> float:
-    """Return the seconds until the bare engine answers, with the service's arguments and its own environment."""
+    """Return the seconds until the bare engine answers, with the service's arguments, its own environment."""
     uds = f"/tmp/nim-bench-{time.monotonic_ns()}.sock"
     argv = [uds if word == engine["socket"] else word for word in engine["argv"]]
     own = {"VLLM_CPU_KVCACHE_SPACE": engine["env"].get("VLLM_CPU_KVCACHE_SPACE", "4")}

@@ -23,10 +23,15 @@ def started(start: Start, directory: Path, warm_up: WarmUp, **mood: Any) -> Serv
     return start(plan=replace(make_plan(directory, **mood), warm_up=warm_up))
 
 
-def received(service: Service) -> list[str]:
-    """Return the targets of all POST requests that reached the engine, in their order."""
+def posts(service: Service) -> list[Any]:
+    """Return all POST requests that reached the engine, in their order."""
     requests = service.engine.get("/fake/received?last=1000")
-    return [request["target"] for request in requests if request["method"] == "POST"]
+    return [request for request in requests if request["method"] == "POST"]
+
+
+def received(service: Service) -> list[str]:
+    """Return their targets."""
+    return [request["target"] for request in posts(service)]
 
 
 def test_a_request_is_answered_before_the_first_ready(tmp_path: Path, start: Start) -> None:
@@ -41,7 +46,7 @@ def test_the_prefixes_of_a_file_follow(tmp_path: Path, start: Start) -> None:
     file.write_text(f'"Once upon a time"\n\n{json.dumps(SYSTEM)}\n', encoding="utf-8")
     service = started(start, tmp_path, WarmUp(seconds=30, model=str(tmp_path), file=str(file))).wait_ready()
     assert received(service) == ["/v1/chat/completions", "/v1/completions", "/v1/chat/completions"]
-    (last,) = service.engine.get("/fake/received?last=1")
+    last = posts(service)[-1]
     length = next(value for name, value in last["headers"] if name.lower() == "content-length")
     assert int(length) > len(SYSTEM[0]["content"])
     assert last["status"] == 200
