@@ -26,6 +26,8 @@ NOT_READY_FILE = "not_ready.json"
 VERDICT_FILE = "verdict.json"
 DRAINING_FILE = "draining"
 STALLED_FILE, SERVING_FILE = "stalled", "serving"
+# What PID 1 waits for before it calls the service ready; and copies of adapters, with what people chose.
+ADAPTERS_FILE, ADAPTERS_DIR = "adapters.json", "adapters"
 LOCK_FILE = "lock"
 LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"
@@ -125,6 +127,20 @@ class Wanted:
 
 
 @frozen_dataclass
+class AdapterPlan:
+    """The LoRA adapters to serve: the directory that has them, and what they must suit.
+
+    `refresh_seconds` is the interval of reading the directory again; 0: at the engine's starts only.
+    """
+
+    source: str
+    refresh_seconds: float
+    api_timeout_seconds: float
+    max_rank: int | None
+    base_names: tuple[str, ...]
+
+
+@frozen_dataclass
 class RenderedFile:
     """A file of the run directory, with its path relative to it."""
 
@@ -153,6 +169,7 @@ class Plan:
     config: Mapping[str, Value]
     machine: str = ""
     download: Download | None = None
+    adapters: AdapterPlan | None = None
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     stall_timeout_seconds: float = 0.0
@@ -195,6 +212,8 @@ class Plan:
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
         data["download"] = Download(**data["download"]) if data["download"] else None
+        adapters = data["adapters"]
+        data["adapters"] = AdapterPlan(**tuples(adapters, "base_names")) if adapters else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])

@@ -52,7 +52,7 @@ ABOUT = {
     Group.INFERENCE: "What clients come for. Streams go from the engine to the client without a stop.",
     Group.DOCS: "The API's description, usable without internet.",
     Group.MANAGEMENT: "What the service says about itself.",
-    Group.ADAPTERS: "Loading and unloading LoRA adapters at run time. Opened when LoRA is on.",
+    Group.ADAPTERS: "Loading and unloading LoRA adapters of `NIM_PEFT_SOURCE`, which needs no request.",
     Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
@@ -61,12 +61,13 @@ ABOUT = {
 LIVE, READY, STARTUP = "/v1/health/live", "/v1/health/ready", "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
 MODELS, ROUTER_METRICS = "/v1/models", "/metrics"
+ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 # The engine tokenizes in one piece, during which it serves nobody else.
 TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
 
 _SCALE_OUT = "the engine needs --enable-scale-out, which the launcher sets"
 _DEV_MODE = "the engine needs VLLM_SERVER_DEV_MODE=1"
-_LORA = "the engine needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+_LORA = "takes paths below NIM_PEFT_SOURCE; the engine is asked on their behalf"
 _POOLING = "the engine has it for pooling models"
 _SPEECH = "the engine has it for speech models"
 _TOKENIZER_INFO = "the engine needs --enable-tokenizer-info-endpoint"
@@ -87,9 +88,11 @@ def _websocket(group: Group, path: str, note: str) -> Route:
     return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
 
 
-def _ours(group: Group, target: Target, *paths: str, note: str = "") -> tuple[Route, ...]:
-    """Return a tuple of GET Routes that nginx or the middleware answers."""
-    return tuple(Route(methods=("GET",), path=path, group=group, target=target, note=note) for path in paths)
+def _ours(
+    group: Group, target: Target, *paths: str, note: str = "", method: str = "GET"
+) -> tuple[Route, ...]:
+    """Return a tuple of Routes that nginx or the middleware answers."""
+    return tuple(Route(methods=(method,), path=path, group=group, target=target, note=note) for path in paths)
 
 
 _INFERENCE = (
@@ -148,7 +151,7 @@ _MANAGEMENT = _ours(
     "/v1/metrics",
 )
 
-_ADAPTERS = _engine(Group.ADAPTERS, "POST", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", note=_LORA)
+_ADAPTERS = _ours(Group.ADAPTERS, Target.MIDDLEWARE, *ADAPTER_ROUTES, note=_LORA, method="POST")
 
 _ROUTER = (
     *_ours(Group.ROUTER, Target.GATEWAY, "/health", note=f"the same as {READY}"),
@@ -210,8 +213,6 @@ ROUTES: tuple[Route, ...] = (
     *_HIDDEN,
 )
 
-
-# What clients of other servers ask for. Paths without `/v1`, or with two of them, need no row here.
 _ELSEWHERE = {
     "/health": READY,
     "/healthz": READY,
@@ -228,7 +229,7 @@ _ELSEWHERE = {
 
 
 def open_instead(groups: Collection[str]) -> dict[str, str]:
-    """Return {path that is not open: open route that clients who ask for it mean}."""
+    """Return {path that is not open: open route that clients of other servers, who ask for it, mean}."""
     known = {route.path for route in open_routes(groups)}
     versioned = [path for path in known if path.startswith("/v1/") and "{" not in path]
     bare = {path.removeprefix("/v1"): path for path in versioned}

@@ -61,6 +61,10 @@ class StatusPublisher:
         """Add one to the published number of changed files that nginx was not given."""
         self._change(replace(self.state, refused_reloads=self.state.refused_reloads + 1))
 
+    def not_before_ready(self) -> None:
+        """Create the flag file that nginx tests until `ready`: a healthy engine alone does not make ready."""
+        self._raise_flag(STALLED_FILE)
+
     def ready(self) -> float:
         """Publish ready and remove the stalled flag; return the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)

@@ -29,13 +29,18 @@ class Stray:
 
 
 def route_states(
-    groups: Collection[str], *, lora: bool, engine_paths: Collection[str] | None = None
+    groups: Collection[str], *, has_adapters: bool, engine_paths: Collection[str] | None = None
 ) -> tuple[RouteState, ...]:
-    """Return a RouteState for every known route, given the open groups and the engine's paths."""
+    """Return a RouteState for every known route, given the open groups and the engine's paths.
+
+    `has_adapters`: NIM_PEFT_SOURCE is set.
+    """
     states = []
     for route in ROUTES:
         is_open = route.group in (*ALWAYS_OPEN, *groups)
-        because, opened_by = _open(route.group) if is_open else _closed(route, groups, lora=lora)
+        because, opened_by = (
+            _open(route.group) if is_open else _closed(route, groups, has_adapters=has_adapters)
+        )
         states.append(
             RouteState(
                 route=route,
@@ -70,25 +75,24 @@ def _open(group: Group) -> tuple[str, None]:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
         return "open by default", None
-    return "LoRA is on" if group is Group.ADAPTERS else "opened by NIM_ROUTES", None
+    return "opened by NIM_ROUTES", None
 
 
-def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:
+def _closed(route: Route, groups: Collection[str], *, has_adapters: bool) -> tuple[str, str | None]:
     """Return (why the route is closed, the setting that opens it or None)."""
     group = route.group
     if group is Group.HIDDEN:
         return route.note, None
-    if group is Group.ADAPTERS and not lora:
-        return "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora"
-    usual = group in OPEN_BY_DEFAULT or group is Group.ADAPTERS
-    why = "closed by NIM_ROUTES" if usual else "closed by default"
-    return why, f"NIM_ROUTES={_choice(group, groups, lora=lora)}"
+    opened_by = f"NIM_ROUTES={_choice(group, groups)}"
+    if group is Group.ADAPTERS and not has_adapters:
+        return "NIM_PEFT_SOURCE is not set", f"NIM_PEFT_SOURCE=… {opened_by}"
+    return "closed by NIM_ROUTES" if group in OPEN_BY_DEFAULT else "closed by default", opened_by
 
 
-def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
+def _choice(group: Group, groups: Collection[str]) -> str:
     """Return the NIM_ROUTES value that opens `group` besides the open `groups`, as text."""
     wanted = {*groups, *ALWAYS_OPEN, group}
-    usual = {*OPEN_BY_DEFAULT, Group.ADAPTERS} if lora else {*OPEN_BY_DEFAULT}
+    usual = {*OPEN_BY_DEFAULT}
     if usual <= wanted:
         return ",".join(f"+{each}" for each in Group if each in wanted - usual | {group})
     return ",".join(each for each in Group if each in wanted and each not in ALWAYS_OPEN)

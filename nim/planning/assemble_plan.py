@@ -13,6 +13,7 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
+    AdapterPlan,
     Download,
     Engine,
     Model,
@@ -47,6 +48,7 @@ class Decided:
     manifest: str
     machine: str = ""
     download: Download | None = None
+    adapters: AdapterPlan | None = None
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -88,6 +90,7 @@ def assemble(decided: Decided) -> Plan:
         config=shown_config(decided.config, decided.table),
         machine=decided.machine,
         download=decided.download,
+        adapters=decided.adapters,
         refused=decided.selection.refused,
         warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(

@@ -14,6 +14,7 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
+from nim.hardware import Gpu
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -44,6 +45,7 @@ from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
+from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options
 from nim.planning.choose_profile import choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
@@ -76,17 +78,16 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
-    name = manifest.name or source.name
-    derived = derived_entries(host, source, name, settings.log_level, selection)
+    derived = derived_entries(host, source, manifest.name or source.name, settings.log_level, selection)
     machine = machine_entries(request, host, selection, written)
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
     config, left_out = without_untrusted_code(config)
-    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    judged = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
-    gpu = next(iter(selection.devices), None)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
+    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=first(selection.devices))
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    adapters, more = plan_adapters(request, config, table, model)
     here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,
@@ -101,12 +102,18 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
+        adapters=adapters,
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *judged, *checked, *more),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def first(gpus: Sequence[Gpu]) -> Gpu | None:
+    """Return the first of the GPUs; None on a CPU."""
+    return gpus[0] if gpus else None
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:

@@ -15,7 +15,8 @@ _SEGMENT = "[A-Za-z0-9._:-]+"
 class Location:
     """An engine route in nginx: its path in a location and in a map, and where requests are sent.
 
-    `by_middleware`: the middleware asks the engine and changes the answer.
+    `lost_page`: what answers instead if the middleware, which asks the engine, is not there; None: the engine
+    itself is asked.
     """
 
     match: Verbatim
@@ -26,7 +27,7 @@ class Location:
     allow: str
     asks_for_key: bool
     max_body_size: str | None
-    by_middleware: bool
+    lost_page: Verbatim | None
 
 
 @frozen_dataclass
@@ -42,7 +43,7 @@ def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[Middlew
     return [
         MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
         for route in routes
-        if route.target is Target.MIDDLEWARE
+        if route.target is Target.MIDDLEWARE and route.group is not Group.ADAPTERS
     ]
 
 
@@ -57,10 +58,13 @@ def closed_router_paths(routes: Collection[Route]) -> list[str]:
 
 
 def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
-    """Return a list with one Location for each path of the engine, whatever its methods."""
+    """Return a list with one Location for each path of the engine, whatever its methods.
+
+    The adapter routes are among them: their requests have bodies and count as requests to the engine.
+    """
     by_path: dict[str, list[Route]] = {}
     for route in routes:
-        if route.target is Target.ENGINE:
+        if route.target is Target.ENGINE or route.group is Group.ADAPTERS:
             by_path.setdefault(route.path, []).append(route)
     return [_location(same, gateway) for same in by_path.values()]
 
@@ -72,7 +76,8 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
     readable = "GET" in methods and not route.websocket
     allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
     if "{" not in route.path:
-        match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+        server = "middleware" if route.target is Target.MIDDLEWARE else "engine"
+        match, upstream = f"= {quote(route.path)}", quote(f"http://{server}{route.path}")
         map_key = quote(route.path)
         if route.path == MODELS:
             upstream = f'"http://$models_upstream{route.path}$is_args$args"'
@@ -90,8 +95,15 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         allow=", ".join(allowed),
         asks_for_key=_asks_for_key(route, gateway),
         max_body_size=gateway.tokenizer_body_size if route.path in TOKENIZER_ROUTES else None,
-        by_middleware=route.path == MODELS,
+        lost_page=_lost_page(route),
     )
+
+
+def _lost_page(route: Route) -> Verbatim | None:
+    """Return the location in nginx that answers if the middleware does not; None for the engine's routes."""
+    if route.path == MODELS:
+        return Verbatim("/_error/$models_error")
+    return Verbatim("/_error/middleware") if route.target is Target.MIDDLEWARE else None
 
 
 def _asks_for_key(route: Route, gateway: Gateway) -> bool:

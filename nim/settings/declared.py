@@ -245,7 +245,7 @@ class Settings:
         (),
         "The open groups of routes: either a full list (`inference,management`), or changes to the default "
         "(`+debug,-docs`). Health routes are always open.",
-        default_text="`inference,docs,management`, and `adapters` with LoRA",
+        default_text="`inference,docs,management`",
         ours=True,
     )
 
@@ -387,6 +387,26 @@ class Settings:
         None,
         "The most adapters in host memory.",
         option="max_cpu_loras",
+    )
+    peft_source: str | None = setting(
+        "NIM_PEFT_SOURCE",
+        PATH,
+        None,
+        "A directory with a directory for each LoRA adapter, served under its name. Switches LoRA on "
+        "and chooses a profile with it.",
+    )
+    peft_refresh_interval: float = setting(
+        "NIM_PEFT_REFRESH_INTERVAL",
+        DURATION_OR_OFF,
+        0.0,
+        "How often `NIM_PEFT_SOURCE` is read again: adapters are added, replaced and removed while the "
+        "service runs. `0`: only when the engine starts.",
+    )
+    peft_api_timeout: int = setting(
+        "NIM_PEFT_API_TIMEOUT_SECS",
+        DURATION,
+        60,
+        "How long the engine may take to load or to unload an adapter.",
     )
     cors_allow_origins: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_ORIGINS",
@@ -534,9 +554,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_LEADER_ROLE": "one node: several are not supported yet",
         "NIM_MIDDLEWARE_CONFIG_PATH": "NIM_PASSTHROUGH_ARGS='--middleware MODULE'",
         "NIM_NODE_MANAGER_PORT": "one node: several are not supported yet",
-        "NIM_PEFT_API_TIMEOUT_SECS": "`/v1/load_lora_adapter`",
-        "NIM_PEFT_REFRESH_INTERVAL": "`/v1/load_lora_adapter`",
-        "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
         "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` lists the open routes",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",

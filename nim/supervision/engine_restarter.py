@@ -12,6 +12,7 @@ from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
 from nim.frozen_dataclass import frozen_dataclass
+from nim.health.adapters_poller import AdaptersPoller
 from nim.health.detect_startup_phase import Start
 from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
@@ -71,7 +72,8 @@ class EngineRestarter:
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
-        self._readiness = Readiness(loop, self._address, self._is_ready)
+        self._adapters = AdaptersPoller(plan, loop, status.step, callbacks.say, self._is_ready)
+        self._readiness = Readiness(loop, self._address, self._adapters.begin)
         self._processes = EngineProcesses(loop, self._on_process_lost)
         self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
@@ -89,6 +91,9 @@ class EngineRestarter:
     def start(self) -> None:
         """Start the engine through supervisord, and begin to track its start and to poll its readiness."""
         self._begin()
+        self._adapters.forget()
+        if self._adapters.needed:
+            self._status.not_before_ready()
         self._startup.begin()
         self._orphans.begin()
         self.program.start()
@@ -218,6 +223,7 @@ class EngineRestarter:
     def _forget(self) -> None:
         """Cancel every pending check, watch and restart of the engine."""
         self._readiness.end()
+        self._adapters.end()
         self._startup.end()
         self._stalls.end()
         self._processes.forget()

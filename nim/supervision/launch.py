@@ -17,7 +17,15 @@ from nim.event_loop import HANDLED_SIGNALS
 from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
+from nim.plan import (
+    ADAPTERS_DIR,
+    API_KEYS_FILE,
+    NOT_READY_FILE,
+    PLAN_FILE,
+    STATE_FILE,
+    SUPERVISOR_SOCKET,
+    Plan,
+)
 from nim.preflight import run_directory
 from nim.preflight import run_start_checks as checks
 from nim.preflight.check_directories import check_directories
@@ -55,6 +63,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         nginx = checks.run_start_checks(plan, environ)
         _check_tls(plan)
         claims = claim_ports(checks.ports(plan))  # held until PID 1 ends
+        run_directory.remove_tree(run_dir / ADAPTERS_DIR)  # of a service that was killed
         _write(plan, run_dir, _api_key_files(plan, environ))
         _check_nginx(nginx, run_dir)
     except BaseException:

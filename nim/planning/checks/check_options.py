@@ -82,7 +82,7 @@ def _adapter_warnings(
     absent = [one for one in found if other_machine and one.is_missing]
     adapters = [one for one in found if one not in absent]
     notes = (f"the adapter {one.name} '{one.path}' is not on this machine: {_WITHOUT}" for one in absent)
-    return (*check_adapters(said, adapters, _names(model), strict=strict), *notes)
+    return (*check_adapters(said, adapters, model_names(model), strict=strict), *notes)
 
 
 def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def _experts(facts: ModelFacts) -> int | None:
     return None if facts.config.get("block_configs") else 0
 
 
-def _names(model: CheckedModel) -> tuple[str, ...]:
+def model_names(model: CheckedModel) -> tuple[str, ...]:
     """Return the model's known names as a tuple: repository, manifest's name, name in config.json."""
     manifest = model.manifest
     known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]
