@@ -43,6 +43,7 @@ from nim.options.option_layers import (
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
+from nim.options.resolve_plugins import add_plugins
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
@@ -78,15 +79,15 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     selection = choose(request, wish, candidates)
     source = source_of(wish, manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
-    derived = derived_entries(host, source, manifest.name or source.name, settings.log_level, selection)
-    machine = machine_entries(request, host, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
+    own = own_entries(request, host, source, manifest.name or source.name, selection, written)
+    config = resolve_all(request, (*own, *from_files.entries), written, host)
     config, left_out = without_untrusted_code(config)
     judged = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
     model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=first(selection.devices))
-    checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    config, plugged = add_plugins(config, settings, facts)
+    checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
     adapters, more = plan_adapters(request, config, table, model)
     here = () if request.other_machine else host.warnings
     decided = Decided(
@@ -154,6 +155,14 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
     if source.path:
         return replace(source, path=str(Path(source.path).absolute()))
     return source
+
+
+def own_entries(
+    request: Request, host: HostFacts, source: Source, name: str, selection: Selection, written: Written
+) -> Iterator[Entry]:
+    """Yield Entries that follow from the model, called `name`, from settings and from the machine."""
+    yield from derived_entries(host, source, name, request.settings.log_level, selection)
+    yield from machine_entries(request, host, selection, written)
 
 
 def machine_entries(

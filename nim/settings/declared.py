@@ -161,7 +161,15 @@ class Settings:
         "Hosts from which the engine may fetch images, videos and audio that a request names by address. "
         "Redirects are not followed (`VLLM_MEDIA_URL_ALLOW_REDIRECTS=1`).",
         option="allowed_media_domains",
-        default_text="any host",
+        default_text="any host with a public address",
+        ours=True,
+    )
+    allow_private_media: bool = setting(
+        "NIM_ALLOW_PRIVATE_MEDIA",
+        BOOLEAN,
+        False,
+        "Let the engine fetch media from private addresses, too: those of this machine, its network and the "
+        "cloud's metadata service. Otherwise each address is checked as it is connected to.",
         ours=True,
     )
     backend_port: int | None = setting(

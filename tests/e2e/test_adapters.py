@@ -65,7 +65,7 @@ def states(service: Service) -> dict[str, str]:
 
 def answers_as(client: OpenAI, model: str, expected: str) -> bool:
     try:
-        return answer(client, model) == expected
+        return bool(answer(client, model) == expected)
     except NotFoundError:
         return False
 
