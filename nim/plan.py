@@ -41,7 +41,10 @@ KV_EVENTS_PORT = "NIM_KV_EVENTS_PORT"
 
 @frozen_dataclass
 class Model:
-    """The model to serve. `path` is a local directory, or None if the engine downloads `source`."""
+    """The model to serve. `path` is a local directory, or None if the engine downloads `source`.
+
+    `tasks`: what it does, a `Task` each; None if that is not known.
+    """
 
     name: str
     served_names: tuple[str, ...]
@@ -50,6 +53,7 @@ class Model:
     license_file: str | None
     license_name: str | None
     max_model_len: int | None
+    tasks: tuple[str, ...] | None = None
 
 
 @frozen_dataclass
@@ -207,7 +211,8 @@ class Plan:
         if data.pop("format") != FORMAT:
             raise ValueError("the plan was written by another release")
         data.pop("hash")
-        data["model"] = Model(**tuples(data["model"], "served_names"))
+        tasks = ["tasks"] if data["model"]["tasks"] is not None else []
+        data["model"] = Model(**tuples(data["model"], "served_names", *tasks))
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])

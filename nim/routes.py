@@ -62,8 +62,7 @@ LIVE, READY, STARTUP = "/v1/health/live", "/v1/health/ready", "/v1/health/startu
 HEALTH = (LIVE, READY, STARTUP)
 MODELS, ROUTER_METRICS = "/v1/models", "/metrics"
 ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
-# The engine tokenizes in one piece, during which it serves nobody else.
-TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
+TOKENIZER_ROUTES = ("/tokenize", "/detokenize")  # the engine does this in one piece and serves nobody else
 
 _SCALE_OUT = "the engine needs --enable-scale-out, which the launcher sets"
 _DEV_MODE = "the engine needs VLLM_SERVER_DEV_MODE=1"
@@ -72,7 +71,7 @@ _POOLING = "the engine has it for pooling models"
 _SPEECH = "the engine has it for speech models"
 _TOKENIZER_INFO = "the engine needs --enable-tokenizer-info-endpoint"
 _PROFILER = "the engine needs --profiler-config"
-_COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and the cohere package"
+_COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and cohere"
 _SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
 
 
@@ -115,8 +114,9 @@ _INFERENCE = (
         note=_SCALE_OUT,
     ),
     *_engine(Group.INFERENCE, "POST", "/v1/embeddings", "/v2/embed", "/pooling", "/classify", note=_POOLING),
-    *_engine(Group.INFERENCE, "POST", "/score", "/v1/score", note=_POOLING),
-    *_engine(Group.INFERENCE, "POST", "/rerank", "/v1/rerank", "/v2/rerank", note=_POOLING),
+    *_engine(
+        Group.INFERENCE, "POST", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank", note=_POOLING
+    ),
     *_engine(Group.INFERENCE, "POST", "/v1/audio/transcriptions", "/v1/audio/translations", note=_SPEECH),
     _websocket(Group.INFERENCE, "/v1/realtime", _SPEECH),
     *_engine(Group.INFERENCE, "POST", "/cohere/v2/chat", "/cohere/v2/chat/render", note=_COHERE),
@@ -297,4 +297,4 @@ sent the path as it stands here. One slash at the end makes no difference. Of a 
 `HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the preflight of a browser is
 answered as CORS wants it. On engine routes other methods are the engine's to judge (an unknown one: 501;
 `TRACE` and `CONNECT`: 405); elsewhere they are 405.
-A route that the running engine does not have is the engine's own 404."""
+Routes for models of another kind are closed; one that the running engine does not have is its own 404."""

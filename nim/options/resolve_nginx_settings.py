@@ -20,9 +20,15 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
-    settings: Settings, environment: HostFacts, config: Mapping[str, Value]
+    settings: Settings,
+    environment: HostFacts,
+    config: Mapping[str, Value],
+    tasks: tuple[str, ...] | None = None,
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys, CORS. Or SettingsError."""
+    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys, CORS. Or SettingsError.
+
+    `tasks`: what the model does; None if that is not known.
+    """
     connections, warnings = _connections(settings, environment.open_files)
     health_port, more = _health_port(settings)
     tls, unused = decide_tls(settings)
@@ -45,6 +51,7 @@ def decide_gateway(
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
         connections=connections,
         route_groups=route_groups(settings),
+        tasks=tasks,
         tls=tls,
         api_keys=api_keys,
         limits=decide_limits(settings, keys=api_keys is not None),

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
+from nim.model_tasks import why_not
 from nim.routes import ALWAYS_OPEN, OPEN_BY_DEFAULT, ROUTES, Group, Route, Target
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
@@ -29,18 +30,26 @@ class Stray:
 
 
 def route_states(
-    groups: Collection[str], *, has_adapters: bool, engine_paths: Collection[str] | None = None
+    groups: Collection[str],
+    *,
+    has_adapters: bool,
+    tasks: Collection[str] | None = None,
+    engine_paths: Collection[str] | None = None,
 ) -> tuple[RouteState, ...]:
     """Return a RouteState for every known route, given the open groups and the engine's paths.
 
-    `has_adapters`: NIM_PEFT_SOURCE is set.
+    `has_adapters`: NIM_PEFT_SOURCE is set. `tasks`: what the model does; None if that is not known.
     """
     states = []
     for route in ROUTES:
-        is_open = route.group in (*ALWAYS_OPEN, *groups)
-        because, opened_by = (
-            _open(route.group) if is_open else _closed(route, groups, has_adapters=has_adapters)
-        )
+        lacking = why_not(route.path, tasks)
+        is_open = route.group in (*ALWAYS_OPEN, *groups) and lacking is None
+        if lacking:
+            because, opened_by = lacking, None
+        elif is_open:
+            because, opened_by = _open(route.group)
+        else:
+            because, opened_by = _closed(route, groups, has_adapters=has_adapters)
         states.append(
             RouteState(
                 route=route,

@@ -60,7 +60,7 @@ def assemble(decided: Decided) -> Plan:
     settings, host = decided.settings, decided.host
     refuse_secrets(decided.config, decided.verbatim, decided.command)
     args = _render_args(decided)
-    gateway, gateway_warnings = decide_gateway(settings, host, decided.config)
+    gateway, gateway_warnings = decide_gateway(settings, host, decided.config, decided.model.tasks)
     # The gateway checks the key on all routes, for two headers; the engine would check one of them.
     unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
     engine = _engine(decided, args, unset)

@@ -26,6 +26,7 @@ from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories_to_download import download_of
 from nim.models.read_runtime_config import find_beside
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
+from nim.models.served_tasks import served_tasks
 from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
 from nim.options.derived_options import (
@@ -37,13 +38,14 @@ from nim.options.derived_options import (
     kv_event_entries,
     loopback_entries,
 )
+from nim.options.features.resolve_plugins import add_plugins
+from nim.options.features.resolve_speculation import ngram_entries
 from nim.options.option_layers import (
     Entry,
     environment_entries,
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
-from nim.options.resolve_plugins import add_plugins
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
@@ -93,7 +95,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     decided = Decided(
         settings=settings,
         host=host,
-        model=model_of(manifest, source, config, selection),
+        model=model_of(model, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
         config=config,
@@ -163,6 +165,7 @@ def own_entries(
     """Yield Entries that follow from the model, called `name`, from settings and from the machine."""
     yield from derived_entries(host, source, name, request.settings.log_level, selection)
     yield from machine_entries(request, host, selection, written)
+    yield from ngram_entries(request.settings, selection.profile)
 
 
 def machine_entries(
@@ -218,8 +221,10 @@ def refuse_missing_engine(settings: Settings) -> None:
         )
 
 
-def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
+def model_of(checked: CheckedModel, config: Mapping[str, Value], selection: Selection) -> Model:
     """Return the plan's Model: names, source, license and context (None if the engine fits it to memory)."""
+    manifest, source = checked.manifest, checked.source
+    runner = config["runner"].value if "runner" in config else None
     license_ = manifest.model.license if manifest.model else None
     context = EngineOptions(values=config)
     derived = None if context.fits_context else selection.estimate.max_model_len
@@ -232,4 +237,5 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], se
         license_file=file,
         license_name=license_.name if license_ else None,
         max_model_len=context.context or derived,
+        tasks=served_tasks(checked.facts, runner),
     )

@@ -294,6 +294,20 @@ class Settings:
         option="trust_remote_code",
         aliases=("NIM_FORCE_TRUST_REMOTE_CODE",),
     )
+    specdec_enable: bool | None = setting(
+        "NIM_SPECDEC_ENABLE",
+        BOOLEAN,
+        None,
+        "Speculative decoding: with the draft model below, else by the manifest's variant for it, else with "
+        "repeats of the prompt (n-grams).",
+    )
+    draft_model_path: str | None = setting(
+        "NIM_DRAFT_MODEL_PATH",
+        TEXT,
+        None,
+        "A draft model for speculative decoding: a directory, or `hf://org/name[:revision]`. It drafts three "
+        "tokens at a time unless `--speculative-config.num_speculative_tokens` says otherwise.",
+    )
     kv_cache_percent: str | None = setting(
         "NIM_KVCACHE_PERCENT",
         OPTION_SHARE,
@@ -552,8 +566,6 @@ def declared() -> dict[str, Setting]:
 # Variables of NIM that have no effect here → what to use instead.
 NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
-        "NIM_DRAFT_MODEL_PATH": "NIM_PASSTHROUGH_ARGS with --speculative-config",
-        "NIM_SPECDEC_ENABLE": "a profile variant, or NIM_PASSTHROUGH_ARGS with --speculative-config",
         "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
         "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
         "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",

@@ -23,16 +23,16 @@ CHAT_TEMPLATE = """{% for message in messages %}<|{{ message.role }}|>
 {%- if add_generation_prompt %}<|assistant|>{% endif %}"""
 PLAIN = ("<pad>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
 TEXT = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "max_position_embeddings": CONTEXT,
 }
 BERT = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "max_position_embeddings": CONTEXT,
@@ -74,7 +74,7 @@ def embedding(directory: Path) -> None:
     words = tokenizer(wrap=True)
     save(directory, hf.BertModel(hf.BertConfig(vocab_size=len(words), **BERT)), words)
     pooling = {
-        "word_embedding_dimension": 32,
+        "word_embedding_dimension": 64,
         "pooling_mode_cls_token": True,
         "pooling_mode_mean_tokens": False,
     }
@@ -119,13 +119,13 @@ def picture(directory: Path) -> None:
     """A LLaVA whose pictures have 28 x 28 pixels, in four pieces."""
     words = tokenizer("<image>", mark="<image>", extra_special_tokens={"image_token": "<image>"})
     vision = hf.CLIPVisionConfig(
-        hidden_size=32,
+        hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
         image_size=28,
         patch_size=14,
-        projection_dim=32,
+        projection_dim=64,
     )
     config = hf.LlavaConfig(
         vision_config=vision,
@@ -152,7 +152,7 @@ def sound(directory: Path) -> None:
     config = hf.Qwen2AudioConfig(
         audio_config={
             "num_mel_bins": 80,
-            "d_model": 32,
+            "d_model": 64,
             "encoder_layers": 2,
             "encoder_attention_heads": 2,
             "encoder_ffn_dim": 64,
@@ -188,7 +188,7 @@ def transcription(directory: Path) -> None:
     config = hf.WhisperConfig(
         vocab_size=len(words),
         num_mel_bins=80,
-        d_model=32,
+        d_model=64,
         encoder_layers=2,
         decoder_layers=2,
         encoder_attention_heads=2,

@@ -11,10 +11,13 @@ from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
 from nim.cli.write_warnings import write_warnings
 from nim.errors import PreflightError
 from nim.frozen_dataclass import frozen_dataclass
+from nim.models.requested_model import wished_model
+from nim.models.served_tasks import served_tasks
 from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
 from nim.planning.read_host_facts import run_directory
+from nim.planning.read_model_facts import read_facts
 from nim.preflight.run_directory import open_private
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
@@ -60,7 +63,8 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
     """Return the Found routes for the groups that a start with these settings would open."""
     has_adapters = settings.peft_source is not None
     document = fetch_document(url) if url else None
-    return _found(route_groups(settings), has_adapters=has_adapters, document=document)
+    tasks = _tasks(settings)
+    return _found(route_groups(settings), has_adapters=has_adapters, tasks=tasks, document=document)
 
 
 def _of_running(settings: Settings) -> Found:
@@ -81,13 +85,24 @@ def _of_running(settings: Settings) -> Found:
             hint="NIM_RUN_DIR=… the value that the service has",
         ) from None
     document = fetch_engine_document(plan.engine)
-    return _found(plan.gateway.route_groups, has_adapters=plan.adapters is not None, document=document)
+    gateway = plan.gateway
+    return _found(
+        gateway.route_groups, has_adapters=plan.adapters is not None, tasks=gateway.tasks, document=document
+    )
 
 
-def _found(groups: Collection[str], *, has_adapters: bool, document: Any) -> Found:
+def _tasks(settings: Settings) -> tuple[str, ...] | None:
+    """Return what the model does that the settings name, if its files are a directory here; else None."""
+    wish = wished_model(settings, None)
+    return served_tasks(read_facts(wish.source, {}, {})) if wish.source and wish.source.path else None
+
+
+def _found(
+    groups: Collection[str], *, has_adapters: bool, tasks: Collection[str] | None, document: Any
+) -> Found:
     """Return the state of every route as Found, compared with an engine's OpenAPI document if given."""
     if document is None:
-        states = route_states(groups, has_adapters=has_adapters)
+        states = route_states(groups, has_adapters=has_adapters, tasks=tasks)
         return Found(states=states, strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise PreflightError("cannot compare: the answer is no OpenAPI document", hint="nim routes -h")
@@ -96,7 +111,7 @@ def _found(groups: Collection[str], *, has_adapters: bool, document: Any) -> Fou
             "cannot compare: this is the address of the gateway, whose document lists only open routes",
             hint="nim routes --running, or --url with the engine's own address",
         )
-    states = route_states(groups, has_adapters=has_adapters, engine_paths=document["paths"])
+    states = route_states(groups, has_adapters=has_adapters, tasks=tasks, engine_paths=document["paths"])
     return Found(states=states, strays=strays(document), instead=open_instead(groups))
 
 

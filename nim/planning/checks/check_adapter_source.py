@@ -9,7 +9,7 @@ from nim.engine import OptionTable
 from nim.errors import SettingsError
 from nim.models.fit_lora_adapter import other_base, rank_fault
 from nim.models.read_lora_adapters import read_adapters
-from nim.options.resolve_adapters import decide_adapters
+from nim.options.features.resolve_adapters import decide_adapters
 from nim.plan import AdapterPlan
 from nim.planning.checks.check_options import CheckedModel, model_names
 from nim.planning.plan_request import Request

@@ -13,7 +13,7 @@ from nim.models.facts import ModelFacts
 from nim.models.hub.check_connection_variables import check_timeouts, hub_problems
 from nim.models.read_lora_adapters import read_adapters
 from nim.models.requested_model import Source
-from nim.options.resolve_plugins import guards_media
+from nim.options.features.resolve_plugins import guards_media
 from nim.options.rules.check_lora_adapters import check_adapters
 from nim.options.rules.check_option_combinations import check_combinations
 from nim.options.rules.rule_types import Said
