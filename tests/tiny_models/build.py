@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 CONTEXT = 512
@@ -116,33 +117,29 @@ def text(directory: Path) -> None:
 
 
 def picture(directory: Path) -> None:
-    """A LLaVA whose pictures have 28 x 28 pixels, in four pieces."""
-    words = tokenizer("<image>", mark="<image>", extra_special_tokens={"image_token": "<image>"})
-    vision = hf.CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=28,
-        patch_size=14,
-        projection_dim=64,
-    )
-    config = hf.LlavaConfig(
+    """An Idefics3 for any number of pictures, each of which becomes one token of 28 x 28 pixels."""
+    marks = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<row_1_col_1>")
+    words = tokenizer(*marks, mark="<image>")
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = hf.Idefics3Config(
         vision_config=vision,
-        text_config=hf.LlamaConfig(vocab_size=len(words), **TEXT),
+        text_config={"model_type": "llama", "vocab_size": len(words), **TEXT},
         image_token_id=words.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-1,
+        scale_factor=2,
+        pad_token_id=0,
     )
-    pixels = hf.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    processor = hf.LlavaProcessor(
-        image_processor=pixels,
-        tokenizer=words,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=words.chat_template,
+    pixels = hf.Idefics3ImageProcessor(
+        size={"longest_edge": 28}, max_image_size={"longest_edge": 28}, do_image_splitting=False
     )
-    save(directory, hf.LlavaForConditionalGeneration(config), processor)
+    processor = hf.Idefics3Processor(pixels, words, image_seq_len=1, chat_template=words.chat_template)
+    save(directory, hf.Idefics3ForConditionalGeneration(config), processor)
 
 
 def sound(directory: Path) -> None:
@@ -170,6 +167,10 @@ def sound(directory: Path) -> None:
         hf.WhisperFeatureExtractor(feature_size=80), words, chat_template=words.chat_template
     )
     save(directory, hf.Qwen2AudioForConditionalGeneration(config), processor)
+    # As published checkpoints name them; transformers 5 repeats a part of the name.
+    file = directory / "model.safetensors"
+    weights = {name.replace(".model.model.", ".model."): data for name, data in load_file(file).items()}
+    save_file(weights, file, {"format": "pt"})
 
 
 def transcription(directory: Path) -> None:
