@@ -61,6 +61,7 @@ class Gateway:
 
     `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
     `tasks`: what the model does, a `Task` each; routes for other models are closed. None: not known.
+    `assets_size`: the most room for assets, in nginx's notation; None without the asset store.
     `connections`: limit of one worker, to clients and to the engine together.
     """
 
@@ -75,6 +76,7 @@ class Gateway:
     keepalive_timeout_seconds: int
     route_groups: tuple[str, ...]
     tasks: tuple[str, ...] | None = None
+    assets_size: str | None = None
     tokenizer_body_size: str = "4m"
     header_timeout_seconds: int = 20
     client_timeout_seconds: int = 60
@@ -84,6 +86,13 @@ class Gateway:
     api_keys: ApiKeys | None = None
     limits: Limits = field(default_factory=Limits)
     cors: Cors = field(default_factory=Cors)
+
+    @property
+    def assets_bytes(self) -> int | None:
+        """Return the most bytes of all assets; None for no limit."""
+        text = self.assets_size or "0"
+        unit = {"k": 2**10, "m": 2**20, "g": 2**30}.get(text[-1], 1)
+        return int(text.rstrip("kmg")) * unit or None
 
     @property
     def rereads_files(self) -> bool:

@@ -28,6 +28,7 @@ DRAINING_FILE = "draining"
 STALLED_FILE, SERVING_FILE = "stalled", "serving"
 # What PID 1 waits for before it calls the service ready; and copies of adapters, with what people chose.
 ADAPTERS_FILE, ADAPTERS_DIR = "adapters.json", "adapters"
+ASSETS_DIR = "assets"
 LOCK_FILE = "lock"
 LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"

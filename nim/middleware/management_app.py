@@ -44,6 +44,10 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.cleanup_ctx.append(Connected(plan))
     if plan.adapters:
         _add_adapters(app, plan, plan.adapters)
+    if plan.gateway.assets_size:
+        from nim.middleware.assets.asset_routes import add_asset_routes
+
+        add_asset_routes(app, plan, plan.gateway.assets_bytes)
     app.router.add_get("/", root)
     app.router.add_get("/v1/health/startup", startup)
     app.router.add_get("/v1/metadata", metadata)

@@ -84,7 +84,7 @@ def _open(group: Group) -> tuple[str, None]:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
         return "open by default", None
-    return "opened by NIM_ROUTES", None
+    return "the catalog is on" if group is Group.ASSETS else "opened by NIM_ROUTES", None
 
 
 def _closed(route: Route, groups: Collection[str], *, has_adapters: bool) -> tuple[str, str | None]:
@@ -95,6 +95,8 @@ def _closed(route: Route, groups: Collection[str], *, has_adapters: bool) -> tup
     opened_by = f"NIM_ROUTES={_choice(group, groups)}"
     if group is Group.ADAPTERS and not has_adapters:
         return "NIM_PEFT_SOURCE is not set", f"NIM_PEFT_SOURCE=… {opened_by}"
+    if group is Group.ASSETS:
+        return "the catalog is off", "NIM_CATALOG=1"
     return "closed by NIM_ROUTES" if group in OPEN_BY_DEFAULT else "closed by default", opened_by
 
 

@@ -88,7 +88,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
     model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=first(selection.devices))
-    config, plugged = add_plugins(config, settings, facts)
+    config, plugged = add_plugins(config, settings, manifest.model, facts, host)
     checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
     adapters, more = plan_adapters(request, config, table, model)
     here = () if request.other_machine else host.warnings

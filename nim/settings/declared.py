@@ -8,6 +8,7 @@ from nim.settings.types import Absent, Setting, setting
 from nim.settings.value_types import (
     ARGUMENTS,
     BOOLEAN,
+    CATALOG,
     DURATION,
     DURATION_OR_OFF,
     LEVEL,
@@ -170,6 +171,31 @@ class Settings:
         False,
         "Let the engine fetch media from private addresses, too: those of this machine, its network and the "
         "cloud's metadata service. Otherwise each address is checked as it is connected to.",
+        ours=True,
+    )
+    catalog: str | None = setting(
+        "NIM_CATALOG",
+        CATALOG,
+        None,
+        "Take chat requests as the catalog endpoint of nemotron-3-nano-omni does: media tags in a text, "
+        "asset ids, `reasoning_budget`, its bounds. `strict`: what its page does not have is refused.",
+        default_text="what the manifest says",
+        ours=True,
+    )
+    catalog_trust_nvcf: bool = setting(
+        "NIM_CATALOG_TRUST_NVCF",
+        BOOLEAN,
+        False,
+        "Believe the headers `NVCF-ASSET-DIR` and `NVCF-FUNCTION-ASSET-IDS`, which NVCF itself sets; only "
+        "where nobody else reaches the service.",
+        ours=True,
+    )
+    assets_max_size: str = setting(
+        "NIM_ASSETS_MAX_SIZE",
+        SIZE,
+        "2g",
+        "The most room for uploaded assets, in the run directory; `0` for no limit. Each is removed after 24 "
+        "hours.",
         ours=True,
     )
     backend_port: int | None = setting(

@@ -17,6 +17,7 @@ from nim.logging.repeated_records import RepeatedRecords
 from nim.plan import (
     ADAPTERS_DIR,
     ADAPTERS_FILE,
+    ASSETS_DIR,
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
     ENGINE_SOCKET,
@@ -148,7 +149,8 @@ def clean(run_dir: Path) -> None:
     """Remove sockets, pipes and the lock of a run directory; plan, last state and verdict stay."""
     remove_pipes(run_dir)
     remove_directory(run_dir / ENGINE_PARTS_DIR)
-    remove_tree(run_dir / ADAPTERS_DIR)
+    for name in (ADAPTERS_DIR, ASSETS_DIR):
+        remove_tree(run_dir / name)
     for name in (
         *SOCKETS,
         DRAINING_FILE,

@@ -135,6 +135,14 @@ class PublicMediaConnector(MediaConnector):  # type: ignore[misc]
     def __init__(self, media_io_kwargs: Any = None, **more: Any) -> None:
         super().__init__(media_io_kwargs, connection=connection(), **more)
 
+    def _load_file_url(self, url_spec: Any, media_io: Any) -> Any:
+        """Return the media in a file below the allowed directory; vLLM's error for a bad request otherwise."""
+        try:
+            return super()._load_file_url(url_spec, media_io)
+        except (RuntimeError, FileNotFoundError):
+            # vLLM answers 500 where no directory is allowed, as if that were its own fault.
+            raise VLLMValidationError("cannot read media: this service opens no such file") from None
+
 
 @functools.cache
 def connection() -> PublicConnection:

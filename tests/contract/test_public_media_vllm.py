@@ -124,7 +124,7 @@ async def test_behind_a_proxy_what_resolves_here_is_judged_before_it_is_asked(
     "url", ["file:///etc/passwd", "FILE:///etc/passwd", "ftp://127.0.0.1/", "gopher://x/"]
 )
 async def test_other_schemes_are_refused(connector: Any, url: str) -> None:
-    with pytest.raises(Exception, match=r"must be either|allowed-local-media-path|Cannot load local"):
+    with pytest.raises(Exception, match=r"must be either|opens no such file"):
         await connector.load_from_url_async(url, Bytes())
 
 

@@ -86,7 +86,7 @@ def test_every_management_route_of_the_table_is_described() -> None:
 async def test_every_route_of_the_table_that_is_ours_to_answer_is_answered(plan: Plan, serve: Serve) -> None:
     service = await serve(plan)
     ours = [route for route in ROUTES if route.target is Target.MIDDLEWARE]
-    for path in [route.path for route in ours if route.methods == ("GET",)]:
+    for path in [r.path for r in ours if r.methods == ("GET",) and r.group is not Group.ASSETS]:
         async with service.get(path) as answer:
             body = await answer.read()
             assert answer.status in {200, 503} or b"no_manifest" in body, path

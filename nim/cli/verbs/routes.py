@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
+from nim.cli.output.route_reference import describe_routes
 from nim.cli.write_warnings import write_warnings
 from nim.errors import PreflightError
 from nim.frozen_dataclass import frozen_dataclass
@@ -21,7 +22,7 @@ from nim.planning.read_model_facts import read_facts
 from nim.preflight.run_directory import open_private
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
-from nim.routes import ROUTES, Group, describe_routes, open_instead
+from nim.routes import ROUTES, Group, open_instead
 from nim.settings import Settings, read_settings
 
 # The gateway's own routes, which no engine has.
@@ -64,7 +65,8 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
     has_adapters = settings.peft_source is not None
     document = fetch_document(url) if url else None
     tasks = _tasks(settings)
-    return _found(route_groups(settings), has_adapters=has_adapters, tasks=tasks, document=document)
+    groups = route_groups(settings, catalog=settings.catalog in ("on", "strict"))
+    return _found(groups, has_adapters=has_adapters, tasks=tasks, document=document)
 
 
 def _of_running(settings: Settings) -> Found:
