@@ -6,7 +6,18 @@ from collections.abc import Collection, Iterable, Sequence
 from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
-from nim.routes import ALWAYS_OPEN, ASSET_UPLOAD, LIVE, MODELS, ROUTES, TOKENIZER_ROUTES, Group, Route, Target
+from nim.routes import (
+    ALWAYS_OPEN,
+    ASSET_UPLOAD,
+    ASSETS,
+    LIVE,
+    MODELS,
+    ROUTES,
+    TOKENIZER_ROUTES,
+    Group,
+    Route,
+    Target,
+)
 
 # Groups that the middleware answers, whose requests have bodies.
 _WITH_BODIES = (Group.ADAPTERS, Group.ASSETS)
@@ -30,6 +41,7 @@ class Location:
     asks_for_key: bool
     max_body_size: str | None
     streams_body: bool
+    writes_address: bool
     lost_page: Verbatim | None
 
 
@@ -99,6 +111,7 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         asks_for_key=_asks_for_key(route, gateway),
         max_body_size=_max_body_size(route, gateway),
         streams_body=route.path == ASSET_UPLOAD,
+        writes_address=route.path == ASSETS,
         lost_page=_lost_page(route),
     )
 

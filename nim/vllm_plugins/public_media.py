@@ -136,7 +136,7 @@ class PublicMediaConnector(MediaConnector):  # type: ignore[misc]
         super().__init__(media_io_kwargs, connection=connection(), **more)
 
     def _load_file_url(self, url_spec: Any, media_io: Any) -> Any:
-        """Return the media in a file below the allowed directory; vLLM's error for a bad request otherwise."""
+        """Return the media in a file below the allowed directory; the error of a bad request otherwise."""
         try:
             return super()._load_file_url(url_spec, media_io)
         except (RuntimeError, FileNotFoundError):

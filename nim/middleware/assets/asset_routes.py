@@ -46,8 +46,14 @@ async def _create(request: web.Request) -> web.Response:
     expires = int(time.time()) + UPLOAD_SECONDS
     path = ASSET_UPLOAD.replace("{asset_id}", asset.id)
     query = f"expires={expires}&signature={request.app[STORE].sign(asset.id, expires)}"
-    answer = asset.body() | {"uploadUrl": f"{request.app[SCHEME]}://{request.host}{path}?{query}"}
+    answer = asset.body() | {"uploadUrl": f"{_address(request)}{path}?{query}"}
     return web.json_response({name: answer[name] for name in answer if name != "createdAt"})
+
+
+def _address(request: web.Request) -> str:
+    """Return the service's address as the client knows it: a proxy in front may end TLS."""
+    scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else request.app[SCHEME]
+    return f"{scheme}://{request.headers.get('X-Forwarded-Host', request.host)}"
 
 
 async def _list(request: web.Request) -> web.Response:

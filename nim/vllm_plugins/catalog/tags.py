@@ -10,7 +10,7 @@ PARTS = {"img": "image_url", "audio": "audio_url", "video": "video_url"}
 _SCHEMES = ("http://", "https://", "data:")
 _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+')"""
 # No repetition gives back what it took or goes beyond the next `<`: the time is in proportion to the length.
-_TAG = re.compile(rf"<(img|audio|video)((?:\s++[\w:-]++\s*+=\s*+{_VALUE})++)\s*+/?>", re.IGNORECASE)
+_TAG = re.compile(rf"<((?i:img|audio|video))((?:\s++[\w:-]++\s*+=\s*+{_VALUE})++)\s*+/?>")
 _ATTRIBUTE = re.compile(rf"\s++([\w:-]++)\s*+=\s*+({_VALUE})")
 
 
@@ -37,6 +37,7 @@ def _tags(text: str) -> Iterator[tuple[int, int, str, str]]:
     """Yield (start, end, kind of part, URL) of each tag that has the address of something."""
     for tag in _TAG.finditer(text):
         values = (a[2][1:-1] for a in _ATTRIBUTE.finditer(tag[2]) if a[1].lower() == "src")
-        url = html.unescape(next(values, "")).strip()
-        if url.lower().startswith(_SCHEMES):
+        url = next(values, "").strip()
+        url = html.unescape(url) if "&" in url else url
+        if url[:8].lower().startswith(_SCHEMES):
             yield tag.start(), tag.end(), PARTS[tag[1].lower()], url
