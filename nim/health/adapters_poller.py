@@ -33,7 +33,7 @@ class AdaptersPoller:
         self._loop, self._step, self._say, self._done = loop, step, say, done
         self._file, self._adapters = plan.file(ADAPTERS_FILE), plan.adapters
         self._timer: Timer | None = None
-        self._last: Any = None
+        self._last: dict[str, Any] = {}
         self._progress_at = 0.0
 
     @property
@@ -48,7 +48,7 @@ class AdaptersPoller:
 
     def begin(self) -> None:
         """Start to poll; call `done` at once if there are no adapters."""
-        self._last, self._progress_at = None, time.monotonic()
+        self._last, self._progress_at = {}, time.monotonic()
         if self.needed:
             self._poll()
         else:
@@ -64,7 +64,7 @@ class AdaptersPoller:
         """Read the status file; call `done` if it says complete, or if nothing has changed for too long."""
         self._timer = None
         status = self._read()
-        if status != self._last:
+        if status and status != self._last:
             self._last, self._progress_at = status, time.monotonic()
             message = f"loading adapters: {status.get('done')} of {status.get('total')}"
             self._step(Step(phase=Phase.WARM_UP, message=message))
