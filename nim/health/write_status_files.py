@@ -61,10 +61,6 @@ class StatusPublisher:
         """Add one to the published number of changed files that nginx was not given."""
         self._change(replace(self.state, refused_reloads=self.state.refused_reloads + 1))
 
-    def not_before_ready(self) -> None:
-        """Create the flag file that nginx tests until `ready`: a healthy engine alone does not make ready."""
-        self._raise_flag(STALLED_FILE)
-
     def ready(self) -> float:
         """Publish ready and remove the stalled flag; return the seconds since the engine was started."""
         self._enter(Phase.READY, "ready", ready=True)
@@ -79,6 +75,10 @@ class StatusPublisher:
     def stalled(self, message: str) -> None:
         """Publish not ready because the engine is stalled, and create the flag file that nginx tests."""
         self._enter(Phase.STALLED, message)
+        self._raise_flag(STALLED_FILE)
+
+    def hold(self) -> None:
+        """Create the flag file that nginx tests: the engine is not ready yet when it answers /health."""
         self._raise_flag(STALLED_FILE)
 
     def count_stall(self) -> None:

@@ -20,7 +20,9 @@ from nim.plan import (
     Engine,
     Model,
     Plan,
+    ReadAhead,
     RenderedFile,
+    WarmUp,
 )
 from nim.planning.refuse_and_mask_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without
@@ -51,6 +53,8 @@ class Decided:
     machine: str = ""
     download: Download | None = None
     adapters: AdapterPlan | None = None
+    read_ahead: ReadAhead | None = None
+    warm_up: WarmUp | None = None
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -64,8 +68,7 @@ def assemble(decided: Decided) -> Plan:
     args = _render_args(decided)
     gateway, gateway_warnings = _gateway(decided)
     # The gateway checks the key on all routes, for two headers; the engine would check one of them.
-    unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
-    engine = _engine(decided, args, unset)
+    engine = _engine(decided, args, (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else [])))
     warnings = (*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings)
     nginx = nginx_files(
         gateway,
@@ -93,6 +96,8 @@ def assemble(decided: Decided) -> Plan:
         machine=decided.machine,
         download=decided.download,
         adapters=decided.adapters,
+        read_ahead=decided.read_ahead,
+        warm_up=decided.warm_up,
         refused=decided.selection.refused,
         warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(

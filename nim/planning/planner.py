@@ -14,7 +14,6 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
-from nim.hardware import Gpu
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -28,7 +27,7 @@ from nim.models.read_runtime_config import find_beside
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.models.served_tasks import served_tasks
 from nim.options.cache_dir_variables import home_entries, place_entries
-from nim.options.cpu_defaults import cpu_entries
+from nim.options.cpu_defaults import cpu_compile_entries, cpu_memory_entries
 from nim.options.derived_options import (
     HostFacts,
     address_entries,
@@ -50,11 +49,13 @@ from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options
-from nim.planning.choose_profile import choose, find_candidates
+from nim.planning.choose_profile import Candidates, choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
 from nim.planning.option_layers.read_layers_from_files import file_layers
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
+from nim.planning.plan_read_ahead import read_ahead_of
 from nim.planning.plan_request import Request
+from nim.planning.plan_warm_up import warm_up_of
 from nim.planning.read_host_facts import read_host_facts
 from nim.planning.remove_untrusted_code_options import without_untrusted_code
 from nim.redact import known_secrets, mask_value
@@ -69,26 +70,24 @@ FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin"
 
 def decide(request: Request) -> tuple[Plan, Selection]:
     """Return (Plan of a start, Selection of its profile); NimError for everything known to fail."""
-    settings = request.settings
-    table = load_options()
+    settings, table = request.settings, load_options()
     request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
     candidates = find_candidates(request, wish, written, host, engine)
-    manifest = candidates.manifest
     selection = choose(request, wish, candidates)
-    source = source_of(wish, manifest, selection.profile)
+    source = source_of(wish, candidates.manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
-    own = own_entries(request, host, source, manifest.name or source.name, selection, written)
-    config = resolve_all(request, (*own, *from_files.entries), written, host)
-    config, left_out = without_untrusted_code(config)
-    judged = judge_model(request, source, wish.place, config, candidates.files.model)
+    name = candidates.manifest.name or source.name
+    own = own_entries(request, host, source, name, selection, written)
+    resolved = resolve_all(request, (*own, *from_files.entries), written, host)
+    config, left_out = without_untrusted_code(resolved)
+    local, judged = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=first(selection.devices))
-    config, plugged = add_plugins(config, settings, manifest.model, facts, host)
+    model = model_to_check(candidates, source, selection, config)
+    config, plugged = add_plugins(config, settings, model.manifest.model, model.facts, host)
     checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
     adapters, more = plan_adapters(request, config, table, model)
     here = () if request.other_machine else host.warnings
@@ -102,10 +101,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=published(manifest, selection.profile),
+        manifest=published(model.manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
         adapters=adapters,
+        read_ahead=read_ahead_of(local, config, selection, request.hardware) if settings.read_ahead else None,
+        warm_up=warm_up_of(settings, config, name),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *judged, *checked, *more),
@@ -114,9 +115,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     return assemble(decided), selection
 
 
-def first(gpus: Sequence[Gpu]) -> Gpu | None:
-    """Return the first of the GPUs; None on a CPU."""
-    return gpus[0] if gpus else None
+def model_to_check(
+    candidates: Candidates, source: Source, selection: Selection, config: Mapping[str, Value]
+) -> CheckedModel:
+    """Return the CheckedModel: manifest, source, facts with the overrides in `config`, and the first GPU."""
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    return CheckedModel(manifest=candidates.manifest, source=source, facts=facts, gpu=gpu)
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
@@ -177,8 +182,8 @@ def machine_entries(
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
     yield from loopback_entries(said)
-    can_compile = host.can_compile or request.other_machine
-    yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
+    yield from cpu_memory_entries(selection, request.hardware, said)
+    yield from cpu_compile_entries(selection, can_compile=host.can_compile or request.other_machine)
     yield from place_entries(host)
 
 
