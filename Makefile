@@ -77,7 +77,8 @@ model-oracle: $(READY) ## let vLLM judge changed models again, write docs/models
 	$(BIN)/python -m tests.oracle $(if $(ONLY),"$(ONLY)")
 	$(BIN)/python -m tests.oracle.table
 
-demo-model: $(READY) ## train the demo model again
+demo-model: $(READY) ## train the demo model and its adapters again
+	$(BIN)/uv pip install --quiet --python $(BIN)/python 'peft>=0.21'
 	$(BIN)/python profiles/demo/build.py
 
 bench: $(READY) ## measure start-up, memory and planning time; prints tables

@@ -60,6 +60,8 @@ class Gateway:
     """nginx: listeners, limits and open routes. Times in seconds, sizes in nginx's notation.
 
     `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
+    `tasks`: what the model does, a `Task` each; routes for other models are closed. None: not known.
+    `assets_size`: the most room for assets, in nginx's notation; None without the asset store.
     `connections`: limit of one worker, to clients and to the engine together.
     """
 
@@ -73,6 +75,8 @@ class Gateway:
     send_timeout_seconds: int
     keepalive_timeout_seconds: int
     route_groups: tuple[str, ...]
+    tasks: tuple[str, ...] | None = None
+    assets_size: str | None = None
     tokenizer_body_size: str = "4m"
     header_timeout_seconds: int = 20
     client_timeout_seconds: int = 60
@@ -82,6 +86,13 @@ class Gateway:
     api_keys: ApiKeys | None = None
     limits: Limits = field(default_factory=Limits)
     cors: Cors = field(default_factory=Cors)
+
+    @property
+    def assets_bytes(self) -> int | None:
+        """Return the most bytes of all assets; None for no limit."""
+        text = self.assets_size or "0"
+        unit = {"k": 2**10, "m": 2**20, "g": 2**30}.get(text[-1], 1)
+        return int(text.rstrip("kmg")) * unit or None
 
     @property
     def rereads_files(self) -> bool:
@@ -101,7 +112,7 @@ def most_connections(open_files: int) -> int:
 
 def gateway_from_json(data: dict[str, Any]) -> Gateway:
     """Return the Gateway in its JSON values."""
-    data = tuples(data, "route_groups")
+    data = tuples(data, "route_groups", *(["tasks"] if data["tasks"] is not None else []))
     keys = data["api_keys"]
     data["api_keys"] = ApiKeys(**tuples(keys, "exempt", "nginx_modules")) if keys else None
     data["tls"] = Tls(**data["tls"]) if data["tls"] else None

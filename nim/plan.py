@@ -27,6 +27,9 @@ VERDICT_FILE = "verdict.json"
 READ_AHEAD_FILE = "read_ahead.json"
 DRAINING_FILE = "draining"
 STALLED_FILE, SERVING_FILE = "stalled", "serving"
+# What PID 1 waits for before it calls the service ready; and copies of adapters, with what people chose.
+ADAPTERS_FILE, ADAPTERS_DIR = "adapters.json", "adapters"
+ASSETS_DIR = "assets"
 LOCK_FILE = "lock"
 LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"
@@ -40,7 +43,10 @@ KV_EVENTS_PORT = "NIM_KV_EVENTS_PORT"
 
 @frozen_dataclass
 class Model:
-    """The model to serve. `path` is a local directory, or None if the engine downloads `source`."""
+    """The model to serve. `path` is a local directory, or None if the engine downloads `source`.
+
+    `tasks`: what it does, a `Task` each; None if that is not known.
+    """
 
     name: str
     served_names: tuple[str, ...]
@@ -49,6 +55,7 @@ class Model:
     license_file: str | None
     license_name: str | None
     max_model_len: int | None
+    tasks: tuple[str, ...] | None = None
 
 
 @frozen_dataclass
@@ -126,6 +133,20 @@ class Wanted:
 
 
 @frozen_dataclass
+class AdapterPlan:
+    """The LoRA adapters to serve: the directory that has them, and what they must suit.
+
+    `refresh_seconds` is the interval of reading the directory again; 0: at the engine's starts only.
+    """
+
+    source: str
+    refresh_seconds: float
+    api_timeout_seconds: float
+    max_rank: int | None
+    base_names: tuple[str, ...]
+
+
+@frozen_dataclass
 class ReadAhead:
     """Weights to read into the page cache while the engine starts: absolute paths, in the order of loading.
 
@@ -177,6 +198,7 @@ class Plan:
     config: Mapping[str, Value]
     machine: str = ""
     download: Download | None = None
+    adapters: AdapterPlan | None = None
     read_ahead: ReadAhead | None = None
     warm_up: WarmUp | None = None
     refused: tuple[Refusal, ...] = ()
@@ -216,11 +238,14 @@ class Plan:
         if data.pop("format") != FORMAT:
             raise ValueError("the plan was written by another release")
         data.pop("hash")
-        data["model"] = Model(**tuples(data["model"], "served_names"))
+        tasks = ["tasks"] if data["model"]["tasks"] is not None else []
+        data["model"] = Model(**tuples(data["model"], "served_names", *tasks))
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
         data["download"] = Download(**data["download"]) if data["download"] else None
+        adapters = data["adapters"]
+        data["adapters"] = AdapterPlan(**tuples(adapters, "base_names")) if adapters else None
         data["read_ahead"] = ReadAhead(**tuples(data["read_ahead"], "files")) if data["read_ahead"] else None
         data["warm_up"] = WarmUp(**data["warm_up"]) if data["warm_up"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}

@@ -18,6 +18,7 @@ class Group(StrEnum):
     DOCS = "docs"
     MANAGEMENT = "management"
     ADAPTERS = "adapters"
+    ASSETS = "assets"
     ROUTER = "router"
     DEBUG = "debug"
     HIDDEN = "hidden"
@@ -45,14 +46,15 @@ class Route:
 
 ALWAYS_OPEN = (Group.HEALTH,)
 OPEN_BY_DEFAULT = (Group.HEALTH, Group.INFERENCE, Group.DOCS, Group.MANAGEMENT)
-CAN_BE_OPENED = (*OPEN_BY_DEFAULT, Group.ADAPTERS, Group.ROUTER, Group.DEBUG)
+CAN_BE_OPENED = (*OPEN_BY_DEFAULT, Group.ADAPTERS, Group.ASSETS, Group.ROUTER, Group.DEBUG)
 
 ABOUT = {
     Group.HEALTH: "What probes ask.",
     Group.INFERENCE: "What clients come for. Streams go from the engine to the client without a stop.",
     Group.DOCS: "The API's description, usable without internet.",
     Group.MANAGEMENT: "What the service says about itself.",
-    Group.ADAPTERS: "Loading and unloading LoRA adapters at run time. Opened when LoRA is on.",
+    Group.ADAPTERS: "Loading and unloading LoRA adapters of `NIM_PEFT_SOURCE`, which needs no request.",
+    Group.ASSETS: "Files that requests refer to, as NVCF keeps them. Opened by `NIM_CATALOG`.",
     Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
@@ -61,17 +63,19 @@ ABOUT = {
 LIVE, READY, STARTUP = "/v1/health/live", "/v1/health/ready", "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
 MODELS, ROUTER_METRICS = "/v1/models", "/metrics"
-# The engine tokenizes in one piece, during which it serves nobody else.
-TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
+ASSETS = "/v2/nvcf/assets"
+ASSET, ASSET_UPLOAD = f"{ASSETS}/{{asset_id}}", f"{ASSETS}/{{asset_id}}/upload"
+ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+TOKENIZER_ROUTES = ("/tokenize", "/detokenize")  # the engine does this in one piece and serves nobody else
 
 _SCALE_OUT = "the engine needs --enable-scale-out, which the launcher sets"
 _DEV_MODE = "the engine needs VLLM_SERVER_DEV_MODE=1"
-_LORA = "the engine needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+_LORA = "takes paths below NIM_PEFT_SOURCE; the engine is asked on their behalf"
 _POOLING = "the engine has it for pooling models"
 _SPEECH = "the engine has it for speech models"
 _TOKENIZER_INFO = "the engine needs --enable-tokenizer-info-endpoint"
 _PROFILER = "the engine needs --profiler-config"
-_COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and the cohere package"
+_COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and cohere"
 _SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
 
 
@@ -87,9 +91,11 @@ def _websocket(group: Group, path: str, note: str) -> Route:
     return Route(methods=("GET",), path=path, group=group, target=Target.ENGINE, note=note, websocket=True)
 
 
-def _ours(group: Group, target: Target, *paths: str, note: str = "") -> tuple[Route, ...]:
-    """Return a tuple of GET Routes that nginx or the middleware answers."""
-    return tuple(Route(methods=("GET",), path=path, group=group, target=target, note=note) for path in paths)
+def _ours(
+    group: Group, target: Target, *paths: str, note: str = "", method: str = "GET"
+) -> tuple[Route, ...]:
+    """Return a tuple of Routes that nginx or the middleware answers."""
+    return tuple(Route(methods=(method,), path=path, group=group, target=target, note=note) for path in paths)
 
 
 _INFERENCE = (
@@ -112,8 +118,9 @@ _INFERENCE = (
         note=_SCALE_OUT,
     ),
     *_engine(Group.INFERENCE, "POST", "/v1/embeddings", "/v2/embed", "/pooling", "/classify", note=_POOLING),
-    *_engine(Group.INFERENCE, "POST", "/score", "/v1/score", note=_POOLING),
-    *_engine(Group.INFERENCE, "POST", "/rerank", "/v1/rerank", "/v2/rerank", note=_POOLING),
+    *_engine(
+        Group.INFERENCE, "POST", "/score", "/v1/score", "/rerank", "/v1/rerank", "/v2/rerank", note=_POOLING
+    ),
     *_engine(Group.INFERENCE, "POST", "/v1/audio/transcriptions", "/v1/audio/translations", note=_SPEECH),
     _websocket(Group.INFERENCE, "/v1/realtime", _SPEECH),
     *_engine(Group.INFERENCE, "POST", "/cohere/v2/chat", "/cohere/v2/chat/render", note=_COHERE),
@@ -148,7 +155,14 @@ _MANAGEMENT = _ours(
     "/v1/metrics",
 )
 
-_ADAPTERS = _engine(Group.ADAPTERS, "POST", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", note=_LORA)
+_ADAPTERS = _ours(Group.ADAPTERS, Target.MIDDLEWARE, *ADAPTER_ROUTES, note=_LORA, method="POST")
+
+_ASSETS = (
+    *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSETS, method="POST"),
+    *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSETS, ASSET),
+    *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSET, method="DELETE"),
+    *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSET_UPLOAD, method="PUT", note="by the signed address of POST"),
+)
 
 _ROUTER = (
     *_ours(Group.ROUTER, Target.GATEWAY, "/health", note=f"the same as {READY}"),
@@ -205,13 +219,12 @@ ROUTES: tuple[Route, ...] = (
     *_DOCS,
     *_MANAGEMENT,
     *_ADAPTERS,
+    *_ASSETS,
     *_ROUTER,
     *_DEBUG,
     *_HIDDEN,
 )
 
-
-# What clients of other servers ask for. Paths without `/v1`, or with two of them, need no row here.
 _ELSEWHERE = {
     "/health": READY,
     "/healthz": READY,
@@ -228,7 +241,7 @@ _ELSEWHERE = {
 
 
 def open_instead(groups: Collection[str]) -> dict[str, str]:
-    """Return {path that is not open: open route that clients who ask for it mean}."""
+    """Return {path that is not open: open route that clients of other servers, who ask for it, mean}."""
     known = {route.path for route in open_routes(groups)}
     versioned = [path for path in known if path.startswith("/v1/") and "{" not in path]
     bare = {path.removeprefix("/v1"): path for path in versioned}
@@ -256,44 +269,3 @@ def open_routes(groups: Iterable[str]) -> tuple[Route, ...]:
 def let_through(path: str, groups: Collection[str]) -> bool:
     """Return whether the route table has `path` in an open group; path variables as in the table."""
     return any(route.path == path and route.group in (*ALWAYS_OPEN, *groups) for route in ROUTES)
-
-
-def describe_routes() -> str:
-    """Return the Markdown text of docs/reference/routes.md, one table per group."""
-    page = ["# Routes", "", _INTRODUCTION]
-    for group in Group:
-        page += ["", f"## {group.value}", "", f"{ABOUT[group]} {_default(group)}".rstrip(), ""]
-        page += ["| Route | Method | Answered by | Remark |", "|---|---|---|---|"]
-        page += [_row(route) for route in ROUTES if route.group is group]
-    return "\n".join(page) + "\n"
-
-
-def _default(group: Group) -> str:
-    """Return a sentence on whether a group is open by default; "" for hidden routes."""
-    if group is Group.HIDDEN:
-        return ""
-    if group in ALWAYS_OPEN:
-        return "Always open."
-    return "Open by default." if group in OPEN_BY_DEFAULT else "Closed by default."
-
-
-def _row(route: Route) -> str:
-    """Return the Markdown table row of a route."""
-    method = "WebSocket" if route.websocket else ", ".join(route.methods)
-    return f"| `{route.path}` | {method} | {route.target.value} | {route.note} |"
-
-
-_INTRODUCTION = """\
-Generated by `make docs` from `nim/routes.py`; `nim routes` says which of these are open.
-
-The gateway answers 404 for every path that is not in an open group. `NIM_ROUTES` names the groups that are
-open (`NIM_ROUTES=inference,management`), or what is different from the usual (`NIM_ROUTES=+debug,-docs`).
-
-Paths are compared letter by letter, after percent-decoding and resolving `//`, `.` and `..`; the engine is
-sent the path as it stands here. One slash at the end makes no difference. Of a path that other servers have
-(`/health`, `/metrics`, `/chat/completions`) the 404 names the route to use.
-
-`HEAD` works where `GET` does, and `OPTIONS` tells the methods, except that the preflight of a browser is
-answered as CORS wants it. On engine routes other methods are the engine's to judge (an unknown one: 501;
-`TRACE` and `CONNECT`: 405); elsewhere they are 405.
-A route that the running engine does not have is the engine's own 404."""

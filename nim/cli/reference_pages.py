@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from nim import errors
+from nim.cli.output.route_reference import describe_routes
 from nim.data_paths import ROOT
 from nim.failures.failure_classes import (
     FAILURE_CLASSES,
@@ -13,7 +14,6 @@ from nim.failures.failure_classes import (
     UNKNOWN,
     FailureClass,
 )
-from nim.routes import describe_routes
 from nim.settings import settings_markdown
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
+from nim.model_tasks import why_not
 from nim.plan import Plan
 from nim.routes import let_through
 
@@ -18,14 +19,13 @@ def ready_lines(plan: Plan) -> Iterator[str]:
     docs = f", docs at {DOCS}" if let_through(DOCS, groups) else ""
     yield f"ready: {url}, model {name}{docs}"
     path, body = _example(plan, name)
-    if let_through(path, groups):
+    if let_through(path, groups) and not why_not(path, plan.gateway.tasks):
         data = shlex.quote(json.dumps(body, ensure_ascii=False))
         yield f"try: curl {url}{path} -H 'Content-Type: application/json' -d {data}"
 
 
 def _example(plan: Plan, name: str) -> tuple[str, dict[str, object]]:
     """Return (path, JSON body) of a request to try: an embedding for pooling models, else a chat."""
-    runner = plan.config.get("runner")
-    if runner and runner.value == "pooling":
+    if why_not(CHAT, plan.gateway.tasks) and not why_not(EMBEDDINGS, plan.gateway.tasks):
         return EMBEDDINGS, {"model": name, "input": "Hello"}
     return CHAT, {"model": name, "messages": [{"role": "user", "content": "Hello"}]}

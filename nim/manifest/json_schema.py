@@ -10,6 +10,7 @@ from nim.manifest.yaml_to_dataclass import declared_fields, field_types, is_requ
 
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
+    bool: {"type": "boolean"},
     int: {"type": "integer", "exclusiveMinimum": 0},
     float: {"type": "number", "exclusiveMinimum": 0},
     Any: {},

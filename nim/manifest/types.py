@@ -60,6 +60,10 @@ class Model:
     parameters: Parameters | None = None
     max_model_len: int | None = field(default=None, metadata=about("the native context, in tokens"))
     kv_cache: KvCache | None = None
+    catalog: bool = field(
+        default=False,
+        metadata=about("whether requests are taken as the model's catalog endpoint takes them"),
+    )
 
 
 @frozen_dataclass

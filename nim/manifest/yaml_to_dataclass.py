@@ -82,6 +82,10 @@ def _plain(kind: Any, node: Node, place: Place, what: str, pattern: str | None) 
             place.refuse(node, f"use '{text}' as {what}: it does not match {pattern}")
         return text
     value = value_of(node, place, what)
+    if kind is bool:
+        if not isinstance(value, bool):
+            place.refuse(node, f"use {value!r} as {what}: it is neither true nor false")
+        return value
     wanted = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, wanted):
         place.refuse(node, f"use {value!r} as {what}: it is not {_NAMES[kind]}", hint=_unquoted(value))

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from nim.middleware import metrics, model_list, response_bodies
+from nim.middleware.adapters.adapter_report import AdapterReport
 from nim.middleware.cached_file import Watched
 from nim.middleware.docs_page import HEADERS, docs_page
 from nim.middleware.error_bodies import in_openai_shape, refusal
@@ -16,7 +17,7 @@ from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
 from nim.middleware.merged_openapi import Description
 from nim.middleware.upstream_clients import UPSTREAMS, Connected
-from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, AdapterPlan, Plan
 from nim.routes import MODELS, ROUTER_METRICS
 from nim.service_state import Phase, State
 
@@ -28,6 +29,8 @@ STATE = web.AppKey("state", Watched[State])
 MANIFEST = web.AppKey("manifest", Watched[dict[str, Any] | None])
 DESCRIPTION = web.AppKey("description", Description)
 GPUS = web.AppKey("gpus", Gpus)
+# Not set without adapters.
+ADAPTERS = web.AppKey("reported_adapters", AdapterReport)
 
 
 def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
@@ -39,6 +42,12 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app[DESCRIPTION] = Description(plan.gateway.route_groups)
     app[GPUS] = gpus or Gpus()
     app.cleanup_ctx.append(Connected(plan))
+    if plan.adapters:
+        _add_adapters(app, plan, plan.adapters)
+    if plan.gateway.assets_size:
+        from nim.middleware.assets.asset_routes import add_asset_routes
+
+        add_asset_routes(app, plan, plan.gateway.assets_bytes)
     app.router.add_get("/", root)
     app.router.add_get("/v1/health/startup", startup)
     app.router.add_get("/v1/metadata", metadata)
@@ -51,6 +60,16 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     app.router.add_get("/openapi.json", openapi)
     app.router.add_get("/docs", docs)
     return app
+
+
+def _add_adapters(app: web.Application, plan: Plan, adapters: AdapterPlan) -> None:
+    """Have the application load adapters; the modules for it are imported only here."""
+    from nim.middleware.adapters.adapter_loader import AdapterLoader
+    from nim.middleware.adapters.adapter_routes import LOADER, add_adapter_routes, keep_adapters
+
+    app[LOADER] = app[ADAPTERS] = AdapterLoader(plan, adapters)
+    app.cleanup_ctx.append(keep_adapters)
+    add_adapter_routes(app, plan.gateway.route_groups)
 
 
 async def root(request: web.Request) -> web.Response:
@@ -75,7 +94,10 @@ async def startup(request: web.Request) -> web.Response:
 
 async def metadata(request: web.Request) -> web.Response:
     """Answer GET /v1/metadata with JSON on model, profile, engine and configuration."""
-    return _json(response_bodies.metadata(request.app[PLAN].value(), request.app[STATE].value()))
+    body = response_bodies.metadata(request.app[PLAN].value(), request.app[STATE].value())
+    if adapters := request.app.get(ADAPTERS):
+        body["adapters"] = adapters.report()
+    return _json(body)
 
 
 async def version(request: web.Request) -> web.Response:
@@ -101,7 +123,8 @@ async def manifest(request: web.Request) -> web.Response:
 async def exposition(request: web.Request) -> web.Response:
     """Answer GET /v1/metrics with Prometheus text, within a second even without the engine."""
     app = request.app
-    text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS])
+    more = adapters.metrics() if (adapters := app.get(ADAPTERS)) else ()
+    text = await metrics.exposition(app[PLAN].value(), app[STATE].value(), app[UPSTREAMS], app[GPUS], more)
     return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from nim.routes import ADAPTER_ROUTES
+
 Schema = dict[str, Any]
 
 TAG = "management"
+LOAD, UNLOAD = ADAPTER_ROUTES
 
 
 def paths() -> Schema:
@@ -19,6 +22,8 @@ def paths() -> Schema:
         "/v1/license": _route("license", "The model's licence and its text", _json("NimLicense")),
         "/v1/manifest": _route("manifest", "The manifest and the profile chosen", _json("NimManifest")),
         "/v1/metrics": _route("metrics", "The engine's metrics and the service's", _text()),
+        LOAD: _adapter_route("load", "Serve an adapter below NIM_PEFT_SOURCE", "lora_name", "lora_path"),
+        UNLOAD: _adapter_route("unload", "No longer serve an adapter", "lora_name"),
     }
 
 
@@ -89,6 +94,13 @@ def _route(name: str, summary: str, content: Schema, not_yet: str | None = None)
     if not_yet:
         responses["503"] = {"description": "Not ready", "content": _json(not_yet)}
     return {"get": {"tags": [TAG], "operationId": f"nim_{name}", "summary": summary, "responses": responses}}
+
+
+def _adapter_route(name: str, summary: str, *members: str) -> Schema:
+    """Return the OpenAPI path item of a POST route whose body is an object of these texts."""
+    item = _route(f"{name}_adapter", summary, _text(), "NimError")["get"]
+    content = {"application/json": {"schema": _object(**dict.fromkeys(members, _STRING))}}
+    return {"post": item | {"requestBody": {"required": True, "content": content}}}
 
 
 _ANY: Schema = {}

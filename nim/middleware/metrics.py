@@ -32,8 +32,13 @@ _GPU_GAUGES: tuple[tuple[str, str, Callable[[GpuReading], float | None]], ...] =
 )
 
 
-async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus) -> bytes:
-    """Return engine's and service's metrics as bytes of Prometheus text; what is silent is left out."""
+async def exposition(
+    plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus, more: Iterable[Metric] = ()
+) -> bytes:
+    """Return engine's and service's metrics as bytes of Prometheus text; what is silent is left out.
+
+    `more` are further families of the service.
+    """
     engine, page, counts, readings = await asyncio.gather(
         fetch(upstreams.engine, "/metrics", ENGINE_TIMEOUT_SECONDS),
         fetch(upstreams.gateway, "/status", ENGINE_TIMEOUT_SECONDS),
@@ -46,6 +51,7 @@ async def exposition(plan: Plan, state: State, upstreams: Upstreams, gpus: Gpus)
         *of_gateway(Connections.from_page(page)),
         *of_api_keys(counts),
         *of_gpus(readings),
+        *more,
     ]
     return joined(engine, ours)
 

@@ -20,11 +20,18 @@ FEW_CONNECTIONS, FEWEST_CONNECTIONS = 4_096, 128
 
 
 def decide_gateway(
-    settings: Settings, environment: HostFacts, config: Mapping[str, Value]
+    settings: Settings,
+    environment: HostFacts,
+    config: Mapping[str, Value],
+    tasks: tuple[str, ...] | None = None,
+    *,
+    catalog: bool = False,
 ) -> tuple[Gateway, tuple[str, ...]]:
-    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys, CORS. Or SettingsError."""
+    """Return (Gateway, warnings): nginx's ports, time-outs, limits, TLS, keys, CORS. Or SettingsError.
+
+    `tasks`: what the model does; None if that is not known. `catalog`: there is an asset store.
+    """
     connections, warnings = _connections(settings, environment.open_files)
-    lora = "enable_lora" in config and bool(config["enable_lora"].value)
     health_port, more = _health_port(settings)
     tls, unused = decide_tls(settings)
     api_keys, about_keys = decide_api_keys(settings, config, environment.nginx_modules)
@@ -45,7 +52,9 @@ def decide_gateway(
         keepalive_timeout_seconds=settings.proxy_keepalive_timeout,
         upstream_keepalive_timeout_seconds=_upstream_keepalive(settings, config),
         connections=connections,
-        route_groups=route_groups(settings, lora=lora),
+        route_groups=route_groups(settings, catalog=catalog),
+        assets_size=settings.assets_max_size if catalog else None,
+        tasks=tasks,
         tls=tls,
         api_keys=api_keys,
         limits=decide_limits(settings, keys=api_keys is not None),
@@ -62,15 +71,20 @@ def _health_port(settings: Settings) -> tuple[int | None, tuple[str, ...]]:
     return None, (f"NIM_HEALTH_PORT '{settings.health_port}' {said}",)
 
 
-def route_groups(settings: Settings, *, lora: bool) -> tuple[Group, ...]:
-    """Return the open route groups; SettingsError for `adapters` in NIM_ROUTES without LoRA."""
-    usual = (*OPEN_BY_DEFAULT, Group.ADAPTERS) if lora else OPEN_BY_DEFAULT
-    groups = open_groups(settings.routes, usual)
-    if Group.ADAPTERS in groups and not lora:
+def route_groups(settings: Settings, *, catalog: bool) -> tuple[Group, ...]:
+    """Return the open route groups; SettingsError for one in NIM_ROUTES whose feature is off."""
+    groups = open_groups(settings.routes, (*OPEN_BY_DEFAULT, Group.ASSETS) if catalog else OPEN_BY_DEFAULT)
+    if Group.ASSETS in groups and not catalog:
         raise SettingsError(
-            f"cannot use NIM_ROUTES '{','.join(settings.routes)}' (from the environment): "
-            "the group adapters needs LoRA, which is off",
-            hint="NIM_PASSTHROUGH_ARGS=--enable-lora",
+            f"cannot use NIM_ROUTES '{','.join(settings.routes)}' (from the environment): the group assets "
+            "is for requests as the catalog has them, which are off",
+            hint="NIM_CATALOG=1",
+        )
+    if Group.ADAPTERS in groups and settings.peft_source is None:
+        raise SettingsError(
+            f"cannot use NIM_ROUTES '{','.join(settings.routes)}' (from the environment): the group adapters "
+            "loads what is below NIM_PEFT_SOURCE, which is not set",
+            hint="NIM_PEFT_SOURCE=/path/to/adapters",
         )
     return groups
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
+from nim.model_tasks import why_not
 from nim.routes import ALWAYS_OPEN, OPEN_BY_DEFAULT, ROUTES, Group, Route, Target
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
@@ -29,13 +30,26 @@ class Stray:
 
 
 def route_states(
-    groups: Collection[str], *, lora: bool, engine_paths: Collection[str] | None = None
+    groups: Collection[str],
+    *,
+    has_adapters: bool,
+    tasks: Collection[str] | None = None,
+    engine_paths: Collection[str] | None = None,
 ) -> tuple[RouteState, ...]:
-    """Return a RouteState for every known route, given the open groups and the engine's paths."""
+    """Return a RouteState for every known route, given the open groups and the engine's paths.
+
+    `has_adapters`: NIM_PEFT_SOURCE is set. `tasks`: what the model does; None if that is not known.
+    """
     states = []
     for route in ROUTES:
-        is_open = route.group in (*ALWAYS_OPEN, *groups)
-        because, opened_by = _open(route.group) if is_open else _closed(route, groups, lora=lora)
+        lacking = why_not(route.path, tasks)
+        is_open = route.group in (*ALWAYS_OPEN, *groups) and lacking is None
+        if lacking:
+            because, opened_by = lacking, None
+        elif is_open:
+            because, opened_by = _open(route.group)
+        else:
+            because, opened_by = _closed(route, groups, has_adapters=has_adapters)
         states.append(
             RouteState(
                 route=route,
@@ -70,25 +84,26 @@ def _open(group: Group) -> tuple[str, None]:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
         return "open by default", None
-    return "LoRA is on" if group is Group.ADAPTERS else "opened by NIM_ROUTES", None
+    return "the catalog is on" if group is Group.ASSETS else "opened by NIM_ROUTES", None
 
 
-def _closed(route: Route, groups: Collection[str], *, lora: bool) -> tuple[str, str | None]:
+def _closed(route: Route, groups: Collection[str], *, has_adapters: bool) -> tuple[str, str | None]:
     """Return (why the route is closed, the setting that opens it or None)."""
     group = route.group
     if group is Group.HIDDEN:
         return route.note, None
-    if group is Group.ADAPTERS and not lora:
-        return "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora"
-    usual = group in OPEN_BY_DEFAULT or group is Group.ADAPTERS
-    why = "closed by NIM_ROUTES" if usual else "closed by default"
-    return why, f"NIM_ROUTES={_choice(group, groups, lora=lora)}"
+    opened_by = f"NIM_ROUTES={_choice(group, groups)}"
+    if group is Group.ADAPTERS and not has_adapters:
+        return "NIM_PEFT_SOURCE is not set", f"NIM_PEFT_SOURCE=… {opened_by}"
+    if group is Group.ASSETS:
+        return "the catalog is off", "NIM_CATALOG=1"
+    return "closed by NIM_ROUTES" if group in OPEN_BY_DEFAULT else "closed by default", opened_by
 
 
-def _choice(group: Group, groups: Collection[str], *, lora: bool) -> str:
+def _choice(group: Group, groups: Collection[str]) -> str:
     """Return the NIM_ROUTES value that opens `group` besides the open `groups`, as text."""
     wanted = {*groups, *ALWAYS_OPEN, group}
-    usual = {*OPEN_BY_DEFAULT, Group.ADAPTERS} if lora else {*OPEN_BY_DEFAULT}
+    usual = {*OPEN_BY_DEFAULT}
     if usual <= wanted:
         return ",".join(f"+{each}" for each in Group if each in wanted - usual | {group})
     return ",".join(each for each in Group if each in wanted and each not in ALWAYS_OPEN)

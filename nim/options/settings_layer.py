@@ -8,6 +8,8 @@ from nim.engine import Option, OptionTable
 from nim.engine.arguments.argument_error_messages import Refusal, refuse_all, variable_misfit
 from nim.engine.arguments.read_numbers_and_names import MisfitError
 from nim.engine.arguments.read_option_values import read_value
+from nim.options.features.resolve_adapters import adapter_entries
+from nim.options.features.resolve_speculation import draft_entries
 from nim.options.option_layers import Entry, Layered
 from nim.settings import Settings, declared
 from nim.value_origins import Layer, Origin
@@ -27,6 +29,8 @@ def settings_entries(settings: Settings, table: OptionTable) -> Layered:
             option = table.options[declaration.option]
             read.add(settings.names_used[name], option, getattr(settings, name))
     read.entries += _output_tokens(settings)
+    read.entries += adapter_entries(settings)
+    read.entries += draft_entries(settings)
     if read.refused and settings.strict_args:
         raise refuse_all(read.refused, "the environment")
     warnings = [*read.warnings, *(f"{one.one_line()}; passed on as it is" for one in read.refused)]

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from nim import __version__
 from nim.engine import OptionTable
 from nim.frozen_dataclass import frozen_dataclass
+from nim.gateway_plan import Gateway
 from nim.options.derived_options import HostFacts
+from nim.options.features.resolve_plugins import CATALOG_RULES
 from nim.options.resolve_api_keys import KEY_VARIABLE
 from nim.options.resolve_cors import CORS_OPTIONS
 from nim.options.resolve_nginx_settings import decide_gateway
@@ -13,6 +15,7 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
+    AdapterPlan,
     Download,
     Engine,
     Model,
@@ -49,6 +52,7 @@ class Decided:
     manifest: str
     machine: str = ""
     download: Download | None = None
+    adapters: AdapterPlan | None = None
     read_ahead: ReadAhead | None = None
     warm_up: WarmUp | None = None
     unset: tuple[str, ...] = ()
@@ -62,10 +66,9 @@ def assemble(decided: Decided) -> Plan:
     settings, host = decided.settings, decided.host
     refuse_secrets(decided.config, decided.verbatim, decided.command)
     args = _render_args(decided)
-    gateway, gateway_warnings = decide_gateway(settings, host, decided.config)
+    gateway, gateway_warnings = _gateway(decided)
     # The gateway checks the key on all routes, for two headers; the engine would check one of them.
-    unset = (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else []))
-    engine = _engine(decided, args, unset)
+    engine = _engine(decided, args, (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else [])))
     warnings = (*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings)
     nginx = nginx_files(
         gateway,
@@ -92,6 +95,7 @@ def assemble(decided: Decided) -> Plan:
         config=shown_config(decided.config, decided.table),
         machine=decided.machine,
         download=decided.download,
+        adapters=decided.adapters,
         read_ahead=decided.read_ahead,
         warm_up=decided.warm_up,
         refused=decided.selection.refused,
@@ -102,6 +106,13 @@ def assemble(decided: Decided) -> Plan:
             RenderedFile(path=MANIFEST_FILE, text=decided.manifest),
         ),
     )
+
+
+def _gateway(decided: Decided) -> tuple[Gateway, tuple[str, ...]]:
+    """Return (the plan's Gateway, warnings); SettingsError for settings that cannot work."""
+    config = decided.config
+    catalog = CATALOG_RULES in config
+    return decide_gateway(decided.settings, decided.host, config, decided.model.tasks, catalog=catalog)
 
 
 def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:

@@ -1,6 +1,6 @@
 """Find the profiles to choose from and the user's requirements, and choose one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nim import data_paths
@@ -23,6 +23,7 @@ from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.fit_types import Wishes
 from nim.selection.lora_support import takes_adapters
 from nim.selection.select import Facts, Selection, select
+from nim.value_origins import Value
 
 
 @frozen_dataclass
@@ -105,13 +106,25 @@ def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[E
     return (*beside, *own, *written.entries)
 
 
+def draft_bytes(options: Mapping[str, Value]) -> int | None:
+    """Return the bytes of a draft model's weights, read from its directory; None if there is none here."""
+    value = options["speculative_config"].value if "speculative_config" in options else None
+    directory = Path(str(value.get("model") or "")) if isinstance(value, Mapping) else None
+    if directory is None or not directory.is_absolute() or not directory.is_dir():
+        return None
+    weights = [*directory.glob("*.safetensors")] or [*directory.glob("*.bin")]
+    return sum(file.stat().st_size for file in weights)
+
+
 def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
     """Return the user's requirements on the profile as Wishes, from settings and option entries."""
-    settings = request.settings
+    settings, options = request.settings, resolve(said)
     return Wishes(
         profile=settings.model_profile,
         tags_selector=settings.tags_selector,
-        options=resolve(said),
+        options=options,
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
+        speculates=bool(settings.specdec_enable) and settings.draft_model_path is None,
+        draft_bytes=draft_bytes(options),
         engine_build=None if request.other_machine or engine is None else engine.build,
     )

@@ -25,6 +25,7 @@ from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories_to_download import download_of
 from nim.models.read_runtime_config import find_beside
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
+from nim.models.served_tasks import served_tasks
 from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_compile_entries, cpu_memory_entries
 from nim.options.derived_options import (
@@ -36,6 +37,8 @@ from nim.options.derived_options import (
     kv_event_entries,
     loopback_entries,
 )
+from nim.options.features.resolve_plugins import add_plugins
+from nim.options.features.resolve_speculation import ngram_entries
 from nim.options.option_layers import (
     Entry,
     environment_entries,
@@ -44,8 +47,9 @@ from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
 from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
+from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options
-from nim.planning.choose_profile import choose, find_candidates
+from nim.planning.choose_profile import Candidates, choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
 from nim.planning.option_layers.read_layers_from_files import file_layers
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
@@ -66,51 +70,58 @@ FILES_BESIDE = ("chat_template", "tool_parser_plugin", "reasoning_parser_plugin"
 
 def decide(request: Request) -> tuple[Plan, Selection]:
     """Return (Plan of a start, Selection of its profile); NimError for everything known to fail."""
-    settings = request.settings
-    table = load_options()
+    settings, table = request.settings, load_options()
     request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
     wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
     candidates = find_candidates(request, wish, written, host, engine)
-    manifest = candidates.manifest
     selection = choose(request, wish, candidates)
-    source = source_of(wish, manifest, selection.profile)
+    source = source_of(wish, candidates.manifest, selection.profile)
     from_files = file_layers(selection, source, table, settings)
-    name = manifest.name or source.name
-    derived = derived_entries(host, source, name, settings.log_level, selection)
-    machine = machine_entries(request, host, selection, written)
-    config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
-    config, left_out = without_untrusted_code(config)
-    local, about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    name = candidates.manifest.name or source.name
+    own = own_entries(request, host, source, name, selection, written)
+    resolved = resolve_all(request, (*own, *from_files.entries), written, host)
+    config, left_out = without_untrusted_code(resolved)
+    local, judged = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
-    gpu = next(iter(selection.devices), None)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
-    checked = (*check_options(config, table, model, request), *unread_variables(config, table))
+    model = model_to_check(candidates, source, selection, config)
+    config, plugged = add_plugins(config, settings, model.manifest.model, model.facts, host)
+    checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
+    adapters, more = plan_adapters(request, config, table, model)
     here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,
         host=host,
-        model=model_of(manifest, source, config, selection),
+        model=model_of(model, config, selection),
         weights=source.path or source.repository or "",
         selection=selection,
         config=config,
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
         engine_version=engine.version if engine else table.version,
         table=table,
-        manifest=published(manifest, selection.profile),
+        manifest=published(model.manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_of(source, config, request.environ, selection.profile.download_gb),
+        adapters=adapters,
         read_ahead=read_ahead_of(local, config, selection, request.hardware) if settings.read_ahead else None,
         warm_up=warm_up_of(settings, config, name),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
+        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *judged, *checked, *more),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def model_to_check(
+    candidates: Candidates, source: Source, selection: Selection, config: Mapping[str, Value]
+) -> CheckedModel:
+    """Return the CheckedModel: manifest, source, facts with the overrides in `config`, and the first GPU."""
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    return CheckedModel(manifest=candidates.manifest, source=source, facts=facts, gpu=gpu)
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
@@ -151,6 +162,15 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
     if source.path:
         return replace(source, path=str(Path(source.path).absolute()))
     return source
+
+
+def own_entries(
+    request: Request, host: HostFacts, source: Source, name: str, selection: Selection, written: Written
+) -> Iterator[Entry]:
+    """Yield Entries that follow from the model, called `name`, from settings and from the machine."""
+    yield from derived_entries(host, source, name, request.settings.log_level, selection)
+    yield from machine_entries(request, host, selection, written)
+    yield from ngram_entries(request.settings, selection.profile)
 
 
 def machine_entries(
@@ -206,8 +226,10 @@ def refuse_missing_engine(settings: Settings) -> None:
         )
 
 
-def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], selection: Selection) -> Model:
+def model_of(checked: CheckedModel, config: Mapping[str, Value], selection: Selection) -> Model:
     """Return the plan's Model: names, source, license and context (None if the engine fits it to memory)."""
+    manifest, source = checked.manifest, checked.source
+    runner = config["runner"].value if "runner" in config else None
     license_ = manifest.model.license if manifest.model else None
     context = EngineOptions(values=config)
     derived = None if context.fits_context else selection.estimate.max_model_len
@@ -220,4 +242,5 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], se
         license_file=file,
         license_name=license_.name if license_ else None,
         max_model_len=context.context or derived,
+        tasks=served_tasks(checked.facts, runner),
     )

@@ -57,6 +57,14 @@ def remove_directory(path: Path) -> None:
         path.rmdir()
 
 
+def remove_tree(path: Path) -> None:
+    """Delete a directory with all that is in it, directories included; errors are ignored."""
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # not needed by most services
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _check_path(path: Path) -> None:
     """Raise PreflightError for a path that is relative, too long for sockets or not plain text."""
     socket_path = str(path / LONGEST_SOCKET_NAME)

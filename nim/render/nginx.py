@@ -7,6 +7,7 @@ from typing import Any
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
 from nim.gateway_plan import Gateway, Limits, most_connections
+from nim.model_tasks import why_not
 from nim.render.jinja import environment
 from nim.render.nginx_cors import cors_values
 from nim.render.nginx_locations import closed_router_paths, engine_locations, middleware_routes, ready_paths
@@ -87,10 +88,13 @@ def render_nginx(
 
 def _routes(gateway: Gateway) -> dict[str, Any]:
     """Return {name in the template: value} of what follows from the open routes."""
-    routes = open_routes(gateway.route_groups)
+    opened = open_routes(gateway.route_groups)
+    unanswered = [(route.path, why) for route in opened if (why := why_not(route.path, gateway.tasks))]
+    routes = [route for route in opened if route.path not in dict(unanswered)]
     by_middleware = middleware_routes(routes, gateway)
     return {
         "routes_hint": _routes_hint(gateway.route_groups),
+        "unanswered": list(dict(unanswered).items()),
         "open_instead": sorted(open_instead(gateway.route_groups).items()),
         "live": LIVE,
         "ready": READY,

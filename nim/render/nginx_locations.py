@@ -6,8 +6,21 @@ from collections.abc import Collection, Iterable, Sequence
 from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
-from nim.routes import ALWAYS_OPEN, LIVE, MODELS, ROUTES, TOKENIZER_ROUTES, Group, Route, Target
+from nim.routes import (
+    ALWAYS_OPEN,
+    ASSET_UPLOAD,
+    ASSETS,
+    LIVE,
+    MODELS,
+    ROUTES,
+    TOKENIZER_ROUTES,
+    Group,
+    Route,
+    Target,
+)
 
+# Groups that the middleware answers, whose requests have bodies.
+_WITH_BODIES = (Group.ADAPTERS, Group.ASSETS)
 _SEGMENT = "[A-Za-z0-9._:-]+"
 
 
@@ -15,7 +28,8 @@ _SEGMENT = "[A-Za-z0-9._:-]+"
 class Location:
     """An engine route in nginx: its path in a location and in a map, and where requests are sent.
 
-    `by_middleware`: the middleware asks the engine and changes the answer.
+    `lost_page`: what answers instead if the middleware, which asks the engine, is not there; None: the engine
+    itself is asked.
     """
 
     match: Verbatim
@@ -26,7 +40,9 @@ class Location:
     allow: str
     asks_for_key: bool
     max_body_size: str | None
-    by_middleware: bool
+    streams_body: bool
+    writes_address: bool
+    lost_page: Verbatim | None
 
 
 @frozen_dataclass
@@ -42,7 +58,7 @@ def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[Middlew
     return [
         MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
         for route in routes
-        if route.target is Target.MIDDLEWARE
+        if route.target is Target.MIDDLEWARE and route.group not in _WITH_BODIES
     ]
 
 
@@ -57,10 +73,13 @@ def closed_router_paths(routes: Collection[Route]) -> list[str]:
 
 
 def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
-    """Return a list with one Location for each path of the engine, whatever its methods."""
+    """Return a list with one Location for each path of the engine, whatever its methods.
+
+    Routes of adapters and assets are among them: their requests have bodies, and count as the engine's.
+    """
     by_path: dict[str, list[Route]] = {}
     for route in routes:
-        if route.target is Target.ENGINE:
+        if route.target is Target.ENGINE or route.group in _WITH_BODIES:
             by_path.setdefault(route.path, []).append(route)
     return [_location(same, gateway) for same in by_path.values()]
 
@@ -71,15 +90,16 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
     methods = {method for each in same for method in each.methods}
     readable = "GET" in methods and not route.websocket
     allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
+    server = "middleware" if route.target is Target.MIDDLEWARE else "engine"
     if "{" not in route.path:
-        match, upstream = f"= {quote(route.path)}", quote(f"http://engine{route.path}")
+        match, upstream = f"= {quote(route.path)}", quote(f"http://{server}{route.path}")
         map_key = quote(route.path)
         if route.path == MODELS:
             upstream = f'"http://$models_upstream{route.path}$is_args$args"'
     else:
         pattern = re.sub(r"\{(\w+)\}", rf"(?<\1>{_SEGMENT})", route.path)
         path = re.sub(r"\{(\w+)\}", r"${\1}", route.path)
-        match, upstream = f'~ "^{pattern}\\z"', f'"http://engine{path}$is_args$args"'
+        match, upstream = f'~ "^{pattern}\\z"', f'"http://{server}{path}$is_args$args"'
         map_key = f'"~^{pattern}\\z"'.replace("?<", "?<any_")
     return Location(
         match=Verbatim(match),
@@ -89,13 +109,29 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         readable=readable,
         allow=", ".join(allowed),
         asks_for_key=_asks_for_key(route, gateway),
-        max_body_size=gateway.tokenizer_body_size if route.path in TOKENIZER_ROUTES else None,
-        by_middleware=route.path == MODELS,
+        max_body_size=_max_body_size(route, gateway),
+        streams_body=route.path == ASSET_UPLOAD,
+        writes_address=route.path == ASSETS,
+        lost_page=_lost_page(route),
     )
+
+
+def _max_body_size(route: Route, gateway: Gateway) -> str | None:
+    """Return the limit of a route's bodies in nginx's notation; None for that of all routes."""
+    if route.path in TOKENIZER_ROUTES:
+        return gateway.tokenizer_body_size
+    return gateway.assets_size if route.path == ASSET_UPLOAD else None
+
+
+def _lost_page(route: Route) -> Verbatim | None:
+    """Return the location in nginx that answers if the middleware does not; None for the engine's routes."""
+    if route.path == MODELS:
+        return Verbatim("/_error/$models_error")
+    return Verbatim("/_error/middleware") if route.target is Target.MIDDLEWARE else None
 
 
 def _asks_for_key(route: Route, gateway: Gateway) -> bool:
     """Return whether nginx asks for an API key on this route; health routes never do."""
-    if gateway.api_keys is None or route.group in ALWAYS_OPEN:
-        return False
+    if gateway.api_keys is None or route.group in ALWAYS_OPEN or route.path == ASSET_UPLOAD:
+        return False  # the address of an upload is signed
     return not {route.path, route.group.value} & {*gateway.api_keys.exempt}

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from nim.errors import ProfileError, SettingsError, nearest
 from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
+from nim.selection.fit_types import Wishes
 
 AUTOMATIC = "default"
 VARIANT_TAG = "variant"
@@ -39,6 +41,19 @@ def find_asked(
         profile=None if automatic else find_profile(manifest, name, place),
         variants=tuple(dict.fromkeys(variants)),
     )
+
+
+def with_speculation(asked: Asked, manifest: Manifest, wishes: Wishes) -> Asked:
+    """Return `asked` with the manifest's first variant for speculative decoding, if that is wished for."""
+    for name, variant in manifest.variants.items() if wishes.speculates else ():
+        if speculates(variant.engine.args):
+            return asked if name in asked.variants else replace(asked, variants=(*asked.variants, name))
+    return asked
+
+
+def speculates(args: Mapping[str, Any]) -> bool:
+    """Return whether options of a profile or a variant have speculative decoding."""
+    return any(name.replace("-", "_") == "speculative_config" for name in args)
 
 
 def find_profile(manifest: Manifest, name: str, place: str = PROFILE_VARIABLE) -> Profile:

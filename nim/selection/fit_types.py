@@ -37,6 +37,7 @@ class Wishes:
     """The user's requirements. None is no requirement; `tags_selector` has items such as `precision=fp8`.
 
     `options` are the engine's options and variables as they were written, whichever layer they are in.
+    `speculates`: by the manifest's own means. `draft_bytes`: weights of a draft model; None without one here.
     `engine_build` is `cpu` or `gpu`; None where no engine is installed: then the hardware decides.
     """
 
@@ -44,6 +45,8 @@ class Wishes:
     tags_selector: tuple[str, ...] = ()
     options: Mapping[str, Value] = field(default_factory=dict)
     allow_nvfp4_emulation: bool = False
+    speculates: bool = False
+    draft_bytes: int | None = None
     engine_build: str | None = None
 
     def option(self, name: str) -> object:

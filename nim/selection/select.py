@@ -15,7 +15,14 @@ from nim.selection.explain_rejected_profiles import (
     refuse_all,
     why_first,
 )
-from nim.selection.find_named_profile import PROFILE_VARIABLE, Asked, find_asked, parse_tags, with_variants
+from nim.selection.find_named_profile import (
+    PROFILE_VARIABLE,
+    Asked,
+    find_asked,
+    parse_tags,
+    with_speculation,
+    with_variants,
+)
 from nim.selection.fit_types import Case, Fit, Kind, Miss, Wishes
 from nim.selection.gpu_groups import Group, all_groups
 from nim.selection.gpu_precision_support import fallback, served_dtype
@@ -57,7 +64,7 @@ class Selection:
 def select(manifest: Manifest, hardware: Hardware, wishes: Wishes, facts: Facts | None = None) -> Selection:
     """Return the Selection of one profile; ProfileError if none fits, or the requested one cannot run."""
     tags = parse_tags(wishes.tags_selector, manifest)
-    asked = find_asked(manifest, wishes.profile, tags)
+    asked = with_speculation(find_asked(manifest, wishes.profile, tags), manifest, wishes)
     fits = compare_all(manifest, hardware, wishes, asked, tags, facts)
     if asked.profile is not None:
         winner = _the_one_asked_for(fits, asked.profile, hardware)
@@ -150,6 +157,7 @@ class _Comparison:
                     facts=facts,
                     gpu=group.smallest,
                     dtype=served_dtype(options, reading, group.smallest),
+                    draft_bytes=self._wishes.draft_bytes,
                 )
             ),
         )

@@ -8,6 +8,7 @@ from nim.settings.types import Absent, Setting, setting
 from nim.settings.value_types import (
     ARGUMENTS,
     BOOLEAN,
+    CATALOG,
     DURATION,
     DURATION_OR_OFF,
     LEVEL,
@@ -161,7 +162,40 @@ class Settings:
         "Hosts from which the engine may fetch images, videos and audio that a request names by address. "
         "Redirects are not followed (`VLLM_MEDIA_URL_ALLOW_REDIRECTS=1`).",
         option="allowed_media_domains",
-        default_text="any host",
+        default_text="any host with a public address",
+        ours=True,
+    )
+    allow_private_media: bool = setting(
+        "NIM_ALLOW_PRIVATE_MEDIA",
+        BOOLEAN,
+        False,
+        "Let the engine fetch media from private addresses, too: those of this machine, its network and the "
+        "cloud's metadata service. Otherwise each address is checked as it is connected to.",
+        ours=True,
+    )
+    catalog: str | None = setting(
+        "NIM_CATALOG",
+        CATALOG,
+        None,
+        "Take chat requests as the catalog endpoint of nemotron-3-nano-omni does: media tags in a text, "
+        "asset ids, `reasoning_budget`, its bounds. `strict`: what its page does not have is refused.",
+        default_text="what the manifest says",
+        ours=True,
+    )
+    catalog_trust_nvcf: bool = setting(
+        "NIM_CATALOG_TRUST_NVCF",
+        BOOLEAN,
+        False,
+        "Believe the headers `NVCF-ASSET-DIR` and `NVCF-FUNCTION-ASSET-IDS`, which NVCF itself sets; only "
+        "where nobody else reaches the service.",
+        ours=True,
+    )
+    assets_max_size: str = setting(
+        "NIM_ASSETS_MAX_SIZE",
+        SIZE,
+        "2g",
+        "The most room for uploaded assets, in the run directory; `0` for no limit. Each is removed after 24 "
+        "hours.",
         ours=True,
     )
     backend_port: int | None = setting(
@@ -245,7 +279,7 @@ class Settings:
         (),
         "The open groups of routes: either a full list (`inference,management`), or changes to the default "
         "(`+debug,-docs`). Health routes are always open.",
-        default_text="`inference,docs,management`, and `adapters` with LoRA",
+        default_text="`inference,docs,management`",
         ours=True,
     )
 
@@ -285,6 +319,20 @@ class Settings:
         "Allow the model's own Python code to run.",
         option="trust_remote_code",
         aliases=("NIM_FORCE_TRUST_REMOTE_CODE",),
+    )
+    specdec_enable: bool | None = setting(
+        "NIM_SPECDEC_ENABLE",
+        BOOLEAN,
+        None,
+        "Speculative decoding: with the draft model below, else by the manifest's variant for it, else with "
+        "repeats of the prompt (n-grams).",
+    )
+    draft_model_path: str | None = setting(
+        "NIM_DRAFT_MODEL_PATH",
+        TEXT,
+        None,
+        "A draft model for speculative decoding: a directory, or `hf://org/name[:revision]`. It drafts three "
+        "tokens at a time unless `--speculative-config.num_speculative_tokens` says otherwise.",
     )
     kv_cache_percent: str | None = setting(
         "NIM_KVCACHE_PERCENT",
@@ -387,6 +435,26 @@ class Settings:
         None,
         "The most adapters in host memory.",
         option="max_cpu_loras",
+    )
+    peft_source: str | None = setting(
+        "NIM_PEFT_SOURCE",
+        PATH,
+        None,
+        "A directory with a directory for each LoRA adapter, served under its name. Switches LoRA on "
+        "and chooses a profile with it.",
+    )
+    peft_refresh_interval: float = setting(
+        "NIM_PEFT_REFRESH_INTERVAL",
+        DURATION_OR_OFF,
+        0.0,
+        "How often `NIM_PEFT_SOURCE` is read again: adapters are added, replaced and removed while the "
+        "service runs. `0`: only when the engine starts.",
+    )
+    peft_api_timeout: int = setting(
+        "NIM_PEFT_API_TIMEOUT_SECS",
+        DURATION,
+        60,
+        "How long the engine may take to load or to unload an adapter.",
     )
     cors_allow_origins: tuple[str, ...] = setting(
         "NIM_CORS_ALLOW_ORIGINS",
@@ -548,8 +616,6 @@ def declared() -> dict[str, Setting]:
 # Variables of NIM that have no effect here → what to use instead.
 NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
-        "NIM_DRAFT_MODEL_PATH": "NIM_PASSTHROUGH_ARGS with --speculative-config",
-        "NIM_SPECDEC_ENABLE": "a profile variant, or NIM_PASSTHROUGH_ARGS with --speculative-config",
         "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
         "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
         "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",
@@ -558,9 +624,6 @@ NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
         "NIM_LEADER_ROLE": "one node: several are not supported yet",
         "NIM_MIDDLEWARE_CONFIG_PATH": "NIM_PASSTHROUGH_ARGS='--middleware MODULE'",
         "NIM_NODE_MANAGER_PORT": "one node: several are not supported yet",
-        "NIM_PEFT_API_TIMEOUT_SECS": "`/v1/load_lora_adapter`",
-        "NIM_PEFT_REFRESH_INTERVAL": "`/v1/load_lora_adapter`",
-        "NIM_PEFT_SOURCE": "NIM_PASSTHROUGH_ARGS='--enable-lora --lora-modules NAME=DIRECTORY'",
         "NIM_PER_REQ_METRICS_ENABLE": "`/v1/metrics`",
         "NIM_PROXY_MGMT_ENDPOINT_PATTERN": "NIM_ROUTES; `nim routes` lists the open routes",
         "NIM_SAGEMAKER_MODE": "the routes as they are: `/invocations` is not served",

@@ -133,6 +133,16 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _catalog(text: str) -> str:
+    """Return "on", "off" or "strict"; ValueError for other words."""
+    if text.lower() == "strict":
+        return "strict"
+    try:
+        return "on" if _boolean(text) else "off"
+    except ValueError:
+        raise ValueError("expected 1, 0 or strict") from None
+
+
 TEXT = Kind(name="text", read=_text)
 ARGUMENTS = Kind(name="arguments", read=_text)
 PATH = Kind(name="path", read=_path)
@@ -152,4 +162,5 @@ OPTION_COUNT = Kind(name="whole number", read=_text)
 OPTION_LENGTH = Kind(name="whole number, `8k` or `auto`", read=_text)
 OPTION_SHARE = Kind(name="fraction", read=_text)
 OPTION_WORD = Kind(name="one of the engine's", read=_text)
+CATALOG = Kind(name="boolean or `strict`", read=_catalog)
 ROUTE_GROUPS = Kind(name="route groups", read=read_groups)

@@ -12,6 +12,7 @@ from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
 from nim.frozen_dataclass import frozen_dataclass
+from nim.health.adapters_poller import AdaptersPoller
 from nim.health.detect_startup_phase import Start, Step
 from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
@@ -73,12 +74,10 @@ class EngineRestarter:
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
-        self._readiness = Readiness(loop, self._address, self._warm_up_first)
-        self._warm_up = (
-            WarmUpRequests(plan.warm_up, loop, self._address, callbacks.api_key, callbacks.say)
-            if plan.warm_up
-            else None
-        )
+        self._adapters = AdaptersPoller(plan, loop, status.step, callbacks.say, self._warm_up_first)
+        self._readiness = Readiness(loop, self._address, self._adapters.begin)
+        warm_up, key, say = plan.warm_up, callbacks.api_key, callbacks.say
+        self._warm_up = WarmUpRequests(warm_up, loop, self._address, key, say) if warm_up else None
         self._processes = EngineProcesses(loop, self._on_process_lost)
         self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
@@ -96,9 +95,10 @@ class EngineRestarter:
     def start(self) -> None:
         """Start the engine through supervisord, and begin to track its start and to poll its readiness."""
         self._begin()
+        self._adapters.forget()
         self._startup.begin()
         self._orphans.begin()
-        if self._warm_up:
+        if self._warm_up or self._adapters.needed:
             self._status.hold()
         self.program.start()
         self._read_ahead.start()
@@ -240,6 +240,7 @@ class EngineRestarter:
     def _forget(self) -> None:
         """Cancel every pending check, watch and restart of the engine."""
         self._readiness.end()
+        self._adapters.end()
         if self._warm_up:
             self._warm_up.end()
         self._read_ahead.stop()

@@ -17,7 +17,16 @@ from nim.event_loop import HANDLED_SIGNALS
 from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
 from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
+from nim.plan import (
+    ADAPTERS_DIR,
+    API_KEYS_FILE,
+    ASSETS_DIR,
+    NOT_READY_FILE,
+    PLAN_FILE,
+    STATE_FILE,
+    SUPERVISOR_SOCKET,
+    Plan,
+)
 from nim.preflight import run_directory
 from nim.preflight import run_start_checks as checks
 from nim.preflight.check_directories import check_directories
@@ -55,6 +64,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
         nginx = checks.run_start_checks(plan, environ)
         _check_tls(plan)
         claims = claim_ports(checks.ports(plan))  # held until PID 1 ends
+        _make_directories(plan, run_dir)
         _write(plan, run_dir, _api_key_files(plan, environ))
         _check_nginx(nginx, run_dir)
     except BaseException:
@@ -74,6 +84,14 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
     _start_gateway(plan, run_dir)
     os.set_inheritable(lock, True)
     os.execve(sys.executable, (sys.executable, *INIT, str(run_dir)), {**environ, **own})  # noqa: S606
+
+
+def _make_directories(plan: Plan, run_dir: Path) -> None:
+    """Remove what a killed service has left, and make the directory of assets, which vLLM looks for."""
+    for left in (ADAPTERS_DIR, ASSETS_DIR):
+        run_directory.remove_tree(run_dir / left)
+    if plan.gateway.assets_size:
+        (run_dir / ASSETS_DIR).mkdir(mode=0o700, exist_ok=True)
 
 
 def _for_supervisord(plan: Plan, nginx: str, umask: int, environ: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,9 @@ from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.log_writer import LogWriter
 from nim.logging.repeated_records import RepeatedRecords
 from nim.plan import (
+    ADAPTERS_DIR,
+    ADAPTERS_FILE,
+    ASSETS_DIR,
     DRAINING_FILE,
     ENGINE_PARTS_DIR,
     ENGINE_SOCKET,
@@ -27,7 +30,7 @@ from nim.plan import (
     SUPERVISOR_SOCKET,
     Plan,
 )
-from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory
+from nim.preflight.run_directory import SUPERVISORD_PID_FILE, remove_directory, remove_tree
 from nim.redact import known_secrets
 from nim.supervision.controller import Controller
 from nim.supervision.controller_context import ControllerContext
@@ -146,11 +149,14 @@ def clean(run_dir: Path) -> None:
     """Remove sockets, pipes and the lock of a run directory; plan, last state and verdict stay."""
     remove_pipes(run_dir)
     remove_directory(run_dir / ENGINE_PARTS_DIR)
+    for name in (ADAPTERS_DIR, ASSETS_DIR):
+        remove_tree(run_dir / name)
     for name in (
         *SOCKETS,
         DRAINING_FILE,
         STALLED_FILE,
         SERVING_FILE,
+        ADAPTERS_FILE,
         LOCK_FILE,
         "nginx.pid",
         "health.pid",

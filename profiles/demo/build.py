@@ -1,4 +1,4 @@
-"""Train the demo model from nothing on the CPU, and write it to `model/`: `python profiles/demo/build.py`."""
+"""Train the demo model and its adapters from nothing on the CPU: `python profiles/demo/build.py`."""
 
 import argparse
 import json
@@ -40,6 +40,14 @@ def main() -> None:
     options = read_options()
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    if not options.adapters_only:
+        build_model(options)
+    from train_adapters import train_adapters  # here: it imports from this module
+
+    train_adapters(options.output, options.output.with_name("adapters"), options)
+
+
+def build_model(options: argparse.Namespace) -> None:
     facts = yaml.safe_load((HERE / "dialogues.yaml").read_text(encoding="utf-8"))
     tokenizer = build_tokenizer(facts, Random(options.seed))
     model = new_model(tokenizer)
@@ -60,6 +68,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--adapters-only", action="store_true", help="keep the model, train its adapters")
     return parser.parse_args()
 
 

@@ -88,23 +88,27 @@ def test_each_route_says_whether_it_is_open_and_why(nim: Nim) -> None:
     assert said["/v1/health/live"] == (True, "always open", None)
     assert said["/v1/models"] == (True, "open by default", None)
     assert said["/load"] == (False, "closed by default", "NIM_ROUTES=+debug")
-    assert said["/v1/load_lora_adapter"] == (False, "LoRA is off", "NIM_PASSTHROUGH_ARGS=--enable-lora")
+    assert said["/v1/load_lora_adapter"] == (
+        False,
+        "NIM_PEFT_SOURCE is not set",
+        "NIM_PEFT_SOURCE=… NIM_ROUTES=+adapters",
+    )
     assert said["/metrics"] == (False, "closed by default", "NIM_ROUTES=+router")
     assert said["/redoc"] == (False, "needs the internet; /docs does not", None)
     assert all(row["in_engine"] is None for row in found.values())
 
 
 def test_it_follows_the_variables(nim: Nim) -> None:
-    found = rows(nim("--json", NIM_ROUTES="+debug,-docs", NIM_PASSTHROUGH_ARGS="--enable-lora"))
+    found = rows(nim("--json", NIM_ROUTES="+debug,-docs,+adapters", NIM_PEFT_SOURCE="/adapters"))
     assert found["/load"]["because"] == "opened by NIM_ROUTES"
     assert found["/docs"]["because"] == "closed by NIM_ROUTES"
-    assert found["/v1/load_lora_adapter"]["because"] == "LoRA is on"
-    closed = rows(nim("--json", NIM_ROUTES="inference", NIM_PASSTHROUGH_ARGS="--enable-lora"))
+    assert found["/v1/load_lora_adapter"]["because"] == "opened by NIM_ROUTES"
+    closed = rows(nim("--json", NIM_ROUTES="inference", NIM_PEFT_SOURCE="/adapters"))
     assert closed["/v1/load_lora_adapter"]["opened_by"] == "NIM_ROUTES=inference,adapters"
     assert closed["/docs"]["opened_by"] == "NIM_ROUTES=inference,docs"
-    assert found["/docs"]["opened_by"] == "NIM_ROUTES=+docs,+debug"
+    assert found["/docs"]["opened_by"] == "NIM_ROUTES=+docs,+adapters,+debug"
     refused = nim(NIM_ROUTES="+adapters")
-    assert (refused.returncode, "needs LoRA" in refused.stderr) == (2, True)
+    assert (refused.returncode, "NIM_PEFT_SOURCE, which is not set" in refused.stderr) == (2, True)
 
 
 def test_a_closed_route_names_the_open_one_that_is_meant(nim: Nim) -> None:

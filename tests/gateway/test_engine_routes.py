@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nim.routes import ROUTES, Target
+from nim.routes import ADAPTER_ROUTES, ROUTES, Target
 from tests.gateway.list_engine_routes import ENVIRONMENT
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]  # their answer changes only with the pinned vLLM
@@ -43,4 +43,5 @@ def test_the_table_names_the_engines_methods(engine: Any) -> None:
     }
     assert ours - known == set()
     answered_here = {("GET", path) for path in ("/openapi.json", "/docs", "/health", "/metrics")}
+    answered_here |= {("POST", path) for path in ADAPTER_ROUTES}
     assert known - ours == answered_here, "by the gateway and the middleware, with ours merged in"

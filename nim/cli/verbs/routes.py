@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.fetch_openapi_document import fetch_document, fetch_engine_document
+from nim.cli.output.route_reference import describe_routes
 from nim.cli.write_warnings import write_warnings
-from nim.engine import load_options
-from nim.engine.arguments.split_line import read_line
 from nim.errors import PreflightError
 from nim.frozen_dataclass import frozen_dataclass
+from nim.models.requested_model import wished_model
+from nim.models.served_tasks import served_tasks
 from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
-from nim.planning.option_layers.read_engine_argument_line import PASSTHROUGH, read_arguments
 from nim.planning.read_host_facts import run_directory
+from nim.planning.read_model_facts import read_facts
 from nim.preflight.run_directory import open_private
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
-from nim.routes import ROUTES, Group, describe_routes, open_instead
+from nim.routes import ROUTES, Group, open_instead
 from nim.settings import Settings, read_settings
 
 # The gateway's own routes, which no engine has.
@@ -61,8 +62,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _of_settings(settings: Settings, url: str | None) -> Found:
     """Return the Found routes for the groups that a start with these settings would open."""
-    lora = _lora(settings)
-    return _found(route_groups(settings, lora=lora), lora=lora, document=fetch_document(url) if url else None)
+    has_adapters = settings.peft_source is not None
+    document = fetch_document(url) if url else None
+    tasks = _tasks(settings)
+    groups = route_groups(settings, catalog=settings.catalog in ("on", "strict"))
+    return _found(groups, has_adapters=has_adapters, tasks=tasks, document=document)
 
 
 def _of_running(settings: Settings) -> Found:
@@ -82,14 +86,26 @@ def _of_running(settings: Settings) -> Found:
             f'cannot inspect a running service: there is no plan of one in "{run_dir}" ({error})',
             hint="NIM_RUN_DIR=… the value that the service has",
         ) from None
-    lora = "enable_lora" in plan.config and bool(plan.config["enable_lora"].value)
-    return _found(plan.gateway.route_groups, lora=lora, document=fetch_engine_document(plan.engine))
+    document = fetch_engine_document(plan.engine)
+    gateway = plan.gateway
+    return _found(
+        gateway.route_groups, has_adapters=plan.adapters is not None, tasks=gateway.tasks, document=document
+    )
 
 
-def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
+def _tasks(settings: Settings) -> tuple[str, ...] | None:
+    """Return what the model does that the settings name, if its files are a directory here; else None."""
+    wish = wished_model(settings, None)
+    return served_tasks(read_facts(wish.source, {}, {})) if wish.source and wish.source.path else None
+
+
+def _found(
+    groups: Collection[str], *, has_adapters: bool, tasks: Collection[str] | None, document: Any
+) -> Found:
     """Return the state of every route as Found, compared with an engine's OpenAPI document if given."""
     if document is None:
-        return Found(states=route_states(groups, lora=lora), strays=None, instead=open_instead(groups))
+        states = route_states(groups, has_adapters=has_adapters, tasks=tasks)
+        return Found(states=states, strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise PreflightError("cannot compare: the answer is no OpenAPI document", hint="nim routes -h")
     if not OUR_PATHS.isdisjoint(document["paths"]):
@@ -97,15 +113,8 @@ def _found(groups: Collection[str], *, lora: bool, document: Any) -> Found:
             "cannot compare: this is the address of the gateway, whose document lists only open routes",
             hint="nim routes --running, or --url with the engine's own address",
         )
-    states = route_states(groups, lora=lora, engine_paths=document["paths"])
+    states = route_states(groups, has_adapters=has_adapters, tasks=tasks, engine_paths=document["paths"])
     return Found(states=states, strays=strays(document), instead=open_instead(groups))
-
-
-def _lora(settings: Settings) -> bool:
-    """Return whether LoRA is enabled by the flags in NIM_PASSTHROUGH_ARGS."""
-    line = read_line(settings.passthrough_args or "", place=PASSTHROUGH)
-    said = read_arguments(line, PASSTHROUGH, settings, load_options())
-    return bool(said.parsed.values.get("enable_lora"))
 
 
 def _text(found: Found) -> str:

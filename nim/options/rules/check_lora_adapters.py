@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from nim.engine.arguments.argument_error_messages import Refusal, refuse_all
+from nim.models.fit_lora_adapter import other_base
 from nim.models.read_lora_adapters import Adapter
 from nim.options.rules.rule_types import Said
 
@@ -22,7 +23,8 @@ def check_adapters(
     if refused and strict:
         raise refuse_all(refused, said.flag(_OPTION))
     warnings = [f"{one.one_line()}; the engine refuses it" for one in refused]
-    return (*warnings, *(warning for one in adapters for warning in _other_base(one, base_names)))
+    doubts = (other_base(one, base_names) for one in adapters)
+    return (*warnings, *(doubt for doubt in doubts if doubt))
 
 
 def _faults(said: Said, adapter: Adapter) -> Iterator[Refusal]:
@@ -52,17 +54,3 @@ def _same_names(said: Said, adapters: Sequence[Adapter]) -> Iterator[Refusal]:
             message = f"cannot call the adapter '{adapter.path}' \"{adapter.name}\": the name is taken"
             yield Refusal(message=message, hint=f"--lora-modules {adapter.name}-2={adapter.path}")
         taken.add(adapter.name)
-
-
-def _other_base(adapter: Adapter, base_names: Sequence[str]) -> Iterator[str]:
-    """Yield one warning if the adapter was trained on another model, by the last part of the name."""
-    names = {_last_part(name) for name in base_names if name}
-    if adapter.base and names and _last_part(adapter.base) not in names:
-        served = base_names[0]
-        trained = f"the adapter {adapter.name} was trained on {adapter.base}, not on {served}"
-        yield f"{trained}: it may answer nonsense"
-
-
-def _last_part(name: str) -> str:
-    """Return the text after the last / of a model's name, in lower case."""
-    return name.rstrip("/").rpartition("/")[2].casefold()

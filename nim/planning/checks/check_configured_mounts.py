@@ -7,7 +7,7 @@ from nim.planning.plan_request import Request
 from nim.preflight.check_mounts import Place, probe
 
 # Settings that may name files or directories of the user's.
-READ = ("manifest_path", "model_path", "model_name")
+READ = ("manifest_path", "model_path", "model_name", "peft_source")
 
 
 def probe_mounts(request: Request, **options: str | None) -> None:

@@ -13,6 +13,7 @@ from nim.models.facts import ModelFacts
 from nim.models.hub.check_connection_variables import check_timeouts, hub_problems
 from nim.models.read_lora_adapters import read_adapters
 from nim.models.requested_model import Source
+from nim.options.features.resolve_plugins import guards_media
 from nim.options.rules.check_lora_adapters import check_adapters
 from nim.options.rules.check_option_combinations import check_combinations
 from nim.options.rules.rule_types import Said
@@ -60,11 +61,11 @@ def check_options(
 def media_warnings(said: Said, inputs: Collection[str]) -> tuple[str, ...]:
     """Return one warning if requests may have the engine fetch media from any host; () otherwise.
 
-    `inputs`: what the model takes, such as "text" and "image". Without a list of hosts vLLM also fetches from
-    private addresses.
+    `inputs`: what the model takes, such as "text" and "image".
     """
     media = [kind for kind in inputs if kind != "text" and said.item("limit_mm_per_prompt", kind) != 0]
-    if not media or said.get("allowed_media_domains") or said.get("language_model_only"):
+    guarded = said.get("allowed_media_domains") or guards_media(said.config)
+    if not media or guarded or said.get("language_model_only"):
         return ()
     what = f"a request may have the engine fetch {' and '.join(media)} data from any address that it reaches"
     return (f"{what}, private ones included; NIM_ALLOWED_MEDIA_DOMAINS=HOST,… names those that are allowed",)
@@ -82,7 +83,7 @@ def _adapter_warnings(
     absent = [one for one in found if other_machine and one.is_missing]
     adapters = [one for one in found if one not in absent]
     notes = (f"the adapter {one.name} '{one.path}' is not on this machine: {_WITHOUT}" for one in absent)
-    return (*check_adapters(said, adapters, _names(model), strict=strict), *notes)
+    return (*check_adapters(said, adapters, model_names(model), strict=strict), *notes)
 
 
 def _path_warnings(said: Said, *, other_machine: bool, strict: bool) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ def _experts(facts: ModelFacts) -> int | None:
     return None if facts.config.get("block_configs") else 0
 
 
-def _names(model: CheckedModel) -> tuple[str, ...]:
+def model_names(model: CheckedModel) -> tuple[str, ...]:
     """Return the model's known names as a tuple: repository, manifest's name, name in config.json."""
     manifest = model.manifest
     known = [model.source.repository or "", (manifest.name or "") if manifest.model else ""]

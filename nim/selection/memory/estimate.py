@@ -105,14 +105,15 @@ def _workspace_bytes(start: Start) -> int:
 
 
 def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | None:
-    """Return the bytes needed without KV cache: weights and workspace; None if unknown."""
+    """Return the bytes needed without KV cache: weights, draft model, workspace; None if unknown."""
     profile = start.profile
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
     stated = round(profile.memory_gb * GB) if holds and profile.memory_gb is not None else None
+    draft = ceil((start.draft_bytes or 0) / start.parallel.tensor)
     if weights is None:
-        return stated
-    return max(weights + workspace, stated or 0)
+        return None if stated is None else stated + draft
+    return max(weights + workspace, stated or 0) + draft
 
 
 def _reserved_bytes(profile: Profile, options: EngineOptions) -> int | None:

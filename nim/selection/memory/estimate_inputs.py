@@ -16,6 +16,7 @@ class Start:
 
     `model` is what the manifest says of it, `facts` what its own files say. `gpu` is the smallest of the
     group, None on a CPU. `dtype` is what the engine serves it in.
+    `draft_bytes`: weights of a draft model, which are split as the model's are.
     """
 
     profile: Profile
@@ -25,6 +26,7 @@ class Start:
     facts: ModelFacts | None = None
     gpu: Gpu | None = None
     dtype: str = "bfloat16"
+    draft_bytes: int | None = None
 
     @property
     def context(self) -> int | None:

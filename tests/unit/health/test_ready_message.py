@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from nim.health.ready_message import ready_lines
-from nim.value_origins import Layer, Origin, Value
 from tests.process.plans import make_plan
 
 
@@ -36,6 +35,7 @@ def test_closed_groups_are_not_advertised(directory: Path) -> None:
 
 def test_a_pooling_model_gets_an_example_that_it_can_answer(directory: Path) -> None:
     plan = make_plan(directory)
-    runner = Value(value="pooling", origin=Origin(layer=Layer.CLI, place="the command line"))
-    _, example = ready_lines(replace(plan, config={**plan.config, "runner": runner}))
+    _, example = ready_lines(replace(plan, gateway=replace(plan.gateway, tasks=("pooling",))))
     assert "/v1/embeddings" in example
+    (only,) = ready_lines(replace(plan, gateway=replace(plan.gateway, tasks=("speech",))))
+    assert "curl" not in only

@@ -84,22 +84,23 @@ def test_a_health_port_equal_to_the_servers_is_ignored_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "lora", "groups"),
+    ("text", "source", "groups"),
     [
         ("inference", False, {Group.HEALTH, Group.INFERENCE}),
         (" Inference , management", False, {Group.HEALTH, Group.INFERENCE, Group.MANAGEMENT}),
         ("health", False, {Group.HEALTH}),
         ("+debug,-docs", False, {*USUAL, Group.DEBUG} - {Group.DOCS}),
         ("+docs", False, {*USUAL}),
-        ("", True, {*USUAL, Group.ADAPTERS}),
+        ("", True, {*USUAL}),
+        ("+adapters", True, {*USUAL, Group.ADAPTERS}),
         ("-adapters", True, {*USUAL}),
         ("inference", True, {Group.HEALTH, Group.INFERENCE}),
         ("adapters", True, {Group.HEALTH, Group.ADAPTERS}),
         ("-inference,-docs,-management", False, {Group.HEALTH}),
     ],
 )
-def test_routes_are_switched_by_group(text: str, lora: bool, groups: set[Group]) -> None:
-    gateway, _ = decided({"NIM_ROUTES": text}, options={"enable_lora": lora})
+def test_routes_are_switched_by_group(text: str, source: bool, groups: set[Group]) -> None:
+    gateway, _ = decided({"NIM_ROUTES": text} | ({"NIM_PEFT_SOURCE": "/adapters"} if source else {}))
     assert set(gateway.route_groups) == groups
     assert list(gateway.route_groups) == [group for group in Group if group in groups]
 
@@ -117,8 +118,8 @@ def test_routes_are_switched_by_group(text: str, lora: bool, groups: set[Group])
         ("+debug,-debug", "each group once"),
         (",", "expected groups of"),
         ("+", "expected a group after +"),
-        ("adapters", "needs LoRA"),
-        ("+adapters", "needs LoRA"),
+        ("adapters", "NIM_PEFT_SOURCE, which is not set"),
+        ("+adapters", "NIM_PEFT_SOURCE, which is not set"),
     ],
 )
 def test_what_cannot_be_opened_or_closed_is_refused(text: str, expected: str) -> None:

@@ -2,13 +2,13 @@
 
 import pytest
 
+from nim.cli.output.route_reference import describe_routes
 from nim.errors import SettingsError
 from nim.routes import (
     CAN_BE_OPENED,
     OPEN_BY_DEFAULT,
     ROUTES,
     Group,
-    describe_routes,
     let_through,
     open_instead,
     open_routes,

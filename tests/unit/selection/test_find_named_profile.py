@@ -3,7 +3,9 @@
 import pytest
 
 from nim.errors import NimError, ProfileError, SettingsError
-from nim.selection.find_named_profile import plain_label
+from nim.manifest.types import Engine, Manifest, Variant
+from nim.selection.find_named_profile import Asked, plain_label, with_speculation
+from nim.selection.fit_types import Wishes
 from nim.selection.select import select
 from tests.unit.selection.machines import machine, made, shipped, wishing
 
@@ -122,3 +124,16 @@ def test_size_set_by_the_user_overrides_the_named_profiles() -> None:
 )
 def test_labels_are_compared_in_plain_form(label: str, plain: str) -> None:
     assert plain_label(label) == plain
+
+
+def test_speculation_is_a_variant_that_is_added_once() -> None:
+    plain = Engine(args={"max-num-seqs": 4})
+    drafts = Engine(args={"speculative-config": {"method": "mtp"}})
+    variants = {"big": Variant(summary="x", engine=plain), "mtp": Variant(summary="y", engine=drafts)}
+    manifest = Manifest(profiles=(), variants=variants)
+    asked, wishes = Asked(profile=None, variants=("big",)), Wishes(speculates=True)
+    assert with_speculation(asked, manifest, wishes).variants == ("big", "mtp")
+    assert with_speculation(asked, manifest, Wishes()) == asked
+    already = Asked(profile=None, variants=("mtp",))
+    assert with_speculation(already, manifest, wishes) == already
+    assert with_speculation(asked, Manifest(profiles=()), wishes) == asked

@@ -159,9 +159,23 @@ def about_media(warnings: tuple[str, ...]) -> list[str]:
     return [warning for warning in warnings if "NIM_ALLOWED_MEDIA_DOMAINS" in warning]
 
 
+def test_media_are_fetched_from_public_addresses_only(cache: Path) -> None:
+    with_config(cache, VISION)
+    assert about_media(planned(cache)) == []
+    config = plan_of(cache).config
+    assert config["VLLM_MEDIA_CONNECTOR"].value == "nim-public"
+    assert config["middleware"].value == ["nim.vllm_plugins.public_media.PublicMedia"]
+    own = plan_of(cache, "--middleware", "mine.Class").config["middleware"]
+    assert own.value == ["nim.vllm_plugins.public_media.PublicMedia", "mine.Class"]
+    (warning,) = [
+        each for each in planned(cache, VLLM_MEDIA_CONNECTOR="mine") if "VLLM_MEDIA_CONNECTOR" in each
+    ]
+    assert "private ones perhaps included" in warning
+
+
 def test_media_from_any_address_are_warned_of(cache: Path) -> None:
     with_config(cache, VISION)
-    (warning,) = about_media(planned(cache))
+    (warning,) = about_media(planned(cache, NIM_ALLOW_PRIVATE_MEDIA="1"))
     assert warning.startswith(
         "a request may have the engine fetch image data from any address that it reaches"
     )
@@ -177,13 +191,14 @@ def test_media_from_any_address_are_warned_of(cache: Path) -> None:
 )
 def test_media_that_are_bounded_are_not_warned_of(cache: Path, arguments: tuple[str, ...]) -> None:
     with_config(cache, VISION)
-    assert about_media(planned(cache, *arguments)) == []
+    assert about_media(planned(cache, *arguments, NIM_ALLOW_PRIVATE_MEDIA="1")) == []
 
 
 def test_text_has_no_media_and_the_setting_names_hosts(cache: Path) -> None:
     with_config(cache, LLAMA)
     assert about_media(planned(cache)) == []
     plan = plan_of(cache, NIM_ALLOWED_MEDIA_DOMAINS="a.example,b.example")
+    assert "middleware" not in plan.config
     assert plan.config["allowed_media_domains"].value == ["a.example", "b.example"]
     assert plan.config["VLLM_MEDIA_URL_ALLOW_REDIRECTS"].value == "0"
 

@@ -171,3 +171,14 @@ def test_cpu_profile_counts_the_hosts_memory() -> None:
     assert nearest(limited, wishing()).found == "8.0 GB to be had"
     unknown = select(LLAMA, replace(NOTHING, host_memory_available_bytes=None), wishing())
     assert "the memory of the host is unknown" in unknown.warnings[0]
+
+
+def test_a_draft_model_takes_its_share_of_each_gpu() -> None:
+    profile = next(each for each in LLAMA.profiles if each.label == "vllm-bf16-tp2-pp1")
+    told = options_of(profile, wishing().options)
+    start = Start(
+        profile=profile, options=told, parallel=parallel_of(profile, told, own_sizes=False), model=LLAMA.model
+    )
+    alone, drafted = estimate(start), estimate(replace(start, draft_bytes=10**9))
+    assert alone.need_bytes is not None
+    assert drafted.need_bytes == alone.need_bytes + 10**9 // 2

@@ -1,0 +1,1 @@
+"""What one setting switches on, with all that the engine needs for it."""
