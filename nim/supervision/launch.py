@@ -16,8 +16,8 @@ from nim.errors import PreflightError
 from nim.event_loop import HANDLED_SIGNALS
 from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
-from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
-from nim.plan import API_KEYS_FILE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
+from nim.logging.log_pipes import existing_pipes, make_pipes, open_pipe, remove_pipes
+from nim.plan import API_KEYS_FILE, ENDS_PIPE, NOT_READY_FILE, PLAN_FILE, STATE_FILE, SUPERVISOR_SOCKET, Plan
 from nim.preflight import run_directory
 from nim.preflight import run_start_checks as checks
 from nim.preflight.check_directories import check_directories
@@ -120,7 +120,7 @@ def _drain_ms(plan: Plan) -> int:
     This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
     shutdown the controller then has them end by killing the engine.
     """
-    if plan.gateway.rereads_files:
+    if plan.gateway.rereads_files or plan.proxy:
         return RELOAD_MS
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
@@ -144,7 +144,7 @@ def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
     files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
     files += [(NOT_READY_FILE, state.health(), 0o600)]
     try:
-        make_pipes(run_dir)
+        make_pipes(run_dir, more=(ENDS_PIPE,) if plan.proxy else ())
         for name, text, mode in files:
             (run_dir / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(run_dir / name, text, mode)
@@ -157,7 +157,7 @@ def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
 
 def _check_nginx(nginx: str, run_dir: Path) -> None:
     """Run `nginx -t` while holding the log pipes open, else it would block; PreflightError if it fails."""
-    held = [open_pipe(run_dir, name) for name in NAMES]
+    held = [open_pipe(run_dir, name) for name in existing_pipes(run_dir)]
     try:
         checks.check_nginx(nginx, run_dir)
     finally:
