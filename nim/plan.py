@@ -164,7 +164,7 @@ class RenderedFile:
 class Plan:
     """A complete start. `config` maps each option to its value with its history.
 
-    `proxy`: requests go to services elsewhere; the engine is the router, which answers the management routes too.
+    `proxy`: requests go to services elsewhere; the engine is the router, which answers all management routes.
     `machine` describes the hardware, equal for machines of a kind. 0 turns off a timeout or probe interval.
     """
 

@@ -15,7 +15,8 @@ _SEGMENT = "[A-Za-z0-9._:-]+"
 class Location:
     """An engine route in nginx: its path in a location and in a map, and where requests are sent.
 
-    `by_middleware`: the middleware asks the engine and changes the answer.
+    `by_middleware`: the middleware asks the engine and changes the answer. For a proxy: a pattern of the
+    methods that nginx refuses, the route's name for the router, and the path behind it.
     """
 
     match: Verbatim
@@ -27,20 +28,30 @@ class Location:
     asks_for_key: bool
     max_body_size: str | None
     by_middleware: bool
+    refused_methods: str = ""
+    routed_as: str = ""
+    backend_path: Verbatim = Verbatim("")
 
 
 @frozen_dataclass
 class MiddlewareRoute:
-    """A route of the middleware in nginx."""
+    """A route of the middleware in nginx: its path in the route table, in a location, and behind it."""
 
     path: str
+    match: Verbatim
+    upstream: Verbatim
     asks_for_key: bool
 
 
 def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[MiddlewareRoute]:
     """Return a list with a MiddlewareRoute for each of the routes that the middleware answers."""
     return [
-        MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
+        MiddlewareRoute(
+            path=route.path,
+            match=Verbatim(f"= {quote(route.path)}"),
+            upstream=Verbatim(quote(f"http://middleware{route.path}")),
+            asks_for_key=asks_for_key(route, gateway),
+        )
         for route in routes
         if route.target is Target.MIDDLEWARE
     ]
@@ -62,10 +73,10 @@ def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location
     for route in routes:
         if route.target is Target.ENGINE:
             by_path.setdefault(route.path, []).append(route)
-    return [_location(same, gateway) for same in by_path.values()]
+    return [location_of(same, gateway) for same in by_path.values()]
 
 
-def _location(same: Sequence[Route], gateway: Gateway) -> Location:
+def location_of(same: Sequence[Route], gateway: Gateway) -> Location:
     """Return the Location of routes with the same path; the upstream path is the route table's."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
@@ -88,13 +99,13 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         websocket=route.websocket,
         readable=readable,
         allow=", ".join(allowed),
-        asks_for_key=_asks_for_key(route, gateway),
+        asks_for_key=asks_for_key(route, gateway),
         max_body_size=gateway.tokenizer_body_size if route.path in TOKENIZER_ROUTES else None,
         by_middleware=route.path == MODELS,
     )
 
 
-def _asks_for_key(route: Route, gateway: Gateway) -> bool:
+def asks_for_key(route: Route, gateway: Gateway) -> bool:
     """Return whether nginx asks for an API key on this route; health routes never do."""
     if gateway.api_keys is None or route.group in ALWAYS_OPEN:
         return False

@@ -1,0 +1,139 @@
+"""The router's own metrics in Prometheus format: requests, latency and choices by model and backend."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as PrometheusCounter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from nim import __version__
+from nim.proxy.routing.fleet import Fleet
+from nim.proxy.routing.flights import Ending
+from nim.proxy.upkeep.reload_nginx import NginxReload
+from nim.render.nginx_backends import routed_routes
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+# From an embedding to a long answer.
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+FIRST_BYTE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics(Collector):
+    """Counts what nginx says about ended requests and what the router refuses."""
+
+    def __init__(self, fleet: Fleet, nginx: NginxReload) -> None:
+        self._fleet, self._nginx = fleet, nginx
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        labels = ("model", "backend")
+        self._requests = PrometheusCounter(
+            "nim_proxy_requests",
+            "Requests that ended, by model, backend, route and status.",
+            (*labels, "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "nim_proxy_request_seconds",
+            "Time from a request's first byte to the last of its answer.",
+            labels,
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._first_byte = Histogram(
+            "nim_proxy_first_byte_seconds",
+            "Time from sending a request to a backend until its answer begins.",
+            labels,
+            buckets=FIRST_BYTE_SECONDS,
+            registry=self._registry,
+        )
+        self._choices = PrometheusCounter(
+            "nim_proxy_prefix_choices",
+            "Choices by prefix: whether a replica that has the prompt's beginning was taken.",
+            (*labels, "hit"),
+            registry=self._registry,
+        )
+        self._retries = PrometheusCounter(
+            "nim_proxy_connection_failures",
+            "Connections that a replica did not take, so that another one was asked.",
+            ("backend",),
+            registry=self._registry,
+        )
+        self._refusals = PrometheusCounter(
+            "nim_proxy_refused",
+            "Requests that the router answered with an error itself.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        self._statuses: Counter[int] = Counter()
+        self._routes = frozenset(route.path for route in routed_routes())
+
+    def ended(self, ending: Ending) -> None:
+        """Count a request that has ended."""
+        self._statuses[ending.status] += 1
+        flight = ending.flight
+        model = flight.model if flight else ""
+        backend = flight.replica.backend.name if flight else self._only_backend(ending)
+        self._requests.labels(model, backend, ending.route, str(ending.status)).inc()
+        if flight is None and not backend:
+            return
+        self._seconds.labels(model, backend).observe(ending.seconds)
+        if ending.first_byte_seconds is not None:
+            self._first_byte.labels(model, backend).observe(ending.first_byte_seconds)
+        if flight is None:
+            return
+        if flight.hit is not None:
+            self._choices.labels(model, backend, "true" if flight.hit else "false").inc()
+        for replica in flight.tried:
+            self._retries.labels(replica.backend.name).inc()
+
+    def refused(self, route: str, status: int) -> None:
+        """Count a request that was refused."""
+        known = route if route in self._routes else "other"
+        self._refusals.labels(known, str(status)).inc()
+
+    def counts(self) -> dict[str, int]:
+        """Return {status: requests that ended with it}."""
+        return {str(status): count for status, count in sorted(self._statuses.items())}
+
+    def exposition(self) -> bytes:
+        """Return all metrics as Prometheus text."""
+        return generate_latest(self._registry)
+
+    def _only_backend(self, ending: Ending) -> str:
+        """Return the name of the backend of a request that nginx sent without asking; "" without one."""
+        if ending.upstream_status is None or not self._nginx.direct or len(self._fleet.replicas) != 1:
+            return ""
+        (replica,) = self._fleet.replicas.values()
+        return replica.backend.name
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what is read from the fleet at this moment."""
+        info = GaugeMetricFamily("nim_proxy_info", "Which release this is; always 1.", labels=("release",))
+        info.add_metric((__version__,), 1)
+        yield info
+        yield from self._of_replicas()
+        yield CounterMetricFamily(
+            "nim_proxy_reloads", "How often nginx was given changed backends.", self._nginx.reloads
+        )
+        yield CounterMetricFamily(
+            "nim_proxy_reloads_refused", "Changed backends that could not be used.", self._nginx.refused
+        )
+        ready = bool(self._fleet.ready_replicas())
+        yield GaugeMetricFamily("nim_proxy_ready", "Whether any backend takes requests.", float(ready))
+
+    def _of_replicas(self) -> Iterator[Metric]:
+        """Yield the gauges of the replicas."""
+        labels = ("backend", "replica")
+        ready = GaugeMetricFamily("nim_proxy_replica_ready", "Whether it takes requests.", labels=labels)
+        running = GaugeMetricFamily("nim_proxy_replica_running", "Requests that run on it.", labels=labels)
+        chosen = CounterMetricFamily("nim_proxy_replica_requests", "Requests sent to it.", labels=labels)
+        now = self._fleet.now()
+        for replica in self._fleet.replicas.values():
+            names = (replica.backend.name, replica.label)
+            ready.add_metric(names, float(bool(replica.ready) and replica.out_until <= now))
+            running.add_metric(names, replica.running)
+            chosen.add_metric(names, replica.requests)
+        yield from (ready, running, chosen)
