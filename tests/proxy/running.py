@@ -180,4 +180,6 @@ class Proxy:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(40)
         self._reader.join(5)
+        if self.process.stderr:
+            self.process.stderr.close()
         return code

@@ -31,6 +31,7 @@ class Fleet:
             backend = by_name[place.backend]
             kept = before.get(place.name)
             if kept is not None and kept.backend == backend:
+                kept.backend = backend
                 self.replicas[place.name] = kept
                 continue
             replica = Replica(place=place, backend=backend, key=self._key_of(backend))
