@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nim import __version__
 from nim.errors import SettingsError
@@ -31,6 +32,12 @@ from nim.value_origins import Layer, Origin, Value
 
 # Services elsewhere may close an idle connection after five seconds, as uvicorn does.
 IDLE_SECONDS = 4
+# Of Debian, of Red Hat, of Alpine.
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 
 
 @frozen_dataclass
@@ -68,6 +75,7 @@ def make_proxy_plan(wanted: Wanted, settings: Settings, environ: Mapping[str, st
         "text": None if wanted.file else wanted.text,
         "open_files": host.open_files,
         "idle_seconds": idle,
+        "authorities": _authorities(environ),
     }
     return Plan(
         release=__version__,
@@ -84,11 +92,16 @@ def make_proxy_plan(wanted: Wanted, settings: Settings, environ: Mapping[str, st
         proxy=True,
         warnings=(*settings.warnings, *warnings),
         files=(
-            *_nginx_files(wanted.backends, gateway, settings, host, idle),
+            *_nginx_files(wanted.backends, gateway, settings, host, word),
             RenderedFile(path=ARGS_FILE, text="".join(f"{json.dumps(token)}\n" for token in argv)),
             RenderedFile(path=BACKENDS_FILE, text=json.dumps(word)),
         ),
     )
+
+
+def _authorities(environ: Mapping[str, str]) -> str:
+    """Return the file of the certificate authorities that OpenSSL's programs trust here."""
+    return environ.get("SSL_CERT_FILE") or next((path for path in BUNDLES if Path(path).exists()), BUNDLES[0])
 
 
 def _gateway(settings: Settings, host: HostFacts) -> tuple[Gateway, tuple[str, ...]]:
@@ -101,7 +114,11 @@ def _gateway(settings: Settings, host: HostFacts) -> tuple[Gateway, tuple[str, .
 
 
 def _nginx_files(
-    backends: tuple[Backend, ...], gateway: Gateway, settings: Settings, host: HostFacts, idle_seconds: int
+    backends: tuple[Backend, ...],
+    gateway: Gateway,
+    settings: Settings,
+    host: HostFacts,
+    word: Mapping[str, Any],
 ) -> tuple[RenderedFile, ...]:
     """Return nginx's files of the first generation: the replicas whose addresses are written in the file."""
     files = nginx_files(
@@ -111,7 +128,13 @@ def _nginx_files(
         log_level=settings.log_level,
         json_logs=settings.jsonl_logging,
         open_files=host.open_files,
-        backends=nginx_backends(backends, literal_places(backends), 1, idle_seconds),
+        backends=nginx_backends(
+            backends,
+            literal_places(backends),
+            1,
+            idle_seconds=word["idle_seconds"],
+            authorities=word["authorities"],
+        ),
     )
     return tuple(RenderedFile(path=name, text=text) for name, text in files.items())
 

@@ -1,13 +1,14 @@
 """The router's process: answers nginx, and keeps its knowledge of the backends fresh."""
 
 import asyncio
+import fcntl
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import ClientSession, web
@@ -34,7 +35,7 @@ from nim.proxy.upkeep.reload_nginx import NginxReload
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 0.3
-READ_BYTES = 262_144
+READ_BYTES, PIPE_BYTES = 262_144, 1_048_576
 # How long the models of the backends are waited for before the router counts as started.
 FIRST_MODELS_SECONDS = 1.0
 
@@ -47,6 +48,7 @@ class Word:
     text: str | None
     open_files: int
     idle_seconds: int
+    authorities: str
 
 
 def main(run_dir: str, environ: Mapping[str, str]) -> int:
@@ -84,48 +86,86 @@ class Router:
             await session.close()
 
     async def _run(self, session: ClientSession, stop: asyncio.Event) -> None:
-        """Connect the parts, begin with what is known, and serve until `stop` is set."""
-        plan, loop = self._plan, asyncio.get_running_loop()
+        """Connect the parts, and serve with them until `stop` is set."""
         fleet = Fleet(self.key_of)
         flights = Flights(fleet.now)
         nginx = NginxReload(
-            plan, self._environ.get("NIM_NGINX", "nginx"), self.word.open_files, self.word.idle_seconds
+            self._plan,
+            self._environ.get("NIM_NGINX", "nginx"),
+            open_files=self.word.open_files,
+            idle_seconds=self.word.idle_seconds,
+            authorities=self.word.authorities,
         )
         poller = Poller(fleet, session)
         follower = Follower(self.read, fleet, nginx, poller, self.word.file)
         decider = Decider(fleet, flights, ResponseFinder(session).find)
         metrics = Metrics(fleet, nginx)
         flights.ended, decider.refused = metrics.ended, metrics.refused
-        pipe = self._follow_ends(loop, flights)
-        facts: dict[str, object] = {"version": plan.release, "service": "nim-proxy", "planHash": plan.hash}
+        facts: dict[str, object] = {
+            "version": self._plan.release,
+            "service": "nim-proxy",
+            "planHash": self._plan.hash,
+        }
+        app = Answers(fleet, metrics, Rewriter(flights, session), facts).app()
+        async with self._ends(flights), self._management(app), self._decisions(decider):
+            try:
+                await follower.begin()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(poller.ask_all(FIRST_MODELS_SECONDS), FIRST_MODELS_SECONDS)
+                self._up = True
+                log.info("the router knows %d models of %d replicas", len(fleet.cards()), len(fleet.replicas))
+                await stop.wait()
+            finally:
+                follower.stop()
+                poller.stop()
+
+    @asynccontextmanager
+    async def _management(self, app: web.Application) -> AsyncIterator[None]:
+        """Answer the management routes on their socket."""
+        path = self._plan.file(MIDDLEWARE_SOCKET)
         runner = web.AppRunner(
-            Answers(fleet, metrics, Rewriter(flights, session), facts).app(),
-            access_log=None,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            handler_cancellation=True,
+            app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=True
         )
-        engine, management = plan.file(ENGINE_SOCKET), plan.file(MIDDLEWARE_SOCKET)
         await runner.setup()
         try:
-            await web.SockSite(runner, listener(management)).start()
-            server = await loop.create_unix_server(
-                lambda: DeciderProtocol(decider, lambda: self._up), sock=listener(engine), backlog=4096
-            )
-            await follower.begin()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(poller.ask_all(FIRST_MODELS_SECONDS), FIRST_MODELS_SECONDS)
-            self._up = True
-            log.info("the router knows %d models of %d replicas", len(fleet.cards()), len(fleet.replicas))
-            await stop.wait()
-            server.close()
+            await web.SockSite(runner, listener(path)).start()
+            yield
         finally:
-            follower.stop()
-            poller.stop()
+            path.unlink(missing_ok=True)
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def _decisions(self, decider: Decider) -> AsyncIterator[None]:
+        """Answer nginx's questions on their socket."""
+        path = self._plan.file(ENGINE_SOCKET)
+        server = await asyncio.get_running_loop().create_unix_server(
+            lambda: DeciderProtocol(decider, lambda: self._up), sock=listener(path), backlog=4096
+        )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            server.close()
+
+    @asynccontextmanager
+    async def _ends(self, flights: Flights) -> AsyncIterator[None]:
+        """Read what nginx writes at the end of each request."""
+        pipe = os.open(self._plan.file(LOG_DIR) / ENDS_PIPE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with suppress(OSError):  # the user's limit of memory for pipes may be reached
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+        def on_data() -> None:
+            """Read what has arrived."""
+            with suppress(BlockingIOError):
+                flights.read(os.read(pipe, READ_BYTES))
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(pipe, on_data)
+        try:
+            yield
+        finally:
             loop.remove_reader(pipe)
             os.close(pipe)
-            for path in (engine, management):
-                path.unlink(missing_ok=True)
-            await runner.cleanup()
 
     def read(self, text: str | None) -> tuple[Backend, ...]:
         """Return the backends in the file's text, or of the environment; NimError for what is wrong."""
@@ -138,16 +178,3 @@ class Router:
     def key_of(self, backend: Backend) -> str | None:
         """Return the key of a backend from the environment; None if it has none of its own."""
         return self._environ.get(backend.key_env) if backend.key_env else None
-
-    def _follow_ends(self, loop: asyncio.AbstractEventLoop, flights: Flights) -> int:
-        """Have the lines read that nginx writes at the end of each request; return the pipe's descriptor."""
-        pipe = os.open(self._plan.file(LOG_DIR) / ENDS_PIPE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        read: Callable[[bytes], None] = flights.read
-
-        def on_data() -> None:
-            """Read what has arrived."""
-            with suppress(BlockingIOError):
-                read(os.read(pipe, READ_BYTES))
-
-        loop.add_reader(pipe, on_data)
-        return pipe

@@ -70,7 +70,12 @@ def literal_places(backends: Iterable[Backend]) -> tuple[Place, ...]:
 
 
 def nginx_backends(
-    backends: Sequence[Backend], places: Sequence[Place], generation: int, idle_seconds: int
+    backends: Sequence[Backend],
+    places: Sequence[Place],
+    generation: int,
+    *,
+    idle_seconds: int,
+    authorities: str,
 ) -> Backends:
     """Return what nginx is told of the backends."""
     upstreams = {place.name: Upstream(name=place.name, servers=place.addresses) for place in places}
@@ -78,7 +83,8 @@ def nginx_backends(
         generation=generation,
         upstreams=tuple(upstreams.values()),
         direct=_only(backends, places),
-        external=any(is_elsewhere(backend, place) for backend, place in _paired(backends, places)),
+        external=any(map(_has_elsewhere, backends)),
+        authorities=authorities,
         keepalive_timeout_seconds=idle_seconds,
     )
 
@@ -88,11 +94,10 @@ def is_elsewhere(backend: Backend, place: Place) -> bool:
     return bool(backend.key_env or place.url.scheme == "https" or place.url.path)
 
 
-def _paired(backends: Iterable[Backend], places: Iterable[Place]) -> Iterator[tuple[Backend, Place]]:
-    """Yield each place with its backend."""
-    by_name = {backend.name: backend for backend in backends}
-    for place in places:
-        yield by_name[place.backend], place
+def _has_elsewhere(backend: Backend) -> bool:
+    """Return whether a backend has replicas that requests are sent to as to a service elsewhere."""
+    urls = map(parse_url, backend.urls)
+    return bool(backend.key_env or any(url.scheme == "https" or url.path for url in urls))
 
 
 def _only(backends: Sequence[Backend], places: Sequence[Place]) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,7 +49,10 @@ class Mood:
 class Backend:
     """One backend. `models` are cards or ids; `responses` are ids of responses that it keeps."""
 
-    def __init__(self, *models: str | dict[str, Any], port: int | None = None) -> None:
+    def __init__(
+        self, *models: str | dict[str, Any], port: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.models: list[str | dict[str, Any]] = list(models)
         self.port = port or free_port()
         self.mood = Mood()
@@ -63,7 +67,7 @@ class Backend:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"https://localhost:{self.port}" if self._tls else f"http://127.0.0.1:{self.port}"
 
     def start(self) -> "Backend":
         """Listen; return this."""
@@ -86,7 +90,7 @@ class Backend:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self._tls).start()
         ready()
         await self._stop.wait()
         await runner.cleanup()
@@ -99,8 +103,10 @@ class Backend:
             await asyncio.sleep(self.mood.list_delay)
             data = [{"id": one, "object": "model"} if isinstance(one, str) else one for one in self.models]
             return web.json_response({"object": "list", "data": data})
-        if request.method == "GET" and path.startswith("/v1/responses/") and "nim-proxy" in str(
-            request.headers.get("User-Agent")
+        if (
+            request.method == "GET"
+            and path.startswith("/v1/responses/")
+            and "nim-proxy" in str(request.headers.get("User-Agent"))
         ):
             return web.json_response({}, status=200 if path.split("/")[3] in self.responses else 404)
         body = await request.read()

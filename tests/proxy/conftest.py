@@ -1,4 +1,4 @@
-"""Proxies in directories of their own; most tests share one with two backends that answer and one that is down."""
+"""Proxies in directories of their own; most tests share one with three backends."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +15,14 @@ from tests.proxy.running import Proxy
 StartProxy = Callable[..., Proxy]
 StartBackend = Callable[..., Backend]
 
-LORA = {"id": "org/a-lora", "object": "model", "created": 7, "owned_by": "me", "parent": "org/a", "root": "/x"}
+LORA = {
+    "id": "org/a-lora",
+    "object": "model",
+    "created": 7,
+    "owned_by": "me",
+    "parent": "org/a",
+    "root": "/x",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,9 @@ class Proxy:
         """Return the answer to one request on a connection of its own."""
         link = self.connect()
         try:
-            link.request(method, target, body, dict(HEADERS if body is not None and headers is None else headers or {}))
+            link.request(
+                method, target, body, dict(HEADERS if body is not None and headers is None else headers or {})
+            )
             answer = link.getresponse()
             return Answer(
                 status=answer.status,

@@ -2,17 +2,21 @@
 
 import json
 import threading
+from functools import partial
 
 import pytest
 
 from tests.fakes.launch import wait_until
 from tests.proxy.conftest import StartBackend, StartProxy, backends, served
+from tests.proxy.running import Proxy
 from tests.proxy.test_streams import open_stream
 
 STREAMS = 200
 
 
-def test_a_new_backend_works_and_no_stream_is_cut(start_backend: StartBackend, start_proxy: StartProxy) -> None:
+def test_a_new_backend_works_and_no_stream_is_cut(
+    start_backend: StartBackend, start_proxy: StartProxy
+) -> None:
     a, b, new = start_backend("org/a"), start_backend("org/b"), start_backend("org/new")
     proxy = start_proxy(backends(served("a", a), served("b", b))).wait_ready(2)
     b.mood.events, b.mood.event_pause = 60, 0.1
@@ -30,7 +34,9 @@ def test_a_new_backend_works_and_no_stream_is_cut(start_backend: StartBackend, s
     assert proxy.stop() == 0, proxy.text
 
 
-def test_no_request_is_lost_while_backends_change(start_backend: StartBackend, start_proxy: StartProxy) -> None:
+def test_no_request_is_lost_while_backends_change(
+    start_backend: StartBackend, start_proxy: StartProxy
+) -> None:
     a, b, c = start_backend("org/a"), start_backend("org/a"), start_backend("org/c")
     proxy = start_proxy(backends(served("a", a), served("c", c))).wait_ready(2)
     statuses: list[int] = []
@@ -46,18 +52,18 @@ def test_no_request_is_lost_while_backends_change(start_backend: StartBackend, s
     for replicas in ((a, b), (b,), (b, a), (a,)):
         proxy.write(backends(served("a", *replicas), served("c", c)))
         urls = {one.url for one in replicas} | {c.url}
-        wait_until(
-            lambda wanted=urls: {
-                each["url"] for one in proxy.backends() for each in one["replicas"] if each["ready"]
-            }
-            == wanted,
-            "the replicas",
-        )
+        wait_until(partial(_has, proxy, urls), "the replicas")
     stop.set()
     for thread in threads:
         thread.join()
     assert set(statuses) == {200}
     assert proxy.stop() == 0
+
+
+def _has(proxy: Proxy, urls: set[str]) -> bool:
+    """Return whether exactly these replicas are ready."""
+    replicas = (each for one in proxy.backends() for each in one["replicas"])
+    return {each["url"] for each in replicas if each["ready"]} == urls
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,10 @@ def test_no_request_is_lost_while_backends_change(start_backend: StartBackend, s
         ("", "not a mapping"),
         (json.dumps({"backends": [{"name": "a", "urls": ["http://x:1"]}] * 2}), "twice"),
         (json.dumps({"backends": [{"name": "a", "urls": ["ftp://x"]}]}), "expected http"),
-        (json.dumps({"backends": [{"name": "a", "urls": ["http://x"], "key_env": "UNSET_KEY"}]}), "UNSET_KEY"),
+        (
+            json.dumps({"backends": [{"name": "a", "urls": ["http://x"], "key_env": "UNSET_KEY"}]}),
+            "UNSET_KEY",
+        ),
     ],
 )
 def test_a_broken_file_changes_nothing_and_is_reported(

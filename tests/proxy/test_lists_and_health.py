@@ -38,7 +38,9 @@ def test_one_model_is_found_with_slashes_of_both_kinds(stack: Stack) -> None:
     assert answer.json["error"]["message"] == "The model `org/none` does not exist."
 
 
-def test_a_slow_list_does_not_hold_up_the_others(start_backend: StartBackend, start_proxy: StartProxy) -> None:
+def test_a_slow_list_does_not_hold_up_the_others(
+    start_backend: StartBackend, start_proxy: StartProxy
+) -> None:
     one, slow = start_backend("org/a"), start_backend("org/slow")
     slow.mood.list_delay = 10
     proxy = start_proxy(backends(served("a", one), served("slow", slow))).wait_ready(2)

@@ -73,7 +73,9 @@ def test_an_unknown_model_is_404_as_from_vllm(stack: Stack, model: str) -> None:
     assert stack.received() == 0
 
 
-@pytest.mark.parametrize("text", ["{}", *(f'{{"model":{value}}}' for value in ("null", "5", "[]", '""', "{}"))])
+@pytest.mark.parametrize(
+    "text", ["{}", *(f'{{"model":{value}}}' for value in ("null", "5", "[]", '""', "{}"))]
+)
 def test_a_missing_model_is_400(stack: Stack, text: str) -> None:
     answer = stack.proxy.post(CHAT, text.encode())
     assert answer.status == 400
@@ -85,7 +87,16 @@ def test_a_missing_model_is_400(stack: Stack, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b'"org/a"', b'{"model":"org/a"', b'{"model":"org/a"} x', b"\xff", b"{'model':'org/a'}"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"org/a"',
+        b'{"model":"org/a"',
+        b'{"model":"org/a"} x',
+        b"\xff",
+        b"{'model':'org/a'}",
+    ],
 )
 def test_a_body_that_is_no_json_object_is_400(stack: Stack, text: bytes) -> None:
     answer = stack.proxy.post(CHAT, text)
@@ -130,7 +141,9 @@ def test_invalid_utf8_in_a_text_is_no_error_of_the_server(stack: Stack) -> None:
     assert stack.proxy.post(CHAT, b'{"messages":"\xff","model":"org/b"}').status in (200, 400)
 
 
-@pytest.mark.parametrize("size", [1024, 16_383, 16_384, 16_385, 112_000, 1_048_575, 1_048_577, 1_300_000, LIMIT])
+@pytest.mark.parametrize(
+    "size", [1024, 16_383, 16_384, 16_385, 112_000, 1_048_575, 1_048_577, 1_300_000, LIMIT]
+)
 def test_bodies_of_any_size_arrive_as_they_were_sent(stack: Stack, size: int) -> None:
     body = body_of(size)
     answer = stack.proxy.post(CHAT, body)
@@ -187,7 +200,10 @@ def test_the_model_of_a_form_is_read(stack: Stack) -> None:
     [
         ("multipart/form-data", b"--a\r\n"),
         ("multipart/form-data; boundary=a", b"nothing"),
-        ("multipart/form-data; boundary=a", b'--a\r\nContent-Disposition: form-data; name="model"\r\n\r\norg/a'),
+        (
+            "multipart/form-data; boundary=a",
+            b'--a\r\nContent-Disposition: form-data; name="model"\r\n\r\norg/a',
+        ),
         ("multipart/form-data; boundary=a", b"--a--\r\n"),
     ],
 )
@@ -221,7 +237,14 @@ def test_other_methods_are_405(stack: Stack, method: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/failed", "/rewritten/v1/chat/completions", "/status", "/v1/load_lora_adapter", "/reset_prefix_cache", "/metrics"],
+    [
+        "/failed",
+        "/rewritten/v1/chat/completions",
+        "/status",
+        "/v1/load_lora_adapter",
+        "/reset_prefix_cache",
+        "/metrics",
+    ],
 )
 def test_everything_else_is_404(stack: Stack, path: str) -> None:
     assert stack.proxy.post(path, {"model": "org/a"}).status == 404

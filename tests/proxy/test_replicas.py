@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tests.fakes.launch import wait_until
 from tests.gateway.nginx import free_port
@@ -19,9 +20,7 @@ CHAT = "/v1/chat/completions"
 
 def replica_of(proxy: Proxy, backend: Backend) -> dict[str, object]:
     """Return what the proxy says about a replica."""
-    (found,) = (
-        one for group in proxy.backends() for one in group["replicas"] if one["url"] == backend.url
-    )
+    (found,) = (one for group in proxy.backends() for one in group["replicas"] if one["url"] == backend.url)
     return dict(found)
 
 
@@ -36,7 +35,13 @@ def test_a_backend_that_is_down_is_503_with_a_time_to_come_back(stack: Stack) ->
 
 
 def test_the_backends_own_errors_pass_unchanged(stack: Stack) -> None:
-    for status, more in ((429, {"Retry-After": "17", "X-Own": "a, b"}), (400, {}), (500, {}), (502, {}), (503, {})):
+    for status, more in (
+        (429, {"Retry-After": "17", "X-Own": "a, b"}),
+        (400, {}),
+        (500, {}),
+        (502, {}),
+        (503, {}),
+    ):
         body = json.dumps({"error": f"own {status}"}).encode() + b"\n"
         stack.b.mood.answer = (status, {"Content-Type": "application/json", **more}, body)
         answer = stack.proxy.chat("org/b")
@@ -123,7 +128,10 @@ def test_a_replica_that_is_not_ready_gets_nothing_and_says_when_it_will_be(
     assert {proxy.chat("org/a").json["from"] for _ in range(10)} == {two.label}
     assert not one.received
     for each, eta in ((one, 77.2), (two, 42.5)):
-        each.mood.ready, each.mood.not_ready = False, {"phase": "load", "message": "loads", "eta_seconds": eta}
+        each.mood.ready, each.mood.not_ready = (
+            False,
+            {"phase": "load", "message": "loads", "eta_seconds": eta},
+        )
     wait_until(lambda: proxy.get("/v1/health/ready").status == 503, "not ready")
     answer = proxy.chat("org/a")
     assert answer.status == 503
@@ -170,7 +178,9 @@ def test_an_address_that_swallows_connections_costs_one_time_out_only(
     assert proxy.stop() == 0
 
 
-def test_nothing_is_lost_while_replicas_come_and_go(start_backend: StartBackend, start_proxy: StartProxy) -> None:
+def test_nothing_is_lost_while_replicas_come_and_go(
+    start_backend: StartBackend, start_proxy: StartProxy
+) -> None:
     """Every request is answered whole, or refused before its first byte."""
     steady, flapping = start_backend("org/a"), start_backend("org/a")
     proxy = start_proxy(backends(served("a", steady, flapping))).wait_ready(2)
@@ -194,7 +204,7 @@ def test_nothing_is_lost_while_replicas_come_and_go(start_backend: StartBackend,
     for _ in range(3):
         current.mood.ready = False
         wait_until(lambda: not replica_of(proxy, flapping)["ready"], "the drain")
-        wait_until(lambda now=current: now.running == 0, "its requests")
+        wait_until(partial(_idle, current), "its requests")
         current.stop()
         time.sleep(0.3)
         current = start_backend("org/a", port=flapping.port)
@@ -207,6 +217,10 @@ def test_nothing_is_lost_while_replicas_come_and_go(start_backend: StartBackend,
     assert results["whole"] > 50
     wait_until(lambda: replica_of(proxy, steady)["running"] == 0, "no running requests")
     assert proxy.stop() == 0
+
+
+def _idle(backend: Backend) -> bool:
+    return backend.running == 0
 
 
 def _kind(answer: Answer) -> str:

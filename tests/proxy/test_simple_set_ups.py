@@ -2,10 +2,13 @@
 
 import json
 
+from tests.fakes.launch import wait_until
 from tests.proxy.conftest import Stack, StartBackend, StartProxy, backends, served
 
 
-def test_the_only_replica_gets_all_requests_directly(start_backend: StartBackend, start_proxy: StartProxy) -> None:
+def test_the_only_replica_gets_all_requests_directly(
+    start_backend: StartBackend, start_proxy: StartProxy
+) -> None:
     a = start_backend("org/a")
     proxy = start_proxy(backends(served("a", a))).wait_ready(1)
     conf = (proxy.run_dir / "nginx.conf").read_text()
@@ -19,8 +22,9 @@ def test_the_only_replica_gets_all_requests_directly(start_backend: StartBackend
     a.mood.answer = (200, {"X-Accel-Redirect": "/v1/health/live", "Content-Type": "text/plain"}, b"mine")
     answer = proxy.chat("org/a")
     assert answer.body == b"mine"
-    assert b'nim_proxy_requests_total{backend="a",model="",route="/v1/chat/completions",status="404"} 1.0' in (
-        proxy.get("/v1/metrics").body
+    assert (
+        b'nim_proxy_requests_total{backend="a",model="",route="/v1/chat/completions",status="404"} 1.0'
+        in (proxy.get("/v1/metrics").body)
     )
     a.stop()
     assert proxy.chat("org/a").status == 503
@@ -33,8 +37,7 @@ def test_one_backend_becomes_two(start_backend: StartBackend, start_proxy: Start
     assert proxy.chat("org/b").json["from"] == a.label
     proxy.write(backends(served("a", a), served("b", b)))
     proxy.wait_said("changed: 2 backends")
-    proxy.wait_ready(2)
-    assert proxy.chat("org/b").json["from"] == b.label
+    wait_until(lambda: proxy.chat("org/b").json.get("from") == b.label, "the end of the old workers")
     assert proxy.stop() == 0
 
 
@@ -70,7 +73,12 @@ def test_a_hostile_backend_cannot_steer_nginx(stack: Stack) -> None:
 
 
 def test_a_client_cannot_steer_nginx(stack: Stack) -> None:
-    headers = {"X-Nim-Replica": "engine", "X-Nim-Request": "x", "X-Nim-Generation": "99", "X-Accel-Redirect": "/"}
+    headers = {
+        "X-Nim-Replica": "engine",
+        "X-Nim-Request": "x",
+        "X-Nim-Generation": "99",
+        "X-Accel-Redirect": "/",
+    }
     assert stack.proxy.post("/v1/completions", {"model": "org/a"}, headers).json["from"] == stack.a.label
     for name in ("@backend", "/_error", "/_health/engine", "/_preflight"):
         assert stack.proxy.get(f"/{name.lstrip('/')}").status == 404

@@ -63,7 +63,7 @@ class Decider:
     def after_failure(self, question: Question, *, connected: bool, status: int, name: str) -> bytes:
         """Return the answer to nginx after a replica did not answer: another one, or the error."""
         now, flight = self._fleet.now(), self._flights.get(question.key)
-        if flight is None or flight.replica.name != name:
+        if flight is None or name not in (flight.replica.name, *flight.replica.place.addresses):
             return self._refuse(question, 502, "cannot tell how this request ended: the router was restarted")
         if connected:
             flight.replica.request_broke(now)
@@ -76,7 +76,7 @@ class Decider:
         if replica is None:
             return self._refuse_unready(question, flight.model, flight.target)
         self._flights.move(flight, replica)
-        return self._accept(flight.target, replica)
+        return self._accept(flight.target, replica, generation)
 
     def _read(self, question: Question) -> Asked:
         """Return what the body asks for; BodyError if it cannot be read."""
@@ -105,7 +105,7 @@ class Decider:
         flight.route = flight.route or question.path
         flight.generation = question.generation
         self._flights.begin(question.key, flight)
-        return self._accept(flight.target, flight.replica)
+        return self._accept(flight.target, flight.replica, question.generation)
 
     def _choose(
         self, replicas: Iterable[Replica], generation: int, tried: Iterable[Replica] = ()
@@ -135,9 +135,11 @@ class Decider:
         return replica, found is not None
 
     @staticmethod
-    def _accept(target: Target, replica: Replica) -> bytes:
+    def _accept(target: Target, replica: Replica, generation: int) -> bytes:
         """Return the answer that sends the request to a replica; with its model renamed if need be."""
-        return replica.accepted if target.written_as is None else _REWRITTEN.format(replica.name).encode()
+        if target.written_as is not None:
+            return _REWRITTEN.format(replica.name).encode()
+        return replica.acceptance(generation)
 
     async def _of_response(self, question: Question, response_id: str, model: str | None = None) -> bytes:
         """Return the answer for a request about a stored response: it goes to the replica that has it.

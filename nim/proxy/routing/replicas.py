@@ -16,8 +16,9 @@ Card = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Replica:
-    """One replica. `since` is the generation of nginx's configuration that first has it, None if none has.
+    """One replica. `since` is the generation of nginx's configuration that first has its group, None without.
 
+    `location_since` is the one that first has the location; workers without the group are told its address.
     `ready` is what its own health route says, None if it was not asked yet; after failures it is not used
     before `out_until`. `cards` are the models it lists, kept while it is down; None if it never answered.
     """
@@ -26,6 +27,7 @@ class Replica:
     backend: Backend
     key: str | None = None
     since: int | None = None
+    location_since: int = 0
     running: int = 0
     chosen_at: int = 0
     ready: bool | None = None
@@ -37,9 +39,11 @@ class Replica:
     out_until: float = 0.0
     requests: int = 0
     accepted: bytes = b""
+    accepted_by_address: bytes = b""
 
     def __post_init__(self) -> None:
-        self.accepted = self._acceptance()
+        self.accepted = self._acceptance(self.name)
+        self.accepted_by_address = self._acceptance(self.place.addresses[0])
 
     @property
     def name(self) -> str:
@@ -56,9 +60,12 @@ class Replica:
 
     def usable(self, now: float, generation: int) -> bool:
         """Return whether a request of an nginx worker of this generation can be sent to it now."""
-        return bool(
-            self.ready and self.out_until <= now and self.since is not None and self.since <= generation
-        )
+        return bool(self.ready and self.out_until <= now and self.location_since <= generation)
+
+    def acceptance(self, generation: int) -> bytes:
+        """Return the answer to an nginx worker of this generation that sends a request here."""
+        known = self.since is not None and self.since <= generation
+        return self.accepted if known else self.accepted_by_address
 
     def connection_failed(self, now: float) -> None:
         """Take it out, twice as long after each failure in a row."""
@@ -77,13 +84,13 @@ class Replica:
         self.failures = self.broken = 0
         self.out_until = 0.0
 
-    def _acceptance(self) -> bytes:
-        """Return the answer to nginx that sends a request to this replica."""
-        lines = ["HTTP/1.1 200 OK", f"X-Nim-Replica: {self.name}"]
+    def _acceptance(self, host: str) -> bytes:
+        """Return the answer to nginx that sends a request here: to the group, or to the address."""
+        lines = ["HTTP/1.1 200 OK", f"X-Nim-Replica: {host}"]
         if is_elsewhere(self.backend, self.place):
             url = self.place.url
-            lines += ["X-Accel-Redirect: @external", f"X-Nim-Url: {url.scheme}://{self.name}{url.path}"]
-            lines += [f"X-Nim-Host: {url.authority}"]
+            lines += ["X-Accel-Redirect: @external", f"X-Nim-Url: {url.scheme}://{host}{url.path}"]
+            lines += [f"X-Nim-Host: {url.authority}", f"X-Nim-Name: {url.host}"]
             lines += [f"X-Nim-Key: Bearer {self.key}"] if self.key else []
         else:
             lines.append("X-Accel-Redirect: @backend")

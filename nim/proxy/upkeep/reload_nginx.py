@@ -15,12 +15,13 @@ from nim.plan import NGINX_FILE, Plan
 from nim.preflight.run_start_checks import test_configuration
 from nim.proxy.backends import Backend
 from nim.proxy.routing.fleet import Fleet
-from nim.proxy.upstreams import Place, nginx_backends
+from nim.proxy.upstreams import Place, is_elsewhere, nginx_backends
 
 log = logging.getLogger(__name__)
 
 NEW_FILE = "nginx.conf.new"
 _MARK = re.compile(r"^# generation (\d+)$", re.MULTILINE)
+_EXTERNAL = "location @external {"
 _UPSTREAM = re.compile(r'^    upstream "(replica_[0-9a-f]+)" \{$', re.MULTILINE)
 
 
@@ -30,19 +31,28 @@ class NginxReload:
     `direct`: there is one replica only, to which nginx sends without asking.
     """
 
-    def __init__(self, plan: Plan, nginx: str, open_files: int, idle_seconds: int) -> None:
+    def __init__(
+        self, plan: Plan, nginx: str, *, open_files: int, idle_seconds: int, authorities: str
+    ) -> None:
         self._plan, self._nginx = plan, nginx
-        self._open_files, self._idle_seconds = open_files, idle_seconds
+        self._open_files, self._idle_seconds, self._authorities = open_files, idle_seconds, authorities
         self._text = plan.file(NGINX_FILE).read_text(encoding="utf-8")
         found = _MARK.search(self._text)
         self.generation = int(found[1]) if found else 1
+        self._external_since = self.generation if _EXTERNAL in self._text else None
         self.reloads = self.refused = 0
         self.direct = False
 
     def adopt(self, fleet: Fleet) -> None:
         """Note on each replica since which generation nginx has it."""
         names = set(_UPSTREAM.findall(self._text))
+        if _EXTERNAL not in self._text:
+            self._external_since = None
+        elif self._external_since is None:
+            self._external_since = self.generation
         for replica in fleet.replicas.values():
+            if is_elsewhere(replica.backend, replica.place):
+                replica.location_since = self._external_since or self.generation
             if replica.name not in names:
                 replica.since = None
             elif replica.since is None:
@@ -72,7 +82,13 @@ class NginxReload:
         """Return the text of nginx.conf."""
         from nim.render.nginx import render_nginx
 
-        told = nginx_backends(backends, places, generation, self._idle_seconds)
+        told = nginx_backends(
+            backends,
+            places,
+            generation,
+            idle_seconds=self._idle_seconds,
+            authorities=self._authorities,
+        )
         self.direct = told.direct is not None
         return render_nginx(
             self._plan.gateway,
