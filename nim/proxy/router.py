@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession, web
 
@@ -58,11 +59,21 @@ def main(run_dir: str, environ: Mapping[str, str]) -> int:
         level = logging.getLevelNamesMapping().get(plan.log_level.upper(), logging.INFO)
         logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s: %(message)s")
         logging.getLogger("asyncio").setLevel(logging.WARNING)
-        asyncio.run(Router(plan, environ).serve())
+        run(Router(plan, environ).serve())
     except NimError as error:
         sys.stderr.write(f"CRITICAL: {error}\n")
         return error.exit_code
     return 0
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run the router on uvloop, which reads large bodies in less time; without it on asyncio's loop."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+        return
+    uvloop.run(work)
 
 
 class Router:

@@ -1,9 +1,9 @@
 """Decide where a request goes: its model, then the replica with the fewest running requests."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from itertools import count
 
-from nim.frozen_dataclass import frozen_dataclass
 from nim.proxy.backends import OFFLINE, PREFIX, RETIRED
 from nim.proxy.routing.error_answers import error_answer
 from nim.proxy.routing.fleet import Fleet
@@ -21,9 +21,12 @@ _REWRITTEN = (
 FindResponse = Callable[[str, Iterable[Replica]], Awaitable[Replica | None]]
 
 
-@frozen_dataclass
+@dataclass(slots=True, kw_only=True, eq=False)
 class Question:
-    """A request that nginx asks about. `model` is one named in a header or in the path."""
+    """A request that nginx asks about. `model` is one named in a header or in the path.
+
+    The memory of `body` is reused once the answer was returned.
+    """
 
     key: bytes
     generation: int
@@ -31,7 +34,7 @@ class Question:
     content_type: str
     request_id: str
     model: str
-    body: bytes
+    body: memoryview
 
 
 class Decider:
@@ -57,6 +60,7 @@ class Decider:
         if not isinstance(model, str) or not model:
             return self._refuse_without_model(question, model)
         if question.path == RESPONSES and isinstance(asked.previous_response_id, str):
+            question.body = memoryview(bytes(question.body))
             return self._of_response(question, asked.previous_response_id, model)
         return self._route(question, model)
 
@@ -81,7 +85,7 @@ class Decider:
     def _read(self, question: Question) -> Asked:
         """Return what the body asks for; BodyError if it cannot be read."""
         if question.content_type.startswith("multipart/form-data"):
-            return read_form(question.content_type, question.body)
+            return read_form(question.content_type, bytes(question.body))
         return read_json(question.body)
 
     def _route(self, question: Question, model: str) -> bytes:

@@ -7,6 +7,7 @@ server would take longer for a request than the decision itself.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from nim.proxy.routing.decider import Decider, Question
 from nim.proxy.routing.flights import last_value
@@ -15,26 +16,30 @@ log = logging.getLogger(__name__)
 
 HEAD_END = b"\r\n\r\n"
 MOST_HEAD_BYTES = 256 * 1024
+BUFFER_BYTES, MOST_KEPT_BYTES = 64 * 1024, 2 * 1024 * 1024
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _UNHEALTHY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 
 
-class DeciderProtocol(asyncio.Protocol):
-    """One connection of nginx, or of PID 1, which asks for /health."""
+class DeciderProtocol(asyncio.BufferedProtocol):
+    """One connection of nginx, or of PID 1, which asks for /health.
+
+    Bodies are read where they arrived: in one buffer for all requests, which grows for large ones.
+    """
 
     def __init__(self, decider: Decider, healthy: Callable[[], bool]) -> None:
         self._decider, self._healthy = decider, healthy
         self._transport: asyncio.Transport | None = None
-        self._waiting = bytearray()
-        self._needed = 0
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._used = self._needed = 0
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport for the answers."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Stop a decision that nobody waits for any more."""
@@ -42,41 +47,57 @@ class DeciderProtocol(asyncio.Protocol):
         if self._task:
             self._task.cancel()
 
-    def data_received(self, data: bytes) -> None:
-        """Answer each request that is complete."""
-        if not self._waiting and self._task is None:
-            rest = self._take(data)
-            if rest:
-                self._waiting += rest
-            return
-        self._waiting += data
-        if len(self._waiting) >= self._needed and self._task is None:
-            rest = self._take(bytes(self._waiting))
-            self._waiting = bytearray(rest)
+    def get_buffer(self, _: int) -> memoryview:
+        """Return the free part of the buffer, which is at least what the present request still lacks."""
+        size = len(self._buffer)
+        if self._used == size or self._needed > size:
+            self._resize(max(self._needed, 2 * size))
+        return self._view[self._used :]
 
-    def _take(self, data: bytes) -> bytes:
-        """Answer the requests in `data`; return what is left of it."""
-        self._needed = 0
-        while data and self._transport is not None and self._task is None:
-            end = data.find(HEAD_END)
+    def buffer_updated(self, count: int) -> None:
+        """Answer each request that is complete."""
+        self._used += count
+        if self._used >= self._needed and self._task is None:
+            self._take()
+
+    def _resize(self, size: int) -> None:
+        """Replace the buffer by one of another size, with the same content."""
+        buffer = bytearray(size)
+        buffer[: self._used] = self._view[: self._used]
+        self._buffer, self._view = buffer, memoryview(buffer)
+
+    def _take(self) -> None:
+        """Answer the complete requests in the buffer, and move what is left to its beginning."""
+        at, self._needed = 0, 0
+        while at < self._used and self._transport is not None and self._task is None:
+            end = self._buffer.find(HEAD_END, at, self._used)
             if end < 0:
-                if len(data) > MOST_HEAD_BYTES:
+                if self._used - at > MOST_HEAD_BYTES:
                     self._write(_BAD, close=True)
-                return data
+                break
             try:
-                line, headers = _head(data[:end])
+                line, headers = _head(bytes(self._view[at:end]))
                 whole = end + 4 + int(headers.get(b"content-length", b"0"))
             except (ValueError, IndexError):
                 self._write(_BAD, close=True)
-                return b""
-            if len(data) < whole:
-                self._needed = whole
-                return data
-            self._answer(line, headers, data[end + 4 : whole])
-            data = data[whole:]
-        return data
+                return
+            if self._used < whole:
+                self._needed = whole - at
+                break
+            self._answer(line, headers, self._view[end + 4 : whole])
+            at = whole
+        self._keep_from(at)
 
-    def _answer(self, line: list[bytes], headers: dict[bytes, bytes], body: bytes) -> None:
+    def _keep_from(self, at: int) -> None:
+        """Forget what is before `at`; give a buffer back that one large request needed."""
+        left = self._used - at
+        if left and at:
+            self._view[:left] = bytes(self._view[at : self._used])
+        self._used = left
+        if not left and len(self._buffer) > MOST_KEPT_BYTES:
+            self._resize(BUFFER_BYTES)
+
+    def _answer(self, line: list[bytes], headers: dict[bytes, bytes], body: memoryview) -> None:
         """Write the answer to one request, now or when it is known."""
         path = line[1].partition(b"?")[0].decode("latin-1")
         if path == "/health":
@@ -93,7 +114,7 @@ class DeciderProtocol(asyncio.Protocol):
         else:
             self._task = asyncio.get_running_loop().create_task(self._finish(answer, path))
 
-    def _decide(self, path: str, headers: dict[bytes, bytes], body: bytes) -> bytes | Awaitable[bytes]:
+    def _decide(self, path: str, headers: dict[bytes, bytes], body: memoryview) -> bytes | Awaitable[bytes]:
         """Return the decider's answer, or something to await for it."""
         get = headers.get
         question = Question(
@@ -124,8 +145,7 @@ class DeciderProtocol(asyncio.Protocol):
             text = _FAILED
         self._task = None
         self._write(text)
-        waiting, self._waiting = bytes(self._waiting), bytearray()
-        self._waiting += self._take(waiting)
+        self._take()
 
     def _write(self, answer: bytes, *, close: bool = False) -> None:
         """Send an answer; nothing if the connection is gone."""

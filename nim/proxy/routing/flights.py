@@ -1,13 +1,9 @@
 """The requests that run, from the decision until nginx says how each ended."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nim.proxy.routing.replicas import Replica, Target
-
-# Times and states of several attempts are separated by ", " and " : "; the last one counts.
-_LAST = re.compile(rb"[^,: ]+$")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -89,31 +85,31 @@ class Flights:
         head, connected, first, upstream = line.split(b"|")
         key, route, status, seconds, sent = head.split(b" ")
         flight = self._by_key.pop(key, None)
+        first_byte, upstream_status = last_value(first), last_value(upstream)
+        was_connected = last_value(connected) is not None
         if flight is not None:
             flight.replica.running -= 1
-        self._judge(flight, last_value(connected) is not None, last_value(upstream))
-        first_byte = last_value(first)
-        upstream_status = last_value(upstream)
+            # Failures were noted when nginx reported them.
+            if was_connected and upstream_status and upstream_status not in (b"502", b"504"):
+                flight.replica.answered()
         self.ended(
             Ending(
                 route=route.decode(),
                 status=int(status),
                 seconds=float(seconds),
                 bytes_sent=int(sent),
-                connected=last_value(connected) is not None,
+                connected=was_connected,
                 first_byte_seconds=float(first_byte) if first_byte else None,
                 upstream_status=int(upstream_status) if upstream_status else None,
                 flight=flight,
             )
         )
 
-    def _judge(self, flight: Flight | None, connected: bool, status: bytes | None) -> None:
-        """Note on the replica that it answered; failures were noted when nginx reported them."""
-        if flight is not None and connected and status is not None and status not in (b"502", b"504"):
-            flight.replica.answered()
-
 
 def last_value(values: bytes) -> bytes | None:
-    """Return the value of the last attempt in a variable of nginx; None where it has none."""
-    found = _LAST.search(values)
-    return None if found is None or found[0] == b"-" else found[0]
+    """Return the value of the last attempt in a variable of nginx; None where it has none.
+
+    Those of several attempts are separated by ", " and " : ".
+    """
+    last = values.rpartition(b" ")[2]
+    return last if last and last != b"-" else None

@@ -40,7 +40,7 @@ class PrefixIndex:
     def __len__(self) -> int:
         return len(self._holders)
 
-    def blocks(self, model: str, body: bytes) -> tuple[int, ...]:
+    def blocks(self, model: str, body: bytes | memoryview) -> tuple[int, ...]:
         """Return the hashes of the blocks of a prompt; () for a body without one."""
         try:
             prompt = _DECODER.decode(body)

@@ -23,7 +23,7 @@ class BodyError(NimError):
 _DECODER = msgspec.json.Decoder(Asked)
 
 
-def read_json(body: bytes) -> Asked:
+def read_json(body: bytes | memoryview) -> Asked:
     """Return what a JSON object asks for; BodyError if it is none."""
     try:
         return _DECODER.decode(body)
