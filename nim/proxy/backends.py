@@ -30,6 +30,14 @@ class Backend:
 
 
 @frozen_dataclass
+class Kubernetes:
+    """Where backends are found in Kubernetes: Services in a namespace with a label."""
+
+    namespace: str = field(metadata={"pattern": "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"})
+    selector: str = "app.nvidia.com/nim-type=inference"
+
+
+@frozen_dataclass
 class Url:
     """The address of a replica. `path` is in front of each route: "" or `/base`."""
 

@@ -24,7 +24,7 @@ from nim.plan import (
 )
 from nim.planning.read_host_facts import read_host_facts
 from nim.proxy.backends import Backend
-from nim.proxy.read_backends import VARIABLE, check_keys, parse_backends, read_backends_file
+from nim.proxy.read_backends import VARIABLE, Document, check_keys, parse_backends, read_backends_file
 from nim.proxy.upstreams import literal_places, nginx_backends
 from nim.render.nginx import nginx_files
 from nim.settings import Settings
@@ -46,7 +46,12 @@ class Wanted:
 
     file: str | None
     text: str
-    backends: tuple[Backend, ...]
+    document: Document
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Return the backends that are named."""
+        return self.document.backends
 
 
 def read_wanted(file: str | None, settings: Settings, environ: Mapping[str, str]) -> Wanted:
@@ -57,9 +62,9 @@ def read_wanted(file: str | None, settings: Settings, environ: Mapping[str, str]
         )
     path = Path(file).absolute() if file is not None else None
     text = read_backends_file(path) if path else settings.proxy_backends or ""
-    backends = parse_backends(text, str(file) if file is not None else VARIABLE)
-    check_keys(backends, environ)
-    return Wanted(file=str(path) if path else None, text=text, backends=backends)
+    document = parse_backends(text, str(file) if file is not None else VARIABLE)
+    check_keys(document.backends, environ)
+    return Wanted(file=str(path) if path else None, text=text, document=document)
 
 
 def make_proxy_plan(wanted: Wanted, settings: Settings, environ: Mapping[str, str]) -> Plan:
@@ -92,7 +97,7 @@ def make_proxy_plan(wanted: Wanted, settings: Settings, environ: Mapping[str, st
         proxy=True,
         warnings=(*settings.warnings, *warnings),
         files=(
-            *_nginx_files(wanted.backends, gateway, settings, host, word),
+            *_nginx_files(wanted.document, gateway, settings, host, word),
             RenderedFile(path=ARGS_FILE, text="".join(f"{json.dumps(token)}\n" for token in argv)),
             RenderedFile(path=BACKENDS_FILE, text=json.dumps(word)),
         ),
@@ -114,7 +119,7 @@ def _gateway(settings: Settings, host: HostFacts) -> tuple[Gateway, tuple[str, .
 
 
 def _nginx_files(
-    backends: tuple[Backend, ...],
+    document: Document,
     gateway: Gateway,
     settings: Settings,
     host: HostFacts,
@@ -129,11 +134,12 @@ def _nginx_files(
         json_logs=settings.jsonl_logging,
         open_files=host.open_files,
         backends=nginx_backends(
-            backends,
-            literal_places(backends),
+            document.backends,
+            literal_places(document.backends),
             1,
             idle_seconds=word["idle_seconds"],
             authorities=word["authorities"],
+            more=document.kubernetes is not None,
         ),
     )
     return tuple(RenderedFile(path=name, text=text) for name, text in files.items())

@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read
-from nim.proxy.backends import ROUTINGS, SERVING, STATES, Backend, parse_url
+from nim.proxy.backends import ROUTINGS, SERVING, STATES, Backend, Kubernetes, parse_url
 from nim.read_regular_file import read_text
 
 MAX_BYTES = 4 * 1024**2
@@ -19,9 +19,10 @@ VARIABLE = "NIM_PROXY_BACKENDS"
 
 @frozen_dataclass
 class Document:
-    """The whole file."""
+    """The whole file: backends, and where more of them are found."""
 
-    backends: tuple[Backend, ...]
+    backends: tuple[Backend, ...] = ()
+    kubernetes: Kubernetes | None = None
 
 
 def read_backends_file(path: Path) -> str:
@@ -35,17 +36,20 @@ def read_backends_file(path: Path) -> str:
     raise SettingsError(message, hint="nim proxy FILE, with a file as in docs/proxy.md")
 
 
-def parse_backends(text: str, name: str) -> tuple[Backend, ...]:
-    """Return a tuple of the Backends in `text`; ManifestError, with the line, for what is wrong in it."""
+def parse_backends(text: str, name: str) -> Document:
+    """Return the Document in `text`; ManifestError, with the line, for what is wrong in it."""
     place = Place(name, "the backends", "backends:", "nim proxy --check")
     if text.lstrip().startswith("["):
         text = f'{{"backends": {text}}}'
     root = compose(text, place)
     document: Document = read(Document, root, place, "the backends")
-    (listed,) = (value for key, _, value in items(root, place, "the backends") if key == "backends")
+    parts = {key: value for key, _, value in items(root, place, "the backends")}
+    if not parts:
+        place.refuse(root, "read the backends: there is neither `backends` nor `kubernetes`")
+    listed = elements(parts["backends"], place, "backends") if "backends" in parts else []
     names: dict[str, Node] = {}
     urls: dict[str, str] = {}
-    for backend, node in zip(document.backends, elements(listed, place, "backends"), strict=True):
+    for backend, node in zip(document.backends, listed, strict=True):
         if backend.name in names:
             line = names[backend.name].start_mark.line + 1
             place.refuse(node, f"use the name '{backend.name}' twice: it is already in line {line}")
@@ -54,7 +58,7 @@ def parse_backends(text: str, name: str) -> tuple[Backend, ...]:
         _check_urls(backend, node, place, urls)
     if len(urls) > MOST_REPLICAS:
         place.refuse(root, f"use {len(urls)} replicas: {MOST_REPLICAS} are the most")
-    return document.backends
+    return document
 
 
 def _check_words(backend: Backend, node: Node, place: Place) -> None:

@@ -22,7 +22,7 @@ from nim.proxy.answers.app import Answers
 from nim.proxy.answers.metrics import Metrics
 from nim.proxy.answers.rewrite import Rewriter
 from nim.proxy.backends import Backend
-from nim.proxy.read_backends import VARIABLE, check_keys, parse_backends, read_backends_file
+from nim.proxy.read_backends import VARIABLE, Document, check_keys, parse_backends, read_backends_file
 from nim.proxy.routing.decider import Decider
 from nim.proxy.routing.decider_protocol import DeciderProtocol
 from nim.proxy.routing.fleet import Fleet
@@ -109,6 +109,7 @@ class Router:
         )
         poller = Poller(fleet, session)
         follower = Follower(self.read, fleet, nginx, poller, self.word.file)
+        follower.environ = self._environ
         decider = Decider(fleet, flights, ResponseFinder(session).find)
         metrics = Metrics(fleet, nginx)
         flights.ended, decider.refused = metrics.ended, metrics.refused
@@ -127,7 +128,7 @@ class Router:
                 log.info("the router knows %d models of %d replicas", len(fleet.cards()), len(fleet.replicas))
                 await stop.wait()
             finally:
-                follower.stop()
+                await follower.stop()
                 poller.stop()
 
     @asynccontextmanager
@@ -178,13 +179,12 @@ class Router:
             loop.remove_reader(pipe)
             os.close(pipe)
 
-    def read(self, text: str | None) -> tuple[Backend, ...]:
-        """Return the backends in the file's text, or of the environment; NimError for what is wrong."""
-        if text is None:
-            text = read_backends_file(Path(self.word.file)) if self.word.file else self.word.text or ""
-        backends = parse_backends(text, self.word.file or VARIABLE)
-        check_keys(backends, self._environ)
-        return backends
+    def read(self) -> Document:
+        """Return the backends in the file, or of the environment; NimError for what is wrong."""
+        text = read_backends_file(Path(self.word.file)) if self.word.file else self.word.text or ""
+        document = parse_backends(text, self.word.file or VARIABLE)
+        check_keys(document.backends, self._environ)
+        return document
 
     def key_of(self, backend: Backend) -> str | None:
         """Return the key of a backend from the environment; None if it has none of its own."""

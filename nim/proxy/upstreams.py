@@ -76,13 +76,14 @@ def nginx_backends(
     *,
     idle_seconds: int,
     authorities: str,
+    more: bool,
 ) -> Backends:
-    """Return what nginx is told of the backends."""
+    """Return what nginx is told of the backends; `more` may be found."""
     upstreams = {place.name: Upstream(name=place.name, servers=place.addresses) for place in places}
     return Backends(
         generation=generation,
         upstreams=tuple(upstreams.values()),
-        direct=_only(backends, places),
+        direct=None if more else _only(backends, places),
         external=any(map(_has_elsewhere, backends)),
         authorities=authorities,
         keepalive_timeout_seconds=idle_seconds,

@@ -28,7 +28,7 @@ _UPSTREAM = re.compile(r'^    upstream "(replica_[0-9a-f]+)" \{$', re.MULTILINE)
 class NginxReload:
     """nginx's configuration: which generation it is, and which replicas it has.
 
-    `direct`: there is one replica only, to which nginx sends without asking.
+    `direct`: nginx sends to the only replica without asking; never where `more` replicas may be found.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class NginxReload:
         self.generation = int(found[1]) if found else 1
         self._external_since = self.generation if _EXTERNAL in self._text else None
         self.reloads = self.refused = 0
-        self.direct = False
+        self.direct = self.more = False
 
     def adopt(self, fleet: Fleet) -> None:
         """Note on each replica since which generation nginx has it."""
@@ -88,6 +88,7 @@ class NginxReload:
             generation,
             idle_seconds=self._idle_seconds,
             authorities=self._authorities,
+            more=self.more,
         )
         self.direct = told.direct is not None
         return render_nginx(
