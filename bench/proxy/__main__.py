@@ -10,7 +10,9 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.gateway.cores import own
 from bench.gateway.native import Programs, build
@@ -40,7 +42,11 @@ def main() -> int:
         for number in range(options.rounds):
             for router in _installed(wanted):
                 print(f"round {number + 1}: {router.name}", file=sys.stderr, flush=True)
-                figures = measure(router, programs, folder / f"{number}-{router.name.replace(' ', '-')}")
+                try:
+                    figures = measure(router, programs, folder / f"{number}-{router.name.replace(' ', '-')}")
+                except RuntimeError as error:
+                    print(f"{router.name}: cannot measure it: {error}"[:1500], file=sys.stderr)
+                    continue
                 for key, value in figures.items():
                     results[router.name][key].append(value)
     print(table(results))
@@ -70,7 +76,7 @@ def measure(router: Router, programs: Programs, folder: Path) -> Figures:
                 port = free_port()
                 argv = ["taskset", "-c", str(cores.client), str(programs.mock), "--port", str(port)]
                 process = stack.enter_context(_process(argv, {}, folder / "mock.log"))
-                _until(lambda port=port: listens(port), process, folder / "mock.log")
+                _until(partial(listens, port), process, folder / "mock.log")
                 ports.append(port)
         direct = f"127.0.0.1:{replicas['a'][0]}"
         port, pids = stack.enter_context(routing(router, replicas, cores.gateway, folder / "router"))
@@ -115,7 +121,7 @@ def _load(
     pids: Sequence[int],
     connections: int,
     seconds: float = 2.0,
-) -> dict[str, object] | object:  # type: ignore[explicit-any]
+) -> Any:
     """Return what the load client says."""
     argv = ["taskset", "-c", str(core), str(programs.client), target, str(file)]
     argv += ["-c", str(connections), "-w", "0.5", "-t", str(seconds)]

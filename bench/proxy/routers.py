@@ -64,7 +64,7 @@ def nim_prefix(folder: Path, replicas: Replicas) -> Started:
     return nim_proxy(folder, replicas, "prefix")
 
 
-def vllm_router(folder: Path, replicas: Replicas) -> Started:
+def vllm_router(_: Path, replicas: Replicas) -> Started:
     """Return the command of vLLM's router before the replicas of one model: it knows no others."""
     return _rust(VLLM, "vllm_router.launch_router", replicas["a"])
 
@@ -79,7 +79,7 @@ def _rust(packages: Packages, module: str, ports: Sequence[int]) -> Started:
     return Started(argv=argv, port=port)
 
 
-def sglang_router(folder: Path, replicas: Replicas) -> Started:
+def sglang_router(_: Path, replicas: Replicas) -> Started:
     """Return the command of SGLang's gateway, which gets its workers with their models by its own API."""
     port = free_port()
     argv = [str(SGLANG.path("bin/python")), "-m", "sglang_router.launch_router", "--enable-igw"]

@@ -16,7 +16,7 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces/nim/endpointslices"
 
 
 class KubernetesApi:
-    """Objects by path and name. Each change has a version; `oldest` is the first that a watch may begin with."""
+    """Objects by path and name. Each change has a version; no watch may begin before `oldest`."""
 
     def __init__(self) -> None:
         self.port, self.version, self.oldest = free_port(), 10, 0

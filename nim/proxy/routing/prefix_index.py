@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 
@@ -16,16 +15,18 @@ MOST_ENTRIES = 200_000
 IMBALANCE, IMBALANCE_RATIO = 4, 1.5
 
 
+NOTHING = msgspec.Raw()
+
+
 class Prompt(msgspec.Struct):
     """The parts of a request that decide what its prompt begins with, in that order."""
 
-    tools: msgspec.Raw | None = None
-    system: msgspec.Raw | None = None
-    instructions: msgspec.Raw | None = None
-    messages: msgspec.Raw | None = None
-    input: msgspec.Raw | None = None
-    prompt: msgspec.Raw | None = None
-    prompt_cache_key: Any = None
+    tools: msgspec.Raw = NOTHING
+    system: msgspec.Raw = NOTHING
+    instructions: msgspec.Raw = NOTHING
+    messages: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
+    prompt: msgspec.Raw = NOTHING
 
 
 _DECODER = msgspec.json.Decoder(Prompt)
@@ -46,7 +47,7 @@ class PrefixIndex:
             prompt = _DECODER.decode(body)
         except (msgspec.MsgspecError, RecursionError):
             return ()
-        text = b"".join(bytes(part) for part in _parts(prompt) if part is not None)
+        text = b"".join(bytes(part) for part in _parts(prompt))
         return tuple(_hashes(model, text))
 
     def find(self, blocks: Sequence[int], usable: Sequence[Replica]) -> Replica | None:
@@ -73,7 +74,7 @@ class PrefixIndex:
             self._holders.popitem(last=False)
 
 
-def _parts(prompt: Prompt) -> Iterator[msgspec.Raw | None]:
+def _parts(prompt: Prompt) -> Iterator[msgspec.Raw]:
     """Yield the JSON texts that a prompt is made of, in the order in which a chat template writes them."""
     yield prompt.tools
     yield prompt.system
