@@ -55,7 +55,7 @@ class Decider:
         try:
             asked = self._read(question)
         except BodyError as error:
-            return self._refuse(question, 400, error.message)
+            return self._refuse(question, 400, str(error))
         model = asked.model
         if not isinstance(model, str) or not model:
             return self._refuse_without_model(question, model)

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-from nim.errors import NimError
-
 
 class Asked(msgspec.Struct):
     """What a decision needs of a JSON body; the rest is skipped. Of repeated keys the last one counts."""
@@ -16,8 +14,8 @@ class Asked(msgspec.Struct):
     previous_response_id: Any = None
 
 
-class BodyError(NimError):
-    """The body of a request cannot be read."""
+class BodyError(Exception):
+    """The body of a request cannot be read; the text says why, to the client."""
 
 
 _DECODER = msgspec.json.Decoder(Asked)
