@@ -30,47 +30,31 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
         labels = ("model", "backend")
-        self._requests = PrometheusCounter(
-            "nim_proxy_requests",
-            "Requests that ended, by model, backend, route and status.",
-            (*labels, "route", "status"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "nim_proxy_request_seconds",
-            "Time from a request's first byte to the last of its answer.",
-            labels,
-            buckets=SECONDS,
-            registry=self._registry,
-        )
-        self._first_byte = Histogram(
-            "nim_proxy_first_byte_seconds",
-            "Time from sending a request to a backend until its answer begins.",
-            labels,
-            buckets=FIRST_BYTE_SECONDS,
-            registry=self._registry,
-        )
-        self._choices = PrometheusCounter(
-            "nim_proxy_prefix_choices",
-            "Choices by prefix: whether a replica that has the prompt's beginning was taken.",
-            (*labels, "hit"),
-            registry=self._registry,
-        )
-        self._retries = PrometheusCounter(
-            "nim_proxy_connection_failures",
-            "Connections that a replica did not take, so that another one was asked.",
-            ("backend",),
-            registry=self._registry,
-        )
-        self._refusals = PrometheusCounter(
-            "nim_proxy_refused",
-            "Requests that the router answered with an error itself.",
-            ("route", "status"),
-            registry=self._registry,
-        )
+        counter, histogram = self._counter, self._histogram
+        about = "Requests that ended, by model, backend, route and status."
+        self._requests = counter("requests", about, *labels, "route", "status")
+        about = "Time from a request's first byte to the last of its answer."
+        self._seconds = histogram("request_seconds", about, SECONDS)
+        about = "Time from sending a request to a backend until its answer begins."
+        self._first_byte = histogram("first_byte_seconds", about, FIRST_BYTE_SECONDS)
+        about = "Choices by prefix: whether a replica that has the prompt's beginning was taken."
+        self._choices = counter("prefix_choices", about, *labels, "hit")
+        about = "Connections that a replica did not take, so that another one was asked."
+        self._retries = counter("connection_failures", about, "backend")
+        about = "Requests that the router answered with an error itself."
+        self._refusals = counter("refused", about, "route", "status")
         self._children: dict[tuple[Any, ...], Any] = {}
         self._statuses: Counter[int] = Counter()
         self._routes = frozenset(route.path for route in routed_routes())
+
+    def _counter(self, name: str, about: str, *labels: str) -> PrometheusCounter:
+        """Return a counter of this registry."""
+        return PrometheusCounter(f"nim_proxy_{name}", about, labels, registry=self._registry)
+
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
+        """Return a histogram of this registry, by model and backend."""
+        labels = ("model", "backend")
+        return Histogram(f"nim_proxy_{name}", about, labels, buckets=buckets, registry=self._registry)
 
     def ended(self, ending: Ending) -> None:
         """Count a request that has ended."""
