@@ -39,6 +39,9 @@ API_KEYS_FILE = "api_keys"
 STATUS_SOCKET = "status.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
 KV_EVENTS_PORT = "NIM_KV_EVENTS_PORT"
+# Of a proxy: its backends, and the named pipe in which nginx tells how each routed request ended.
+BACKENDS_FILE = "backends.json"
+ENDS_PIPE = "ends"
 
 
 @frozen_dataclass
@@ -182,6 +185,7 @@ class RenderedFile:
 class Plan:
     """A complete start. `config` maps each option to its value with its history.
 
+    `proxy`: requests go to services elsewhere; the engine is the router, which answers all management routes.
     `machine` describes the hardware, equal for machines of a kind. 0 turns off a timeout or probe interval.
     """
 
@@ -196,6 +200,7 @@ class Plan:
     engine: Engine
     gateway: Gateway
     config: Mapping[str, Value]
+    proxy: bool = False
     machine: str = ""
     download: Download | None = None
     adapters: AdapterPlan | None = None

@@ -24,6 +24,7 @@ Verb = Callable[[Sequence[str], Mapping[str, str]], int]
 # verb → module and purpose. Only the module of the selected verb is imported, to keep the start fast.
 VERBS: Mapping[str, tuple[str, str]] = {
     "serve": ("nim.cli.verbs.serve", "start the service (also without a verb)"),
+    "proxy": ("nim.cli.verbs.proxy", "start one address for many models and replicas; check its backends"),
     "plan": ("nim.cli.verbs.plan", "show what a start would do, and why; needs no GPU, network or engine"),
     "profiles": (
         "nim.cli.verbs.profiles",
@@ -162,7 +163,7 @@ def _run(arguments: Sequence[str]) -> int:
         print(f"usage: {arguments[0]} [-h]: this release does not have it; instead: {ABSENT[arguments[0]]}")
         return 0
     verb, rest = _verb(arguments)
-    if verb == "serve":
+    if verb in ("serve", "proxy"):
         stop_early()
     refuse_other_text(os.environ, arguments)
     run: Verb = import_module(FOREIGN.get(verb) or VERBS[verb][0]).run

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from nim.model_tasks import why_not
 from nim.plan import Plan
-from nim.routes import let_through
+from nim.routes import MODELS, let_through
 
 DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
 
@@ -14,6 +14,9 @@ DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
 def ready_lines(plan: Plan) -> Iterator[str]:
     """Yield the log lines of a ready service: address and model, then a curl command if its route is open."""
     groups = plan.gateway.route_groups
+    if plan.proxy:
+        yield f"ready: {plan.gateway.scheme}://localhost:{plan.gateway.server_port}, models at {MODELS}"
+        return
     url = f"{plan.gateway.scheme}://localhost:{plan.gateway.server_port}"
     name = plan.model.served_names[0] if plan.model.served_names else plan.model.name
     docs = f", docs at {DOCS}" if let_through(DOCS, groups) else ""

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,20 +16,30 @@ READ_BYTES = 65536
 LINE_BYTES = 32768
 
 
-def make_pipes(run_dir: Path) -> None:
-    """Create the missing named pipes in the run directory, replacing anything else of that name."""
+def make_pipes(run_dir: Path, more: Iterable[str] = ()) -> None:
+    """Create the missing named pipes in the run directory, replacing anything else of that name.
+
+    `more` are pipes that another program than PID 1 reads.
+    """
     directory = run_dir / LOG_DIR
     directory.mkdir(mode=0o700, exist_ok=True)
-    for name in NAMES:
+    for name in (*NAMES, *more):
         path = directory / name
         if not path.is_fifo():
             path.unlink(missing_ok=True)
             os.mkfifo(path, 0o600)
 
 
+def existing_pipes(run_dir: Path) -> list[str]:
+    """Return the sorted names of all named pipes of the run directory."""
+    with suppress(OSError):
+        return sorted(path.name for path in (run_dir / LOG_DIR).iterdir() if path.is_fifo())
+    return []
+
+
 def remove_pipes(run_dir: Path) -> None:
     """Delete all named pipes of the run directory."""
-    for name in NAMES:
+    for name in existing_pipes(run_dir):
         (run_dir / LOG_DIR / name).unlink(missing_ok=True)
 
 

@@ -30,10 +30,19 @@ _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
 
 
 class Place:
-    """The name of the file being read, for errors that name the line."""
+    """The name of the file being read, for errors that name the line; `document` says what it should be.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    `begin` is how such a document begins, `check` the command that checks one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        document: str = "the manifest",
+        begin: str = "schema_version: 2.0.0",
+        check: str = "nim profiles --check",
+    ) -> None:
+        self.name, self.document, self.begin, self.check = name, document, begin, check
 
     def at(self, node: Node) -> str:
         """Return `file:line` of a node, for errors."""
@@ -54,8 +63,8 @@ def compose(text: str, place: Place) -> MappingNode:
         raise _syntax_error(error, place) from None
     if not isinstance(node, MappingNode):
         raise ManifestError(
-            f"cannot read the manifest {place.name}: it is not a mapping",
-            hint="begin it with `schema_version: 2.0.0`",
+            f"cannot read {place.document} {place.name}: it is not a mapping",
+            hint=f"begin it with `{place.begin}`",
         )
     if "*" in text:
         _refuse_aliases(node, place, set())
@@ -215,7 +224,7 @@ def _syntax_error(error: YAMLError, place: Place) -> ManifestError:
     said = (getattr(error, name, None) for name in ("context", "problem", "reason"))
     problem = ", ".join(str(words) for words in said if words) or "it is not YAML"
     return ManifestError(
-        f"cannot read the manifest as YAML: {problem} ({where})", hint=f"nim profiles --check {place.name}"
+        f"cannot read {place.document} as YAML: {problem} ({where})", hint=f"{place.check} {place.name}"
     )
 
 
@@ -223,7 +232,9 @@ def _refuse_aliases(node: Node, place: Place, seen: set[int]) -> None:
     """Raise ManifestError for an alias (a node reached twice): it can make a small file huge."""
     if id(node) in seen:
         place.refuse(
-            node, "use a YAML anchor and its alias in a manifest", hint="write the value out where it is used"
+            node,
+            f"use a YAML anchor and its alias in {place.document}",
+            hint="write the value out where it is used",
         )
     seen.add(id(node))
     children = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else node.value

@@ -22,7 +22,7 @@ def read(kind: type, node: Node, place: Place, what: str) -> Any:
         if name not in known:
             _refuse_unknown(name, key, tuple(known), place, what)
         found[name] = _value(
-            hints[name], value, place, _joined(what, name), known[name].metadata.get("pattern")
+            hints[name], value, place, _joined(what, name, place), known[name].metadata.get("pattern")
         )
     for name, declared in known.items():
         if name not in found and is_required(declared):
@@ -110,9 +110,9 @@ def _refuse_unknown(name: str, key: Node, known: tuple[str, ...], place: Place, 
     place.refuse(key, f"use the unknown field '{name}' in {what}", allowed=known, hint=hint)
 
 
-def _joined(what: str, name: str) -> str:
-    """Return `what.name` for errors; only `name` directly below the manifest."""
-    return name if what == "the manifest" else f"{what}.{name}"
+def _joined(what: str, name: str, place: Place) -> str:
+    """Return `what.name` for errors; only `name` directly below the document."""
+    return name if what == place.document else f"{what}.{name}"
 
 
 def _without_none(hint: Any) -> Any:

@@ -50,7 +50,7 @@ def _written(plan: Plan, environ: Mapping[str, str]) -> Iterator[Directory]:
     env = plan.engine.env
     temporary = env.get("TMPDIR") or environ.get("TMPDIR") or TEMPORARY
     yield _temporary(temporary)
-    if env.get("HF_HUB_OFFLINE") != "1":
+    if env.get("HF_HUB_OFFLINE") != "1" and not plan.proxy:
         yield _cache(plan.cache_dir, "NIM_CACHE_PATH")
     if "VLLM_CACHE_ROOT" in env:
         yield _cache(env["VLLM_CACHE_ROOT"], "NIM_RUNTIME_CACHE_PATH")

@@ -90,10 +90,10 @@ def check_nginx(nginx: str, run_dir: Path) -> None:
     """Run `nginx -t` on the rendered files; PreflightError with nginx's message if it fails."""
     for name in (NGINX_FILE, HEALTH_NGINX_FILE):
         if (run_dir / name).exists():
-            _check_configuration(nginx, run_dir, name)
+            test_configuration(nginx, run_dir, name)
 
 
-def _check_configuration(nginx: str, run_dir: Path, name: str) -> None:
+def test_configuration(nginx: str, run_dir: Path, name: str) -> None:
     """Run `nginx -t` on one file; PreflightError with nginx's message if it fails."""
     command = (nginx, "-t", "-q", "-p", str(run_dir), "-c", str(run_dir / name))
     try:

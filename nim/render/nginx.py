@@ -9,6 +9,14 @@ from nim.data_paths import NGINX_TEMPLATES
 from nim.gateway_plan import Gateway, Limits, most_connections
 from nim.model_tasks import why_not
 from nim.render.jinja import environment
+from nim.render.nginx_backends import (
+    HEALTHY,
+    Backends,
+    backend_values,
+    proxy_routes,
+    routed_locations,
+    router_routes,
+)
 from nim.render.nginx_cors import cors_values
 from nim.render.nginx_locations import closed_router_paths, engine_locations, middleware_routes, ready_paths
 from nim.render.nginx_quoting import Verbatim, write
@@ -57,8 +65,11 @@ def render_nginx(
     json_logs: bool,
     open_files: int = 4_096,
     health_only: bool = False,
+    backends: Backends | None = None,
 ) -> str:
     """Return the text of nginx.conf, rendered from its template; `engine_address` is an upstream server.
+
+    With `backends` it is a proxy's, and `engine_address` that of its router.
 
     `open_files` is the hard limit on open files, which nginx cannot raise; the default is conservative.
     `health_only`: the configuration of a second nginx, which has the health port and nothing else.
@@ -82,8 +93,33 @@ def render_nginx(
         lua_file=str(NGINX_TEMPLATES / "api_keys.lua"),
         encrypted=Verbatim(" ssl http2" if gateway.tls else ""),
         cors=cors_values(gateway),
-        **_routes(gateway),
+        who=Verbatim("a backend" if backends else "the engine"),
+        backends=backend_values(backends) if backends else None,
+        **(_routes_of_proxy(gateway, backends) if backends else _routes(gateway)),
     )
+
+
+def _routes_of_proxy(gateway: Gateway, backends: Backends) -> dict[str, Any]:
+    """Return {name in the template: value} of what follows from the routes of a proxy."""
+    by_router = router_routes(gateway)
+    known = {route.path for route in proxy_routes(gateway)} | {route.path for route in by_router}
+    instead = open_instead(gateway.route_groups)
+    return {
+        "routes_hint": Verbatim("GET /v1/models has the models"),
+        "open_instead": sorted(
+            (path, open_path)
+            for path, open_path in instead.items()
+            if path not in known and open_path in {*known, LIVE, READY}
+        ),
+        "live": LIVE,
+        "ready": READY,
+        "ready_paths": [READY],
+        "router_paths": [],
+        "quiet": (STARTUP, HEALTHY),
+        "startup_routes": [route for route in by_router if route.path == STARTUP],
+        "middleware_routes": by_router,
+        "engine_routes": routed_locations(gateway, backends),
+    }
 
 
 def _routes(gateway: Gateway) -> dict[str, Any]:
@@ -129,6 +165,7 @@ def _run_paths(run_dir: str, program: str) -> dict[str, str]:
         "stalled": plan.STALLED_FILE,
         "serving": plan.SERVING_FILE,
         "status_socket": plan.STATUS_SOCKET,
+        "ends": f"{plan.LOG_DIR}/{plan.ENDS_PIPE}",
         "api_keys": plan.API_KEYS_FILE,
         "middleware_socket": plan.MIDDLEWARE_SOCKET,
     }

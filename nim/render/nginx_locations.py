@@ -29,7 +29,8 @@ class Location:
     """An engine route in nginx: its path in a location and in a map, and where requests are sent.
 
     `lost_page`: what answers instead if the middleware, which asks the engine, is not there; None: the engine
-    itself is asked.
+    itself is asked. For a proxy: a pattern of the methods that nginx refuses, the route's name for the
+    router, and the path behind it.
     """
 
     match: Verbatim
@@ -43,20 +44,30 @@ class Location:
     streams_body: bool
     writes_address: bool
     lost_page: Verbatim | None
+    refused_methods: str = ""
+    routed_as: str = ""
+    backend_path: Verbatim = Verbatim("")
 
 
 @frozen_dataclass
 class MiddlewareRoute:
-    """A route of the middleware in nginx."""
+    """A route of the middleware in nginx: its path in the route table, in a location, and behind it."""
 
     path: str
+    match: Verbatim
+    upstream: Verbatim
     asks_for_key: bool
 
 
 def middleware_routes(routes: Iterable[Route], gateway: Gateway) -> list[MiddlewareRoute]:
     """Return a list with a MiddlewareRoute for each of the routes that the middleware answers."""
     return [
-        MiddlewareRoute(path=route.path, asks_for_key=_asks_for_key(route, gateway))
+        MiddlewareRoute(
+            path=route.path,
+            match=Verbatim(f"= {quote(route.path)}"),
+            upstream=Verbatim(quote(f"http://middleware{route.path}")),
+            asks_for_key=asks_for_key(route, gateway),
+        )
         for route in routes
         if route.target is Target.MIDDLEWARE and route.group not in _WITH_BODIES
     ]
@@ -81,10 +92,10 @@ def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location
     for route in routes:
         if route.target is Target.ENGINE or route.group in _WITH_BODIES:
             by_path.setdefault(route.path, []).append(route)
-    return [_location(same, gateway) for same in by_path.values()]
+    return [location_of(same, gateway) for same in by_path.values()]
 
 
-def _location(same: Sequence[Route], gateway: Gateway) -> Location:
+def location_of(same: Sequence[Route], gateway: Gateway) -> Location:
     """Return the Location of routes with the same path; the upstream path is the route table's."""
     route = same[0]
     methods = {method for each in same for method in each.methods}
@@ -108,7 +119,7 @@ def _location(same: Sequence[Route], gateway: Gateway) -> Location:
         websocket=route.websocket,
         readable=readable,
         allow=", ".join(allowed),
-        asks_for_key=_asks_for_key(route, gateway),
+        asks_for_key=asks_for_key(route, gateway),
         max_body_size=_max_body_size(route, gateway),
         streams_body=route.path == ASSET_UPLOAD,
         writes_address=route.path == ASSETS,
@@ -130,7 +141,7 @@ def _lost_page(route: Route) -> Verbatim | None:
     return Verbatim("/_error/middleware") if route.target is Target.MIDDLEWARE else None
 
 
-def _asks_for_key(route: Route, gateway: Gateway) -> bool:
+def asks_for_key(route: Route, gateway: Gateway) -> bool:
     """Return whether nginx asks for an API key on this route; health routes never do."""
     if gateway.api_keys is None or route.group in ALWAYS_OPEN or route.path == ASSET_UPLOAD:
         return False  # the address of an upload is signed

@@ -264,6 +264,14 @@ class Settings:
         default_text="`60`, or half of the engine's time-out",
         ours=True,
     )
+    proxy_backends: str | None = setting(
+        "NIM_PROXY_BACKENDS",
+        TEXT,
+        None,
+        "For `nim proxy` without a file: the backends as JSON, the same as in the file (docs/proxy.md).",
+        default_text="no proxy",
+        ours=True,
+    )
     proxy_connections: int | None = setting(
         "NIM_PROXY_CONNECTIONS",
         WHOLE,

@@ -56,7 +56,9 @@ class Controller:
         self.stopping_since = self._loop.now()
         self.engine = self._engine_restarter()
         self.nginx = self._restarter("nginx", context.policies.nginx, STATUS_SOCKET, self._streams_lost)
-        self.helpers = [self._restarter("middleware", context.policies.middleware, MIDDLEWARE_SOCKET)]
+        self.helpers: list[Restarter] = []
+        if not self._plan.proxy:
+            self.helpers.append(self._restarter("middleware", context.policies.middleware, MIDDLEWARE_SOCKET))
         self.nginx_programs = [self.nginx.program]
         if self._plan.gateway.health_port:  # its nginx serves until the end
             self.helpers.append(self._restarter("health", context.policies.nginx, "health.pid"))
@@ -87,7 +89,9 @@ class Controller:
             cut=lambda since: self.cut_streams.log_cut_streams_soon("the engine was lost", since),
             api_key=self._context.api_key,
         )
-        policy = self._context.policies.engine
+        # The requests that a proxy forwards go on while its router restarts: it has no reason to give up.
+        policies = self._context.policies
+        policy = policies.middleware if self._plan.proxy else policies.engine
         program = Program("engine", self._loop, self._context.supervisor, self._say)
         reader = Program("read_ahead", self._loop, self._context.supervisor, self._say)
         read_ahead = ReadAheadProgram(self._plan.read_ahead, self._run_dir, reader, self._say)
@@ -212,7 +216,7 @@ class Controller:
         cut_at = self._loop.now() + ShutdownBudget.of(self._plan.shutdown_timeout_seconds, serving=True).cut
         nginx.stop()
         killed = False
-        if self._plan.gateway.rereads_files and engine.alive:
+        if self._plan.gateway.rereads_files and not self._plan.proxy and engine.alive:
             yield from self._wait(lambda: not nginx.alive, cut_at - self._loop.now())
             if killed := nginx.alive:
                 engine.signal(signal.SIGKILL)

@@ -16,11 +16,12 @@ from nim.errors import PreflightError
 from nim.event_loop import HANDLED_SIGNALS
 from nim.health.write_status_files import first_state, write_file
 from nim.log_format import Form
-from nim.logging.log_pipes import NAMES, make_pipes, open_pipe, remove_pipes
+from nim.logging.log_pipes import existing_pipes, make_pipes, open_pipe, remove_pipes
 from nim.plan import (
     ADAPTERS_DIR,
     API_KEYS_FILE,
     ASSETS_DIR,
+    ENDS_PIPE,
     NOT_READY_FILE,
     PLAN_FILE,
     STATE_FILE,
@@ -138,7 +139,7 @@ def _drain_ms(plan: Plan) -> int:
     This applies to a shutdown and to a reload. With files that are reread, streams outlive many reloads; at a
     shutdown the controller then has them end by killing the engine.
     """
-    if plan.gateway.rereads_files:
+    if plan.gateway.rereads_files or plan.proxy:
         return RELOAD_MS
     return max(round(ShutdownBudget.of(plan.shutdown_timeout_seconds, serving=True).cut * 1000), 1)
 
@@ -162,7 +163,7 @@ def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
     files += [(PLAN_FILE, plan.to_json(), 0o600), (STATE_FILE, state.to_json(), 0o600)]
     files += [(NOT_READY_FILE, state.health(), 0o600)]
     try:
-        make_pipes(run_dir)
+        make_pipes(run_dir, more=(ENDS_PIPE,) if plan.proxy else ())
         for name, text, mode in files:
             (run_dir / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(run_dir / name, text, mode)
@@ -175,7 +176,7 @@ def _write(plan: Plan, run_dir: Path, more: list[tuple[str, str, int]]) -> None:
 
 def _check_nginx(nginx: str, run_dir: Path) -> None:
     """Run `nginx -t` while holding the log pipes open, else it would block; PreflightError if it fails."""
-    held = [open_pipe(run_dir, name) for name in NAMES]
+    held = [open_pipe(run_dir, name) for name in existing_pipes(run_dir)]
     try:
         checks.check_nginx(nginx, run_dir)
     finally:

@@ -76,6 +76,7 @@ class Service:
             self.log_writer.say,
             environ,
         )
+        self._engine_label = "router" if self.plan.proxy else "engine"
         self._engine_lines = EngineLines()
         self._nginx_records = RepeatedRecords(self.loop, partial(self.log_writer.record, "nginx"))
         self.pipes = {name: self._pipe(name) for name in NAMES}
@@ -128,7 +129,7 @@ class Service:
     def _engine_line(self, line: str) -> None:
         """Mask and parse a line of the engine, write it to stderr and pass it to the engine's restarter."""
         record = self._engine_lines.read(self.log_writer.mask(line))
-        self.log_writer.record("engine", self._quieter(record))
+        self.log_writer.record(self._engine_label, self._quieter(record))
         self.controller.engine.read(record)
 
     def _quieter(self, record: Record) -> Record:

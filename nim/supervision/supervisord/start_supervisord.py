@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from nim.data_paths import SUPERVISORD_CONF
-from nim.logging.log_pipes import NAMES
+from nim.logging.log_pipes import existing_pipes
 from nim.plan import LOG_DIR
 
 PR_SET_PDEATHSIG = 1
@@ -51,7 +51,7 @@ class Supervisord:
             "configuration": str(SUPERVISORD_CONF),
             "environ": dict(environ),
             "log": str(logs / "supervisord"),
-            "pipes": [str(logs / name) for name in NAMES],
+            "pipes": [str(logs / name) for name in existing_pipes(run_dir)],
         }
         assert self.word is not None
         ear, self.word = self.word, None

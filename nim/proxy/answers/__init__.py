@@ -1,0 +1,1 @@
+"""What the router answers itself: the models, health, metadata, metrics, its own state."""

@@ -1,0 +1,1 @@
+"""What keeps the router's knowledge fresh: health, models, addresses, the file of backends, nginx."""

@@ -1,0 +1,1 @@
+"""The whole proxy, started as a user would, before backends that count and echo."""
