@@ -93,11 +93,28 @@ class Engine:
 
 
 @frozen_dataclass
+class RemoteModel:
+    """A model that the service itself fetches from `uri` into `directory`, its own in the cache.
+
+    `load_format` and `ignored` select its weights.
+    """
+
+    uri: str
+    directory: str
+    load_format: str | None = "auto"
+    ignored: tuple[str, ...] = ()
+
+
+@frozen_dataclass
 class Download:
-    """What the engine downloads: the directory that grows, and the size in bytes if known."""
+    """What a start downloads: the directory that grows, and the size in bytes if known.
+
+    `remote`: the service fetches it before the engine starts; None for what the engine downloads itself.
+    """
 
     directory: str
     total_bytes: int | None
+    remote: RemoteModel | None = None
 
 
 @frozen_dataclass
@@ -194,12 +211,18 @@ class Plan:
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
-        data["download"] = Download(**data["download"]) if data["download"] else None
+        data["download"] = _download_from_json(data["download"]) if data["download"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])
         data["files"] = tuple(RenderedFile(**file) for file in data["files"])
         return cls(**data)
+
+
+def _download_from_json(data: Mapping[str, Any]) -> Download:
+    """Return the Download in its JSON values."""
+    remote = RemoteModel(**tuples(data["remote"], "ignored")) if data["remote"] else None
+    return Download(directory=data["directory"], total_bytes=data["total_bytes"], remote=remote)
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:

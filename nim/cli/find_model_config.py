@@ -12,6 +12,7 @@ from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.config.model_config import ModelConfig
 from nim.models.config.read_config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.hub.repositories_to_download import wanted_of
+from nim.models.remote.locate_source import located
 from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries
@@ -42,6 +43,8 @@ def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> Fou
     source = read_source(text, _PLACE)
     if source.path is not None:
         return _of_directory(Path(source.path))
+    if source.remote is not None:
+        return _of_remote(source, settings, environ)
     return _of_repository(source, settings, environ)
 
 
@@ -70,6 +73,19 @@ def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
         return loaded
     stored = indexed_bytes(directory)
     return stored // 2 if stored and stored_dtype(config) == "float32" and not quantized else stored
+
+
+def _of_remote(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
+    """Return the FoundModel of a remote source: from the cache, else read in a temporary directory."""
+    cache_dir = read_host_facts(settings, environ).cache_dir
+    if (path := located(source, cache_dir).path) is not None:
+        return _of_directory(Path(path))
+    from nim.cli.download_remote import fetch_small_files
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        uri = source.remote or ""
+        names = (*SMALL_FILES, INDEX)
+        return _of_directory(fetch_small_files(uri, names, Path(elsewhere), settings, environ))
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:

@@ -29,6 +29,7 @@ RELEASES = ("0.32.",)
 _KNOWN = tuple(
     (phase, re.compile(pattern))
     for phase, pattern in (
+        (Phase.FETCH, r"^fetching \w+://"),
         (Phase.FETCH, r"Starting to load model "),
         (Phase.LOAD, r"Time spent downloading weights for "),
         (Phase.LOAD, _LOADING + r": .*\| (?P<done>\d+)/(?P<all>\d+) "),

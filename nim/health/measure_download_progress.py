@@ -1,5 +1,6 @@
 """Progress of the engine's model download, measured by the bytes in the hub cache."""
 
+import json
 import os
 import re
 from collections import deque
@@ -9,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from nim.frozen_dataclass import frozen_dataclass
+from nim.models.remote.cache_directories import PROGRESS_FILE
 from nim.plan import Download
 
 # A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
@@ -33,6 +35,21 @@ class Found:
 
 
 def scan_download(directory: Path) -> Found:
+    """Return a Found of a download: as its process records it, else by the files of a hub cache directory."""
+    return _recorded(directory) or _scan_hub_cache(directory)
+
+
+def _recorded(directory: Path) -> Found | None:
+    """Return the Found that the service's own downloader records; None without a record."""
+    try:
+        data = json.loads((directory / PROGRESS_FILE).read_bytes())
+        have, total = int(data["have_bytes"]), int(data["total_bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Found(have_bytes=have, partial=have < total, total_bytes=total)
+
+
+def _scan_hub_cache(directory: Path) -> Found:
     """Return a Found of a hub cache directory: allocated bytes, any partial file, total size if known."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:

@@ -59,7 +59,7 @@ def find_candidates(
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}
         if wish.source
-        else facts_by_source(manifest, values, request.environ)
+        else facts_by_source(manifest, values, request.environ, host.cache_dir)
     )
     return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 
@@ -76,7 +76,7 @@ def read_manifest_for(
         return find_manifest(wish.manifest_name, data_paths.PROFILES)
     assert wish.source is not None
     return manifest_for_model(
-        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        wish.source.uri if wish.source.uri != wish.source.path else str(Path(wish.source.path).absolute()),
         facts,
         name=wish.source.name,
         weights_bytes=files.weights_bytes,

@@ -24,6 +24,7 @@ from nim.manifest import (
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories_to_download import download_of
 from nim.models.read_runtime_config import find_beside
+from nim.models.remote.locate_source import located, located_wish, place_of_weights, remote_download
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -42,7 +43,7 @@ from nim.options.option_layers import (
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
-from nim.plan import Model, Plan
+from nim.plan import Download, Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_options import CheckedModel, check_options
 from nim.planning.choose_profile import choose, find_candidates
@@ -68,13 +69,13 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     table = load_options()
     request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
-    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
+    wish = located_wish(wished_model(settings, written.model, written.model_place), host.cache_dir)
     candidates = find_candidates(request, wish, written, host, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
-    source = source_of(wish, manifest, selection.profile)
+    source = source_of(wish, manifest, selection.profile, host.cache_dir)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
     derived = derived_entries(host, source, name, settings.log_level, selection)
@@ -92,7 +93,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         settings=settings,
         host=host,
         model=model_of(manifest, source, config, selection),
-        weights=source.path or source.repository or "",
+        weights=place_of_weights(source, host.cache_dir),
         selection=selection,
         config=config,
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
@@ -100,7 +101,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         table=table,
         manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
-        download=download_of(source, config, request.environ, selection.profile.download_gb),
+        download=download_for(request, source, config, host, selection),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
@@ -136,7 +137,7 @@ def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> Mod
     return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
-def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
+def source_of(wish: ModelWish, manifest: Manifest, profile: Profile, cache_dir: str) -> Source:
     """Return the Source of the weights, with an absolute path: the user's, else the profile's."""
     if wish.source:
         source = wish.source
@@ -144,6 +145,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         text = profile.source or ""
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
+        source = located(source, cache_dir)
     if source.path:
         return replace(source, path=str(Path(source.path).absolute()))
     return source
@@ -193,6 +195,17 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
+def download_for(
+    request: Request, source: Source, config: Mapping[str, Value], host: HostFacts, selection: Selection
+) -> Download | None:
+    """Return the Download of a start: the service's, or the engine's; None if there is none."""
+    size = selection.profile.download_gb
+    if source.remote:
+        allowed = not request.settings.disable_model_download
+        return remote_download(source, config, host.cache_dir, size) if allowed else None
+    return download_of(source, config, request.environ, size)
+
+
 def refuse_missing_engine(settings: Settings) -> None:
     """Raise PreflightError if vLLM is not installed and NIM_ENGINE_COMMAND is not set."""
     if settings.engine_command is None and find_engine() is None:
@@ -211,7 +224,7 @@ def model_of(manifest: Manifest, source: Source, config: Mapping[str, Value], se
     return Model(
         name=manifest.name or source.name,
         served_names=tuple(config["served_model_name"].value),
-        source=source.uri if source.repository else (source.path or ""),
+        source=source.uri,
         path=source.path,
         license_file=file,
         license_name=license_.name if license_ else None,

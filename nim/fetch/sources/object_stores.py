@@ -1,0 +1,127 @@
+"""Models in S3, Google Cloud Storage and Azure, and in stores that speak as they do."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from nim.errors import SettingsError
+from nim.fetch.sources.checksum_lists import CHECKSUMS, read_checksums, with_checksums
+from nim.fetch.sources.credentials import TO_SET, Access, ways_in
+from nim.fetch.sources.remote_files import Digest, RemoteFile, SourceDenied, SourceError
+from nim.fetch.sources.store_client import OPTIONS, RETRIES, read_range, source_error
+from nim.models.remote.uris import EXAMPLES
+
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+ACCOUNTS = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+_MD5 = re.compile(r'"?([0-9a-f]{32})(-\d+)?"?')
+
+
+class ObjectStore:
+    """A directory of a bucket. Its credentials are found at the first listing."""
+
+    def __init__(self, uri: str, environ: Mapping[str, str], certificates: str | None) -> None:
+        self.uri = uri
+        self.scheme, _, rest = uri.partition("://")
+        self._bucket, _, prefix = rest.partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._environ, self._certificates = environ, certificates
+        self._ways = ways_in(self.scheme, environ)
+        self._store: Any = None
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """Return the files below the directory; SourceError if the store refuses, or has none."""
+        for way in self._ways:
+            self._store = self._open(way)
+            try:
+                found = tuple(self._list())
+                break
+            except SourceDenied as error:
+                denied = error
+        else:
+            raise self._denied(denied)
+        if not found:
+            raise SourceError("it has no files there", hint=f"{EXAMPLES[self.scheme]} as the store lists it")
+        checksums = next((file for file in found if file.name == CHECKSUMS), None)
+        text = b"".join(self.read(checksums, 0, checksums.size)) if checksums else b""
+        return with_checksums(found, read_checksums(text.decode(errors="replace")))
+
+    def read(self, file: RemoteFile, start: int, end: int) -> Iterator[memoryview]:
+        """Yield the bytes from `start` to before `end`, as they arrive."""
+        return read_range(self.store, self._prefix + file.name, file, start, end)
+
+    @property
+    def store(self) -> Any:
+        """Return obstore's client of the bucket: that of the listing, else by the first way in."""
+        self._store = self._store or self._open(self._ways[0])
+        return self._store
+
+    def _list(self) -> Iterator[RemoteFile]:
+        """Yield the files below the directory, without those that stand for directories."""
+        try:
+            for batch in obstore.list(self._store, self._prefix or None):
+                for found in batch:
+                    name = found["path"].removeprefix(self._prefix)
+                    if name and not name.endswith("/"):
+                        yield self._file(name, found)
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            raise source_error(error, f"the list of {self.uri}") from error
+
+    def _file(self, name: str, found: Any) -> RemoteFile:
+        """Return a listed object as a RemoteFile; its digest where the ETag is one."""
+        tag = found["e_tag"]
+        match = _MD5.fullmatch(tag or "") if self.scheme != "az" else None
+        digest = Digest(algorithm=f"md5{match[2] or ''}", value=match[1]) if match else None
+        return RemoteFile(name=name, size=found["size"], digest=digest, tag=tag)
+
+    def _denied(self, error: SourceDenied) -> SourceDenied:
+        """Return the error with the credentials that were tried, and those that can be set."""
+        tried = " and ".join(way.name for way in self._ways)
+        return SourceDenied(f"{error.message}, asked with {tried}", hint=TO_SET[self.scheme])
+
+    def _open(self, way: Access) -> Any:
+        """Return obstore's client of the bucket with these credentials. Nothing is asked yet."""
+        client = OPTIONS | ({"root_certificate": self._certificates} if self._certificates else {})
+        options: dict[str, Any] = dict(way.options)
+        endpoint = next(
+            (self._environ[name] for name in ENDPOINTS[self.scheme] if self._environ.get(name)), ""
+        )
+        more: dict[str, Any] = {"client_options": client, "retry_config": RETRIES}
+        try:
+            if self.scheme == "s3":
+                options |= {"endpoint": endpoint} if endpoint else {}
+                options |= {"virtual_hosted_style_request": self._is_virtual_hosted()}
+                return S3Store(self._bucket, **options, **more)
+            if self.scheme == "gs":
+                options |= {"base_url": _with_scheme(endpoint)} if endpoint else {}
+                return GCSStore(self._bucket, **options, **more)
+            options.setdefault("account_name", self._account())
+            options |= {"endpoint": endpoint} if endpoint and "endpoint" not in options else {}
+            return AzureStore(self._bucket, **options, **more)
+        except (exceptions.BaseError, ValueError) as error:
+            said = " ".join(str(error).partition("\n\nDebug source")[0].split())
+            raise SettingsError(f"cannot use {self.uri}: {said}", hint=TO_SET[self.scheme]) from error
+
+    def _is_virtual_hosted(self) -> bool:
+        """Return whether the bucket's name goes into the host: where AWS_S3_USE_PATH_STYLE is off."""
+        return self._environ.get("AWS_S3_USE_PATH_STYLE", "").lower() in ("0", "false", "no")
+
+    def _account(self) -> str:
+        """Return Azure's storage account; SettingsError if no variable names it."""
+        account = next((self._environ[name] for name in ACCOUNTS if self._environ.get(name)), "")
+        if not account:
+            message = f"cannot use {self.uri}: the storage account is not known"
+            raise SettingsError(message, hint=f"{ACCOUNTS[0]}=…")
+        return account
+
+
+def _with_scheme(address: str) -> str:
+    """Return an address with http:// where it has no scheme, as emulators are named."""
+    return address if "://" in address else f"http://{address}"

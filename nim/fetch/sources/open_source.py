@@ -1,0 +1,45 @@
+"""Open the source of a model by its URI; the libraries it needs are imported then."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nim.errors import PreflightError, SettingsError
+from nim.fetch.sources.remote_files import Source
+from nim.models.remote.uris import OBJECT_STORES, WEB
+
+CERTIFICATES = "SSL_CERT_FILE"
+# Names under which other tools take certificates; obstore reads only the first.
+OTHER_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def open_source(uri: str, environ: Mapping[str, str]) -> Source:
+    """Return the Source of a URI; nothing is asked of it. PreflightError if a package is missing."""
+    scheme = uri.partition("://")[0]
+    certificates = _certificates(environ)
+    try:
+        if scheme in OBJECT_STORES:
+            from nim.fetch.sources.object_stores import ObjectStore
+
+            return ObjectStore(uri, environ, certificates)
+        if scheme in WEB:
+            from nim.fetch.sources.web_directories import WebDirectory
+
+            return WebDirectory(uri, environ, certificates)
+        from nim.fetch.sources.model_registries import MODEL_REGISTRIES
+
+        return MODEL_REGISTRIES[scheme](uri, environ, certificates)
+    except ImportError as error:
+        message = f"cannot fetch {uri}: the Python package {error.name} is not installed"
+        raise PreflightError(message, hint="make setup, or pip install 'nim[sources]'") from None
+
+
+def _certificates(environ: Mapping[str, str]) -> str | None:
+    """Return the certificates that are trusted beside the system's, as PEM; None without a variable."""
+    for name in (CERTIFICATES, *OTHER_CERTIFICATES):
+        if path := environ.get(name):
+            try:
+                return Path(path).read_text(encoding="ascii", errors="replace")
+            except OSError as error:
+                message = f"cannot use {name} '{path}' (from the environment): {error.strerror}"
+                raise SettingsError(message, hint=f"ls -l '{path}'; unset {name}") from None
+    return None
