@@ -3,7 +3,7 @@
 import json
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,18 +20,28 @@ _FIRST_ERROR, _FIRST_SERVER_ERROR = 400, 500
 
 
 class HttpRequests:
-    """Requests to one server, with the proxies, certificates and headers of a source."""
+    """Requests to one server, with the proxies, certificates and headers of a source; a context manager."""
 
     def __init__(
         self, environ: Mapping[str, str], certificates: str | None, headers: Mapping[str, str] | None = None
     ) -> None:
         self._environ = environ
+        self._headers = dict(headers or {})
+        self._certificates = certificates
+        self._client: httpx.Client | None = None
+
+    def __enter__(self) -> Self:
         context = ssl.create_default_context()
-        if certificates:
-            context.load_verify_locations(cadata=certificates)
+        if self._certificates:
+            context.load_verify_locations(cadata=self._certificates)
         self._client = httpx.Client(
-            verify=context, headers=dict(headers or {}), timeout=TIMEOUT_SECONDS, follow_redirects=True
+            verify=context, headers=self._headers, timeout=TIMEOUT_SECONDS, follow_redirects=True
         )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client:
+            self._client.close()
 
     def text(self, url: str) -> tuple[str, str]:
         """Return (text, content type) of a document; SourceError if there is none."""
@@ -62,6 +72,7 @@ class HttpRequests:
 
     def _get(self, url: str, method: str = "GET") -> httpx.Response:
         """Return the answer to a request; SourceError for a failure or a status that is an error."""
+        assert self._client
         try:
             # "identity": the length of a compressed answer would not be that of the file.
             answer = self._client.request(method, url, headers={"Accept-Encoding": "identity"})

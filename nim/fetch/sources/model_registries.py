@@ -48,7 +48,8 @@ class ModelScope(_Registry):
         """Return the files of the revision, with the SHA-256 of each."""
         url = f"{self._list_url}?Revision={quote(self._revision, safe='')}&Recursive=true"
         try:
-            data = self._requests.json(url)
+            with self._requests:
+                data = self._requests.json(url)
         except SourceDenied as error:
             how = f"the {MODELSCOPE_TOKEN} that is set" if self._has_token else "no token"
             raise SourceDenied(f"{error.message}, asked with {how}", hint=f"{MODELSCOPE_TOKEN}=…") from error
@@ -73,7 +74,9 @@ class Ngc(_Registry):
             auth = _with_scheme(environ.get(NGC_AUTH) or "authn.nvidia.com")
             headers = {"Authorization": f"Bearer {_ngc_token(auth, key, scope, environ, certificates)}"}
         root = _with_scheme(environ.get(NGC_API) or "api.ngc.nvidia.com")
-        place = "/".join([f"org/{org}", *(f"team/{one}" for one in team), f"models/{model}/versions/{version}"])
+        place = "/".join(
+            [f"org/{org}", *(f"team/{one}" for one in team), f"models/{model}/versions/{version}"]
+        )
         url = f"{root}/v2/{place}/files"
         requests = HttpRequests(environ, certificates, headers)
         super().__init__(uri, requests, url, http_store(url, certificates, headers))
@@ -81,7 +84,8 @@ class Ngc(_Registry):
     def files(self) -> tuple[RemoteFile, ...]:
         """Return the files of the version, page by page."""
         try:
-            found = tuple(self._pages())
+            with self._requests:
+                found = tuple(self._pages())
         except SourceDenied as error:
             how = "the key that is set" if self._has_key else "no key"
             raise SourceDenied(f"{error.message}, asked with {how}", hint=f"{NGC_KEYS[1]}=…") from error
@@ -120,9 +124,9 @@ def _hex(text: str) -> str:
 def _ngc_token(root: str, key: str, scope: str, environ: Mapping[str, str], certificates: str | None) -> str:
     """Return the token that NGC gives for a key; SourceError if it gives none."""
     words = base64.b64encode(f"$oauthtoken:{key}".encode()).decode()
-    requests = HttpRequests(environ, certificates, {"Authorization": f"Basic {words}"})
     try:
-        return str(requests.json(f"{root}/token?service=ngc&scope={quote(scope, safe='')}")["token"])
+        with HttpRequests(environ, certificates, {"Authorization": f"Basic {words}"}) as requests:
+            return str(requests.json(f"{root}/token?service=ngc&scope={quote(scope, safe='')}")["token"])
     except SourceDenied as error:
         raise SourceDenied(f"NGC refuses the key: {error.message}", hint=f"{NGC_KEYS[1]}=…") from error
 

@@ -30,7 +30,7 @@ _FIRST_SERVER_ERROR = 500
 # Signs in an error's chain of causes, as text, and what they mean.
 _CAUSES = (
     (
-        r"non-partial response",
+        r"non-partial response|Range request not supported",
         "it does not serve ranges of a file",
         "a server that does, such as nginx: large files are fetched in parts",
         False,
@@ -65,6 +65,7 @@ _CAUSES = (
         True,
     ),
 )
+_BROKE_OFF = re.compile(r"HTTP error: |error decoding response body|error sending request|body error")
 NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|fd00:ec2|MissingAccount|Account must be specified")
 
 
@@ -117,5 +118,4 @@ def _connection_error(text: str, what: str) -> SourceError:
         if re.search(sign, text):
             return SourceError(f"{where}{meaning}", transient=transient, hint=hint)
     first = " ".join(text.partition("\n\nDebug source")[0].split())
-    broke_off = "error decoding response body" in text or "error sending request" in text
-    return SourceError(f"{first} (while reading {what})", transient=broke_off)
+    return SourceError(f"{first} (while reading {what})", transient=bool(_BROKE_OFF.search(text)))

@@ -33,11 +33,12 @@ class WebDirectory:
     def files(self) -> tuple[RemoteFile, ...]:
         """Return the files below the directory; SourceError if there is no index of it."""
         try:
-            checksums = read_checksums(self._requests.text_if_there(self._url + CHECKSUMS))
-            names = sorted(checksums) or sorted(self._index(self._url, ""))
-            if not names:
-                raise SourceError("its index names no files")
-            return with_checksums((self._file(name) for name in names), checksums)
+            with self._requests:
+                checksums = read_checksums(self._requests.text_if_there(self._url + CHECKSUMS))
+                names = sorted(checksums) or sorted(self._index(self._url, ""))
+                if not names:
+                    raise SourceError("its index names no files")
+                return with_checksums((self._file(name) for name in names), checksums)
         except SourceDenied as error:
             how = f"the {TOKEN} that is set" if self._has_token else "no token"
             raise SourceDenied(f"{error.message}, asked with {how}", hint=f"{TOKEN}=…") from error
