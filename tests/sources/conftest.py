@@ -13,6 +13,7 @@ from nim.plan import RemoteModel
 from tests.unit.models.checkpoint.directories import safetensors
 
 OURS = ("NIM_", "HF_", "AWS_", "GOOGLE_", "AZURE_", "MODELSCOPE_", "NGC_", "SSL_CERT", "STORAGE_EMULATOR")
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -31,7 +32,7 @@ def make_model(directory: Path, size: int = 300_000) -> Path:
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Remove what would be credentials, proxies or certificates of this machine."""
     for name in list(os.environ):
-        if name.startswith(OURS) or name.lower() in PROXIES:
+        if name.startswith(OURS) or name in BUNDLES or name.lower() in PROXIES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -51,6 +51,7 @@ class FileServer:
     clock: float = 0.0
     served: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)  # path and query → JSON of other APIs
+    more_headers: dict[str, str] = field(default_factory=dict)  # of files
 
     def pace(self, count: int) -> None:
         """Wait as long as so many bytes take at the rate of the whole server."""
@@ -162,6 +163,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
         if faults.etags:
             self.send_header("ETag", etag(path))
+        for header, value in self.files.more_headers.items():
+            self.send_header(header, value)
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         if faults.lengths:
             self.send_header("Content-Length", str(end - start))

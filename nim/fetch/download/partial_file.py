@@ -92,6 +92,12 @@ class PartialFile:
             self._hash_to(self.file.size)
         return self._hasher
 
+    def has_no_digest(self) -> None:
+        """Hash again in this service's form: what the source states is not a digest of the bytes."""
+        with self._hashing:
+            self._hasher = Hasher(self.file.size, None)
+            self._hash_to(self.file.size)
+
     def finish(self, place: Path) -> None:
         """Write the bytes to the disk, and rename the file to its own name."""
         os.ftruncate(self._fd, self.file.size)

@@ -10,6 +10,7 @@ import httpx
 
 from nim.fetch.explain_connection_errors import connection_cause
 from nim.fetch.sources.remote_files import SourceDenied, SourceError
+from nim.models.hub.check_connection_variables import OTHER_CERTIFICATES
 
 TIMEOUT_SECONDS = 30.0
 # A listing or a list of checksums; more is no such thing.
@@ -88,7 +89,9 @@ class HttpRequests:
         while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
             causes.append(cause)  # type: ignore[arg-type]
         parts = urlsplit(url)
-        found = connection_cause(causes, f"{parts.scheme}://{parts.netloc}", self._environ)
+        # The hub's client reads one variable for certificates, this one all that are usual.
+        environ = {name: value for name, value in self._environ.items() if name not in OTHER_CERTIFICATES}
+        found = connection_cause(causes, f"{parts.scheme}://{parts.netloc}", environ)
         certain = isinstance(error, httpx.ProxyError) or any(isinstance(one, ssl.SSLError) for one in causes)
         hint = None if "HF_" in found.hint else found.hint
         return SourceError(found.why, transient=not certain, hint=hint)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import obstore
@@ -11,6 +12,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from nim.errors import SettingsError
 from nim.fetch.sources.checksum_lists import CHECKSUMS, read_checksums, with_checksums
 from nim.fetch.sources.credentials import TO_SET, Access, ways_in
+from nim.fetch.sources.http_requests import HttpRequests
 from nim.fetch.sources.remote_files import Digest, RemoteFile, SourceDenied, SourceError
 from nim.fetch.sources.store_client import OPTIONS, RETRIES, read_range, source_error
 from nim.models.remote.uris import EXAMPLES
@@ -21,6 +23,8 @@ ENDPOINTS = {
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
 ACCOUNTS = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+SIGNED_SECONDS = 600
+_CUSTOMER_KEY = "x-amz-server-side-encryption-customer-algorithm"
 _MD5 = re.compile(r'"?([0-9a-f]{32})(-\d+)?"?')
 
 
@@ -55,7 +59,31 @@ class ObjectStore:
 
     def read(self, file: RemoteFile, start: int, end: int) -> Iterator[memoryview]:
         """Yield the bytes from `start` to before `end`, as they arrive."""
-        return read_range(self.store, self._prefix + file.name, file, start, end)
+        try:
+            yield from read_range(self.store, self._prefix + file.name, file, start, end)
+        except SourceDenied as error:
+            raise self._denied(error) from error
+
+    def states_digest(self, file: RemoteFile) -> bool:
+        """Return whether the ETag is the MD5 of the bytes; not of what keys of KMS encrypt."""
+        if self.scheme != "s3" or not (file.digest and file.digest.algorithm.startswith("md5")):
+            return True
+        try:
+            headers = self._headers(file)
+        except SourceError:  # without credentials nothing can be signed
+            return True
+        encryption = headers.get("x-amz-server-side-encryption", "")
+        return not (encryption.startswith("aws:kms") or _CUSTOMER_KEY in headers)
+
+    def _headers(self, file: RemoteFile) -> Mapping[str, str]:
+        """Return the headers that the store has for a file; SourceError if it does not say."""
+        path = self._prefix + file.name
+        try:
+            url = obstore.sign(self.store, "HEAD", path, timedelta(seconds=SIGNED_SECONDS))
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            raise source_error(error, file.name) from error
+        with HttpRequests(self._environ, self._certificates) as requests:
+            return requests.headers(url)
 
     @property
     def store(self) -> Any:
@@ -102,7 +130,8 @@ class ObjectStore:
             if self.scheme == "gs":
                 options |= {"base_url": _with_scheme(endpoint)} if endpoint else {}
                 return GCSStore(self._bucket, **options, **more)
-            options.setdefault("account_name", self._account())
+            if "account_name" not in options:
+                options["account_name"] = self._account()
             options |= {"endpoint": endpoint} if endpoint and "endpoint" not in options else {}
             return AzureStore(self._bucket, **options, **more)
         except (exceptions.BaseError, ValueError) as error:

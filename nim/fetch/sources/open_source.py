@@ -35,11 +35,12 @@ def open_source(uri: str, environ: Mapping[str, str]) -> Source:
 
 def _certificates(environ: Mapping[str, str]) -> str | None:
     """Return the certificates that are trusted beside the system's, as PEM; None without a variable."""
+    found = {}
     for name in (CERTIFICATES, *OTHER_CERTIFICATES):
         if path := environ.get(name):
             try:
-                return Path(path).read_text(encoding="ascii", errors="replace")
+                found[path] = Path(path).read_text(encoding="ascii", errors="replace")
             except OSError as error:
                 message = f"cannot use {name} '{path}' (from the environment): {error.strerror}"
                 raise SettingsError(message, hint=f"ls -l '{path}'; unset {name}") from None
-    return None
+    return "\n".join(found.values()) or None

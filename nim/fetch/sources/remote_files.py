@@ -39,6 +39,9 @@ class Source(Protocol):
     def read(self, file: RemoteFile, start: int, end: int) -> Iterator[memoryview]:
         """Yield the bytes from `start` to before `end`, as they arrive."""
 
+    def states_digest(self, file: RemoteFile) -> bool:
+        """Return whether the file's digest is one of its bytes; asked only if it is not that of what came."""
+
 
 class SourceError(Exception):
     """A source did not do what was asked. `transient`: the same request may succeed later."""

@@ -25,6 +25,7 @@ RETRIES: Any = {"max_retries": 0}
 _STATUS = re.compile(r"non-2xx status code: (\d{3}) ?([\w -]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _ADDRESS = re.compile(r"(https?://[^/\s?\"]+)")
+_DENIED = (401, 403)
 _TRANSIENT = (408, 409, 425, 429)
 _FIRST_SERVER_ERROR = 500
 # Signs in an error's chain of causes, as text, and what they mean.
@@ -54,7 +55,19 @@ _CAUSES = (
         False,
     ),
     (r"InvalidContentType|InvalidMessage|corrupt message", "it does not speak TLS there", "http://…", False),
-    (r"unsuccessful tunnel|tunnel error|407 Proxy", "the proxy lets nobody through to it", None, False),
+    (
+        r"ProxyAuthRequired",
+        "the proxy wants another user and password (407)",
+        "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, with %40 for an @",
+        False,
+    ),
+    (
+        r"TunnelUnsuccessful",
+        "the proxy lets nobody through to it",
+        "NO_PROXY=… its host, if it is to be asked without the proxy",
+        False,
+    ),
+    (r"TunnelUnexpectedEof|TunnelError|ProxyConnect", "the proxy broke off", None, True),
     (r"dns error|failed to lookup address", "its name is not known here", "HTTPS_PROXY=… where needed", True),
     (r"Connection refused|ConnectionRefused", "the connection was refused", None, True),
     (r"operation timed out|deadline has elapsed|TimedOut", "it did not answer in time", None, True),
@@ -95,7 +108,8 @@ def source_error(error: BaseException, what: str) -> SourceError:
     answer = f"{found[1]} {code[1] if code else found[2].strip()}".rstrip() if found else ""
     if isinstance(error, exceptions.PreconditionError):
         return SourceChanged(f"{what} has changed at the source")
-    if isinstance(error, exceptions.UnauthenticatedError | exceptions.PermissionDeniedError):
+    denied = isinstance(error, exceptions.UnauthenticatedError | exceptions.PermissionDeniedError)
+    if denied or status in _DENIED:
         return SourceDenied(f"it refuses access to {what} ({answer or 'without a reason'})")
     if isinstance(error, FileNotFoundError):
         return SourceError(f"{what} is not there ({answer or 'not found'})")
