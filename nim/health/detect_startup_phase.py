@@ -50,6 +50,8 @@ _KNOWN = tuple(
         ),
     )
 )
+# Of the service's own downloader, after which the engine is started.
+_FETCHED = re.compile(r"fetched \w+://")
 _SERVING = "Application startup complete"
 
 
@@ -82,6 +84,9 @@ class Start:
         self.serving = self.serving or _SERVING in line
         if self.phase is Phase.UNKNOWN:
             return None
+        if self.phase is Phase.FETCH and _FETCHED.match(line):
+            self._fetches, self.phase = False, Phase.SELECT
+            return Step(phase=Phase.SELECT, message=DOING[Phase.SELECT])
         for known, pattern in _KNOWN:
             if match := pattern.search(line):
                 phase = known if known is not Phase.FETCH or self._fetches else Phase.LOAD

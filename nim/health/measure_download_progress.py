@@ -12,6 +12,7 @@ from pathlib import Path
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.remote.cache_directories import PROGRESS_FILE
 from nim.plan import Download
+from nim.service_state import DownloadState
 
 # A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
 MOST_FILES = 4096
@@ -119,6 +120,12 @@ class DownloadProgress:
             return None
         (then, before), (now, after) = self._looks[0], self._looks[-1]
         return (after - before) / (now - then) if now > then else None
+
+    @property
+    def state(self) -> DownloadState:
+        """Return bytes and rate as the state of the service has them."""
+        rate = None if self.rate is None else round(self.rate)
+        return DownloadState(have_bytes=self.have_bytes, total_bytes=self.total_bytes, bytes_per_second=rate)
 
     def rest(self, now: float) -> float | None:
         """Return the seconds left after `now` at the present rate; None if unknown or complete."""
