@@ -96,13 +96,14 @@ class Engine:
 class RemoteModel:
     """A model that the service itself fetches from `uri` into `directory`, its own in the cache.
 
-    `load_format` and `ignored` select its weights.
+    `load_format` and `ignored` select its weights. `mirrors` are asked instead of the source, in this order.
     """
 
     uri: str
     directory: str
     load_format: str | None = "auto"
     ignored: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
 
 
 @frozen_dataclass
@@ -221,7 +222,7 @@ class Plan:
 
 def _download_from_json(data: Mapping[str, Any]) -> Download:
     """Return the Download in its JSON values."""
-    remote = RemoteModel(**tuples(data["remote"], "ignored")) if data["remote"] else None
+    remote = RemoteModel(**tuples(data["remote"], "ignored", "mirrors")) if data["remote"] else None
     return Download(directory=data["directory"], total_bytes=data["total_bytes"], remote=remote)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from nim.cli.download_from_hub import Log, logger
 from nim.errors import OutOfReach, SettingsError, WeightsError
 from nim.fetch.download.fetch_model import complete_record, fetch_model, preview, read_small_files
-from nim.fetch.sources.open_source import open_source
+from nim.fetch.sources.open_source import open_sources
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.read_local_model import read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO, needs_weights
@@ -28,7 +28,7 @@ def fetch_remote(
         check_directory(Path(remote.directory), "NIM_CACHE_PATH", settings.cache_probe_timeout)
     done = fetch_model(
         remote,
-        lambda: open_source(remote.uri, environ),
+        lambda: open_sources(remote, environ, log),
         log,
         refresh=refresh,
         show=lambda text: log("INFO", text),
@@ -59,7 +59,7 @@ def preview_remote(
         )
     try:
         refuse_if_forbidden(remote, settings, environ)
-        version, files = preview(remote, open_source(remote.uri, environ), log)
+        version, files = preview(remote, open_sources(remote, environ, log), log)
     except (OutOfReach, SettingsError) as error:
         known = "the size is the manifest's, and" if size else "neither the size nor"
         log("WARNING", f"{known} the files are {'not ' if size else ''}known: {error.message}")
@@ -85,22 +85,21 @@ def remote_files(remote: RemoteModel) -> tuple[dict[str, Path], str]:
 
 
 def fetch_small_files(
-    uri: str, names: Sequence[str], elsewhere: Path, settings: Settings, environ: Mapping[str, str]
+    remote: RemoteModel, names: Sequence[str], settings: Settings, environ: Mapping[str, str]
 ) -> Path:
-    """Fetch the named files below `elsewhere`, those that are there; return the directory.
+    """Fetch those of the named files that are there into the model's directory, which exists; return it.
 
-    The cache stays unchanged. WeightsError if the source has none of them.
+    WeightsError if the source has none of them.
     """
-    remote = RemoteModel(uri=uri, directory=str(elsewhere))
     refuse_if_forbidden(remote, settings, environ)
-    found = read_small_files(remote, open_source(uri, environ), logger(settings, environ), names)
+    log, directory = logger(settings, environ), Path(remote.directory)
+    found = read_small_files(remote, open_sources(remote, environ, log), log, names)
     if not found:
-        raise WeightsError(
-            f"cannot read the model {uri}: it has no config.json", hint="the model's directory"
-        )
+        message = f"cannot read the model {remote.uri}: it has no config.json"
+        raise WeightsError(message, hint="the model's own directory")
     for name, content in found.items():
-        (elsewhere / name).write_bytes(content)
-    return elsewhere
+        (directory / name).write_bytes(content)
+    return directory
 
 
 def _sizes(version: str, files: Mapping[str, int], missing: Mapping[str, int], total: int) -> Row:

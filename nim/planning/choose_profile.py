@@ -9,6 +9,7 @@ from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
+from nim.models.remote.locate_source import model_places
 from nim.models.requested_model import HUB, ModelWish
 from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
@@ -59,7 +60,9 @@ def find_candidates(
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}
         if wish.source
-        else facts_by_source(manifest, values, request.environ, host.cache_dir)
+        else facts_by_source(
+            manifest, values, request.environ, model_places(request.settings, host.cache_dir)
+        )
     )
     return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 

@@ -8,7 +8,7 @@ from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.hub.repositories_to_download import wanted_of
-from nim.models.remote.locate_source import located_wish, remote_model
+from nim.models.remote.locate_source import located_wish, model_places, remote_model
 from nim.models.requested_model import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.options.derived_options import cache_entries, default_entries, revision_entries
 from nim.options.option_layers import environment_entries, profile_entries
@@ -65,7 +65,7 @@ def find_sources(request: Request, choice: Choice) -> Sources:
         wanted |= {
             one: profile.download_gb if one.repository == own else None for one in found if one not in wanted
         }
-        if remote := remote_model(source, config, finder.cache_dir):
+        if remote := remote_model(source, config, finder.places):
             remotes.setdefault(remote, profile.download_gb)
         elif source.path and source.path not in directories:
             finder.refuse_incomplete(source, config)
@@ -95,8 +95,8 @@ class _Finder:
         )
         engine = None if request.other_machine else find_engine()
         self._around = read_host_facts(request.settings, request.environ)
-        self.cache_dir = self._around.cache_dir
-        self._wish: ModelWish = located_wish(wish, self.cache_dir)
+        self.places = model_places(request.settings, self._around.cache_dir)
+        self._wish: ModelWish = located_wish(wish, self.places)
         found = find_candidates(request, self._wish, self.written, self._around, engine)
         self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
         self._files = found.files
@@ -111,7 +111,7 @@ class _Finder:
 
     def source(self, profile: Profile) -> Source:
         """Return the Source of a profile's weights."""
-        return source_of(self._wish, self.manifest, profile, self.cache_dir)
+        return source_of(self._wish, self.manifest, profile, self.places)
 
     def config(self, profile: Profile) -> dict[str, Value]:
         """Return option → Value, resolved as far as it does not depend on the machine."""

@@ -24,7 +24,14 @@ from nim.manifest import (
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories_to_download import download_of
 from nim.models.read_runtime_config import find_beside
-from nim.models.remote.locate_source import located, located_wish, place_of_weights, remote_download
+from nim.models.remote.locate_source import (
+    ModelPlaces,
+    located,
+    located_wish,
+    model_places,
+    place_of_weights,
+    remote_download,
+)
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dir_variables import home_entries, place_entries
 from nim.options.cpu_defaults import cpu_entries
@@ -71,11 +78,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
-    wish = located_wish(wished_model(settings, written.model, written.model_place), host.cache_dir)
+    places = model_places(settings, host.cache_dir)
+    wish = located_wish(wished_model(settings, written.model, written.model_place), places)
     candidates = find_candidates(request, wish, written, host, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
-    source = source_of(wish, manifest, selection.profile, host.cache_dir)
+    source = source_of(wish, manifest, selection.profile, places)
     from_files = file_layers(selection, source, table, settings)
     name = manifest.name or source.name
     derived = derived_entries(host, source, name, settings.log_level, selection)
@@ -101,7 +109,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         table=table,
         manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
-        download=download_for(request, source, config, host, selection),
+        download=download_for(request, source, config, places, selection),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
@@ -137,7 +145,7 @@ def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> Mod
     return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
-def source_of(wish: ModelWish, manifest: Manifest, profile: Profile, cache_dir: str) -> Source:
+def source_of(wish: ModelWish, manifest: Manifest, profile: Profile, places: ModelPlaces) -> Source:
     """Return the Source of the weights, with an absolute path: the user's, else the profile's."""
     if wish.source:
         source = wish.source
@@ -145,7 +153,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile, cache_dir: 
         text = profile.source or ""
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
-        source = located(source, cache_dir)
+        source = located(source, places)
     if source.path:
         return replace(source, path=str(Path(source.path).absolute()))
     return source
@@ -196,13 +204,13 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
 
 
 def download_for(
-    request: Request, source: Source, config: Mapping[str, Value], host: HostFacts, selection: Selection
+    request: Request, source: Source, config: Mapping[str, Value], places: ModelPlaces, selection: Selection
 ) -> Download | None:
     """Return the Download of a start: the service's, or the engine's; None if there is none."""
     size = selection.profile.download_gb
     if source.remote:
         allowed = not request.settings.disable_model_download
-        return remote_download(source, config, host.cache_dir, size) if allowed else None
+        return remote_download(source, config, places, size) if allowed else None
     return download_of(source, config, request.environ, size)
 
 

@@ -18,7 +18,7 @@ def fetch_for_engine(remote: RemoteModel, environ: Mapping[str, str]) -> None:
 
     if complete_record(remote):
         return
-    from nim.fetch.sources.open_source import open_source
+    from nim.fetch.sources.open_source import open_sources
 
     secrets = known_secrets(environ)
 
@@ -28,7 +28,7 @@ def fetch_for_engine(remote: RemoteModel, environ: Mapping[str, str]) -> None:
         sys.stderr.flush()
 
     try:
-        done = fetch_model(remote, lambda: open_source(remote.uri, environ), log)
+        done = fetch_model(remote, lambda: open_sources(remote, environ, log), log)
     except NimError as error:
         _exit(error, log)
     log("INFO", f"fetched {remote.uri}: {done.fetched_bytes / 1e6:.1f} MB in {done.seconds:.1f} s")

@@ -29,6 +29,7 @@ from nim.models.remote.cache_directories import (
     CachedFile,
     SnapshotRecord,
     read_record,
+    read_record_of,
     record_path,
 )
 from nim.models.remote.uris import example_of
@@ -112,6 +113,7 @@ class _ModelFetch:
         self._version = version_of(tuple(listed.values()))
         self._snapshot = self._directory / SNAPSHOTS / self._version
         self._snapshot.mkdir(parents=True, exist_ok=True)
+        self._once = read_record_of(self._directory, self._version)
         names = list(listed)
         if has_index(names, self._remote.load_format):
             self._transfer([listed[INDEX]])
@@ -159,7 +161,21 @@ class _ModelFetch:
         """Return whether the snapshot has the file, perhaps now, as a link into the one before it."""
         place = self._snapshot / file.name
         mark = self._snapshot / f".{file.name.replace('/', '%')}.digest"
-        return file.name in self._done or self._take_finished(file, place, mark) or self._link(file, place)
+        return (
+            file.name in self._done
+            or self._take_recorded(file, place)
+            or self._take_finished(file, place, mark)
+            or self._link(file, place)
+        )
+
+    def _take_recorded(self, file: RemoteFile, place: Path) -> bool:
+        """Return whether the snapshot was complete once and still has the file, as its record says."""
+        recorded = self._once.files.get(file.name) if self._once else None
+        with suppress(OSError):
+            if recorded and place.stat().st_size == recorded.size == file.size:
+                self._done[file.name] = recorded
+                return True
+        return False
 
     def _take_finished(self, file: RemoteFile, place: Path, mark: Path) -> bool:
         """Return whether an interrupted fetch of the same version has finished the file, as its mark says."""

@@ -12,6 +12,7 @@ from nim.fetch.sources.store_client import read_range
 from nim.fetch.sources.web_directories import http_store
 
 MODELSCOPE_TOKEN, MODELSCOPE_DOMAIN = "MODELSCOPE_API_TOKEN", "MODELSCOPE_DOMAIN"
+HF_TOKEN = "HF_TOKEN"  # noqa: S105 (a variable's name)
 NGC_KEYS = ("NGC_CLI_API_KEY", "NGC_API_KEY")
 NGC_API, NGC_AUTH = "NGC_API_ENDPOINT", "NGC_AUTHN_ENDPOINT"
 _DEFAULT_REVISION = "master"
@@ -106,6 +107,43 @@ class Ngc(_Registry):
                 return
 
 
+class HuggingFace(_Registry):
+    """A repository of the hub, fetched by the service: `hf://ORG/NAME[:REVISION]`, beside mirrors."""
+
+    def __init__(self, uri: str, environ: Mapping[str, str], certificates: str | None) -> None:
+        self._name, _, revision = uri.partition("://")[2].partition(":")
+        self._revision = revision or "main"
+        token = environ.get(HF_TOKEN, "")
+        self._has_token = bool(token)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._certificates = certificates
+        self._root = (environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+        super().__init__(uri, HttpRequests(environ, certificates, self._headers), "", None)
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        """Return the files of the revision's commit, with the SHA-256 of large ones."""
+        revision = quote(self._revision, safe="")
+        try:
+            with self._requests:
+                url = f"{self._root}/api/models/{self._name}/revision/{revision}?blobs=true"
+                data = self._requests.json(url)
+        except SourceDenied as error:
+            how = f"the {HF_TOKEN} that is set" if self._has_token else "no token"
+            raise SourceDenied(f"{error.message}, asked with {how}", hint=f"{HF_TOKEN}=…") from error
+        url = f"{self._root}/{self._name}/resolve/{data['sha']}"
+        self._store = http_store(url, self._certificates, self._headers)
+        return with_checksums(map(_hub_file, data.get("siblings") or ()), {})
+
+
+def _hub_file(entry: Mapping[str, Any]) -> RemoteFile:
+    """Return an entry of the hub's listing as a RemoteFile."""
+    value = (entry.get("lfs") or {}).get("sha256")
+    digest = Digest(algorithm="sha256", value=value) if value else None
+    return RemoteFile(
+        name=entry["rfilename"], size=int(entry["size"]), digest=digest, tag=entry.get("blobId")
+    )
+
+
 def _modelscope_file(entry: Mapping[str, Any]) -> RemoteFile:
     """Return an entry of ModelScope's listing as a RemoteFile."""
     value = str(entry.get("Sha256") or "")
@@ -141,6 +179,7 @@ def _with_scheme(address: str) -> str:
 
 
 MODEL_REGISTRIES: Mapping[str, Callable[[str, Mapping[str, str], str | None], Source]] = {
+    "hf": HuggingFace,
     "modelscope": ModelScope,
     "ngc": Ngc,
 }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -39,23 +40,14 @@ class ObjectStore:
         self._environ, self._certificates = environ, certificates
         self._ways = ways_in(self.scheme, environ)
         self._store: Any = None
+        self._listed: dict[str, RemoteFile] = {}
 
     def files(self) -> tuple[RemoteFile, ...]:
         """Return the files below the directory; SourceError if the store refuses, or has none."""
-        for way in self._ways:
-            self._store = self._open(way)
-            try:
-                found = tuple(self._list())
-                break
-            except SourceDenied as error:
-                denied = error
-        else:
-            raise self._denied(denied)
+        found = self._list_with_access()
         if not found:
             raise SourceError("it has no files there", hint=f"{EXAMPLES[self.scheme]} as the store lists it")
-        checksums = next((file for file in found if file.name == CHECKSUMS), None)
-        text = b"".join(self.read(checksums, 0, checksums.size)) if checksums else b""
-        return with_checksums(found, read_checksums(text.decode(errors="replace")))
+        return with_checksums(found, read_checksums(self.text_if_there(CHECKSUMS)))
 
     def read(self, file: RemoteFile, start: int, end: int) -> Iterator[memoryview]:
         """Yield the bytes from `start` to before `end`, as they arrive."""
@@ -63,6 +55,22 @@ class ObjectStore:
             yield from read_range(self.store, self._prefix + file.name, file, start, end)
         except SourceDenied as error:
             raise self._denied(error) from error
+
+    def sizes(self) -> dict[str, int]:
+        """Return {name: bytes} of the files below the directory, perhaps none."""
+        return {file.name: file.size for file in self._list_with_access()}
+
+    def text_if_there(self, name: str) -> str:
+        """Return the text of a file; "" if the last listing has none of this name."""
+        file = self._listed.get(name)
+        return b"".join(self.read(file, 0, file.size)).decode(errors="replace") if file else ""
+
+    def put(self, name: str, content: Path | bytes) -> None:
+        """Upload a file, or bytes, to this name; large ones in parts."""
+        try:
+            obstore.put(self.store, self._prefix + name, content)
+        except (exceptions.BaseError, ValueError) as error:
+            raise source_error(error, name) from error
 
     def states_digest(self, file: RemoteFile) -> bool:
         """Return whether the ETag is the MD5 of the bytes; not of what keys of KMS encrypt."""
@@ -90,6 +98,19 @@ class ObjectStore:
         """Return obstore's client of the bucket: that of the listing, else by the first way in."""
         self._store = self._store or self._open(self._ways[0])
         return self._store
+
+    def _list_with_access(self) -> tuple[RemoteFile, ...]:
+        """Return the listed files, by the first way in that is not refused; SourceDenied without one."""
+        for way in self._ways:
+            self._store = self._open(way)
+            try:
+                found = tuple(self._list())
+            except SourceDenied as error:
+                denied = error
+            else:
+                self._listed = {file.name: file for file in found}
+                return found
+        raise self._denied(denied)
 
     def _list(self) -> Iterator[RemoteFile]:
         """Yield the files below the directory, without those that stand for directories."""

@@ -1,20 +1,37 @@
 """Open the source of a model by its URI; the libraries it needs are imported then."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nim.errors import PreflightError, SettingsError
+from nim.fetch.sources.directories import Directory
 from nim.fetch.sources.remote_files import Source
+from nim.models.remote.locate_source import ORIGINAL
 from nim.models.remote.uris import OBJECT_STORES, WEB
+from nim.plan import RemoteModel
+
+Log = Callable[[str, str], None]
 
 CERTIFICATES = "SSL_CERT_FILE"
 # Names under which other tools take certificates; obstore reads only the first.
 OTHER_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
+def open_sources(remote: RemoteModel, environ: Mapping[str, str], log: Log) -> Source:
+    """Return the Source of a model: its own, or its mirrors, tried in turn."""
+    if not remote.mirrors:
+        return open_source(remote.uri, environ)
+    from nim.fetch.sources.mirrors import Mirrors, mirror_uri
+
+    uris = [remote.uri if one == ORIGINAL else mirror_uri(one, remote.uri) for one in remote.mirrors]
+    return Mirrors(remote.uri, uris, lambda uri: open_source(uri, environ), log)
+
+
 def open_source(uri: str, environ: Mapping[str, str]) -> Source:
     """Return the Source of a URI; nothing is asked of it. PreflightError if a package is missing."""
     scheme = uri.partition("://")[0]
+    if scheme.startswith("/"):
+        return Directory(uri)
     certificates = _certificates(environ)
     try:
         if scheme in OBJECT_STORES:

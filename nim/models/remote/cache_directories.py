@@ -75,11 +75,23 @@ def record_path(directory: Path, version: str) -> Path:
 
 def read_record(directory: Path) -> SnapshotRecord | None:
     """Return the SnapshotRecord of the complete snapshot; None if there is none or it is unreadable."""
+    with suppress(OSError):
+        return read_record_of(directory, (directory / CURRENT).readlink().name)
+    return None
+
+
+def read_record_of(directory: Path, version: str) -> SnapshotRecord | None:
+    """Return the SnapshotRecord of a version; None if there is none or it is unreadable."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        version = (directory / CURRENT).readlink().name
         data: dict[str, Any] = json.loads(record_path(directory, version).read_bytes())
         files = {name: CachedFile(**one) for name, one in data["files"].items()}
         return SnapshotRecord(
             uri=data["uri"], version=data["version"], listed=tuple(data["listed"]), files=files
         )
     return None
+
+
+def all_directories(cache_dir: str | Path) -> tuple[Path, ...]:
+    """Return the directories of all models that the service has fetched, or begun to."""
+    found = (path for path in (Path(cache_dir) / SOURCES).glob("*/*") if path.is_dir())
+    return tuple(sorted(found))

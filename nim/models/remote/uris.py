@@ -29,7 +29,7 @@ _NGC = re.compile(rf"{_WORD}/({_WORD}/)?{_WORD}:[\w.+-]+", re.ASCII)
 
 def example_of(uri: str) -> str:
     """Return the form that a URI of this scheme has."""
-    return EXAMPLES[uri.partition("://")[0]]
+    return EXAMPLES.get(uri.partition("://")[0], "hf://ORG/NAME[:REVISION]")
 
 
 def is_remote(text: str) -> bool:
