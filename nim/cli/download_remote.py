@@ -6,7 +6,8 @@ from typing import Any
 
 from nim.cli.download_from_hub import Log, logger
 from nim.errors import OutOfReach, SettingsError, WeightsError
-from nim.fetch.download.fetch_model import complete_record, fetch_model, preview, read_small_files
+from nim.fetch.download.fetch_model import complete_record, fetch_model
+from nim.fetch.download.list_source import preview, read_small_files
 from nim.fetch.sources.open_source import open_sources
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.read_local_model import read_snapshot

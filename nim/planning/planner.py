@@ -78,8 +78,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     written = read_written(request, table)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
-    places = model_places(settings, host.cache_dir)
-    wish = located_wish(wished_model(settings, written.model, written.model_place), places)
+    wish, places = located_model(settings, written, host)
     candidates = find_candidates(request, wish, written, host, engine)
     manifest = candidates.manifest
     selection = choose(request, wish, candidates)
@@ -116,6 +115,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def located_model(settings: Settings, written: Written, host: HostFacts) -> tuple[ModelWish, ModelPlaces]:
+    """Return (the requested model with its place in the cache, where such models are kept)."""
+    places = model_places(settings, host.cache_dir)
+    return located_wish(wished_model(settings, written.model, written.model_place), places), places
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:

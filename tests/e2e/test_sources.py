@@ -97,7 +97,7 @@ for _ in $(seq "$SECONDS_TO_READY"); do
 done
 url="http://127.0.0.1:$NIM_SERVER_PORT/v1/chat/completions"
 curl -s "$url" -H 'Content-Type: application/json' -d "$QUESTION"
-kill -INT $service
+kill -TERM $service
 wait $service
 """
 

@@ -83,4 +83,4 @@ def fetch(tmp_path: Path) -> Downloader:
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the pauses before further tries short."""
     monkeypatch.setattr("nim.fetch.download.transfer.FIRST_DELAY_SECONDS", 0.01)
-    monkeypatch.setattr("nim.fetch.download.fetch_model.FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr("nim.fetch.download.list_source.FIRST_DELAY_SECONDS", 0.01)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import OutOfReach, PreflightError, WeightsError
-from nim.fetch.download import fetch_model as module
+from nim.fetch.download.fetch_refusals import AGAIN
 from tests.sources.conftest import Downloader, make_model
 from tests.sources.file_server import serving_files
 
@@ -78,7 +78,7 @@ def test_a_server_that_stays_ill_is_given_up(model: Path, fetch: Downloader) -> 
         with pytest.raises(OutOfReach, match=r"it answered 503 .* for ") as caught:
             fetch(f"{server.url}/model")
         assert caught.value.exit_code == 6
-        assert caught.value.hint == module.AGAIN
+        assert caught.value.hint == AGAIN
         server.faults.statuses.clear()
         fetch(f"{server.url}/model")
         assert fetch.same(f"{server.url}/model", model / "model")

@@ -1,25 +1,22 @@
 """Fetch a model from its source into the cache; nothing is asked of the network if it is complete there."""
 
-import errno
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
+from nim.errors import WeightsError
+from nim.fetch.download.fetch_refusals import check_room, refusal
+from nim.fetch.download.list_source import index_names, listed_files
 from nim.fetch.download.model_lock import held
 from nim.fetch.download.partial_file import PartialFile
 from nim.fetch.download.progress import Show, shown, write_progress
-from nim.fetch.download.transfer import FIRST_DELAY_SECONDS, TRIES, Log, Transfer
+from nim.fetch.download.transfer import Log, Transfer
 from nim.fetch.format_size import format_size
 from nim.fetch.sources.remote_files import RemoteFile, Source, SourceError, version_of
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
-from nim.models.checkpoint.explanations.download_again_command import Origin
-from nim.models.checkpoint.find_shards import read_index
 from nim.models.checkpoint.select_weight_files import INDEX, has_index
 from nim.models.remote.cache_directories import (
     CURRENT,
@@ -32,11 +29,7 @@ from nim.models.remote.cache_directories import (
     read_record_of,
     record_path,
 )
-from nim.models.remote.uris import example_of
 from nim.plan import RemoteModel
-
-AGAIN = "the same command again goes on where this one ended"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @frozen_dataclass
@@ -58,7 +51,7 @@ def complete_record(remote: RemoteModel) -> SnapshotRecord | None:
     if record is None:
         return None
     with suppress(WeightsError):
-        index = _index_names(remote, directory / CURRENT / INDEX, record.listed)
+        index = index_names(remote, directory / CURRENT / INDEX, record.listed)
         wanted = files_to_fetch(remote.uri, record.listed, remote.load_format, remote.ignored, index)
         return record if set(wanted) <= record.files.keys() else None
     return None
@@ -90,7 +83,7 @@ def fetch_model(
                 if not is_complete():
                     return _ModelFetch(remote, open_source(), log, show).run(began)
         except (SourceError, OSError) as error:
-            raise _refusal(remote, error) from error
+            raise refusal(remote, error) from error
     record = complete_record(remote)
     assert record
     total = sum(file.size for file in record.files.values())
@@ -117,7 +110,7 @@ class _ModelFetch:
         names = list(listed)
         if has_index(names, self._remote.load_format):
             self._transfer([listed[INDEX]])
-        index = _index_names(self._remote, self._snapshot / INDEX, names)
+        index = index_names(self._remote, self._snapshot / INDEX, names)
         wanted = files_to_fetch(
             self._remote.uri, names, self._remote.load_format, self._remote.ignored, index
         )
@@ -141,7 +134,7 @@ class _ModelFetch:
         opened = [PartialFile(partial / file.name, file) for file in files]
         missing = sum(file.file.size - file.have_bytes for file in opened)
         try:
-            _check_room(self._remote, missing)
+            check_room(self._remote, missing)
             if files and whole:
                 total = sum(file.size for file in files)
                 rest = f", {format_size(total - missing)} of them are here" if missing < total else ""
@@ -225,64 +218,6 @@ class _ModelFetch:
         shutil.rmtree(self._directory / PARTIAL, ignore_errors=True)
 
 
-def preview(remote: RemoteModel, source: Source, log: Log) -> tuple[str, dict[str, int]]:
-    """Return (version, {name: bytes}) of what would be fetched; nothing is kept. NimError if that fails."""
-    try:
-        listed = {file.name: file for file in listed_files(source, log)}
-        index: Collection[str] = ()
-        if has_index(list(listed), remote.load_format):
-            with tempfile.TemporaryDirectory() as elsewhere:
-                file = Path(elsewhere) / INDEX
-                file.write_bytes(b"".join(source.read(listed[INDEX], 0, listed[INDEX].size)))
-                index = _index_names(remote, file, list(listed))
-    except SourceError as error:
-        raise _refusal(remote, error) from error
-    wanted = files_to_fetch(remote.uri, list(listed), remote.load_format, remote.ignored, index)
-    return version_of(tuple(listed.values())), {name: listed[name].size for name in wanted}
-
-
-def read_small_files(remote: RemoteModel, source: Source, log: Log, names: Sequence[str]) -> dict[str, bytes]:
-    """Return {name: content} of those of the named files that the source has. NimError if that fails."""
-    try:
-        listed = {file.name: file for file in listed_files(source, log)}
-        files = [listed[name] for name in names if name in listed]
-        return {file.name: b"".join(source.read(file, 0, file.size)) for file in files}
-    except SourceError as error:
-        raise _refusal(remote, error) from error
-
-
-def listed_files(source: Source, log: Log) -> tuple[RemoteFile, ...]:
-    """Return the source's files; what is transient is retried with a growing delay, and logged."""
-    for number in range(1, TRIES + 1):
-        try:
-            return source.files()
-        except SourceError as error:
-            if not error.transient:
-                raise
-            delay = FIRST_DELAY_SECONDS * 2.0 ** (number - 1)
-            log("WARNING", f"{source.uri}: {error.message}: again in {delay:g} s (try {number} of {TRIES})")
-            time.sleep(delay)
-    return source.files()
-
-
-def _index_names(remote: RemoteModel, file: Path, names: Collection[str]) -> Collection[str]:
-    """Return the weight files that the model's index names; () if it has none or it does not matter."""
-    if not has_index(names, remote.load_format):
-        return ()
-    return read_index(file, Origin(download=f"nim fetch --refresh --model-uri {remote.uri}"))
-
-
-def _check_room(remote: RemoteModel, need: int) -> None:
-    """Raise PreflightError if the missing bytes do not fit on the cache's disk."""
-    free = shutil.disk_usage(remote.directory).free
-    if need > free:
-        raise PreflightError(
-            f"cannot fetch {remote.uri}: {format_size(need)} are missing, and '{remote.directory}' has "
-            f"{format_size(free)} free",
-            hint=f"df -h '{remote.directory}', or NIM_CACHE_PATH=… elsewhere",
-        )
-
-
 def _fetched(directory: Path, record: SnapshotRecord, fetched: int, began: float) -> Fetched:
     """Return Fetched for a complete snapshot."""
     return Fetched(
@@ -293,23 +228,3 @@ def _fetched(directory: Path, record: SnapshotRecord, fetched: int, began: float
         fetched_bytes=fetched,
         seconds=time.monotonic() - began,
     )
-
-
-def _refusal(remote: RemoteModel, error: SourceError | OSError) -> NimError:
-    """Return the NimError for a fetch that failed: of the source, or of the cache's disk."""
-    if isinstance(error, SourceError):
-        kind = OutOfReach if error.transient else WeightsError
-        otherwise = (
-            AGAIN if error.transient else f"the directory as its source names it: {example_of(remote.uri)}"
-        )
-        return kind(f"cannot fetch {remote.uri}: {error.message}", hint=error.hint or otherwise)
-    where = error.filename or remote.directory
-    if error.errno in FULL:
-        message = f"cannot fetch {remote.uri}: no space is left in '{remote.directory}'"
-        return PreflightError(message, hint=f"df -h '{remote.directory}'")
-    hint = (
-        f"chown {os.geteuid()}:{os.getegid()} '{where}'"
-        if error.errno in (errno.EACCES, errno.EPERM)
-        else None
-    )
-    return PreflightError(f"cannot fetch {remote.uri} into '{where}': {error.strerror}", hint=hint)

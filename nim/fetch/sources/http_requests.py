@@ -1,6 +1,7 @@
 """Ask a web server for small documents, and turn failures into those of a source."""
 
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any, Self
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from nim.fetch.explain_connection_errors import connection_cause
-from nim.fetch.sources.remote_files import SourceDenied, SourceError
+from nim.fetch.sources.remote_files import SourceDenied, SourceError, SourceOutOfReach
 from nim.models.hub.check_connection_variables import OTHER_CERTIFICATES
 
 TIMEOUT_SECONDS = 30.0
@@ -92,9 +93,16 @@ class HttpRequests:
         # The hub's client reads one variable for certificates, this one all that are usual.
         environ = {name: value for name, value in self._environ.items() if name not in OTHER_CERTIFICATES}
         found = connection_cause(causes, f"{parts.scheme}://{parts.netloc}", environ)
-        certain = isinstance(error, httpx.ProxyError) or any(isinstance(one, ssl.SSLError) for one in causes)
         hint = None if "HF_" in found.hint else found.hint
-        return SourceError(found.why, transient=not certain, hint=hint)
+        if isinstance(error, httpx.ProxyError) or any(map(_is_certain, causes)):
+            return SourceOutOfReach(found.why, hint=hint)
+        return SourceError(found.why, transient=True, hint=hint)
+
+
+def _is_certain(error: BaseException) -> bool:
+    """Return whether the next try would fail, too: for a certificate, or a name that nobody knows."""
+    unknown = isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN
+    return unknown or isinstance(error, ssl.SSLError)
 
 
 class SourceNotFound(SourceError):

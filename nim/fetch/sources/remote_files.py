@@ -51,6 +51,10 @@ class SourceError(Exception):
         self.message, self.transient, self.hint = message, transient, hint
 
 
+class SourceOutOfReach(SourceError):
+    """Nothing can be asked of the source: its name is not known, or a certificate or proxy is refused."""
+
+
 class SourceChanged(SourceError):
     """A file at the source is not the one that was listed."""
 

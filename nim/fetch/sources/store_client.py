@@ -8,7 +8,13 @@ from typing import Any
 import obstore
 from obstore import exceptions
 
-from nim.fetch.sources.remote_files import RemoteFile, SourceChanged, SourceDenied, SourceError
+from nim.fetch.sources.remote_files import (
+    RemoteFile,
+    SourceChanged,
+    SourceDenied,
+    SourceError,
+    SourceOutOfReach,
+)
 
 # Chunks are passed on as they arrive once they have this size, so that little is lost with the process.
 CHUNK_BYTES = 16 * 1024
@@ -68,7 +74,13 @@ _CAUSES = (
         False,
     ),
     (r"TunnelUnexpectedEof|TunnelError|ProxyConnect", "the proxy broke off", None, True),
-    (r"dns error|failed to lookup address", "its name is not known here", "HTTPS_PROXY=… where needed", True),
+    (
+        r"Name or service not known|nodename nor servname|No address associated",
+        "its name is not known here",
+        "HTTPS_PROXY=… where only a proxy knows it",
+        False,
+    ),
+    (r"dns error|failed to lookup address", "no name server answers for its name", None, True),
     (r"Connection refused|ConnectionRefused", "the connection was refused", None, True),
     (r"operation timed out|deadline has elapsed|TimedOut", "it did not answer in time", None, True),
     (
@@ -130,6 +142,8 @@ def _connection_error(text: str, what: str) -> SourceError:
     where = f"{address[1]}: " if address else ""
     for sign, meaning, hint, transient in _CAUSES:
         if re.search(sign, text):
-            return SourceError(f"{where}{meaning}", transient=transient, hint=hint)
+            if not transient:
+                return SourceOutOfReach(f"{where}{meaning}", hint=hint)
+            return SourceError(f"{where}{meaning}", transient=True, hint=hint)
     first = " ".join(text.partition("\n\nDebug source")[0].split())
     return SourceError(f"{first} (while reading {what})", transient=bool(_BROKE_OFF.search(text)))
