@@ -1,8 +1,8 @@
 """`python -m bench.sources`: the downloader beside the libraries used bare, in alternating rounds.
 
-The weights are random bytes in three files. nginx serves them as a web directory; moto serves them as S3, and is
-slower than any of its clients. Each measurement is a process of its own. Nothing is asserted: the figures go to
-docs/sources.md, with the machine.
+The weights are random bytes in three files. nginx serves them as a web directory; moto serves them as S3.
+Each measurement is a process of its own. Nothing is asserted: the figures go to docs/sources.md, with the
+machine.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tests.sources.store_servers import BUCKET, KEY, SECRET, put_in_s3, running_
 HERE = Path(__file__).resolve().parents[1]
 SHARDS = 3
 NGINX = """\
-daemon off; pid {0}/nginx.pid; error_log {0}/error.log; worker_processes 1;
+{3}daemon off; pid {0}/nginx.pid; error_log {0}/error.log; worker_processes 1;
 events {{ worker_connections 256; }}
 http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{1}; root {2}; autoindex on; }} }}
 """
@@ -49,7 +49,10 @@ for name in NAMES:
 """,
     ),
     "obstore, all files at once": (
-        "import obstore; from concurrent.futures import ThreadPoolExecutor; from obstore.store import HTTPStore, S3Store",
+        (
+            "import obstore; from concurrent.futures import ThreadPoolExecutor\n"
+            "from obstore.store import HTTPStore, S3Store"
+        ),
         """
 def get(name):
     with open(f'{OUT}/{name}', 'wb') as file:
@@ -58,10 +61,26 @@ def get(name):
 list(ThreadPoolExecutor(len(NAMES)).map(get, NAMES))
 """,
     ),
+    "obstore, all files at once, then verified": (
+        "import hashlib, obstore; from obstore.store import HTTPStore, S3Store; "
+        + "from concurrent.futures import ThreadPoolExecutor",
+        """
+def get(name):
+    with open(f'{OUT}/{name}', 'w+b') as file:
+        for chunk in obstore.get(STORE, name).stream(min_chunk_size=1 << 20):
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        hashlib.file_digest(file, 'md5')
+list(ThreadPoolExecutor(len(NAMES)).map(get, NAMES))
+""",
+    ),
     "boto3": (
         "import boto3",
         """
-client = boto3.client('s3', endpoint_url=URL, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name='us-east-1')
+keys = {'aws_access_key_id': KEY, 'aws_secret_access_key': SECRET, 'region_name': 'us-east-1'}
+client = boto3.client('s3', endpoint_url=URL, **keys)
 for name in NAMES:
     client.download_file(BUCKET, name, f'{OUT}/{name}')
 """,
@@ -75,8 +94,11 @@ for name in NAMES:
 """,
     ),
     "this downloader": (
-        "from nim.fetch.download.fetch_model import fetch_model; from nim.fetch.sources.open_source import open_source; "
-        "from nim.plan import RemoteModel",
+        (
+            "from nim.fetch.download.fetch_model import fetch_model\n"
+            "from nim.fetch.sources.open_source import open_source\n"
+            "from nim.plan import RemoteModel"
+        ),
         "fetch_model(RemoteModel(uri=URI, directory=OUT), lambda: open_source(URI, os.environ), print)",
     ),
 }
@@ -124,7 +146,7 @@ def make_shards(directory: Path, size: int) -> Path:
 def web_server(work: Path, root: Path) -> Iterator[str]:
     """Yield the address of an nginx that serves a directory."""
     configuration = work / "nginx.conf"
-    configuration.write_text(NGINX.format(work, 18480, root))
+    configuration.write_text(NGINX.format(work, 18480, root, "user root; " if os.geteuid() == 0 else ""))
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     process = subprocess.Popen(
         [program, "-p", str(work), "-c", str(configuration)], stderr=subprocess.DEVNULL

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from nim.errors import WeightsError
-from nim.fetch.download.digests import digest_of
+from nim.fetch.download.digests import SHA256, digest_of
 from nim.fetch.sources.checksum_lists import CHECKSUMS, checksum_lines, read_checksums
-from nim.fetch.sources.remote_files import SourceError
+from nim.fetch.sources.remote_files import Digest, SourceError
 from nim.frozen_dataclass import frozen_dataclass
+
+_FORM = Digest(algorithm=SHA256, value="")
 
 
 @frozen_dataclass
@@ -43,7 +45,7 @@ def write_mirror(target: Target, files: Mapping[str, Path]) -> Mirrored:
     copied: list[int] = []
     try:
         sizes, known = target.sizes(), read_checksums(target.checksums())
-        digests = {name: digest_of(path.resolve(), None) for name, path in files.items()}
+        digests = {name: digest_of(path.resolve(), _FORM) for name, path in files.items()}
         for name, path in files.items():
             size = path.stat().st_size
             if sizes.get(name) != size or known.get(name) != digests[name]:

@@ -46,7 +46,7 @@ class PartialFile:
         )
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._record_fd = os.open(self._record_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._hashing = Lock()
+        self._hashing, self._closing = Lock(), Lock()
         self._done = self._read_record()
         self._hasher = Hasher(file.size, file.digest)
 
@@ -114,10 +114,11 @@ class PartialFile:
 
     def close(self) -> None:
         """Close the files; they stay on disk."""
-        for fd in (self._fd, self._record_fd):
+        with self._closing:  # a worker may be finishing the file while the others have failed
+            fds, self._fd, self._record_fd = (self._fd, self._record_fd), -1, -1
+        for fd in fds:
             if fd >= 0:
                 os.close(fd)
-        self._fd = self._record_fd = -1
 
     def _hash_to(self, end: int) -> None:
         """Hash the bytes on disk from where the hasher is up to `end`."""

@@ -10,6 +10,8 @@ from nim.fetch.sources.remote_files import Source, SourceError
 
 WORKERS = 8
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, TRIES = 0.5, 30.0, 7
+# How long workers may take to notice that another has failed.
+END_SECONDS = 2.0
 # Of workers that the same fault stopped, one says so.
 SAY_SECONDS = 1.0
 
@@ -44,10 +46,12 @@ class Transfer:
         for thread in threads:
             thread.start()
         self._over.wait()
+        # A worker that waits for bytes ends with its process; its file is closed by then.
+        deadline = time.monotonic() + END_SECONDS
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0) if self._error else None)
         if self._error:
             raise self._error
-        for thread in threads:
-            thread.join()
 
     def _add(self, file: PartialFile) -> bool:
         """Add a file's missing segments to the work; return whether it had any."""
