@@ -25,7 +25,7 @@ SHARDS = 3
 NGINX = """\
 {3}daemon off; pid {0}/nginx.pid; error_log {0}/error.log; worker_processes 1;
 events {{ worker_connections 256; }}
-http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{1}; root {2}; autoindex on; }} }}
+http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{1}; root {2}; autoindex on; {4} }} }}
 """
 # Each prints: seconds of importing, seconds of fetching, seconds of processor time, peak memory in MB.
 COMMON = """
@@ -62,8 +62,11 @@ list(ThreadPoolExecutor(len(NAMES)).map(get, NAMES))
 """,
     ),
     "obstore, all files at once, then verified": (
-        "import hashlib, obstore; from obstore.store import HTTPStore, S3Store; "
-        + "from concurrent.futures import ThreadPoolExecutor",
+        """
+import hashlib, obstore
+from concurrent.futures import ThreadPoolExecutor
+from obstore.store import HTTPStore, S3Store
+""",
         """
 def get(name):
     with open(f'{OUT}/{name}', 'w+b') as file:
@@ -113,10 +116,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         origin = make_shards(work / "files" / "model", options.megabytes * 10**6 // SHARDS)
-        with web_server(work, work / "files") as url:
-            store = f"HTTPStore.from_url({url + '/model'!r}, client_options={{'allow_http': True}})"
-            web = [name for name in PROGRAMS if name not in ("boto3", "s3fs")]
-            compare("nginx", web, options.rounds, work, {"URI": f"{url}/model", "STORE": store}, origin)
+        web = [name for name in PROGRAMS if name not in ("boto3", "s3fs")]
+        for limit in ("", "limit_rate 60m;"):
+            with web_server(work, work / "files", limit) as url:
+                options_text = "client_options={'allow_http': True}"
+                store = f"HTTPStore.from_url({url + '/model'!r}, {options_text})"
+                words = {"URI": f"{url}/model", "STORE": store}
+                compare(f"nginx {limit}".strip(" ;"), web, options.rounds, work, words, origin)
         small = make_shards(work / "small", 100 * 10**6)
         with running_moto(work) as url:
             put_in_s3(url, small)
@@ -143,10 +149,12 @@ def make_shards(directory: Path, size: int) -> Path:
 
 
 @contextmanager
-def web_server(work: Path, root: Path) -> Iterator[str]:
-    """Yield the address of an nginx that serves a directory."""
+def web_server(work: Path, root: Path, limit: str = "") -> Iterator[str]:
+    """Yield the address of an nginx that serves a directory, perhaps with a limit for each connection."""
     configuration = work / "nginx.conf"
-    configuration.write_text(NGINX.format(work, 18480, root, "user root; " if os.geteuid() == 0 else ""))
+    configuration.write_text(
+        NGINX.format(work, 18480, root, "user root; " if os.geteuid() == 0 else "", limit)
+    )
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     process = subprocess.Popen(
         [program, "-p", str(work), "-c", str(configuration)], stderr=subprocess.DEVNULL

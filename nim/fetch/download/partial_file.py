@@ -15,7 +15,7 @@ from nim.fetch.download.digests import BLOCK_BYTES, Hasher
 from nim.fetch.sources.remote_files import RemoteFile, version_of
 from nim.frozen_dataclass import frozen_dataclass
 
-SEGMENT_BYTES = 32 * 1024 * 1024
+SEGMENT_BYTES = 128 * 1024 * 1024
 RECORD_SUFFIX = ".segments"
 _MAGIC = b"nim-seg1"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")

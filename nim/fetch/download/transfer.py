@@ -10,6 +10,8 @@ from nim.fetch.sources.remote_files import Source, SourceError
 
 WORKERS = 8
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, TRIES = 0.5, 30.0, 7
+# So that little is left to be hashed when the last bytes have arrived.
+HASH_BYTES = 16 * 1024 * 1024
 # How long workers may take to notice that another has failed.
 END_SECONDS = 2.0
 # Of workers that the same fault stopped, one says so.
@@ -87,13 +89,16 @@ class Transfer:
 
     def _transfer(self, file: PartialFile, segment: Segment) -> None:
         """Read a segment into its file; what breaks off goes on where it ended, after a delay."""
-        at, tries = segment.start, 0
+        at, hashed_at, tries = segment.start, segment.start, 0
         while at < segment.end:
             began_at = at
             try:
                 for data in self._source.read(file.file, at, segment.end):
                     file.write(segment, at, data)
                     at += len(data)
+                    if at - hashed_at >= HASH_BYTES:
+                        hashed_at = at
+                        file.hash_further()
                     if self._over.is_set():
                         return
                 if at < segment.end:
