@@ -5,10 +5,15 @@ Prints a table of medians. Nothing is asserted: the figures go to docs/performan
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from bench.service import bare_engine, children, pss_kib, service
 
@@ -26,13 +31,16 @@ def main() -> None:
     parser.add_argument(
         "--engine-rounds", type=int, default=3, help="of starts with the real engine, 0 for none"
     )
+    parser.add_argument("--model", help="a model's directory to start with instead of the demo")
+    parser.add_argument("--cold", action="store_true", help="drop the page cache before each start; as root")
+    parser.add_argument("--first", action="store_true", help="start with empty caches each time")
     options = parser.parse_args()
     print("| measure | median | rounds |\n|---|---|---|")
     lives, execs = zip(*[quick_start() for _ in range(options.rounds)], strict=True)
     row("start to first 200 on live, s", lives)
     row("start to the engine's exec, s", execs)
     if options.engine_rounds:
-        with_engine(options.engine_rounds)
+        with_engine(options)
 
 
 def row(name: str, seconds: "tuple[float, ...] | list[float]") -> None:
@@ -57,27 +65,49 @@ def quick_start() -> tuple[float, float]:
         probe.unlink(missing_ok=True)
 
 
-def with_engine(rounds: int) -> None:
+def with_engine(options: argparse.Namespace) -> None:
     """Measure the time to ready with and without the service around the real engine, and its memory."""
     served, bare, memory = [], [], []
-    for _ in range(rounds):
-        with service({}) as running:
-            served.append(running.wait_for("/v1/health/ready"))
-            time.sleep(5)
-            memory.append(house_pss_mib(running.process.pid))
-            plan = json.loads((running.run_dir / "plan.json").read_text())
-        uds = f"/tmp/nim-bench-{time.monotonic_ns()}.sock"
-        argv = [uds if word == plan["engine"]["socket"] else word for word in plan["engine"]["argv"]]
-        with bare_engine(argv, plan["engine"]["env"], uds) as running:
-            bare.append(running.wait_for("/health"))
-        Path(uds).unlink(missing_ok=True)
-    row("start to ready, service, s", served)
+    env = {"NIM_MODEL_PATH": options.model} if options.model else {}
+    for number in range(options.engine_rounds):
+        with TemporaryDirectory() as cache, prepared(options):
+            own = {"NIM_CACHE_PATH": cache} if options.first else {}
+            with service(env | own) as running:
+                served.append(running.wait_for("/v1/health/ready", poll_seconds=0.1))
+                time.sleep(5)
+                memory.append(own_pss_mib(running.process.pid))
+                plan = json.loads((running.run_dir / "plan.json").read_text())
+        if number == 0 and not options.first:
+            continue  # compiled for both
+        with TemporaryDirectory() as cache, prepared(options):
+            bare.append(bare_start(plan["engine"], cache if options.first else None))
+    row("start to ready, service, s", served[len(served) - len(bare) :])
     row("start to ready, bare engine, s", bare)
-    row("the service's ready later by, s", [s - b for s, b in zip(served, bare, strict=True)])
     row("everything but the engine, PSS, MiB", memory)
 
 
-def house_pss_mib(pid: int) -> float:
+def bare_start(engine: dict[str, Any], cache: str | None) -> float:
+    """Return the seconds until the bare engine answers, with the service's arguments and its own environment."""
+    uds = f"/tmp/nim-bench-{time.monotonic_ns()}.sock"
+    argv = [uds if word == engine["socket"] else word for word in engine["argv"]]
+    own = {"VLLM_CPU_KVCACHE_SPACE": engine["env"].get("VLLM_CPU_KVCACHE_SPACE", "4")}
+    own |= {"VLLM_CACHE_ROOT": cache, "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"} if cache else {}
+    with bare_engine(argv, own, uds) as running:
+        seconds = running.wait_for("/health", poll_seconds=0.1)
+    Path(uds).unlink(missing_ok=True)
+    return seconds
+
+
+@contextmanager
+def prepared(options: argparse.Namespace) -> Iterator[None]:
+    """Drop the page cache if that was asked for."""
+    if options.cold:
+        os.sync()
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    yield
+
+
+def own_pss_mib(pid: int) -> float:
     """Return the whole tree without the engine's."""
     tree = [pid, *children(pid)]
     engine = {child for top in tree if is_engine(top) for child in [top, *children(top)]}

@@ -24,6 +24,7 @@ MANIFEST_FILE = "manifest.json"
 STATE_FILE = "state.json"
 NOT_READY_FILE = "not_ready.json"
 VERDICT_FILE = "verdict.json"
+READ_AHEAD_FILE = "read_ahead.json"
 DRAINING_FILE = "draining"
 STALLED_FILE, SERVING_FILE = "stalled", "serving"
 LOCK_FILE = "lock"
@@ -143,6 +144,29 @@ class Wanted:
 
 
 @frozen_dataclass
+class ReadAhead:
+    """Weights to read into the page cache while the engine starts: absolute paths, in the order of loading.
+
+    Of these, no more than `limit_bytes` are read: what memory holds beside what the engine needs.
+    """
+
+    files: tuple[str, ...]
+    limit_bytes: int
+
+
+@frozen_dataclass
+class WarmUp:
+    """Requests sent through the engine before the service is ready, for at most `seconds` in all.
+
+    `model` is the name by which the engine serves it. `file` holds prefixes, one JSON value per line.
+    """
+
+    seconds: float
+    model: str
+    file: str | None = None
+
+
+@frozen_dataclass
 class RenderedFile:
     """A file of the run directory, with its path relative to it."""
 
@@ -171,6 +195,8 @@ class Plan:
     config: Mapping[str, Value]
     machine: str = ""
     download: Download | None = None
+    read_ahead: ReadAhead | None = None
+    warm_up: WarmUp | None = None
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     stall_timeout_seconds: float = 0.0
@@ -213,6 +239,8 @@ class Plan:
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
         data["download"] = _download_from_json(data["download"]) if data["download"] else None
+        data["read_ahead"] = ReadAhead(**tuples(data["read_ahead"], "files")) if data["read_ahead"] else None
+        data["warm_up"] = WarmUp(**data["warm_up"]) if data["warm_up"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])

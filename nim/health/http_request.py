@@ -53,13 +53,18 @@ class HttpRequest:
         self._end(0)
 
     def _send(self) -> None:
-        """Send the request once connected and wait for the answer; end with status 0 if that fails."""
-        self._loop.unwatch(self._link.fileno())
-        self._loop.watch(self._link.fileno(), self._on_readable)
+        """Send as much of the request as is accepted, then wait for the answer; status 0 if that fails."""
         try:
-            self._link.send(self._request, socket.MSG_NOSIGNAL)
+            sent = self._link.send(self._request, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return
         except OSError:
             self._end(0)
+            return
+        self._request = self._request[sent:]
+        if not self._request:
+            self._loop.unwatch(self._link.fileno())
+            self._loop.watch(self._link.fileno(), self._on_readable)
 
     def _on_readable(self) -> None:
         """Read a piece of the answer; end the request when it is complete, broken or too long."""

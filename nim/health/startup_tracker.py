@@ -53,12 +53,13 @@ class StartupTracker:
         self._background.run(self._read_history, lambda before: self._on_history(before, number))
         self._timer = self._loop.after(TICK_SECONDS, self._tick)
 
-    def ready(self, seconds: float) -> None:
-        """Log how long the start took, add it to the history in the background, and stop tracking."""
+    def ready(self, seconds: float, note: str | None = None) -> None:
+        """Log how long the start took and a note, add it to the history in the background, stop tracking."""
         passed = ", ".join(f"{done.phase} {done.seconds:.1f} s" for done in self._status.state.done)
         expected = self._expected
         usual = "" if expected is None else f" (expected {expected:.1f} s, error {seconds - expected:+.1f} s)"
-        self._say("INFO", f"ready after {seconds:.1f} s{usual}: {passed}")
+        also = f"; {note}" if note else ""
+        self._say("INFO", f"ready after {seconds:.1f} s{usual}: {passed}{also}")
         phases = self._estimate.seconds(self._loop.now())
         downloaded = self._fetching.seconds if self._fetching else 0.0
         run = Run(

@@ -81,6 +81,10 @@ class StatusPublisher:
         self._enter(Phase.STALLED, message)
         self._raise_flag(STALLED_FILE)
 
+    def hold(self) -> None:
+        """Create the flag file that nginx tests: the engine is not ready yet when it answers /health."""
+        self._raise_flag(STALLED_FILE)
+
     def count_stall(self) -> None:
         """Add one to the published number of stalls."""
         self._change(replace(self.state, stalls=self.state.stalls + 1))

@@ -14,15 +14,23 @@ PROGRAMS_BYTES = 3 * GIB
 """What the engine's processes and ours take without weights and cache: 2.3 GB were measured."""
 
 
-def cpu_entries(
-    selection: Selection, hardware: Hardware, said: Collection[str], *, can_compile: bool
-) -> Iterator[Entry]:
-    """Yield Entries for a CPU profile: KV cache size, and eager mode without a compiler; else nothing."""
+def cpu_memory_entries(selection: Selection, hardware: Hardware, said: Collection[str]) -> Iterator[Entry]:
+    """Yield the Entry of the KV cache's size for a CPU profile, unless `said` has a size."""
+    if selection.profile.on_cpu and not SIZES & {*said}:
+        yield from _cache(selection, hardware)
+
+
+def cpu_compile_entries(selection: Selection, *, can_compile: bool) -> Iterator[Entry]:
+    """Yield Entries for how a CPU profile compiles, eager mode without a compiler; nothing for a GPU's.
+
+    vLLM 0.32 saves compiled graphs on a CPU but cannot load them ("load failure" in its log): it would save
+    them and compile again at each start. Without them, it takes what Inductor has in its own cache.
+    """
     if not selection.profile.on_cpu:
         return
-    if not SIZES & {*said}:
-        yield from _cache(selection, hardware)
-    if not can_compile:
+    if can_compile:
+        yield _derived("VLLM_USE_AOT_COMPILE", "0", "vLLM cannot load what it saves on a CPU")
+    else:
         yield _derived("enforce_eager", True, "there is no C++ compiler, which compiling for a CPU needs")
 
 

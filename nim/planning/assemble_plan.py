@@ -17,7 +17,9 @@ from nim.plan import (
     Engine,
     Model,
     Plan,
+    ReadAhead,
     RenderedFile,
+    WarmUp,
 )
 from nim.planning.refuse_and_mask_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without
@@ -47,6 +49,8 @@ class Decided:
     manifest: str
     machine: str = ""
     download: Download | None = None
+    read_ahead: ReadAhead | None = None
+    warm_up: WarmUp | None = None
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -88,6 +92,8 @@ def assemble(decided: Decided) -> Plan:
         config=shown_config(decided.config, decided.table),
         machine=decided.machine,
         download=decided.download,
+        read_ahead=decided.read_ahead,
+        warm_up=decided.warm_up,
         refused=decided.selection.refused,
         warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(

@@ -74,8 +74,8 @@ def known_files(request: Request, wish: ModelWish, values: Values) -> KnownFiles
 
 def judge_model(
     request: Request, source: Source, place: str, values: Values, known: LocalModel | None = None
-) -> tuple[str, ...]:
-    """Return warnings about a model's local files; WeightsError if the engine cannot load them.
+) -> tuple[LocalModel | None, tuple[str, ...]]:
+    """Return (the model's local files, warnings about them); WeightsError if the engine cannot load them.
 
     `known` was read before, with the load format that was known then. Of a repository whose download is
     allowed, what lacks is not counted: the engine fetches it.
@@ -85,14 +85,14 @@ def judge_model(
     why = why_not_fetched(request, source)
     if model is None:
         _refuse_uncached(request, source, values, why)
-        return ()
+        return None, ()
     ignored = {Fault.MISSING} if (source.repository or source.remote) and not why else set()
     refused = set(Fault) - ignored - _only_warned_of(request, source)
     refuse(model.findings, *refused)
     lines = [finding.line for finding in model.findings if finding.fault not in ignored]
     strict = request.settings.strict_args and not request.settings.engine_command
     lines += check_model_names(model, values, load_catalog(), strict=strict)
-    return (*lines, *(_about_companions(model, values) if source.path else ()))
+    return model, (*lines, *(_about_companions(model, values) if source.path else ()))
 
 
 def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:

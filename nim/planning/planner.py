@@ -34,7 +34,7 @@ from nim.models.remote.locate_source import (
 )
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.options.cache_dir_variables import home_entries, place_entries
-from nim.options.cpu_defaults import cpu_entries
+from nim.options.cpu_defaults import cpu_compile_entries, cpu_memory_entries
 from nim.options.derived_options import (
     HostFacts,
     address_entries,
@@ -57,7 +57,9 @@ from nim.planning.choose_profile import choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
 from nim.planning.option_layers.read_layers_from_files import file_layers
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
+from nim.planning.plan_read_ahead import read_ahead_of
 from nim.planning.plan_request import Request
+from nim.planning.plan_warm_up import warm_up_of
 from nim.planning.read_host_facts import read_host_facts
 from nim.planning.remove_untrusted_code_options import without_untrusted_code
 from nim.redact import known_secrets, mask_value
@@ -89,11 +91,10 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     machine = machine_entries(request, host, selection, written)
     config = resolve_all(request, (*derived, *machine, *from_files.entries), written, host)
     config, left_out = without_untrusted_code(config)
-    about_files = judge_model(request, source, wish.place, config, candidates.files.model)
+    local, about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
-    gpu = next(iter(selection.devices), None)
-    model = CheckedModel(manifest=manifest, source=source, facts=facts, gpu=gpu)
+    model = checked_model(manifest, source, facts, selection)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     here = () if request.other_machine else host.warnings
     decided = Decided(
@@ -109,12 +110,23 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         manifest=published(manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
         download=download_for(request, source, config, places, selection),
+        read_ahead=read_ahead_of(local, config, selection, request.hardware) if settings.read_ahead else None,
+        warm_up=warm_up_of(settings, config, name),
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
         warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *about_files, *checked),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def checked_model(
+    manifest: Manifest, source: Source, facts: ModelFacts | None, selection: Selection
+) -> CheckedModel:
+    """Return the CheckedModel that options are checked against, with the first chosen GPU."""
+    return CheckedModel(
+        manifest=manifest, source=source, facts=facts, gpu=next(iter(selection.devices), None)
+    )
 
 
 def located_model(settings: Settings, written: Written, host: HostFacts) -> tuple[ModelWish, ModelPlaces]:
@@ -173,8 +185,8 @@ def machine_entries(
     yield from device_entries(selection)
     said = [*request.environ, *(entry.name for entry in written.entries)]
     yield from loopback_entries(said)
-    can_compile = host.can_compile or request.other_machine
-    yield from cpu_entries(selection, request.hardware, said, can_compile=can_compile)
+    yield from cpu_memory_entries(selection, request.hardware, said)
+    yield from cpu_compile_entries(selection, can_compile=host.can_compile or request.other_machine)
     yield from place_entries(host)
 
 

@@ -516,6 +516,30 @@ class Settings:
         "that time-out cannot be kept. `0`: never, so that a stall that begins while idle goes unnoticed.",
         ours=True,
     )
+    read_ahead: bool = setting(
+        "NIM_READ_AHEAD",
+        BOOLEAN,
+        True,
+        "Read local weights into the page cache from the start of the engine on, as far as memory holds them "
+        "beside what the engine needs.",
+        ours=True,
+    )
+    warm_up_timeout: float = setting(
+        "NIM_WARM_UP_TIMEOUT",
+        DURATION_OR_OFF,
+        30.0,
+        "How long requests may take that are sent through the engine before the service is ready, so that "
+        "the first user does not wait for what an engine does once. `0`: send none.",
+        ours=True,
+    )
+    warm_up_file: str | None = setting(
+        "NIM_WARM_UP_FILE",
+        PATH,
+        None,
+        "A file with prefixes that many requests will share, for the engine's prefix cache: on each line a "
+        "JSON string (a prompt), or a JSON list (the messages of a chat).",
+        ours=True,
+    )
 
     names_used: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     warnings: tuple[str, ...] = ()

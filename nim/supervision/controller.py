@@ -22,8 +22,9 @@ from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE
 from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.controller_context import ControllerContext
-from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter, clear_strays
-from nim.supervision.program_restarter import Restarter
+from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter
+from nim.supervision.program_restarter import Restarter, clear_strays
+from nim.supervision.read_ahead_program import ReadAheadProgram
 from nim.supervision.restart_policy import RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
 from nim.supervision.supervisord.rpc_client import SupervisorError
@@ -88,7 +89,9 @@ class Controller:
         )
         policy = self._context.policies.engine
         program = Program("engine", self._loop, self._context.supervisor, self._say)
-        return EngineRestarter(self._plan, self._loop, program, self.status, policy, callbacks)
+        reader = Program("read_ahead", self._loop, self._context.supervisor, self._say)
+        read_ahead = ReadAheadProgram(self._plan.read_ahead, self._run_dir, reader, self._say)
+        return EngineRestarter(self._plan, self._loop, program, self.status, policy, callbacks, read_ahead)
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:
         """Log at ERROR how the engine was lost and what it logged last; restarts nothing itself."""

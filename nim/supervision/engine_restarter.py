@@ -12,27 +12,27 @@ from nim.failures.classify import Loss, classify, kernel_kills
 from nim.failures.failure_classes import FailureClass
 from nim.failures.program_exit import ProgramExit
 from nim.frozen_dataclass import frozen_dataclass
-from nim.health.detect_startup_phase import Start
+from nim.health.detect_startup_phase import Start, Step
 from nim.health.engine_process_watcher import EngineProcesses
 from nim.health.http_request import HttpRequest, address_of
 from nim.health.readiness_poller import Readiness, ask_health
 from nim.health.ready_message import ready_lines
 from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.health.startup_tracker import StartupTracker
+from nim.health.warm_up import WarmUpRequests
 from nim.health.write_status_files import StatusPublisher
 from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
-from nim.service_state import Failure
-from nim.supervision.program_restarter import POLL_SECONDS
+from nim.service_state import Failure, Phase
+from nim.supervision.program_restarter import clear_strays
+from nim.supervision.read_ahead_program import ReadAheadProgram
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
 from nim.supervision.supervisord.supervised_program import Program
 
 LOG_LINES = 500
 # vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.
 PROCESS_LOST_SECONDS, PROCESS_LOST_WHILE_STARTING_SECONDS = 8.0, 30.0
-STRAYS_GONE_SECONDS = 30.0
-# How long Python's resource tracker may take to remove the shared memory of a dead engine.
-CLEANUP_SECONDS = 5.0
+AFTER_LOADING = (Phase.COMPILE, Phase.WARM_UP)
 
 
 @frozen_dataclass
@@ -64,14 +64,21 @@ class EngineRestarter:
         status: StatusPublisher,
         policy: RestartPolicy,
         callbacks: EngineCallbacks,
+        read_ahead: ReadAheadProgram,
     ) -> None:
         self.program = program
+        self._read_ahead = read_ahead
         self._plan, self._loop, self._status, self._callbacks = plan, loop, status, callbacks
         self._policy, self._restarts = policy, RestartCounter(policy)
         self._address = address_of(plan.engine)
         self._release = plan.engine.version
         self._fetches = plan.model.path is None or not Path(plan.model.path).is_dir()
-        self._readiness = Readiness(loop, self._address, self._is_ready)
+        self._readiness = Readiness(loop, self._address, self._warm_up_first)
+        self._warm_up = (
+            WarmUpRequests(plan.warm_up, loop, self._address, callbacks.api_key, callbacks.say)
+            if plan.warm_up
+            else None
+        )
         self._processes = EngineProcesses(loop, self._on_process_lost)
         self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
@@ -91,7 +98,10 @@ class EngineRestarter:
         self._begin()
         self._startup.begin()
         self._orphans.begin()
+        if self._warm_up:
+            self._status.hold()
         self.program.start()
+        self._read_ahead.start()
         self._status.step(self._start.begin())
         self._readiness.begin()
 
@@ -110,6 +120,8 @@ class EngineRestarter:
             if step.phase is not self._status.state.phase:
                 self._callbacks.say("INFO", step.message)
             self._status.step(step)
+            if step.phase in AFTER_LOADING:
+                self._read_ahead.stop()
         if self._start.serving:
             self._readiness.hurry()
 
@@ -139,6 +151,15 @@ class EngineRestarter:
 
     # while the engine runs
 
+    def _warm_up_first(self) -> None:
+        """Send the warm-up requests to an engine that answers, if there are any; then it is ready."""
+        self._read_ahead.stop()
+        if self._warm_up:
+            self._status.step(Step(phase=self._start.phase, message="the engine answers its first requests"))
+            self._warm_up.begin(self._is_ready)
+        else:
+            self._is_ready()
+
     def _is_ready(self) -> None:
         """Publish and log ready, watch all processes of the engine, and begin to detect stalls."""
         self._served = True
@@ -146,7 +167,8 @@ class EngineRestarter:
         if self.program.process:  # first, so that no exit after this goes unnoticed
             self._processes.watch_all(self.program.process)
         seconds = self._status.ready()
-        self._startup.ready(seconds)
+        read = self._read_ahead.result
+        self._startup.ready(seconds, read.text if read else None)
         for line in ready_lines(self._plan):
             self._callbacks.say("INFO", line)
         self._stalls.begin()
@@ -218,6 +240,9 @@ class EngineRestarter:
     def _forget(self) -> None:
         """Cancel every pending check, watch and restart of the engine."""
         self._readiness.end()
+        if self._warm_up:
+            self._warm_up.end()
+        self._read_ahead.stop()
         self._startup.end()
         self._stalls.end()
         self._processes.forget()
@@ -271,13 +296,3 @@ class EngineRestarter:
         self._task = None
         self._status.starting_again()
         self.start()
-
-
-def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
-    """Send SIGKILL to the processes of `strays()` until there are none, for at most 30 s (a generator)."""
-    began = loop.now()
-    while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
-        for process in left:
-            if loop.now() > began + CLEANUP_SECONDS or not process.tidies_up:
-                process.send(SIGKILL)
-        yield POLL_SECONDS

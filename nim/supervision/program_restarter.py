@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.cleanup.read_and_watch_processes import group_lives
+from nim.cleanup.read_and_watch_processes import Process, group_lives
 from nim.event_loop import EventLoop, Steps, Task, until
 from nim.failures.program_exit import ProgramExit
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
@@ -13,6 +13,9 @@ from nim.supervision.supervisord.supervised_program import Program
 # Killed processes end within milliseconds; the end of those that are not our children has to be polled.
 POLL_SECONDS = 0.02
 GROUP_GONE_SECONDS = 5.0
+STRAYS_GONE_SECONDS = 30.0
+# How long Python's resource tracker may take to remove the shared memory of a dead engine.
+CLEANUP_SECONDS = 5.0
 
 
 class Restarter:
@@ -69,3 +72,13 @@ def clear_group(loop: EventLoop, program: Program) -> Steps:
     while program.group is not None and group_lives(program.group) and loop.now() < deadline:
         yield POLL_SECONDS
     program.group = None
+
+
+def clear_strays(loop: EventLoop, strays: Callable[[], tuple[Process, ...]]) -> Steps:
+    """Send SIGKILL to the processes of `strays()` until there are none, for at most 30 s (a generator)."""
+    began = loop.now()
+    while (left := strays()) and loop.now() < began + STRAYS_GONE_SECONDS:
+        for process in left:
+            if loop.now() > began + CLEANUP_SECONDS or not process.tidies_up:
+                process.send(SIGKILL)
+        yield POLL_SECONDS

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from nim.hardware.types import GIB
-from nim.options.cpu_defaults import KV_CACHE, cpu_entries
+from nim.options.cpu_defaults import KV_CACHE, cpu_memory_entries
 from nim.options.option_layers import Entry
 from nim.selection.explain_rejected_profiles import NoProfileFits
 from tests.unit.selection.machines import NOTHING, wishing
@@ -16,7 +16,7 @@ def cache_on(memory: int, **options: object) -> Entry:
     """Return the cache of Llama 8B (15 GiB of weights) on a host with so many GiB."""
     hardware = replace(NOTHING, host_memory_available_bytes=memory * GIB)
     selection = brought(LLAMA_8B, hardware, wishing(**options), size=SIZES["8B"])  # type: ignore[arg-type]
-    (entry,) = cpu_entries(selection, hardware, (), can_compile=True)
+    (entry,) = cpu_memory_entries(selection, hardware, ())
     assert entry.name == KV_CACHE
     return entry
 

@@ -9,8 +9,8 @@ import pytest
 from nim.hardware import Hardware
 from nim.hardware.types import GIB
 from nim.models.generic_manifest import manifest_for_model
-from nim.options.cache_dir_variables import CACHES, home_entries, place_entries
-from nim.options.cpu_defaults import cpu_entries
+from nim.options.cache_dir_variables import COMPILE_CACHES, HOME_CACHES, home_entries, place_entries
+from nim.options.cpu_defaults import cpu_compile_entries, cpu_memory_entries
 from nim.options.derived_options import HostFacts
 from nim.planning.read_host_facts import read_host_facts, run_directory
 from nim.selection.fit_types import Wishes
@@ -29,8 +29,13 @@ def chosen(hardware: Hardware) -> Selection:
     return select(DEMO, hardware, Wishes())
 
 
-def sizes(hardware: Hardware, *said: str, can_compile: bool = True) -> dict[str, Any]:
-    return {e.name: e.value for e in cpu_entries(chosen(hardware), hardware, said, can_compile=can_compile)}
+def sizes(hardware: Hardware, *said: str) -> dict[str, Any]:
+    return {entry.name: entry.value for entry in cpu_memory_entries(chosen(hardware), hardware, said)}
+
+
+def compiling(hardware: Hardware, *, can_compile: bool) -> dict[str, Any]:
+    entries = cpu_compile_entries(chosen(hardware), can_compile=can_compile)
+    return {entry.name: entry.value for entry in entries}
 
 
 @pytest.mark.parametrize("home", ["", "/", "/opt/nim"])
@@ -38,18 +43,21 @@ def test_who_has_no_home_is_given_one_in_the_cache(home: str) -> None:
     homeless = around(HOME=home)
     assert [entry.value for entry in home_entries(homeless)] == ["/model-store/vllm/home"]
     places = {entry.name: entry.value for entry in place_entries(replace(homeless, has_name=True))}
-    assert places.keys() == CACHES.keys()
+    assert places.keys() == COMPILE_CACHES.keys() | HOME_CACHES.keys()
     assert all(place.startswith("/model-store/vllm/") for place in places.values())
 
 
-def test_who_has_one_keeps_it() -> None:
+def test_who_has_one_keeps_it_and_only_compiled_code_is_in_the_cache() -> None:
     at_home = replace(around(HOME="/tmp"), has_name=True)
-    assert [*home_entries(at_home), *place_entries(at_home)] == []
+    assert [*home_entries(at_home)] == []
+    assert {entry.name for entry in place_entries(at_home)} == COMPILE_CACHES.keys()
 
 
 def test_who_has_no_name_is_given_one() -> None:
     nameless = replace(around(HOME="/tmp"), has_name=False)
-    assert {entry.name: entry.value for entry in place_entries(nameless)} == {"USER": "nim", "LOGNAME": "nim"}
+    places = {entry.name: entry.value for entry in place_entries(nameless)}
+    names = {name: place for name, place in places.items() if name not in COMPILE_CACHES}
+    assert names == {"USER": "nim", "LOGNAME": "nim"}
 
 
 @pytest.mark.parametrize(
@@ -73,8 +81,9 @@ def test_a_size_set_by_the_user_is_kept(said: str) -> None:
 
 
 def test_without_a_compiler_nothing_is_compiled() -> None:
-    assert sizes(NOTHING, can_compile=False)["enforce_eager"] is True
-    assert sizes(machine("1xH100"), can_compile=False) == {}
+    assert compiling(NOTHING, can_compile=False) == {"enforce_eager": True}
+    assert compiling(NOTHING, can_compile=True) == {"VLLM_USE_AOT_COMPILE": "0"}
+    assert compiling(machine("1xH100"), can_compile=False) == {}
 
 
 def test_what_is_unknown_is_left_to_the_engine() -> None:

@@ -1,0 +1,65 @@
+"""Run the program that reads weights ahead of the engine, and report what it read."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGTERM
+
+from nim.failures.program_exit import ProgramExit
+from nim.frozen_dataclass import frozen_dataclass
+from nim.plan import READ_AHEAD_FILE, ReadAhead
+from nim.supervision.supervisord.supervised_program import Program
+
+
+@frozen_dataclass
+class ReadResult:
+    """What was read from disk in `seconds`, and what was in the page cache before."""
+
+    read_bytes: int
+    cached_bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Return the result in words."""
+        if not self.read_bytes:
+            return "weights were in memory already"
+        cached = f", {_size(self.cached_bytes)} were in memory already" if self.cached_bytes else ""
+        return f"weights read ahead: {_size(self.read_bytes)} in {self.seconds:.1f} s{cached}"
+
+
+class ReadAheadProgram:
+    """Started with each engine, stopped when that has its weights. Without a ReadAhead it does nothing."""
+
+    def __init__(
+        self, read_ahead: ReadAhead | None, run_dir: Path, program: Program, say: Callable[[str, str], None]
+    ) -> None:
+        self._read_ahead, self._say = read_ahead, say
+        self._file = run_dir / READ_AHEAD_FILE
+        self.program = program
+        self.result: ReadResult | None = None
+        program.on_exit = self._on_exit
+
+    def start(self) -> None:
+        """Start reading, unless there is nothing to read or the last one still runs."""
+        self.result = None
+        if self._read_ahead and not self.program.alive:
+            self._file.unlink(missing_ok=True)
+            self.program.start()
+
+    def stop(self) -> None:
+        """Have it end soon: the engine has its weights, or has ended."""
+        self.program.signal(SIGTERM)
+
+    def _on_exit(self, end: ProgramExit) -> None:
+        """Keep the result; at DEBUG, log an end without one, which only costs the engine time."""
+        with suppress(OSError, ValueError, TypeError):
+            self.result = ReadResult(**json.loads(self._file.read_text(encoding="utf-8")))
+        text = self.result.text if self.result else f"reading weights ahead ended without a result ({end})"
+        self._say("DEBUG", text)
+
+
+def _size(size_bytes: int) -> str:
+    """Return a number of bytes as text in MB or GB (10⁶, 10⁹ bytes)."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
