@@ -53,7 +53,7 @@ from nim.options.resolve_layers import resolve
 from nim.plan import Download, Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_options import CheckedModel, check_options
-from nim.planning.choose_profile import choose, find_candidates
+from nim.planning.choose_profile import Candidates, choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
 from nim.planning.option_layers.read_layers_from_files import file_layers
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
@@ -93,8 +93,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     config, left_out = without_untrusted_code(config)
     local, about_files = judge_model(request, source, wish.place, config, candidates.files.model)
     config = beside_the_model(config, source, request)
-    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
-    model = checked_model(manifest, source, facts, selection)
+    model = checked_model(candidates, source, selection, config)
     checked = (*check_options(config, table, model, request), *unread_variables(config, table))
     here = () if request.other_machine else host.warnings
     decided = Decided(
@@ -121,12 +120,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
 
 
 def checked_model(
-    manifest: Manifest, source: Source, facts: ModelFacts | None, selection: Selection
+    candidates: Candidates, source: Source, selection: Selection, config: Mapping[str, Value]
 ) -> CheckedModel:
     """Return the CheckedModel that options are checked against, with the first chosen GPU."""
-    return CheckedModel(
-        manifest=manifest, source=source, facts=facts, gpu=next(iter(selection.devices), None)
-    )
+    facts = with_overrides(candidates.facts.get(selection.profile.source), config)
+    gpu = next(iter(selection.devices), None)
+    return CheckedModel(manifest=candidates.manifest, source=source, facts=facts, gpu=gpu)
 
 
 def located_model(settings: Settings, written: Written, host: HostFacts) -> tuple[ModelWish, ModelPlaces]:
