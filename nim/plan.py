@@ -104,11 +104,29 @@ class Engine:
 
 
 @frozen_dataclass
+class RemoteModel:
+    """A model that the service itself fetches from `uri` into `directory`, its own in the cache.
+
+    `load_format` and `ignored` select its weights. `mirrors` are asked instead of the source, in this order.
+    """
+
+    uri: str
+    directory: str
+    load_format: str | None = "auto"
+    ignored: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
+
+
+@frozen_dataclass
 class Download:
-    """What the engine downloads: the directory that grows, and the size in bytes if known."""
+    """What a start downloads: the directory that grows, and the size in bytes if known.
+
+    `remote`: the service fetches it before the engine starts; None for what the engine downloads itself.
+    """
 
     directory: str
     total_bytes: int | None
+    remote: RemoteModel | None = None
 
 
 @frozen_dataclass
@@ -248,7 +266,7 @@ class Plan:
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
-        data["download"] = Download(**data["download"]) if data["download"] else None
+        data["download"] = _download_from_json(data["download"]) if data["download"] else None
         adapters = data["adapters"]
         data["adapters"] = AdapterPlan(**tuples(adapters, "base_names")) if adapters else None
         data["read_ahead"] = ReadAhead(**tuples(data["read_ahead"], "files")) if data["read_ahead"] else None
@@ -258,6 +276,12 @@ class Plan:
         data["warnings"] = tuple(data["warnings"])
         data["files"] = tuple(RenderedFile(**file) for file in data["files"])
         return cls(**data)
+
+
+def _download_from_json(data: Mapping[str, Any]) -> Download:
+    """Return the Download in its JSON values."""
+    remote = RemoteModel(**tuples(data["remote"], "ignored", "mirrors")) if data["remote"] else None
+    return Download(directory=data["directory"], total_bytes=data["total_bytes"], remote=remote)
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:

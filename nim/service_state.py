@@ -45,6 +45,15 @@ class Failure:
 
 
 @frozen_dataclass
+class DownloadState:
+    """What of the model is on disk, while or after a start downloaded it. None: unknown."""
+
+    have_bytes: int
+    total_bytes: int | None = None
+    bytes_per_second: float | None = None
+
+
+@frozen_dataclass
 class State:
     """The state of the service at one moment. Times are Unix seconds; `progress` is 0 to 1 or None."""
 
@@ -62,6 +71,7 @@ class State:
     reloads: int = 0
     refused_reloads: int = 0
     certificate_expires_at: float | None = None
+    download: DownloadState | None = None
 
     def to_json(self) -> str:
         """Return the state as the text of one JSON object, readable by `from_json`."""
@@ -75,6 +85,7 @@ class State:
         data["done"] = tuple(PhaseDone(phase=Phase(d["phase"]), seconds=d["seconds"]) for d in data["done"])
         data["restarts"] = tuple((kind, count) for kind, count in data["restarts"])
         failure = data["failure"]
+        data["download"] = DownloadState(**data["download"]) if data["download"] else None
         data["failure"] = Failure(**failure | {"log": tuple(failure["log"])}) if failure else None
         return cls(**data)
 

@@ -34,7 +34,7 @@ def _installed(packages: Packages) -> bool:
         print(f"{packages.name}: installed")
         return True
     try:
-        print(f"{packages.name}: installing {' '.join(packages.pip or packages.apt)}", flush=True)
+        print(f"{packages.name}: installing {' '.join(packages.names)}", flush=True)
         _install(packages)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         print(f"{packages.name}: cannot install it: {error}", file=sys.stderr)
@@ -46,7 +46,7 @@ def _install(packages: Packages) -> None:
     """Install a package from scratch, removing earlier attempts."""
     shutil.rmtree(packages.folder, ignore_errors=True)
     packages.folder.mkdir(parents=True)
-    _pip(packages) if packages.pip else _apt(packages)
+    {"pip install": _pip, "npm install": _npm, "apt-get install": _apt}[packages.how](packages)
     packages.done.touch()
 
 
@@ -56,6 +56,12 @@ def _pip(packages: Packages) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}") or "uv"
     python = packages.path("bin/python")
     subprocess.run([uv, "pip", "install", "-q", "--python", python, *packages.pip], check=True)
+
+
+def _npm(packages: Packages) -> None:
+    """Install with npm into the folder's node_modules."""
+    quiet = ("--no-audit", "--no-fund", "--silent", "--prefix", str(packages.folder))
+    subprocess.run(["npm", "install", *quiet, *packages.npm], check=True)
 
 
 def _apt(packages: Packages) -> None:

@@ -10,11 +10,12 @@ ALL = "make bench-peers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
-    """What a peer needs: packages of PyPI, pinned, in an environment of their own, or packages of Debian."""
+    """What a peer needs: packages of PyPI or npm, pinned, in a directory of their own, or Debian's."""
 
     name: str
     pip: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
     by: str = ALL
 
     @property
@@ -34,8 +35,17 @@ class Packages:
         """Return what to type, where it is not installed."""
         if self.done.exists():
             return None
-        how = f"pip install {' '.join(self.pip)}" if self.pip else f"apt-get install {' '.join(self.apt)}"
-        return f"not installed: {self.by} ({how})"
+        return f"not installed: {self.by} ({self.how} {' '.join(self.names)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the packages as their index names them."""
+        return self.pip or self.npm or self.apt
+
+    @property
+    def how(self) -> str:
+        """Return the command that installs them."""
+        return "pip install" if self.pip else "npm install" if self.npm else "apt-get install"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,13 @@ from nim.models.checkpoint.weight_bytes_by_type import is_quantized
 from nim.models.config.model_config import ModelConfig
 from nim.models.config.read_config_files import CONFIG, INDEX, PARAMS, SMALL_FILES, indexed_bytes, read_config
 from nim.models.hub.repositories_to_download import wanted_of
+from nim.models.remote.locate_source import ModelPlaces, located, model_places
 from nim.models.requested_model import Source, read_source
 from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries
 from nim.options.option_layers import environment_entries
 from nim.options.resolve_layers import resolve
-from nim.plan import Wanted
+from nim.plan import RemoteModel, Wanted
 from nim.planning.read_host_facts import read_host_facts
 from nim.settings import Settings
 
@@ -39,9 +40,12 @@ class FoundModel:
 
 def find_model(text: str, settings: Settings, environ: Mapping[str, str]) -> FoundModel:
     """Return the FoundModel that `text` names, from a directory, the cache or the hub; or WeightsError."""
-    source = read_source(text, _PLACE)
+    places = model_places(settings, read_host_facts(settings, environ).cache_dir)
+    source = located(read_source(text, _PLACE), places)
     if source.path is not None:
         return _of_directory(Path(source.path))
+    if source.remote is not None:
+        return _of_remote(source, places, settings, environ)
     return _of_repository(source, settings, environ)
 
 
@@ -70,6 +74,17 @@ def _loaded_bytes(directory: Path, config: ModelConfig) -> int | None:
         return loaded
     stored = indexed_bytes(directory)
     return stored // 2 if stored and stored_dtype(config) == "float32" and not quantized else stored
+
+
+def _of_remote(
+    source: Source, places: ModelPlaces, settings: Settings, environ: Mapping[str, str]
+) -> FoundModel:
+    """Return the FoundModel of a remote source that is not in the cache, read in a temporary directory."""
+    from nim.cli.download_remote import fetch_small_files
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        remote = RemoteModel(uri=source.uri, directory=elsewhere, mirrors=places.mirrors)
+        return _of_directory(fetch_small_files(remote, (*SMALL_FILES, INDEX), settings, environ))
 
 
 def _of_repository(source: Source, settings: Settings, environ: Mapping[str, str]) -> FoundModel:

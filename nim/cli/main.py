@@ -33,6 +33,11 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "model": ("nim.cli.verbs.model", "show what a model is, whether it fits, and its longest context"),
     "fetch": ("nim.cli.verbs.fetch", "fill the cache with the files that a start would fetch"),
     "store": ("nim.cli.verbs.store", "write a model as a plain directory, to be served by its path"),
+    "mirror": (
+        "nim.cli.verbs.model_files.mirror",
+        "copy models to a bucket or directory, for NIM_REPOSITORY_OVERRIDE",
+    ),
+    "cache": ("nim.cli.verbs.model_files.cache", "list, verify or prune the models in the cache"),
     "hardware": ("nim.cli.verbs.hardware", "show the hardware of this machine"),
     "settings": ("nim.cli.verbs.settings", "list every variable, its default and its effect"),
     "routes": ("nim.cli.verbs.routes", "list the routes of the gateway, open and closed"),
@@ -55,7 +60,6 @@ ALIASES = {
 
 # Commands of NIM that this release lacks, and their replacement.
 ABSENT = {
-    "mirror": "HF_ENDPOINT=… a mirror of the hub",
     "nim-serve-ray": "nim-serve: one node, several are not supported yet",
     "show-build-info": "nim --version",
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from signal import SIGKILL
 
-from nim.failures.failure_classes import FAILURE_CLASSES, HOST_OOM, STALLED, UNKNOWN, FailureClass
+from nim.failures.failure_classes import FAILURE_CLASSES, FETCH, HOST_OOM, STALLED, UNKNOWN, FailureClass
 from nim.failures.program_exit import ProgramExit
 from nim.frozen_dataclass import frozen_dataclass
 from nim.logging.log_line_parsers import Record
@@ -13,6 +13,7 @@ from nim.service_state import Failure
 
 # Number of log lines in a failure report.
 REPORTED_LINES = 12
+HINT = "hint: "
 
 # Traceback frames, what libraries print at exit, vLLM's own cleanup.
 _NOISE = re.compile(
@@ -46,12 +47,18 @@ def classify(loss: Loss) -> tuple[FailureClass, Failure]:
     failure = Failure(
         kind=kind.name,
         message=_message(loss) if kind in (STALLED, UNKNOWN) else kind.message,
-        hint=kind.hint,
+        hint=kind.hint if kind is not FETCH else _said_hint(loss.log) or kind.hint,
         log=tuple(_report_lines(loss.log, sign)),
         exit_code=loss.end.code,
         signal=loss.end.signal,
     )
     return kind, failure
+
+
+def _said_hint(log: Sequence[Record]) -> str | None:
+    """Return the hint that the service's own downloader logged; None without one."""
+    said = (record.message for record in reversed(log))
+    return next((text.removeprefix(HINT) for text in said if text.startswith(HINT)), None)
 
 
 def _class_of_loss(loss: Loss) -> tuple[FailureClass, Record | None]:

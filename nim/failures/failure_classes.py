@@ -2,24 +2,37 @@
 
 import re
 
+from nim.errors import EngineLost, WeightsError
 from nim.frozen_dataclass import frozen_dataclass
 
 
 @frozen_dataclass
 class FailureClass:
-    """A class of failure. `retry`: the same start can succeed later. `signs` are regular expressions."""
+    """A class of failure. `retry`: the same start can succeed later. `signs` are regular expressions.
+
+    `exit_code` is that of a service that ends with it.
+    """
 
     name: str
     message: str
     hint: str
     retry: bool
     signs: tuple[str, ...] = ()
+    exit_code: int = EngineLost.exit_code
 
     def matches(self, text: str) -> bool:
         """Return whether a log line matches one of the signs of this class."""
         return any(re.search(sign, text) for sign in self.signs)
 
 
+FETCH = FailureClass(
+    name="fetch",
+    message="the model could not be fetched from its source",
+    hint="the lines above; `nim fetch` with the same settings tries it without a service",
+    retry=True,
+    signs=(r"^cannot (?:fetch|use) \w+://",),
+    exit_code=WeightsError.exit_code,
+)
 AUTHENTICATION = FailureClass(
     name="authentication",
     message="the hub refused access to the model",
@@ -144,6 +157,7 @@ SUPERVISOR_LOST = FailureClass(
 
 # The first class with a match anywhere in the log is taken: possible causes stand before their effects.
 FAILURE_CLASSES = (
+    FETCH,
     AUTHENTICATION,
     GPU_OOM,
     DAMAGED_WEIGHTS,
@@ -156,3 +170,8 @@ FAILURE_CLASSES = (
 )
 ENGINE_LOSS_CLASSES = (*FAILURE_CLASSES, STALLED, UNKNOWN)
 """Every class that a loss of the engine can have."""
+
+
+def exit_code_of(kind: str) -> int:
+    """Return the exit code of a service that ends with a loss of the engine of this class."""
+    return next(loss.exit_code for loss in ENGINE_LOSS_CLASSES if loss.name == kind)

@@ -29,6 +29,7 @@ RELEASES = ("0.32.",)
 _KNOWN = tuple(
     (phase, re.compile(pattern))
     for phase, pattern in (
+        (Phase.FETCH, r"^fetching \w+://"),
         (Phase.FETCH, r"Starting to load model "),
         (Phase.LOAD, r"Time spent downloading weights for "),
         (Phase.LOAD, _LOADING + r": .*\| (?P<done>\d+)/(?P<all>\d+) "),
@@ -49,6 +50,8 @@ _KNOWN = tuple(
         ),
     )
 )
+# Of the service's own downloader, after which the engine is started.
+_FETCHED = re.compile(r"fetched \w+://")
 _SERVING = "Application startup complete"
 
 
@@ -81,6 +84,9 @@ class Start:
         self.serving = self.serving or _SERVING in line
         if self.phase is Phase.UNKNOWN:
             return None
+        if self.phase is Phase.FETCH and _FETCHED.match(line):
+            self._fetches, self.phase = False, Phase.SELECT
+            return Step(phase=Phase.SELECT, message=DOING[Phase.SELECT])
         for known, pattern in _KNOWN:
             if match := pattern.search(line):
                 phase = known if known is not Phase.FETCH or self._fetches else Phase.LOAD

@@ -1,5 +1,6 @@
 """Progress of the engine's model download, measured by the bytes in the hub cache."""
 
+import json
 import os
 import re
 from collections import deque
@@ -9,7 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from nim.frozen_dataclass import frozen_dataclass
+from nim.models.remote.cache_directories import PROGRESS_FILE
 from nim.plan import Download
+from nim.service_state import DownloadState
 
 # A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.
 MOST_FILES = 4096
@@ -33,6 +36,21 @@ class Found:
 
 
 def scan_download(directory: Path) -> Found:
+    """Return a Found of a download: as its process records it, else by the files of a hub cache directory."""
+    return _recorded(directory) or _scan_hub_cache(directory)
+
+
+def _recorded(directory: Path) -> Found | None:
+    """Return the Found that the service's own downloader records; None without a record."""
+    try:
+        data = json.loads((directory / PROGRESS_FILE).read_bytes())
+        have, total = int(data["have_bytes"]), int(data["total_bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Found(have_bytes=have, partial=have < total, total_bytes=total)
+
+
+def _scan_hub_cache(directory: Path) -> Found:
     """Return a Found of a hub cache directory: allocated bytes, any partial file, total size if known."""
     have, partial = 0, False
     with suppress(OSError), os.scandir(directory / "blobs") as entries:
@@ -102,6 +120,12 @@ class DownloadProgress:
             return None
         (then, before), (now, after) = self._looks[0], self._looks[-1]
         return (after - before) / (now - then) if now > then else None
+
+    @property
+    def state(self) -> DownloadState:
+        """Return bytes and rate as the state of the service has them."""
+        rate = None if self.rate is None else round(self.rate)
+        return DownloadState(have_bytes=self.have_bytes, total_bytes=self.total_bytes, bytes_per_second=rate)
 
     def rest(self, now: float) -> float | None:
         """Return the seconds left after `now` at the present rate; None if unknown or complete."""

@@ -130,6 +130,8 @@ class StartupTracker:
             return
         self._scanned_at = self._loop.now()
         self._fetching.add_scan(found, self._scanned_at)
+        if self._fetching.needed:
+            self._status.downloaded(self._fetching.state)
         if self._fetching.needed and self._status.state.phase is Phase.FETCH:
             text = self._fetching.progress_text(self._scanned_at)
             message = f"{DOING[Phase.FETCH]}: {text}" if self._fetching.have_bytes else DOING[Phase.FETCH]

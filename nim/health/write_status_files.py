@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nim.health.detect_startup_phase import DOING, IN_ORDER, Step
 from nim.plan import DRAINING_FILE, NOT_READY_FILE, SERVING_FILE, STALLED_FILE, STATE_FILE
-from nim.service_state import Failure, Phase, PhaseDone, State
+from nim.service_state import DownloadState, Failure, Phase, PhaseDone, State
 
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
@@ -48,6 +48,10 @@ class StatusPublisher:
     def tick(self) -> None:
         """Publish the state again if its ETA has changed."""
         self._change(self.state)
+
+    def downloaded(self, download: DownloadState) -> None:
+        """Publish how much of the model is on disk, with the next change of the state."""
+        self.state = replace(self.state, download=download)
 
     def certificate(self, expires_at: float | None) -> None:
         """Publish when the TLS certificate expires, in Unix seconds; None if that is not known."""

@@ -53,6 +53,9 @@ _ROUTINE_WARNING = re.compile(
     r"|Reset SSM cache type to |Model Runner V2 requires Triton|FutureWarning: |Warning: NUMA binding: Using "
 )
 
+# Lines of the service's own downloader, which runs before the engine in its process.
+_DOWNLOAD = re.compile(r"fetch(?:ing|ed) \w+://|\w+://\S+: ")
+
 
 @frozen_dataclass
 class Record:
@@ -64,6 +67,8 @@ class Record:
 
 def is_routine(record: Record) -> bool:
     """Return whether an engine's Record of a start needs no attention: INFO, or a harmless warning."""
+    if _DOWNLOAD.match(record.message):
+        return False
     routine = record.level == "WARNING" and _ROUTINE_WARNING.search(record.message)
     return record.level == "INFO" or bool(routine)
 

@@ -33,7 +33,7 @@ def schemas() -> Schema:
         "NimIndex": _object(**_INDEX),
         "NimHealth": _object(**_HEALTH),
         "NimNotReady": _object(**_HEALTH, **_PROGRESS),
-        "NimStartup": _object(**_HEALTH, **_PROGRESS, phases=_list(_object(phase=_STRING, seconds=_NUMBER))),
+        "NimStartup": _object(**_HEALTH, **_PROGRESS, **_STARTUP),
         "NimMetadata": _object(**_METADATA),
         "NimVersion": _object(release=_STRING, api=_STRING),
         "NimLicense": _object(**_LICENSE, content=_or_null(_STRING)),
@@ -122,6 +122,11 @@ _PROGRESS = {
     "phase": _STRING,
     "progress": _or_null(_NUMBER | {"minimum": 0, "maximum": 1}),
     "eta_seconds": _or_null(_NUMBER | {"minimum": 0}),
+}
+_DOWNLOAD = _object(have_bytes=_INTEGER, total_bytes=_or_null(_INTEGER), bytes_per_second=_or_null(_NUMBER))
+_STARTUP = {
+    "phases": _list(_object(phase=_STRING, seconds=_NUMBER)),
+    "download": _or_null(_DOWNLOAD),
 }
 _LICENSE = {
     "name": _or_null(_STRING),

@@ -97,12 +97,22 @@ def of_service(plan: Plan, state: State) -> Iterator[Metric]:
     yield _phases(state)
     if state.eta_seconds is not None:
         yield _gauge("nim_startup_eta_seconds", "Time until ready, as far as known.", state.eta_seconds)
+    yield from _of_download(state)
     if plan.model.max_model_len is not None:
         yield _gauge("nim_context_length_tokens", "Longest context of a request.", plan.model.max_model_len)
     yield _restarts(state)
     yield CounterMetricFamily("nim_engine_stalls", "How often the engine stood still.", state.stalls)
     if plan.gateway.rereads_files:
         yield from _of_reloads(state)
+
+
+def _of_download(state: State) -> Iterator[Metric]:
+    """Yield the gauges of the model's download: bytes on disk and their total; nothing without a download."""
+    if state.download is None:
+        return
+    yield _gauge("nim_download_bytes", "Bytes of the model that are on disk.", state.download.have_bytes)
+    if state.download.total_bytes is not None:
+        yield _gauge("nim_download_size_bytes", "Bytes of the whole model.", state.download.total_bytes)
 
 
 def _restarts(state: State) -> Metric:

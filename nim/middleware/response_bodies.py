@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,15 @@ def version(plan: Plan) -> Body:
 
 
 def startup(state: State) -> Body:
-    """Return the body of /v1/health/startup, a dict: phase, progress, ETA and the finished phases."""
+    """Return the body of /v1/health/startup, a dict: phase, progress, ETA, finished phases, download."""
     body: Body = json.loads(state.health())
     phases = [{"phase": done.phase.value, "seconds": done.seconds} for done in state.done]
-    return body | {"status": "ready" if state.ready else "not_ready", "phases": phases}
+    download = asdict(state.download) if state.download else None
+    return body | {
+        "status": "ready" if state.ready else "not_ready",
+        "phases": phases,
+        "download": download,
+    }
 
 
 def manifest(document: Mapping[str, Any], plan: Plan) -> Body:

@@ -4,6 +4,7 @@ import re
 
 from nim.errors import SettingsError
 from nim.frozen_dataclass import frozen_dataclass
+from nim.models.remote.uris import EXAMPLES, is_remote, name_of, normal_uri, same_scheme
 from nim.settings import Settings
 
 DEFAULT_MODEL = "nim/demo"
@@ -22,22 +23,28 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 @frozen_dataclass
 class Source:
-    """The location of a model's files: a directory, or a repository that the engine downloads."""
+    """The location of a model's files: a directory, a repository that the engine downloads, or a remote URI.
+
+    `remote` is fetched by the service; `path` is then its place in the cache, None until it is there.
+    """
 
     path: str | None = None
     repository: str | None = None
     revision: str | None = None
+    remote: str | None = None
 
     @property
     def name(self) -> str:
-        """Return the repository ("org/name"), or the directory's last part; "" if both are unset."""
+        """Return the repository ("org/name"), the remote's name, or the directory's last part; else ""."""
+        if self.remote:
+            return name_of(self.remote)
         return self.repository or (self.path or "").rstrip("/").rpartition("/")[2]
 
     @property
     def uri(self) -> str:
-        """Return the source as written in NIM_MODEL_PATH: hf://org/name[:revision], or the directory."""
+        """Return the source as written in NIM_MODEL_PATH: hf://org/name[:revision], other URI, directory."""
         if self.repository is None:
-            return self.path or ""
+            return self.remote or self.path or ""
         return HUB + self.repository + (f":{self.revision}" if self.revision else "")
 
 
@@ -79,17 +86,19 @@ def wished_model(settings: Settings, positional: str | None, option: str = COMMA
 
 
 def read_source(text: str, place: str) -> Source:
-    """Return the `Source` of `hf://org/name[:revision]` or a path, unchecked. SettingsError for other URI."""
-    meant = _meant(text)
+    """Return the `Source` of a URI or a path, unchecked. SettingsError for a URI of no known form."""
+    meant = _meant(text) or same_scheme(text)
     scheme, separator, rest = text.partition("://")
     if text.startswith(HUB):
         repository, _, revision = rest.partition(":")
         if _REPOSITORY.fullmatch(repository) and ".." not in repository:
             return Source(repository=repository, revision=revision or None)
+    elif is_remote(text) and not meant:
+        return _remote(text, place)
     elif separator and not meant:
         raise SettingsError(
             f"cannot use {place} '{text}': models from {scheme}:// are not supported",
-            allowed=("a directory", "hf://org/name"),
+            allowed=("a directory", "hf://org/name", *EXAMPLES.values()),
             hint="download the model first, then give its directory",
         )
     if text.startswith(HUB) or meant:
@@ -98,6 +107,15 @@ def read_source(text: str, place: str) -> Source:
         )
         raise SettingsError(message, hint=meant)
     return Source(path=text)
+
+
+def _remote(text: str, place: str) -> Source:
+    """Return the `Source` of a remote URI; SettingsError if it is not of its scheme's form."""
+    uri = normal_uri(text)
+    if uri is None:
+        example = EXAMPLES[text.partition("://")[0]]
+        raise SettingsError(f"cannot use {place} '{text}': expected {example}", hint=example)
+    return Source(remote=uri)
 
 
 def _meant(text: str) -> str | None:

@@ -9,6 +9,7 @@ from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, find_manifest, load_manifest
 from nim.models.facts import ModelFacts
 from nim.models.generic_manifest import manifest_for_model
+from nim.models.remote.locate_source import model_places
 from nim.models.requested_model import HUB, ModelWish
 from nim.options.derived_options import HostFacts, cache_entries
 from nim.options.option_layers import Entry, environment_entries
@@ -60,7 +61,9 @@ def find_candidates(
     facts: Facts = (
         {profile.source: named for profile in manifest.profiles if named}
         if wish.source
-        else facts_by_source(manifest, values, request.environ)
+        else facts_by_source(
+            manifest, values, request.environ, model_places(request.settings, host.cache_dir)
+        )
     )
     return Candidates(manifest=manifest, wishes=wishes, facts=facts, files=files)
 
@@ -77,7 +80,7 @@ def read_manifest_for(
         return find_manifest(wish.manifest_name, data_paths.PROFILES)
     assert wish.source is not None
     return manifest_for_model(
-        str(Path(wish.source.path).absolute()) if wish.source.path else wish.source.uri,
+        wish.source.uri if wish.source.uri != wish.source.path else str(Path(wish.source.path).absolute()),
         facts,
         name=wish.source.name,
         weights_bytes=files.weights_bytes,

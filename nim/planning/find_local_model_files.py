@@ -18,6 +18,7 @@ from nim.models.hub.repositories_to_download import cache_of, wanted_of
 from nim.models.requested_model import ModelWish, Source
 from nim.planning.checks.check_architecture import check_model_names
 from nim.planning.plan_request import Request
+from nim.planning.read_host_facts import read_host_facts
 from nim.preflight.check_mounts import Place, probe
 from nim.settings import Settings
 from nim.value_origins import Value
@@ -35,6 +36,11 @@ def why_offline(settings: Settings, environ: Mapping[str, str]) -> str | None:
     if settings.disable_model_download:
         return settings.names_used["disable_model_download"]
     return next((name for name in OFFLINE if environ.get(name, "").upper() in TRUE), None)
+
+
+def why_not_fetched(request: Request, source: Source) -> str | None:
+    """Return the name of the variable that forbids to download this source; the hub's apply to the hub."""
+    return why_offline(request.settings, {} if source.remote else request.environ)
 
 
 @frozen_dataclass
@@ -76,11 +82,11 @@ def judge_model(
     """
     model = known if known and known.load_format == _load_format(values) else None
     model = model or read_source(request, source, place, values)
-    why = why_offline(request.settings, request.environ)
+    why = why_not_fetched(request, source)
     if model is None:
         _refuse_uncached(request, source, values, why)
         return None, ()
-    ignored = {Fault.MISSING} if source.repository and not why else set()
+    ignored = {Fault.MISSING} if (source.repository or source.remote) and not why else set()
     refused = set(Fault) - ignored - _only_warned_of(request, source)
     refuse(model.findings, *refused)
     lines = [finding.line for finding in model.findings if finding.fault not in ignored]
@@ -99,18 +105,21 @@ def _about_companions(model: LocalModel, values: Values) -> Iterator[str]:
 
 def _only_warned_of(request: Request, source: Source) -> set[Fault]:
     """Return the set of Faults that are warnings here, since another engine or machine loads."""
-    if request.settings.engine_command or (request.other_machine and source.repository):
+    if request.settings.engine_command or (request.other_machine and (source.repository or source.remote)):
         return set(Fault)
     return {Fault.PLACEHOLDER} if request.other_machine else set()
 
 
 def _refuse_uncached(request: Request, source: Source, values: Values, why: str | None) -> None:
     """Raise WeightsError if downloads are forbidden (`why`) for a model not in the hub cache."""
-    only_warned_of = request.other_machine or request.settings.engine_command or _uses_other_hub(values)
-    if why and source.repository and not only_warned_of:
+    only_warned_of = request.other_machine or request.settings.engine_command
+    if only_warned_of or (source.repository and _uses_other_hub(values)):
+        return
+    if why and (source.repository or source.remote):
+        cache = read_host_facts(request.settings, request.environ).cache_dir
+        where = cache if source.remote else cache_of(values, request.environ)
         raise WeightsError(
-            f"cannot serve {source.uri}: '{cache_of(values, request.environ)}' has nothing of it, "
-            f"and {why} says to fetch nothing",
+            f"cannot serve {source.uri}: '{where}' has nothing of it, and {why} says to fetch nothing",
             hint=f"nim fetch --model-uri {source.uri}, without {why}",
         )
 
@@ -119,6 +128,8 @@ def read_source(request: Request, source: Source, place: str, values: Values) ->
     """Return the LocalModel read from a directory or the hub cache; None if it is not in the cache."""
     if source.path:
         return read_local_model(Path(source.path), place, _load_format(values))
+    if source.remote:
+        return None
     if _uses_other_hub(values):
         return None
     probe_hub_cache(request, values)

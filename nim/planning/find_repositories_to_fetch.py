@@ -8,11 +8,12 @@ from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.hub.repositories_to_download import wanted_of
+from nim.models.remote.locate_source import located_wish, model_places, remote_model
 from nim.models.requested_model import COMMAND_LINE, ModelWish, Source, wished_model
 from nim.options.derived_options import cache_entries, default_entries, revision_entries
 from nim.options.option_layers import environment_entries, profile_entries
 from nim.options.resolve_layers import resolve
-from nim.plan import Wanted
+from nim.plan import RemoteModel, Wanted
 from nim.planning.choose_profile import find_candidates
 from nim.planning.find_local_model_files import read_source
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
@@ -38,11 +39,13 @@ class Choice:
 class Sources:
     """Repositories to fetch, each with its size in GB from the manifest (None if unknown).
 
-    `env` is what the hub's client is to find in its environment, as the engine's would.
+    `remotes` are models that the service itself fetches. `env` is what the hub's client is to find in its
+    environment, as the engine's would.
     """
 
     manifest: Manifest
     wanted: Mapping[Wanted, float | None]
+    remotes: Mapping[RemoteModel, float | None]
     directories: tuple[str, ...]
     env: Mapping[str, str]
     warnings: tuple[str, ...]
@@ -52,6 +55,7 @@ def find_sources(request: Request, choice: Choice) -> Sources:
     """Return the Sources (hub repositories, directories) of the chosen profiles; downloads nothing."""
     finder = _Finder(request, choice)
     wanted: dict[Wanted, float | None] = {}
+    remotes: dict[RemoteModel, float | None] = {}
     directories: dict[str, None] = {}
     env: dict[str, str] = {}
     for profile in finder.profiles(choice):
@@ -61,13 +65,16 @@ def find_sources(request: Request, choice: Choice) -> Sources:
         wanted |= {
             one: profile.download_gb if one.repository == own else None for one in found if one not in wanted
         }
-        if source.path and source.path not in directories:
+        if remote := remote_model(source, config, finder.places):
+            remotes.setdefault(remote, profile.download_gb)
+        elif source.path and source.path not in directories:
             finder.refuse_incomplete(source, config)
             directories[source.path] = None
         env |= {name: str(value.value) for name, value in config.items() if name.startswith("HF_")}
     return Sources(
         manifest=finder.manifest,
         wanted=wanted,
+        remotes=remotes,
         directories=tuple(directories),
         env=env,
         warnings=(*request.settings.warnings, *finder.written.warnings),
@@ -81,13 +88,15 @@ class _Finder:
         self._request = request
         self._table = load_options()
         self.written: Written = read_written(request, self._table)
-        self._wish: ModelWish = wished_model(
+        wish = wished_model(
             request.settings,
             choice.model or self.written.model,
             choice.model_option if choice.model else self.written.model_place,
         )
         engine = None if request.other_machine else find_engine()
         self._around = read_host_facts(request.settings, request.environ)
+        self.places = model_places(request.settings, self._around.cache_dir)
+        self._wish: ModelWish = located_wish(wish, self.places)
         found = find_candidates(request, self._wish, self.written, self._around, engine)
         self.manifest, self._wishes, self._facts = found.manifest, found.wishes, found.facts
         self._files = found.files
@@ -102,7 +111,7 @@ class _Finder:
 
     def source(self, profile: Profile) -> Source:
         """Return the Source of a profile's weights."""
-        return source_of(self._wish, self.manifest, profile)
+        return source_of(self._wish, self.manifest, profile, self.places)
 
     def config(self, profile: Profile) -> dict[str, Value]:
         """Return option → Value, resolved as far as it does not depend on the machine."""

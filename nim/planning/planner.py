@@ -24,6 +24,14 @@ from nim.manifest import (
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.repositories_to_download import download_of
 from nim.models.read_runtime_config import find_beside
+from nim.models.remote.locate_source import (
+    ModelPlaces,
+    located,
+    located_wish,
+    model_places,
+    place_of_weights,
+    remote_download,
+)
 from nim.models.requested_model import ModelWish, Source, read_source, wished_model
 from nim.models.served_tasks import served_tasks
 from nim.options.cache_dir_variables import home_entries, place_entries
@@ -45,7 +53,7 @@ from nim.options.option_layers import (
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
-from nim.plan import Model, Plan
+from nim.plan import Download, Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options
@@ -73,12 +81,12 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     settings, table = request.settings, load_options()
     request, blank = without_blank_variables(request, table)
     written = read_written(request, table)
-    wish = wished_model(settings, written.model, written.model_place)
     engine = None if request.other_machine else find_engine()
     host = read_host_facts(settings, request.environ)
+    wish, places = located_model(settings, written, host)
     candidates = find_candidates(request, wish, written, host, engine)
     selection = choose(request, wish, candidates)
-    source = source_of(wish, candidates.manifest, selection.profile)
+    source = source_of(wish, candidates.manifest, selection.profile, places)
     from_files = file_layers(selection, source, table, settings)
     name = candidates.manifest.name or source.name
     own = own_entries(request, host, source, name, selection, written)
@@ -95,7 +103,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         settings=settings,
         host=host,
         model=model_of(model, config, selection),
-        weights=source.path or source.repository or "",
+        weights=place_of_weights(source, host.cache_dir),
         selection=selection,
         config=config,
         command=engine_command(engine.command if engine else ("vllm", "serve"), settings.engine_command),
@@ -103,7 +111,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         table=table,
         manifest=published(model.manifest, selection.profile),
         machine=name_machine(request.hardware, selection.devices),
-        download=download_of(source, config, request.environ, selection.profile.download_gb),
+        download=download_for(request, source, config, places, selection),
         adapters=adapters,
         read_ahead=read_ahead_of(local, config, selection, request.hardware) if settings.read_ahead else None,
         warm_up=warm_up_of(settings, config, name),
@@ -122,6 +130,12 @@ def model_to_check(
     facts = with_overrides(candidates.facts.get(selection.profile.source), config)
     gpu = next(iter(selection.devices), None)
     return CheckedModel(manifest=candidates.manifest, source=source, facts=facts, gpu=gpu)
+
+
+def located_model(settings: Settings, written: Written, host: HostFacts) -> tuple[ModelWish, ModelPlaces]:
+    """Return (the requested model with its place in the cache, where such models are kept)."""
+    places = model_places(settings, host.cache_dir)
+    return located_wish(wished_model(settings, written.model, written.model_place), places), places
 
 
 def without_blank_variables(request: Request, table: OptionTable) -> tuple[Request, tuple[str, ...]]:
@@ -151,7 +165,7 @@ def with_overrides(facts: ModelFacts | None, config: Mapping[str, Value]) -> Mod
     return facts_of(facts.config, overrides) if facts and isinstance(overrides, Mapping) else facts
 
 
-def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
+def source_of(wish: ModelWish, manifest: Manifest, profile: Profile, places: ModelPlaces) -> Source:
     """Return the Source of the weights, with an absolute path: the user's, else the profile's."""
     if wish.source:
         source = wish.source
@@ -159,6 +173,7 @@ def source_of(wish: ModelWish, manifest: Manifest, profile: Profile) -> Source:
         text = profile.source or ""
         path = local_path(manifest, text)
         source = Source(path=path) if path else read_source(text, f"the manifest of {manifest.name}")
+        source = located(source, places)
     if source.path:
         return replace(source, path=str(Path(source.path).absolute()))
     return source
@@ -217,6 +232,17 @@ def refuse_missing_files(config: Mapping[str, Value], source: Source) -> None:
             )
 
 
+def download_for(
+    request: Request, source: Source, config: Mapping[str, Value], places: ModelPlaces, selection: Selection
+) -> Download | None:
+    """Return the Download of a start: the service's, or the engine's; None if there is none."""
+    size = selection.profile.download_gb
+    if source.remote:
+        allowed = not request.settings.disable_model_download
+        return remote_download(source, config, places, size) if allowed else None
+    return download_of(source, config, request.environ, size)
+
+
 def refuse_missing_engine(settings: Settings) -> None:
     """Raise PreflightError if vLLM is not installed and NIM_ENGINE_COMMAND is not set."""
     if settings.engine_command is None and find_engine() is None:
@@ -237,7 +263,7 @@ def model_of(checked: CheckedModel, config: Mapping[str, Value], selection: Sele
     return Model(
         name=manifest.name or source.name,
         served_names=tuple(config["served_model_name"].value),
-        source=source.uri if source.repository else (source.path or ""),
+        source=source.uri,
         path=source.path,
         license_file=file,
         license_name=license_.name if license_ else None,

@@ -9,6 +9,8 @@ from nim.models.config.read_config_files import read_config
 from nim.models.facts import ModelFacts, facts_of
 from nim.models.hub.cache_snapshots import find_snapshot
 from nim.models.hub.repositories_to_download import wanted_of
+from nim.models.remote.locate_source import ModelPlaces, located
+from nim.models.remote.uris import is_remote, normal_uri
 from nim.models.requested_model import HUB, Source
 from nim.value_origins import Value
 
@@ -22,27 +24,33 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
     """
     if source.path:
         return _read(Path(source.path))
+    if source.remote:
+        return None
     wanted = wanted_of(source, values, environ)[0]
     directory = find_snapshot(wanted.directory, wanted.revision)
     return _read(directory) if directory else None
 
 
 def facts_by_source(
-    manifest: Manifest, values: Values, environ: Mapping[str, str]
+    manifest: Manifest, values: Values, environ: Mapping[str, str], places: ModelPlaces
 ) -> dict[str | None, ModelFacts]:
     """Return a dict: source → ModelFacts, for each profile's source with files on this machine."""
     found = {}
     for text in dict.fromkeys(profile.source for profile in manifest.profiles):
-        source = _source(manifest, text or "")
+        source = _source(manifest, text or "", places)
         if source is not None and (facts := read_facts(source, values, environ)):
             found[text] = facts
     return found
 
 
-def _source(manifest: Manifest, text: str) -> Source | None:
-    """Return a profile's source text as a Source; None if it is neither a path nor hf://."""
+def _source(manifest: Manifest, text: str, places: ModelPlaces) -> Source | None:
+    """Return a profile's source text as a Source; None if it is neither a path nor a known URI."""
     path = local_path(manifest, text) if text else None
-    return Source(path=path) if path else _repository(text)
+    if path is None and is_remote(text):
+        uri = normal_uri(text)
+        return located(Source(remote=uri), places) if uri else None
+    source = Source(path=path) if path else _repository(text)
+    return located(source, places) if source else None
 
 
 def _repository(source: str) -> Source | None:

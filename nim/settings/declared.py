@@ -47,8 +47,9 @@ class Settings:
         "NIM_MODEL_PATH",
         TEXT,
         None,
-        "A model without a manifest: a local directory, or `hf://org/name[:revision]`, which the engine "
-        "downloads into the cache unless `nim fetch` already has.",
+        "A model without a manifest: a local directory, `hf://org/name[:revision]`, which the engine "
+        "downloads into the cache unless `nim fetch` already has, or a URI of S3, Google Cloud Storage, "
+        "Azure, a web server, ModelScope or NGC, which the service fetches: see [sources](../sources.md).",
         aliases=("NIM_CUSTOM_MODEL", "NIM_FT_MODEL"),
     )
     manifest_path: str | None = setting(
@@ -542,6 +543,14 @@ class Settings:
         False,
         "Download nothing; files that are not in the cache are an error.",
     )
+    repository_override: str | None = setting(
+        "NIM_REPOSITORY_OVERRIDE",
+        TEXT,
+        None,
+        "A mirror that `nim mirror` has filled, used instead of every source, `hf://` included: a "
+        "directory or a URI such as `s3://BUCKET/DIRECTORY`. Several, separated by commas, are tried in "
+        "turn; the word `source` among them is the model's own source.",
+    )
     run_dir: str | None = setting(
         "NIM_RUN_DIR",
         PATH,
@@ -624,7 +633,6 @@ def declared() -> dict[str, Setting]:
 # Variables of NIM that have no effect here → what to use instead.
 NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
     {
-        "NIM_REPOSITORY_OVERRIDE": "HF_ENDPOINT",
         "NIM_CAPTURE_ARGS": "the access log, and `--enable-log-requests` for the engine",
         "NIM_CAPTURE_ENABLE": "the access log, and `--enable-log-requests` for the engine",
         "NIM_ENABLE_OTEL": "NIM_PASSTHROUGH_ARGS='--otlp-traces-endpoint URL'",

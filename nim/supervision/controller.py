@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from nim.cleanup.read_and_watch_processes import Process, strays
-from nim.errors import STOPPED_UNCLEANLY, EngineLost, GatewayLost
+from nim.errors import STOPPED_UNCLEANLY, GatewayLost
 from nim.event_loop import Steps, Task, until
 from nim.failures import report
-from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass
+from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass, exit_code_of
 from nim.failures.find_cut_streams import CutStreams
 from nim.failures.program_exit import ProgramExit
 from nim.health.write_status_files import StatusPublisher, write_file
@@ -151,7 +151,7 @@ class Controller:
             self._fail(GatewayLost.exit_code, self._failure_of(SUPERVISOR_LOST, end), "supervisord", end)
 
     def _engine_lost(self, failure: Failure, end: ProgramExit) -> None:
-        self._fail(EngineLost.exit_code, failure, "engine", end)
+        self._fail(exit_code_of(failure.kind), failure, "engine", end)
 
     def _gateway_lost(self, end: ProgramExit) -> None:
         self._fail(GatewayLost.exit_code, self._failure_of(NGINX_LOST, end), "nginx", end)

@@ -16,6 +16,7 @@ from typing import NoReturn
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
 from nim.preflight.fill_engine_cache import fill_engine_cache
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
+from nim.supervision.fetch_for_engine import fetch_for_engine
 from nim.supervision.supervisord.start_supervisord import die_with_parent
 
 UMASK = "NIM_UMASK"
@@ -37,6 +38,8 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
         Path(plan.engine.socket).unlink(missing_ok=True)
     kept = {name: value for name, value in environ.items() if name not in (*plan.engine.unset, UMASK)}
     env = _parts_directory(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
+    if plan.download and plan.download.remote:
+        fetch_for_engine(plan.download.remote, env)
     fill_engine_cache(plan.engine.version, env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:

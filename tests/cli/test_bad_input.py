@@ -131,9 +131,12 @@ def test_a_model_directory_without_a_model(serve: Serve, tmp_path: Path) -> None
 
 
 def test_a_source_that_is_not_supported(serve: Serve) -> None:
-    refused = serve(NIM_MODEL_PATH="ngc://org/model:1")
+    refused = serve(NIM_MODEL_PATH="oss://bucket/model")
     assert refused.code == 2
-    assert "ngc://" in refused.text
+    assert "oss://" in refused.text
+    refused = serve(NIM_MODEL_PATH="ngc://org/model")
+    assert refused.code == 2
+    assert "expected ngc://ORG[/TEAM]/MODEL:VERSION" in refused.text
 
 
 def test_an_unknown_model_shows_the_nearest(serve: Serve) -> None:

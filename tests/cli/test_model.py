@@ -210,7 +210,7 @@ def test_values_that_the_engine_does_not_take_are_refused(directory: Path, optio
 
 
 def test_other_sources_are_refused() -> None:
-    done = nim("model", "s3://bucket/model")
+    done = nim("model", "ftp://host/model")
     assert done.returncode == 2
     assert "hf://org/name" in done.stderr
 

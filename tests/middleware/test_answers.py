@@ -13,7 +13,7 @@ from nim import data_paths
 from nim.middleware import management_openapi
 from nim.plan import STATE_FILE, Plan
 from nim.redact import MASK
-from nim.service_state import Failure, Phase, PhaseDone
+from nim.service_state import DownloadState, Failure, Phase, PhaseDone
 from nim.value_origins import Layer, Origin, Value
 from tests.middleware.conftest import PROFILE_ID, Serve, put, put_manifest, put_plan, put_state, state
 
@@ -153,7 +153,12 @@ async def test_startup_follows_the_state(plan: Plan, serve: Serve) -> None:
         assert answer.status == 503
         assert answer.headers["Cache-Control"] == "no-store, no-cache, must-revalidate"
         phases = [{"phase": "fetch", "seconds": 3.5}]
-        assert await answer.json() == json.loads(loading.health()) | {"phases": phases}
+        assert await answer.json() == json.loads(loading.health()) | {"phases": phases, "download": None}
+    download = DownloadState(have_bytes=5, total_bytes=10, bytes_per_second=2)
+    put_state(plan, replace(loading, download=download))
+    async with service.get("/v1/health/startup") as answer:
+        expected = {"have_bytes": 5, "total_bytes": 10, "bytes_per_second": 2}
+        assert (await answer.json())["download"] == expected
     put_state(plan, state(phase=Phase.READY, message="ready", ready=True))
     async with service.get("/v1/health/startup") as answer:
         assert answer.status == 200

@@ -25,7 +25,7 @@ from nim.middleware.gpu_usage import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_api_keys, of_gateway, of_gpus, of_service
 from nim.middleware.nginx_stub_status import Connections
 from nim.plan import STATUS_SOCKET, Plan
-from nim.service_state import Phase, PhaseDone
+from nim.service_state import DownloadState, Phase, PhaseDone
 from tests.deploy.metrics import GPU
 from tests.deploy.promtool import promtool
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve, Upstream, client, put_state, state, wait_for
@@ -127,6 +127,17 @@ async def test_every_class_of_loss_begins_at_zero(plan: Plan, serve: Serve) -> N
     assert [s.labels["class"] for s in after if s.value] == ["host_oom"]
 
 
+async def test_the_bytes_of_a_download(plan: Plan, serve: Serve) -> None:
+    service = await serve(plan)
+    assert "nim_download_bytes" not in parsed(await scrape(service))
+    put_state(plan, state(download=DownloadState(have_bytes=5)))
+    families = parsed(await scrape(service))
+    assert value(families, "nim_download_bytes") == 5
+    assert "nim_download_size_bytes" not in families
+    put_state(plan, state(download=DownloadState(have_bytes=5, total_bytes=10)))
+    assert value(parsed(await scrape(service)), "nim_download_size_bytes") == 10
+
+
 @pytest.mark.parametrize("length", [2048, None])
 async def test_the_context_length_is_exported_where_it_is_known(
     plan: Plan, serve: Serve, length: int | None
@@ -141,7 +152,12 @@ async def test_the_context_length_is_exported_where_it_is_known(
 def test_promtool_has_no_complaint_about_our_metrics(plan: Plan) -> None:
     """Not about names, units, suffixes or missing texts of any family that the service can export."""
     reads = replace(plan, gateway=replace(plan.gateway, tls=TLS))
-    known = state(eta_seconds=1.0, done=(DONE,), certificate_expires_at=2e9)
+    known = state(
+        eta_seconds=1.0,
+        done=(DONE,),
+        certificate_expires_at=2e9,
+        download=DownloadState(have_bytes=1, total_bytes=2),
+    )
     counts = Connections(accepted=1, handled=1, requests=1, reading=1, writing=1, waiting=1)
     families = [
         *of_service(reads, known),

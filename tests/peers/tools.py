@@ -15,7 +15,8 @@ from bench.peers.rust_routers import VLLM
 GUIDELLM = Packages(name="guidellm", pip=("guidellm==0.8.1",), by="make test-peers")
 AIPERF = Packages(name="aiperf", pip=("aiperf==0.13.0",), by="make test-peers")
 CHECKOV = Packages(name="checkov", pip=("checkov==3.3.30",), by="make test-peers")
-TOOLS = (GUIDELLM, AIPERF, VLLM, CHECKOV)
+AZURITE = Packages(name="azurite", npm=("azurite@3.37.0",), by="make test-peers")
+TOOLS = (GUIDELLM, AIPERF, VLLM, CHECKOV, AZURITE)
 LIMIT_SECONDS = 240
 
 

@@ -17,12 +17,15 @@ from nim.cli.download_from_hub import (
     probe_cache,
     refuse_offline,
 )
+from nim.cli.download_remote import fetch_remote, preview_remote
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.cli.write_model_manifest import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
 from nim.log_format import printable
 from nim.models.hub.repositories_to_download import GB
+from nim.models.remote.cache_directories import CURRENT
+from nim.models.remote.uris import name_of
 from nim.planning.checks.check_configured_mounts import probe_mounts
 from nim.planning.find_local_model_files import why_offline
 from nim.planning.find_repositories_to_fetch import Choice, Sources, find_sources
@@ -74,7 +77,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.dry_run:
         rows = list(_preview(sources, settings, environ, log))
     else:
-        rows = list(_fetch(sources, settings, environ, log, file))
+        rows = list(_fetch(sources, settings, environ, log, file, refresh=options.refresh))
     data = {"dry_run": options.dry_run, "sources": rows, "directories": sources.directories}
     data |= {"manifest": str(file)} if file and not options.dry_run else {}
     print(
@@ -101,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--all", action="store_true", help="fetch the files of every profile")
     parser.add_argument(
-        "--model-uri", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+        "--model-uri",
+        metavar="URI",
+        help="hf://org/name[:revision], s3://… or another source, for NIM_MODEL_PATH",
     )
     parser.add_argument(
         "--manifest-file",
@@ -112,15 +117,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="list what would be fetched, and fetch nothing"
     )
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="ask the source for changes also if the model is complete in the cache (not for hf://, which "
+        "is always asked)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_machine_options(parser)
     return parser
 
 
 def _fetch(
-    sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log, file: Path | None
+    sources: Sources,
+    settings: Settings,
+    environ: Mapping[str, str],
+    log: Log,
+    file: Path | None,
+    *,
+    refresh: bool,
 ) -> Iterator[Row]:
-    """Download all repositories, yield a row (dict) for each, then write the manifest to `file` if given."""
+    """Download all models, yield a row (dict) for each, then write the manifest to `file` if given."""
     wanted = tuple(sources.wanted)
     refuse_offline(settings, environ, wanted)
     repositories: list[Repository] = []
@@ -131,7 +148,12 @@ def _fetch(
         hub.check_room(repositories)
         for repository in repositories:
             yield _row(repository, hub.fetch(repository))
-    if file and sources.directories:
+    for remote in sources.remotes:
+        yield fetch_remote(remote, settings, environ, log, refresh=refresh)
+    if file and sources.remotes:
+        remote = next(iter(sources.remotes))
+        write_manifest(file, Path(remote.directory) / CURRENT, remote.uri, name_of(remote.uri))
+    elif file and sources.directories:
         directory = Path(sources.directories[0])
         write_manifest(file, directory, str(directory), directory.name)
     elif file:
@@ -141,6 +163,10 @@ def _fetch(
 
 def _preview(sources: Sources, settings: Settings, environ: Mapping[str, str], log: Log) -> Iterator[Row]:
     """Yield a row (dict) for each repository that would be fetched, sized by hub or manifest."""
+    for remote, size_gb in sources.remotes.items():
+        yield preview_remote(remote, settings, environ, log, int(size_gb * GB) if size_gb else None)
+    if not sources.wanted:
+        return
     probe_cache(sources.wanted, settings)
     offline = why_offline(settings, environ)
     hub = None if offline else Hub(log, environ, sources.env)

@@ -26,6 +26,7 @@ from nim.manifest import Engine, Manifest, load_manifest, manifest_paths, read_m
 from nim.manifest.find_problems import manifest_problems
 from nim.manifest.json_schema import schema_text
 from nim.manifest.profile_ids import write_ids
+from nim.models.remote.locate_source import located_wish, model_places
 from nim.models.requested_model import COMMAND_LINE as MODEL_ARGUMENT
 from nim.models.requested_model import wished_model
 from nim.planning.choose_profile import find_candidates
@@ -195,8 +196,10 @@ def _list(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     written = read_written(request, load_options())
     write_warnings(settings, (*settings.warnings, *written.warnings), known_secrets(environ))
     place = MODEL_ARGUMENT if options.model else written.model_place
-    wish = wished_model(settings, options.model or written.model, place)
-    found = find_candidates(request, wish, written, read_host_facts(settings, environ), engine)
+    host = read_host_facts(settings, environ)
+    places = model_places(settings, host.cache_dir)
+    wish = located_wish(wished_model(settings, options.model or written.model, place), places)
+    found = find_candidates(request, wish, written, host, engine)
     listing = list_profiles(found.manifest, hardware, found.wishes, found.facts)
     if options.json:
         print(json.dumps(listing_data(listing), indent=1))

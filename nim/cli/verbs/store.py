@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.cli.download_from_hub import Hub, check_cache, end_at_signals, judge_fetched, logger, probe_cache
+from nim.cli.download_remote import fetch_remote, remote_files
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.errors import WeightsError
 from nim.fetch.create_model_store import NOTE, Note, check_store, make_store
@@ -58,7 +59,13 @@ def create(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, An
     log = logger(settings, environ)
     for warning in sources.warnings:
         log("WARNING", warning)
-    if sources.directories:
+    if sources.remotes:
+        remote = next(iter(sources.remotes))
+        fetch_remote(remote, settings, environ, log)
+        files, version = remote_files(remote)
+        note = Note(source=remote.uri, commit=version, complete=True)
+        added, linked = make_store(directory, files, note, links=weights_among(files))
+    elif sources.directories:
         files, note = _from_directory(Path(sources.directories[0]))
         added, linked = make_store(directory, files, note)
     else:
@@ -89,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the directory: empty, to be created, or a store of the same model",
     )
     parser.add_argument(
-        "--model-repo", metavar="URI", help="hf://org/name[:revision], instead of NIM_MODEL_PATH"
+        "--model-repo", metavar="URI", help="hf://org/name[:revision], s3://… or another source"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_machine_options(parser)

@@ -43,13 +43,19 @@ def wanted_of(source: Source, config: Mapping[str, Value], environ: Mapping[str,
     return tuple(reversed(found.values()))
 
 
+def file_selection(config: Mapping[str, Value]) -> tuple[str, tuple[str, ...]]:
+    """Return (load format, patterns of files to ignore): they select the files that the engine loads."""
+    ignored = config["ignore_patterns"].value if "ignore_patterns" in config else ORIGINALS
+    return _option(config, "load_format") or "auto", _words(ignored)
+
+
 def _repositories(
     source: Source, config: Mapping[str, Value]
 ) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
     """Yield (repository, revision, file selection) of each repository that the options name."""
     revision = _option(config, "revision") or None
-    ignored = config["ignore_patterns"].value if "ignore_patterns" in config else ORIGINALS
-    more = {"load_format": _option(config, "load_format") or "auto", "ignored": _words(ignored)}
+    load_format, ignored = file_selection(config)
+    more = {"load_format": load_format, "ignored": ignored}
     if source.repository:
         yield source.repository, revision, more
     draft = config["speculative_config"].value if "speculative_config" in config else None

@@ -1,0 +1,1 @@
+"""Commands about the files of models: the cache, and mirrors."""

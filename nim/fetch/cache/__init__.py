@@ -1,0 +1,1 @@
+"""The models in the cache: list them, verify their digests, remove what no start uses."""

@@ -1,0 +1,1 @@
+"""Sources of model files: object stores, web servers, ModelScope and NGC, behind one interface."""
