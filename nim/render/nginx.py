@@ -106,6 +106,7 @@ def _routes_of_proxy(gateway: Gateway, backends: Backends) -> dict[str, Any]:
     instead = open_instead(gateway.route_groups)
     return {
         "routes_hint": Verbatim("GET /v1/models has the models"),
+        "unanswered": [],  # what a model answers is known to its service
         "open_instead": sorted(
             (path, open_path)
             for path, open_path in instead.items()
