@@ -61,7 +61,7 @@ def test_a_mode_without_variants_is_for_all() -> None:
         (HEAD[: HEAD.index("  default")] + "  {}\n", ["no variants"]),
         ("- a\n- b\n", ["cannot read the recipe rocket.yaml", "not a mapping"]),
         ("model: [", ["cannot read the recipe as YAML", "rocket.yaml:2"]),
-        (HEAD + "guide: &a b\nomni: *a\n", ["anchor", "in a recipe"]),
+        (HEAD + "guide: &a b\nomni: *a\n", ["anchor", "in the recipe"]),
         (
             HEAD.replace("8B\nvar", "8B\n  context_length: long\nvar"),
             ["recipe.model.context_length", "'long'"],

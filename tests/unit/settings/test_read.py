@@ -143,7 +143,7 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 
 def test_a_variable_that_is_not_supported_says_what_to_use() -> None:
-    assert "HF_ENDPOINT" in read_settings({"NIM_REPOSITORY_OVERRIDE": "x"}).warnings[0]
+    assert "access log" in read_settings({"NIM_CAPTURE_ENABLE": "1"}).warnings[0]
 
 
 def test_no_name_is_declared_twice() -> None:
