@@ -18,7 +18,7 @@ from tests.e2e.conftest import Service, serving
 from tests.fakes.launch import wait_until
 from tests.proxy.running import Proxy
 
-pytestmark = [pytest.mark.own_engine, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LLAMA, OTHER, BOTH = "meta/llama-3.1-8b-instruct", "org/other", "org/both"
 CURL = """curl -s -X POST \\

@@ -35,7 +35,8 @@ MOODS: dict[str, dict[str, Any]] = {
 
 
 def test_there_is_a_mood_for_every_class() -> None:
-    assert MOODS.keys() == OF_NAME.keys()
+    """A fetch fails before there is an engine: tests/process/test_fetch_at_start.py."""
+    assert MOODS.keys() | {"fetch"} == OF_NAME.keys()
 
 
 def block(service: Service, kind: FailureClass) -> list[str]:
@@ -62,13 +63,13 @@ def test_an_engine_that_fails_to_start_ends_the_service_at_once_with_the_reason(
     kind, for_kubernetes = OF_NAME[name], directory / "termination-log"
     for_kubernetes.write_text("x" * 9999)
     service = start(fast_restarts=True, crash_in="load", **MOODS[name])
-    assert service.wait() == 70
+    assert service.wait() == kind.exit_code
     failure = service.state().failure
     assert failure
     assert failure.log
     assert_whole(block(service, kind), kind, [*failure.log])
     assert for_kubernetes.read_text().splitlines() == block(service, kind)
-    assert (service.verdict()["exit_code"], service.verdict()["failure"]["kind"]) == (70, name)
+    assert (service.verdict()["exit_code"], service.verdict()["failure"]["kind"]) == (kind.exit_code, name)
     assert (failure.kind, service.state().phase) == (name, Phase.STOPPED)
     service.assert_nothing_left()
 

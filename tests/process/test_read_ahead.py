@@ -100,7 +100,7 @@ def test_the_ready_line_says_what_was_read(tmp_path: Path, start: Start, weights
     env = {**plan.engine.env, "FAKE_ENGINE": json.dumps(mood)}
     plan = replace(plan, engine=replace(plan.engine, env=env))
     service = start(plan=plan).wait_ready()
-    wait_until(lambda: "weights read ahead: " in service.text, "the log line")
+    wait_until(lambda: "ready after" in service.text, "the log line")
     (line,) = [line for line in service.lines if "ready after" in line]
     assert "weights read ahead: " in line
     assert not service.find(READER)
