@@ -178,6 +178,10 @@ class ReadAhead:
     limit_bytes: int
 
 
+MOST_PREFIX_BYTES = 4 * 1024 * 1024
+"""Of the file of prefixes, which PID 1 holds in memory while it sends them."""
+
+
 @frozen_dataclass
 class WarmUp:
     """Requests sent through the engine before the service is ready, for at most `seconds` in all.

@@ -1,4 +1,4 @@
-"""Client of the model hub: list a repository, download its files, or copy them to a directory.
+"""Download models: from the hub, and from object stores, web servers and registries (`sources`, `download`).
 
 The hub's client library comes with the engine and reads its environment when `nim.fetch.hub` is imported.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nim.event_loop import EventLoop, Timer
 from nim.health.http_request import Address, HttpRequest, post
-from nim.plan import WarmUp
+from nim.plan import MOST_PREFIX_BYTES, WarmUp
 from nim.read_regular_file import read_text
 
 Body = dict[str, object]
@@ -16,7 +16,6 @@ Attempt = tuple[str, Body]  # route, body
 OK = 200
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 TOKENS = 8
-MOST_FILE_BYTES = 4 * 1024 * 1024
 
 
 class WarmUpRequests:
@@ -64,7 +63,7 @@ class WarmUpRequests:
         if self._warm_up.file is None:
             return
         try:
-            lines = read_text(Path(self._warm_up.file), MOST_FILE_BYTES).splitlines()
+            lines = read_text(Path(self._warm_up.file), MOST_PREFIX_BYTES).splitlines()
             values = [json.loads(line) for line in lines if line.strip()]
         except (OSError, ValueError) as error:
             self._say("WARNING", f"no prefixes are sent: '{self._warm_up.file}' cannot be read: {error}")

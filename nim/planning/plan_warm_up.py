@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nim.errors import SettingsError
-from nim.plan import WarmUp
+from nim.plan import MOST_PREFIX_BYTES, WarmUp
 from nim.read_regular_file import read_bytes
 from nim.settings import Settings
 from nim.value_origins import Value
@@ -31,7 +31,7 @@ def warm_up_of(settings: Settings, config: Mapping[str, Value], model: str) -> W
 def check_prefixes(file: Path) -> None:
     """Raise SettingsError unless every line of the file is empty, a JSON string or a JSON list of objects."""
     try:
-        lines = read_bytes(file).decode().splitlines()
+        lines = read_bytes(file, MOST_PREFIX_BYTES).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read '{file}' ({FILE_VARIABLE}): {error}", hint=HINT) from None
     for number, line in enumerate(lines, 1):

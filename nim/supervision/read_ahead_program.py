@@ -7,6 +7,7 @@ from pathlib import Path
 from signal import SIGTERM
 
 from nim.failures.program_exit import ProgramExit
+from nim.fetch.format_size import format_size
 from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import READ_AHEAD_FILE, ReadAhead
 from nim.supervision.supervisord.supervised_program import Program
@@ -25,8 +26,8 @@ class ReadResult:
         """Return the result in words."""
         if not self.read_bytes:
             return "weights were in memory already"
-        cached = f", {_size(self.cached_bytes)} were in memory already" if self.cached_bytes else ""
-        return f"weights read ahead: {_size(self.read_bytes)} in {self.seconds:.1f} s{cached}"
+        cached = f", {format_size(self.cached_bytes)} were in memory already" if self.cached_bytes else ""
+        return f"weights read ahead: {format_size(self.read_bytes)} in {self.seconds:.1f} s{cached}"
 
 
 class ReadAheadProgram:
@@ -58,8 +59,3 @@ class ReadAheadProgram:
             self.result = ReadResult(**json.loads(self._file.read_text(encoding="utf-8")))
         text = self.result.text if self.result else f"reading weights ahead ended without a result ({end})"
         self._say("DEBUG", text)
-
-
-def _size(size_bytes: int) -> str:
-    """Return a number of bytes as text in MB or GB (10⁶, 10⁹ bytes)."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"

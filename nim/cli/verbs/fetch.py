@@ -19,6 +19,7 @@ from nim.cli.download_from_hub import (
 )
 from nim.cli.download_remote import fetch_remote, preview_remote
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
+from nim.cli.profile_options import add_profile_choice
 from nim.cli.write_model_manifest import check_place, write_manifest
 from nim.errors import OutOfReach
 from nim.fetch.format_size import format_size
@@ -92,17 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nim fetch", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        *("-p", "--profile", "--profiles"),
-        dest="profiles",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="ID",
-        help="fetch the files of these profiles, by id or label; needs no GPU",
-    )
-    which.add_argument("--all", action="store_true", help="fetch the files of every profile")
+    add_profile_choice(parser, "fetch")
     parser.add_argument(
         "--model-uri",
         metavar="URI",

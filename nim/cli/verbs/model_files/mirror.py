@@ -9,6 +9,7 @@ from typing import Any
 from nim.cli.download_from_hub import Hub, check_cache, end_at_signals, logger
 from nim.cli.download_remote import fetch_remote, remote_files
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
+from nim.cli.profile_options import add_profile_choice
 from nim.errors import SettingsError
 from nim.fetch.format_size import format_size
 from nim.fetch.sources.mirrors import mirror_uri
@@ -63,17 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="nim mirror", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("target", metavar="TARGET", help="a directory, s3://…, gs://… or az://…")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        *("-p", "--profile", "--profiles"),
-        dest="profiles",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="ID",
-        help="the models of these profiles, by id or label",
-    )
-    which.add_argument("--all", action="store_true", help="the models of every profile")
+    add_profile_choice(parser, "copy")
     parser.add_argument(
         "--model-uri", metavar="URI", help="hf://org/name[:revision], s3://… or another source"
     )
