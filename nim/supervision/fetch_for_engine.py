@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from nim.errors import NimError
+from nim.fetch.format_size import format_size
 from nim.plan import RemoteModel
 from nim.redact import known_secrets, without
 
@@ -31,7 +32,7 @@ def fetch_for_engine(remote: RemoteModel, environ: Mapping[str, str]) -> None:
         done = fetch_model(remote, lambda: open_sources(remote, environ, log), log)
     except NimError as error:
         _exit(error, log)
-    log("INFO", f"fetched {remote.uri}: {done.fetched_bytes / 1e6:.1f} MB in {done.seconds:.1f} s")
+    log("INFO", f"fetched {remote.uri}: {format_size(done.fetched_bytes)} in {done.seconds:.1f} s")
 
 
 def _exit(error: NimError, log: Callable[[str, str], None]) -> NoReturn:

@@ -100,7 +100,7 @@ def test_chunks_are_in_the_order_of_the_files(weights: tuple[str, ...]) -> None:
 @pytest.mark.slow
 def test_the_ready_line_says_what_was_read(tmp_path: Path, start: Start, weights: tuple[str, ...]) -> None:
     plan = replace(make_plan(tmp_path), read_ahead=ReadAhead(files=weights, limit_bytes=2 * SIZE))
-    mood = {"phases": {"start": 3.0, "load": 1.0}}
+    mood = {"phases": {"start": 8.0, "load": 1.0}}  # the reader has to start, too
     env = {**plan.engine.env, "FAKE_ENGINE": json.dumps(mood)}
     plan = replace(plan, engine=replace(plan.engine, env=env))
     service = start(plan=plan).wait_ready()
