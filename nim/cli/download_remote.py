@@ -80,7 +80,9 @@ def remote_files(remote: RemoteModel) -> tuple[dict[str, Path], str]:
     """Return ({name: path in the cache}, version) of a model that is complete in the cache."""
     record = complete_record(remote)
     if record is None:
-        raise WeightsError(f"cannot find {remote.uri} in '{remote.directory}'")
+        raise WeightsError(
+            f"cannot find {remote.uri} in '{remote.directory}'", hint=f"nim fetch --model-uri {remote.uri}"
+        )
     current = Path(remote.directory).resolve() / CURRENT
     return {name: current.resolve() / name for name in record.files}, record.version
 

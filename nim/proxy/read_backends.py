@@ -107,5 +107,6 @@ def check_keys(backends: tuple[Backend, ...], environ: Mapping[str, str]) -> Non
         if not (key.isascii() and key.isprintable()):
             raise SettingsError(
                 f"cannot use the key in {backend.key_env} of the backend '{backend.name}': "
-                "it has characters that no HTTP header can have"
+                "it has characters that no HTTP header can have",
+                hint=f'printf %s "${backend.key_env}" | od -c',
             )

@@ -9,7 +9,6 @@ import os
 import struct
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from nim.fetch.download.digests import BLOCK_BYTES, Hasher
 from nim.fetch.sources.remote_files import RemoteFile, version_of
@@ -167,9 +166,3 @@ def _boot_id() -> bytes:
         return _BOOT.read_bytes().strip()
     except OSError:
         return b""
-
-
-def remove_partial(path: Any) -> None:
-    """Remove a partial file and its record."""
-    Path(path).unlink(missing_ok=True)
-    Path(f"{path}{RECORD_SUFFIX}").unlink(missing_ok=True)

@@ -90,7 +90,9 @@ def http_store(url: str, certificates: str | None, headers: Mapping[str, str]) -
     try:
         return HTTPStore.from_url(url, client_options=client, retry_config=RETRIES)
     except ValueError as error:
-        raise SettingsError(f"cannot use {url}: {str(error).splitlines()[0]}") from error
+        raise SettingsError(
+            f"cannot use {url}: {str(error).splitlines()[0]}", hint="https://HOST/DIRECTORY/"
+        ) from error
 
 
 def _authorization(uri: str, environ: Mapping[str, str]) -> dict[str, str]:

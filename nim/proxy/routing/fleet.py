@@ -1,9 +1,9 @@
 """All backends with their replicas, and the table of models that follows from them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from nim.proxy.backends import RETIRED, SERVING, Backend
+from nim.proxy.backends import SERVING, Backend
 from nim.proxy.routing.replicas import Card, Replica, Target
 from nim.proxy.upstreams import Place
 
@@ -138,11 +138,6 @@ class Fleet:
             if card := (replica.cards or {}).get(known):
                 return card | {"id": name} | ({"root": known} if target.written_as else {})
         return new_card(name, root=known)
-
-    @property
-    def retired(self) -> Mapping[str, Target]:
-        """Return {name: Target} of the models that have been retired."""
-        return {name: target for name, target in self.targets.items() if target.state == RETIRED}
 
 
 def new_card(name: str, root: str | None = None) -> Card:

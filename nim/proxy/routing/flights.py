@@ -29,7 +29,6 @@ class Ending:
     route: str
     status: int
     seconds: float
-    bytes_sent: int
     connected: bool
     first_byte_seconds: float | None
     upstream_status: int | None
@@ -65,12 +64,6 @@ class Flights:
         replica.running += 1
         replica.requests += 1
 
-    def forget_all(self) -> None:
-        """Count nothing as running: nginx was restarted, and will not say how these ended."""
-        for flight in self._by_key.values():
-            flight.replica.running -= 1
-        self._by_key.clear()
-
     def read(self, data: bytes) -> None:
         """Take over lines that nginx wrote: `key route status seconds bytes|connected|first byte|status`."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -83,7 +76,7 @@ class Flights:
     def _end(self, line: bytes) -> None:
         """Count the request of a line as ended; ValueError for another line."""
         head, connected, first, upstream = line.split(b"|")
-        key, route, status, seconds, sent = head.split(b" ")
+        key, route, status, seconds, _sent = head.split(b" ")
         flight = self._by_key.pop(key, None)
         first_byte, upstream_status = last_value(first), last_value(upstream)
         was_connected = last_value(connected) is not None
@@ -97,7 +90,6 @@ class Flights:
                 route=route.decode(),
                 status=int(status),
                 seconds=float(seconds),
-                bytes_sent=int(sent),
                 connected=was_connected,
                 first_byte_seconds=float(first_byte) if first_byte else None,
                 upstream_status=int(upstream_status) if upstream_status else None,

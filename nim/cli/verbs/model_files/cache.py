@@ -129,7 +129,10 @@ def _prune(models: Sequence[CachedModel], options: argparse.Namespace) -> int:
         try:
             remove(one.path)
         except OSError as error:
-            raise PreflightError(f"cannot remove '{error.filename}': {error.strerror}") from error
+            raise PreflightError(
+                f"cannot remove '{error.filename}': {error.strerror}",
+                hint=f"ls -ld '{one.path}'; its owner can remove it",
+            ) from error
     total = sum(one.used_bytes for one in found)
     rows = [{"path": str(one.path), "why": one.why, "bytes": one.used_bytes} for one in found]
     what = "would be removed" if options.dry_run else "removed"
