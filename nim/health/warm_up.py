@@ -15,7 +15,7 @@ Attempt = tuple[str, Body]  # route, body
 
 OK = 200
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
-TOKENS = 8
+TOKENS = 2
 
 
 class WarmUpRequests:

@@ -94,7 +94,7 @@ class Controller:
         policy = policies.middleware if self._plan.proxy else policies.engine
         program = Program("engine", self._loop, self._context.supervisor, self._say)
         reader = Program("read_ahead", self._loop, self._context.supervisor, self._say)
-        read_ahead = ReadAheadProgram(self._plan.read_ahead, self._run_dir, reader, self._say)
+        read_ahead = ReadAheadProgram(self._plan.read_ahead, self._run_dir, self._loop, reader, self._say)
         return EngineRestarter(self._plan, self._loop, program, self.status, policy, callbacks, read_ahead)
 
     def _log_restart(self, failure: Failure, end: ProgramExit) -> None:

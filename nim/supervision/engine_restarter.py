@@ -101,13 +101,14 @@ class EngineRestarter:
         if self._warm_up or self._adapters.needed:
             self._status.hold()
         self.program.start()
-        self._read_ahead.start()
+        self._read_ahead.prepare()
         self._status.step(self._start.begin())
         self._readiness.begin()
 
     def read(self, record: Record) -> None:
         """Keep one log record of the engine for a failure report, and update the start phase from it."""
         self._log.append(record)
+        self._read_ahead.start()
         if self.program.process and not self._exit_expected:
             self._processes.meet(record, self.program.process)
         self.progress(record.message)
