@@ -596,8 +596,8 @@ class Settings:
         "NIM_READ_AHEAD",
         BOOLEAN,
         True,
-        "Read local weights into the page cache from the start of the engine on, as far as memory holds them "
-        "beside what the engine needs.",
+        "Read local weights into the page cache while the engine starts, as far as memory holds them beside "
+        "what the engine needs.",
         ours=True,
     )
     warm_up_timeout: float = setting(

@@ -1,6 +1,6 @@
 """Read weight files into the page cache: `python -I -m nim.supervision.read_ahead_process RUN_DIR`.
 
-Runs beside the engine, which imports itself for many seconds before it reads the first weight. The files are
+Runs beside an engine that starts, for many seconds before that reads the first weight. The files are
 read in the order in which the engine loads them, and what is cached already is skipped, so that this is never
 behind an engine that has overtaken it. Ends with a result file, also on SIGTERM.
 """
