@@ -33,7 +33,7 @@ def measure_real(programs: Programs, folder: Path, transport: str, *, quick: boo
     client = Client(programs=programs, cores=None)
     request = Requests(folder).file("real", _question())
     rounds, seconds = (2, 3.0) if quick else (4, 4.0)
-    with _targets(transport, folder) as targets:
+    with engine_targets(transport, folder) as targets:
         for turn in range(rounds):
             for count in STREAMS:
                 load = Load(
@@ -55,7 +55,7 @@ def _turned(targets: tuple[Target, ...], turn: int) -> tuple[Target, ...]:
 
 
 @contextmanager
-def _targets(transport: str, folder: Path) -> Iterator[tuple[Target, ...]]:
+def engine_targets(transport: str, folder: Path) -> Iterator[tuple[Target, ...]]:
     """Yield the demo model's engine reached directly, by the gateway and the others, and directly again."""
     port = free_port()
     env = {"NIM_BACKEND_PORT": str(port)} if transport == "tcp" else {}
