@@ -35,7 +35,9 @@ def main() -> None:
     rates, probes = _measure(options.rounds, options.seconds)
     rows = []
     for clients in CLIENTS:
-        ratios = [ours / direct for ours, direct in zip(rates[clients, OURS], rates[clients, DIRECT])]
+        ratios = [
+            ours / direct for ours, direct in zip(rates[clients, OURS], rates[clients, DIRECT], strict=True)
+        ]
         rows.append(
             [
                 str(clients),
