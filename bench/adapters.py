@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters.check_adapter import check_adapter
 from nim.middleware.adapters.scan_source import scan_source
-from nim.plan import AdapterPlan
 
 DEMO = Path(__file__).resolve().parents[1] / "profiles" / "demo" / "adapters" / "pirate"
 COUNT, ROUNDS = 200, 20
@@ -20,10 +20,15 @@ def main() -> None:
         for number in range(COUNT):
             shutil.copytree(DEMO, source / f"a{number:03}")
         plan = AdapterPlan(
-            source=path, refresh_seconds=30, api_timeout_seconds=60, max_rank=16, base_names=("nim/demo",)
+            source=path,
+            refresh_seconds=30,
+            api_timeout_seconds=60,
+            max_rank=16,
+            base_names=("nim/demo",),
+            name="source",
         )
-        scan = milliseconds(lambda: scan_source(source))
-        found = scan_source(source)
+        scan = milliseconds(lambda: scan_source(source, "source"))
+        found = scan_source(source, "source")
         check = milliseconds(lambda: [check_adapter(one, plan) for one in found])
     print(f"{COUNT} adapters, processor time of one round (least of {ROUNDS})")
     print(f"  scan, nothing changed   {scan:7.2f} ms")

@@ -10,6 +10,7 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Self
 
+from nim.fetch_plan import AdapterPlan, Download, adapters_from_json, download_from_json
 from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway, gateway_from_json, tuples
 from nim.value_origins import Layer, Origin, Value
@@ -101,70 +102,6 @@ class Engine:
     def address(self) -> str:
         """Return the engine's address as text for nginx: `unix:PATH` or `127.0.0.1:PORT`."""
         return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
-
-
-@frozen_dataclass
-class RemoteModel:
-    """A model that the service itself fetches from `uri` into `directory`, its own in the cache.
-
-    `load_format` and `ignored` select its weights. `mirrors` are asked instead of the source, in this order.
-    """
-
-    uri: str
-    directory: str
-    load_format: str | None = "auto"
-    ignored: tuple[str, ...] = ()
-    mirrors: tuple[str, ...] = ()
-
-
-@frozen_dataclass
-class Download:
-    """What a start downloads: the directory that grows, and the size in bytes if known.
-
-    `remote`: the service fetches it before the engine starts; None for what the engine downloads itself.
-    """
-
-    directory: str
-    total_bytes: int | None
-    remote: RemoteModel | None = None
-
-
-@frozen_dataclass
-class Wanted:
-    """A hub repository that the engine needs in its cache. `load_format` and `ignored` select its weights.
-
-    With `load_format` None only the files beside the weights are wanted, such as a tokenizer.
-    """
-
-    repository: str
-    revision: str | None
-    cache: str
-    load_format: str | None = "auto"
-    ignored: tuple[str, ...] = ()
-
-    @property
-    def directory(self) -> Path:
-        """Return the path of this repository's directory in the hub cache."""
-        return Path(self.cache) / f"models--{self.repository.replace('/', '--')}"
-
-    @property
-    def uri(self) -> str:
-        """Return the text `hf://org/name[:revision]`, as in NIM_MODEL_PATH."""
-        return f"hf://{self.repository}" + (f":{self.revision}" if self.revision else "")
-
-
-@frozen_dataclass
-class AdapterPlan:
-    """The LoRA adapters to serve: the directory that has them, and what they must suit.
-
-    `refresh_seconds` is the interval of reading the directory again; 0: at the engine's starts only.
-    """
-
-    source: str
-    refresh_seconds: float
-    api_timeout_seconds: float
-    max_rank: int | None
-    base_names: tuple[str, ...]
 
 
 @frozen_dataclass
@@ -270,9 +207,8 @@ class Plan:
         data["profile"] = ChosenProfile(**data["profile"])
         data["engine"] = Engine(**tuples(data["engine"], "argv", "unset"))
         data["gateway"] = gateway_from_json(data["gateway"])
-        data["download"] = _download_from_json(data["download"]) if data["download"] else None
-        adapters = data["adapters"]
-        data["adapters"] = AdapterPlan(**tuples(adapters, "base_names")) if adapters else None
+        data["download"] = download_from_json(data["download"]) if data["download"] else None
+        data["adapters"] = adapters_from_json(data["adapters"]) if data["adapters"] else None
         data["read_ahead"] = ReadAhead(**tuples(data["read_ahead"], "files")) if data["read_ahead"] else None
         data["warm_up"] = WarmUp(**data["warm_up"]) if data["warm_up"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
@@ -280,12 +216,6 @@ class Plan:
         data["warnings"] = tuple(data["warnings"])
         data["files"] = tuple(RenderedFile(**file) for file in data["files"])
         return cls(**data)
-
-
-def _download_from_json(data: Mapping[str, Any]) -> Download:
-    """Return the Download in its JSON values."""
-    remote = RemoteModel(**tuples(data["remote"], "ignored", "mirrors")) if data["remote"] else None
-    return Download(directory=data["directory"], total_bytes=data["total_bytes"], remote=remote)
 
 
 def value_from_json(data: Mapping[str, Any]) -> Value:

@@ -1,6 +1,7 @@
 """Read the LoRA adapters of `--lora-modules` from disk, and record why the engine would refuse each."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -25,6 +26,29 @@ _UNSUPPORTED: Mapping[str, str] = {
 _MOST_SHOWN = 40
 _PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
 _SAVED_WHOLE = frozenset({"classifier", "score"})
+
+
+def adapter_directories(source: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """Yield (name, directory) of the adapters in a source, by name; OSError if it is unreadable.
+
+    Each directory is one, and so is the source, under `name`, if it has an adapter's configuration itself.
+    Names that begin with a dot are left out: volumes of Kubernetes keep their versions under such names.
+    """
+    with os.scandir(source) as entries:
+        found = list(entries)
+    names = {entry.name for entry in found if not entry.name.startswith(".") and _is_directory(entry)}
+    single = {name} if any(entry.name == CONFIG for entry in found) else set()
+    for one in sorted(names | single):
+        if one.isprintable():
+            yield one, source / one if one in names else source
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Return whether a directory entry is a directory, links followed; False if that cannot be found out."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 @frozen_dataclass

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from nim import __version__
 from nim.engine import OptionTable
+from nim.fetch_plan import AdapterPlan, Download
 from nim.frozen_dataclass import frozen_dataclass
 from nim.gateway_plan import Gateway
 from nim.options.derived_options import HostFacts
@@ -15,8 +16,6 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
-    AdapterPlan,
-    Download,
     Engine,
     Model,
     Plan,

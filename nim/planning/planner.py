@@ -14,6 +14,7 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
+from nim.fetch_plan import Download
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -53,7 +54,7 @@ from nim.options.option_layers import (
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
-from nim.plan import Download, Model, Plan
+from nim.plan import Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options
@@ -97,7 +98,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     model = model_to_check(candidates, source, selection, config)
     config, plugged = add_plugins(config, settings, model.manifest.model, model.facts, host)
     checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
-    adapters, more = plan_adapters(request, config, table, model)
+    adapters, more = plan_adapters(request, config, table, model, host.cache_dir)
     here = () if request.other_machine else host.warnings
     decided = Decided(
         settings=settings,

@@ -449,8 +449,8 @@ class Settings:
         "NIM_PEFT_SOURCE",
         PATH,
         None,
-        "A directory with a directory for each LoRA adapter, served under its name. Switches LoRA on "
-        "and chooses a profile with it.",
+        "A directory with a directory for each LoRA adapter, served under its name; or its URI: `hf://`, "
+        "`s3://`, `gs://`, `az://`, `https://` and others. Switches LoRA on and chooses a profile with it.",
     )
     peft_refresh_interval: float = setting(
         "NIM_PEFT_REFRESH_INTERVAL",

@@ -47,34 +47,36 @@ class Controller:
         self._run_dir = Path(context.plan.run_dir)
         self.exit_code = 0
         self._failure: Failure | None = None
-        self._supervisor_lives = True
-        self._interrupts = 0
+        self._supervisor_lives, self._interrupts = True, 0
         self._gateway_log: deque[str] = deque(maxlen=LAST_LINES)
         self._ending: Task | None = None
         self.status = StatusPublisher(self._run_dir, judged=context.plan.stall_timeout_seconds > 0)
         self.cut_streams = CutStreams(self._loop, self._say)
         self.stopping_since = self._loop.now()
+        self._policies = policies = context.policies
         self.engine = self._engine_restarter()
-        self.nginx = self._restarter("nginx", context.policies.nginx, STATUS_SOCKET, self._streams_lost)
+        self.nginx = self._restarter("nginx", policies.nginx, STATUS_SOCKET, consequence=self._streams_lost)
         self.helpers: list[Restarter] = []
         if not self._plan.proxy:
-            self.helpers.append(self._restarter("middleware", context.policies.middleware, MIDDLEWARE_SOCKET))
+            self.helpers.append(self._restarter("middleware", policies.middleware, MIDDLEWARE_SOCKET))
         self.nginx_programs = [self.nginx.program]
+        if self._plan.adapters and self._plan.adapters.is_refreshed:
+            self.helpers.append(self._restarter("adapters", policies.middleware))
         if self._plan.gateway.health_port:  # its nginx serves until the end
-            self.helpers.append(self._restarter("health", context.policies.nginx, "health.pid"))
+            self.helpers.append(self._restarter("health", policies.nginx, "health.pid"))
             self.nginx_programs.append(self.helpers[-1].program)
         self._restarters: list[EngineRestarter | Restarter] = [self.nginx, self.engine, *self.helpers]
         context.supervisor.on_up = self._start
 
     def _restarter(
-        self, name: str, policy: RestartPolicy, leftover: str, consequence: Callable[[], str] = str
+        self, name: str, policy: RestartPolicy, *leftovers: str, consequence: Callable[[], str] = str
     ) -> Restarter:
         return Restarter(
             Program(name, self._loop, self._context.supervisor, self._say),
             self._loop,
             policy,
             self._say,
-            leftovers=(self._run_dir / leftover,),
+            leftovers=tuple(self._run_dir / leftover for leftover in leftovers),
             consequence=consequence,
             give_up=self._gateway_lost,
         )
@@ -90,8 +92,7 @@ class Controller:
             api_key=self._context.api_key,
         )
         # The requests that a proxy forwards go on while its router restarts: it has no reason to give up.
-        policies = self._context.policies
-        policy = policies.middleware if self._plan.proxy else policies.engine
+        policy = self._policies.middleware if self._plan.proxy else self._policies.engine
         program = Program("engine", self._loop, self._context.supervisor, self._say)
         reader = Program("read_ahead", self._loop, self._context.supervisor, self._say)
         read_ahead = ReadAheadProgram(self._plan.read_ahead, self._run_dir, self._loop, reader, self._say)

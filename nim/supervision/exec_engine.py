@@ -16,7 +16,7 @@ from typing import NoReturn
 from nim.plan import ARGS_FILE, ENGINE_PARTS_DIR, LOG_DIR, PLAN_FILE, Plan
 from nim.preflight.fill_engine_cache import fill_engine_cache
 from nim.preflight.run_directory import SOCKET_PATH_BYTES, remove_directory
-from nim.supervision.fetch_for_engine import fetch_for_engine
+from nim.supervision.fetch_for_engine import fetch_adapters_for_engine, fetch_for_engine
 from nim.supervision.supervisord.start_supervisord import die_with_parent
 
 UMASK = "NIM_UMASK"
@@ -40,6 +40,8 @@ def main(run_dir: Path, environ: Mapping[str, str]) -> NoReturn:
     env = _parts_directory(run_dir / ENGINE_PARTS_DIR) | kept | dict(plan.engine.env)
     if plan.download and plan.download.remote:
         fetch_for_engine(plan.download.remote, env)
+    if plan.adapters and plan.adapters.remote:
+        fetch_adapters_for_engine(plan.adapters.remote, env)
     fill_engine_cache(plan.engine.version, env)
     program = shutil.which(argv[0], path=env.get("PATH")) or argv[0]
     try:

@@ -20,6 +20,8 @@ from tests.e2e.test_stalls import part, ready
 from tests.fakes.launch import wait_until
 from tests.middleware.adapter_engine import put_adapter
 from tests.middleware.test_metrics import parsed, value
+from tests.sources.store_servers import BUCKET, running_moto, s3_client
+from tests.sources.test_adapters import PREFIX, credentials, put
 
 pytestmark = [pytest.mark.engine, pytest.mark.own_engine, pytest.mark.timeout(3 * READY_SECONDS)]
 BASE, GREETING = "nim/demo", "Hello! How are you?"
@@ -241,3 +243,24 @@ def test_two_hundred_are_listed_and_one_of_them_answers(
         shutil.rmtree(source / name)
     wait_until(lambda: states(service).keys() == {"german", "pirate"}, "their end")
     assert {entry.id for entry in client.models.list()} == {*ANSWERS}
+
+
+@pytest.mark.slow
+def test_adapters_of_a_bucket_answer_as_trained(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fetched before the engine starts, and replaced while it serves."""
+    with running_moto(tmp_path) as url:
+        for name, text in credentials(url).items():
+            monkeypatch.setenv(name, text)
+        s3_client(url).create_bucket(Bucket=BUCKET)
+        put(url, source, "pirate")
+        settings = {"NIM_PEFT_SOURCE": f"s3://{BUCKET}/{PREFIX}", "NIM_PEFT_REFRESH_INTERVAL": "1"}
+        with (
+            serving(tmp_path, **settings) as running,
+            OpenAI(base_url=f"{running.root}/v1", api_key="none", max_retries=0) as client,
+        ):
+            assert answer(client, "pirate") == ANSWERS["pirate"]
+            put(url, source, "german")
+            wait_until(lambda: answers_as(client, "german", ANSWERS["german"]), "the second adapter")
+            assert states(running) == {"pirate": "loaded", "german": "loaded"}

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters import adapter_loader, copy_adapter
-from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, MIDDLEWARE_SOCKET, AdapterPlan, Plan
+from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, MIDDLEWARE_SOCKET, Plan
 from tests.middleware.adapter_engine import AdapterEngine, put_adapter
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve
 from tests.middleware.test_metrics import parsed, value
@@ -41,7 +42,12 @@ def source(tmp_path: Path) -> Path:
 def adapters(plan: Plan, source: Path) -> Plan:
     """Return a plan with adapters, read again all the time, whose routes are open."""
     wish = AdapterPlan(
-        source=str(source), refresh_seconds=0.05, api_timeout_seconds=5, max_rank=16, base_names=("nim/demo",)
+        source=str(source),
+        refresh_seconds=0.05,
+        api_timeout_seconds=5,
+        max_rank=16,
+        base_names=("nim/demo",),
+        name="source",
     )
     gateway = replace(plan.gateway, route_groups=(*plan.gateway.route_groups, "adapters"))
     return replace(plan, adapters=wish, gateway=gateway)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from nim.errors import WeightsError
 from nim.fetch.download.fetch_refusals import check_room, refusal
-from nim.fetch.download.list_source import index_names, listed_files
+from nim.fetch.download.list_source import index_names, listed_files, wanted_files
 from nim.fetch.download.model_lock import held
 from nim.fetch.download.partial_file import PartialFile
 from nim.fetch.download.progress import Show, shown, write_progress
 from nim.fetch.download.transfer import Log, Transfer
 from nim.fetch.format_size import format_size
 from nim.fetch.sources.remote_files import RemoteFile, Source, SourceError, version_of
+from nim.fetch_plan import RemoteModel
 from nim.frozen_dataclass import frozen_dataclass
-from nim.models.checkpoint.choose_files_to_fetch import files_to_fetch
 from nim.models.checkpoint.select_weight_files import INDEX, has_index
 from nim.models.remote.cache_directories import (
     CURRENT,
@@ -29,7 +29,6 @@ from nim.models.remote.cache_directories import (
     read_record_of,
     record_path,
 )
-from nim.plan import RemoteModel
 
 
 @frozen_dataclass
@@ -52,7 +51,7 @@ def complete_record(remote: RemoteModel) -> SnapshotRecord | None:
         return None
     with suppress(WeightsError):
         index = index_names(remote, directory / CURRENT / INDEX, record.listed)
-        wanted = files_to_fetch(remote.uri, record.listed, remote.load_format, remote.ignored, index)
+        wanted = wanted_files(remote, record.listed, index)
         return record if set(wanted) <= record.files.keys() else None
     return None
 
@@ -108,12 +107,10 @@ class _ModelFetch:
         self._snapshot.mkdir(parents=True, exist_ok=True)
         self._once = read_record_of(self._directory, self._version)
         names = list(listed)
-        if has_index(names, self._remote.load_format):
+        if not self._remote.adapters and has_index(names, self._remote.load_format):
             self._transfer([listed[INDEX]])
         index = index_names(self._remote, self._snapshot / INDEX, names)
-        wanted = files_to_fetch(
-            self._remote.uri, names, self._remote.load_format, self._remote.ignored, index
-        )
+        wanted = wanted_files(self._remote, names, index)
         fetched = self._transfer([listed[name] for name in wanted], whole=True)
         record = SnapshotRecord(
             uri=self._remote.uri,

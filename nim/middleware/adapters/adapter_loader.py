@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import ClientSession
 from prometheus_client.metrics_core import Metric
 
+from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters.adapter_state import (
     AdapterState,
     Counts,
@@ -24,7 +25,7 @@ from nim.middleware.adapters.choices import Choices
 from nim.middleware.adapters.copy_adapter import ChangedMeanwhile, Copies
 from nim.middleware.adapters.engine_adapters import EngineGone, list_models, load, unload
 from nim.middleware.adapters.scan_source import FoundAdapter, scan_source
-from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, AdapterPlan, Plan
+from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, Plan
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class AdapterLoader:
     def _find(self) -> tuple[FoundAdapter, ...] | None:
         """Return the wanted adapters (in a thread); None, logged once, if the source is unreadable."""
         try:
-            found = self.choices.apply(scan_source(self.source))
+            found = self.choices.apply(scan_source(self.source, self._plan.name))
         except OSError as error:
             if str(error) != self._source_fault:
                 log.error("cannot read NIM_PEFT_SOURCE; its adapters stay as they are: %s", error)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.models.read_lora_adapters import CONFIG, WEIGHTS
+from nim.models.read_lora_adapters import CONFIG, WEIGHTS, adapter_directories
 
 FILES = (CONFIG, *WEIGHTS)
 
@@ -26,14 +26,12 @@ class FoundAdapter:
     changed_at: float
 
 
-def scan_source(source: Path) -> tuple[FoundAdapter, ...]:
-    """Return a tuple of the FoundAdapters in the directories of `source`, by name; OSError if unreadable.
+def scan_source(source: Path, name: str) -> tuple[FoundAdapter, ...]:
+    """Return a tuple of the FoundAdapters in `source`, by name; OSError if unreadable.
 
-    Names that begin with a dot are left out: volumes of Kubernetes keep their versions under such names.
+    `name` is that of an adapter whose files are in the directory itself.
     """
-    with os.scandir(source) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
-    return tuple(look_at(name, source / name) for name in names if name.isprintable())
+    return tuple(look_at(one, directory) for one, directory in adapter_directories(source, name))
 
 
 def look_at(name: str, directory: Path) -> FoundAdapter:
@@ -58,11 +56,3 @@ def _files(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
             continue
         if stat.S_ISREG(found.st_mode):
             yield name, found
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    """Return whether a directory entry is a directory, links followed; False if that cannot be found out."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False

@@ -7,6 +7,7 @@ from nim.models.checkpoint.explanations.detect_unsupported_formats import find_f
 from nim.models.checkpoint.explanations.explain_adapter import ADAPTER_CONFIG
 from nim.models.checkpoint.list_model_directory import CONFIG, has_config
 from nim.models.checkpoint.select_weight_files import INDEX, engine_files, needs_weights, weight_files
+from nim.models.read_lora_adapters import WEIGHTS as ADAPTER_WEIGHTS
 
 
 def files_to_fetch(
@@ -28,6 +29,28 @@ def files_to_fetch(
     if needs_weights(load_format):
         _refuse_other(source, names, has_weights=bool(weight_files(names, load_format, ignored, index)))
     return tuple(engine_files(names, load_format, ignored, index))
+
+
+def adapter_files(source: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return the sorted names of the adapters' files in `source` or in directories of it.
+
+    WeightsError if there is no adapter: a model was meant, or another directory.
+    """
+    directories = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == ADAPTER_CONFIG}
+    chosen = [name for name in names if _is_of_adapter(name, directories)]
+    if not chosen:
+        raise WeightsError(
+            f"cannot use {source}: none of its {len(names)} files is an {ADAPTER_CONFIG}, "
+            "in itself or in its directories",
+            hint="NIM_PEFT_SOURCE=… the directory of an adapter, or one with a directory for each adapter",
+        )
+    return tuple(sorted(chosen))
+
+
+def _is_of_adapter(name: str, directories: Collection[str]) -> bool:
+    """Return whether the file is one of an adapter's in these directories, at most one level deep."""
+    directory, _, file = name.rpartition("/")
+    return directory in directories and "/" not in directory and file in (ADAPTER_CONFIG, *ADAPTER_WEIGHTS)
 
 
 def _refuse_other(source: str, names: Collection[str], *, has_weights: bool) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from nim.engine import OptionTable
 from nim.errors import SettingsError
+from nim.fetch_plan import AdapterPlan, RemoteModel
+from nim.models.remote.cache_directories import CURRENT, directory_of
+from nim.models.requested_model import Source, read_source
 from nim.options.option_layers import Entry, entries
-from nim.plan import AdapterPlan
 from nim.settings import Settings
 from nim.value_origins import Layer, Value
 
@@ -23,17 +25,18 @@ def adapter_entries(settings: Settings) -> Iterator[Entry]:
 
 
 def decide_adapters(
-    settings: Settings, config: Mapping[str, Value], table: OptionTable, base_names: Sequence[str]
+    settings: Settings,
+    config: Mapping[str, Value],
+    table: OptionTable,
+    base_names: Sequence[str],
+    cache_dir: str,
 ) -> tuple[AdapterPlan | None, tuple[str, ...]]:
     """Return (AdapterPlan or None, warnings); SettingsError for a source or options that cannot work."""
     if settings.peft_source is None:
         return None, tuple(_unused(settings))
     source = settings.peft_source
-    if "://" in source:
-        raise SettingsError(
-            f"cannot use NIM_PEFT_SOURCE '{source}' (from the environment): expected a directory",
-            hint="huggingface-cli download ORG/NAME --local-dir DIR/NAME, and NIM_PEFT_SOURCE=DIR",
-        )
+    found = read_source(source, "NIM_PEFT_SOURCE")
+    remote = _remote(found, cache_dir)
     for name, needed in _NEEDED.items():
         value = config[name]
         if str(value.value) != str(needed):
@@ -45,12 +48,21 @@ def decide_adapters(
     rank = config.get("max_lora_rank")
     served = config["served_model_name"].value if "served_model_name" in config else ()
     return AdapterPlan(
-        source=str(Path(source).absolute()),
+        source=f"{remote.directory}/{CURRENT}" if remote else str(Path(source).absolute()),
         refresh_seconds=settings.peft_refresh_interval,
         api_timeout_seconds=settings.peft_api_timeout,
         max_rank=int(rank.value) if rank else table.options["max_lora_rank"].default,
         base_names=tuple(dict.fromkeys((*base_names, *map(str, served)))),
+        name=found.name.rpartition("/")[2],
+        remote=remote,
     ), ()
+
+
+def _remote(source: Source, cache_dir: str) -> RemoteModel | None:
+    """Return the RemoteModel that stands for adapters elsewhere; None for those of a directory."""
+    if source.path:
+        return None
+    return RemoteModel(uri=source.uri, directory=str(directory_of(cache_dir, source.uri)), adapters=True)
 
 
 def _unused(settings: Settings) -> Iterator[str]:

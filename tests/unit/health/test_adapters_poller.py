@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
+from nim.fetch_plan import AdapterPlan
 from nim.health import adapters_poller
 from nim.health.adapters_poller import AdaptersPoller
 from nim.health.detect_startup_phase import Step
 from nim.health.write_status_files import write_file
-from nim.plan import ADAPTERS_FILE, AdapterPlan, Plan
+from nim.plan import ADAPTERS_FILE, Plan
 from tests.process.plans import make_plan
 
 
@@ -21,7 +22,12 @@ from tests.process.plans import make_plan
 def plan(directory: Path) -> Plan:
     (directory / "run").mkdir()
     wish = AdapterPlan(
-        source="/a", refresh_seconds=0, api_timeout_seconds=0.1, max_rank=16, base_names=("nim/demo",)
+        source="/a",
+        refresh_seconds=0,
+        api_timeout_seconds=0.1,
+        max_rank=16,
+        base_names=("nim/demo",),
+        name="source",
     )
     return replace(make_plan(directory), adapters=wish)
 

@@ -1,15 +1,18 @@
 """NIM_PEFT_SOURCE: engine options, and what it cannot go with."""
 
+import json
+import re
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from nim.engine import load_options
 from nim.errors import SettingsError
+from nim.fetch_plan import AdapterPlan
 from nim.options.features.resolve_adapters import adapter_entries, decide_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
-from nim.plan import AdapterPlan
 from nim.settings import read_settings
 from nim.value_origins import Layer
 
@@ -19,7 +22,7 @@ TABLE = load_options()
 def decided(environ: dict[str, str], **options: Any) -> tuple[AdapterPlan | None, tuple[str, ...]]:
     settings = read_settings(environ)
     own = [*adapter_entries(settings), *entries(Layer.CLI, "the command line", options)]
-    return decide_adapters(settings, resolve(own), TABLE, ("org/model",))
+    return decide_adapters(settings, resolve(own), TABLE, ("org/model",), "/cache")
 
 
 def test_a_source_switches_on_what_it_needs() -> None:
@@ -39,6 +42,7 @@ def test_the_plan_has_all_that_the_loader_needs() -> None:
         api_timeout_seconds=90,
         max_rank=16,
         base_names=("org/model", "nim"),
+        name="a",
     )
     raised, _ = decided({"NIM_PEFT_SOURCE": "/a"}, max_lora_rank=64)
     assert raised is not None
@@ -61,8 +65,27 @@ def test_options_that_forbid_adapters_are_refused(options: dict[str, Any]) -> No
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("source", ["hf://org/adapters", "s3://bucket/adapters"])
-def test_an_address_is_refused_with_a_way_to_a_directory(source: str) -> None:
-    with pytest.raises(SettingsError, match="expected a directory") as refused:
+@pytest.mark.parametrize(
+    ("source", "uri", "name"),
+    [
+        ("hf://org/pirate:v1", "hf://org/pirate:v1", "pirate"),
+        ("s3://bucket/some/adapters/", "s3://bucket/some/adapters", "adapters"),
+        ("az://container", "az://container", "container"),
+        ("https://host/x/adapters", "https://host/x/adapters", "adapters"),
+    ],
+)
+def test_a_source_elsewhere_is_fetched_into_the_cache(source: str, uri: str, name: str) -> None:
+    plan, _ = decided({"NIM_PEFT_SOURCE": source, "NIM_PEFT_REFRESH_INTERVAL": "30"})
+    assert plan is not None
+    assert plan.remote is not None
+    assert (plan.remote.uri, plan.remote.adapters, plan.name) == (uri, True, name)
+    assert plan.source == f"{plan.remote.directory}/current"
+    assert plan.source.startswith("/cache/sources/")
+    assert plan.is_refreshed
+    assert AdapterPlan(**json.loads(json.dumps(asdict(plan)))).name == name
+
+
+@pytest.mark.parametrize("source", ["ftp://host/adapters", "hf://org", "s3://", "https://host?x=1"])
+def test_an_address_of_no_known_form_is_refused(source: str) -> None:
+    with pytest.raises(SettingsError, match=f"NIM_PEFT_SOURCE '{re.escape(source)}'"):
         decided({"NIM_PEFT_SOURCE": source})
-    assert "--local-dir" in str(refused.value.hint)

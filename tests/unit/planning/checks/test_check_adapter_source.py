@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nim.errors import SettingsError
+from nim.fetch_plan import AdapterPlan
 from nim.hardware import Hardware
-from nim.plan import AdapterPlan
 from nim.planning.checks.check_adapter_source import check_adapter_source
 from nim.planning.plan_request import Request
 from nim.settings import Settings
@@ -15,7 +15,12 @@ from tests.middleware.adapter_engine import put_adapter
 
 def of(source: Path, *, other_machine: bool = False) -> tuple[str, ...]:
     plan = AdapterPlan(
-        source=str(source), refresh_seconds=0, api_timeout_seconds=60, max_rank=16, base_names=("nim/demo",)
+        source=str(source),
+        refresh_seconds=0,
+        api_timeout_seconds=60,
+        max_rank=16,
+        base_names=("nim/demo",),
+        name="source",
     )
     hardware = Hardware(gpus=(), source="none")
     request = Request(settings=Settings(), environ={}, hardware=hardware, other_machine=other_machine)
