@@ -54,7 +54,8 @@ ABOUT = {
     Group.DOCS: "The API's description, usable without internet.",
     Group.MANAGEMENT: "What the service says about itself.",
     Group.ADAPTERS: "Loading and unloading LoRA adapters of `NIM_PEFT_SOURCE`, which needs no request.",
-    Group.ASSETS: "Files that requests refer to, as NVCF keeps them. Opened by `NIM_CATALOG`.",
+    Group.ASSETS: "Files that requests refer to, and answers that are asked for later, as NVCF has them. "
+    "Opened by `NIM_CATALOG`.",
     Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
@@ -62,8 +63,9 @@ ABOUT = {
 
 LIVE, READY, STARTUP = "/v1/health/live", "/v1/health/ready", "/v1/health/startup"
 HEALTH = (LIVE, READY, STARTUP)
-MODELS, ROUTER_METRICS = "/v1/models", "/metrics"
+MODELS, CHAT, ROUTER_METRICS = "/v1/models", "/v1/chat/completions", "/metrics"
 ASSETS = "/v2/nvcf/assets"
+NVCF_STATUS_ROUTES = ("/v1/status/{polled_id}", "/v2/nvcf/pexec/status/{polled_id}")
 ASSET, ASSET_UPLOAD = f"{ASSETS}/{{asset_id}}", f"{ASSETS}/{{asset_id}}/upload"
 ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 TOKENIZER_ROUTES = ("/tokenize", "/detokenize")  # the engine does this in one piece and serves nobody else
@@ -99,7 +101,7 @@ def _ours(
 
 
 _INFERENCE = (
-    *_engine(Group.INFERENCE, "POST", "/v1/chat/completions", "/v1/completions", "/v1/responses"),
+    *_engine(Group.INFERENCE, "POST", CHAT, "/v1/completions", "/v1/responses"),
     *_engine(Group.INFERENCE, "GET", "/v1/responses/{response_id}"),
     *_engine(Group.INFERENCE, "POST", "/v1/responses/{response_id}/cancel"),
     *_engine(Group.INFERENCE, "POST", "/v1/messages", "/v1/messages/count_tokens"),
@@ -161,6 +163,7 @@ _ASSETS = (
     *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSETS, method="POST"),
     *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSETS, ASSET),
     *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSET, method="DELETE"),
+    *_ours(Group.ASSETS, Target.MIDDLEWARE, *NVCF_STATUS_ROUTES, note="of a request answered with 202"),
     *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSET_UPLOAD, method="PUT", note="by the signed address of POST"),
 )
 

@@ -46,9 +46,11 @@ def build_app(plan: Plan, gpus: Gpus | None = None) -> web.Application:
     if plan.adapters:
         _add_adapters(app, plan, plan.adapters)
     if plan.gateway.assets_size:
-        from nim.middleware.assets.asset_routes import add_asset_routes
+        from nim.middleware.nvcf.asset_routes import add_asset_routes
+        from nim.middleware.nvcf.polled_requests import add_polling_routes
 
         add_asset_routes(app, plan, plan.gateway.assets_bytes)
+        add_polling_routes(app, plan)
     app.router.add_get("/", root)
     app.router.add_get("/v1/health/startup", startup)
     app.router.add_get("/v1/metadata", metadata)

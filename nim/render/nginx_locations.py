@@ -10,6 +10,7 @@ from nim.routes import (
     ALWAYS_OPEN,
     ASSET_UPLOAD,
     ASSETS,
+    CHAT,
     LIVE,
     MODELS,
     ROUTES,
@@ -105,6 +106,8 @@ def location_of(same: Sequence[Route], gateway: Gateway) -> Location:
     if "{" not in route.path:
         match, upstream = f"= {quote(route.path)}", quote(f"http://{server}{route.path}")
         map_key = quote(route.path)
+        if route.path == CHAT and gateway.assets_size:
+            upstream = f'"http://$chat_upstream{route.path}$is_args$args"'
         if route.path == MODELS:
             upstream = f'"http://$models_upstream{route.path}$is_args$args"'
     else:

@@ -18,6 +18,9 @@ from tests.e2e.conftest import READY_SECONDS, Service, serving
 from tests.e2e.test_modalities import chat, client_of, image, png, post, served
 from tests.middleware.test_assets import ASSETS, DESCRIPTION
 
+# Four rounds of the most that this engine answers at once take seconds.
+LONG, CHOICES = 400, 32
+
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.own_engine,
@@ -194,3 +197,42 @@ def test_a_budget_ends_the_thinking_of_the_demo_model(tmp_path: Path) -> None:
         assert thought(thinking_token_budget=5, reasoning_budget=-1) == thought(reasoning_budget=5)
         assert service.get("/v1/health/ready")[0] == 200
         assert json.loads(service.get(ASSETS)[1]) == {"assets": []}
+
+
+def test_a_long_answer_is_asked_for_later(service: Service) -> None:
+    """The gateway, the middleware and the engine: 202, 202 until it is there, the engine's own answer."""
+    body: Any = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 2,
+        "temperature": 0,
+        "seed": 1,
+    }
+    quick, direct = polled(service, "60", **body), polled(service, None, **body)
+    assert quick[0] == direct[0] == 200
+    assert quick[1]["NVCF-STATUS"] == "fulfilled"
+    assert "NVCF-STATUS" not in direct[1]
+    assert quick[2]["choices"] == direct[2]["choices"]
+    assert polled(service, "0", **body)[0] == 400
+    status, headers, answer = polled(
+        service, "1", **body | {"max_tokens": LONG, "ignore_eos": True, "n": CHOICES, "temperature": 1}
+    )
+    assert status == 202, answer
+    name = headers["NVCF-REQID"]
+    while status == 202:
+        assert headers["NVCF-STATUS"] == "in-progress"
+        status, headers, answer = polled(service, "10", name=name)
+    assert (status, headers["NVCF-STATUS"], headers["NVCF-REQID"]) == (200, "fulfilled", name)
+    assert answer["usage"]["completion_tokens"] == LONG * CHOICES
+    assert polled(service, "1", name="nobody")[0] == 404
+
+
+def polled(service: Service, seconds: str | None, *, name: str = "", **body: Any) -> tuple[int, Any, Any]:
+    """Return (status, headers, JSON or None) of a chat request, or of GET for its answer."""
+    path, data = (f"status/{name}", None) if name else ("chat/completions", json.dumps(body).encode())
+    headers = {"Content-Type": "application/json"} | ({"NVCF-POLL-SECONDS": seconds} if seconds else {})
+    request = urllib.request.Request(f"{service.root}/v1/{path}", data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, answer.headers, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.loads(error.read())

@@ -133,7 +133,7 @@ Serve = Callable[..., Awaitable[ClientSession]]
 @asynccontextmanager
 async def listening(app: web.Application, path: Path) -> AsyncIterator[None]:
     """Yield the application on a unix socket."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         await web.UnixSite(runner, str(path)).start()

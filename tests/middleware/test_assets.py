@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession
 
-from nim.middleware.assets import asset_store
-from nim.middleware.assets.asset_store import AssetStore
+from nim.middleware.nvcf import asset_store
+from nim.middleware.nvcf.asset_store import AssetStore
 from nim.plan import ASSETS_DIR, Plan
 from tests.middleware.conftest import Serve
 

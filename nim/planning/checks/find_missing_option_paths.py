@@ -10,6 +10,7 @@ from nim.models.config.read_config_files import CONFIG, PARAMS
 from nim.models.read_lora_adapters import is_of_this_machine
 from nim.options.rules.rule_types import Said
 from nim.options.rules.speculative_option_rules import draft_model
+from nim.value_origins import Layer
 
 _FILES = ("log_config_file",)
 _MODELS = ("hf_config_path",)  # directories with a configuration
@@ -48,6 +49,9 @@ def missing_paths(said: Said) -> Iterator[MissingPath]:
 def absent_paths(said: Said) -> Iterator[str]:
     """Yield a warning for each missing path in options without which the engine still starts."""
     for name in _OPTIONAL:
+        value = said.config.get(name)
+        if value and value.origin.layer is Layer.DERIVED:
+            continue  # the service makes it when it starts
         if fault := _fault(str(said.get(name) or ""), model=False, file=False):
             yield f"{said.flag(name)}: {fault}"
 

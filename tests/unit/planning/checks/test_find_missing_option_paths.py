@@ -67,3 +67,8 @@ def test_what_the_engine_starts_without_is_a_warning(name: str) -> None:
     assert not list(missing_paths(said(**{name: "/nowhere"})))
     (warning,) = absent_paths(said(**{name: "/nowhere"}))
     assert "there is no such directory" in warning
+
+
+def test_a_directory_that_the_service_makes_is_no_warning() -> None:
+    config = resolve(entries(Layer.DERIVED, "the catalog", {"allowed_local_media_path": "/nowhere"}))
+    assert not list(absent_paths(Said(config=config, table=load_options())))

@@ -1,0 +1,1 @@
+"""What NVCF has beside a model: files that are uploaded once, and answers that are asked for later."""
