@@ -18,11 +18,12 @@ from nim.planning.find_local_model_files import KnownFiles, judge_model, known_f
 from nim.planning.option_layers.read_layers_from_files import runtime_config_entries
 from nim.planning.option_layers.read_layers_from_user import Written
 from nim.planning.plan_request import Request
-from nim.planning.read_model_facts import facts_by_source, read_facts
+from nim.planning.read_model_facts import facts_by_source, read_facts, read_facts_in
 from nim.selection.effective_options import EngineOptions
 from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.fit_types import Wishes
 from nim.selection.lora_support import takes_adapters
+from nim.selection.memory.estimate_inputs import DraftModel
 from nim.selection.select import Facts, Selection, select
 from nim.value_origins import Value
 
@@ -109,14 +110,17 @@ def said_entries(request: Request, written: Written, wish: ModelWish) -> tuple[E
     return (*beside, *own, *written.entries)
 
 
-def draft_bytes(options: Mapping[str, Value]) -> int | None:
-    """Return the bytes of a draft model's weights, read from its directory; None if there is none here."""
+def draft_of(options: Mapping[str, Value]) -> DraftModel | None:
+    """Return the draft model, read from its directory; None if there is none here."""
     value = options["speculative_config"].value if "speculative_config" in options else None
     directory = Path(str(value.get("model") or "")) if isinstance(value, Mapping) else None
     if directory is None or not directory.is_absolute() or not directory.is_dir():
         return None
     weights = [*directory.glob("*.safetensors")] or [*directory.glob("*.bin")]
-    return sum(file.stat().st_size for file in weights)
+    facts = read_facts_in(directory)
+    return DraftModel(
+        weights_bytes=sum(file.stat().st_size for file in weights), reading=facts.reading if facts else None
+    )
 
 
 def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine | None) -> Wishes:
@@ -128,6 +132,6 @@ def wishes_of(request: Request, said: Sequence[Entry], engine: InstalledEngine |
         options=options,
         allow_nvfp4_emulation=settings.allow_nvfp4_emulation,
         speculates=bool(settings.specdec_enable) and settings.draft_model_path is None,
-        draft_bytes=draft_bytes(options),
+        draft=draft_of(options),
         engine_build=None if request.other_machine or engine is None else engine.build,
     )

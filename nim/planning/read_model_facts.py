@@ -23,12 +23,12 @@ def read_facts(source: Source, values: Values, environ: Mapping[str, str]) -> Mo
     `values` are the options that are known so far: they say where the hub's cache lies.
     """
     if source.path:
-        return _read(Path(source.path))
+        return read_facts_in(Path(source.path))
     if source.remote:
         return None
     wanted = wanted_of(source, values, environ)[0]
     directory = find_snapshot(wanted.directory, wanted.revision)
-    return _read(directory) if directory else None
+    return read_facts_in(directory) if directory else None
 
 
 def facts_by_source(
@@ -59,7 +59,7 @@ def _repository(source: str) -> Source | None:
     return Source(repository=name, revision=revision or None) if source.startswith(HUB) else None
 
 
-def _read(directory: Path) -> ModelFacts | None:
+def read_facts_in(directory: Path) -> ModelFacts | None:
     """Return the ModelFacts read from a directory's config.json; None if it is missing or invalid."""
     try:
         config = read_config(directory)

@@ -11,6 +11,7 @@ from nim.models.facts import ModelFacts
 from nim.selection.effective_options import EngineOptions
 from nim.selection.gpu_groups import Group
 from nim.selection.memory.estimate import Estimate
+from nim.selection.memory.estimate_inputs import DraftModel
 from nim.selection.parallel_sizes import Parallel
 from nim.value_origins import Value
 
@@ -37,7 +38,7 @@ class Wishes:
     """The user's requirements. None is no requirement; `tags_selector` has items such as `precision=fp8`.
 
     `options` are the engine's options and variables as they were written, whichever layer they are in.
-    `speculates`: by the manifest's own means. `draft_bytes`: weights of a draft model; None without one here.
+    `speculates`: by the manifest's own means. `draft`: the draft model; None without one here.
     `engine_build` is `cpu` or `gpu`; None where no engine is installed: then the hardware decides.
     """
 
@@ -46,7 +47,7 @@ class Wishes:
     options: Mapping[str, Value] = field(default_factory=dict)
     allow_nvfp4_emulation: bool = False
     speculates: bool = False
-    draft_bytes: int | None = None
+    draft: DraftModel | None = None
     engine_build: str | None = None
 
     def option(self, name: str) -> object:

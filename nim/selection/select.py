@@ -157,7 +157,7 @@ class _Comparison:
                     facts=facts,
                     gpu=group.smallest,
                     dtype=served_dtype(options, reading, group.smallest),
-                    draft_bytes=self._wishes.draft_bytes,
+                    draft=self._wishes.draft,
                 )
             ),
         )

@@ -4,14 +4,16 @@ Weights of one rank, plus the cache of one sequence of the full context (the eng
 plus an allowance for everything else. What is not known is not invented: it is said.
 """
 
+from dataclasses import replace
 from math import ceil
 
 from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GIB
 from nim.manifest import Profile
 from nim.manifest.types import GB
+from nim.models.types import ModelReading
 from nim.selection.effective_options import EngineOptions
-from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.estimate_inputs import DraftModel, Start
 from nim.selection.memory.kv_cache_cost import CacheCost, read_cost, stated_reading
 from nim.selection.memory.weights import weights_bytes
 
@@ -110,7 +112,7 @@ def _least_bytes(start: Start, weights: int | None, workspace: int) -> int | Non
     own = (profile.tensor_parallel_size, profile.pipeline_parallel_size)
     holds = (start.parallel.tensor, start.parallel.pipeline) == own
     stated = round(profile.memory_gb * GB) if holds and profile.memory_gb is not None else None
-    draft = ceil((start.draft_bytes or 0) / start.parallel.tensor)
+    draft = ceil((start.draft.weights_bytes if start.draft else 0) / start.parallel.tensor)
     if weights is None:
         return None if stated is None else stated + draft
     return max(weights + workspace, stated or 0) + draft
@@ -143,13 +145,20 @@ def _cost(start: Start) -> CacheCost | None:
     if reading is None:
         return None
     return read_cost(
-        reading,
+        _with_draft(reading, start.draft),
         start.options,
         start.parallel,
         dtype=start.dtype,
         longest=start.context or LONGEST_CONTEXT,
         gpu=start.gpu,
     )
+
+
+def _with_draft(reading: ModelReading, draft: DraftModel | None) -> ModelReading:
+    """Return the reading with the layers of a draft model, whose cache is in the same pool as the model's."""
+    if draft is None or draft.reading is None or not draft.reading.layers or not reading.layers:
+        return reading
+    return replace(reading, layers=(*reading.layers, *draft.reading.layers))
 
 
 def _unknown(weights: int | None, cache: int | None) -> tuple[str, ...]:

@@ -4,10 +4,19 @@ from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import Gpu
 from nim.manifest import Model, Profile
 from nim.models.facts import ModelFacts
+from nim.models.types import ModelReading
 from nim.selection.effective_options import EngineOptions
 from nim.selection.parallel_sizes import Parallel
 
 _PLAIN = ("bf16", "fp16", "fp32", None)
+
+
+@frozen_dataclass
+class DraftModel:
+    """A draft model in a directory of this machine: its weights, and its reading, None if unknown."""
+
+    weights_bytes: int
+    reading: ModelReading | None = None
 
 
 @frozen_dataclass
@@ -16,7 +25,7 @@ class Start:
 
     `model` is what the manifest says of it, `facts` what its own files say. `gpu` is the smallest of the
     group, None on a CPU. `dtype` is what the engine serves it in.
-    `draft_bytes`: weights of a draft model, which are split as the model's are.
+    `draft`: the draft model; its weights are split as the model's are, and its layers have caches, too.
     """
 
     profile: Profile
@@ -26,7 +35,7 @@ class Start:
     facts: ModelFacts | None = None
     gpu: Gpu | None = None
     dtype: str = "bfloat16"
-    draft_bytes: int | None = None
+    draft: DraftModel | None = None
 
     @property
     def context(self) -> int | None:

@@ -13,7 +13,8 @@ from nim.selection.explain_rejected_profiles import NoProfileFits
 from nim.selection.explain_selection import explain
 from nim.selection.fit_types import Wishes
 from nim.selection.memory import Estimate, estimate
-from nim.selection.memory.estimate_inputs import Start
+from nim.selection.memory.estimate_inputs import DraftModel, Start
+from nim.selection.memory.kv_cache_cost import stated_reading
 from nim.selection.parallel_sizes import parallel_of
 from nim.selection.select import select
 from tests.unit.selection.machines import NOTHING, busy, machine, made, shipped, wishing
@@ -179,6 +180,25 @@ def test_a_draft_model_takes_its_share_of_each_gpu() -> None:
     start = Start(
         profile=profile, options=told, parallel=parallel_of(profile, told, own_sizes=False), model=LLAMA.model
     )
-    alone, drafted = estimate(start), estimate(replace(start, draft_bytes=10**9))
+    alone, drafted = estimate(start), estimate(replace(start, draft=DraftModel(weights_bytes=10**9)))
     assert alone.need_bytes is not None
     assert drafted.need_bytes == alone.need_bytes + 10**9 // 2
+
+
+def test_the_layers_of_a_draft_model_have_caches_too() -> None:
+    profile = next(each for each in LLAMA.profiles if each.label == "vllm-bf16-tp2-pp1")
+    told = options_of(profile, wishing().options)
+    start = Start(
+        profile=profile, options=told, parallel=parallel_of(profile, told, own_sizes=False), model=LLAMA.model
+    )
+    assert LLAMA.model
+    assert LLAMA.model.kv_cache
+    reading = stated_reading(LLAMA.model.kv_cache)
+    assert reading.layers
+    draft = DraftModel(weights_bytes=0, reading=replace(reading, layers=reading.layers[:1]))
+    alone, drafted = estimate(start), estimate(replace(start, draft=draft))
+    assert alone.cost
+    assert drafted.cost
+    cache, more = alone.cost.sequence_bytes(4096), drafted.cost.sequence_bytes(4096)
+    assert cache
+    assert more == cache // len(reading.layers) * (len(reading.layers) + 1)
