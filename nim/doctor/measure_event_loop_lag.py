@@ -8,7 +8,7 @@ TICK_SECONDS = 0.005
 
 
 class ClockLag:
-    """Adds up by how many seconds short sleeps overran while the context lasts."""
+    """Adds up by how many seconds sleeps overran while the context lasts; what is usual counts as 0."""
 
     def __init__(self) -> None:
         self.late_seconds = 0.0

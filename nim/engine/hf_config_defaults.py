@@ -53,7 +53,7 @@ def default_architecture(model_type: str | None) -> str | None:
 @cache
 def _row(model_type: str) -> dict[str, Any]:
     """Return the JSON row of one `model_type` from the data file; {} if there is none. Parses one line."""
-    text = _text()
+    text = _json_text()
     start = text.find(f"\n{json.dumps(model_type)}:")
     if start < 0:
         return {}
@@ -63,6 +63,6 @@ def _row(model_type: str) -> dict[str, Any]:
 
 
 @cache
-def _text() -> str:
-    """Return the whole text of the file of configuration classes, read once."""
+def _json_text() -> str:
+    """Return the text of the generated JSON of all configuration classes, read once."""
     return FILE.read_text(encoding="utf-8")

@@ -75,7 +75,7 @@ def _said(option: str, word: str, value: Value) -> str:
 
 
 def _hint(option: str, error: CorsWordError, value: Value) -> str:
-    """Return what to type instead of a wrong word, as its variable or flag takes it."""
+    """Return what to type: the right word as its variable or flag takes it, else a command that explains."""
     if not error.instead:
         return f"nim settings {CORS_OPTIONS[option]}"
     if _is_from_variable(option, value):

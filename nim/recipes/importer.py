@@ -189,7 +189,7 @@ def _other_notes(recipe: Recipe, variants: Sequence[str]) -> Iterator[Reason]:
 
 
 def _images(images: object) -> list[str]:
-    """Return the names of the container images for NVIDIA GPUs; [] if none is stated."""
+    """Return a list of the container image for NVIDIA GPUs; [] if none is stated."""
     if isinstance(images, Mapping):
         images = images.get("nvidia")
     return [str(images)] if images else []

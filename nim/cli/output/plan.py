@@ -28,7 +28,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def config_data(plan: Plan) -> dict[str, Any]:
-    """Return {option: dict of value, source and overridden values}, in the form of NIM's event."""
+    """Return {option: dict of value, source and what it overrode}, in the form of NIM's event."""
     return {name: _value_data(value) for name, value in plan.config.items()}
 
 

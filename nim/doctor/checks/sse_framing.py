@@ -8,7 +8,7 @@ from nim.doctor.timed_stream import Stream
 
 
 def framing_findings(service: Service, stream: Stream) -> Iterator[Finding]:
-    """Yield Findings on compression, framing and X-Accel-Buffering from a stream's headers."""
+    """Yield three Findings, good or bad: on a stream's compression, its framing and X-Accel-Buffering."""
     yield _compression(stream)
     yield _framing(stream)
     yield _accel(service, stream)

@@ -46,7 +46,7 @@ class ModelWeights:
 
     @cached_property
     def merged(self) -> Weights:
-        """Return the weights of all parts in one Counter: (module, storage) → count."""
+        """Return what one pipeline stage would build, as a Counter: (module, storage) → alike modules."""
         merged = self.towers + self.front + self.back
         _add_layers(merged, self.layers)
         return merged

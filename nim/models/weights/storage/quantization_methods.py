@@ -66,7 +66,7 @@ def read_formats(
 
 
 def _on_the_fly(quantize: str | None, unquantized: Storage) -> Formats | None:
-    """Return the `Formats` of weights that the engine quantizes at load; None for an unknown method."""
+    """Return the `Formats` of weights with `--quantization` or without; None for an unknown method."""
     if quantize is None:
         return Formats(plain=unquantized)
     if quantize not in formats.ON_THE_FLY:
@@ -104,7 +104,7 @@ def _deepseek_v4(checkpoint: _Checkpoint) -> Formats | None:
     return Formats(plain=checkpoint.plain, linear=stored, experts=experts)
 
 
-def _fbgemm(checkpoint: _Checkpoint) -> Formats | None:
+def _fbgemm(checkpoint: _Checkpoint) -> Formats:
     """Return the `Formats` of an FBGEMM checkpoint."""
     left_out = module_list(checkpoint.strings("modules_to_not_convert"))
     return Formats(plain=checkpoint.plain, linear=formats.FP8_CHANNEL, left_out=left_out)
