@@ -262,7 +262,10 @@ def test_transcription(tmp_path: Path) -> None:
             model="tiny", file=file, language="en", extra_body={"max_completion_tokens": 8}
         )
         assert isinstance(said.text, str)
+        for language in ({}, {"language": "de"}):  # without one, the engine finds it out first
+            translated = client.audio.translations.create(model="tiny", file=file, extra_body=language)
+            assert isinstance(translated.text, str)
         with pytest.raises(APIStatusError) as refused:
             client.audio.transcriptions.create(model="tiny", file=("x.wav", b"no sound", "audio/wav"))
         assert refused.value.status_code == 400
-        assert "/v1/audio/transcriptions" in routes(service)
+        assert {"/v1/audio/transcriptions", "/v1/audio/translations"} <= routes(service)

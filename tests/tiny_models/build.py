@@ -14,6 +14,7 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 CONTEXT = 512
 CHAT_TEMPLATE = """{% for message in messages %}<|{{ message.role }}|>
@@ -174,11 +175,11 @@ def sound(directory: Path) -> None:
 
 
 def transcription(directory: Path) -> None:
-    """A Whisper that knows English and German."""
+    """A Whisper with the names of all languages: the engine chooses among them."""
+    languages = tuple(f"<|{code}|>" for code in LANGUAGES)
     marks = (
         "<|startoftranscript|>",
-        "<|en|>",
-        "<|de|>",
+        *languages,
         "<|translate|>",
         "<|transcribe|>",
         "<|startofprev|>",
@@ -203,7 +204,7 @@ def transcription(directory: Path) -> None:
         decoder_start_token_id=ids["<|startoftranscript|>"],
     )
     model = hf.WhisperForConditionalGeneration(config)
-    model.generation_config.lang_to_id = {name: ids[name] for name in ("<|en|>", "<|de|>")}
+    model.generation_config.lang_to_id = {name: ids[name] for name in languages}
     save(directory, model, hf.WhisperProcessor(hf.WhisperFeatureExtractor(feature_size=80), words))
 
 
