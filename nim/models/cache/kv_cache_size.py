@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages, sequence_bytes
+from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages
 from nim.models.cache.kv_page_size import CacheSettings, Page, padded_state, page_of
 from nim.models.types import Cache, LayerKind, ModelReading
 
@@ -22,19 +22,14 @@ _LATENT_BLOCK, _BLACKWELL_LATENT_BLOCK, _LATENT_HYBRID_BLOCK = 64, 32, 128
 
 @frozen_dataclass
 class _Plan:
-    """The pool of a model: its groups, and the layers of each pipeline stage."""
+    """The pool of a model: its groups without repeats, and a block's bytes on the fullest pipeline stage."""
 
     groups: tuple[Group, ...]
-    stages: tuple[range, ...]
+    block_bytes: int
 
     def bytes(self, settings: CacheSettings) -> int:
         """Return the bytes that one sequence takes on the fullest pipeline stage."""
-        return max(sequence_bytes(self.groups, settings, stage) for stage in self.stages)
-
-    @property
-    def spare_bytes(self) -> int:
-        """Return the bytes of one block on the fullest pipeline stage."""
-        return max(block_bytes(self.groups, stage) for stage in self.stages)
+        return self.block_bytes * sum(group.blocks(settings) for group in self.groups)
 
 
 def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
@@ -49,7 +44,7 @@ def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
 def spare_block_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
     """Return the bytes of the one block that the engine reserves; None if the cache is unknown."""
     plan = _plan_of(reading, settings)
-    return None if plan is None else plan.spare_bytes
+    return None if plan is None else plan.block_bytes
 
 
 def longest_context(reading: ModelReading, memory: int, settings: CacheSettings) -> int | None:
@@ -60,7 +55,7 @@ def longest_context(reading: ModelReading, memory: int, settings: CacheSettings)
     plan = _plan_of(reading, settings)
     if plan is None:
         return None
-    settings, room = _settled(reading, settings), memory - plan.spare_bytes
+    settings, room = _settled(reading, settings), memory - plan.block_bytes
     shortest, longest = 0, settings.context
     while shortest < longest:
         middle = (shortest + longest + 1) // 2
@@ -103,9 +98,11 @@ def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
     layers = reading.layers or ()
     pages = list(_pages(reading, settings))
     outermost = reading.text_model_type in _BLOCK_OUTERMOST
+    groups = group_pages(pages, block_outermost=outermost)
+    stages = stage_layers(len(layers), settings.pipeline_parallel_size)
     return _Plan(
-        groups=group_pages(pages, block_outermost=outermost),
-        stages=stage_layers(len(layers), settings.pipeline_parallel_size),
+        groups=tuple(group.without_repeats() for group in groups),
+        block_bytes=max(block_bytes(groups, stage) for stage in stages),
     )
 
 
