@@ -18,9 +18,9 @@ class Group:
 
     pages: tuple[Page, ...]
 
-    def blocks(self, settings: CacheSettings) -> int:
-        """Return the number of blocks that one sequence takes in this group: the most of any page."""
-        return max(page.blocks(settings) for page in self.pages)
+    def blocks(self, settings: CacheSettings, tokens: int) -> int:
+        """Return the blocks that a sequence of `tokens` takes in this group: the most of any page."""
+        return max(page.blocks(settings, tokens) for page in self.pages)
 
     def page_bytes(self, layers: range) -> int:
         """Return the bytes of one block of this group, for its pages of the layers in `layers`."""
