@@ -28,7 +28,7 @@ lint: $(READY) ## run ruff, mypy, import contracts, bandit, gixy, shellcheck, ha
 
 # Many tests mainly wait for processes, so four run at once. The directories' order is kept: the quick unit tests
 # come last and keep all busy until the end. Tests of the real engine need the machine alone.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/e2e
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/e2e -p no:schemathesis
 # Where tests of the real engine are. To collect all others as well takes ten seconds each time.
 ENGINE_TESTS := tests/contract tests/e2e tests/gateway/test_engine_routes.py tests/oracle
 
