@@ -15,8 +15,9 @@ import pytest
 from nim.plan import ENGINE_PARTS_DIR
 from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 from tests.process.test_stop import stream
 
