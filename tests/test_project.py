@@ -12,11 +12,13 @@ from nim import __version__
 from nim.cli.main import ABSENT, ALIASES, VERBS
 from nim.cli.reference_pages import REFERENCE, references
 from nim.engine import load_options
+from tests.in_process import call_nim
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES = 300
 PACKAGE_MODULES = 15  # not counting __init__.py
 FUNCTION_LINES = 45
+ENGINE_MARK = re.compile(r"pytest\.mark\.(own_)?engine\b")
 
 
 @pytest.mark.parametrize("name", list(references()))
@@ -53,11 +55,21 @@ def test_no_package_has_grown_too_large(package: Path) -> None:
     assert len(names) <= PACKAGE_MODULES, "move what belongs together into a sub-package"
 
 
+def test_make_finds_all_tests_of_the_engine() -> None:
+    """The Makefile names their folders, and leaves tests/e2e out where no engine runs."""
+    named = re.search(r"^ENGINE_TESTS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert named
+    marked = {path for path in (ROOT / "tests").rglob("test_*.py") if ENGINE_MARK.search(path.read_text())}
+    apart = {path for name in ("image", "peers", "soak") for path in (ROOT / "tests" / name).iterdir()}
+    folders = [ROOT / name for name in named[1].split()]
+    elsewhere = [path for path in marked - apart if not any(map(path.is_relative_to, folders))]
+    assert elsewhere == []
+    assert set((ROOT / "tests" / "e2e").glob("test_*.py")) <= marked
+
+
 def test_each_verb_explains_itself() -> None:
     for verb in [*VERBS, *ALIASES]:
-        done = subprocess.run(
-            [ROOT / "entrypoint.sh", verb, "-h"], capture_output=True, text=True, timeout=30, check=False
-        )
+        done = call_nim((verb, "-h"), {})
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
 

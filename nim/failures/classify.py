@@ -55,6 +55,18 @@ def classify(loss: Loss) -> tuple[FailureClass, Failure]:
     return kind, failure
 
 
+def failure_of_class(kind: FailureClass, end: ProgramExit, log: tuple[str, ...], run_dir: Path) -> Failure:
+    """Return the Failure of a known class, with its message and hint, the log's last lines and the exit."""
+    return Failure(
+        kind=kind.name,
+        message=kind.message,
+        hint=kind.hint.replace("RUN_DIR", str(run_dir)),
+        log=log,
+        exit_code=end.code,
+        signal=end.signal,
+    )
+
+
 def _said_hint(log: Sequence[Record]) -> str | None:
     """Return the hint that the service's own downloader logged; None without one."""
     said = (record.message for record in reversed(log))

@@ -12,6 +12,7 @@ from nim.cleanup.read_and_watch_processes import Process, strays
 from nim.errors import STOPPED_UNCLEANLY, GatewayLost
 from nim.event_loop import Steps, Task, until
 from nim.failures import report
+from nim.failures.classify import failure_of_class
 from nim.failures.failure_classes import NGINX_LOST, SUPERVISOR_LOST, FailureClass, exit_code_of
 from nim.failures.find_cut_streams import CutStreams
 from nim.failures.program_exit import ProgramExit
@@ -23,15 +24,15 @@ from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.controller_context import ControllerContext
 from nim.supervision.engine_restarter import EngineCallbacks, EngineRestarter
-from nim.supervision.program_restarter import Restarter, clear_strays
 from nim.supervision.read_ahead_program import ReadAheadProgram
 from nim.supervision.restart_policy import RestartPolicy
 from nim.supervision.shutdown_budget import ShutdownBudget
-from nim.supervision.supervisord.rpc_client import SupervisorError
+from nim.supervision.supervisord.end_supervisord import end_supervisord
+from nim.supervision.supervisord.program_restarter import Restarter, clear_strays
 from nim.supervision.supervisord.supervised_program import Program
 
 LAST_LINES = 10
-FAST_STOP_SECONDS, SUPERVISOR_STOP_SECONDS = 1.0, 2.0
+FAST_STOP_SECONDS = 1.0
 # How long each stage of a shutdown still gets after Ctrl-C is pressed again.
 HURRIED_STOP_SECONDS = 0.3
 # Streams that ended within this time before the service did are reported as cut by its end.
@@ -158,15 +159,7 @@ class Controller:
         self._fail(GatewayLost.exit_code, self._failure_of(NGINX_LOST, end), "nginx", end)
 
     def _failure_of(self, kind: FailureClass, end: ProgramExit) -> Failure:
-        """Return a Failure with the class, the last lines of nginx and supervisord, and the exit."""
-        return Failure(
-            kind=kind.name,
-            message=kind.message,
-            hint=kind.hint.replace("RUN_DIR", str(self._run_dir)),
-            log=tuple(self._gateway_log),
-            exit_code=end.code,
-            signal=end.signal,
-        )
+        return failure_of_class(kind, end, tuple(self._gateway_log), self._run_dir)
 
     def _fail(self, code: int, failure: Failure, what: str, end: ProgramExit) -> None:
         """Publish and log the failure, write the termination log, and end the service with this exit code."""
@@ -268,7 +261,9 @@ class Controller:
             for restarter in (self.nginx, *self.helpers):
                 restarter.program.signal(number)
             yield from until(self._loop, lambda: not self._running(), FAST_STOP_SECONDS)
-        yield from self._end_supervisor()
+        yield from end_supervisord(
+            self._loop, self._context.supervisor, self._context.supervisor_pid, lambda: self._supervisor_lives
+        )
         yield from clear_strays(self._loop, self._strays)
         self.engine.clear_up()
         self._catch_up_with_nginx()
@@ -278,17 +273,6 @@ class Controller:
             text = report.verdict_json(self.exit_code, self._failure, time.time())
             write_file(self._run_dir / VERDICT_FILE, text)
         self._loop.stop()
-
-    def _end_supervisor(self) -> Steps:
-        if self._supervisor_lives:
-            try:
-                self._context.supervisor.shut_down()
-            except SupervisorError:  # its socket may not exist yet
-                os.kill(self._context.supervisor_pid, signal.SIGTERM)
-            yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
-        if self._supervisor_lives:
-            os.kill(self._context.supervisor_pid, signal.SIGKILL)
-            yield from until(self._loop, lambda: not self._supervisor_lives, SUPERVISOR_STOP_SECONDS)
 
     def _expect_exits(self) -> None:
         for restarter in self._restarters:

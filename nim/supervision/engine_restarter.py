@@ -14,9 +14,8 @@ from nim.failures.program_exit import ProgramExit
 from nim.frozen_dataclass import frozen_dataclass
 from nim.health.adapters_poller import AdaptersPoller
 from nim.health.detect_startup_phase import Start, Step
-from nim.health.engine_process_watcher import EngineProcesses
-from nim.health.http_request import HttpRequest, address_of
-from nim.health.readiness_poller import Readiness, ask_health
+from nim.health.http_request import address_of
+from nim.health.readiness_poller import Readiness
 from nim.health.ready_message import ready_lines
 from nim.health.stall_detector import StallCallbacks, StallDetector
 from nim.health.startup_tracker import StartupTracker
@@ -25,14 +24,13 @@ from nim.health.write_status_files import StatusPublisher
 from nim.logging.log_line_parsers import Record
 from nim.plan import Plan
 from nim.service_state import Failure, Phase
-from nim.supervision.program_restarter import clear_strays
+from nim.supervision.judge_process_loss import LossCallbacks, ProcessLossJudge
 from nim.supervision.read_ahead_program import ReadAheadProgram
 from nim.supervision.restart_policy import RestartCounter, RestartPolicy
+from nim.supervision.supervisord.program_restarter import clear_strays
 from nim.supervision.supervisord.supervised_program import Program
 
 LOG_LINES = 500
-# vLLM's API server exits 1 to 6 seconds after its core or a worker, later during a start. Then it is killed.
-PROCESS_LOST_SECONDS, PROCESS_LOST_WHILE_STARTING_SECONDS = 8.0, 30.0
 AFTER_LOADING = (Phase.COMPILE, Phase.WARM_UP)
 
 
@@ -78,7 +76,7 @@ class EngineRestarter:
         self._readiness = Readiness(loop, self._address, self._adapters.begin)
         warm_up, key, say = plan.warm_up, callbacks.api_key, callbacks.say
         self._warm_up = WarmUpRequests(warm_up, loop, self._address, key, say) if warm_up else None
-        self._processes = EngineProcesses(loop, self._on_process_lost)
+        self._losses = ProcessLossJudge(loop, self._address, self._loss_callbacks())
         self._startup = StartupTracker(plan, loop, status, callbacks.say)
         self._orphans = OrphanedSharedMemory(Path(plan.run_dir), loop, callbacks.say)
         on_stall = StallCallbacks(
@@ -86,11 +84,19 @@ class EngineRestarter:
         )
         self._stalls = StallDetector(plan, loop, on_stall, callbacks.api_key)
         self._task: Task | None = None
-        self._health_check: HttpRequest | None = None
         self._served = self._exit_expected = False
         self._ready_at: float | None = None
         self._begin()
         program.on_exit = self._on_exit
+
+    def _loss_callbacks(self) -> LossCallbacks:
+        return LossCallbacks(
+            say=self._callbacks.say,
+            was_ready=lambda: self._ready_at is not None,
+            doubted=self._status.doubted,
+            works_on=self._works_on,
+            kill=self._kill,
+        )
 
     def start(self) -> None:
         """Start the engine through supervisord, and begin to track its start and to poll its readiness."""
@@ -110,7 +116,7 @@ class EngineRestarter:
         self._log.append(record)
         self._read_ahead.start()
         if self.program.process and not self._exit_expected:
-            self._processes.meet(record, self.program.process)
+            self._losses.meet(record, self.program.process)
         self.progress(record.message)
 
     def progress(self, text: str) -> None:
@@ -145,8 +151,7 @@ class EngineRestarter:
         """Reset what is known of a start: phase, log lines, lost process, OOM kills. Starts nothing."""
         self._start = Start(fetches=self._fetches, release=self._release)
         self._log: deque[Record] = deque(maxlen=LOG_LINES)
-        self._lost_process: str | None = None
-        self._lost_at: float | None = None
+        self._losses.begin()
         self._kill_reason: str | None = None
         self._kills = kernel_kills()
 
@@ -166,7 +171,7 @@ class EngineRestarter:
         self._served = True
         self._ready_at = self._loop.now()
         if self.program.process:  # first, so that no exit after this goes unnoticed
-            self._processes.watch_all(self.program.process)
+            self._losses.watch_all(self.program.process)
         seconds = self._status.ready()
         read = self._read_ahead.result
         self._startup.ready(seconds, read.text if read else None)
@@ -174,38 +179,12 @@ class EngineRestarter:
             self._callbacks.say("INFO", line)
         self._stalls.begin()
 
-    def _on_process_lost(self, process: Process) -> None:
-        """Publish not ready because a process of the engine ended; schedule whether to kill the engine."""
-        name = f"{process.name} (pid {process.pid})"
-        if self._task:
-            return
-        self._callbacks.say("WARNING", f"{name}, a process of the engine, has ended")
-        self._lost_process, self._lost_at = name, self._loop.now()
-        if self._ready_at is not None:
-            self._status.doubted(f"{name}, a process of the engine, has ended")
-        self._task = Task(self._loop, self._decide_after_loss())
-
-    def _decide_after_loss(self) -> Steps:
-        """Wait for the engine to exit by itself; then kill it, or first ask /health if it had been ready."""
-        yield PROCESS_LOST_WHILE_STARTING_SECONDS if self._ready_at is None else PROCESS_LOST_SECONDS
-        self._task = None
-        if self._ready_at is None:
-            self._kill()
+    def _works_on(self) -> None:
+        """Publish ready, or stalled, for an engine that is healthy without the process it lost."""
+        if self._stalls.why:
+            self._status.stalled(self._stalls.why)
         else:
-            self._health_check = ask_health(self._loop, self._address, self._on_health_answer)
-
-    def _on_health_answer(self, well: bool) -> None:
-        """Continue without the lost process if the engine is healthy; else kill the engine."""
-        self._health_check = None
-        if well:
-            self._lost_process = self._lost_at = None
-            self._callbacks.say("INFO", "the engine works on without it")
-            if self._stalls.why:
-                self._status.stalled(self._stalls.why)
-            else:
-                self._status.ready()
-        else:
-            self._kill()
+            self._status.ready()
 
     def _stalled(self, why: str) -> None:
         """Publish not ready with `why` the engine is stalled, count the stall and log it."""
@@ -216,7 +195,7 @@ class EngineRestarter:
     def _recovered(self) -> None:
         """Log that the stalled engine works again; publish ready, unless a lost process is being judged."""
         self._callbacks.say("WARNING", "the engine works again")
-        if not (self._task or self._health_check):
+        if not self._losses.is_judging:
             self._status.ready()
 
     def _given_up(self, why: str) -> None:
@@ -247,11 +226,10 @@ class EngineRestarter:
         self._read_ahead.stop()
         self._startup.end()
         self._stalls.end()
-        self._processes.forget()
-        for pending in (self._task, self._health_check):
-            if pending:
-                pending.cancel()
-        self._task = self._health_check = self._ready_at = None
+        self._losses.end()
+        if self._task:
+            self._task.cancel()
+        self._task = self._ready_at = None
 
     def _on_exit(self, end: ProgramExit) -> None:
         """Handle an exit that was not requested: report and classify the loss, then restart or give up."""
@@ -259,12 +237,12 @@ class EngineRestarter:
         well_until = self._stalls.since if self._kill_reason else self._loop.now()
         well_seconds = 0.0 if self._ready_at is None else well_until - self._ready_at
         self._forget()
-        self._callbacks.cut(self._loop.now() - 1 if self._lost_at is None else self._lost_at)
+        self._callbacks.cut(self._loop.now() - 1 if self._losses.lost_at is None else self._losses.lost_at)
         self._callbacks.catch_up()
         loss = Loss(
             end=end,
             log=tuple(self._log),
-            lost_part=self._lost_process,
+            lost_part=self._losses.lost_process,
             kernel_killed=self._kernel_killed(),
             was_ready=was_ready,
             stalled=self._kill_reason,

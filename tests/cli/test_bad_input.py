@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.nginx import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 GOOD_MANIFEST = """\
 schema_version: 2.0.0
@@ -56,12 +58,6 @@ def serve(tmp_path: Path) -> Serve:
         return Refused(code=done.returncode, text=done.stderr, run_dir=run_dir)
 
     return run
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from nim.engine import load_options, parse_arguments, tokenize
+from tests.in_process import call_nim
 
 ROOT = Path(__file__).resolve().parents[2]
 ULTRA = "nvidia/nemotron-3-ultra-550b-a55b"
@@ -36,15 +37,7 @@ def nim(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_", "HF_"))
     }
-    return subprocess.run(
-        [sys.executable, "-m", "nim", *words],
-        env={**clean, "HOME": "/home/user", **env},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return call_nim(words, {**clean, "HOME": "/home/user", **env})
 
 
 def plan(gpus: str, **env: str) -> Any:

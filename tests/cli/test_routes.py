@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.in_process import call_nim
 from tests.process.plans import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,15 +31,7 @@ def nim(tmp_path: Path) -> Nim:
 
     def run(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("NIM_", "VLLM_"))}
-        return subprocess.run(
-            [sys.executable, "-m", "nim", "routes", *arguments],
-            env={**clean, "NIM_RUN_DIR": str(tmp_path / "run"), **env},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return call_nim(("routes", *arguments), {**clean, "NIM_RUN_DIR": str(tmp_path / "run"), **env})
 
     return run
 

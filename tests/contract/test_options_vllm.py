@@ -82,6 +82,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_the_committed_table_is_what_the_installed_vllm_makes(judge: Judge) -> None:
     """Byte for byte, and whatever the home directory and the VLLM_* variables are."""
     assert ENGINE is not None

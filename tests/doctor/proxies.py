@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes.launch import wait_until
-from tests.process.plans import free_port
+from tests.gateway.nginx import free_port
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 HAPROXY = shutil.which("haproxy", path=PATH)

@@ -11,7 +11,7 @@ from nim.doctor.checks.measure_idle_timeouts import _and_longer
 from tests.doctor.conftest import PACE, Doctor
 from tests.doctor.proxies import HAPROXY, buffering, haproxy, nginx
 from tests.fakes.launch import launch
-from tests.process.plans import free_port
+from tests.gateway.nginx import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from tests.doctor.conftest import Doctor
 from tests.doctor.proxies import nginx
 from tests.fakes.launch import launch
-from tests.process.plans import free_port
+from tests.gateway.nginx import free_port
 
 
 @pytest.mark.parametrize(

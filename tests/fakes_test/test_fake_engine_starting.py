@@ -11,11 +11,7 @@ import pytest
 
 from tests.fakes.launch import launch, wait_until
 from tests.fakes.words import CRASHES
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+from tests.gateway.nginx import free_port
 
 
 def test_any_flag_of_vllm_is_accepted_and_reproduced_exactly(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import http.server
-import socket
 import socketserver
 import ssl
 import subprocess
@@ -74,13 +73,6 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def free_port() -> int:
-    """Return a port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def certificate(directory: Path, *, name: str = "localhost", begin: int = -1, end: int = 1) -> Path:

@@ -33,6 +33,7 @@ def test_only_what_the_engine_loads_arrives_and_only_once(nim: Commands, hub: Ru
     assert not [line for line in hub.asked()[before:] if "/resolve/" in line or "/stored/" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["*.json", "*"])
 def test_what_the_client_finds_offline_after_an_earlier_start(nim: Commands, first: str) -> None:
     """Such a start leaves a listing, for which the client would call the cache incomplete."""
@@ -71,6 +72,7 @@ def test_a_dry_run_without_a_hub_says_what_the_manifest_does(nim: Commands) -> N
     assert "neither the size nor the files are known: " in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gated", "private", "absent", "good:v9", "no-weights"])
 def test_a_dry_run_is_refused_what_the_hub_denies(nim: Commands, name: str) -> None:
     done = nim("fetch", "--dry-run", "--model-uri", f"hf://org/{name}")

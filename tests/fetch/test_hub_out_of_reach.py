@@ -15,7 +15,8 @@ from nim.fetch.convert_hub_errors import RAISED, refusal
 from nim.fetch_plan import Wanted
 from nim.models.hub.check_connection_variables import check_hub_environment
 from tests.fetch.conftest import Commands
-from tests.fetch.odd_servers import answering, certificate, free_port, saying, tls_of
+from tests.fetch.odd_servers import answering, certificate, saying, tls_of
+from tests.gateway.nginx import free_port
 
 WANTED = Wanted(repository="org/name", revision=None, cache="/nowhere/hub")
 PASSWORD = "planted-password"

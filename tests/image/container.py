@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.gateway.nginx import free_port
 from tests.image.storage import IMAGE, Storage
-from tests.process.plans import free_port
 
 LIVE_SECONDS = 120
 READY_SECONDS = 900

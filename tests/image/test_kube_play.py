@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from tests.deploy.files import Object, Pod, manifest, pod_of
+from tests.gateway.nginx import free_port
 from tests.image.container import COMMAND_SECONDS, READY_SECONDS
 from tests.image.storage import IMAGE, Storage
 from tests.kubelet import Event, Kubelet, ports_of
-from tests.process.plans import free_port
 
 POD = "nim-demo-pod"
 SHM = "/dev/shm"

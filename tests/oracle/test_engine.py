@@ -12,7 +12,7 @@ import pytest
 from nim.data_paths import ROOT
 from nim.engine.find_installed_engine import find_engine
 from nim.manifest.types import KvCache
-from nim.models.cache import CacheSettings, cache_bytes
+from nim.models.cache import CacheSettings, find_pool
 from nim.models.config.interpret_config import read_model
 from nim.models.config.read_config_files import read_config
 from nim.selection.memory.kv_cache_cost import stated_reading
@@ -83,6 +83,8 @@ def test_sparse_attention_in_8_bits(platform: str, dtype: str, bytes_per_token: 
     assert engines == layers * context * (bytes_per_token + 132)
     capability = (int(platform.partition(".")[0]), 0)
     settings = CacheSettings(context=context, kv_cache_dtype=dtype, capability=capability)
-    assert cache_bytes(read_model(read_config(models.CORPUS / name)), settings) == engines
     stated = stated_reading(KvCache(layers=layers, heads=1, head_dim=288, index_dim=128))
-    assert cache_bytes(stated, settings) == engines
+    for reading in (read_model(read_config(models.CORPUS / name)), stated):
+        pool = find_pool(reading, settings)
+        assert pool is not None
+        assert pool.sequence_bytes(context) == engines

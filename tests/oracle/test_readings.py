@@ -33,6 +33,7 @@ def test_the_reading_agrees_with_the_engine(model: Model) -> None:
     assert {name: column for name, column in found.items() if not column.agrees} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ACCEPTED, ids=name_of)
 def test_stages_and_expert_parallel_ranks_agree_with_the_engine(model: Model) -> None:
     verdict = VERDICTS[model.name]

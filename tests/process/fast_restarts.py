@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nim.failures import report
-from nim.supervision import engine_restarter
+from nim.supervision import judge_process_loss
 from nim.supervision.pid1_main import main
 from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
@@ -16,7 +16,7 @@ MIDDLEWARE = RestartPolicy(
 
 RUN_DIR = Path(sys.argv[1])
 report.TERMINATION_LOG = RUN_DIR.with_name("termination-log")
-engine_restarter.PROCESS_LOST_SECONDS = 1.0
-engine_restarter.PROCESS_LOST_WHILE_STARTING_SECONDS = 2.0
+judge_process_loss.PROCESS_LOST_SECONDS = 1.0
+judge_process_loss.PROCESS_LOST_WHILE_STARTING_SECONDS = 2.0
 
 sys.exit(main(RUN_DIR, RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +19,9 @@ from nim.plan import (
     RenderedFile,
 )
 from nim.render.nginx import nginx_files
+from tests.gateway.nginx import free_port
 
 FAKE_ENGINE = Path(__file__).resolve().parents[1] / "fakes" / "engine.py"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as link:
-        link.bind(("127.0.0.1", 0))
-        port: int = link.getsockname()[1]
-        return port
 
 
 def make_plan(directory: Path, *, argv: tuple[str, ...] | None = None, **mood: Any) -> Plan:

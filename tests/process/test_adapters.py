@@ -65,6 +65,7 @@ def test_ready_means_that_the_adapters_are_there_also_after_a_loss(start: Start,
     assert not (service.run_dir / ADAPTERS_FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_healthy_engine_without_its_adapters_is_not_ready(start: Start, directory: Path) -> None:
     plan = plan_with_adapters(directory, stall=["/v1/load_lora_adapter"])
     service = start(plan).wait_live()

@@ -123,6 +123,7 @@ def make_directory(file: Path) -> None:
     file.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [Path.unlink, make_directory], ids=["gone", "directory"])
 def test_a_file_that_cannot_be_read_any_more_changes_nothing(
     service: Service, directory: Path, damage: Callable[[Path], None]
@@ -135,6 +136,7 @@ def test_a_file_that_cannot_be_read_any_more_changes_nothing(
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_killed_nginx_comes_back_with_the_keys(service: Service) -> None:
     kill_nginx(service)
     assert [status(service, key) for key in (FIRST, SECOND)] == [200, 401]

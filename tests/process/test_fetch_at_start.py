@@ -94,6 +94,7 @@ def test_a_source_that_refuses_ends_the_service_with_code_6(
     assert failure["hint"] == "NIM_SOURCE_TOKEN=…"
 
 
+@pytest.mark.slow
 def test_a_stop_during_the_download_keeps_what_has_arrived(
     start: Start, directory: Path, server: FileServer
 ) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.deploy.files import manifest, pod_of
+from tests.gateway.nginx import free_port
 from tests.kubelet import Event, Judge, Kubelet, Probe, ports_of
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,9 @@ import pytest
 from nim.plan import ENGINE_PARTS_DIR
 from nim.service_state import Phase
 from tests.fakes.launch import Client, wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 from tests.process.test_stop import stream
 
@@ -87,6 +88,7 @@ def test_an_engine_that_does_not_end_with_its_core_is_ended(start: Start) -> Non
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: Start) -> None:
     """vLLM gives them new names at each start and leaves them behind when it is killed."""
     service = start(fast_restarts=True).wait_ready()
@@ -105,6 +107,7 @@ def test_the_sockets_of_a_killed_engine_s_parts_are_gone_before_the_next(start: 
     assert not place.exists()
 
 
+@pytest.mark.slow
 def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Start, directory: Path) -> None:
     """Python leaves a process behind that removes it, when whoever could use it has ended: here a `sleep`."""
     names = directory / "names"
@@ -129,6 +132,7 @@ def test_the_shared_memory_of_a_killed_engine_is_gone_before_the_next(start: Sta
     assert not [name for name in made if Path("/dev/shm", name).exists()]
 
 
+@pytest.mark.slow
 def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start: Start) -> None:
     service = start(fast_restarts=True, orphans=["group"]).wait_ready()
     first = service.api_server
@@ -142,6 +146,7 @@ def test_a_part_that_the_engine_does_not_need_costs_a_doubt_and_no_restart(start
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_unrequested_exit_with_code_0_is_a_loss(start: Start) -> None:
     service = start(fast_restarts=True).wait_ready()
     os.kill(service.api_server, signal.SIGTERM)
@@ -151,6 +156,7 @@ def test_an_unrequested_exit_with_code_0_is_a_loss(start: Start) -> None:
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_engine_that_was_ready_comes_back_whatever_its_last_words_are(start: Start) -> None:
     """Its arguments were good enough for a start: what vLLM says of a client's request proves nothing."""
     service = start(fast_restarts=True).wait_ready()
@@ -211,6 +217,7 @@ def test_a_killed_nginx_comes_back_with_its_port(start: Start) -> None:
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_health_port_has_an_nginx_that_is_lost_and_drains_by_itself(
     start: Start, directory: Path
 ) -> None:
@@ -377,6 +384,7 @@ def test_a_stop_right_after_nginx_was_killed_leaves_none_of_its_workers(start: S
     service.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_live_is_200_at_every_moment(start: Start, directory: Path) -> None:
     plan = rendered(make_plan(directory), shutdown_timeout_seconds=20.0)
     service: Service = start(plan, fast_restarts=True).wait_ready()
@@ -398,6 +406,7 @@ def test_a_supervisord_that_refuses_to_start_is_heard(directory: Path) -> None:
     service.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_a_limit_on_processes_is_told_in_words(directory: Path) -> None:
     """Nothing is left behind, and no traceback is printed, however many processes the user may have."""

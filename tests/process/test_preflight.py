@@ -21,8 +21,9 @@ from nim.preflight.claim_ports import claim_ports, release
 from nim.supervision import drain
 from nim.value_origins import Layer, Origin, Value
 from tests.fakes.launch import wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import BOOT, Service
 from tests.process.test_stop import stream
 

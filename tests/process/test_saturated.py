@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nim.plan import Plan
 from tests.fakes.launch import wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
 pytestmark = pytest.mark.slow

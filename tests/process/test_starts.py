@@ -18,8 +18,9 @@ from nim.fetch_plan import Download
 from nim.health.startup_history import FILE, Run, key_of, recall, remember
 from nim.service_state import Phase
 from tests.fakes.launch import wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
 pytestmark = pytest.mark.slow

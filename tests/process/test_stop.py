@@ -150,6 +150,7 @@ def test_ctrl_c_again_shortens_the_stop(start: Start, directory: Path) -> None:
     service.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_sigterm_after_a_drain_does_not_shorten_it(start: Start, directory: Path) -> None:
     plan = rendered(make_plan(directory, tokens=40, interval_ms=40), shutdown_timeout_seconds=15.0)
     service = start(plan).wait_ready()

@@ -16,8 +16,9 @@ from nim.gateway_plan import Tls
 from nim.preflight.proc_net_sockets import count_connections
 from tests.certificates import Authority, Pair
 from tests.fakes.launch import wait_until
+from tests.gateway.nginx import free_port
 from tests.process.conftest import Start
-from tests.process.plans import free_port, make_plan, rendered
+from tests.process.plans import make_plan, rendered
 from tests.process.service import Service
 
 pytestmark = pytest.mark.slow

@@ -20,9 +20,12 @@ PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "a child in a session of its own": (WORKER, {"orphans": ["session"]}),
 }
 TRIES = 3
+EVERY_DAY = ("the core", "a child in a session of its own")
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part", [one if one in EVERY_DAY else pytest.param(one, marks=pytest.mark.slow) for one in PARTS]
+)
 def test_a_killed_process_of_the_engine_is_unready_within_a_second(start: Start, part: str) -> None:
     """In the best of some tries: the machine may stand still in one of them."""
     pattern, mood = PARTS[part]

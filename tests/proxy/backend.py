@@ -4,14 +4,13 @@ import asyncio
 import hashlib
 import json
 import ssl
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
 from tests.gateway.nginx import free_port
+from tests.proxy.server_thread import ServerThread
 
 EVENTS = 50
 
@@ -61,9 +60,7 @@ class Backend:
         self.running = 0
         self.responses: set[str] = set()
         self.label = f"backend-{self.port}"
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
+        self._server = ServerThread(self._app, self.port, tls)
 
     @property
     def url(self) -> str:
@@ -71,29 +68,17 @@ class Backend:
 
     def start(self) -> "Backend":
         """Listen; return this."""
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready.set)), daemon=True)
-        self._thread.start()
-        assert ready.wait(20)
+        self._server.start()
         return self
 
     def stop(self) -> None:
         """Close all connections, and listen no more."""
-        if self._thread and self._loop and self._stop:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(20)
-            self._thread = None
+        self._server.stop()
 
-    async def _serve(self, ready: Callable[[], None]) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    def _app(self) -> web.Application:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self._tls).start()
-        ready()
-        await self._stop.wait()
-        await runner.cleanup()
+        return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path

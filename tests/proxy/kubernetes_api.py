@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from tests.gateway.nginx import free_port
+from tests.proxy.server_thread import ServerThread
 
 SERVICES = "/api/v1/namespaces/nim/services"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/nim/endpointslices"
@@ -24,22 +23,15 @@ class KubernetesApi:
         self.history: list[tuple[int, str, dict[str, Any]]] = []
         self.lists = self.watches = self.gone = 0
         self.broken = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._cut: asyncio.Event | None = None
+        self._cut = asyncio.Event()
+        self._server = ServerThread(self._app, self.port)
 
     def start(self) -> "KubernetesApi":
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready.set)), daemon=True)
-        self._thread.start()
-        assert ready.wait(20)
+        self._server.start()
         return self
 
     def stop(self) -> None:
-        assert self._loop
-        assert self._stop
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._server.stop()
 
     def config(self, path: Path) -> str:
         """Write a kubeconfig for this server; return its path."""
@@ -72,21 +64,13 @@ class KubernetesApi:
         if forget:
             self.version += 5
             self.oldest = self.version
-        assert self._loop
-        assert self._cut
-        self._loop.call_soon_threadsafe(self._cut.set)
+        self._server.call(self._cut.set)
 
-    async def _serve(self, ready: Callable[[], None]) -> None:
-        self._loop, self._stop, self._cut = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    def _app(self) -> web.Application:
         app = web.Application()
         for path in (SERVICES, SLICES):
             app.router.add_get(path, self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        ready()
-        await self._stop.wait()
-        await runner.cleanup()
+        return app
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self.broken:
@@ -99,7 +83,6 @@ class KubernetesApi:
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
 
     async def _watch(self, request: web.Request, selector: str) -> web.StreamResponse:
-        assert self._cut
         self.watches += 1
         at = int(request.query["resourceVersion"])
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -57,6 +57,7 @@ def test_services_come_and_go(
     assert proxy.stop() == 0, proxy.text
 
 
+@pytest.mark.slow
 def test_a_lost_watch_an_old_version_and_a_broken_server(
     api: KubernetesApi, start_backend: StartBackend, start_proxy: StartProxy, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import pytest
+
 from tests.fakes.launch import wait_until
 from tests.gateway.nginx import free_port
 from tests.proxy.backend import Backend
@@ -178,6 +180,7 @@ def test_an_address_that_swallows_connections_costs_one_time_out_only(
     assert proxy.stop() == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_while_replicas_come_and_go(
     start_backend: StartBackend, start_proxy: StartProxy
 ) -> None:

@@ -1,6 +1,7 @@
 """What can be seen of a proxy: metrics, its state, the check of a file."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,19 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.launch import wait_until
+from tests.in_process import call_nim
 from tests.proxy.conftest import Stack
 
 PROMTOOL = Path(sys.prefix) / "bin" / "promtool"
 
 
 def nim(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "nim", "proxy", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=env or None,
-    )
+    return call_nim(("proxy", *arguments), env or os.environ)
 
 
 def test_metrics_count_requests_by_model_and_backend(stack: Stack) -> None:
@@ -124,8 +120,6 @@ def test_a_wrong_command_says_what_to_type(arguments: tuple[str, ...], word: str
 
 
 def test_json_in_the_environment_is_checked_as_well() -> None:
-    import os
-
     text = json.dumps([{"name": "a", "urls": ["http://a"], "stat": 1}])
     done = nim("--check", **{**os.environ, "NIM_PROXY_BACKENDS": text})
     assert done.returncode == 3

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from nim.supervision import engine_restarter
+from nim.supervision import judge_process_loss
 from nim.supervision.pid1_main import main
 from nim.supervision.restart_policy import RestartPolicies, RestartPolicy
 
@@ -20,5 +20,5 @@ MIDDLEWARE = RestartPolicy(
 )
 
 if __name__ == "__main__":
-    engine_restarter.PROCESS_LOST_SECONDS = 1.0
+    judge_process_loss.PROCESS_LOST_SECONDS = 1.0
     sys.exit(main(Path(sys.argv[1]), RestartPolicies(engine=ENGINE, nginx=NGINX, middleware=MIDDLEWARE)))

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from nim.cleanup.read_and_watch_processes import Process, all_processes, below, read_process
-from tests.process.plans import free_port
+from tests.gateway.nginx import free_port
 from tests.process.service import ROLES, Service, command_line
 from tests.soak import remains
 from tests.soak.judge import Outcome

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from tests.fakes.launch import wait_until
-from tests.fetch.odd_servers import free_port
+from tests.gateway.nginx import free_port
 from tests.peers.tools import AZURITE
 
 KEY, SECRET, REGION = "AKIAEXAMPLE", "secret-of-the-test", "us-east-1"

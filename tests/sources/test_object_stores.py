@@ -11,7 +11,7 @@ import pytest
 
 from nim.errors import OutOfReach, SettingsError, WeightsError
 from nim.models.remote.cache_directories import read_record
-from tests.fetch.odd_servers import free_port
+from tests.gateway.nginx import free_port
 from tests.sources.conftest import Downloader, make_model
 from tests.sources.file_server import serving_files
 from tests.sources.store_servers import (

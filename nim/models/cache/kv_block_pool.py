@@ -18,13 +18,18 @@ class Group:
 
     pages: tuple[Page, ...]
 
-    def blocks(self, settings: CacheSettings) -> int:
-        """Return the number of blocks that one sequence takes in this group: the most of any page."""
-        return max(page.blocks(settings) for page in self.pages)
+    def blocks(self, settings: CacheSettings, tokens: int) -> int:
+        """Return the blocks that a sequence of `tokens` takes in this group: the most of any page."""
+        return max(page.blocks(settings, tokens) for page in self.pages)
 
     def page_bytes(self, layers: range) -> int:
         """Return the bytes of one block of this group, for its pages of the layers in `layers`."""
-        return sum(page.bytes for page in self.pages if page.layers & frozenset(layers))
+        here = frozenset(layers)
+        return sum(page.bytes for page in self.pages if page.layers & here)
+
+    def without_repeats(self) -> "Group":
+        """Return the group with one page of each sort, which takes as many blocks and is sized faster."""
+        return Group(tuple(dict.fromkeys(self.pages)))
 
 
 def group_pages(pages: Sequence[Page], *, block_outermost: bool) -> tuple[Group, ...]:
@@ -38,18 +43,9 @@ def group_pages(pages: Sequence[Page], *, block_outermost: bool) -> tuple[Group,
     return _equal_groups(_unified(pages))
 
 
-def sequence_bytes(
-    groups: Sequence[Group], settings: CacheSettings, layers: range, *, alignment: int = 1
-) -> int:
-    """Return the bytes that one sequence takes on the rank with `layers`: its blocks × block bytes."""
-    blocks = sum(group.blocks(settings) for group in groups)
-    return blocks * block_bytes(groups, layers, alignment=alignment)
-
-
-def block_bytes(groups: Sequence[Group], layers: range, *, alignment: int = 1) -> int:
-    """Return the bytes of a pool block (the widest group's), rounded up to `alignment`; 0 without groups."""
-    widest = max((group.page_bytes(layers) for group in groups), default=0)
-    return -(-widest // alignment) * alignment
+def block_bytes(groups: Sequence[Group], layers: range) -> int:
+    """Return the bytes of a pool block, the widest group's, on the rank with `layers`; 0 without groups."""
+    return max((group.page_bytes(layers) for group in groups), default=0)
 
 
 def _is_one_type(pages: Sequence[Page]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages, sequence_bytes
+from nim.models.cache.kv_block_pool import Group, block_bytes, group_pages
 from nim.models.cache.kv_page_size import CacheSettings, Page, padded_state, page_of
 from nim.models.types import Cache, LayerKind, ModelReading
 
@@ -21,54 +21,47 @@ _LATENT_BLOCK, _BLACKWELL_LATENT_BLOCK, _LATENT_HYBRID_BLOCK = 64, 32, 128
 
 
 @frozen_dataclass
-class _Plan:
-    """The pool of a model: its groups, and the layers of each pipeline stage."""
+class CachePool:
+    """The pool of a model's cache on the fullest rank: what one sequence takes of it.
 
+    `groups` have no repeats. `block_bytes` is one block's, on the fullest pipeline stage.
+    """
+
+    settings: CacheSettings
     groups: tuple[Group, ...]
-    stages: tuple[range, ...]
+    block_bytes: int
 
-    def bytes(self, settings: CacheSettings) -> int:
-        """Return the bytes that one sequence takes on the fullest pipeline stage."""
-        return max(sequence_bytes(self.groups, settings, stage) for stage in self.stages)
+    def sequence_bytes(self, tokens: int) -> int:
+        """Return the bytes that one sequence of `tokens` takes.
 
-    @property
-    def spare_bytes(self) -> int:
-        """Return the bytes of one block on the fullest pipeline stage."""
-        return max(block_bytes(self.groups, stage) for stage in self.stages)
+        The engine needs them before it starts (vllm.v1.core.kv_cache_utils), besides its one spare block.
+        """
+        return self.block_bytes * sum(group.blocks(self.settings, tokens) for group in self.groups)
 
+    def longest_context(self, memory: int) -> int:
+        """Return the longest context in tokens that fits in `memory` bytes; 0 if none does.
 
-def cache_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
-    """Return the bytes that one sequence of the whole context takes on the fullest rank; None where unknown.
-
-    It is what the engine needs before it starts (vllm.v1.core.kv_cache_utils), without its one spare block.
-    """
-    plan = _plan_of(reading, settings)
-    return None if plan is None else plan.bytes(_settled(reading, settings))
-
-
-def spare_block_bytes(reading: ModelReading, settings: CacheSettings) -> int | None:
-    """Return the bytes of the one block that the engine reserves; None if the cache is unknown."""
-    plan = _plan_of(reading, settings)
-    return None if plan is None else plan.spare_bytes
+        At most `settings.context`. For `--max-model-len auto`.
+        """
+        shortest, longest, room = 0, self.settings.context, memory - self.block_bytes
+        while shortest < longest:
+            middle = (shortest + longest + 1) // 2
+            if self.sequence_bytes(middle) <= room:
+                shortest = middle
+            else:
+                longest = middle - 1
+        return shortest
 
 
-def longest_context(reading: ModelReading, memory: int, settings: CacheSettings) -> int | None:
-    """Return the longest context in tokens that fits in `memory` bytes; 0 if none does, None if unknown.
-
-    At most `settings.context`. For `--max-model-len auto`.
-    """
-    plan = _plan_of(reading, settings)
-    if plan is None:
+def find_pool(reading: ModelReading, settings: CacheSettings) -> CachePool | None:
+    """Return the model's `CachePool`; None if layers or KV type are unknown or layers too few."""
+    if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
         return None
-    settings, room = _settled(reading, settings), memory - plan.spare_bytes
-    shortest, longest = 0, settings.context
-    while shortest < longest:
-        middle = (shortest + longest + 1) // 2
-        if plan.bytes(replace(settings, context=middle)) <= room:
-            shortest = middle
-        else:
-            longest = middle - 1
-    return shortest
+    settled = _settled(reading, settings)
+    if not settled.kv_cache_dtype.startswith(_KNOWN_TYPES):
+        return None
+    groups, size = _groups(reading, replace(settled, context=0, batched_tokens=0))
+    return CachePool(settings=settled, groups=groups, block_bytes=size)
 
 
 def default_batched_tokens(memory: int, gpu: str = "") -> int:
@@ -87,26 +80,15 @@ def stage_layers(layers: int, stages: int) -> tuple[range, ...]:
     return tuple(range(start, start + size) for start, size in zip(starts, sizes, strict=True))
 
 
-def _plan_of(reading: ModelReading, settings: CacheSettings) -> _Plan | None:
-    """Return the model's block pool as `_Plan`; None if layers or KV type are unknown or layers too few."""
-    if reading.layers is None or settings.pipeline_parallel_size > max(1, len(reading.layers)):
-        return None
-    settled = _settled(reading, settings)
-    if not settled.kv_cache_dtype.startswith(_KNOWN_TYPES):
-        return None
-    return _plan(reading, replace(settled, context=0, batched_tokens=0))
-
-
 @lru_cache(maxsize=256)
-def _plan(reading: ModelReading, settings: CacheSettings) -> _Plan:
-    """Return the model's block pool as `_Plan` (cached); it does not depend on the context."""
+def _groups(reading: ModelReading, settings: CacheSettings) -> tuple[tuple[Group, ...], int]:
+    """Return (groups without repeats, bytes of a block), cached: they do not depend on the context."""
     layers = reading.layers or ()
     pages = list(_pages(reading, settings))
-    outermost = reading.text_model_type in _BLOCK_OUTERMOST
-    return _Plan(
-        groups=group_pages(pages, block_outermost=outermost),
-        stages=stage_layers(len(layers), settings.pipeline_parallel_size),
-    )
+    groups = group_pages(pages, block_outermost=reading.text_model_type in _BLOCK_OUTERMOST)
+    stages = stage_layers(len(layers), settings.pipeline_parallel_size)
+    size = max(block_bytes(groups, stage) for stage in stages)
+    return tuple(group.without_repeats() for group in groups), size
 
 
 def _settled(reading: ModelReading, settings: CacheSettings) -> CacheSettings:

@@ -69,15 +69,14 @@ class Page:
         """Return whether the number of blocks grows with the context without limit."""
         return self.kind in (LayerKind.FULL, LayerKind.MLA, LayerKind.COMPRESSED) and not self.ring
 
-    def blocks(self, settings: CacheSettings) -> int:
-        """Return the most blocks that one sequence of `settings.context` tokens holds at once."""
+    def blocks(self, settings: CacheSettings, tokens: int) -> int:
+        """Return the most blocks that one sequence of `tokens` holds at once."""
         if self.ring:
             return 1
         if self.kind == LayerKind.STATE:
             return (2 + self.checkpoints if settings.prefix_caching else 1) + settings.speculative_tokens
         if self.kind == LayerKind.CROSS:
             return -(-settings.batched_tokens // self.block)
-        tokens = settings.context
         if self.kind == LayerKind.CHUNKED:
             tokens = min((self.window or 0) + settings.tokens_in_flight, tokens)
         if self.kind == LayerKind.SLIDING:

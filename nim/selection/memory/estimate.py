@@ -56,7 +56,7 @@ class Estimate:
         """Return the bytes of KV cache for the full context; 0 if unknown or chosen by the engine."""
         if self.cost is None or self.max_model_len is None or self.fits_context:
             return 0
-        return self.cost.bytes_for(self.max_model_len) or 0
+        return self.cost.bytes_for(self.max_model_len)
 
     def longest(self, usable_bytes: int) -> int | None:
         """Return the longest context in tokens that fits `usable_bytes`; None if unknown or none fits."""
@@ -70,7 +70,7 @@ class Estimate:
         """Return the bytes needed with a context of `max_model_len` tokens; None if unknown."""
         if self.least_bytes is None:
             return None
-        return self.least_bytes + ((self.cost.bytes_for(max_model_len) or 0) if self.cost else 0)
+        return self.least_bytes + (self.cost.bytes_for(max_model_len) if self.cost else 0)
 
 
 def estimate(start: Start) -> Estimate:

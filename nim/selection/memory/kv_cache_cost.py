@@ -1,17 +1,9 @@
 """Bytes of KV cache that a context takes on one rank, and the longest context for a number of bytes."""
 
-from dataclasses import replace
-
 from nim.frozen_dataclass import frozen_dataclass
 from nim.hardware.types import GIB, Gpu
 from nim.manifest.types import KvCache
-from nim.models.cache import (
-    CacheSettings,
-    cache_bytes,
-    default_batched_tokens,
-    longest_context,
-    spare_block_bytes,
-)
+from nim.models.cache import CachePool, CacheSettings, default_batched_tokens, find_pool
 from nim.models.layers.latent_attention_caches import index_cache
 from nim.models.types import Cache, Layer, LayerKind, ModelReading
 from nim.selection.effective_options import EngineOptions
@@ -25,27 +17,25 @@ _H100_BYTES = 80 * GIB
 class CacheCost:
     """The cost of one sequence on one rank, by the engine's own arithmetic.
 
-    `shared` ranks keep a part of the context each. `settings.context` is the longest that is looked for.
+    `shared` ranks keep a part of the context each. `pool.settings.context` is the longest that is looked for.
     """
 
-    reading: ModelReading
-    settings: CacheSettings
+    pool: CachePool
     shared: int = 1
 
-    def bytes_for(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for `tokens`, with the engine's spare block; None if unknown."""
-        needed, spare = self.sequence_bytes(tokens), spare_block_bytes(self.reading, self.settings)
-        return None if needed is None else needed + (spare or 0)
+    def bytes_for(self, tokens: int) -> int:
+        """Return the bytes of KV cache for `tokens`, with the engine's spare block."""
+        return self.sequence_bytes(tokens) + self.pool.block_bytes
 
-    def sequence_bytes(self, tokens: int) -> int | None:
-        """Return the bytes of KV cache for one sequence of `tokens`; None if unknown."""
-        return cache_bytes(self.reading, replace(self.settings, context=-(-tokens // self.shared)))
+    def sequence_bytes(self, tokens: int) -> int:
+        """Return the bytes of KV cache for one sequence of `tokens`."""
+        return self.pool.sequence_bytes(-(-tokens // self.shared))
 
     def longest(self, available: int) -> int | None:
         """Return the longest context in tokens that fits `available` bytes; None if none fits."""
-        length = longest_context(self.reading, available, self.settings)
-        if not length or length == self.settings.context:
-            return None if not length else length * self.shared
+        length = self.pool.longest_context(available)
+        if not length or length == self.pool.settings.context:
+            return length * self.shared or None
         return length * self.shared // LENGTH_STEP * LENGTH_STEP or None
 
 
@@ -79,8 +69,8 @@ def read_cost(
         capability=(gpu and gpu.compute_capability) or (9, 0),
         speculative_tokens=options.speculative_tokens,
     )
-    cost = CacheCost(reading=reading, settings=settings, shared=parallel.decode_context)
-    return None if cost.bytes_for(1) is None else cost
+    pool = find_pool(reading, settings)
+    return None if pool is None else CacheCost(pool=pool, shared=parallel.decode_context)
 
 
 def stated_reading(kv: KvCache) -> ModelReading:

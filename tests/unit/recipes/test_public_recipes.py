@@ -60,6 +60,7 @@ def test_it_makes_a_valid_manifest_or_gives_the_reasons(path: Path) -> None:
         assert render_arguments(check_values(values, TABLE, place=path.name).values, TABLE) or not values
 
 
+@pytest.mark.slow
 @each
 def test_its_choice_fits_or_all_are_refused(path: Path) -> None:
     """The weights go onto the GPUs that are chosen, with the share that the engine is told."""

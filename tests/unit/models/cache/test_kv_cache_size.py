@@ -1,20 +1,12 @@
 """Bytes of a sequence's cache, compared with vLLM 0.32's own figures."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nim.models.cache import (
-    CacheSettings,
-    cache_bytes,
-    default_batched_tokens,
-    longest_context,
-    spare_block_bytes,
-    stage_layers,
-)
+from nim.models.cache import CachePool, CacheSettings, default_batched_tokens, find_pool, stage_layers
 from nim.models.types import ModelReading
 from tests.unit.models.models import (
     DEEPSEEK_V3,
@@ -34,10 +26,14 @@ contexts = st.integers(1, 300_000)
 ranks = st.sampled_from([1, 2, 4, 8])
 
 
-def size(config: dict[str, Any], context: int, **settings: Any) -> int:
-    found = cache_bytes(reading(config), CacheSettings(context=context, **settings))
+def pool_of(model: ModelReading, **settings: Any) -> CachePool:
+    found = find_pool(model, CacheSettings(**{"context": 1_000_000} | settings))
     assert found is not None
     return found
+
+
+def size(config: dict[str, Any], context: int, **settings: Any) -> int:
+    return pool_of(reading(config), **settings).sequence_bytes(context)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +72,7 @@ def test_state_does_not_grow_with_the_context() -> None:
 
 def test_attention_s_block_holds_a_state() -> None:
     """32 layers of Mamba at once would not fit the 16 tokens that a block has otherwise."""
-    spare = spare_block_bytes(reading(QWEN3_NEXT), CacheSettings(context=1))
-    assert spare is not None
-    assert spare > 12 * 16 * 2 * 2 * 256 * 2
+    assert pool_of(reading(QWEN3_NEXT)).block_bytes > 12 * 16 * 2 * 2 * 256 * 2
 
 
 def test_checkpoint_may_ask_for_another_data_type() -> None:
@@ -89,14 +83,12 @@ def test_checkpoint_may_ask_for_another_data_type() -> None:
 
 
 def test_unknown_layers_have_an_unknown_cache() -> None:
-    unknown, settings = ModelReading(), CacheSettings(context=4096)
-    assert cache_bytes(unknown, settings) is None
-    assert longest_context(unknown, GIB, settings) is None
+    assert find_pool(ModelReading(), CacheSettings(context=4096)) is None
 
 
 def test_type_that_not_all_layers_have_is_unknown() -> None:
     settings = CacheSettings(context=4096, kv_cache_dtype="turboquant_4bit_nc")
-    assert cache_bytes(reading(LLAMA), settings) is None
+    assert find_pool(reading(LLAMA), settings) is None
 
 
 def test_encoder_keeps_nothing() -> None:
@@ -104,54 +96,39 @@ def test_encoder_keeps_nothing() -> None:
 
 
 def test_longest_context_leaves_a_spare_block() -> None:
-    settings = CacheSettings(context=131072)
-    assert longest_context(reading(LLAMA), GIB, settings) == 8192 - 16
-    assert longest_context(reading(LLAMA), 100 * GIB, settings) == 131072
-    assert longest_context(reading(LLAMA), 0, settings) == 0
+    pool = pool_of(reading(LLAMA), context=131072)
+    assert pool.longest_context(GIB) == 8192 - 16
+    assert pool.longest_context(100 * GIB) == 131072
+    assert pool.longest_context(0) == 0
 
 
 @given(families, contexts, ranks, ranks)
 def test_more_ranks_never_keep_more_on_each(model: ModelReading, context: int, one: int, other: int) -> None:
-    few, many = sorted((one, other))
-    settings = CacheSettings(context=context, tensor_parallel_size=few)
-    less = cache_bytes(model, replace(settings, tensor_parallel_size=many))
-    more = cache_bytes(model, settings)
-    assert less is not None
-    assert more is not None
+    less, more = (
+        pool_of(model, tensor_parallel_size=size).sequence_bytes(context)
+        for size in sorted((one, other), reverse=True)
+    )
     assert less <= more
 
 
 @given(families, contexts, contexts)
 def test_longer_contexts_never_take_less(model: ModelReading, one: int, other: int) -> None:
-    sizes = [cache_bytes(model, CacheSettings(context=context)) for context in sorted((one, other))]
-    assert sizes[0] is not None
-    assert sizes[1] is not None
-    assert sizes[0] <= sizes[1]
+    pool = pool_of(model)
+    assert pool.sequence_bytes(min(one, other)) <= pool.sequence_bytes(max(one, other))
 
 
 @given(families, contexts, ranks)
 def test_what_a_context_takes_holds_that_context(model: ModelReading, context: int, size: int) -> None:
-    settings = CacheSettings(context=context, tensor_parallel_size=size)
-    needed, spare = cache_bytes(model, settings), spare_block_bytes(model, settings)
-    assert needed is not None
-    assert spare is not None
-    assert longest_context(model, needed + spare, settings) == context
+    pool = pool_of(model, context=context, tensor_parallel_size=size)
+    assert pool.longest_context(pool.sequence_bytes(context) + pool.block_bytes) == context
 
 
 @given(families, st.integers(0, 10 * GIB))
 def test_longest_context_fits_and_one_more_token_does_not(model: ModelReading, memory: int) -> None:
-    settings = CacheSettings(context=1_000_000)
-    longest, spare = longest_context(model, memory, settings), spare_block_bytes(model, settings)
-    assert longest is not None
-    assert spare is not None
-    if longest:
-        held = cache_bytes(model, replace(settings, context=longest))
-        assert held is not None
-        assert held + spare <= memory
-    if longest < settings.context:
-        missed = cache_bytes(model, replace(settings, context=longest + 1))
-        assert missed is not None
-        assert missed + spare > memory
+    pool = pool_of(model)
+    longest, room = pool.longest_context(memory), memory - pool.block_bytes
+    assert not longest or pool.sequence_bytes(longest) <= room
+    assert longest == pool.settings.context or pool.sequence_bytes(longest + 1) > room
 
 
 @given(st.integers(1, 200), st.integers(1, 8))

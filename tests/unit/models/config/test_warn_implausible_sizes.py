@@ -4,15 +4,20 @@ from typing import Any
 
 import pytest
 
-from nim.models.cache import CacheSettings, cache_bytes
+from nim.models.cache import CacheSettings, find_pool
 from nim.models.config.model_config import model_config
 from nim.models.config.warn_implausible_sizes import odd_sizes
-from nim.models.facts import facts_of
+from nim.models.facts import ModelFacts, facts_of
 from nim.models.weights.weight_matrices import Ranks
 from tests.unit.models.models import FAMILIES, LLAMA
 
 ZERO = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 BELOW = (*ZERO, "intermediate_size", "num_key_value_heads")
+
+
+def cache_bytes(facts: ModelFacts) -> int | None:
+    pool = find_pool(facts.reading, CacheSettings(context=1024))
+    return None if pool is None else pool.sequence_bytes(1024)
 
 
 @pytest.mark.parametrize(
@@ -22,12 +27,9 @@ def test_size_that_no_model_has_is_unknown_and_named(name: str, value: int) -> N
     config = model_config(LLAMA | {name: value})
     facts = facts_of(config)
     assert [f"{name} is {value}" in words for words in odd_sizes(config)] == [True]
-    found = (
-        facts.rank_bytes(Ranks()),
-        cache_bytes(facts.reading, CacheSettings(context=1024)),
-    )
+    found = (facts.rank_bytes(Ranks()), cache_bytes(facts))
     whole = facts_of(model_config(LLAMA))
-    sound = (whole.rank_bytes(Ranks()), cache_bytes(whole.reading, CacheSettings(context=1024)))
+    sound = (whole.rank_bytes(Ranks()), cache_bytes(whole))
     for ours, theirs in zip(found, sound, strict=True):
         assert ours is None or ours >= (theirs or 0) * 0.9
 
@@ -43,7 +45,7 @@ def test_no_number_below_0_makes_a_size_negative(model: dict[str, Any]) -> None:
         if isinstance(value, int) and not isinstance(value, bool):
             facts = facts_of(model_config(model | {name: -value or -1}))
             assert (facts.rank_bytes(Ranks()) or 1) > 0, name
-            assert (cache_bytes(facts.reading, CacheSettings(context=1024)) or 1) > 0, name
+            assert (cache_bytes(facts) or 1) > 0, name
             assert facts.reading.context is None or facts.reading.context.tokens > 0, name
 
 

@@ -40,7 +40,7 @@ def token_bytes(found: Estimate) -> float | None:
     """What a token costs, on average over a block."""
     if found.cost is None:
         return None
-    return ((found.cost.bytes_for(1024) or 0) - (found.cost.bytes_for(512) or 0)) / 512
+    return (found.cost.bytes_for(1024) - found.cost.bytes_for(512)) / 512
 
 
 def test_parameters_times_bytes_by_gpus_and_one_context() -> None:
