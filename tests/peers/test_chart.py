@@ -21,6 +21,7 @@ DECIDED = {
     "CKV_K8S_40": "user 1000 owns the files in caches that other NIM images have written",
     "CKV_K8S_35": "secrets are variables as in NVIDIA's chart; `secretsAs: file` mounts them",
     "CKV2_K8S_6": "which peers may connect depends on the cluster",
+    "CKV_K8S_38": "of the proxy, which asks the API server with its token",
     "CKV_K8S_8": "of the pod of `helm test`, which ends by itself",
     "CKV_K8S_9": "of the pod of `helm test`, which ends by itself",
     "CKV_K8S_10": "of the pod of `helm test`, which asks one URL",

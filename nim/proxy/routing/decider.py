@@ -23,7 +23,7 @@ FindResponse = Callable[[str, Iterable[Replica]], Awaitable[Replica | None]]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Question:
-    """A request that nginx asks about. `model` is one named in a header or in the path.
+    """A request that nginx asks about. `model` is one named in a header or in the path; `worker` is a pid.
 
     The memory of `body` is reused once the answer was returned.
     """
@@ -31,6 +31,7 @@ class Question:
     key: bytes
     generation: int
     path: str
+    worker: int
     content_type: str
     request_id: str
     model: str
@@ -107,7 +108,7 @@ class Decider:
     def _begin(self, question: Question, flight: Flight) -> bytes:
         """Count a request as running; return the answer that sends it to its replica."""
         flight.route = flight.route or question.path
-        flight.generation = question.generation
+        flight.generation, flight.worker = question.generation, question.worker
         self._flights.begin(question.key, flight)
         return self._accept(flight.target, flight.replica, question.generation)
 

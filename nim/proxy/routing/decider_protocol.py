@@ -122,6 +122,7 @@ class DeciderProtocol(asyncio.BufferedProtocol):
             generation=int(get(b"x-nim-generation", b"0")),
             path=path,
             content_type=get(b"content-type", b"").decode("latin-1"),
+            worker=int(get(b"x-nim-worker", b"0")),
             request_id=get(b"x-request-id", b"").decode("latin-1"),
             model=get(b"x-nim-model", b"").decode("utf-8", "replace"),
             body=body,
