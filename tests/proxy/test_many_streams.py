@@ -18,7 +18,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def raise_limit() -> None:
-    """Allow this process, and those that it starts, as many files as are needed; skip where that is forbidden."""
+    """Allow this process, and those it starts, as many files as are needed; skip where that is forbidden."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
         pytest.skip(f"no {OPEN_FILES} open files are allowed here: ulimit -Hn is {hard}")
