@@ -66,10 +66,10 @@ test-image: $(READY) ## build the CPU image on a local Debian base, run it and t
 	$(BIN)/pytest -m image tests/image
 
 soak: $(READY) ## inject random faults under load: 200 rounds, 10 with the real engine; SOAK_SEED=… for others
-	$(BIN)/pytest -m soak tests/soak
+	$(BIN)/pytest -m soak tests/soak tests/proxy_soak
 
-soak-short: $(READY) ## run ten fixed rounds of faults in a minute
-	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak
+soak-short: $(READY) ## run ten fixed rounds of faults in a minute, and ten behind a proxy
+	SOAK_SEED=2 SOAK_ROUNDS=10 $(BIN)/pytest -m "soak and not engine" tests/soak tests/proxy_soak
 
 docs: $(READY) ## update the generated reference pages
 	$(BIN)/python -m nim.cli.reference_pages

@@ -32,6 +32,7 @@ from nim.proxy.upkeep.follow_backends import Follower
 from nim.proxy.upkeep.http_sessions import open_session
 from nim.proxy.upkeep.poll_replicas import Poller
 from nim.proxy.upkeep.reload_nginx import NginxReload
+from nim.proxy.upkeep.watch_workers import WorkerWatch
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +172,21 @@ class Router:
             with suppress(BlockingIOError):
                 flights.read(os.read(pipe, READ_BYTES))
 
+        def on_worker_ended(pid: int) -> int:
+            """Read all that a worker wrote before it ended, then forget what it left."""
+            with suppress(BlockingIOError):
+                while data := os.read(pipe, READ_BYTES):
+                    flights.read(data)
+            return flights.worker_ended(pid)
+
         loop = asyncio.get_running_loop()
         loop.add_reader(pipe, on_data)
+        workers = WorkerWatch(on_worker_ended)
+        flights.began_in = workers.watch
         try:
             yield
         finally:
+            workers.close()
             loop.remove_reader(pipe)
             os.close(pipe)
 

@@ -14,7 +14,7 @@ from nim.routes import ALWAYS_OPEN, MODELS, ROUTER_METRICS, ROUTES, Group, Route
 HEALTHY = "/health"
 # One model of the list; its name may have slashes.
 MODEL = "/v1/models/{model}"
-# The models of a websocket and of this route are in no place where a router could read them.
+# This route's model is in no place where a router could read it.
 _NOT_ROUTED = ("/tokenizer_info", MODELS)
 
 
@@ -46,18 +46,20 @@ class Backends:
 
 def backend_values(backends: Backends) -> dict[str, Any]:
     """Return {name in the template: value} of the backends."""
+    websockets = "|".join(re.escape(route.path) for route in routed_routes() if route.websocket)
     paths = "|".join(re.escape(route.path) for route in routed_routes() if "{" not in route.path)
     names = ("generation", "upstreams", "direct", "external", "authorities")
     times = ("connect_timeout_seconds", "idle_connections", "keepalive_timeout_seconds")
-    return {name: getattr(backends, name) for name in (*names, *times)} | {"paths": Verbatim(paths)}
+    return {name: getattr(backends, name) for name in (*names, *times)} | {
+        "paths": Verbatim(paths),
+        "websockets": Verbatim(websockets),
+    }
 
 
 def routed_routes() -> tuple[Route, ...]:
     """Return a tuple of the Routes whose requests a proxy sends to a backend."""
     return tuple(
-        route
-        for route in ROUTES
-        if route.group is Group.INFERENCE and not route.websocket and route.path not in _NOT_ROUTED
+        route for route in ROUTES if route.group is Group.INFERENCE and route.path not in _NOT_ROUTED
     )
 
 

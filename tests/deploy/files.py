@@ -10,7 +10,15 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "nim-llm"
-MANIFESTS = ("demo.yaml", "llama-3.1-8b.yaml", "fetch.yaml", "monitoring.yaml", "autoscaling.yaml")
+PROXY_CHART = DEPLOY / "helm" / "nim-proxy"
+MANIFESTS = (
+    "demo.yaml",
+    "llama-3.1-8b.yaml",
+    "fetch.yaml",
+    "proxy.yaml",
+    "monitoring.yaml",
+    "autoscaling.yaml",
+)
 VALUES = ("values-cpu.yaml", "values-llama-3.1-8b.yaml", "values-nemotron-3-ultra.yaml")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
@@ -44,9 +52,9 @@ def manifest(name: str) -> list[Object]:
     return read_all((DEPLOY / "kubernetes" / name).read_text(encoding="utf-8"))
 
 
-def values(name: str = "values.yaml") -> Object:
+def values(name: str = "values.yaml", chart: Path = CHART) -> Object:
     """Return the chart's values, or an example's."""
-    (document,) = read_all((CHART / name).read_text(encoding="utf-8"))
+    (document,) = read_all((chart / name).read_text(encoding="utf-8"))
     return document
 
 

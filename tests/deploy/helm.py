@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from tests.deploy.files import CHART, Object, read_all
 
 NAME = "demo"
-NOTES = "nim-llm/templates/NOTES.txt"
+NOTES = "templates/NOTES.txt"
 
 Values = Mapping[str, Any]
 
@@ -27,31 +28,31 @@ class Refused(Exception):
     """Helm does not render this, and says why."""
 
 
-def render(values: Values | None = None) -> list[Object]:
+def render(values: Values | None = None, chart: Path = CHART) -> list[Object]:
     """Return the chart's objects; skips where there is no Helm."""
-    return read_all(text(values))
+    return read_all(text(values, chart))
 
 
-def text(values: Values | None = None) -> str:
+def text(values: Values | None = None, chart: Path = CHART) -> str:
     """Return the rendered objects as Helm writes them."""
     if find_spec("helm_python"):
-        files = _files(json.dumps(values or {}))
-        return "\n---\n".join(body for path, body in files.items() if path != NOTES)
+        files = _files(json.dumps(values or {}), chart)
+        return "\n---\n".join(body for path, body in files.items() if not path.endswith(NOTES))
     if program := shutil.which("helm"):
-        return _run([program, "template", NAME, str(CHART), "--values", "-"], json.dumps(values or {}))
+        return _run([program, "template", NAME, str(chart), "--values", "-"], json.dumps(values or {}))
     pytest.skip("the chart was not rendered: there is neither helm-python-sdk nor a program helm here")
 
 
-def notes(values: Values | None = None) -> str:
+def notes(values: Values | None = None, chart: Path = CHART) -> str:
     """Return the rendered NOTES.txt."""
     if not find_spec("helm_python"):
         pytest.skip("NOTES.txt was not rendered: helm-python-sdk is not installed")
-    return _files(json.dumps(values or {}))[NOTES]
+    return _files(json.dumps(values or {}), chart)[f"{chart.name}/{NOTES}"]
 
 
 @cache
-def _files(values: str) -> dict[str, str]:
-    files: dict[str, str] = json.loads(_run([sys.executable, __file__, str(CHART)], values))
+def _files(values: str, chart: Path) -> dict[str, str]:
+    files: dict[str, str] = json.loads(_run([sys.executable, __file__, str(chart)], values))
     return files
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.files import VALUES, values
+from tests.deploy.files import CHART, PROXY_CHART, VALUES, values
 from tests.deploy.helm import text
 from tests.peers.tools import CHECKOV, environment, program
 
@@ -21,6 +21,7 @@ DECIDED = {
     "CKV_K8S_40": "user 1000 owns the files in caches that other NIM images have written",
     "CKV_K8S_35": "secrets are variables as in NVIDIA's chart; `secretsAs: file` mounts them",
     "CKV2_K8S_6": "which peers may connect depends on the cluster",
+    "CKV_K8S_38": "of the proxy, which asks the API server with its token",
     "CKV_K8S_8": "of the pod of `helm test`, which ends by itself",
     "CKV_K8S_9": "of the pod of `helm test`, which ends by itself",
     "CKV_K8S_10": "of the pod of `helm test`, which asks one URL",
@@ -28,9 +29,11 @@ DECIDED = {
 }
 
 
-@pytest.mark.parametrize("name", ["", *VALUES])
+@pytest.mark.parametrize("name", ["", *VALUES, "the proxy"])
 def test_checkov_finds_nothing_that_was_not_decided(name: str, tmp_path: Path) -> None:
-    (tmp_path / "chart.yaml").write_text(text(values(name) if name else {}), encoding="utf-8")
+    chart = PROXY_CHART if name == "the proxy" else CHART
+    rendered = text(values(name) if name in VALUES else {}, chart)
+    (tmp_path / "chart.yaml").write_text(rendered, encoding="utf-8")
     report = _report(tmp_path)
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 50

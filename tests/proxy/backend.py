@@ -94,12 +94,26 @@ class Backend:
             and "nim-proxy" in str(request.headers.get("User-Agent"))
         ):
             return web.json_response({}, status=200 if path.split("/")[3] in self.responses else 404)
+        if path == "/v1/realtime" and request.headers.get("Upgrade") == "websocket":
+            return await self._talk(request)
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(
             Received(method=request.method, target=request.raw_path, headers=headers, body=body)
         )
         return await self._answer(request, body)
+
+    async def _talk(self, request: web.Request) -> web.WebSocketResponse:
+        """Answer each message of a websocket with this backend's name and the message."""
+        talk = web.WebSocketResponse()
+        await talk.prepare(request)
+        self.running += 1
+        try:
+            async for message in talk:
+                await talk.send_json({"from": self.label, "target": request.raw_path, "said": message.data})
+        finally:
+            self.running -= 1
+        return talk
 
     def _health(self, path: str) -> web.Response:
         if path == "/v1/health/ready" and not self.mood.ready_route:

@@ -21,7 +21,7 @@ class KubernetesApi:
         self.port, self.version, self.oldest = free_port(), 10, 0
         self.objects: dict[str, dict[str, Any]] = {SERVICES: {}, SLICES: {}}
         self.history: list[tuple[int, str, dict[str, Any]]] = []
-        self.lists = self.watches = self.gone = 0
+        self.lists = self.watches = self.open = self.gone = 0
         self.broken = False
         self._cut = asyncio.Event()
         self._server = ServerThread(self._app, self.port)
@@ -77,7 +77,11 @@ class KubernetesApi:
             return web.json_response({"message": "etcd is away"}, status=500)
         selector = request.query.get("labelSelector", "")
         if request.query.get("watch") in ("true", "True", "1"):
-            return await self._watch(request, selector)
+            self.open += 1
+            try:
+                return await self._watch(request, selector)
+            finally:
+                self.open -= 1
         self.lists += 1
         items = [one for one in self.objects[request.path].values() if _matches(one, selector)]
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})

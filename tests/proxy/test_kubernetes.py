@@ -86,3 +86,37 @@ def test_without_a_cluster_the_proxy_says_what_is_missing(start_proxy: StartProx
     proxy = start_proxy(FILE, KUBECONFIG=str(tmp_path / "none"))
     proxy.wait_said("cannot find backends in Kubernetes")
     assert proxy.process.wait(60) == 70
+
+
+def test_a_change_of_what_is_watched_takes_effect(
+    api: KubernetesApi, start_backend: StartBackend, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    a, b, c = start_backend("org/a"), start_backend("org/b"), start_backend("org/c")
+    named = f"backends: [{{name: c, urls: ['{c.url}']}}]\n"
+    serve(api, "a", a)
+    serve(api, "b", b)
+    api.set(SERVICES, "b", {"team": "b"}, spec={})
+    proxy = start_proxy(named, KUBECONFIG=api.config(tmp_path / "config")).wait_ready(1)
+    assert proxy.models() == ["org/c"]
+    proxy.write(f"{named}{FILE}")
+    wait_until(lambda: proxy.models() == ["org/c", "org/a"], "the services with the usual label")
+    assert proxy.chat("org/a").json["from"] == a.label
+    proxy.write(f"{named}kubernetes: {{namespace: nim, selector: team=b}}\n")
+    wait_until(lambda: proxy.models() == ["org/c", "org/b"], "those with another label")
+    wait_until(lambda: api.open == 2, "the old watches' end")
+    proxy.write(named)
+    wait_until(lambda: proxy.models() == ["org/c"], "nothing from Kubernetes")
+    wait_until(lambda: api.open == 0, "the end of all watches")
+    assert proxy.stop() == 0, proxy.text
+
+
+def test_a_cluster_that_cannot_be_reached_is_refused_as_a_change(
+    start_backend: StartBackend, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    a = start_backend("org/a")
+    named = f"backends: [{{name: a, urls: ['{a.url}']}}]\n"
+    proxy = start_proxy(named, KUBECONFIG=str(tmp_path / "none")).wait_ready(1)
+    proxy.write(f"{named}{FILE}")
+    assert "cannot find backends in Kubernetes" in proxy.wait_said("the backends stay as they were")
+    assert proxy.chat("org/a").status == 200
+    assert proxy.stop() == 0, proxy.text

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
+from urllib.parse import parse_qs
 
 from nim.proxy.backends import OFFLINE, PREFIX, RETIRED
 from nim.proxy.routing.error_answers import error_answer
@@ -12,7 +13,7 @@ from nim.proxy.routing.prefix_index import PrefixIndex
 from nim.proxy.routing.read_body import Asked, BodyError, read_form, read_json
 from nim.proxy.routing.replicas import Replica, Target
 
-RESPONSES = "/v1/responses"
+RESPONSES, REALTIME = "/v1/responses", "/v1/realtime"
 OFFLINE_RETRY_SECONDS = 3600
 _REWRITTEN = (
     "HTTP/1.1 200 OK\r\nX-Accel-Redirect: @rewritten\r\nX-Nim-Replica: {}\r\nContent-Length: 0\r\n\r\n"
@@ -23,17 +24,19 @@ FindResponse = Callable[[str, Iterable[Replica]], Awaitable[Replica | None]]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Question:
-    """A request that nginx asks about. `model` is one named in a header or in the path.
+    """A request that nginx asks about. `model` is one named in a header or in the path; `worker` is a pid.
 
     The memory of `body` is reused once the answer was returned.
     """
 
     key: bytes
     generation: int
+    worker: int
     path: str
     content_type: str
     request_id: str
     model: str
+    query: str
     body: memoryview
 
 
@@ -50,6 +53,8 @@ class Decider:
         """Return the answer to nginx, or something to await for it where replicas have to be asked first."""
         if question.path.startswith(RESPONSES + "/") and not question.path.endswith("/render"):
             return self._of_response(question, question.path.split("/")[3])
+        if question.path == REALTIME:
+            return self._of_websocket(question)
         if question.model:
             return self._route(question, question.model)
         try:
@@ -104,10 +109,30 @@ class Decider:
             return self._refuse_unready(question, model, target)
         return self._begin(question, Flight(replica=replica, target=target, model=model, hit=hit))
 
+    def _of_websocket(self, question: Question) -> bytes:
+        """Return the answer for a websocket: its model is in the query, as messages come later."""
+        model = question.model or (parse_qs(question.query).get("model") or [""])[-1]
+        if not model:
+            message = f"cannot choose a backend for a websocket without its model: {REALTIME}?model=MODEL"
+            return self._refuse(
+                question,
+                400,
+                message,
+                param="model",
+                code="missing_required_field",
+                kind="invalid_request_error",
+            )
+        target = self._fleet.targets.get(model)
+        if target is not None and target.written_as is not None:
+            message = f"cannot rename the model `{model}` in the messages of a websocket: use its own name, "
+            return self._refuse(question, 400, f"{message}`{target.written_as}`", param="model")
+        question.model = model
+        return self._route(question, model)
+
     def _begin(self, question: Question, flight: Flight) -> bytes:
         """Count a request as running; return the answer that sends it to its replica."""
         flight.route = flight.route or question.path
-        flight.generation = question.generation
+        flight.generation, flight.worker = question.generation, question.worker
         self._flights.begin(question.key, flight)
         return self._accept(flight.target, flight.replica, question.generation)
 

@@ -99,13 +99,13 @@ class DeciderProtocol(asyncio.BufferedProtocol):
 
     def _answer(self, line: list[bytes], headers: dict[bytes, bytes], body: memoryview) -> None:
         """Write the answer to one request, now or when it is known."""
-        path = line[1].partition(b"?")[0].decode("latin-1")
+        path, _, query = line[1].decode("latin-1").partition("?")
         if path == "/health":
             close = line[2] == b"HTTP/1.0"
             self._write(_HEALTHY if self._healthy() else _UNHEALTHY, close=close)
             return
         try:
-            answer = self._decide(path, headers, body)
+            answer = self._decide(path, query, headers, body)
         except Exception:
             log.exception("cannot decide about %s", path)
             answer = _FAILED
@@ -114,16 +114,20 @@ class DeciderProtocol(asyncio.BufferedProtocol):
         else:
             self._task = asyncio.get_running_loop().create_task(self._finish(answer, path))
 
-    def _decide(self, path: str, headers: dict[bytes, bytes], body: memoryview) -> bytes | Awaitable[bytes]:
+    def _decide(
+        self, path: str, query: str, headers: dict[bytes, bytes], body: memoryview
+    ) -> bytes | Awaitable[bytes]:
         """Return the decider's answer, or something to await for it."""
         get = headers.get
         question = Question(
             key=get(b"x-nim-request", b""),
             generation=int(get(b"x-nim-generation", b"0")),
+            worker=int(get(b"x-nim-worker", b"0")),
             path=path,
             content_type=get(b"content-type", b"").decode("latin-1"),
             request_id=get(b"x-request-id", b"").decode("latin-1"),
             model=get(b"x-nim-model", b"").decode("utf-8", "replace"),
+            query=query,
             body=body,
         )
         if path != "/failed":

@@ -24,20 +24,14 @@ class Fleet:
         self.targets: dict[str, Target] = {}
 
     def replace(self, backends: Sequence[Backend], places: Iterable[Place]) -> None:
-        """Take over other backends or places; what is known of replicas that stay is kept."""
+        """Take over other backends or places. Replicas that stay remain: requests run on them."""
         by_name = {backend.name: backend for backend in backends}
         before, self.replicas = self.replicas, {}
         for place in places:
             backend = by_name[place.backend]
-            kept = before.get(place.name)
-            if kept is not None and kept.backend == backend:
-                kept.backend = backend
-                self.replicas[place.name] = kept
-                continue
-            replica = Replica(place=place, backend=backend, key=self._key_of(backend))
-            if kept is not None:
-                replica.since, replica.running, replica.requests = kept.since, kept.running, kept.requests
-                replica.ready, replica.why, replica.cards = kept.ready, kept.why, kept.cards
+            key = self._key_of(backend)
+            replica = before.get(place.name) or Replica(place=place, backend=backend, key=key)
+            replica.belong(place, backend, key)
             self.replicas[place.name] = replica
         self.backends = tuple(backends)
         self.rebuild()

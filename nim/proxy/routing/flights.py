@@ -1,14 +1,18 @@
 """The requests that run, from the decision until nginx says how each ended."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nim.proxy.routing.replicas import Replica, Target
 
+# So many ends of requests that never began are remembered: most are refusals, for which no beginning follows.
+MOST_EARLY_ENDS = 4096
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Flight:
-    """One request on its way. `tried` are replicas that took no connection for it.
+    """One request on its way. `tried` are replicas that took no connection for it; `worker` is nginx's pid.
 
     `hit`: whether the replica was chosen for the prompt's beginning that it has; None without such a choice.
     """
@@ -18,6 +22,7 @@ class Flight:
     model: str
     route: str = ""
     generation: int = 0
+    worker: int = 0
     tried: list[Replica] = field(default_factory=list)
     hit: bool | None = None
 
@@ -36,12 +41,14 @@ class Ending:
 
 
 class Flights:
-    """All running requests. `ended` gets each Ending."""
+    """All running requests. `ended` gets each Ending, `began_in` the pid of the worker that asked."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._by_key: dict[bytes, Flight] = {}
+        self._early_ends: OrderedDict[bytes, None] = OrderedDict()
         self._rest = b""
+        self.began_in: Callable[[int], None] = lambda _: None
         self.ended: Callable[[Ending], None] = lambda _: None
 
     def __len__(self) -> int:
@@ -52,10 +59,17 @@ class Flights:
         return self._by_key.get(key)
 
     def begin(self, key: bytes, flight: Flight) -> None:
-        """Count a request as running on its replica."""
+        """Count a request as running on its replica, unless nginx has already written that it ended.
+
+        That happens when a client leaves while the question waits to be read.
+        """
+        flight.replica.requests += 1
+        if key in self._early_ends:
+            del self._early_ends[key]
+            return
         self._by_key[key] = flight
         flight.replica.running += 1
-        flight.replica.requests += 1
+        self.began_in(flight.worker)
 
     def move(self, flight: Flight, replica: Replica) -> None:
         """Count a request as running on another replica than before."""
@@ -63,6 +77,13 @@ class Flights:
         flight.replica = replica
         replica.running += 1
         replica.requests += 1
+
+    def worker_ended(self, worker: int) -> int:
+        """Forget the requests of a worker of nginx that is gone; return how many it left unfinished."""
+        left = [key for key, flight in self._by_key.items() if flight.worker == worker]
+        for key in left:
+            self._by_key.pop(key).replica.running -= 1
+        return len(left)
 
     def read(self, data: bytes) -> None:
         """Take over lines that nginx wrote: `key route status seconds bytes|connected|first byte|status`."""
@@ -80,7 +101,9 @@ class Flights:
         flight = self._by_key.pop(key, None)
         first_byte, upstream_status = last_value(first), last_value(upstream)
         was_connected = last_value(connected) is not None
-        if flight is not None:
+        if flight is None:
+            self._note_early_end(key)
+        else:
             flight.replica.running -= 1
             # Failures were noted when nginx reported them.
             if was_connected and upstream_status and upstream_status not in (b"502", b"504"):
@@ -96,6 +119,12 @@ class Flights:
                 flight=flight,
             )
         )
+
+    def _note_early_end(self, key: bytes) -> None:
+        """Remember for a while that a request ended of which no beginning is known."""
+        self._early_ends[key] = None
+        if len(self._early_ends) > MOST_EARLY_ENDS:
+            self._early_ends.popitem(last=False)
 
 
 def last_value(values: bytes) -> bytes | None:

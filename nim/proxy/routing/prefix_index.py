@@ -9,7 +9,9 @@ from nim.proxy.routing.replicas import Replica
 
 # A block of a prompt's text, in bytes. Engines cache blocks of 16 tokens or more, so about this.
 BLOCK_BYTES = 256
-MOST_BLOCKS = 512
+# After so many, blocks are larger: each costs time, and what one misses is a small part of so long a prompt.
+SMALL_BLOCKS, LARGE_BLOCK_BYTES = 64, 2048
+MOST_BLOCKS = 128
 MOST_ENTRIES = 200_000
 # The preferred replica may have so many more running requests than the one with the fewest.
 IMBALANCE, IMBALANCE_RATIO = 4, 1.5
@@ -86,7 +88,11 @@ def _parts(prompt: Prompt) -> Iterator[msgspec.Raw]:
 
 def _hashes(model: str, text: bytes) -> Iterator[int]:
     """Yield the hash of each whole block of a text, with all that is before it."""
-    before = hash(model)
-    for at in range(0, min(len(text) - BLOCK_BYTES + 1, BLOCK_BYTES * MOST_BLOCKS), BLOCK_BYTES):
-        before = hash((before, text[at : at + BLOCK_BYTES]))
+    before, at = hash(model), 0
+    for number in range(MOST_BLOCKS):
+        size = BLOCK_BYTES if number < SMALL_BLOCKS else LARGE_BLOCK_BYTES
+        if at + size > len(text):
+            return
+        before = hash((before, text[at : at + size]))
+        at += size
         yield before

@@ -42,6 +42,11 @@ class Replica:
     accepted_by_address: bytes = b""
 
     def __post_init__(self) -> None:
+        self.belong(self.place, self.backend, self.key)
+
+    def belong(self, place: Place, backend: Backend, key: str | None) -> None:
+        """Take over its backend's present description; what runs on it and what is known of it stay."""
+        self.place, self.backend, self.key = place, backend, key
         self.accepted = self._acceptance(self.name)
         self.accepted_by_address = self._acceptance(self.place.addresses[0])
 

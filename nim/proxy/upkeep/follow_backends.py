@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import NimError
-from nim.proxy.backends import Backend
+from nim.proxy.backends import Backend, Kubernetes
 from nim.proxy.read_backends import Document
 from nim.proxy.routing.fleet import Fleet
 from nim.proxy.upkeep.follow_kubernetes import KubernetesFollower
@@ -35,8 +35,9 @@ class Follower:
         self._found: tuple[Backend, ...] = ()
         self._backends: tuple[Backend, ...] = ()
         self._kubernetes: KubernetesFollower | None = None
+        self._watched: Kubernetes | None = None
         self._applying = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self._judged: tuple[Any, ...] | None = None
 
     async def begin(self) -> None:
@@ -46,9 +47,7 @@ class Follower:
         self._nginx.more = document.kubernetes is not None
         await self._apply(document.backends)
         loop = asyncio.get_running_loop()
-        if document.kubernetes:
-            self._kubernetes = KubernetesFollower(document.kubernetes, self.environ, self._on_found)
-            await self._kubernetes.begin()
+        await self._follow_kubernetes(document.kubernetes)
         if self._file:
             self._tasks.append(loop.create_task(self._follow_file()))
         self._tasks.append(loop.create_task(self._follow_names()))
@@ -60,6 +59,21 @@ class Follower:
         if self._kubernetes:
             await self._kubernetes.stop()
 
+    async def _follow_kubernetes(self, wanted: Kubernetes | None) -> None:
+        """Find backends in Kubernetes as the file wants it now; NimError, and all as before, if it cannot."""
+        if wanted == self._watched:
+            return
+        new = None
+        if wanted:
+            new = KubernetesFollower(wanted, self.environ, self._on_found)
+            await new.begin()
+        if self._kubernetes:
+            await self._kubernetes.stop()
+        self._kubernetes, self._watched = new, wanted
+        self._nginx.more = wanted is not None
+        if wanted is None:
+            self._found = ()
+
     def _on_found(self, backends: tuple[Backend, ...]) -> None:
         """Apply the backends that were found in Kubernetes, besides those that are named."""
         if backends != self._found:
@@ -68,18 +82,22 @@ class Follower:
             self._tasks = [task for task in self._tasks if not task.done()]
             self._tasks.append(asyncio.get_running_loop().create_task(self._apply(self._named)))
 
-    async def _apply(self, named: tuple[Backend, ...]) -> None:
-        """Resolve the hosts of all backends, and take them over if nginx does. A name in the file wins."""
+    async def _apply(self, named: tuple[Backend, ...]) -> bool:
+        """Resolve the hosts of all backends, and take them over if nginx does; return whether it did.
+
+        A name in the file wins.
+        """
         async with self._applying:
             names = {backend.name for backend in named}
             backends = (*named, *(one for one in self._found if one.name not in names))
             places = await self._resolver.places(backends)
             if not await self._nginx.apply(backends, places):
-                return
+                return False
             self._named, self._backends = named, backends
             self._fleet.replace(backends, places)
             self._nginx.adopt(self._fleet)
             self._poller.follow()
+            return True
 
     async def _follow_file(self) -> None:
         """Apply the file whenever it has changed and has stopped changing."""
@@ -96,12 +114,13 @@ class Follower:
         """Apply the file as it is now; log why it cannot be used."""
         try:
             document = self._read()
+            await self._follow_kubernetes(document.kubernetes)
         except NimError as error:
             self._nginx.refused += 1
             log.error("%s; the backends stay as they were", " ".join(str(error).split("\n")))
             return
-        await self._apply(document.backends)
-        log.info("the file of backends has changed: %d backends", len(self._named))
+        if await self._apply(document.backends):
+            log.info("the file of backends has changed: %d backends", len(self._named))
 
     async def _follow_names(self) -> None:
         """Apply the backends again where the addresses of their hosts have changed."""

@@ -71,7 +71,7 @@ class NginxReload:
             await asyncio.to_thread(self._test, text)
         except (NimError, OSError) as error:
             self.refused += 1
-            log.error("%s; nginx keeps the backends that it has", error)
+            log.error("%s; nginx keeps the backends that it has", " ".join(str(error).split()))
             return False
         self.generation, self._text = generation, text
         self.reloads += 1

@@ -3,7 +3,7 @@
 import json
 
 from nim.proxy.backends import Backend, parse_url
-from nim.proxy.routing.prefix_index import IMBALANCE, PrefixIndex
+from nim.proxy.routing.prefix_index import IMBALANCE, MOST_BLOCKS, PrefixIndex
 from nim.proxy.routing.replicas import Replica
 from nim.proxy.upstreams import place_of
 
@@ -35,6 +35,16 @@ def test_blocks_depend_on_the_model_and_on_all_before_them() -> None:
         index.blocks("m", body("a" * 300, "s" * 600))[-1] != index.blocks("m", body("b" * 300, "s" * 600))[-1]
     )
     assert index.blocks("m", b"[]") == index.blocks("m", b"{}") == ()
+
+
+def test_long_prompts_have_few_blocks_and_still_differ_late() -> None:
+    index = PrefixIndex()
+    one = index.blocks("m", body("s" * 100_000))
+    other = index.blocks("m", body("s" * 95_000 + "t" * 5_000))
+    assert len(one) == len(other) <= MOST_BLOCKS
+    assert sum(a == b for a, b in zip(one, other, strict=True)) >= len(one) - 4
+    assert one[-1] != other[-1]
+    assert len(index.blocks("m", body("s" * 1_000_000))) == MOST_BLOCKS
 
 
 def test_a_replica_with_far_more_to_do_is_not_taken() -> None:
