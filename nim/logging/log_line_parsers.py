@@ -55,7 +55,7 @@ _ROUTINE_WARNING = re.compile(
 
 # Lines of the service's own downloader, which runs before the engine in its process.
 _DOWNLOAD = re.compile(r"fetch(?:ing|ed) \w+://|\w+://\S+: ")
-# In text and in JSON. Neither form can be spelled by a request: its words have no spaces, its quotes a backslash.
+# In text and in JSON. A request can spell neither: its words have no spaces, its quotes a backslash.
 _TIMEOUT = re.compile(r'^[A-Z]+ \S+(?: \S+)? gateway\] (?:-|\S+ \S+) 408 |[^\\]"status":408,')
 
 

@@ -103,9 +103,7 @@ def test_half_sent_headers_neither_shut_probes_out_nor_fill_the_log(start: Start
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_requests_that_never_arrive_do_not_fill_the_log(
-    start: Start, directory: Path, as_json: bool
-) -> None:
+def test_requests_that_never_arrive_do_not_fill_the_log(start: Start, directory: Path, as_json: bool) -> None:
     plan = make_plan(directory)
     gateway = replace(plan.gateway, header_timeout_seconds=1)
     plan = rendered(plan, shutdown_timeout_seconds=3.0, json_logs=as_json, gateway=gateway)

@@ -6,8 +6,8 @@ from nim.logging.log_line_parsers import (
     EngineLines,
     Record,
     is_routine,
-    read_access,
     is_timeout_of_client,
+    read_access,
     read_middleware,
     read_nginx,
 )
