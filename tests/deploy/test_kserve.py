@@ -19,7 +19,8 @@ NAMES = {name for setting in declared().values() for name in setting.names}
 @pytest.fixture
 def runtime() -> Any:
     text = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
-    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "ServingRuntime" in found]
+    blocks: list[str] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (block,) = [found for found in blocks if "ServingRuntime" in found]
     return yaml.safe_load(block)["spec"]
 
 
