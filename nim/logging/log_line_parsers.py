@@ -55,6 +55,8 @@ _ROUTINE_WARNING = re.compile(
 
 # Lines of the service's own downloader, which runs before the engine in its process.
 _DOWNLOAD = re.compile(r"fetch(?:ing|ed) \w+://|\w+://\S+: ")
+# In text and in JSON. A request can spell neither: its words have no spaces, its quotes a backslash.
+_TIMEOUT = re.compile(r'^[A-Z]+ \S+(?: \S+)? gateway\] (?:-|\S+ \S+) 408 |[^\\]"status":408,')
 
 
 @frozen_dataclass
@@ -132,3 +134,8 @@ def read_access(line: str) -> Record:
     """Return the Record of an access log line: the level in it, else INFO, and the whole line."""
     match = _ACCESS.match(line)
     return Record(level=(match[1] or match[2]) if match else "INFO", message=line)
+
+
+def is_timeout_of_client(line: str) -> bool:
+    """Return whether an access log line is of a request that did not arrive in time: status 408."""
+    return bool(_TIMEOUT.search(line))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nim.event_loop import EventLoop
 from nim.log_format import Form, escape_in_json
-from nim.logging.log_line_parsers import Record, read_access
+from nim.logging.log_line_parsers import Record
 from nim.logging.stderr_queue import StderrQueue
 from nim.redact import MASK, without
 
@@ -32,14 +32,17 @@ class LogWriter:
             line = self._form.line(record.level, component, self.mask(record.message), at=time.time(), **more)
             self._sink.put(line, always=record.level == "CRITICAL" and component == OURS)
 
-    def access(self, line: str) -> str:
-        """Write a line that nginx has formatted, if its level is wanted; return it with secrets masked."""
+    def mask_access(self, line: str) -> str:
+        """Return a line that nginx has formatted, with secrets masked and, in JSON, escaped as others are."""
         masked = escape_in_json(line) if self._form.as_json else line
         for secret in self._secrets_as_nginx_writes:
             masked = masked.replace(secret, MASK)
-        if self._form.wants(read_access(line).level):
-            self._sink.put(masked + "\n")
         return masked
+
+    def access(self, record: Record) -> None:
+        """Write a line that `mask_access` returned, as it is, if its level is wanted."""
+        if self._form.wants(record.level):
+            self._sink.put(record.message + "\n")
 
     def block(self, text: str, record: Record, **more: str | Sequence[str]) -> None:
         """Write a text of several lines below a record's head, or in JSON one record; secrets masked."""

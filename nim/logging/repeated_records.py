@@ -29,8 +29,11 @@ class _Seen:
 class RepeatedRecords:
     """Passes records to `write`: 20 of a kind in ten seconds, and one that has the number of the others."""
 
-    def __init__(self, loop: EventLoop, write: Callable[[Record], None]) -> None:
-        self._loop, self._write = loop, write
+    def __init__(
+        self, loop: EventLoop, write: Callable[[Record], None], sum_up: Callable[[Record], None] | None = None
+    ) -> None:
+        """`sum_up` writes the records with numbers of others; without it, `write` does."""
+        self._loop, self._write, self._sum_up = loop, write, sum_up or write
         self._seen: dict[str, _Seen] = {}
 
     def record(self, record: Record) -> None:
@@ -50,7 +53,7 @@ class RepeatedRecords:
         for seen in found.values():
             if seen.last:
                 message = f"{seen.count - WRITTEN} more lines of this kind, the last: {seen.last.message}"
-                self._write(Record(level=seen.last.level, message=message))
+                self._sum_up(Record(level=seen.last.level, message=message))
 
     def _of_kind(self, kind: str) -> _Seen:
         """Return what was seen of a kind; above 64 kinds, of all others together."""

@@ -156,6 +156,14 @@ class Settings:
         default_text="what the context has room for",
         ours=True,
     )
+    max_structured_output_size: str = setting(
+        "NIM_MAX_STRUCTURED_OUTPUT_SIZE",
+        SIZE,
+        "100k",
+        "The most characters of one request's choices, JSON schema, grammar or regular expression that the "
+        "engine compiles, as JSON text; `0` for no limit.",
+        ours=True,
+    )
     allowed_media_domains: tuple[str, ...] = setting(
         "NIM_ALLOWED_MEDIA_DOMAINS",
         NAMES,

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from nim.event_loop import HANDLED_SIGNALS, EventLoop
 from nim.log_format import Form
-from nim.logging.log_line_parsers import EngineLines, Record, is_routine, read_middleware, read_nginx
+from nim.logging.log_line_parsers import (
+    EngineLines,
+    Record,
+    is_routine,
+    is_timeout_of_client,
+    read_access,
+    read_middleware,
+    read_nginx,
+)
 from nim.logging.log_pipes import NAMES, Pipe, open_pipe, remove_pipes
 from nim.logging.log_writer import LogWriter
 from nim.logging.repeated_records import RepeatedRecords
@@ -79,6 +87,9 @@ class Service:
         self._engine_label = "router" if self.plan.proxy else "engine"
         self._engine_lines = EngineLines()
         self._nginx_records = RepeatedRecords(self.loop, partial(self.log_writer.record, "nginx"))
+        self._timeouts = RepeatedRecords(
+            self.loop, self.log_writer.access, partial(self.log_writer.record, "gateway")
+        )
         self.pipes = {name: self._pipe(name) for name in NAMES}
 
     def run(self) -> int:
@@ -90,6 +101,7 @@ class Service:
         for pipe in self.pipes.values():
             pipe.catch_up()
         self._nginx_records.flush()
+        self._timeouts.flush()
         code, seconds = self.controller.exit_code, self.loop.now() - self.controller.stopping_since
         self.log_writer.say("WARNING" if code else "INFO", f"stopped after {seconds:.1f} s, exit code {code}")
         self.log_writer.close(LAST_LOG_LINES_SECONDS)
@@ -117,8 +129,14 @@ class Service:
         return pipe
 
     def _access_line(self, line: str) -> None:
-        """Write a line of nginx's access log to stderr, and pass it to the report of cut streams."""
-        self.controller.cut_streams.read(self.log_writer.access(line))
+        """Write a line of nginx's access log to stderr, and pass it to the report of cut streams.
+
+        Of requests that did not arrive in time, which any client can have logged, many are only counted.
+        """
+        record = read_access(self.log_writer.mask_access(line))
+        self.controller.cut_streams.read(record.message)
+        write = self._timeouts.record if is_timeout_of_client(line) else self.log_writer.access
+        write(record)
 
     def _nginx_line(self, line: str) -> None:
         """Mask and parse a line of nginx's error log, write it to stderr and pass it to the controller."""

@@ -125,6 +125,10 @@ def test_one_is_added_replaced_and_removed_while_streams_run(
     with Streams(client) as streams:
         put_adapter(source, "new")
         wait_until(lambda: answers_as(client, "new", ANSWERS["pirate"]), "the new adapter")
+        roots = {entry.id: entry.model_dump()["root"] for entry in client.models.list()}
+        # Tools that look for the model's own name take the entry whose root is its id.
+        assert [name for name, root in roots.items() if name == root] == [BASE]
+        assert roots["new"] == BASE
         before = streams.count
         put_adapter(source, "new", of="german")
         # Neither weights nor the prefix cache of the version before it remain.

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.engine
 MODEL = "nim/demo"
 CEILING = 7
 LONG = "Write a very long story about the sea."
+REASON = "max_output_tokens"
+TALE = {"input": "Count from 1 to 20.", "temperature": 0}
+TOLD = {"messages": [{"role": "user", "content": TALE["input"]}], "temperature": 0}
 MESSAGES = [{"role": "user", "content": LONG}]
 
 
@@ -79,6 +82,46 @@ def large_grammar(words: int) -> str:
     return "root ::= " + " | ".join(f'"{choice}"' for choice in choices) + " | undefined_rule"
 
 
+MANY = [f"word{number:06}" for number in range(50_000)]
+SCHEMA = {"type": "object", "properties": {"word": {"enum": MANY}}, "required": ["word"]}
+CHAT = "/v1/chat/completions"
+NAMED = {"name": "word", "schema": SCHEMA}
+FORMAT = {"type": "json_schema", "json_schema": NAMED}
+TOKENS = {"/v1/responses": {"max_output_tokens": 5}}
+TOO_LARGE: list[tuple[str, dict[str, Any]]] = [
+    (CHAT, {"messages": MESSAGES, "structured_outputs": {"choice": MANY}}),
+    (CHAT, {"messages": MESSAGES, "structured_outputs": {"regex": "|".join(MANY)}}),
+    (CHAT, {"messages": MESSAGES, "structured_outputs": {"grammar": 'root ::= "' + "a" * 200_000 + '"'}}),
+    (CHAT, {"messages": MESSAGES, "response_format": FORMAT}),
+    ("/v1/completions", {"prompt": LONG, "structured_outputs": {"choice": MANY}}),
+    ("/v1/completions", {"prompt": LONG, "response_format": FORMAT}),
+    ("/v1/responses", {"input": LONG, "text": {"format": {"type": "json_schema", **NAMED}}}),
+    (
+        "/v1/messages",
+        {"messages": MESSAGES, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("number", range(len(TOO_LARGE)))
+def test_structured_outputs_that_take_long_to_compile_are_refused(
+    service: Service, number: int, stream: bool
+) -> None:
+    path, body = TOO_LARGE[number]
+    status, answer = post(service, path, stream=stream, **TOKENS.get(path, {"max_tokens": 5}), **body)
+    assert status == 400, answer
+    assert "this service compiles at most 102400" in answer["error"]["message"]
+    assert len(json.dumps(answer)) < 1000, "the answer repeats the request"
+
+
+def test_structured_outputs_of_an_ordinary_size_are_compiled(service: Service) -> None:
+    choices = {"choice": MANY[:5000]}
+    status, answer = post(service, CHAT, messages=MESSAGES, structured_outputs=choices, max_tokens=20)
+    assert status == 200
+    assert answer["choices"][0]["message"]["content"] in MANY[:5000]
+
+
 def engine_health_seconds(service: Service) -> float:
     """Return how long the engine itself takes to answer /health."""
     began = time.monotonic()
@@ -90,27 +133,11 @@ def engine_health_seconds(service: Service) -> float:
     return time.monotonic() - began
 
 
-def test_ready_does_not_flap_while_the_engine_is_busy(service: Service) -> None:
-    """nginx waits half a second for the engine's /health, and the API server reads this for longer."""
-    late, found = [], []
-    with ThreadPoolExecutor(2) as pool:
-        grammar = {"grammar": large_grammar(200_000)}
-        attack = pool.submit(
-            post, service, "/v1/completions", prompt="a", max_tokens=1, structured_outputs=grammar
-        )
-        while not attack.done():
-            answer = pool.submit(engine_health_seconds, service)
-            found.append(service.get("/v1/health/ready"))
-            late.append(answer.result())
-    assert attack.result()[0] == 400
-    assert max(late) > 0.6, "the engine was never late: this proves nothing"
-    assert {status for status, _ in found} == {200}
-
-
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a ceiling of tokens."""
-    with serving(tmp_path_factory.mktemp("ceiling"), NIM_MAX_OUTPUT_TOKENS=str(CEILING)) as running:
+    """A service with a ceiling of tokens, and none for grammars."""
+    settings = {"NIM_MAX_OUTPUT_TOKENS": str(CEILING), "NIM_MAX_STRUCTURED_OUTPUT_SIZE": "0"}
+    with serving(tmp_path_factory.mktemp("ceiling"), **settings) as running:
         yield running
 
 
@@ -129,13 +156,22 @@ def test_no_answer_is_longer_than_the_ceiling(limited: Service, asked: int | Non
     newer = {} if asked is None else {"max_completion_tokens": asked}
     _, chat = post(limited, "/v1/chat/completions", messages=MESSAGES, ignore_eos=True, **newer)
     assert chat["usage"]["completion_tokens"] == most
-    # Neither of these takes ignore_eos: the answer may end by itself before.
+    # Neither of these takes ignore_eos: TALE has a long answer, as the test below shows.
     _, response = post(
-        limited, "/v1/responses", input=LONG, **({} if asked is None else {"max_output_tokens": asked})
+        limited, "/v1/responses", **TALE, **({} if asked is None else {"max_output_tokens": asked})
     )
-    assert 1 <= response["usage"]["output_tokens"] <= most
-    _, message = post(limited, "/v1/messages", messages=MESSAGES, max_tokens=asked or 500)
-    assert 1 <= message["usage"]["output_tokens"] <= most
+    assert response["usage"]["output_tokens"] == most
+    assert (response["status"], response["incomplete_details"]) == ("incomplete", {"reason": REASON})
+    _, message = post(limited, "/v1/messages", **TOLD, max_tokens=asked or 500)
+    assert (message["usage"]["output_tokens"], message["stop_reason"]) == (most, "max_tokens")
+
+
+def test_the_answers_that_the_ceiling_ends_are_longer_without_it(service: Service) -> None:
+    _, response = post(service, "/v1/responses", **TALE, max_output_tokens=500)
+    assert response["usage"]["output_tokens"] > CEILING
+    assert response["status"] == "completed"
+    _, message = post(service, "/v1/messages", **TOLD, max_tokens=500)
+    assert message["usage"]["output_tokens"] > CEILING
 
 
 @pytest.mark.own_engine
@@ -143,6 +179,25 @@ def test_no_answer_is_longer_than_the_ceiling(limited: Service, asked: int | Non
 def test_the_plan_and_metadata_tell_the_ceiling(limited: Service) -> None:
     shown = limited.json("/v1/metadata")
     assert "NIM_MAX_OUTPUT_TOKENS" in json.dumps(shown)
+
+
+@pytest.mark.own_engine
+@pytest.mark.slow
+def test_ready_does_not_flap_while_the_engine_is_busy(limited: Service) -> None:
+    """nginx waits half a second for the engine's /health, and the API server reads this for longer."""
+    late, found = [], []
+    with ThreadPoolExecutor(2) as pool:
+        grammar = {"grammar": large_grammar(200_000)}
+        attack = pool.submit(
+            post, limited, "/v1/completions", prompt="a", max_tokens=1, structured_outputs=grammar
+        )
+        while not attack.done():
+            answer = pool.submit(engine_health_seconds, limited)
+            found.append(limited.get("/v1/health/ready"))
+            late.append(answer.result())
+    assert attack.result()[0] == 400
+    assert max(late) > 0.6, "the engine was never late: this proves nothing"
+    assert {status for status, _ in found} == {200}
 
 
 class Redirecting(BaseHTTPRequestHandler):

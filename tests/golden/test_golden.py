@@ -135,6 +135,6 @@ def test_what_is_rendered_reads_back_as_it_was(folder: Path) -> None:
         if value.value is None or (value.value is False and not option.negatives):
             assert not at
             continue
-        end = next((i for i in range(at[0] + 1, len(tokens)) if tokens[i].startswith("--")), len(tokens))
+        end = next((i for i in range(at[-1] + 1, len(tokens)) if tokens[i].startswith("--")), len(tokens))
         parsed = parse_arguments(tokens[at[0] : end], table, place="rendered")
         assert parsed.values[name] == value.value

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 OPEN_FILES = 512
 FOR_EVER = 1_000_000
 HALF_SENT = 1_600
+LATE = 100
 # A slow client in three has a stream, with two connections.
 SLOW_CLIENTS, SLOW_OPEN_FILES = 1_000, 4_096
 
@@ -100,6 +101,25 @@ def test_half_sent_headers_neither_shut_probes_out_nor_fill_the_log(start: Start
     lines = [line for line in service.lines if "worker_connections are not enough" in line]
     counted = [int(match[1]) for line in lines if (match := re.search(r"\] (\d+) more lines of", line))]
     assert sum(counted) > len(lines)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_requests_that_never_arrive_do_not_fill_the_log(start: Start, directory: Path, as_json: bool) -> None:
+    plan = make_plan(directory)
+    gateway = replace(plan.gateway, header_timeout_seconds=1)
+    plan = rendered(plan, shutdown_timeout_seconds=3.0, json_logs=as_json, gateway=gateway)
+    service = start(plan).wait_ready()
+    with ExitStack() as stack:
+        for _ in range(LATE):
+            open_with(stack, gateway.server_port, b"GET /v1/models HTTP/1.1\r\nHost: a\r\n")
+        service.wait_said("more lines of this kind, the last: ")
+    assert service.stop() == 0, service.text[-3000:]
+    written = [line for line in service.lines if re.search(r'gateway\] \S+( \S+)? 408|"status":408', line)]
+    counted = [re.search(r"(\d+) more lines of this kind, the last: ", line) for line in service.lines]
+    assert len(written) < LATE / 2
+    assert len(written) + sum(int(match[1]) for match in counted if match) >= LATE
+    if as_json:
+        assert all(json.loads(line) for line in service.lines if line.startswith("{"))
 
 
 def test_a_thousand_slow_clients_hold_up_neither_probes_nor_a_client(start: Start, directory: Path) -> None:

@@ -15,6 +15,8 @@ from nim.value_origins import Layer, Origin, Value
 CONNECTOR = "VLLM_MEDIA_CONNECTOR"
 PUBLIC_CONNECTOR, PUBLIC_MEDIA = "nim-public", "nim.vllm_plugins.public_media.PublicMedia"
 CATALOG_RULES, CATALOG = "NIM_CATALOG_RULES", "nim.vllm_plugins.catalog.endpoint.Catalog"
+SIZE_VARIABLE = "NIM_MAX_STRUCTURED_OUTPUT_SIZE"
+BOUNDED = "nim.vllm_plugins.bounded_structured_outputs.BoundedStructuredOutputs"
 DEFAULT_BUDGET = 16_384
 _OPTION = "middleware"
 _WHY = "media is fetched from public addresses only"
@@ -32,9 +34,20 @@ def add_plugins(
     `model` is what the manifest says of it, `facts` what its own files say; None if they are not known.
     """
     changed = dict(config)
+    _bound_structured_outputs(changed, settings)
     if settings.catalog in ("on", "strict") or (settings.catalog is None and model and model.catalog):
         _add_catalog(changed, settings, host)
     return _guard_media(changed, settings, facts)
+
+
+def _bound_structured_outputs(config: dict[str, Value], settings: Settings) -> None:
+    """Have the engine refuse structured outputs that take long to compile."""
+    name = settings.names_used.get("max_structured_output_size")
+    layer = Layer.ENV if name else Layer.DEFAULT
+    origin = Origin(layer=layer, place=name or "nim: bounds of one request")
+    config[SIZE_VARIABLE] = Value(value=settings.max_structured_output_size, origin=origin)
+    if settings.max_structured_output_size.strip("0kmg"):
+        _load(config, BOUNDED, origin.place)
 
 
 def _add_catalog(config: dict[str, Value], settings: Settings, host: HostFacts) -> None:

@@ -6,6 +6,7 @@ from nim.logging.log_line_parsers import (
     EngineLines,
     Record,
     is_routine,
+    is_timeout_of_client,
     read_access,
     read_middleware,
     read_nginx,
@@ -117,3 +118,18 @@ def test_the_level_of_an_access_record_in_both_forms() -> None:
 )
 def test_routine_records_of_a_start(level: str, message: str, routine: bool) -> None:
     assert is_routine(Record(level=level, message=message)) == routine
+
+
+@pytest.mark.parametrize(
+    ("line", "is_timeout"),
+    [
+        ("INFO 2026-11-28 12:00:00.123 gateway] - 408 0 bytes 60.001 s (first byte - s) client=::1", True),
+        ("INFO 2026-11-28 12:00:00.123 gateway] POST /v1/responses 408 0 bytes 60.001 s", True),
+        ("INFO 2026-11-28 12:00:00.123 gateway] GET /gateway]%20-%20408 200 408 bytes 0.1 s", False),
+        ("INFO 2026-11-28 12:00:00.123 gateway] GET /v1/models 200 408 bytes 408 s", False),
+        ('{"level":"INFO","message":"POST /v1/responses","request_id":"1","status":408,"bytes":0}', True),
+        ('{"level":"INFO","message":"GET /","status":200,"user_agent":"a\\"status\\":408,"}', False),
+    ],
+)
+def test_requests_that_did_not_arrive_in_time(line: str, is_timeout: bool) -> None:
+    assert is_timeout_of_client(line) is is_timeout

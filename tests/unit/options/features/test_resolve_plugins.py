@@ -12,6 +12,8 @@ from nim.routes import ASSET_UPLOAD
 from tests.unit.planning.checks.test_check_options import plan_of
 
 CATALOG = "nim.vllm_plugins.catalog.endpoint.Catalog"
+BOUNDED = "nim.vllm_plugins.bounded_structured_outputs.BoundedStructuredOutputs"
+SIZE = "NIM_MAX_STRUCTURED_OUTPUT_SIZE"
 OMNI = {"NIM_MODEL_NAME": "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning", "NIM_MODEL_PATH": ""}
 
 
@@ -70,3 +72,19 @@ def test_the_store_cannot_be_opened_alone(tmp_path: Path) -> None:
     assert refused.value.hint == "NIM_CATALOG=1"
     closed = plan_of(tmp_path, NIM_CATALOG="1", NIM_ROUTES="-assets")
     assert "assets" not in closed.gateway.route_groups
+
+
+def test_structured_outputs_have_a_bound_that_a_setting_changes_or_removes(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    value = plan.config[SIZE]
+    assert (value.value, str(value.origin)) == ("100k", "DEFAULT (nim: bounds of one request)")
+    assert plan.engine.env[SIZE] == "100k"
+    assert BOUNDED in plan.engine.argv
+    larger = plan_of(tmp_path, NIM_MAX_STRUCTURED_OUTPUT_SIZE="1M")
+    assert larger.engine.env[SIZE] == "1m"
+    assert str(larger.config[SIZE].origin) == f"ENV ({SIZE})"
+    for none in ("0", "0k"):
+        unbounded = plan_of(tmp_path, NIM_MAX_STRUCTURED_OUTPUT_SIZE=none)
+        assert BOUNDED not in unbounded.engine.argv
+    with pytest.raises(SettingsError, match="expected a size"):
+        plan_of(tmp_path, NIM_MAX_STRUCTURED_OUTPUT_SIZE="many")

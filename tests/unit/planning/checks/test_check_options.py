@@ -14,6 +14,7 @@ from nim.planning.planner import decide
 from nim.settings import read_settings
 
 DENSE = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100}
+BOUNDED = "nim.vllm_plugins.bounded_structured_outputs.BoundedStructuredOutputs"
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "intermediate_size": 128, **DENSE}
 MIXTRAL = {**LLAMA, "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_local_experts": 4}
 
@@ -164,9 +165,9 @@ def test_media_are_fetched_from_public_addresses_only(cache: Path) -> None:
     assert about_media(planned(cache)) == []
     config = plan_of(cache).config
     assert config["VLLM_MEDIA_CONNECTOR"].value == "nim-public"
-    assert config["middleware"].value == ["nim.vllm_plugins.public_media.PublicMedia"]
+    assert config["middleware"].value == ["nim.vllm_plugins.public_media.PublicMedia", BOUNDED]
     own = plan_of(cache, "--middleware", "mine.Class").config["middleware"]
-    assert own.value == ["nim.vllm_plugins.public_media.PublicMedia", "mine.Class"]
+    assert own.value == ["nim.vllm_plugins.public_media.PublicMedia", BOUNDED, "mine.Class"]
     (warning,) = [
         each for each in planned(cache, VLLM_MEDIA_CONNECTOR="mine") if "VLLM_MEDIA_CONNECTOR" in each
     ]
@@ -198,7 +199,7 @@ def test_text_has_no_media_and_the_setting_names_hosts(cache: Path) -> None:
     with_config(cache, LLAMA)
     assert about_media(planned(cache)) == []
     plan = plan_of(cache, NIM_ALLOWED_MEDIA_DOMAINS="a.example,b.example")
-    assert "middleware" not in plan.config
+    assert plan.config["middleware"].value == [BOUNDED]
     assert plan.config["allowed_media_domains"].value == ["a.example", "b.example"]
     assert plan.config["VLLM_MEDIA_URL_ALLOW_REDIRECTS"].value == "0"
 
