@@ -1,10 +1,14 @@
-"""The gateway's part of a plan: where nginx listens, what it limits, and whom it lets in."""
+"""The parts of gateway and agent in a plan.
+
+Where nginx listens, what it limits, and whom it lets in; the workflow behind HTTP, its functions and jobs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
+from nim.routes import AGENT_DOCS, Group, Route, Target
 
 
 @frozen_dataclass
@@ -62,6 +66,7 @@ class Gateway:
     `user`: the user of the workers, set when started as root, so that they reach the engine's socket.
     `tasks`: what the model does, a `Task` each; routes for other models are closed. None: not known.
     `assets_size`: the most room for assets, in nginx's notation; None without the asset store.
+    `agent_routes`: what the agent answers; () without one.
     `connections`: limit of one worker, to clients and to the engine together.
     """
 
@@ -77,6 +82,7 @@ class Gateway:
     route_groups: tuple[str, ...]
     tasks: tuple[str, ...] | None = None
     assets_size: str | None = None
+    agent_routes: tuple[Route, ...] = ()
     tokenizer_body_size: str = "4m"
     header_timeout_seconds: int = 20
     client_timeout_seconds: int = 60
@@ -116,11 +122,96 @@ def gateway_from_json(data: dict[str, Any]) -> Gateway:
     keys = data["api_keys"]
     data["api_keys"] = ApiKeys(**tuples(keys, "exempt", "nginx_modules")) if keys else None
     data["tls"] = Tls(**data["tls"]) if data["tls"] else None
+    data["agent_routes"] = tuple(_route_from_json(route) for route in data["agent_routes"])
     data["limits"] = Limits(**data["limits"])
     data["cors"] = Cors(**tuples(data["cors"], "origins", "methods", "headers", "exposed_headers"))
     return Gateway(**data)
 
 
+def _route_from_json(data: Mapping[str, Any]) -> Route:
+    """Return the Route in its JSON values."""
+    known = {"group": Group(data["group"]), "target": Target(data["target"])}
+    return Route(**(tuples(data, "methods") | known))
+
+
 def tuples(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return a copy of the data in which the named fields are tuples instead of lists."""
     return {key: tuple(value) if key in names else value for key, value in data.items()}
+
+
+@frozen_dataclass
+class Component:
+    """A workflow, a function or a model of the file: its `_type`, and its other keys."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@frozen_dataclass
+class FrontEnd:
+    """The paths of the agent; `openai_api_v1_path` None: there is no such route."""
+
+    path: str = "/generate"
+    openai_api_path: str = "/chat"
+    openai_api_v1_path: str | None = None
+
+
+@frozen_dataclass
+class Jobs:
+    """How asynchronous jobs run. `scheduler_address`: of Dask; None: a cluster of the agent's own.
+
+    The address of a database may have a password, so it is in the environment and not here.
+    """
+
+    max_concurrent: int = 10
+    workers: str = "processes"
+    log_level: str = "WARNING"
+    scheduler_address: str | None = None
+
+
+@frozen_dataclass
+class AgentPlan:
+    """The agent. `directory`, of its file, is where modules are looked for; `jobs` None: there are none.
+
+    `model`: the name by which the engine serves the model that is used unless `llms` names another.
+    """
+
+    directory: str
+    model: str
+    workflow: Component
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    functions: Mapping[str, Component] = field(default_factory=dict)
+    llms: Mapping[str, Component] = field(default_factory=dict)
+    jobs: Jobs | None = None
+
+
+def agent_from_json(data: Mapping[str, Any]) -> AgentPlan:
+    """Return the AgentPlan in its JSON values."""
+    return AgentPlan(
+        directory=data["directory"],
+        model=data["model"],
+        workflow=Component(**data["workflow"]),
+        front_end=FrontEnd(**data["front_end"]),
+        functions={name: Component(**one) for name, one in data["functions"].items()},
+        llms={name: Component(**one) for name, one in data["llms"].items()},
+        jobs=Jobs(**data["jobs"]) if data["jobs"] else None,
+    )
+
+
+def agent_routes(front_end: FrontEnd, *, jobs: bool) -> tuple[Route, ...]:
+    """Return a tuple of the Routes of an agent with these paths; those of jobs only with `jobs`."""
+    path, chat, v1 = front_end.path, front_end.openai_api_path, front_end.openai_api_v1_path
+    posts = [path, f"{path}/stream", f"{path}/full"]
+    posts += [f"{path}/async"] if jobs else []
+    posts += [] if chat == v1 else [chat, f"{chat}/stream"]
+    posts += [v1] if v1 else []
+    job = f"{path}/async/job/{{job_id}}"
+    return (
+        *(_route("POST", each) for each in posts),
+        *((_route("GET", job), _route("DELETE", job)) if jobs else ()),
+        *(_route("GET", each) for each in AGENT_DOCS),
+    )
+
+
+def _route(method: str, path: str) -> Route:
+    return Route(methods=(method,), path=path, group=Group.AGENT, target=Target.AGENT)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from nim.fetch_plan import AdapterPlan, Download, adapters_from_json, download_from_json
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Gateway, gateway_from_json, tuples
+from nim.gateway_plan import AgentPlan, Gateway, agent_from_json, gateway_from_json, tuples
 from nim.value_origins import Layer, Origin, Value
 
 FORMAT = 1
@@ -30,12 +30,12 @@ DRAINING_FILE = "draining"
 STALLED_FILE, SERVING_FILE = "stalled", "serving"
 # What PID 1 waits for before it calls the service ready; and copies of adapters, with what people chose.
 ADAPTERS_FILE, ADAPTERS_DIR = "adapters.json", "adapters"
-ASSETS_DIR = "assets"
+ASSETS_DIR, AGENT_JOBS_DIR = "assets", "jobs"
 LOCK_FILE = "lock"
 LOG_DIR = "log"
 ENGINE_SOCKET = "engine.sock"
 ENGINE_PARTS_DIR = "parts"
-MIDDLEWARE_SOCKET = "middleware.sock"
+MIDDLEWARE_SOCKET, AGENT_SOCKET = "middleware.sock", "agent.sock"
 API_KEYS_FILE = "api_keys"
 STATUS_SOCKET = "status.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
@@ -165,6 +165,7 @@ class Plan:
     adapters: AdapterPlan | None = None
     read_ahead: ReadAhead | None = None
     warm_up: WarmUp | None = None
+    agent: AgentPlan | None = None
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     stall_timeout_seconds: float = 0.0
@@ -183,7 +184,7 @@ class Plan:
             "profile": self.profile.id,
             "engine": asdict(self.engine),
             "gateway": asdict(self.gateway),
-        }
+        } | ({"agent": asdict(self.agent)} if self.agent else {})
         text = json.dumps(decided, sort_keys=True, default=str).replace(self.run_dir, "")
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -211,6 +212,7 @@ class Plan:
         data["adapters"] = adapters_from_json(data["adapters"]) if data["adapters"] else None
         data["read_ahead"] = ReadAhead(**tuples(data["read_ahead"], "files")) if data["read_ahead"] else None
         data["warm_up"] = WarmUp(**data["warm_up"]) if data["warm_up"] else None
+        data["agent"] = agent_from_json(data["agent"]) if data["agent"] else None
         data["config"] = {name: value_from_json(value) for name, value in data["config"].items()}
         data["refused"] = tuple(Refusal(**refusal) for refusal in data["refused"])
         data["warnings"] = tuple(data["warnings"])

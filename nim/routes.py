@@ -19,6 +19,7 @@ class Group(StrEnum):
     MANAGEMENT = "management"
     ADAPTERS = "adapters"
     ASSETS = "assets"
+    AGENT = "agent"
     ROUTER = "router"
     DEBUG = "debug"
     HIDDEN = "hidden"
@@ -30,6 +31,7 @@ class Target(StrEnum):
     ENGINE = "engine"
     MIDDLEWARE = "middleware"
     GATEWAY = "gateway"
+    AGENT = "agent"
 
 
 @frozen_dataclass
@@ -56,6 +58,7 @@ ABOUT = {
     Group.ADAPTERS: "Loading and unloading LoRA adapters of `NIM_PEFT_SOURCE`, which needs no request.",
     Group.ASSETS: "Files that requests refer to, and answers that are asked for later, as NVCF has them. "
     "Opened by `NIM_CATALOG`.",
+    Group.AGENT: "A workflow behind HTTP, at the paths of its file. Opened by `NIM_AGENT_CONFIG`.",
     Group.ROUTER: "The engine's names at the root, for routers, load generators and scrapers.",
     Group.DEBUG: "Controls that slow, empty, stop or rewrite the engine. Closed unless asked for.",
     Group.HIDDEN: "Never let through.",
@@ -67,6 +70,13 @@ MODELS, CHAT, ROUTER_METRICS = "/v1/models", "/v1/chat/completions", "/metrics"
 ASSETS = "/v2/nvcf/assets"
 NVCF_STATUS_ROUTES = ("/v1/status/{polled_id}", "/v2/nvcf/pexec/status/{polled_id}")
 ASSET, ASSET_UPLOAD = f"{ASSETS}/{{asset_id}}", f"{ASSETS}/{{asset_id}}/upload"
+AGENT_JOB = "/generate/async/job/{job_id}"
+AGENT_DOCS = (
+    "/agent/docs",
+    "/agent/openapi.json",
+    "/agent/docs/swagger-ui-bundle.js",
+    "/agent/docs/swagger-ui.css",
+)
 ADAPTER_ROUTES = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 TOKENIZER_ROUTES = ("/tokenize", "/detokenize")  # the engine does this in one piece and serves nobody else
 
@@ -77,6 +87,7 @@ _POOLING = "the engine has it for pooling models"
 _SPEECH = "the engine has it for speech models"
 _TOKENIZER_INFO = "the engine needs --enable-tokenizer-info-endpoint"
 _PROFILER = "the engine needs --profiler-config"
+_JOBS = "needs the packages of the extra `agent`"
 _COHERE = "the engine needs VLLM_ENABLE_COHERE_API=1 and cohere"
 _SAGEMAKER = "SageMaker's contract; reaches other routes by what the body says"
 
@@ -167,6 +178,16 @@ _ASSETS = (
     *_ours(Group.ASSETS, Target.MIDDLEWARE, ASSET_UPLOAD, method="PUT", note="by the signed address of POST"),
 )
 
+# At their usual paths; the agent's file may have others.
+_AGENT = (
+    *_ours(Group.AGENT, Target.AGENT, "/generate", "/generate/stream", "/generate/full", method="POST"),
+    *_ours(Group.AGENT, Target.AGENT, "/chat", "/chat/stream", method="POST"),
+    *_ours(Group.AGENT, Target.AGENT, "/generate/async", note=_JOBS, method="POST"),
+    *_ours(Group.AGENT, Target.AGENT, AGENT_JOB, note=_JOBS),
+    *_ours(Group.AGENT, Target.AGENT, AGENT_JOB, note=_JOBS, method="DELETE"),
+    *_ours(Group.AGENT, Target.AGENT, *AGENT_DOCS),
+)
+
 _ROUTER = (
     *_ours(Group.ROUTER, Target.GATEWAY, "/health", note=f"the same as {READY}"),
     *_ours(Group.ROUTER, Target.MIDDLEWARE, ROUTER_METRICS, note="the same as /v1/metrics"),
@@ -223,6 +244,7 @@ ROUTES: tuple[Route, ...] = (
     *_MANAGEMENT,
     *_ADAPTERS,
     *_ASSETS,
+    *_AGENT,
     *_ROUTER,
     *_DEBUG,
     *_HIDDEN,

@@ -35,16 +35,22 @@ def route_states(
     has_adapters: bool,
     tasks: Collection[str] | None = None,
     engine_paths: Collection[str] | None = None,
+    agent: Collection[Route] = (),
 ) -> tuple[RouteState, ...]:
     """Return a RouteState for every known route, given the open groups and the engine's paths.
 
-    `has_adapters`: NIM_PEFT_SOURCE is set. `tasks`: what the model does; None if that is not known.
+    `agent`: its routes, if there is one. `has_adapters`: NIM_PEFT_SOURCE is set.
+    `tasks`: what the model does; None if that is not known.
     """
     states = []
-    for route in ROUTES:
-        lacking = why_not(route.path, tasks)
-        is_open = route.group in (*ALWAYS_OPEN, *groups) and lacking is None
-        if lacking:
+    own = {route.path for route in agent}
+    for route in (*(route for route in ROUTES if not agent or route.group is not Group.AGENT), *agent):
+        lacking = why_not(route.path, tasks) if route not in agent else None
+        taken = route.path in own and route not in agent
+        is_open = route in agent or (route.group in (*ALWAYS_OPEN, *groups) and not lacking and not taken)
+        if taken:
+            because, opened_by = "the agent answers at this path", None
+        elif lacking:
             because, opened_by = lacking, None
         elif is_open:
             because, opened_by = _open(route.group)
@@ -84,6 +90,8 @@ def _open(group: Group) -> tuple[str, None]:
         return "always open", None
     if group in OPEN_BY_DEFAULT:
         return "open by default", None
+    if group is Group.AGENT:
+        return "the agent is on", None
     return "the catalog is on" if group is Group.ASSETS else "opened by NIM_ROUTES", None
 
 
@@ -97,6 +105,8 @@ def _closed(route: Route, groups: Collection[str], *, has_adapters: bool) -> tup
         return "NIM_PEFT_SOURCE is not set", f"NIM_PEFT_SOURCE=… {opened_by}"
     if group is Group.ASSETS:
         return "the catalog is off", "NIM_CATALOG=1"
+    if group is Group.AGENT:
+        return "there is no agent", "NIM_AGENT_CONFIG=/path/to/agent.yaml"
     return "closed by NIM_ROUTES" if group in OPEN_BY_DEFAULT else "closed by default", opened_by
 
 

@@ -1,12 +1,13 @@
 """Build the `Plan` from all decisions and render the files of the run directory."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nim import __version__
 from nim.engine import OptionTable
 from nim.fetch_plan import AdapterPlan, Download
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Gateway
+from nim.gateway_plan import AgentPlan, Gateway, agent_routes
 from nim.options.derived_options import HostFacts
 from nim.options.features.resolve_plugins import CATALOG_RULES
 from nim.options.resolve_api_keys import KEY_VARIABLE
@@ -54,6 +55,7 @@ class Decided:
     adapters: AdapterPlan | None = None
     read_ahead: ReadAhead | None = None
     warm_up: WarmUp | None = None
+    agent: AgentPlan | None = None
     unset: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -69,14 +71,7 @@ def assemble(decided: Decided) -> Plan:
     # The gateway checks the key on all routes, for two headers; the engine would check one of them.
     engine = _engine(decided, args, (*decided.unset, *([KEY_VARIABLE] if gateway.api_keys else [])))
     warnings = (*settings.warnings, *decided.selection.warnings, *decided.warnings, *gateway_warnings)
-    nginx = nginx_files(
-        gateway,
-        run_dir=host.run_dir,
-        engine_address=engine.address,
-        log_level=settings.log_level,
-        json_logs=settings.jsonl_logging,
-        open_files=host.open_files,
-    )
+    nginx = _nginx(decided, gateway, engine.address)
     return Plan(
         release=__version__,
         run_dir=host.run_dir,
@@ -97,6 +92,7 @@ def assemble(decided: Decided) -> Plan:
         adapters=decided.adapters,
         read_ahead=decided.read_ahead,
         warm_up=decided.warm_up,
+        agent=decided.agent,
         refused=decided.selection.refused,
         warnings=tuple(without(decided.secrets, warning) for warning in warnings),
         files=(
@@ -111,7 +107,25 @@ def _gateway(decided: Decided) -> tuple[Gateway, tuple[str, ...]]:
     """Return (the plan's Gateway, warnings); SettingsError for settings that cannot work."""
     config = decided.config
     catalog = CATALOG_RULES in config
-    return decide_gateway(decided.settings, decided.host, config, decided.model.tasks, catalog=catalog)
+    gateway, warnings = decide_gateway(
+        decided.settings, decided.host, config, decided.model.tasks, catalog=catalog
+    )
+    if decided.agent:
+        routes = agent_routes(decided.agent.front_end, jobs=decided.agent.jobs is not None)
+        gateway = replace(gateway, agent_routes=routes)
+    return gateway, warnings
+
+
+def _nginx(decided: Decided, gateway: Gateway, engine_address: str) -> dict[str, str]:
+    """Return {file name: text} of nginx's configurations."""
+    return nginx_files(
+        gateway,
+        run_dir=decided.host.run_dir,
+        engine_address=engine_address,
+        log_level=decided.settings.log_level,
+        json_logs=decided.settings.jsonl_logging,
+        open_files=decided.host.open_files,
+    )
 
 
 def _engine(decided: Decided, args: str, unset: tuple[str, ...]) -> Engine:

@@ -14,7 +14,8 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
-from nim.fetch_plan import Download
+from nim.fetch_plan import AdapterPlan, Download
+from nim.gateway_plan import AgentPlan
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -62,6 +63,7 @@ from nim.planning.choose_profile import Candidates, choose, find_candidates
 from nim.planning.find_local_model_files import judge_model
 from nim.planning.option_layers.read_layers_from_files import file_layers
 from nim.planning.option_layers.read_layers_from_user import Written, read_written
+from nim.planning.plan_agent import plan_agent
 from nim.planning.plan_read_ahead import read_ahead_of
 from nim.planning.plan_request import Request
 from nim.planning.plan_warm_up import warm_up_of
@@ -98,8 +100,7 @@ def decide(request: Request) -> tuple[Plan, Selection]:
     model = model_to_check(candidates, source, selection, config)
     config, plugged = add_plugins(config, settings, model.manifest.model, model.facts, host)
     checked = (*plugged, *check_options(config, table, model, request), *unread_variables(config, table))
-    adapters, more = plan_adapters(request, config, table, model, host.cache_dir)
-    here = () if request.other_machine else host.warnings
+    adapters, agent, more = plan_beside(request, host, config, table, model, name)
     decided = Decided(
         settings=settings,
         host=host,
@@ -116,12 +117,28 @@ def decide(request: Request) -> tuple[Plan, Selection]:
         adapters=adapters,
         read_ahead=read_ahead_of(local, config, selection, request.hardware) if settings.read_ahead else None,
         warm_up=warm_up_of(settings, config, name),
+        agent=agent,
         unset=(*service_links(request.environ), *blank),
         verbatim=written.verbatim,
-        warnings=(*here, *written.warnings, *from_files.warnings, *left_out, *judged, *checked, *more),
+        warnings=(*written.warnings, *from_files.warnings, *left_out, *judged, *checked, *more),
         secrets=known_secrets(request.environ, request.arguments),
     )
     return assemble(decided), selection
+
+
+def plan_beside(
+    request: Request,
+    host: HostFacts,
+    config: Mapping[str, Value],
+    table: OptionTable,
+    model: CheckedModel,
+    name: str,
+) -> tuple[AdapterPlan | None, AgentPlan | None, tuple[str, ...]]:
+    """Return (adapters, agent, warnings about them and this machine); SettingsError if one cannot work."""
+    adapters, about_adapters = plan_adapters(request, config, table, model, host.cache_dir)
+    agent, about_agent = plan_agent(request.settings, config, name)
+    here = () if request.other_machine else host.warnings
+    return adapters, agent, (*here, *about_adapters, *about_agent)
 
 
 def model_to_check(

@@ -127,7 +127,8 @@ def _routes(gateway: Gateway) -> dict[str, Any]:
     """Return {name in the template: value} of what follows from the open routes."""
     opened = open_routes(gateway.route_groups)
     unanswered = [(route.path, why) for route in opened if (why := why_not(route.path, gateway.tasks))]
-    routes = [route for route in opened if route.path not in dict(unanswered)]
+    elsewhere = {*dict(unanswered), *(route.path for route in gateway.agent_routes)}
+    routes = [*(route for route in opened if route.path not in elsewhere), *gateway.agent_routes]
     by_middleware = middleware_routes(routes, gateway)
     return {
         "routes_hint": _routes_hint(gateway.route_groups),
@@ -169,6 +170,7 @@ def _run_paths(run_dir: str, program: str) -> dict[str, str]:
         "ends": f"{plan.LOG_DIR}/{plan.ENDS_PIPE}",
         "api_keys": plan.API_KEYS_FILE,
         "middleware_socket": plan.MIDDLEWARE_SOCKET,
+        "agent_socket": plan.AGENT_SOCKET,
     }
     paths = {key: f"{run_dir}/{name}" for key, name in names.items()}
     return paths | {"directory": run_dir, "not_ready": f"/{plan.NOT_READY_FILE}"}

@@ -20,8 +20,10 @@ from nim.routes import (
     Target,
 )
 
-# Groups that the middleware answers, whose requests have bodies.
-_WITH_BODIES = (Group.ADAPTERS, Group.ASSETS)
+# Groups that the middleware or the agent answers, whose requests have bodies.
+_WITH_BODIES = (Group.ADAPTERS, Group.ASSETS, Group.AGENT)
+# Of an agent, unless NIM_PROXY_CLIENT_MAX_BODY_SIZE says another: Python parses its bodies in one piece.
+AGENT_BODY_SIZE = "64m"
 _SEGMENT = "[A-Za-z0-9._:-]+"
 
 
@@ -87,7 +89,8 @@ def closed_router_paths(routes: Collection[Route]) -> list[str]:
 def engine_locations(routes: Iterable[Route], gateway: Gateway) -> list[Location]:
     """Return a list with one Location for each path of the engine, whatever its methods.
 
-    Routes of adapters and assets are among them: their requests have bodies, and count as the engine's.
+    Routes of adapters, assets and the agent are among them: their requests have bodies, and count as the
+    engine's.
     """
     by_path: dict[str, list[Route]] = {}
     for route in routes:
@@ -103,7 +106,11 @@ def location_of(same: Sequence[Route], gateway: Gateway) -> Location:
     readable = "GET" in methods and not route.websocket
     allowed = [*sorted(methods), *(["HEAD"] if readable else []), "OPTIONS"]
     server = "middleware" if route.target is Target.MIDDLEWARE else "engine"
-    if "{" not in route.path:
+    if route.target is Target.AGENT:  # is sent the path as it came: a job's id may have any character
+        fixed, variable, _ = route.path.partition("{")
+        match, upstream = f"{'^~' if variable else '='} {quote(fixed)}", '"http://agent"'
+        map_key = f'"~^{re.escape(fixed)}"' if variable else quote(fixed)
+    elif "{" not in route.path:
         match, upstream = f"= {quote(route.path)}", quote(f"http://{server}{route.path}")
         map_key = quote(route.path)
         if route.path == CHAT and gateway.assets_size:
@@ -134,6 +141,8 @@ def _max_body_size(route: Route, gateway: Gateway) -> str | None:
     """Return the limit of a route's bodies in nginx's notation; None for that of all routes."""
     if route.path in TOKENIZER_ROUTES:
         return gateway.tokenizer_body_size
+    if route.group is Group.AGENT and gateway.max_body_size == "0":
+        return AGENT_BODY_SIZE
     return gateway.assets_size if route.path == ASSET_UPLOAD else None
 
 
@@ -141,6 +150,8 @@ def _lost_page(route: Route) -> Verbatim | None:
     """Return the location in nginx that answers if the middleware does not; None for the engine's routes."""
     if route.path == MODELS:
         return Verbatim("/_error/$models_error")
+    if route.target is Target.AGENT:
+        return Verbatim("/_error/agent")
     return Verbatim("/_error/middleware") if route.target is Target.MIDDLEWARE else None
 
 

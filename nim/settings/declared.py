@@ -9,6 +9,7 @@ from nim.settings.value_types import (
     ARGUMENTS,
     BOOLEAN,
     CATALOG,
+    DASK_WORKERS,
     DURATION,
     DURATION_OR_OFF,
     LEVEL,
@@ -622,6 +623,58 @@ class Settings:
         None,
         "A file with prefixes that many requests will share, for the engine's prefix cache: on each line a "
         "JSON string (a prompt), or a JSON list (the messages of a chat).",
+        ours=True,
+    )
+
+    # The agent
+    agent_config: str | None = setting(
+        "NIM_AGENT_CONFIG",
+        PATH,
+        None,
+        "A YAML file with a workflow, such as a loop of tools around the model, that is served beside the "
+        "engine's routes: see [agent](../agent.md).",
+        default_text="no agent",
+        ours=True,
+    )
+    agent_max_jobs: int | None = setting(
+        "NIM_AGENT_MAX_CONCURRENT_JOBS",
+        LIMIT,
+        None,
+        "The most jobs of the agent that run at once, unless there is a scheduler elsewhere.",
+        default_text="what the agent's file says, or 10",
+        ours=True,
+    )
+    agent_dask_workers: str | None = setting(
+        "NIM_AGENT_DASK_WORKERS",
+        DASK_WORKERS,
+        None,
+        "What jobs run in: `processes` or `threads` of a process.",
+        default_text="what the agent's file says, or `processes`",
+        ours=True,
+    )
+    agent_dask_log_level: str | None = setting(
+        "NIM_AGENT_DASK_LOG_LEVEL",
+        LEVEL,
+        None,
+        "The lowest level that Dask logs.",
+        default_text="what the agent's file says, or `WARNING`",
+        ours=True,
+    )
+    agent_scheduler_address: str | None = setting(
+        "NIM_AGENT_SCHEDULER_ADDRESS",
+        TEXT,
+        None,
+        "The address of a Dask scheduler that runs the agent's jobs, such as `tcp://dask:8786`.",
+        default_text="what the agent's file says, or a cluster of its own",
+        ours=True,
+    )
+    agent_db_url: str | None = setting(
+        "NIM_AGENT_DB_URL",
+        TEXT,
+        None,
+        "Where the agent's jobs are kept: the address of a database as SQLAlchemy has it, with a driver for "
+        "asyncio.",
+        default_text="a SQLite file in the run directory, empty at each start",
         ours=True,
     )
 

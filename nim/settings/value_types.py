@@ -13,6 +13,7 @@ _FRACTION_OF_A_SECOND = re.compile(r"0+(\.[0-9]*)?|\.[0-9]+")
 MOST_SECONDS = 7 * 24 * 3600
 # Names used by Python and other loggers, and by NIM 1.x, where DEFAULT is INFO.
 _OTHER_LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG", "DEFAULT": "INFO"}
+DASK_WORKER_KINDS = ("processes", "threads")
 SSL_MODES = ("DISABLED", "TLS", "MTLS")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -143,6 +144,13 @@ def _catalog(text: str) -> str:
         raise ValueError("expected 1, 0 or strict") from None
 
 
+def _dask_workers(text: str) -> str:
+    """Return "processes" or "threads"; ValueError for other words."""
+    if text not in DASK_WORKER_KINDS:
+        raise ValueError(f"expected one of {', '.join(DASK_WORKER_KINDS)}")
+    return text
+
+
 TEXT = Kind(name="text", read=_text)
 ARGUMENTS = Kind(name="arguments", read=_text)
 PATH = Kind(name="path", read=_path)
@@ -163,4 +171,5 @@ OPTION_LENGTH = Kind(name="whole number, `8k` or `auto`", read=_text)
 OPTION_SHARE = Kind(name="fraction", read=_text)
 OPTION_WORD = Kind(name="one of the engine's", read=_text)
 CATALOG = Kind(name="boolean or `strict`", read=_catalog)
+DASK_WORKERS = Kind(name="`processes` or `threads`", read=_dask_workers)
 ROUTE_GROUPS = Kind(name="route groups", read=read_groups)

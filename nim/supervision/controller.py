@@ -19,7 +19,7 @@ from nim.failures.program_exit import ProgramExit
 from nim.health.write_status_files import StatusPublisher, write_file
 from nim.log_format import severity
 from nim.logging.log_line_parsers import Record
-from nim.plan import MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE
+from nim.plan import AGENT_SOCKET, MIDDLEWARE_SOCKET, STATUS_SOCKET, VERDICT_FILE
 from nim.preflight.proc_net_sockets import count_connections
 from nim.service_state import Failure
 from nim.supervision.controller_context import ControllerContext
@@ -57,9 +57,9 @@ class Controller:
         self._policies = policies = context.policies
         self.engine = self._engine_restarter()
         self.nginx = self._restarter("nginx", policies.nginx, STATUS_SOCKET, consequence=self._streams_lost)
-        self.helpers: list[Restarter] = []
-        if not self._plan.proxy:
-            self.helpers.append(self._restarter("middleware", policies.middleware, MIDDLEWARE_SOCKET))
+        places = {} if self._plan.proxy else {"middleware": MIDDLEWARE_SOCKET}
+        places |= {"agent": AGENT_SOCKET} if self._plan.agent else {}
+        self.helpers = [self._restarter(name, policies.middleware, left) for name, left in places.items()]
         self.nginx_programs = [self.nginx.program]
         if self._plan.adapters and self._plan.adapters.is_refreshed:
             self.helpers.append(self._restarter("adapters", policies.middleware))

@@ -19,6 +19,7 @@ from nim.log_format import Form
 from nim.logging.log_pipes import existing_pipes, make_pipes, open_pipe, remove_pipes
 from nim.plan import (
     ADAPTERS_DIR,
+    AGENT_JOBS_DIR,
     API_KEYS_FILE,
     ASSETS_DIR,
     ENDS_PIPE,
@@ -89,7 +90,7 @@ def launch(plan: Plan, environ: Mapping[str, str], supervisord: Supervisord) -> 
 
 def _make_directories(plan: Plan, run_dir: Path) -> None:
     """Remove what a killed service has left, and make the directory of assets, which vLLM looks for."""
-    for left in (ADAPTERS_DIR, ASSETS_DIR):
+    for left in (ADAPTERS_DIR, ASSETS_DIR, AGENT_JOBS_DIR):
         run_directory.remove_tree(run_dir / left)
     if plan.gateway.assets_size:
         (run_dir / ASSETS_DIR).mkdir(mode=0o700, exist_ok=True)

@@ -355,9 +355,9 @@ def test_the_configuration_of_supervisord_has_nothing_of_a_users_in_it() -> None
         "ENV_NIM_STOP_SECONDS", "ENV_NIM_DRAIN_MS",
     }  # fmt: skip
     programs = [name for name in parser.sections() if name.startswith("program:")]
-    own = ("nginx", "health", "middleware", "adapters", "engine", "read_ahead")
+    own = ("nginx", "health", "middleware", "adapters", "engine", "agent", "read_ahead")
     assert programs == [f"program:{name}" for name in own]
-    assert [parser.getint(name, "priority") for name in programs] == [30, 25, 20, 15, 10, 5]
+    assert [parser.getint(name, "priority") for name in programs] == [30, 25, 20, 15, 10, 15, 5]
     for name in programs:
         assert not parser.getboolean(name, "autostart")
         assert not parser.getboolean(name, "autorestart")

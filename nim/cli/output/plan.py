@@ -20,6 +20,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "profile": asdict(plan.profile),
         "engine": asdict(plan.engine) | {"env": mask_value("", plan.engine.env)},
         "gateway": asdict(plan.gateway),
+        **({"agent": mask_value("", asdict(plan.agent))} if plan.agent else {}),
         "config": config_data(plan),
         "refused": {refusal.profile: asdict(refusal) for refusal in plan.refused},
         "warnings": plan.warnings,
@@ -47,8 +48,18 @@ def dry_run_text(plan: Plan) -> str:
         "",
         "Backend Arguments",
         command_text(plan),
+        *_agent_lines(plan),
     ]
     return printable("\n".join(parts) + "\n")
+
+
+def _agent_lines(plan: Plan) -> list[str]:
+    """Return lines about the agent; [] without one."""
+    if plan.agent is None:
+        return []
+    agent = mask_value("", asdict(plan.agent))
+    routes = [f"{', '.join(route.methods)} {route.path}" for route in plan.gateway.agent_routes]
+    return ["", "Agent", json.dumps(agent, ensure_ascii=False, indent=2), *routes]
 
 
 def command_text(plan: Plan) -> str:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nim.cli.agent_flags import take_agent_flags
 from nim.cli.machine_options import add_machine_options, find_hardware, is_other_machine
 from nim.cli.output.plan import dry_run_text, plan_data
 from nim.cli.output.plan_diff import difference, read_plan_data
@@ -26,11 +27,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     output.add_argument("--explain", action="store_true", help="explain how the profile was chosen")
     add_machine_options(parser)
     options, rest = parser.parse_known_args(arguments)
+    flags, environ = take_agent_flags(rest, environ)
     request = Request(
         settings=read_settings(environ),
         environ=environ,
         hardware=find_hardware(options, environ),
-        arguments=tuple(rest),
+        arguments=flags,
         other_machine=is_other_machine(options),
     )
     probe_mounts(request)

@@ -17,12 +17,13 @@ from nim.models.served_tasks import served_tasks
 from nim.options.resolve_nginx_settings import route_groups
 from nim.options.route_states import RouteState, Stray, hidden_in, route_states, strays
 from nim.plan import PLAN_FILE, Plan
+from nim.planning.plan_agent import configured_routes
 from nim.planning.read_host_facts import run_directory
 from nim.planning.read_model_facts import read_facts
 from nim.preflight.run_directory import open_private
 from nim.read_regular_file import read_text
 from nim.redact import known_secrets
-from nim.routes import ROUTES, Group, open_instead
+from nim.routes import ROUTES, Group, Route, open_instead
 from nim.settings import Settings, read_settings
 
 # The gateway's own routes, which no engine has.
@@ -66,7 +67,8 @@ def _of_settings(settings: Settings, url: str | None) -> Found:
     document = fetch_document(url) if url else None
     tasks = _tasks(settings)
     groups = route_groups(settings, catalog=settings.catalog in ("on", "strict"))
-    return _found(groups, has_adapters=has_adapters, tasks=tasks, document=document)
+    agent = configured_routes(settings)
+    return _found(groups, has_adapters=has_adapters, tasks=tasks, document=document, agent=agent)
 
 
 def _of_running(settings: Settings) -> Found:
@@ -89,7 +91,11 @@ def _of_running(settings: Settings) -> Found:
     document = fetch_engine_document(plan.engine)
     gateway = plan.gateway
     return _found(
-        gateway.route_groups, has_adapters=plan.adapters is not None, tasks=gateway.tasks, document=document
+        gateway.route_groups,
+        has_adapters=plan.adapters is not None,
+        tasks=gateway.tasks,
+        document=document,
+        agent=gateway.agent_routes,
     )
 
 
@@ -100,11 +106,16 @@ def _tasks(settings: Settings) -> tuple[str, ...] | None:
 
 
 def _found(
-    groups: Collection[str], *, has_adapters: bool, tasks: Collection[str] | None, document: Any
+    groups: Collection[str],
+    *,
+    has_adapters: bool,
+    tasks: Collection[str] | None,
+    document: Any,
+    agent: Collection[Route],
 ) -> Found:
     """Return the state of every route as Found, compared with an engine's OpenAPI document if given."""
     if document is None:
-        states = route_states(groups, has_adapters=has_adapters, tasks=tasks)
+        states = route_states(groups, has_adapters=has_adapters, tasks=tasks, agent=agent)
         return Found(states=states, strays=None, instead=open_instead(groups))
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise PreflightError("cannot compare: the answer is no OpenAPI document", hint="nim routes -h")
@@ -113,7 +124,8 @@ def _found(
             "cannot compare: this is the address of the gateway, whose document lists only open routes",
             hint="nim routes --running, or --url with the engine's own address",
         )
-    states = route_states(groups, has_adapters=has_adapters, tasks=tasks, engine_paths=document["paths"])
+    paths = document["paths"]
+    states = route_states(groups, has_adapters=has_adapters, tasks=tasks, engine_paths=paths, agent=agent)
     return Found(states=states, strays=strays(document), instead=open_instead(groups))
 
 

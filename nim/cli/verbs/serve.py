@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nim.cli.agent_flags import take_agent_flags
 from nim.log_format import Form
 from nim.plan import Plan
 from nim.supervision import start
@@ -21,6 +22,7 @@ Starts the service and stays until it is stopped. MODEL is a directory or hf://o
 every other flag goes to the engine, and overrides NIM_PASSTHROUGH_ARGS and the NIM_* variables.
 
   -h, --help   this text; `nim settings` lists the variables
+  --config_file, --max_concurrent_jobs, --dask_workers …: the agent's, as in docs/agent.md
   --dry-run    print the profile, the configuration and the engine's command, and start nothing
 """
 
@@ -31,7 +33,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(USAGE, end="")
         return 0
     flags = tuple(word for word in arguments if word != "--dry-run")
-    if len(flags) == len(arguments):
+    dry = len(flags) < len(arguments)
+    flags, environ = take_agent_flags(flags, environ)
+    if not dry:
         start(lambda: plan_start(flags, environ), environ)
     print(dry_run(flags, environ), end="")
     return 0

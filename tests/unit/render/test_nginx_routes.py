@@ -28,7 +28,7 @@ def test_a_path_is_in_one_group_only() -> None:
 
 
 def test_what_is_open_by_default_can_be_opened_and_hidden_cannot() -> None:
-    assert set(OPEN_BY_DEFAULT) < set(CAN_BE_OPENED) == set(Group) - {Group.HIDDEN}
+    assert set(OPEN_BY_DEFAULT) < set(CAN_BE_OPENED) == set(Group) - {Group.HIDDEN, Group.AGENT}
     with pytest.raises(SettingsError, match="hidden"):
         open_routes(["hidden"])
 
