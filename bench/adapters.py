@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters.check_adapter import check_adapter
 from nim.middleware.adapters.scan_source import scan_source
+from nim.plan import AdapterPlan
 
 DEMO = Path(__file__).resolve().parents[1] / "profiles" / "demo" / "adapters" / "pirate"
 COUNT, ROUNDS = 200, 20

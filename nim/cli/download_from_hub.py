@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from nim.errors import PreflightError, SettingsError, WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.remove_partial_downloads import abandoned, drop_open
-from nim.fetch_plan import Download, Wanted
 from nim.frozen_dataclass import frozen_dataclass
 from nim.health.measure_download_progress import DownloadProgress, scan_download
 from nim.log_format import Form
@@ -27,6 +26,7 @@ from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.read_local_model import read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO, INDEX, has_index, needs_weights
 from nim.models.hub.check_connection_variables import check_hub_environment
+from nim.plan import Download, Wanted
 from nim.planning.find_local_model_files import why_offline
 from nim.preflight.check_directories import check_directory
 from nim.preflight.check_mounts import Place, probe

@@ -9,11 +9,11 @@ from nim.errors import OutOfReach, SettingsError, WeightsError
 from nim.fetch.download.fetch_model import complete_record, fetch_model
 from nim.fetch.download.list_source import preview, read_small_files
 from nim.fetch.sources.open_source import open_sources
-from nim.fetch_plan import RemoteModel
 from nim.models.checkpoint.findings import Fault, refuse
 from nim.models.checkpoint.read_local_model import read_snapshot
 from nim.models.checkpoint.select_weight_files import AUTO, needs_weights
 from nim.models.remote.cache_directories import CURRENT
+from nim.plan import RemoteModel
 from nim.preflight.check_directories import check_directory
 from nim.settings import Settings
 

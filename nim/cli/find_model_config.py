@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nim.cli.download_from_hub import Hub, logger, refuse_offline
 from nim.errors import WeightsError
-from nim.fetch_plan import RemoteModel, Wanted
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.read_local_model import read_local_model
 from nim.models.checkpoint.weight_bytes_by_type import is_quantized
@@ -19,6 +18,7 @@ from nim.models.weights.model_weights import stored_dtype
 from nim.options.derived_options import cache_entries
 from nim.options.option_layers import environment_entries
 from nim.options.resolve_layers import resolve
+from nim.plan import RemoteModel, Wanted
 from nim.planning.read_host_facts import read_host_facts
 from nim.settings import Settings
 

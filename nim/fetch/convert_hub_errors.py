@@ -9,8 +9,8 @@ from huggingface_hub import errors
 from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
 from nim.fetch.explain_connection_errors import AGAIN, connection_cause
 from nim.fetch.hub import NotTheHubError, shown_endpoint
-from nim.fetch_plan import Wanted
 from nim.models.hub.check_connection_variables import ENDPOINT
+from nim.plan import Wanted
 
 # The variables that the client reads, and others that tools for the hub read or that people expect.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")

@@ -10,9 +10,9 @@ from typing import Any
 from huggingface_hub import HfApi, constants, hf_hub_download, set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-from nim.fetch_plan import Wanted
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.hub.cache_snapshots import find_snapshot
+from nim.plan import Wanted
 
 WORKERS = 8
 OK = 200

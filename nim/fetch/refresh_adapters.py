@@ -11,9 +11,8 @@ from pathlib import Path
 from nim.errors import NimError
 from nim.fetch.download.fetch_model import fetch_model
 from nim.fetch.sources.open_source import open_sources
-from nim.fetch_plan import RemoteModel
 from nim.models.remote.cache_directories import CURRENT, SNAPSHOTS, find_current, record_path
-from nim.plan import PLAN_FILE, Plan
+from nim.plan import PLAN_FILE, Plan, RemoteModel
 from nim.redact import known_secrets, without
 
 # Readers of the version before may not have finished.

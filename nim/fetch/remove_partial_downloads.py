@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from nim.fetch_plan import Wanted
+from nim.plan import Wanted
 
 # An active download writes constantly or times out: an older partial file is from a killed process.
 ABANDONED_SECONDS = 3600.0

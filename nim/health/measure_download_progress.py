@@ -9,9 +9,9 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from nim.fetch_plan import Download
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.remote.cache_directories import PROGRESS_FILE
+from nim.plan import Download
 from nim.service_state import DownloadState
 
 # A model has tens of files, seldom hundreds; the scan stops here so that it stays cheap.

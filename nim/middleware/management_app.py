@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from nim.fetch_plan import AdapterPlan
 from nim.middleware import metrics, model_list, response_bodies
 from nim.middleware.adapters.adapter_report import AdapterReport
 from nim.middleware.cached_file import Watched
@@ -18,7 +17,7 @@ from nim.middleware.index_page import HEADERS as INDEX_HEADERS
 from nim.middleware.index_page import index, index_page
 from nim.middleware.merged_openapi import Description
 from nim.middleware.upstream_clients import UPSTREAMS, Connected
-from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, Plan
+from nim.plan import MANIFEST_FILE, PLAN_FILE, STATE_FILE, AdapterPlan, Plan
 from nim.routes import MODELS, ROUTER_METRICS
 from nim.service_state import Phase, State
 

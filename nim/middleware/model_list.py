@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import ClientConnectorError, ClientError, ClientTimeout, web
 
-from nim.gateway_plan import Gateway
 from nim.middleware.error_bodies import refusal
 from nim.middleware.upstream_clients import Upstreams
+from nim.plan import Gateway
 
 # Headers of one connection, not of the message, and those that the next server writes itself.
 _NOT_RELAYED = frozenset(

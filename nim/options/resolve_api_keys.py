@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nim.errors import SettingsError, nearest
-from nim.gateway_plan import ApiKeys, Limits
+from nim.plan import ApiKeys, Limits
 from nim.routes import ROUTES, Group
 from nim.settings import Settings
 from nim.value_origins import Value

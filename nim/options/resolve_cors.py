@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Cors
 from nim.options.parse_cors_words import (
     ANY,
     LOCAL,
@@ -17,6 +16,7 @@ from nim.options.parse_cors_words import (
     method_names,
     origins_of,
 )
+from nim.plan import Cors
 from nim.settings import Settings
 from nim.value_origins import Layer, Value
 

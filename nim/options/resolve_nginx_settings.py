@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Gateway, most_connections
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_api_keys import decide_api_keys, decide_limits
 from nim.options.resolve_cors import decide_cors
 from nim.options.resolve_tls import decide_tls
+from nim.plan import Gateway, most_connections
 from nim.routes import OPEN_BY_DEFAULT, Group
 from nim.settings import Settings
 from nim.settings.read_route_groups import open_groups

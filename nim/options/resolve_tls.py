@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Tls
+from nim.plan import Tls
 from nim.settings import Settings
 
 _VARIABLES = {

@@ -5,9 +5,7 @@ from dataclasses import replace
 
 from nim import __version__
 from nim.engine import OptionTable
-from nim.fetch_plan import AdapterPlan, Download
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import AgentPlan, Gateway, agent_routes
 from nim.options.derived_options import HostFacts
 from nim.options.features.resolve_plugins import CATALOG_RULES
 from nim.options.resolve_api_keys import KEY_VARIABLE
@@ -17,12 +15,17 @@ from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
+    AdapterPlan,
+    AgentPlan,
+    Download,
     Engine,
+    Gateway,
     Model,
     Plan,
     ReadAhead,
     RenderedFile,
     WarmUp,
+    agent_routes,
 )
 from nim.planning.refuse_and_mask_secrets import engine_env, is_variable, refuse_secrets, shown_config
 from nim.redact import without

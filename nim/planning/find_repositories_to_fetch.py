@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nim.engine import find_engine, load_options
-from nim.fetch_plan import RemoteModel, Wanted
 from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest import Manifest, Profile
 from nim.models.checkpoint.findings import Fault, refuse
@@ -14,6 +13,7 @@ from nim.models.requested_model import COMMAND_LINE, ModelWish, Source, wished_m
 from nim.options.derived_options import cache_entries, default_entries, revision_entries
 from nim.options.option_layers import environment_entries, profile_entries
 from nim.options.resolve_layers import resolve
+from nim.plan import RemoteModel, Wanted
 from nim.planning.choose_profile import find_candidates
 from nim.planning.find_local_model_files import read_source
 from nim.planning.option_layers.read_layers_from_user import Written, read_written

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nim.errors import SettingsError
-from nim.gateway_plan import AgentPlan, FrontEnd, Jobs, agent_routes
+from nim.plan import AgentPlan, FrontEnd, Jobs, agent_routes
 from nim.routes import ROUTES, Group, Route
 from nim.settings import Settings
 from nim.settings.value_types import DASK_WORKER_KINDS, LOG_LEVELS

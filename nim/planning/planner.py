@@ -14,8 +14,6 @@ from nim.engine import (
     unread_variables,
 )
 from nim.errors import PreflightError, SettingsError
-from nim.fetch_plan import AdapterPlan, Download
-from nim.gateway_plan import AgentPlan
 from nim.hardware.describe_hardware import name_machine
 from nim.manifest import (
     Manifest,
@@ -55,7 +53,7 @@ from nim.options.option_layers import (
 )
 from nim.options.resolve_engine_command import engine_command
 from nim.options.resolve_layers import resolve
-from nim.plan import Model, Plan
+from nim.plan import AdapterPlan, AgentPlan, Download, Model, Plan
 from nim.planning.assemble_plan import Decided, assemble
 from nim.planning.checks.check_adapter_source import plan_adapters
 from nim.planning.checks.check_options import CheckedModel, check_options

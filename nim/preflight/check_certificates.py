@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from nim.errors import PreflightError
-from nim.gateway_plan import Tls
+from nim.plan import Tls
 from nim.read_regular_file import read_bytes
 
 # In the order of `Tls.files`.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from nim.errors import PreflightError
-from nim.gateway_plan import ApiKeys
+from nim.plan import ApiKeys
 from nim.read_regular_file import read_text
 
 VARIABLE = "NIM_API_KEYS_FILE"

@@ -9,7 +9,6 @@ from typing import Any
 from nim import __version__
 from nim.errors import SettingsError
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Gateway
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_nginx_settings import KEEPALIVE_VARIABLE, decide_gateway
 from nim.plan import (
@@ -18,6 +17,7 @@ from nim.plan import (
     ENGINE_SOCKET,
     ChosenProfile,
     Engine,
+    Gateway,
     Model,
     Plan,
     RenderedFile,

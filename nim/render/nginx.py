@@ -6,8 +6,8 @@ from typing import Any
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.gateway_plan import Gateway, Limits, most_connections
 from nim.model_tasks import why_not
+from nim.plan import Gateway, Limits, most_connections
 from nim.render.jinja import environment
 from nim.render.nginx_backends import (
     HEALTHY,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Gateway
+from nim.plan import Gateway
 from nim.render.nginx_locations import Location, MiddlewareRoute, asks_for_key, location_of
 from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import ALWAYS_OPEN, MODELS, ROUTER_METRICS, ROUTES, Group, Route, Target

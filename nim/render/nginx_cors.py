@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from nim.gateway_plan import Gateway
 from nim.options.parse_cors_words import ANY, LOCAL
+from nim.plan import Gateway
 from nim.render.nginx_quoting import Verbatim
 
 _OF_THIS_MACHINE = r"~^https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?\z"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Gateway
+from nim.plan import Gateway
 from nim.render.nginx_quoting import Verbatim, quote
 from nim.routes import (
     ALWAYS_OPEN,

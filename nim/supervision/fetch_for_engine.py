@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from nim.errors import NimError
 from nim.fetch.format_size import format_size
-from nim.fetch_plan import RemoteModel
+from nim.plan import RemoteModel
 from nim.redact import known_secrets, without
 
 

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from nim.agent.api.app import build_app
-from nim.gateway_plan import AgentPlan, Component, FrontEnd, Jobs
+from nim.plan import AgentPlan, Component, FrontEnd, Jobs
 from tests.agent.scripted_engine import ScriptedEngine, Turn
 
 OWN = '''

@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from nim.gateway_plan import Component, FrontEnd
+from nim.plan import Component, FrontEnd
 from tests.agent.conftest import Agent, Start
 from tests.agent.scripted_engine import USAGE, Turn
 

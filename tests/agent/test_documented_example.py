@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nim.agent.config.check_components import check_components
 from nim.agent.config.read_agent_config import parse_agent_config
-from nim.gateway_plan import Component
+from nim.plan import Component
 from tests.agent.conftest import Start
 from tests.agent.scripted_engine import Turn
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from nim.gateway_plan import Component
+from nim.plan import Component
 from tests.agent.conftest import Start
 from tests.agent.scripted_engine import USAGE, Turn
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from nim.agent.jobs.job_store import JobStore
-from nim.gateway_plan import Jobs
+from nim.plan import Jobs
 from tests.agent.conftest import Agent, Start
 from tests.agent.scripted_engine import Turn
 
@@ -197,7 +197,7 @@ async def test_without_jobs_the_routes_are_absent(start: Start) -> None:
 
 def test_dask_is_not_imported_before_the_first_job(directory: Path) -> None:
     program = (
-        "import sys; from nim.agent.api.app import build_app; from nim.gateway_plan import *\n"
+        "import sys; from nim.agent.api.app import build_app; from nim.plan import *\n"
         f"plan = AgentPlan(directory='{directory}', model='m', workflow=Component(kind='chat'),"
         " jobs=Jobs())\n"
         f"build_app(plan, 'unix:/nowhere', '{url(directory)}')\n"

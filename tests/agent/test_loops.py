@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from nim.gateway_plan import Component
+from nim.plan import Component
 from tests.agent.conftest import Start
 from tests.agent.scripted_engine import Turn
 

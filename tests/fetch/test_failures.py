@@ -7,7 +7,7 @@ import pytest
 
 from nim.errors import NimError, PreflightError, WeightsError
 from nim.fetch.convert_hub_errors import RAISED, refusal
-from nim.fetch_plan import Wanted
+from nim.plan import Wanted
 
 WANTED = Wanted(repository="org/name", revision=None, cache="/cache/hub")
 

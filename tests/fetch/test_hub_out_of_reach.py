@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from nim.errors import NimError, OutOfReach, SettingsError
 from nim.fetch import hub
 from nim.fetch.convert_hub_errors import RAISED, refusal
-from nim.fetch_plan import Wanted
 from nim.models.hub.check_connection_variables import check_hub_environment
+from nim.plan import Wanted
 from tests.fetch.conftest import Commands
 from tests.fetch.odd_servers import answering, certificate, saying, tls_of
 from tests.gateway.nginx import free_port

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nim.gateway_plan import ApiKeys, Cors, Limits, Tls
+from nim.plan import ApiKeys, Cors, Limits, Tls
 from tests.gateway.nginx import ALL_GROUPS, Nginx, gateway_of
 
 # Checks that do not apply, and why.

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nim.gateway_plan import Gateway
-from nim.plan import HEALTH_NGINX_FILE, NGINX_FILE
+from nim.plan import HEALTH_NGINX_FILE, NGINX_FILE, Gateway
 from nim.render.nginx import nginx_files
 
 PATIENCE_SECONDS = 20.0

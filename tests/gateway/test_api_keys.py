@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.gateway_plan import ApiKeys, Limits
+from nim.plan import ApiKeys, Limits
 from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from nim.routes import ALWAYS_OPEN, Target, open_routes

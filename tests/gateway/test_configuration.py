@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from nim.gateway_plan import Cors
 from nim.options.parse_cors_words import METHODS
+from nim.plan import Cors
 from nim.settings.value_types import MOST_SECONDS
 from tests.gateway.client import ask
 from tests.gateway.nginx import ALL_GROUPS, Nginx, free_port, gateway_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.gateway_plan import ApiKeys, Cors, Limits, Tls
+from nim.plan import ApiKeys, Cors, Limits, Tls
 from nim.planning.read_host_facts import find_lua_modules
 from nim.routes import HEALTH, open_routes
 from tests.certificates import Authority

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nim.gateway_plan import ApiKeys, Tls
+from nim.plan import ApiKeys, Tls
 from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nim.cleanup.read_and_watch_processes import all_processes
-from nim.gateway_plan import ApiKeys, Tls
+from nim.plan import ApiKeys, Tls
 from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.certificates import Authority, Pair

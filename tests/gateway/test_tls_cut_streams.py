@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.gateway_plan import Tls
+from nim.plan import Tls
 from tests.certificates import Authority
 from tests.gateway.conftest import Build
 from tests.gateway.nginx import PATIENCE_SECONDS

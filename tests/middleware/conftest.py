@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout, UnixConnector, web
 
-from nim.gateway_plan import Gateway
 from nim.middleware.gpu_usage import Gpus
 from nim.middleware.management_app import build_app
 from nim.plan import (
@@ -23,6 +22,7 @@ from nim.plan import (
     STATE_FILE,
     ChosenProfile,
     Engine,
+    Gateway,
     Model,
     Plan,
 )

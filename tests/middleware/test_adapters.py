@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters import adapter_loader, copy_adapter
-from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, MIDDLEWARE_SOCKET, Plan
+from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, MIDDLEWARE_SOCKET, AdapterPlan, Plan
 from tests.middleware.adapter_engine import AdapterEngine, put_adapter
 from tests.middleware.conftest import GENEROUS_SECONDS, Serve
 from tests.middleware.test_metrics import parsed, value

@@ -19,12 +19,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from nim.failures.failure_classes import FAILURE_CLASSES, STALLED, UNKNOWN
-from nim.gateway_plan import Tls
 from nim.middleware import gpu_usage, metrics
 from nim.middleware.gpu_usage import Gpus, load_nvml
 from nim.middleware.metrics import joined, of_api_keys, of_gateway, of_gpus, of_service
 from nim.middleware.nginx_stub_status import Connections
-from nim.plan import STATUS_SOCKET, Plan
+from nim.plan import STATUS_SOCKET, Plan, Tls
 from nim.service_state import DownloadState, Phase, PhaseDone
 from tests.deploy.metrics import GPU
 from tests.deploy.promtool import promtool

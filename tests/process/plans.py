@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nim.gateway_plan import Gateway
 from nim.plan import (
     ARGS_FILE,
     ENGINE_SOCKET,
     MANIFEST_FILE,
     ChosenProfile,
     Engine,
+    Gateway,
     Model,
     Plan,
     RenderedFile,

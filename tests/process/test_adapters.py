@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from nim.fetch_plan import AdapterPlan, RemoteModel
 from nim.models.remote.cache_directories import CURRENT
-from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, Plan
+from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, AdapterPlan, Plan, RemoteModel
 from tests.fakes.launch import wait_until
 from tests.middleware.adapter_engine import put_adapter
 from tests.process.conftest import Start

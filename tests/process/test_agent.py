@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nim.gateway_plan import AgentPlan, Component, FrontEnd, Jobs, agent_routes
-from nim.plan import Plan
+from nim.plan import AgentPlan, Component, FrontEnd, Jobs, Plan, agent_routes
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

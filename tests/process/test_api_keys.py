@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nim.gateway_plan import ApiKeys
+from nim.plan import ApiKeys
 from nim.planning.read_host_facts import find_lua_modules
 from nim.preflight.read_api_keys_file import digest_of
 from tests.fakes.launch import wait_until

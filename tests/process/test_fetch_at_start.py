@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from nim.fetch_plan import Download, RemoteModel
 from nim.models.remote.cache_directories import directory_of
-from nim.plan import Plan
+from nim.plan import Download, Plan, RemoteModel
 from tests.fakes.launch import wait_until
 from tests.process.conftest import Start
 from tests.process.plans import make_plan, rendered

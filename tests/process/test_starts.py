@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from nim.cleanup.shared_memory import SHM
-from nim.fetch_plan import Download
 from nim.health.startup_history import FILE, Run, key_of, recall, remember
+from nim.plan import Download
 from nim.service_state import Phase
 from tests.fakes.launch import wait_until
 from tests.gateway.nginx import free_port

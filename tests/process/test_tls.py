@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nim.gateway_plan import Tls
+from nim.plan import Tls
 from nim.preflight.proc_net_sockets import count_connections
 from tests.certificates import Authority, Pair
 from tests.fakes.launch import wait_until

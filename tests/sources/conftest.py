@@ -8,8 +8,8 @@ import pytest
 
 from nim.fetch.download.fetch_model import Fetched, fetch_model
 from nim.fetch.sources.open_source import open_source
-from nim.fetch_plan import RemoteModel
 from nim.models.remote.cache_directories import directory_of
+from nim.plan import RemoteModel
 from tests.unit.models.checkpoint.directories import safetensors
 
 OURS = ("NIM_", "HF_", "AWS_", "GOOGLE_", "AZURE_", "MODELSCOPE_", "NGC_", "SSL_CERT", "STORAGE_EMULATOR")

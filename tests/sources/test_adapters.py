@@ -8,9 +8,9 @@ import pytest
 
 from nim.errors import WeightsError
 from nim.fetch.refresh_adapters import fetch_changed, is_fetched
-from nim.fetch_plan import RemoteModel
 from nim.models.read_lora_adapters import adapter_directories
 from nim.models.remote.cache_directories import CURRENT, SNAPSHOTS
+from nim.plan import RemoteModel
 from tests.fakes.hub_launch import running_hub
 from tests.middleware.adapter_engine import put_adapter
 from tests.sources.file_server import serving_files

@@ -12,7 +12,7 @@ from nim.agent.api.errors import add_error_handlers
 from nim.agent.api.generate_routes import generate_router
 from nim.agent.run_workflow import Runner
 from nim.agent.workflows.build_workflow import build_workflow, time_limit_seconds
-from nim.gateway_plan import AgentPlan
+from nim.plan import AgentPlan
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -18,7 +18,7 @@ from nim.agent.run_workflow import Part, Runner
 from nim.agent.steps.markdown import markdown_step
 from nim.agent.steps.step import Step
 from nim.agent.workflows.context import Context, WorkflowError
-from nim.gateway_plan import FrontEnd
+from nim.plan import FrontEnd
 
 
 def chat_router(front_end: FrontEnd, runner: Runner, model: str) -> APIRouter:

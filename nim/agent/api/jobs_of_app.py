@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from nim.agent.api.job_routes import job_router
 from nim.agent.jobs.job_runner import JobRunner
 from nim.agent.jobs.job_store import JobStore
-from nim.gateway_plan import AgentPlan, Jobs
+from nim.plan import AgentPlan, Jobs
 
 log = logging.getLogger(__name__)
 

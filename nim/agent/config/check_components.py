@@ -8,7 +8,7 @@ from typing import Any
 
 from nim.agent.config.read_agent_config import VARIABLE, Document
 from nim.errors import SettingsError, nearest
-from nim.gateway_plan import Component
+from nim.plan import Component
 
 CHAT, REACT, TOOL_CALLING = "chat", "react", "tool_calling"
 WORKFLOWS = {

@@ -8,8 +8,8 @@ from yaml import Node
 
 from nim.errors import ManifestError, SettingsError, nearest
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import Component, FrontEnd
 from nim.manifest.yaml_nodes import Place, compose, items, value_of
+from nim.plan import Component, FrontEnd
 from nim.read_regular_file import read_text
 
 VARIABLE = "NIM_AGENT_CONFIG"

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nim.agent.jobs.job_store import ACTIVE, FAILURE, INTERRUPTED, RUNNING, SUBMITTED, SUCCESS, JobStore
-from nim.gateway_plan import AgentPlan, Jobs
+from nim.plan import AgentPlan, Jobs
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster

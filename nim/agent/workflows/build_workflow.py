@@ -13,7 +13,7 @@ from nim.agent.workflows.own_workflow import OwnWorkflow, load_function
 from nim.agent.workflows.react import React
 from nim.agent.workflows.tool_calling import ToolCalling
 from nim.agent.workflows.workflow import Workflow
-from nim.gateway_plan import AgentPlan
+from nim.plan import AgentPlan
 
 MOST_ITERATIONS = 15
 TIME_LIMIT_SECONDS = 600

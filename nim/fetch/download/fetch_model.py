@@ -15,7 +15,6 @@ from nim.fetch.download.progress import Show, shown, write_progress
 from nim.fetch.download.transfer import Log, Transfer
 from nim.fetch.format_size import format_size
 from nim.fetch.sources.remote_files import RemoteFile, Source, SourceError, version_of
-from nim.fetch_plan import RemoteModel
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.checkpoint.select_weight_files import INDEX, has_index
 from nim.models.remote.cache_directories import (
@@ -29,6 +28,7 @@ from nim.models.remote.cache_directories import (
     read_record_of,
     record_path,
 )
+from nim.plan import RemoteModel
 
 
 @frozen_dataclass

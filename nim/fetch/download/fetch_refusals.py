@@ -7,8 +7,8 @@ import shutil
 from nim.errors import NimError, OutOfReach, PreflightError, WeightsError
 from nim.fetch.format_size import format_size
 from nim.fetch.sources.remote_files import SourceError, SourceOutOfReach
-from nim.fetch_plan import RemoteModel
 from nim.models.remote.uris import example_of
+from nim.plan import RemoteModel
 
 AGAIN = "the same command again goes on where this one ended"
 FULL = (errno.ENOSPC, errno.EDQUOT)

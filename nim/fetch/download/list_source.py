@@ -8,11 +8,11 @@ from pathlib import Path
 from nim.fetch.download.fetch_refusals import refusal
 from nim.fetch.download.transfer import FIRST_DELAY_SECONDS, TRIES, Log
 from nim.fetch.sources.remote_files import RemoteFile, Source, SourceError, version_of
-from nim.fetch_plan import RemoteModel
 from nim.models.checkpoint.choose_files_to_fetch import adapter_files, files_to_fetch
 from nim.models.checkpoint.explanations.download_again_command import Origin
 from nim.models.checkpoint.find_shards import read_index
 from nim.models.checkpoint.select_weight_files import INDEX, has_index
+from nim.plan import RemoteModel
 
 
 def preview(remote: RemoteModel, source: Source, log: Log) -> tuple[str, dict[str, int]]:

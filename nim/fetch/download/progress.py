@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nim.fetch.download.partial_file import PartialFile
-from nim.fetch_plan import Download
 from nim.health.measure_download_progress import DownloadProgress, Found
 from nim.models.remote.cache_directories import PROGRESS_FILE
+from nim.plan import Download
 
 TICK_SECONDS, BAR_SECONDS = 1.0, 0.2
 

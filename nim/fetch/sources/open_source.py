@@ -6,9 +6,9 @@ from pathlib import Path
 from nim.errors import PreflightError, SettingsError
 from nim.fetch.sources.directories import Directory
 from nim.fetch.sources.remote_files import Source
-from nim.fetch_plan import RemoteModel
 from nim.models.remote.locate_source import ORIGINAL
 from nim.models.remote.uris import OBJECT_STORES, WEB
+from nim.plan import RemoteModel
 
 Log = Callable[[str, str], None]
 

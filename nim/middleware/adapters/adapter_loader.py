@@ -12,7 +12,6 @@ from typing import Any
 from aiohttp import ClientSession
 from prometheus_client.metrics_core import Metric
 
-from nim.fetch_plan import AdapterPlan
 from nim.middleware.adapters.adapter_state import (
     AdapterState,
     Counts,
@@ -25,7 +24,7 @@ from nim.middleware.adapters.choices import Choices
 from nim.middleware.adapters.copy_adapter import ChangedMeanwhile, Copies
 from nim.middleware.adapters.engine_adapters import EngineGone, list_models, load, unload
 from nim.middleware.adapters.scan_source import FoundAdapter, scan_source
-from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, Plan
+from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, AdapterPlan, Plan
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 import zipfile
 from pathlib import Path
 
-from nim.fetch_plan import AdapterPlan
 from nim.frozen_dataclass import frozen_dataclass
 from nim.middleware.adapters.scan_source import FoundAdapter
 from nim.models.checkpoint.safetensors_header import DamagedFile, read_tensor_bytes
 from nim.models.fit_lora_adapter import other_base, rank_fault
 from nim.models.read_lora_adapters import CONFIG, WEIGHTS, Adapter, read_adapters
+from nim.plan import AdapterPlan
 
 
 @frozen_dataclass

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nim.fetch_plan import Download, Wanted
 from nim.models.requested_model import Source
+from nim.plan import Download, Wanted
 from nim.value_origins import Value
 
 GB = 1000**3

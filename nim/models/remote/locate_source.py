@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nim.errors import SettingsError
-from nim.fetch_plan import Download, RemoteModel
 from nim.frozen_dataclass import frozen_dataclass
 from nim.models.hub.repositories_to_download import GB, file_selection
 from nim.models.remote.cache_directories import CURRENT, directory_of, find_current
 from nim.models.remote.uris import EXAMPLES, OBJECT_STORES, WEB, is_remote, normal_uri
 from nim.models.requested_model import ModelWish, Source
+from nim.plan import Download, RemoteModel
 from nim.settings import Settings
 from nim.value_origins import Value
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from nim.engine import OptionTable
 from nim.errors import SettingsError
-from nim.fetch_plan import AdapterPlan, RemoteModel
 from nim.models.remote.cache_directories import CURRENT, directory_of
 from nim.models.requested_model import Source, read_source
 from nim.options.option_layers import Entry, entries
+from nim.plan import AdapterPlan, RemoteModel
 from nim.settings import Settings
 from nim.value_origins import Layer, Value
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from nim.engine import OptionTable
 from nim.errors import SettingsError, WeightsError
-from nim.fetch_plan import AdapterPlan, RemoteModel
 from nim.models.fit_lora_adapter import other_base, rank_fault
 from nim.models.read_lora_adapters import adapter_directories, read_adapters
 from nim.models.requested_model import HUB
 from nim.options.features.resolve_adapters import decide_adapters
+from nim.plan import AdapterPlan, RemoteModel
 from nim.planning.checks.check_options import CheckedModel, model_names
 from nim.planning.find_local_model_files import why_offline
 from nim.planning.plan_request import Request

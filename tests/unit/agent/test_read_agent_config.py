@@ -7,7 +7,7 @@ import pytest
 from nim.agent.config.check_components import check_components
 from nim.agent.config.read_agent_config import Document, parse_agent_config, read_agent_config
 from nim.errors import SettingsError
-from nim.gateway_plan import Component, FrontEnd
+from nim.plan import Component, FrontEnd
 
 WHOLE = """
 general:

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from nim.event_loop import EventLoop
-from nim.fetch_plan import AdapterPlan
 from nim.health import adapters_poller
 from nim.health.adapters_poller import AdaptersPoller
 from nim.health.detect_startup_phase import Step
 from nim.health.write_status_files import write_file
-from nim.plan import ADAPTERS_FILE, Plan
+from nim.plan import ADAPTERS_FILE, AdapterPlan, Plan
 from tests.process.plans import make_plan
 
 

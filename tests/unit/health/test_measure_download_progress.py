@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nim.fetch_plan import Download
 from nim.health.measure_download_progress import DownloadProgress, Found, scan_download
+from nim.plan import Download
 
 GB = 10**9
 

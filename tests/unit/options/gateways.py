@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nim.gateway_plan import Gateway
 from nim.options.derived_options import HostFacts
 from nim.options.resolve_nginx_settings import decide_gateway
+from nim.plan import Gateway
 from nim.settings import read_settings
 from nim.value_origins import Layer, Origin, Value
 

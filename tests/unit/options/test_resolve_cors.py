@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Cors
 from nim.hardware import hardware_from_gpus
-from nim.plan import Plan
+from nim.plan import Cors, Plan
 from nim.planning.plan_request import Request
 from nim.planning.planner import decide
 from nim.settings import read_settings

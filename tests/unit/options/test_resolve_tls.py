@@ -3,8 +3,8 @@
 import pytest
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Tls
 from nim.options.resolve_tls import decide_tls
+from nim.plan import Tls
 from nim.settings import read_settings
 
 FILES = {"NIM_SSL_KEY_PATH": "/tls/key.pem", "NIM_SSL_CERTS_PATH": "/tls/certs.pem"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import SettingsError
-from nim.gateway_plan import AgentPlan, Jobs, agent_from_json
+from nim.plan import AgentPlan, Jobs, agent_from_json
 from nim.planning import plan_agent as module
 from nim.planning.plan_agent import configured_routes, plan_agent
 from nim.settings import Settings, read_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.gateway_plan import Tls
+from nim.plan import Tls
 from nim.preflight.check_certificates import chain_warning, check_certificates, expiry_warning
 from tests.certificates import Authority
 

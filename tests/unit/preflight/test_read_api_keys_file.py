@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nim.errors import PreflightError
-from nim.gateway_plan import ApiKeys
+from nim.plan import ApiKeys
 from nim.preflight.read_api_keys_file import LARGEST_FILE, digest_of, digests_for_nginx, read_api_keys
 
 FROM_ENVIRONMENT = ApiKeys(file=None, from_environment=True, nginx_modules=())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from nim.errors import SettingsError
-from nim.gateway_plan import Gateway
+from nim.plan import Gateway
 from nim.render.jinja import environment
 from nim.render.nginx import render_nginx
 from nim.render.nginx_quoting import Verbatim, quote, write

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, replace
 
-from nim.gateway_plan import FrontEnd, Gateway, agent_routes, gateway_from_json
+from nim.plan import FrontEnd, Gateway, agent_routes, gateway_from_json
 from nim.render.nginx import render_nginx
 from tests.unit.render.test_nginx import GATEWAY, HOW
 

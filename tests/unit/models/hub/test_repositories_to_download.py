@@ -2,9 +2,9 @@
 
 import pytest
 
-from nim.fetch_plan import Download, Wanted
 from nim.models.hub.repositories_to_download import ORIGINALS, download_of, wanted_of
 from nim.models.requested_model import Source
+from nim.plan import Download, Wanted
 from nim.value_origins import Layer, Origin, Value
 
 SOURCE = Source(repository="org/name", revision="main")

@@ -9,10 +9,10 @@ import pytest
 
 from nim.engine import load_options
 from nim.errors import SettingsError
-from nim.fetch_plan import AdapterPlan
 from nim.options.features.resolve_adapters import adapter_entries, decide_adapters
 from nim.options.option_layers import entries
 from nim.options.resolve_layers import resolve
+from nim.plan import AdapterPlan
 from nim.settings import read_settings
 from nim.value_origins import Layer
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nim.errors import SettingsError
-from nim.fetch_plan import AdapterPlan
 from nim.hardware import Hardware
+from nim.plan import AdapterPlan
 from nim.planning.checks.check_adapter_source import check_adapter_source
 from nim.planning.plan_request import Request
 from nim.settings import Settings

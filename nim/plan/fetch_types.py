@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import tuples
+from nim.plan.gateway_types import tuples
 
 
 @frozen_dataclass

@@ -10,9 +10,9 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Self
 
-from nim.fetch_plan import AdapterPlan, Download, adapters_from_json, download_from_json
 from nim.frozen_dataclass import frozen_dataclass
-from nim.gateway_plan import AgentPlan, Gateway, agent_from_json, gateway_from_json, tuples
+from nim.plan.fetch_types import AdapterPlan, Download, adapters_from_json, download_from_json
+from nim.plan.gateway_types import AgentPlan, Gateway, agent_from_json, gateway_from_json, tuples
 from nim.value_origins import Layer, Origin, Value
 
 FORMAT = 1
