@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nim.vllm_plugins.catalog.endpoint import CHAT, Catalog
-from nim.vllm_plugins.catalog.rules import Rules
+from nim.vllm_plugins.catalog_requests.asgi_middleware import CHAT, Catalog
+from nim.vllm_plugins.catalog_requests.launcher_settings import Rules
 
 ROUNDS = 30
 SIZES = (1_000, 1_300_000)

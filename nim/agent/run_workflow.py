@@ -6,9 +6,9 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 from nim.agent.steps.step import Step
-from nim.agent.workflows.context import Context, Request, WorkflowError
 from nim.agent.workflows.own_workflow import joined
 from nim.agent.workflows.workflow import Workflow
+from nim.agent.workflows.workflow_context import Context, Request, WorkflowError
 from nim.frozen_dataclass import frozen_dataclass
 
 # A client that reads slowly holds up the workflow, instead of letting its steps fill the memory.

@@ -20,13 +20,13 @@ from nim.middleware.serve import listener, read_plan
 from nim.plan import BACKENDS_FILE, ENDS_PIPE, ENGINE_SOCKET, LOG_DIR, MIDDLEWARE_SOCKET, Plan
 from nim.proxy.answers.app import Answers
 from nim.proxy.answers.metrics import Metrics
-from nim.proxy.answers.rewrite import Rewriter
+from nim.proxy.answers.rewrite_model_name import Rewriter
 from nim.proxy.backends import Backend
 from nim.proxy.read_backends import VARIABLE, Document, check_keys, parse_backends, read_backends_file
 from nim.proxy.routing.decider import Decider
-from nim.proxy.routing.decider_protocol import DeciderProtocol
-from nim.proxy.routing.fleet import Fleet
-from nim.proxy.routing.flights import Flights
+from nim.proxy.routing.models_of_backends import Fleet
+from nim.proxy.routing.running_requests import Flights
+from nim.proxy.routing.serve_nginx_connections import DeciderProtocol
 from nim.proxy.upkeep.find_response import ResponseFinder
 from nim.proxy.upkeep.follow_backends import Follower
 from nim.proxy.upkeep.http_sessions import open_session

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from nim import __version__
 from nim.agent.api.chat_routes import chat_router
 from nim.agent.api.docs_routes import DOCUMENT, docs_router
-from nim.agent.api.errors import add_error_handlers
+from nim.agent.api.error_bodies import add_error_handlers
 from nim.agent.api.generate_routes import generate_router
 from nim.agent.run_workflow import Runner
 from nim.agent.workflows.build_workflow import build_workflow, time_limit_seconds
@@ -33,7 +33,7 @@ def build_app(
     routers.append(chat_router(plan.front_end, runner, plan.model))
     lifespan = _lifespan_of(runner)
     if plan.jobs and db_url:
-        from nim.agent.api.jobs_of_app import jobs_of_app  # with packages of the extra
+        from nim.agent.api.open_jobs import jobs_of_app  # with packages of the extra
 
         router, jobs_lifespan = jobs_of_app(plan, plan.jobs, db_url, engine_address, key)
         lifespan = _lifespan_of(runner, jobs_lifespan)

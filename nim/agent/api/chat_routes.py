@@ -9,15 +9,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from nim.agent.api.bodies import ChatBody
-from nim.agent.api.errors import workflow_error
+from nim.agent.api.error_bodies import workflow_error
+from nim.agent.api.request_bodies import ChatBody
 from nim.agent.api.request_headers import request_id, trace_headers, workflow_headers
 from nim.agent.api.server_sent_events import DONE, data, event_stream, intermediate_data
 from nim.agent.api.wait_for_client import while_connected
 from nim.agent.run_workflow import Part, Runner
-from nim.agent.steps.markdown import markdown_step
 from nim.agent.steps.step import Step
-from nim.agent.workflows.context import Context, WorkflowError
+from nim.agent.steps.steps_as_markdown import markdown_step
+from nim.agent.workflows.workflow_context import Context, WorkflowError
 from nim.plan import FrontEnd
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from nim.agent.api.bodies import AsyncGenerateBody
+from nim.agent.api.request_bodies import AsyncGenerateBody
 from nim.agent.api.request_headers import request_id, trace_headers, workflow_headers
 from nim.agent.jobs.job_runner import JobRunner
 from nim.agent.jobs.job_store import ACTIVE, JobStore, expires_at

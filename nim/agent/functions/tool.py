@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from nim.agent.workflows.context import Context
+from nim.agent.workflows.workflow_context import Context
 from nim.frozen_dataclass import frozen_dataclass
 
 MOST_RESULT_CHARACTERS = 100_000

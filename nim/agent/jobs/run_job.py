@@ -8,7 +8,7 @@ from distributed import Event, get_client
 
 from nim.agent.run_workflow import Runner
 from nim.agent.workflows.build_workflow import build_workflow, time_limit_seconds
-from nim.agent.workflows.context import Context, Request, WorkflowError
+from nim.agent.workflows.workflow_context import Context, Request, WorkflowError
 from nim.plan import agent_from_json
 
 CANCEL_POLL_SECONDS = 0.5

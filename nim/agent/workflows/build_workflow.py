@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nim.agent.config.check_components import CHAT, REACT, WORKFLOWS
-from nim.agent.functions.built_in import BUILT_IN
+from nim.agent.functions.built_in_functions import BUILT_IN
 from nim.agent.functions.tool import Tool, tool_of
 from nim.agent.workflows.chat import Chat
 from nim.agent.workflows.engine_model import EngineModel

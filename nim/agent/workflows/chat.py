@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from nim.agent.workflows.context import Context, Message, Request
 from nim.agent.workflows.engine_model import EngineModel, Reply
+from nim.agent.workflows.workflow_context import Context, Message, Request
 
 
 class Chat:

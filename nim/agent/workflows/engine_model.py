@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import openai
 
-from nim.agent.workflows.context import Context, EngineUnreachable, Message, WorkflowError
+from nim.agent.workflows.workflow_context import Context, EngineUnreachable, Message, WorkflowError
 
 # Those of a chat request that go to the engine; the others are the workflow's own business.
 SAMPLING = (

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from importlib import import_module
 from typing import Any
 
-from nim.agent.workflows.context import Context, Request
+from nim.agent.workflows.workflow_context import Context, Request
 from nim.errors import SettingsError
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from nim.agent.functions.tool import Tool, use_tool
-from nim.agent.workflows.context import Context, Message, Request
 from nim.agent.workflows.engine_model import EngineModel, Reply
 from nim.agent.workflows.tool_calling import too_many
+from nim.agent.workflows.workflow_context import Context, Message, Request
 
 _FINAL = re.compile(r"Final Answer:\s*(.*)", re.DOTALL)
 _ACTION = re.compile(r"Action:[ \t]*([^\n]{1,200})\n+[ \t]*Action Input:[ \t]*(.*)", re.DOTALL)

@@ -7,8 +7,8 @@ from typing import Any
 
 from nim.agent.functions.tool import Tool, use_tool
 from nim.agent.workflows.chat import system_messages
-from nim.agent.workflows.context import Context, Message, Request, WorkflowError
 from nim.agent.workflows.engine_model import EngineModel, Reply, ToolCall
+from nim.agent.workflows.workflow_context import Context, Message, Request, WorkflowError
 
 
 class ToolCalling:

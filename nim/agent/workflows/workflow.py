@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
-from nim.agent.workflows.context import Context, Request
+from nim.agent.workflows.workflow_context import Context, Request
 
 
 class Workflow(Protocol):

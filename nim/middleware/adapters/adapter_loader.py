@@ -20,9 +20,9 @@ from nim.middleware.adapters.adapter_state import (
     of_adapters,
 )
 from nim.middleware.adapters.check_adapter import Checked, check_adapter
-from nim.middleware.adapters.choices import Choices
 from nim.middleware.adapters.copy_adapter import ChangedMeanwhile, Copies
 from nim.middleware.adapters.engine_adapters import EngineGone, list_models, load, unload
+from nim.middleware.adapters.kept_requests import Choices
 from nim.middleware.adapters.scan_source import FoundAdapter, scan_source
 from nim.plan import ADAPTERS_DIR, ADAPTERS_FILE, AdapterPlan, Plan
 

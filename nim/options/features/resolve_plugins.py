@@ -14,7 +14,7 @@ from nim.value_origins import Layer, Origin, Value
 
 CONNECTOR = "VLLM_MEDIA_CONNECTOR"
 PUBLIC_CONNECTOR, PUBLIC_MEDIA = "nim-public", "nim.vllm_plugins.public_media.PublicMedia"
-CATALOG_RULES, CATALOG = "NIM_CATALOG_RULES", "nim.vllm_plugins.catalog.endpoint.Catalog"
+CATALOG_RULES, CATALOG = "NIM_CATALOG_RULES", "nim.vllm_plugins.catalog_requests.asgi_middleware.Catalog"
 SIZE_VARIABLE = "NIM_MAX_STRUCTURED_OUTPUT_SIZE"
 BOUNDED = "nim.vllm_plugins.bounded_structured_outputs.BoundedStructuredOutputs"
 DEFAULT_BUDGET = 16_384

@@ -11,9 +11,9 @@ from aiohttp import web
 from nim.middleware.error_bodies import in_openai_shape
 from nim.middleware.response_bodies import API_VERSION
 from nim.proxy.answers.metrics import CONTENT_TYPE, Metrics
-from nim.proxy.answers.rewrite import Rewriter
+from nim.proxy.answers.rewrite_model_name import Rewriter
 from nim.proxy.answers.status import backend_states, readiness
-from nim.proxy.routing.fleet import Fleet
+from nim.proxy.routing.models_of_backends import Fleet
 from nim.render.nginx_backends import HEALTHY, metrics_paths
 from nim.routes import MODELS, READY, STARTUP
 

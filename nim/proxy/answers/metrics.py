@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nim import __version__
-from nim.proxy.routing.fleet import Fleet
-from nim.proxy.routing.flights import Ending
+from nim.proxy.routing.models_of_backends import Fleet
+from nim.proxy.routing.running_requests import Ending
 from nim.proxy.upkeep.reload_nginx import NginxReload
 from nim.render.nginx_backends import routed_routes
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nim.proxy.backends import SERVING, Backend
-from nim.proxy.routing.fleet import Fleet
+from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.routing.replicas import Replica
 
 Body = dict[str, Any]

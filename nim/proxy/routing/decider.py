@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 
 from nim.proxy.backends import OFFLINE, PREFIX, RETIRED
 from nim.proxy.routing.error_answers import error_answer
-from nim.proxy.routing.fleet import Fleet
-from nim.proxy.routing.flights import Flight, Flights
+from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.routing.prefix_index import PrefixIndex
 from nim.proxy.routing.read_body import Asked, BodyError, read_form, read_json
 from nim.proxy.routing.replicas import Replica, Target
+from nim.proxy.routing.running_requests import Flight, Flights
 
 RESPONSES, REALTIME = "/v1/responses", "/v1/realtime"
 OFFLINE_RETRY_SECONDS = 3600

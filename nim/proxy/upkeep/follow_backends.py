@@ -9,7 +9,7 @@ from typing import Any
 from nim.errors import NimError
 from nim.proxy.backends import Backend, Kubernetes
 from nim.proxy.read_backends import Document
-from nim.proxy.routing.fleet import Fleet
+from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.upkeep.follow_kubernetes import KubernetesFollower
 from nim.proxy.upkeep.poll_replicas import Poller
 from nim.proxy.upkeep.reload_nginx import NginxReload

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from nim.proxy.routing.fleet import Fleet, new_card
+from nim.proxy.routing.models_of_backends import Fleet, new_card
 from nim.proxy.routing.replicas import Card, Replica
 from nim.proxy.upkeep.http_sessions import Reply, get_json
 from nim.routes import MODELS, READY

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nim.agent.functions.built_in import BUILT_IN
+from nim.agent.functions.built_in_functions import BUILT_IN
 from nim.agent.functions.tool import tool_of
 
 

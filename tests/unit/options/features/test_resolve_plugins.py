@@ -11,7 +11,7 @@ from nim.plan import Plan
 from nim.routes import ASSET_UPLOAD
 from tests.unit.planning.checks.test_check_options import plan_of
 
-CATALOG = "nim.vllm_plugins.catalog.endpoint.Catalog"
+CATALOG = "nim.vllm_plugins.catalog_requests.asgi_middleware.Catalog"
 BOUNDED = "nim.vllm_plugins.bounded_structured_outputs.BoundedStructuredOutputs"
 SIZE = "NIM_MAX_STRUCTURED_OUTPUT_SIZE"
 OMNI = {"NIM_MODEL_NAME": "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning", "NIM_MODEL_PATH": ""}

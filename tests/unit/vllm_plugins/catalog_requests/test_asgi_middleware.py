@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nim.vllm_plugins.catalog.endpoint import CHAT, Catalog
-from nim.vllm_plugins.catalog.rules import VARIABLE, Rules
+from nim.vllm_plugins.catalog_requests.asgi_middleware import CHAT, Catalog
+from nim.vllm_plugins.catalog_requests.launcher_settings import VARIABLE, Rules
 
 
 class App:

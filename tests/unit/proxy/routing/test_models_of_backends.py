@@ -1,8 +1,8 @@
 """A fleet whose backends change while requests run on their replicas."""
 
 from nim.proxy.backends import Backend, parse_url
-from nim.proxy.routing.fleet import Fleet
-from nim.proxy.routing.flights import Flight, Flights
+from nim.proxy.routing.models_of_backends import Fleet
+from nim.proxy.routing.running_requests import Flight, Flights
 from nim.proxy.upstreams import Place, place_of
 
 URLS = ("http://127.0.0.1:1", "http://127.0.0.1:2")

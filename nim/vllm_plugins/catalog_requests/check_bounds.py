@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nim.vllm_plugins.catalog.refused import Refused
+from nim.vllm_plugins.catalog_requests.refused_request import Refused
 
 MOST_TOKENS, MOST_BUDGET = 65_536, 32_768
 NO_LIMIT = -1

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, web
 
-from nim.proxy.routing.flights import Flight, Flights
 from nim.proxy.routing.replicas import Replica
+from nim.proxy.routing.running_requests import Flight, Flights
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from nim.vllm_plugins.catalog.assets import Find, is_reference
-from nim.vllm_plugins.catalog.bounds import INT64, NO_LIMIT, check_bounds, check_budget
-from nim.vllm_plugins.catalog.rules import Rules
-from nim.vllm_plugins.catalog.tags import PARTS, parts_of
+from nim.vllm_plugins.catalog_requests.check_bounds import INT64, NO_LIMIT, check_bounds, check_budget
+from nim.vllm_plugins.catalog_requests.find_media_tags import PARTS, parts_of
+from nim.vllm_plugins.catalog_requests.launcher_settings import Rules
+from nim.vllm_plugins.catalog_requests.resolve_asset_references import Find, is_reference
 
 BUDGET, KWARGS, OURS = "reasoning_budget", "chat_template_kwargs", "thinking_token_budget"
 THINKING = "enable_thinking"

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from nim.proxy.routing.decider import Decider, Question
-from nim.proxy.routing.flights import last_value
+from nim.proxy.routing.running_requests import last_value
 
 log = logging.getLogger(__name__)
 

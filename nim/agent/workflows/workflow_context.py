@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import Any
 
-from nim.agent.steps.span import Span, span
+from nim.agent.steps.emit_steps import Span, span
 from nim.agent.steps.step import Step
 from nim.frozen_dataclass import frozen_dataclass
 

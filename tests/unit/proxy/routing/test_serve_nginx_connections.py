@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from nim.proxy.routing.decider import Decider, Question
-from nim.proxy.routing.decider_protocol import BUFFER_BYTES, MOST_KEPT_BYTES, DeciderProtocol
+from nim.proxy.routing.serve_nginx_connections import BUFFER_BYTES, MOST_KEPT_BYTES, DeciderProtocol
 
 
 class Echo:

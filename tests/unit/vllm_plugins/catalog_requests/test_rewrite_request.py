@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from nim.vllm_plugins.catalog.assets import finder
-from nim.vllm_plugins.catalog.refused import Refused
-from nim.vllm_plugins.catalog.rewrite import rewrite
-from nim.vllm_plugins.catalog.rules import Rules
-from nim.vllm_plugins.catalog.tags import parts_of
+from nim.vllm_plugins.catalog_requests.find_media_tags import parts_of
+from nim.vllm_plugins.catalog_requests.launcher_settings import Rules
+from nim.vllm_plugins.catalog_requests.refused_request import Refused
+from nim.vllm_plugins.catalog_requests.resolve_asset_references import finder
+from nim.vllm_plugins.catalog_requests.rewrite_request import rewrite
 
 URL, DATA = "https://h/a.png", "data:audio/wav;base64,AAAA"
 HEADER = b"nvcf-input-asset-references"

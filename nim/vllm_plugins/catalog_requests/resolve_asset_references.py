@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import UUID
 
-from nim.vllm_plugins.catalog.refused import Refused
-from nim.vllm_plugins.catalog.rules import Rules
+from nim.vllm_plugins.catalog_requests.launcher_settings import Rules
+from nim.vllm_plugins.catalog_requests.refused_request import Refused
 
 REFERENCES, PLATFORM_DIRECTORY, PLATFORM_IDS = (
     b"nvcf-input-asset-references",

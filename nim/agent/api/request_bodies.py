@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nim.agent.workflows.context import Request
+from nim.agent.workflows.workflow_context import Request
 
 MOST_ID_CHARACTERS = 255
 # They say how the request runs, not what it asks.

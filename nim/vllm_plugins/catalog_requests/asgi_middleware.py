@@ -7,10 +7,10 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from nim.vllm_plugins.catalog.assets import finder
-from nim.vllm_plugins.catalog.refused import Refused
-from nim.vllm_plugins.catalog.rewrite import rewrite
-from nim.vllm_plugins.catalog.rules import VARIABLE, Rules
+from nim.vllm_plugins.catalog_requests.launcher_settings import VARIABLE, Rules
+from nim.vllm_plugins.catalog_requests.refused_request import Refused
+from nim.vllm_plugins.catalog_requests.resolve_asset_references import finder
+from nim.vllm_plugins.catalog_requests.rewrite_request import rewrite
 
 CHAT = "/v1/chat/completions"
 

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from nim.agent.api.wait_for_client import GONE_STATUS, ClientGone
-from nim.agent.workflows.context import WorkflowError
+from nim.agent.workflows.workflow_context import WorkflowError
 
 
 def workflow_error(error: WorkflowError) -> dict[str, Any]:
