@@ -4,9 +4,9 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from nim.model_tasks import why_not
 from nim.plan import Plan
 from nim.routes import MODELS, let_through
+from nim.tasks_of_routes import why_not
 
 DOCS, CHAT, EMBEDDINGS = "/docs", "/v1/chat/completions", "/v1/embeddings"
 

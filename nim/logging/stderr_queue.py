@@ -122,7 +122,7 @@ def _open(fd: int) -> tuple[int, Callable[[bytes], int], Callable[[], None]]:
 
 
 def _write_if_ready(fd: int, data: bytes) -> int:
-    """Write data if the descriptor is writable; return the bytes written, or BlockingIOError."""
+    """Write data and return the number of bytes written; raise BlockingIOError if that would block."""
     if not select.select([], [fd], [], 0)[1]:
         raise BlockingIOError
     return os.write(fd, data)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nim.engine.supported_names_catalog import Way, load_catalog
 from nim.models.config.model_config import ModelConfig
-from nim.models.quantization.find_quantization_faults import quantization_fault
+from nim.models.quantization.find_refused_quantization import quantization_fault
 from nim.models.quantization.read_quantization import quantization_mapping
 
 # Their layers are those of vllm/model_executor/models/qwen2.py, Qwen2Model.

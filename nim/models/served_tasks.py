@@ -1,10 +1,10 @@
 """What the engine does with a model: it generates, pools, or transcribes."""
 
 from nim.engine.supported_names_catalog import Feature
-from nim.model_tasks import Task
 from nim.models.config.detect_task_and_modalities import generates
 from nim.models.facts import ModelFacts
 from nim.models.supported_features import supports
+from nim.tasks_of_routes import Task
 
 
 def served_tasks(facts: ModelFacts | None, runner: object = None) -> tuple[str, ...] | None:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.model_tasks import why_not
 from nim.routes import ALWAYS_OPEN, OPEN_BY_DEFAULT, ROUTES, Group, Route, Target
+from nim.tasks_of_routes import why_not
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 

@@ -23,7 +23,7 @@ from nim.plan import (
     RenderedFile,
 )
 from nim.planning.read_host_facts import read_host_facts
-from nim.proxy.backends import Backend
+from nim.proxy.backend_services import Backend
 from nim.proxy.read_backends import VARIABLE, Document, check_keys, parse_backends, read_backends_file
 from nim.proxy.upstreams import literal_places, nginx_backends
 from nim.render.nginx import nginx_files

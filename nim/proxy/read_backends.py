@@ -9,7 +9,7 @@ from nim.errors import SettingsError
 from nim.frozen_dataclass import frozen_dataclass
 from nim.manifest.yaml_nodes import Place, compose, elements, items
 from nim.manifest.yaml_to_dataclass import read
-from nim.proxy.backends import ROUTINGS, SERVING, STATES, Backend, Kubernetes, parse_url
+from nim.proxy.backend_services import ROUTINGS, SERVING, STATES, Backend, Kubernetes, parse_url
 from nim.read_regular_file import read_text
 
 MAX_BYTES = 4 * 1024**2

@@ -21,7 +21,7 @@ from nim.plan import BACKENDS_FILE, ENDS_PIPE, ENGINE_SOCKET, LOG_DIR, MIDDLEWAR
 from nim.proxy.answers.app import Answers
 from nim.proxy.answers.metrics import Metrics
 from nim.proxy.answers.rewrite_model_name import Rewriter
-from nim.proxy.backends import Backend
+from nim.proxy.backend_services import Backend
 from nim.proxy.read_backends import VARIABLE, Document, check_keys, parse_backends, read_backends_file
 from nim.proxy.routing.decider import Decider
 from nim.proxy.routing.models_of_backends import Fleet

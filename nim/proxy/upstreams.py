@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.proxy.backends import SERVING, Backend, Url, parse_url
+from nim.proxy.backend_services import SERVING, Backend, Url, parse_url
 from nim.render.nginx_backends import Backends, Upstream
 
 

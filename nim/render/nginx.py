@@ -6,7 +6,6 @@ from typing import Any
 
 from nim import plan
 from nim.data_paths import NGINX_TEMPLATES
-from nim.model_tasks import why_not
 from nim.plan import Gateway, Limits, most_connections
 from nim.render.jinja import environment
 from nim.render.nginx_backends import (
@@ -28,6 +27,7 @@ from nim.routes import (
     open_instead,
     open_routes,
 )
+from nim.tasks_of_routes import why_not
 
 _LOG_LEVELS = {
     "trace": "info",  # below this, nginx logs whole headers, including secrets

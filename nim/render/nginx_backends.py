@@ -88,7 +88,7 @@ def router_routes(gateway: Gateway) -> list[MiddlewareRoute]:
     """Return a list of what the router answers itself: health, the models, the management routes."""
     health = [_own(Group.HEALTH, HEALTHY), *_of_health()]
     asked = [route for route in proxy_routes(gateway) if route.target is Target.MIDDLEWARE]
-    return [_router_route(route, gateway) for route in (*health, *asked)]
+    return [_location_of_router_route(route, gateway) for route in (*health, *asked)]
 
 
 def _of_health() -> Iterator[Route]:
@@ -98,8 +98,8 @@ def _of_health() -> Iterator[Route]:
             yield route
 
 
-def _router_route(route: Route, gateway: Gateway) -> MiddlewareRoute:
-    """Return a route of the router as MiddlewareRoute; a variable at its end stands for anything."""
+def _location_of_router_route(route: Route, gateway: Gateway) -> MiddlewareRoute:
+    """Return the nginx values that send a route to the router; a variable at its end stands for anything."""
     fixed, variable, _ = route.path.partition("{")
     match = f'~ "^{re.escape(fixed)}."' if variable else f"= {quote(route.path)}"
     upstream = "http://middleware" if variable else f"http://middleware{route.path}"

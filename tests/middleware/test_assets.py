@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession
 
-from nim.middleware.nvcf import asset_store
-from nim.middleware.nvcf.asset_store import AssetStore
+from nim.middleware.nvcf import uploaded_assets
+from nim.middleware.nvcf.uploaded_assets import AssetStore
 from nim.plan import ASSETS_DIR, Plan
 from tests.middleware.conftest import Serve
 
@@ -141,10 +141,10 @@ def test_assets_are_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.Monk
     broken.write_bytes(b"x")
     os.utime(broken, (1, 1))
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + asset_store.LIFE_SECONDS - 1)
+    monkeypatch.setattr(time, "time", lambda: now + uploaded_assets.LIFE_SECONDS - 1)
     store.sweep()
     assert store.get(old.id)
-    monkeypatch.setattr(time, "time", lambda: now + asset_store.LIFE_SECONDS + 1)
+    monkeypatch.setattr(time, "time", lambda: now + uploaded_assets.LIFE_SECONDS + 1)
     store.sweep()
     assert {path.name for path in tmp_path.iterdir()} == {".key"}
 

@@ -12,7 +12,7 @@ from nim.errors import PreflightError
 from nim.plan import MIDDLEWARE_SOCKET
 from nim.planning.read_host_facts import run_directory
 from nim.proxy.answers.app import STATUS
-from nim.proxy.backends import Backend
+from nim.proxy.backend_services import Backend
 from nim.settings import read_settings
 
 ANSWER_SECONDS = 5.0

@@ -70,7 +70,7 @@ class _Flock:
                 return None
             raise
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, _holder().encode(), 0)
+        os.pwrite(self._fd, _this_process().encode(), 0)
         return True
 
 
@@ -88,7 +88,7 @@ class _Lease:
         except FileExistsError:
             self._remove_if_stale()
             return False
-        os.write(fd, _holder().encode())
+        os.write(fd, _this_process().encode())
         os.close(fd)
         return True
 
@@ -101,7 +101,7 @@ class _Lease:
             """Change the file's time at intervals."""
             while not over.wait(RENEW_SECONDS):
                 with suppress(OSError):
-                    self._path.write_text(_holder(), encoding="utf-8")
+                    self._path.write_text(_this_process(), encoding="utf-8")
 
         thread = Thread(target=renew, name="lease", daemon=True)
         thread.start()
@@ -140,8 +140,8 @@ def _wait(
     return True
 
 
-def _holder() -> str:
-    """Return what a lock file says of its holder, as JSON."""
+def _this_process() -> str:
+    """Return the text to write into a lock file about this process: JSON of host, pid and time."""
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": int(time.time())})
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from nim.middleware.error_bodies import refusal
-from nim.middleware.nvcf.asset_store import MOST_WORDS, UPLOAD_SECONDS, Asset, AssetStore, StoreFull
+from nim.middleware.nvcf.uploaded_assets import MOST_WORDS, UPLOAD_SECONDS, Asset, AssetStore, StoreFull
 from nim.plan import ASSETS_DIR, Plan
 from nim.routes import ASSET, ASSET_UPLOAD, ASSETS
 

@@ -13,7 +13,7 @@ from nim.models.weights.parts.read_required_sizes import UnknownSizeError
 from nim.models.weights.parts.vision_and_audio_encoders import tower_modules
 from nim.models.weights.pipeline_stages import stage_bounds
 from nim.models.weights.storage.bits_and_scales import Storage
-from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.formats_by_module import Formats
 from nim.models.weights.storage.quantization_methods import HOPPER, read_formats
 from nim.models.weights.weight_matrices import Module, Ranks
 

@@ -20,7 +20,7 @@ from nim.models.checkpoint.read_local_model import LocalModel
 from nim.models.config.model_config import ModelConfig, model_config
 from nim.models.config.read_config_files import read_config
 from nim.models.find_model_faults import layers_fault, quantization_detail, quantization_name
-from nim.models.quantization.find_quantization_faults import quantization_fault
+from nim.models.quantization.find_refused_quantization import quantization_fault
 from nim.models.quantization.read_quantization import quantization_mapping
 from nim.value_origins import Value
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nim.proxy.backends import SERVING, Backend
+from nim.proxy.backend_services import SERVING, Backend
 from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.routing.replicas import Replica
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import parse_qs
 
-from nim.proxy.backends import OFFLINE, PREFIX, RETIRED
+from nim.proxy.backend_services import OFFLINE, PREFIX, RETIRED
 from nim.proxy.routing.error_answers import error_answer
 from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.routing.prefix_index import PrefixIndex

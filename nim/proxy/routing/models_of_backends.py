@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from nim.proxy.backends import SERVING, Backend
+from nim.proxy.backend_services import SERVING, Backend
 from nim.proxy.routing.replicas import Card, Replica, Target
 from nim.proxy.upstreams import Place
 

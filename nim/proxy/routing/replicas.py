@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nim.proxy.backends import Backend
+from nim.proxy.backend_services import Backend
 from nim.proxy.upstreams import Place, is_elsewhere
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nim.errors import NimError
-from nim.proxy.backends import Backend, Kubernetes
+from nim.proxy.backend_services import Backend, Kubernetes
 from nim.proxy.read_backends import Document
 from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.upkeep.follow_kubernetes import KubernetesFollower

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from nim.errors import PreflightError
-from nim.proxy.backends import LEAST, ROUTINGS, Backend, Kubernetes
+from nim.proxy.backend_services import LEAST, ROUTINGS, Backend, Kubernetes
 from nim.proxy.upstreams import address
 
 log = logging.getLogger(__name__)

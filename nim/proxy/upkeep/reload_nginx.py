@@ -13,7 +13,7 @@ from nim.errors import NimError
 from nim.health.write_status_files import write_file
 from nim.plan import NGINX_FILE, Plan
 from nim.preflight.run_start_checks import test_configuration
-from nim.proxy.backends import Backend
+from nim.proxy.backend_services import Backend
 from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.upstreams import Place, is_elsewhere, nginx_backends
 

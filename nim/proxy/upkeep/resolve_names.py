@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Iterable, Sequence
 
-from nim.proxy.backends import SERVING, Backend, Url, parse_url
+from nim.proxy.backend_services import SERVING, Backend, Url, parse_url
 from nim.proxy.upstreams import Place, is_literal, places_of
 
 log = logging.getLogger(__name__)

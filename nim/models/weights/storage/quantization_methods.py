@@ -11,7 +11,7 @@ from nim.models.quantization.read_quantization import quantization_mapping
 from nim.models.types import Quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
-from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.formats_by_module import Formats
 from nim.models.weights.storage.match_module_names import ROOTS, ModuleList, checkpoint_names, module_list
 
 HOPPER = (9, 0)

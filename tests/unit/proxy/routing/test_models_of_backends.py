@@ -1,6 +1,6 @@
 """A fleet whose backends change while requests run on their replicas."""
 
-from nim.proxy.backends import Backend, parse_url
+from nim.proxy.backend_services import Backend, parse_url
 from nim.proxy.routing.models_of_backends import Fleet
 from nim.proxy.routing.running_requests import Flight, Flights
 from nim.proxy.upstreams import Place, place_of

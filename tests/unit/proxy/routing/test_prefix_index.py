@@ -2,7 +2,7 @@
 
 import json
 
-from nim.proxy.backends import Backend, parse_url
+from nim.proxy.backend_services import Backend, parse_url
 from nim.proxy.routing.prefix_index import IMBALANCE, MOST_BLOCKS, PrefixIndex
 from nim.proxy.routing.replicas import Replica
 from nim.proxy.upstreams import place_of

@@ -1,6 +1,6 @@
 """Counts of running requests: begun, ended, moved, and left behind by a worker of nginx."""
 
-from nim.proxy.backends import Backend, parse_url
+from nim.proxy.backend_services import Backend, parse_url
 from nim.proxy.routing.replicas import Replica, Target
 from nim.proxy.routing.running_requests import MOST_EARLY_ENDS, Flight, Flights
 from nim.proxy.upstreams import place_of

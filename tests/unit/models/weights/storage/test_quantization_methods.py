@@ -8,7 +8,7 @@ from nim.models.config.model_config import model_config
 from nim.models.quantization.read_quantization import read_quantization
 from nim.models.weights.storage import formats
 from nim.models.weights.storage.bits_and_scales import Rule, Storage, plain
-from nim.models.weights.storage.format_of_each_module import Formats
+from nim.models.weights.storage.formats_by_module import Formats
 from nim.models.weights.storage.quantization_methods import read_formats
 from nim.models.weights.tensor_parallel_split import Share
 from nim.models.weights.weight_matrices import Experts, Vocabulary, column

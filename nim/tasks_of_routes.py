@@ -1,4 +1,4 @@
-"""What a model does, and which routes of the engine that leaves without an answer."""
+"""The task that a model must do to answer on a route, and why another model does not answer there."""
 
 from collections.abc import Collection
 from enum import StrEnum

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nim.model_tasks import Task, task_of, why_not
 from nim.routes import ROUTES, Group, Target
+from nim.tasks_of_routes import Task, task_of, why_not
 
 
 def test_every_route_of_inference_has_a_task_or_is_for_any_model() -> None:

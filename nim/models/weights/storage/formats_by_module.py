@@ -1,4 +1,4 @@
-"""The storage format of each of a model's modules."""
+"""Look up a module's storage format among those that the quantization method gave, by configuration alone."""
 
 from collections.abc import Callable
 from dataclasses import field

@@ -1,4 +1,4 @@
-"""Keep assets in a directory: one file each, named by its id, and a record beside it."""
+"""Keep the assets that clients upload in a private directory: a file each, named by its id, and a record."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Backends as their file describes them: services with the same models, each with one or more replicas."""
+"""The services that a proxy spreads requests over, as its file has them: models and replicas of each."""
 
 from collections.abc import Mapping
 from dataclasses import field
