@@ -80,7 +80,7 @@ def test_events_arrive_while_the_engine_is_still_writing(service: Service, path:
     limit = {"max_output_tokens": 400} if path == "/v1/responses" else {"max_tokens": 400}
     body = json.dumps({"model": MODEL, "stream": True, "temperature": 0} | limit | STREAMS[path])
     # A gateway that collects leaves one read or two, each time. A busy machine merges many, but not always.
-    assert any(len(_reads(service.port, path, body)) >= 10 for _ in range(20))
+    assert any(len(_reads(service.port, path, body)) >= 4 for _ in range(20))
 
 
 def _reads(port: int, path: str, body: str) -> list[float]:
