@@ -1,7 +1,8 @@
 """Run a workflow: its steps and the parts of its answer, in the order in which they happen."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -11,7 +12,7 @@ from nim.agent.workflows.workflow import Workflow
 from nim.agent.workflows.workflow_context import Context, Request, WorkflowError
 from nim.frozen_dataclass import frozen_dataclass
 
-# A client that reads slowly holds up the workflow, instead of letting its steps fill the memory.
+# A client that reads slowly ends its run, instead of letting steps and parts fill the memory.
 MOST_WAITING = 100_000
 
 
@@ -43,14 +44,13 @@ class Runner:
         Closing this generator cancels the workflow.
         """
         queue: asyncio.Queue[Step | Part | None] = asyncio.Queue()
-        context = Context(request_id, headers, queue.put_nowait)
+        put = _put_into(queue)
+        context = Context(request_id, headers, put)
 
         async def work() -> None:
             try:
                 async for part in self._parts(request, context):
-                    queue.put_nowait(part)
-                    if queue.qsize() > MOST_WAITING:
-                        raise WorkflowError("the client reads too slowly")
+                    put(part)
             finally:
                 queue.put_nowait(None)
 
@@ -93,3 +93,19 @@ class Runner:
                     seen.append(part)
                     yield Part(value=part)
             span.output, span.usage = joined(seen), context.usage
+
+
+def _put_into(queue: "asyncio.Queue[Step | Part | None]") -> Callable[[Step | Part], None]:
+    """Return a function, for any thread, that adds to the queue; it raises WorkflowError if that is full."""
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def put(event: Step | Part) -> None:
+        if queue.qsize() >= MOST_WAITING:
+            raise WorkflowError("the client reads too slowly")
+        if threading.get_ident() == thread:
+            queue.put_nowait(event)
+            return
+        with suppress(RuntimeError):  # the loop has ended: nobody reads
+            loop.call_soon_threadsafe(queue.put_nowait, event)
+
+    return put

@@ -19,6 +19,7 @@ from tests.agent.scripted_engine import ScriptedEngine, Turn
 
 OWN = '''
 import asyncio
+import time
 from pathlib import Path
 
 def echo(request):
@@ -43,6 +44,37 @@ async def slow(request, context):
 
 def raises(request):
     raise ValueError("told to fail")
+
+def waits_for_go(request):
+    limit = time.monotonic() + 300 if request.text == "long" else time.monotonic() + 10
+    while not (Path(__file__).parent / "go").exists():
+        if time.monotonic() > limit:
+            return "late"
+        time.sleep(0.01)
+    return "in time"
+
+async def many_steps(request, context):
+    for _ in range(100):
+        with context.span("TOOL", "one of many"):
+            pass
+    (Path(__file__).parent / "runs").touch()
+
+def many_steps_of_a_thread(request, context):
+    asyncio.run(many_steps(request, context))
+
+def leaves(request):
+    raise SystemExit(3)
+
+def stops(request):
+    raise StopIteration(3)
+
+def tuple_keys(request):
+    return {("a", "b"): 1}
+
+def cycle(request=None):
+    value = []
+    value.append(value)
+    return value
 
 async def seen(request, context):
     return {"messages": list(request.messages), "headers": dict(request.headers)}
@@ -94,6 +126,7 @@ async def start(directory: Path) -> AsyncIterator[Start]:
             kind: str = "chat",
             *turns: Turn,
             functions: dict[str, Component] | None = None,
+            llms: dict[str, Component] | None = None,
             front_end: FrontEnd | None = None,
             jobs: Jobs | None = None,
             db_url: str | None = None,
@@ -109,6 +142,7 @@ async def start(directory: Path) -> AsyncIterator[Start]:
                 workflow=Component(kind=kind, options=options),
                 front_end=front_end or FrontEnd(),
                 functions=functions or {},
+                llms=llms or {},
                 jobs=jobs,
             )
             app = build_app(plan, f"unix:{engine_socket}", db_url)

@@ -14,11 +14,16 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One answer: its text in words, the calls it makes, and the seconds between its words."""
+    """One answer: its text in words, the calls it makes, the seconds between its words, and why it ended.
+
+    Another status than 200 is an error.
+    """
 
     text: str = ""
     calls: Sequence[tuple[str, str]] = ()
     interval: float = 0.0
+    reason: str = "stop"
+    status: int = 200
 
 
 @dataclass
@@ -43,6 +48,8 @@ class ScriptedEngine:
         self.requests.append(await request.json())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         turn = self.turns[min(len(self.requests), len(self.turns)) - 1]
+        if turn.status != 200:
+            return web.json_response({"error": {"message": "told to"}}, status=turn.status)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         try:
             await answer.prepare(request)
@@ -56,7 +63,7 @@ class ScriptedEngine:
                 await answer.write(_chunk({"tool_calls": [call]}))
                 rest = {"index": index, "function": {"arguments": arguments[3:]}}
                 await answer.write(_chunk({"tool_calls": [rest]}))
-            await answer.write(_chunk({}, "tool_calls" if turn.calls else "stop"))
+            await answer.write(_chunk({}, "tool_calls" if turn.calls else turn.reason))
             await answer.write(_event({"choices": [], "usage": USAGE}))
             await answer.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):

@@ -173,3 +173,17 @@ async def test_text_before_a_call_is_streamed_too(start: Start) -> None:
     assert "".join(texts) == "Let me see.It is late."
     _, whole = await agent.post("/chat", CHAT)
     assert whole["choices"][0]["message"]["content"] == "It is late."
+
+
+async def test_an_answer_that_the_engine_cut_says_so(start: Start) -> None:
+    agent = await start("chat", Turn(text="Hello to", reason="length"))
+    _, whole = await agent.post("/chat", CHAT)
+    assert whole["choices"][0]["finish_reason"] == "length"
+    events = await agent.events("/chat/stream", CHAT)
+    assert events[-2][1]["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
+
+
+@pytest.mark.parametrize(("engines", "status"), [(400, 422), (404, 422), (429, 503), (500, 503), (503, 503)])
+async def test_what_may_pass_is_503(start: Start, engines: int, status: int) -> None:
+    agent = await start("chat", Turn(status=engines))
+    assert (await agent.post("/chat", CHAT))[0] == status

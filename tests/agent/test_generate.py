@@ -3,9 +3,11 @@
 import asyncio
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from nim.agent import run_workflow
 from nim.plan import Component
 from tests.agent.conftest import Start
 from tests.agent.scripted_engine import USAGE, Turn
@@ -72,6 +74,9 @@ async def test_raw_steps_come_in_order_with_the_engines_usage(start: Start) -> N
     assert payload["usage_info"]["token_usage"] == USAGE
     assert payload["event_timestamp"] >= payload["span_event_timestamp"] > 0
     assert payload["data"]["output"] == "Hello to you"
+    data = {kind: json.loads(step["payload"])["data"] for kind, step in by_kind.items()}
+    assert data["LLM_START"]["input"] == [{"role": "user", "content": "Hello"}]
+    assert data["LLM_NEW_TOKEN"] == {"input": None, "output": None, "chunk": "you"}
     assert by_kind["LLM_END"]["parent_id"] == by_kind["WORKFLOW_START"]["id"]
     assert by_kind["WORKFLOW_END"]["parent_id"] == "root"
 
@@ -177,3 +182,65 @@ async def test_spans_nest(start: Start) -> None:
     assert all(earlier <= later for earlier, later in pairwise(stamps))
     (root,) = {step["id"] for step in steps if step["type"] == "WORKFLOW_START"}
     assert {step["parent_id"] for step in steps if not step["type"].startswith("WORKFLOW")} == {root}
+
+
+@pytest.mark.parametrize("name", ["many_steps", "many_steps_of_a_thread"])
+async def test_steps_that_nobody_reads_end_the_run(
+    start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(run_workflow, "MOST_WAITING", 0 if "thread" in name else 10)
+    agent = await start(f"own_workflows.{name}")
+    events = await agent.events("/generate/full", HELLO)
+    assert events[-1][1]["error"]["message"] == "the client reads too slowly"
+    assert not (directory / "runs").exists(), "the run went on"
+
+
+@pytest.mark.parametrize("name", ["tuple_keys", "cycle"])
+async def test_an_answer_that_is_no_json_ends_a_stream_with_an_error(start: Start, name: str) -> None:
+    agent = await start(f"own_workflows.{name}")
+    for path, end in (
+        ("/generate/full", []),
+        ("/generate/stream", []),
+        ("/chat/stream", [("data", "[DONE]")]),
+    ):
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+        events = await agent.events(path, body)
+        errors = [event for event in events if "error" in event[1]]
+        assert events[-1 - len(end) :] == [*errors, *end]
+        assert errors[0][1]["error"]["details"] in ("TypeError", "ValueError")
+
+
+async def test_half_a_surrogate_pair_is_sent_as_it_came(start: Start) -> None:
+    agent = await start("own_workflows.echo")
+    content = [{"type": "text", "text": "a\ud800"}]
+    body = json.dumps({"messages": [{"role": "user", "content": content}]})
+    for path in ("/generate/full", "/chat/stream"):
+        headers = {"Content-Type": "application/json"}
+        async with agent.session.post(f"http://agent{path}", data=body, headers=headers) as answer:
+            text = await answer.text()
+        assert '"a\\ud800"' in text
+        assert "error" not in text
+
+
+async def test_many_errors_are_answered_in_short(start: Start) -> None:
+    agent = await start("own_workflows.echo")
+    bad = {"role": "user", "content": 1}
+    status, answer = await agent.post("/generate", {"messages": [bad] * 1000})
+    assert (status, {problem["loc"][2] for problem in answer["detail"]}) == (422, {0})
+    good = [{"role": "user", "content": "a"}]
+    for key in ("k" * 1000, "\ud800"):
+        biases = {f"{key}{number}": "x" for number in range(1000)}
+        text = json.dumps({"messages": good, "logit_bias": biases})
+        headers = {"Content-Type": "application/json"}
+        status, answer = await agent.call("POST", "/chat", data=text, headers=headers)
+        assert (status, len(json.dumps(answer)) < 10_000) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("leaves", "RuntimeError: SystemExit(3)"), ("stops", "RuntimeError: StopIteration: 3")],
+)
+async def test_a_plain_function_ends_only_itself(start: Start, name: str, message: str) -> None:
+    agent = await start(f"own_workflows.{name}")
+    status, answer = await agent.post("/generate", HELLO)
+    assert (status, answer["message"]) == (422, message)

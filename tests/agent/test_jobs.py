@@ -11,7 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from distributed import Scheduler
 
+from nim.agent.jobs import job_runner
+from nim.agent.jobs.job_runner import JobRunner
 from nim.agent.jobs.job_store import JobStore
 from nim.plan import Jobs
 from tests.agent.conftest import Agent, Start
@@ -204,3 +207,75 @@ def test_dask_is_not_imported_before_the_first_job(directory: Path) -> None:
         "sys.exit('distributed' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_an_output_that_is_no_json_is_a_failure(start: Start, directory: Path) -> None:
+    agent = await start("own_workflows.tuple_keys", jobs=THREADS, db_url=url(directory))
+    _, state = await agent.post("/generate/async", {"input_message": "a", "sync_timeout": 60})
+    assert state["status"] == "failure"
+    assert state["error"].startswith("TypeError: keys must be str")
+
+
+async def test_a_plain_function_that_hangs_does_not_hold_up_its_job(start: Start, directory: Path) -> None:
+    agent = await start(
+        "own_workflows.waits_for_go", jobs=THREADS, db_url=url(directory), time_limit_seconds=1
+    )
+    try:
+        await agent.post("/generate/async", {"input_message": "long", "job_id": "one"})
+        assert "time_limit_seconds" in (await ended(agent, "one"))["error"]
+    finally:
+        (directory / "go").touch()
+
+
+async def test_a_job_cancelled_while_the_cluster_starts_does_not_run(
+    start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on, connect = asyncio.Event(), asyncio.Event(), JobRunner._connect
+
+    async def connect_late(runner: JobRunner) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await connect(runner)
+
+    monkeypatch.setattr(JobRunner, "_connect", connect_late)
+    agent = await start("own_workflows.slow", jobs=THREADS, db_url=url(directory))
+    body = {"input_message": "0.1", "job_id": "one"}
+    await agent.post("/generate/async", body)
+    await asyncio.wait_for(asked.wait(), 60)
+    assert (await agent.call("DELETE", "/generate/async/job/one"))[1]["status"] == "interrupted"
+    go_on.set()
+    await agent.post("/generate/async", {**body, "sync_timeout": 60})
+    assert not (directory / "runs").exists()
+    assert (await ended(agent, "one"))["error"] == "cancelled"
+
+
+@pytest.mark.parametrize("bound", ["MOST_WAITING", "MOST_WAITING_BYTES"])
+async def test_too_many_jobs_are_503(
+    start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(job_runner, bound, 0 if bound == "MOST_WAITING" else 40)
+    jobs = Jobs(max_concurrent=1, workers="threads")
+    agent = await start("own_workflows.waits_for_go", jobs=jobs, db_url=url(directory))
+    first = {"input_message": "long", "job_id": "first"}
+    assert (await agent.post("/generate/async", first))[0] == 202
+    second = {"input_message": "a", "job_id": "second"}
+    async with agent.session.post("http://agent/generate/async", json=second) as answer:
+        assert (answer.status, int(answer.headers["Retry-After"]) > 0) == (503, True)
+    assert (await agent.call("GET", "/generate/async/job/second"))[0] == 404
+    assert (await agent.post("/generate/async", first))[0] == 200
+    (directory / "go").touch()
+    await agent.post("/generate/async", {**first, "sync_timeout": 60})
+    assert (await agent.post("/generate/async", second))[0] == 202
+    assert (await ended(agent, "second"))["status"] == "success"
+
+
+async def test_a_scheduler_without_workers_is_a_failure(
+    start: Start, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_runner, "SLACK_SECONDS", 0.5)
+    async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+        jobs = Jobs(max_concurrent=1, scheduler_address=scheduler.address)
+        agent = await start("own_workflows.echo", jobs=jobs, db_url=url(directory), time_limit_seconds=0.5)
+        await agent.post("/generate/async", {"input_message": "a", "job_id": "one"})
+        state = await ended(agent, "one")
+        assert (state["status"], state["error"]) == ("failure", "TimeoutError: the scheduler has no workers")

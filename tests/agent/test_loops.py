@@ -102,3 +102,25 @@ async def test_a_tool_is_a_step_with_input_and_output(start: Start) -> None:
     assert payload["data"]["output"] == "The sum of 4 and 4 is 8"
     shown = [v for n, v in await agent.events("/generate/stream", QUESTION) if n == "intermediate_data"]
     assert all(step["name"] in ("a-model", "Tool: calculator_add") for step in shown)
+
+
+async def test_stop_words_of_the_file_go_with_those_of_the_loop(start: Start) -> None:
+    llms = {"local": Component(kind="nim", options={"stop": "END"})}
+    agent = await start("react", Turn(text="Final Answer: 8"), llms=llms, **OPTIONS)
+    assert (await agent.post("/generate", QUESTION))[0] == 200
+    assert agent.engine.requests[-1]["stop"] == ["END", "\nObservation:"]
+    body = {"messages": [{"role": "user", "content": "a"}], "stop": ["MINE"]}
+    assert (await agent.post("/chat", body))[0] == 200
+    assert agent.engine.requests[-1]["stop"] == ["MINE", "\nObservation:"]
+
+
+async def test_a_result_that_is_no_json_is_for_the_model(start: Start) -> None:
+    agent = await start(
+        "tool_calling",
+        Turn(calls=[("bad", "{}")]),
+        Turn(text="ok"),
+        functions={"bad": Component(kind="own_workflows.cycle")},
+        tool_names=["bad"],
+    )
+    assert (await agent.post("/generate", QUESTION))[0] == 200
+    assert agent.engine.requests[-1]["messages"][-1]["content"].startswith("Error: ValueError: Circular")

@@ -17,7 +17,7 @@ from nim.agent.api.wait_for_client import while_connected
 from nim.agent.run_workflow import Part, Runner
 from nim.agent.steps.step import Step
 from nim.agent.steps.steps_as_markdown import markdown_step
-from nim.agent.workflows.workflow_context import Context, WorkflowError
+from nim.agent.workflows.workflow_context import Context
 from nim.plan import FrontEnd
 
 
@@ -57,9 +57,14 @@ def _completion(text: str, context: Context, model: str) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": context.model or model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": _reason(context)}],
         "usage": _usage(context, text),
     }
+
+
+def _reason(context: Context) -> str:
+    """Return why the answer ended: `length` if the engine cut its last one, else `stop`."""
+    return "length" if context.finish_reason == "length" else "stop"
 
 
 def _usage(context: Context, text: str) -> dict[str, int]:
@@ -93,10 +98,10 @@ async def _chunks(runner: Runner, body: ChatBody, request: Request, model: str) 
                 elif isinstance(event, Step) and (shown := markdown_step(event)):
                     yield intermediate_data(shown)
                 elif isinstance(event, Context):
-                    yield data(frame | _choice(delta, "stop"))
+                    yield data(frame | _choice(delta, _reason(event)))
                     if body.wants_usage:
                         yield data(frame | {"choices": [], "usage": _usage(event, "".join(texts))})
-    except WorkflowError as error:
+    except Exception as error:  # also what cannot be encoded
         yield data({"error": {**workflow_error(error), "type": "workflow_error"}})
     yield DONE
 

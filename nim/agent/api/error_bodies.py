@@ -1,5 +1,6 @@
 """Errors of the agent: FastAPI's `detail` for what was sent, `code` and `message` for the workflow."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -8,16 +9,28 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
 from nim.agent.api.wait_for_client import GONE_STATUS, ClientGone
+from nim.agent.encodable import encodable
 from nim.agent.workflows.workflow_context import WorkflowError
 
+MOST_PROBLEMS = 20
+MOST_NAME_CHARACTERS = 100
+MOST_TEXT_CHARACTERS = 500
 
-def workflow_error(error: WorkflowError) -> dict[str, Any]:
+
+def workflow_error(error: Exception) -> dict[str, Any]:
     """Return the body that says why a workflow failed; `details` is the exception's class."""
+    text = str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}"
     return {
         "code": "workflow_error",
-        "message": str(error),
+        "message": encodable(text),
         "details": type(error.__cause__ or error).__name__,
     }
+
+
+def _problem(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client is told of one error; names of fields in it are the client's own."""
+    loc = [encodable(p[:MOST_NAME_CHARACTERS]) if isinstance(p, str) else p for p in error["loc"]]
+    return {"loc": loc, "msg": encodable(error["msg"][:MOST_TEXT_CHARACTERS]), "type": error["type"]}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -25,7 +38,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [{name: one[name] for name in ("loc", "msg", "type")} for one in error.errors()]
+        problems = [_problem(one) for one in error.errors()[:MOST_PROBLEMS]]
         return JSONResponse({"detail": problems}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
 
     @app.exception_handler(ClientGone)

@@ -15,7 +15,7 @@ from nim.agent.run_workflow import Part, Runner
 from nim.agent.steps.filter_steps import step_filter
 from nim.agent.steps.step import Step, raw_step
 from nim.agent.steps.steps_as_markdown import markdown_step
-from nim.agent.workflows.workflow_context import Context, WorkflowError
+from nim.agent.workflows.workflow_context import Context
 
 Translate = Callable[[Step], dict[str, Any] | None]
 
@@ -68,5 +68,5 @@ async def _events(
                     yield data(enveloped(event.value))
                 elif isinstance(event, Step) and (shown := translate(event)):
                     yield intermediate_data(shown)
-    except WorkflowError as error:
+    except Exception as error:  # also what cannot be encoded
         yield data({"error": workflow_error(error)})

@@ -13,6 +13,7 @@ from nim.agent.jobs.job_runner import JobRunner
 from nim.agent.jobs.job_store import ACTIVE, JobStore, expires_at
 
 ACCEPTED = 202
+RETRY_SECONDS = 10
 
 
 def job_router(path: str, store: JobStore, runner: JobRunner) -> APIRouter:
@@ -24,6 +25,9 @@ def job_router(path: str, store: JobStore, runner: JobRunner) -> APIRouter:
     async def submit(body: AsyncGenerateBody, request: Request, response: Response) -> Any:
         """Run the workflow as a job: 202 with its id; 200 with its state if it is known or has finished."""
         job_id = body.job_id or str(uuid.uuid4())
+        if runner.is_full and await store.find(job_id) is None:
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            raise HTTPException(503, "too many jobs wait", headers=retry)
         new = await store.add(job_id, body.expiry_seconds)
         if new:
             asked = body.request(workflow_headers(request.headers))
@@ -32,6 +36,7 @@ def job_router(path: str, store: JobStore, runner: JobRunner) -> APIRouter:
                 job_id,
                 {"messages": asked.messages, "options": asked.options, "headers": asked.headers},
                 run,
+                size=len(await request.body()),
             )
         if body.sync_timeout:
             await runner.wait(job_id, body.sync_timeout)

@@ -1,6 +1,6 @@
 """The bodies of requests, with their bounds; FastAPI answers 422 and names the field."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,9 @@ MOST_ID_CHARACTERS = 255
 # They say how the request runs, not what it asks.
 _RESERVED = frozenset({"input_message", "job_id", "sync_timeout", "expiry_seconds"})
 
+# The first wrong item is named, not each of a million.
+Objects = Annotated[list[dict[str, Any]], Field(fail_fast=True)]
+
 
 class MessageBody(BaseModel):
     """A message as OpenAI has it; parts of its content and other fields pass as they are."""
@@ -17,7 +20,7 @@ class MessageBody(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | Objects | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
@@ -26,13 +29,16 @@ class MessageBody(BaseModel):
         return self
 
 
+Messages = Annotated[list[MessageBody], Field(min_length=1, fail_fast=True)]
+
+
 class GenerateBody(BaseModel):
     """The input of a workflow: either a text alone, or messages, beside which other fields may be."""
 
     model_config = ConfigDict(extra="allow")
 
     input_message: str | None = None
-    messages: list[MessageBody] | None = Field(None, min_length=1)
+    messages: Messages | None = None
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
@@ -65,7 +71,7 @@ class ChatBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: list[MessageBody] = Field(min_length=1)
+    messages: Messages
     model: str | None = None
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, float] | None = None
@@ -78,12 +84,12 @@ class ChatBody(BaseModel):
     response_format: dict[str, Any] | None = None
     seed: int | None = None
     service_tier: Literal["auto", "default"] | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    tools: list[dict[str, Any]] | None = None
+    tools: Objects | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = True
     user: str | None = None

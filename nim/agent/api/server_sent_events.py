@@ -16,12 +16,17 @@ DONE = "data: [DONE]\n\n"
 
 def data(value: Any) -> str:
     """Return the event of a result."""
-    return f"data: {json.dumps(value, ensure_ascii=False, default=str)}\n\n"
+    return f"data: {_json(value)}\n\n"
 
 
 def intermediate_data(value: Any) -> str:
     """Return the event of a step."""
-    return f"intermediate_data: {json.dumps(value, ensure_ascii=False, default=str)}\n\n"
+    return f"intermediate_data: {_json(value)}\n\n"
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON in ASCII, which can be sent whatever the texts in it have."""
+    return json.dumps(value, default=str)
 
 
 def event_stream(events: AsyncGenerator[str, None]) -> StreamingResponse:

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d{1,300}(?:\.\d{1,300})?")
+# Digits with commas between them are one number, 1,000, or several, 1,2.
+_NUMBERS = re.compile(r"(?<![\w.])-?(?:\d+(?:,\d+)*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:[.eE].*)?")
+_MINUS = re.compile(r"(?<=\d)\s*-\s*(?=[\d.])")
+MOST_CHARACTERS = 300
 
 
 def calculator_add(text: str) -> str:
     """Add all numbers in a text such as "4 + 4"."""
-    values = _numbers(text)
+    values = _numbers(_MINUS.sub(" -", text))
     return f"The sum of {_listed(values)} is {_shown(math.fsum(values))}"
 
 
 def calculator_subtract(text: str) -> str:
     """Subtract the second of the two numbers in a text from the first, such as in "9 - 4"."""
-    first, second = _two(text)
+    first, second = _two(_MINUS.sub(" - ", text))
     return f"The difference of {_listed((first, second))} is {_shown(first - second)}"
 
 
@@ -61,12 +65,22 @@ BUILT_IN: dict[str, Callable[..., str]] = {
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    """Return the numbers in a text; ValueError for fewer than two. A minus behind a number subtracts."""
-    spaced = re.sub(r"(?<=\d)-(?=\d)", " - ", text)
-    values = tuple(float(number) for number in _NUMBER.findall(spaced))
-    if len(values) < 2:
-        raise ValueError(f"expected two numbers, found {len(values)}")
-    return values
+    """Return the numbers in a text; ValueError for fewer than two, or one that is too long or too large.
+
+    A minus between two digits is none of a number.
+    """
+    found = _NUMBERS.findall(re.sub(r"(?<=\d)-(?=\d)", " - ", text))
+    numbers = [one for run in found for one in _apart(run)]
+    if longest := max((len(one) for one in numbers if len(one) > MOST_CHARACTERS), default=0):
+        raise ValueError(f"a number of {longest} characters is too long: at most {MOST_CHARACTERS}")
+    if len(numbers) < 2:
+        raise ValueError(f"expected two numbers, found {len(numbers)}")
+    return tuple(float(one) for one in numbers)
+
+
+def _apart(run: str) -> list[str]:
+    """Return the numbers in digits with commas between them: groups of three are one number."""
+    return [run.replace(",", "")] if _GROUPED.fullmatch(run) else run.split(",")
 
 
 def _two(text: str) -> tuple[float, float]:
@@ -78,7 +92,9 @@ def _two(text: str) -> tuple[float, float]:
 
 
 def _shown(value: float) -> str:
-    """Return a number as people write it: 8, not 8.0."""
+    """Return a number as people write it: 8, not 8.0; ValueError for one that has no such form."""
+    if not math.isfinite(value):
+        raise ValueError("a number or the result is too large")
     return f"{value:.15g}"
 
 

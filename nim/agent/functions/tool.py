@@ -1,6 +1,5 @@
 """A function that a model can call: its name, description, parameters, and the call itself."""
 
-import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from nim.agent.run_in_thread import run_in_thread
 from nim.agent.workflows.workflow_context import Context
 from nim.frozen_dataclass import frozen_dataclass
 
@@ -46,7 +46,7 @@ def tool_of(name: str, function: Callable[..., Any], description: str | None = N
         values = {field: getattr(given, field) for field in model.model_fields}
         if inspect.iscoroutinefunction(function):
             return await function(**values)
-        return await asyncio.to_thread(function, **values)
+        return await run_in_thread(function, **values)
 
     text = description or inspect.getdoc(function) or name
     return Tool(name=name, description=text, parameters=_schema_of(model), call=call)
@@ -95,10 +95,10 @@ async def _result(tool: Tool | None, name: str, arguments: Any) -> str:
         return f"Error: the arguments of {name} must be a JSON object, as in {json.dumps(tool.parameters)}"
     try:
         result = await tool.call(arguments)
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return f"Error: cannot call {name}: {problems}"
     except Exception as error:  # whatever a person's function raises is for the model to handle
         return f"Error: {type(error).__name__}: {error}"
-    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
     return text[:MOST_RESULT_CHARACTERS]

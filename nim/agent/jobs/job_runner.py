@@ -4,13 +4,16 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nim.agent.encodable import encodable
 from nim.agent.jobs.job_store import ACTIVE, FAILURE, INTERRUPTED, RUNNING, SUBMITTED, SUCCESS, JobStore
+from nim.agent.workflows.build_workflow import time_limit_seconds
+from nim.frozen_dataclass import frozen_dataclass
 from nim.plan import AgentPlan, Jobs
 
 if TYPE_CHECKING:
@@ -21,6 +24,19 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 30
 CLOSE_SECONDS = 2
 MOST_ELSEWHERE = 10_000
+MOST_WAITING = 1000
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+# Behind the time limit of a workflow, which its worker enforces.
+SLACK_SECONDS = 60
+
+
+@frozen_dataclass
+class _Run:
+    """A job that has not ended: the event of Dask that cancels it, and the size of its request."""
+
+    task: asyncio.Task[None]
+    cancel_event: str
+    size: int
 
 
 class JobRunner:
@@ -30,41 +46,50 @@ class JobRunner:
         self._plan, self._jobs, self._store = asdict(plan), jobs, store
         self._address, self._key = address, key
         # A scheduler elsewhere has its own limits.
-        most = jobs.max_concurrent if jobs.scheduler_address is None else MOST_ELSEWHERE
-        self._places = asyncio.Semaphore(most)
+        self._most = jobs.max_concurrent if jobs.scheduler_address is None else MOST_ELSEWHERE
+        self._places = asyncio.Semaphore(self._most)
+        self._longest_seconds = time_limit_seconds(plan) + SLACK_SECONDS
         self._starting = asyncio.Lock()
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, _Run] = {}
 
-    def submit(self, job_id: str, request: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-        """Begin a job that is in the store; it goes on without its client."""
-        task = asyncio.create_task(self._run(job_id, request, {**run, "cancel_event": _event_of(job_id)}))
-        self._tasks[job_id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
+    @property
+    def is_full(self) -> bool:
+        """Return whether no further job may wait; those that run count as well."""
+        size = sum(run.size for run in self._runs.values())
+        return len(self._runs) >= self._most + MOST_WAITING or size >= MOST_WAITING_BYTES
+
+    def submit(self, job_id: str, request: Mapping[str, Any], run: Mapping[str, Any], size: int) -> None:
+        """Begin a job that is in the store; it goes on without its client. `size`: its bytes in memory."""
+        cancel_event = f"nim-agent-cancel-{uuid.uuid4()}"  # servers may share a scheduler, and ids of jobs
+        task = asyncio.create_task(self._run(job_id, request, {**run, "cancel_event": cancel_event}))
+        self._runs[job_id] = _Run(task=task, cancel_event=cancel_event, size=size)
+        task.add_done_callback(lambda _: self._runs.pop(job_id, None))
 
     async def wait(self, job_id: str, seconds: float) -> None:
         """Return once a job has finished, at the latest after `seconds`."""
-        if task := self._tasks.get(job_id):
-            await asyncio.wait({task}, timeout=seconds)
+        if run := self._runs.get(job_id):
+            await asyncio.wait({run.task}, timeout=seconds)
 
     async def cancel(self, job_id: str) -> bool:
         """Interrupt a job that has not finished; return whether there was one."""
         if not await self._store.change(job_id, ACTIVE, INTERRUPTED, error="cancelled"):
             return False
-        if self._client:
+        run = self._runs.get(job_id)
+        if run and self._client:
             from distributed import Event
 
-            event: Any = Event(_event_of(job_id), client=self._client)
+            event: Any = Event(run.cancel_event, client=self._client)
             await event.set()
         return True
 
     async def close(self) -> None:
         """Stop the tasks, the connection and the cluster."""
-        for task in list(self._tasks.values()):
-            task.cancel()
+        for run in list(self._runs.values()):
+            run.task.cancel()
             with suppress(asyncio.CancelledError, Exception):
-                await task
+                await run.task
         for one in (self._client, self._cluster):
             with suppress(Exception):  # what does not close in time ends with the process
                 await asyncio.wait_for(one.close(), CLOSE_SECONDS) if one else None
@@ -77,26 +102,40 @@ class JobRunner:
             async with self._places:
                 if not await self._store.change(job_id, (SUBMITTED,), RUNNING):
                     return  # cancelled while it waited
-                client = await self._connected()
-                future = client.submit(
-                    module.run_job,
-                    self._plan,
-                    self._address,
-                    self._key,
-                    request,
-                    run,
-                    key=str(uuid.uuid4()),
-                    pure=False,
-                )
-                result = await future
-        except Exception as error:  # Dask's own, or a worker that was lost
+                result = await self._result(job_id, module.run_job, request, run)
+            if result is None:
+                return  # cancelled while the cluster started
+            if "error" in result:
+                await self._store.change(job_id, ACTIVE, FAILURE, error=encodable(result["error"]))
+            else:
+                await self._store.change(job_id, ACTIVE, SUCCESS, output=_text(result["output"]))
+        except Exception as error:  # Dask's own, a worker that was lost, or an output that is no JSON
             log.warning("job lost: %r", error)
-            await self._store.change(job_id, ACTIVE, FAILURE, error=f"{type(error).__name__}: {error}")
-            return
-        if "error" in result:
-            await self._store.change(job_id, ACTIVE, FAILURE, error=result["error"])
-        else:
-            await self._store.change(job_id, ACTIVE, SUCCESS, output=_text(result["output"]))
+            text = encodable(f"{type(error).__name__}: {error}")
+            await self._store.change(job_id, ACTIVE, FAILURE, error=text)
+
+    async def _result(
+        self, job_id: str, run_job: Any, request: Mapping[str, Any], run: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Return what the worker returns; None if the job was cancelled before there was a connection.
+
+        TimeoutError if there is no worker at the end of a time in which the job should have ended.
+        """
+        client: Any = await self._connected()
+        row = await self._store.find(job_id)
+        if row is None or row["status"] != RUNNING:
+            return None
+        given = (self._plan, self._address, self._key, request, run)
+        future: Awaitable[Any] = client.submit(run_job, *given, key=str(uuid.uuid4()), pure=False)
+        waiting = asyncio.ensure_future(future)
+        try:
+            while not (await asyncio.wait({waiting}, timeout=self._longest_seconds))[0]:
+                if not await client.nthreads():
+                    raise TimeoutError("the scheduler has no workers")
+            result: Mapping[str, Any] = waiting.result()
+            return result
+        finally:
+            waiting.cancel()
 
     async def _connected(self) -> "Client":
         """Return the connection to Dask; the first job starts the cluster, while others wait."""
@@ -128,8 +167,3 @@ class JobRunner:
 def _text(output: Any) -> str:
     """Return an answer as JSON text, in the envelope of generate."""
     return json.dumps(output if isinstance(output, dict) else {"value": output}, default=str)
-
-
-def _event_of(job_id: str) -> str:
-    """Return the name of the event that cancels a job."""
-    return f"nim-agent-cancel-{job_id}"

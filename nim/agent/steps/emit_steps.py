@@ -25,15 +25,15 @@ class Span:
 
     def token(self, chunk: str) -> None:
         """Emit the step of one piece of a model's text."""
-        self._step("NEW_TOKEN", chunk=chunk)
+        self._step("NEW_TOKEN", chunk=chunk)  # without the input: each would repeat the whole prompt
 
     def start(self) -> None:
         """Emit the step of the start."""
-        self._step("START")
+        self._step("START", input=self._input)
 
     def end(self) -> None:
         """Emit the step of the end, with output and usage."""
-        self._step("END", output=self.output, usage=self.usage)
+        self._step("END", input=self._input, output=self.output, usage=self.usage)
 
     def _step(self, moment: str, **more: Any) -> None:
         self._emit(
@@ -44,7 +44,6 @@ class Span:
                 parent_id=self.parent_id,
                 timestamp=time.time(),
                 span_timestamp=self._began,
-                input=self._input,
                 llm_calls=self.llm_calls,
                 seconds_between_calls=self.seconds_between_calls,
                 **more,

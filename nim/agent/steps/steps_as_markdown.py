@@ -12,8 +12,8 @@ _PREFIXES = {"LLM": "", "TOOL": "Tool: "}
 def markdown_step(step: Step) -> dict[str, Any] | None:
     """Return the object of a step with a Markdown payload; None for a step that is not shown.
 
-    Shown are starts and ends of the model's calls and of tools. Single tokens are not: each would repeat the
-    whole prompt.
+    Shown are starts and ends of the model's calls and of tools. Single tokens are not: the
+    answer has them.
     """
     category, _, moment = step.event_type.partition("_")
     if category not in _PREFIXES or moment not in ("START", "END"):

@@ -69,6 +69,11 @@ class EngineModel:
             ),
         )
 
+    @property
+    def stops(self) -> list[str]:
+        """Return the file's stop words as a list."""
+        return listed_stops(self._options.get("stop"))
+
     async def close(self) -> None:
         """Close the connections to the engine."""
         await self._client.close()
@@ -100,17 +105,26 @@ class EngineModel:
                         if chunk.usage:
                             span.usage = _usage(chunk.usage)
                             context.add_usage(span.usage)
+                        if chunk.choices and chunk.choices[0].finish_reason:
+                            context.finish_reason = chunk.choices[0].finish_reason
                         if chunk.choices and (piece := _read(chunk.choices[0].delta, reply)):
                             span.output = reply.text
                             span.token(piece)
                             yield piece
-            except openai.APIConnectionError as error:
-                raise EngineUnreachable(f"cannot reach the engine: {error.__cause__ or error}") from error
             except openai.APIError as error:
-                raise WorkflowError(f"the engine refused the request: {error.message}") from error
+                raise _failure(error) from error
             except httpx2.HTTPError as error:
                 raise EngineUnreachable(f"the engine broke its answer off: {error!r}") from error
             span.output = reply.text or [call.as_message() for call in reply.calls.values()]
+
+
+def _failure(error: openai.APIError) -> WorkflowError:
+    """Return what a workflow raises: EngineUnreachable for what may pass."""
+    if isinstance(error, openai.APIConnectionError):
+        return EngineUnreachable(f"cannot reach the engine: {error.__cause__ or error}")
+    if isinstance(error, openai.APIStatusError) and (error.status_code >= 500 or error.status_code == 429):
+        return EngineUnreachable(f"the engine cannot answer now ({error.status_code}): {error.message}")
+    return WorkflowError(f"the engine refused the request: {error.message}")
 
 
 def _read(delta: Any, reply: Reply) -> str:
@@ -124,6 +138,11 @@ def _read(delta: Any, reply: Reply) -> str:
     piece = delta.content or ""
     reply.text += piece
     return piece
+
+
+def listed_stops(stop: str | Sequence[str] | None) -> list[str]:
+    """Return stop words, which may be one text or a list of them, as a list."""
+    return [stop] if isinstance(stop, str) else list(stop or ())
 
 
 def _usage(usage: Any) -> dict[str, int]:

@@ -1,11 +1,11 @@
 """Workflows and functions that a person wrote, named by a dotted path."""
 
-import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from importlib import import_module
 from typing import Any
 
+from nim.agent.run_in_thread import run_in_thread
 from nim.agent.workflows.workflow_context import Context, Request
 from nim.errors import SettingsError
 
@@ -34,7 +34,7 @@ class OwnWorkflow:
             return joined([part async for part in self.parts(request, context)])
         if inspect.iscoroutinefunction(self._function):
             return await self._call(request, context)
-        return await asyncio.to_thread(self._call, request, context)
+        return await run_in_thread(self._call, request, context)
 
     async def parts(self, request: Request, context: Context) -> AsyncGenerator[Any, None]:
         """Yield what the generator yields; of another function its result."""

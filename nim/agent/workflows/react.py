@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from nim.agent.functions.tool import Tool, use_tool
-from nim.agent.workflows.engine_model import EngineModel, Reply
+from nim.agent.workflows.engine_model import EngineModel, Reply, listed_stops
 from nim.agent.workflows.tool_calling import too_many
 from nim.agent.workflows.workflow_context import Context, Message, Request
 
@@ -73,10 +73,11 @@ class React:
         An answer that is not in the form is returned as it is once the model was told so `retries` times.
         """
         messages: list[Message] = [{"role": "system", "content": self._prompt}, *request.messages]
+        stops = listed_stops(request.options.get("stop")) or self._model.stops
         told = 0
         for _ in range(self._most):
             reply = Reply()
-            options = {**request.options, "stop": [*_stops(request), _STOP]}
+            options = {**request.options, "stop": [*stops, _STOP]}
             async for _piece in self._model.ask(messages, context, reply, options=options):
                 pass
             messages.append({"role": "assistant", "content": reply.text})
@@ -95,12 +96,6 @@ class React:
             else:
                 return reply.text.strip()
         raise too_many(self._most)
-
-
-def _stops(request: Request) -> list[str]:
-    """Return the client's own stop words as a list."""
-    stop = request.options.get("stop") or []
-    return [stop] if isinstance(stop, str) else list(stop)
 
 
 def _arguments(text: str, tool: Tool | None) -> Any:

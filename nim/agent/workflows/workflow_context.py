@@ -20,7 +20,7 @@ class WorkflowError(Exception):
 
 
 class EngineUnreachable(WorkflowError):
-    """The engine does not answer, which may pass."""
+    """The engine does not answer, or cannot now, which may pass."""
 
     status = 503
 
@@ -48,7 +48,10 @@ class Request:
 
 
 class Context:
-    """One run: `emit` takes its steps, `headers` go with each request to the engine, `usage` is the sum."""
+    """One run: `emit` takes its steps, `headers` go with each request to the engine, `usage` is the sum.
+
+    `finish_reason`: the engine's, of its last answer.
+    """
 
     def __init__(
         self, request_id: str, headers: Mapping[str, str], emit: Callable[[Step], None] = lambda _: None
@@ -56,6 +59,7 @@ class Context:
         self.request_id, self.headers = request_id, headers
         self.usage: dict[str, int] | None = None
         self.model: str | None = None
+        self.finish_reason: str | None = None
         self.llm_calls = 0
         self._emit = emit
         self._last_call = time.monotonic()
