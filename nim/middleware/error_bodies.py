@@ -18,6 +18,11 @@ def refusal(status: HTTPStatus, message: str, code: str, request_id: str | None 
     return web.Response(status=status, body=body, content_type="application/json")
 
 
+def refused(request: web.Request, status: HTTPStatus, message: str, code: str) -> web.Response:
+    """Return an aiohttp Response with an error in OpenAI's JSON shape, and the id of its request."""
+    return refusal(status, message, code, request.headers.get("X-Request-Id"))
+
+
 @web.middleware
 async def in_openai_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Return the handler's answer; turn exceptions into JSON errors with the request id (middleware)."""

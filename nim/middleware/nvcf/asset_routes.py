@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from nim.middleware.error_bodies import refusal
+from nim.middleware.error_bodies import refused
 from nim.middleware.nvcf.uploaded_assets import MOST_WORDS, UPLOAD_SECONDS, Asset, AssetStore, StoreFull
 from nim.plan import ASSETS_DIR, Plan
 from nim.routes import ASSET, ASSET_UPLOAD, ASSETS
@@ -38,7 +38,7 @@ async def _create(request: web.Request) -> web.Response:
         isinstance(word, str) and 0 < len(word) <= MOST_WORDS and word.isprintable() for word in words
     ):
         message = "cannot take the asset: expected a JSON object with the texts contentType and description"
-        return _refused(request, HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_asset")
+        return refused(request, HTTPStatus.UNPROCESSABLE_ENTITY, message, "invalid_asset")
     try:
         asset = request.app[STORE].create(*map(str, words))
     except StoreFull:
@@ -78,19 +78,19 @@ async def _upload(request: web.Request) -> web.Response:
     store, asset_id = request.app[STORE], request.match_info["asset_id"]
     if not store.may_upload(asset_id, request.query.get("expires", ""), request.query.get("signature", "")):
         message = "cannot take the upload: the address is not one of this service, or its time is over"
-        return _refused(request, HTTPStatus.FORBIDDEN, message, "invalid_signature")
+        return refused(request, HTTPStatus.FORBIDDEN, message, "invalid_signature")
     asset = store.get(asset_id)
     if asset is None:
         return _missing(request)
     if fault := _other_than_announced(request, asset):
-        return _refused(request, HTTPStatus.BAD_REQUEST, fault, "invalid_asset")
+        return refused(request, HTTPStatus.BAD_REQUEST, fault, "invalid_asset")
     try:
         await store.upload(asset, request.content.iter_chunked(_CHUNK_BYTES))
     except StoreFull:
         return _full(request)
     except OSError as error:
         message = f"cannot keep the asset: {error.strerror}"
-        return _refused(request, HTTPStatus.INSUFFICIENT_STORAGE, message, "assets_full")
+        return refused(request, HTTPStatus.INSUFFICIENT_STORAGE, message, "assets_full")
     return web.Response()
 
 
@@ -106,15 +106,10 @@ def _other_than_announced(request: web.Request, asset: Asset) -> str | None:
 def _missing(request: web.Request) -> web.Response:
     """Return the answer about an asset that is not there."""
     message = f"cannot find the asset {request.match_info['asset_id'][:60]}"
-    return _refused(request, HTTPStatus.NOT_FOUND, message, "not_found")
+    return refused(request, HTTPStatus.NOT_FOUND, message, "not_found")
 
 
 def _full(request: web.Request) -> web.Response:
     """Return the answer to what there is no room for."""
     message = "cannot take the asset: there is no room (NIM_ASSETS_MAX_SIZE); DELETE removes one"
-    return _refused(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "assets_full")
-
-
-def _refused(request: web.Request, status: HTTPStatus, message: str, code: str) -> web.Response:
-    """Return an error in OpenAI's shape."""
-    return refusal(status, message, code, request.headers.get("X-Request-Id"))
+    return refused(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "assets_full")

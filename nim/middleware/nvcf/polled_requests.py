@@ -11,10 +11,10 @@ from http import HTTPStatus
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from nim.frozen_dataclass import frozen_dataclass
-from nim.middleware.error_bodies import refusal
+from nim.middleware.error_bodies import refusal, refused
 from nim.middleware.upstream_clients import UPSTREAMS
 from nim.plan import Plan
-from nim.routes import CHAT, NVCF_STATUS_ROUTES
+from nim.routes import CHAT, NVCF_STATUS_ROUTES, READY
 
 POLL_HEADER, ID_HEADER, STATUS_HEADER = "NVCF-POLL-SECONDS", "NVCF-REQID", "NVCF-STATUS"
 LONGEST_SECONDS, USUAL_SECONDS = 3600, 60
@@ -127,7 +127,7 @@ async def _chat(request: web.Request) -> web.StreamResponse:
     if requests.is_full:
         task.cancel()
         message = f"cannot go on with the request: {MOST_RUNNING} others wait to be asked for"
-        answer = _refused(request, HTTPStatus.TOO_MANY_REQUESTS, message, "too_many_polled_requests")
+        answer = refused(request, HTTPStatus.TOO_MANY_REQUESTS, message, "too_many_polled_requests")
         answer.headers["Retry-After"] = RETRY_SECONDS
         return answer
     return _in_progress(requests.keep(task))
@@ -141,8 +141,8 @@ async def _status(request: web.Request) -> web.Response:
     name = request.match_info["polled_id"]
     found = request.app[REQUESTS].find(name)
     if found is None:
-        message = f"cannot find the request {name[:60]}: it never was, or its time is over"
-        return _refused(request, HTTPStatus.NOT_FOUND, message, "not_found")
+        message = f"cannot find the request {name[:60]}: it never was, or its time is over; POST {CHAT} again"
+        return refused(request, HTTPStatus.NOT_FOUND, message, "not_found")
     if isinstance(found, asyncio.Task):
         await asyncio.wait({found}, timeout=seconds)
         if not found.done():
@@ -208,10 +208,12 @@ def _passed_on(headers: dict[str, str]) -> dict[str, str]:
 
 def _lost(error: Exception) -> Answer:
     """Return the Answer to a request whose engine was lost."""
-    message = f"cannot answer: the connection to the engine broke off ({type(error).__name__})"
-    refused = refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, "engine_lost")
-    body = refused.body if isinstance(refused.body, bytes) else b""
-    return Answer(status=refused.status, headers={"Content-Type": "application/json"}, body=body)
+    what = f"cannot answer: the connection to the engine broke off ({type(error).__name__})"
+    answer = refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE, f"{what}; GET {READY} says when to send it again", "engine_lost"
+    )
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    return Answer(status=answer.status, headers={"Content-Type": "application/json"}, body=body)
 
 
 def _answered(answer: Answer, name: str | None) -> web.Response:
@@ -229,10 +231,7 @@ def _in_progress(name: str) -> web.Response:
 
 def _refused_header(request: web.Request) -> web.Response:
     """Return the answer to a header that is no number of seconds."""
-    message = f"cannot read {POLL_HEADER}: expected a number of seconds from 1 to {LONGEST_SECONDS}"
-    return _refused(request, HTTPStatus.BAD_REQUEST, message, "invalid_poll_seconds")
-
-
-def _refused(request: web.Request, status: HTTPStatus, message: str, code: str) -> web.Response:
-    """Return an error in OpenAI's shape."""
-    return refusal(status, message, code, request.headers.get("X-Request-Id"))
+    message = (
+        f"cannot use {POLL_HEADER}: expected seconds from 1 to {LONGEST_SECONDS}, such as {USUAL_SECONDS}"
+    )
+    return refused(request, HTTPStatus.BAD_REQUEST, message, "invalid_poll_seconds")
